@@ -1,0 +1,1 @@
+//! Saved listings and records: reading and writing them.

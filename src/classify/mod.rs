@@ -1,0 +1,1 @@
+//! From a tool definition to a verdict with evidence, by rule files. Pure.

@@ -1,0 +1,1 @@
+//! Where MCP clients keep their servers.

@@ -1,0 +1,1 @@
+//! The gateway between a client and a server: nothing passes unjudged.

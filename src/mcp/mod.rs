@@ -1,0 +1,1 @@
+//! The wire: strict JSON-RPC envelope, stdio framing, HTTP client, targets, connect and enumerate.

@@ -1,0 +1,1 @@
+//! policy.json: parse, check, judge, explain, generate. Pure.
