@@ -1,5 +1,29 @@
 //! The command line as types: values checked by clap, no I/O. One file a subcommand.
 
+mod scan;
+mod target;
+mod explain;
+mod gen_policy;
+mod policy;
+mod rules;
+mod enforce;
+mod audit;
+mod approvals;
+mod demo;
+mod sample_server;
+
+pub use approvals::ApprovalsArgs;
+pub use audit::AuditArgs;
+pub use demo::DemoArgs;
+pub use enforce::EnforceArgs;
+pub use explain::ExplainArgs;
+pub use gen_policy::GenPolicyArgs;
+pub use policy::PolicyArgs;
+pub use rules::RulesArgs;
+pub use sample_server::SampleServerArgs;
+pub use scan::ScanArgs;
+pub use target::{RuleArgs, TargetArgs};
+
 use clap::{Parser, Subcommand};
 
 /// See what MCP tools can do, write the policy they deserve, and hold agents to it.
@@ -13,4 +37,25 @@ pub struct Cli {
 
 /// The subcommands; each has a file here with its arguments and a file in `commands` with its work.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// What can these servers do? List and classify their tools.
+    Scan(ScanArgs),
+    /// Why one tool has its class, or what a policy decides about one call.
+    Explain(ExplainArgs),
+    /// Write a recommended default-deny policy.json.
+    GenPolicy(GenPolicyArgs),
+    /// Check, test and compare policies.
+    Policy(PolicyArgs),
+    /// List, test, explain and measure the classification rules.
+    Rules(RulesArgs),
+    /// Stand between a client and a server and hold calls to a policy.
+    Enforce(EnforceArgs),
+    /// Read and verify the gateway's audit log.
+    Audit(AuditArgs),
+    /// List, approve and deny calls that wait for a person.
+    Approvals(ApprovalsArgs),
+    /// See the whole path in two seconds, offline.
+    Demo(DemoArgs),
+    /// Serve the embedded sample MCP server over stdio.
+    SampleServer(SampleServerArgs),
+}

@@ -1,5 +1,17 @@
 //! One file a subcommand: load, call the library, report, exit code.
 
+mod scan;
+mod explain;
+mod gen_policy;
+mod load;
+mod policy;
+mod rules;
+mod enforce;
+mod audit;
+mod approvals;
+mod demo;
+mod sample_server;
+
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -65,5 +77,16 @@ impl Failure {
 /// # Errors
 /// The command could not do its work; findings and drift are not errors but an [`Exit`].
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
-    match cli.command {}
+    match cli.command {
+        Command::Scan(args) => scan::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::GenPolicy(args) => gen_policy::run(args),
+        Command::Policy(args) => policy::run(args),
+        Command::Rules(args) => rules::run(args),
+        Command::Enforce(args) => enforce::run(args),
+        Command::Audit(args) => audit::run(args),
+        Command::Approvals(args) => approvals::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::SampleServer(args) => sample_server::run(args),
+    }
 }

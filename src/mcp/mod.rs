@@ -1,1 +1,4 @@
 //! The wire: strict JSON-RPC envelope, stdio framing, HTTP client, targets, connect and enumerate.
+
+pub mod envelope;
+pub mod target;
