@@ -1,0 +1,48 @@
+//! What holds for every subcommand: help, version, usage errors.
+
+use crate::harness::Sandbox;
+
+const SUBCOMMANDS: [&str; 11] = [
+    "scan",
+    "explain",
+    "gen-policy",
+    "policy",
+    "rules",
+    "enforce",
+    "audit",
+    "approvals",
+    "demo",
+    "sample-server",
+    "help",
+];
+
+#[test]
+fn version_is_one_line() {
+    assert_eq!(Sandbox::new().run(&["--version"]).quiet(0), format!("mcpol {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_lists_every_subcommand_and_each_has_its_own() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run(&["--help"]).quiet(0);
+    let listed: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(listed, SUBCOMMANDS);
+    for name in SUBCOMMANDS.iter().filter(|name| **name != "help") {
+        let text = sandbox.run(&[name, "--help"]).quiet(0);
+        assert!(text.contains(&format!("Usage: mcpol {name}")), "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_argument_is_exit_2() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["scam"]).refused(2);
+    assert!(said.contains("'scan'"), "the nearest subcommand is named: {said}");
+    sandbox.run(&["scan", "--no-such-flag"]).refused(2);
+}

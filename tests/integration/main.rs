@@ -1,0 +1,7 @@
+//! The real binary, in an empty home with a scrubbed environment. One module a topic; `harness` runs and checks.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+mod harness;
+
+mod cli;

@@ -1,0 +1,250 @@
+//! The house rules that a compiler does not hold: who may import whom, what stays pure, how files begin and how long
+//! they may be. Each message names the file, so that the rule is learnt where it is broken.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+use regex::Regex;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest file, in lines. A file that outgrows it holds two ideas.
+const FILE_LINES_MAX: usize = 600;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file of the repository, by its path from the top, with its text.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for top in ["src", "tests", "benches", "examples", "fuzz"] {
+        walk(&repository().join(top), &mut found);
+    }
+    found.sort();
+    let read = |path: &PathBuf| {
+        let name = path.strip_prefix(repository()).unwrap().to_str().unwrap().replace('\\', "/");
+        (name, fs::read_to_string(path).unwrap())
+    };
+    let sources: Vec<_> = found.iter().map(read).collect();
+    assert!(sources.len() > 30, "the walk found the repository");
+    sources
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The modules of `src/lib.rs`, top to bottom.
+fn modules() -> Vec<String> {
+    let lib = fs::read_to_string(repository().join("src/lib.rs")).unwrap();
+    let order = Regex::new(r"(?m)^pub mod (\w+);").unwrap();
+    order.captures_iter(&lib).map(|found| found[1].to_owned()).collect()
+}
+
+/// The module of `src/lib.rs` that a file belongs to; `None` for `lib.rs`, `main.rs` and everything outside `src`.
+fn module_of(file: &str) -> Option<&str> {
+    let rest = file.strip_prefix("src/")?;
+    let first = rest.split('/').next()?;
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (!matches!(module, "lib" | "main")).then_some(module)
+}
+
+/// The top-level modules that a text names after `crate::`, groups and nested groups included.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = code_only(text);
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        // `mcpol_crate::` or a longer word is another path.
+        if code[..at].chars().next_back().is_some_and(|before| before.is_alphanumeric() || before == '_') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            found.extend(group_heads(group));
+        } else {
+            found.insert(head(rest));
+        }
+    }
+    found
+}
+
+fn head(path: &str) -> String {
+    path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first segment of each entry of a `{…}` group whose opening brace is already taken off.
+fn group_heads(group: &str) -> Vec<String> {
+    let (mut depth, mut start, mut heads) = (0_usize, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                heads.push(head(&group[start..at]));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                heads.push(head(&group[start..at]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    heads.retain(|name| !name.is_empty());
+    heads
+}
+
+/// The text without whole-line comments, which may speak of anything.
+fn code_only(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The text up to its unit tests.
+fn without_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]").map_or(text, |at| &text[..at])
+}
+
+#[track_caller]
+fn none(what: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{what}:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn modules_import_only_from_those_above_them() {
+    let order = modules();
+    assert!(order.len() > 10, "src/lib.rs lists the modules");
+    let place = |name: &str| order.iter().position(|module| module == name);
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        let Some(own) = module_of(&file) else { continue };
+        let here = place(own).unwrap_or_else(|| panic!("{file}: `{own}` is not in src/lib.rs"));
+        for import in imports(&text) {
+            match place(&import) {
+                Some(there) if there > here => broken.push(format!("{file}: `{own}` stands above `{import}`")),
+                Some(_) | None => {}
+            }
+        }
+    }
+    none("a module imports from one below it in src/lib.rs", &broken);
+}
+
+#[test]
+fn classify_and_policy_are_strangers() {
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        let stranger = match module_of(&file) {
+            Some("classify") => "policy",
+            Some("policy") => "classify",
+            _ => continue,
+        };
+        if imports(&text).contains(stranger) {
+            broken.push(format!("{file}: imports `{stranger}`"));
+        }
+    }
+    none("what a tool is and what is allowed do not know each other", &broken);
+}
+
+#[test]
+fn classify_and_policy_are_pure() {
+    // No clock, file, socket, process or log: time and texts come in as values.
+    let impure = Regex::new(
+        r"std::(fs|net|process|env|thread|time::(SystemTime|Instant))\b|\b(tokio|reqwest|tracing|rusqlite|crate::clock::now)\b",
+    )
+    .unwrap();
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        if matches!(module_of(&file), Some("classify" | "policy" | "model" | "text" | "problem")) {
+            let code = code_only(without_tests(&text));
+            broken.extend(impure.find_iter(&code).map(|found| format!("{file}: `{}`", found.as_str())));
+        }
+    }
+    none("pure modules take values and return values", &broken);
+}
+
+#[test]
+fn only_the_clock_asks_for_the_time_of_day() {
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        if module_of(&file).is_some_and(|module| module != "clock") && code_only(&text).contains("SystemTime") {
+            broken.push(file);
+        }
+    }
+    none("`SystemTime` outside src/clock.rs", &broken);
+}
+
+#[test]
+fn only_main_ends_the_process_and_the_library_does_not_print() {
+    let ends = Regex::new(r"process::(exit|abort)\(|\be?print(ln)?!\(").unwrap();
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        if module_of(&file).is_some() {
+            let code = code_only(without_tests(&text));
+            broken.extend(ends.find_iter(&code).map(|found| format!("{file}: `{}`", found.as_str())));
+        }
+    }
+    none("library code returns", &broken);
+}
+
+#[test]
+fn files_say_what_they_are_for_and_hold_one_idea() {
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        if !text.starts_with("//! ") {
+            broken.push(format!("{file}: the first line is not `//! …`"));
+        }
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX {
+            broken.push(format!("{file}: {lines} lines, at most {FILE_LINES_MAX}"));
+        }
+    }
+    none("files", &broken);
+}
+
+#[test]
+fn no_untagged_input_and_no_bare_allow() {
+    // `untagged` gives people who mistyped a field a message that helps nobody; `expect` says when it is out of date.
+    // The patterns are put together here so that this file does not match itself.
+    let never = Regex::new(&format!(r"serde\([^)]*\b{}|#!?\[{}\(", "untagged", "allow")).unwrap();
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        broken.extend(never.find_iter(&code_only(&text)).map(|found| format!("{file}: `{}`", found.as_str())));
+    }
+    none("banned attributes", &broken);
+}
+
+#[test]
+fn every_dependency_says_what_it_is_for() {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let (mut section, mut seen, mut broken) = ("", 0, Vec::new());
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if section.ends_with("dependencies]") && line.contains('=') && !line.starts_with('#') {
+            seen += 1;
+            if !line.contains(" # ") {
+                broken.push(line.to_owned());
+            }
+        }
+    }
+    assert!(seen > 20, "Cargo.toml was read");
+    none("a dependency without a word about its use", &broken);
+}
+
+#[test]
+fn the_import_reader_sees_groups() {
+    let text = "use crate::{model::{Tool, Flag}, text};\nuse crate::exit::Exit;\n// crate::gateway\nfn f() { crate::report::g() }";
+    let expected: BTreeSet<_> = ["exit", "model", "report", "text"].map(str::to_owned).into();
+    assert_eq!(imports(text), expected);
+    assert_eq!(module_of("src/classify/findings/mod.rs"), Some("classify"));
+    assert_eq!(module_of("src/exit.rs"), Some("exit"));
+    assert_eq!(module_of("src/main.rs"), None);
+}
