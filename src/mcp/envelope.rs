@@ -1,19 +1,71 @@
 //! The JSON-RPC envelope: what a message is, read strictly and once.
+//!
+//! Admission answers one question about a line from a client: is there exactly one way to read it? Whatever a parser on
+//! the other side could read differently from us (the first of two members or the last, `Name` as `name`, three lines
+//! where we saw one) is refused and never forwarded. What passes is forwarded as the very tokens that were judged.
 
+use super::json::{self, Fatal, Flaw, Members, Seen, TOP, Tag, Visitor, nearly_known, string_value};
 use crate::model::ToolName;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Most bytes of one message, either way, without the line break.
+pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Most bytes of an id in its JSON form: ids of calls in flight are kept.
+pub const ID_BYTES_MAX: usize = 1024;
+/// Largest integer that every reader holds exactly as a number (RFC 8259, section 6).
+const ID_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// A request id (JSON-RPC 2.0, section 4): a string, or an integer that every reader holds exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Id {
+    /// An integer within ±(2⁵³ − 1).
+    Integer(i64),
+    /// A string, decoded.
+    Text(Box<str>),
+}
+
+impl Id {
+    /// Reads an id from its JSON text; `None` for null, fractions, exponents, `-0`, other types and ids over a bound.
+    pub fn parse(json: &str) -> Option<Self> {
+        if json.len() > ID_BYTES_MAX {
+            return None;
+        }
+        if json.starts_with('"') {
+            return Some(Self::Text(string_value(json)?.into()));
+        }
+        let number: i64 = json.parse().ok()?;
+        // `+1`, `-0` and `01` are spelled so that two readers could print them differently.
+        let plain = json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && json != "-0";
+        (plain && number.unsigned_abs() <= ID_INTEGER_MAX).then_some(Self::Integer(number))
+    }
+
+    /// Appends the id as JSON.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        use std::io::Write as _;
+        // Writing to a vector cannot fail.
+        match self {
+            Self::Integer(number) => drop(write!(out, "{number}")),
+            Self::Text(text) => drop(serde_json::to_writer(out, text)),
+        }
+    }
+}
 
 /// A `tools/call` request that was read strictly. What is judged and what is forwarded are the same bytes.
 #[derive(Clone, Debug)]
 pub struct ToolCall {
-    line: Vec<u8>,
+    text: String,
+    synthetic: bool,
     name: ToolName,
-    arguments: Option<String>,
+    arguments: Option<Range<usize>>,
+    progress_token: Option<Range<usize>>,
 }
 
 impl ToolCall {
     /// A call that no client sent: for `explain`, policy tests and replay.
     pub fn synthetic(name: ToolName, arguments: Option<String>) -> Self {
-        Self { line: Vec::new(), name, arguments }
+        let span = arguments.as_ref().map(|text| 0..text.len());
+        Self { text: arguments.unwrap_or_default(), synthetic: true, name, arguments: span, progress_token: None }
     }
 
     /// `params.name`, decoded.
@@ -23,11 +75,509 @@ impl ToolCall {
 
     /// `params.arguments` as JSON text; absent when the member is.
     pub fn arguments(&self) -> Option<&str> {
-        self.arguments.as_deref()
+        self.text.get(self.arguments.clone()?)
+    }
+
+    /// `params._meta.progressToken` as JSON text, if the client wants to hear of progress.
+    pub fn progress_token(&self) -> Option<&str> {
+        self.text.get(self.progress_token.clone()?)
     }
 
     /// The message to forward, without line break; empty for a synthetic call.
     pub fn line(&self) -> &[u8] {
-        &self.line
+        if self.synthetic { &[] } else { self.text.as_bytes() }
     }
 }
+
+/// Any other message from a client: forwarded as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    text: String,
+    method: Option<Box<str>>,
+    params: Option<Range<usize>>,
+}
+
+impl Passage {
+    /// The message to forward, without line break.
+    pub fn line(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// The method; absent for a reply.
+    pub fn method(&self) -> Option<&str> {
+        self.method.as_deref()
+    }
+
+    /// `params` as JSON text.
+    pub fn params(&self) -> Option<&str> {
+        self.text.get(self.params.clone()?)
+    }
+}
+
+/// A message from a client that has exactly one reading.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A request for a tool to run.
+    Call(Id, ToolCall),
+    /// Any other request.
+    Request(Id, Passage),
+    /// A notification.
+    Notification(Passage),
+    /// An answer to a request of the server.
+    Reply(Id, Passage),
+}
+
+/// Whom a refusal answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplyTo {
+    /// The request with this id.
+    Id(Id),
+    /// A request whose id could not be told (JSON-RPC 2.0, section 5: the id is null then).
+    Unknown,
+    /// Nobody: a notification or an answer gets no answer.
+    Nobody,
+}
+
+/// A message that is not forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Who is told.
+    pub reply_to: ReplyTo,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a message is not admitted. The text is one fragment for the client and the log; nothing of the message is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The text is no JSON that every reader agrees on.
+    #[error(transparent)]
+    Json(#[from] Fatal),
+    /// Readers could disagree about the text.
+    #[error(transparent)]
+    Flaw(#[from] Flaw),
+    /// Bytes that are no UTF-8.
+    #[error("not valid UTF-8")]
+    Utf8,
+    /// More than [`MESSAGE_BYTES_MAX`].
+    #[error("a message of more than {MESSAGE_BYTES_MAX} bytes")]
+    TooLong,
+    /// A batch.
+    #[error("a message must be one object, batches are not taken")]
+    Array,
+    /// A JSON value of another type.
+    #[error("a message must be an object")]
+    NotAnObject,
+    /// A member of the protocol, misspelled so that some readers take it for the real one.
+    #[error("a member that is a protocol member's name but for case or NUL")]
+    NearlyKnownMember,
+    /// Two members that some readers take for one.
+    #[error("two members of one object whose names differ in case only")]
+    NearDuplicate,
+    /// A member's name holds U+0000.
+    #[error("a member whose name holds NUL")]
+    NulInName,
+    /// `jsonrpc` is not `"2.0"`.
+    #[error("`jsonrpc` must be \"2.0\"")]
+    Version,
+    /// `id` is null, fractional, too large or of another type.
+    #[error("`id` must be a string or an integer within ±(2^53 - 1)")]
+    Id,
+    /// Neither a request nor a reply, or both.
+    #[error("a message must have either a method, a result or an error")]
+    Shape,
+    /// `method` is no string.
+    #[error("`method` must be a string")]
+    Method,
+    /// A method that is a known one but for case, NUL or white space around it.
+    #[error("a method that is a known one but for case, NUL or white space")]
+    NearlyKnownMethod,
+    /// `params` is no object.
+    #[error("`params` must be an object")]
+    Params,
+    /// `error` is no object.
+    #[error("`error` must be an object")]
+    Error,
+    /// `params.name` of a call.
+    #[error("`params.name` must be a string")]
+    Name,
+    /// `params.arguments` of a call.
+    #[error("`params.arguments` must be an object")]
+    Arguments,
+    /// `params._meta`.
+    #[error("`params._meta` must be an object")]
+    Meta,
+    /// `params._meta.progressToken`.
+    #[error("`params._meta.progressToken` must be a string or an integer")]
+    ProgressToken,
+    /// `params.task` of a call.
+    #[error("`params.task` must be an object")]
+    Task,
+    /// A call as a notification: nobody would learn that it was refused, so it is never forwarded.
+    #[error("`tools/call` must have an id")]
+    CallWithoutId,
+    /// A revision of the protocol whose rules are not known here.
+    #[error("a protocol version that this gateway does not know")]
+    ProtocolVersion,
+}
+
+impl Reason {
+    /// The JSON-RPC error code (section 5.1).
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Json(_) | Self::Utf8 => -32700,
+            _ => -32600,
+        }
+    }
+}
+
+/// The revisions of the protocol that this gateway knows, oldest first.
+pub const PROTOCOL_VERSIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
+
+const MESSAGE_MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const PARAMS_MEMBERS: [&str; 10] =
+    ["name", "arguments", "_meta", "task", "uri", "cursor", "requestId", "protocolVersion", "inputResponses", "taskId"];
+const META_MEMBERS: [&str; 2] = ["progressToken", VERSION_MEMBER];
+const VERSION_MEMBER: &str = "io.modelcontextprotocol/protocolVersion";
+/// Methods that the gateway treats specially; a server that compares loosely must not be reached past it.
+const GUARDED_METHODS: [&str; 3] = ["tools/call", "tools/list", "initialize"];
+
+/// Places that admission wants to know.
+#[derive(Default)]
+struct Fields {
+    spans: [Option<Range<usize>>; TAGS],
+    nearly_known: bool,
+    ids: usize,
+}
+
+const JSONRPC: Tag = 2;
+const ID: Tag = 3;
+const METHOD: Tag = 4;
+const PARAMS: Tag = 5;
+const RESULT: Tag = 6;
+const ERROR: Tag = 7;
+const NAME: Tag = 8;
+const ARGUMENTS: Tag = 9;
+const META: Tag = 10;
+const TASK: Tag = 11;
+const PROGRESS: Tag = 12;
+const REVISION: Tag = 13;
+const TAGS: usize = 14;
+
+impl Fields {
+    fn near(&mut self, name: &[u8], known: &[&str]) -> Tag {
+        self.nearly_known |= nearly_known(name, known);
+        0
+    }
+}
+
+impl Visitor for Fields {
+    fn member(&mut self, within: Tag, name: &[u8]) -> Tag {
+        match (within, name) {
+            (TOP, b"jsonrpc") => JSONRPC,
+            (TOP, b"id") => {
+                self.ids += 1;
+                ID
+            }
+            (TOP, b"method") => METHOD,
+            (TOP, b"params") => PARAMS,
+            (TOP, b"result") => RESULT,
+            (TOP, b"error") => ERROR,
+            (TOP, _) => self.near(name, &MESSAGE_MEMBERS),
+            (PARAMS, b"name") => NAME,
+            (PARAMS, b"arguments") => ARGUMENTS,
+            (PARAMS, b"_meta") => META,
+            (PARAMS, b"task") => TASK,
+            (PARAMS, _) => self.near(name, &PARAMS_MEMBERS),
+            (META, b"progressToken") => PROGRESS,
+            (META, _) if name == VERSION_MEMBER.as_bytes() => REVISION,
+            (META, _) => self.near(name, &META_MEMBERS),
+            _ => 0,
+        }
+    }
+
+    fn value(&mut self, tag: Tag, span: Range<usize>) {
+        if let Some(place) = self.spans.get_mut(usize::from(tag)) {
+            place.get_or_insert(span);
+        }
+    }
+}
+
+/// A scanned message, its text borrowed.
+struct Parts<'a> {
+    text: &'a str,
+    fields: Fields,
+}
+
+impl<'a> Parts<'a> {
+    fn get(&self, tag: Tag) -> Option<&'a str> {
+        self.text.get(self.span(tag)?)
+    }
+
+    fn span(&self, tag: Tag) -> Option<Range<usize>> {
+        self.fields.spans.get(usize::from(tag))?.clone()
+    }
+
+    fn id(&self) -> Option<Id> {
+        if self.fields.ids == 1 { Id::parse(self.get(ID)?) } else { None }
+    }
+
+    /// Whom to tell that this message is refused. `whole` is whether the scan reached the end.
+    fn reply_to(&self, whole: bool) -> ReplyTo {
+        let answers = self.get(RESULT).is_some() || self.get(ERROR).is_some();
+        match self.id() {
+            Some(_) if answers && self.get(METHOD).is_none() => ReplyTo::Nobody,
+            Some(id) => ReplyTo::Id(id),
+            None if whole && self.fields.ids == 0 => ReplyTo::Nobody,
+            None => ReplyTo::Unknown,
+        }
+    }
+
+    fn is(&self, tag: Tag, first: u8) -> bool {
+        self.get(tag).is_none_or(|text| text.as_bytes().first() == Some(&first))
+    }
+}
+
+/// Reads one line from a client, without its line break.
+///
+/// # Errors
+/// There is more than one way to read the line, or none.
+pub fn admit(line: &[u8]) -> Result<Message, Malformed> {
+    if line.len() > MESSAGE_BYTES_MAX {
+        return Err(Malformed { reply_to: ReplyTo::Unknown, reason: Reason::TooLong });
+    }
+    let Ok(text) = std::str::from_utf8(line) else {
+        // Only to find out whom to tell: the replaced text goes nowhere.
+        let lossy = String::from_utf8_lossy(line);
+        let (parts, scanned) = parts(&lossy, Members::Everywhere);
+        return Err(Malformed { reply_to: parts.reply_to(scanned.is_ok()), reason: Reason::Utf8 });
+    };
+    let (found, scanned) = parts(text, Members::Everywhere);
+    let refuse = |reason| Malformed { reply_to: found.reply_to(scanned.is_ok()), reason };
+    let seen = scanned.map_err(|fatal| refuse(fatal.into()))?;
+    let checked = check(&found, seen).map_err(refuse)?;
+    let separators = json::has_line_separator(text);
+    if !seen.space && !separators {
+        return Ok(build(&found, checked));
+    }
+    // Same tokens, without what stands between them: a carriage return there is one line to us and the end of a line
+    // to a server that reads with universal newlines. Raw line separators inside strings become escapes for the same
+    // reason; policies judge the text that is forwarded.
+    let mut text = json::compact(text);
+    if separators {
+        text = json::escape_line_separators(&text);
+    }
+    let (found, _) = parts(&text, Members::Everywhere);
+    Ok(build(&found, checked))
+}
+
+fn parts(text: &str, members: Members) -> (Parts<'_>, Result<Seen, Fatal>) {
+    let mut fields = Fields::default();
+    let scanned = json::scan(text, members, &mut fields);
+    (Parts { text, fields }, scanned)
+}
+
+/// What kind of message it is, once nothing is left to doubt.
+enum Checked {
+    Call(Id, ToolName),
+    Request(Id, Box<str>),
+    Notification(Box<str>),
+    Reply(Id),
+}
+
+fn check(found: &Parts<'_>, seen: Seen) -> Result<Checked, Reason> {
+    match found.get(TOP).and_then(|text| text.as_bytes().first()) {
+        Some(b'{') => {}
+        Some(b'[') => return Err(Reason::Array),
+        _ => return Err(Reason::NotAnObject),
+    }
+    if let Some(flaw) = seen.flaw {
+        return Err(flaw.into());
+    }
+    if found.fields.nearly_known {
+        return Err(Reason::NearlyKnownMember);
+    }
+    if found.get(JSONRPC) != Some("\"2.0\"") {
+        return Err(Reason::Version);
+    }
+    let id = match found.get(ID) {
+        Some(_) => Some(found.id().ok_or(Reason::Id)?),
+        None => None,
+    };
+    let (result, error) = (found.get(RESULT).is_some(), found.get(ERROR).is_some());
+    let Some(method) = found.get(METHOD) else {
+        if result == error {
+            return Err(Reason::Shape);
+        }
+        if !found.is(ERROR, b'{') {
+            return Err(Reason::Error);
+        }
+        return Ok(Checked::Reply(id.ok_or(Reason::Id)?));
+    };
+    if result || error {
+        return Err(Reason::Shape);
+    }
+    let method = string_value(method).ok_or(Reason::Method)?;
+    let trimmed = method.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    let guarded = GUARDED_METHODS.contains(&trimmed) || nearly_known(trimmed.as_bytes(), &GUARDED_METHODS);
+    if guarded && !GUARDED_METHODS.contains(&&*method) {
+        return Err(Reason::NearlyKnownMethod);
+    }
+    if method == "tools/call" {
+        let name = check_call(found, seen)?;
+        return Ok(Checked::Call(id.ok_or(Reason::CallWithoutId)?, name));
+    }
+    if !found.is(PARAMS, b'{') && found.get(PARAMS) != Some("null") {
+        return Err(Reason::Params);
+    }
+    check_meta(found)?;
+    Ok(match id {
+        Some(id) => Checked::Request(id, method.into()),
+        None => Checked::Notification(method.into()),
+    })
+}
+
+fn check_call(found: &Parts<'_>, seen: Seen) -> Result<ToolName, Reason> {
+    // A server may decode arguments into a structure whose members it matches without regard to case. Two members that
+    // it takes for one would be judged as two here, so a call may not have them at any depth.
+    if seen.near_duplicate {
+        return Err(Reason::NearDuplicate);
+    }
+    if seen.nul_in_name {
+        return Err(Reason::NulInName);
+    }
+    if found.get(PARAMS).is_none() || !found.is(PARAMS, b'{') {
+        return Err(Reason::Params);
+    }
+    let name = found.get(NAME).and_then(string_value).ok_or(Reason::Name)?;
+    if !found.is(ARGUMENTS, b'{') {
+        return Err(Reason::Arguments);
+    }
+    if !found.is(TASK, b'{') {
+        return Err(Reason::Task);
+    }
+    check_meta(found)?;
+    Ok(ToolName::new(name))
+}
+
+fn check_meta(found: &Parts<'_>) -> Result<(), Reason> {
+    if !found.is(META, b'{') {
+        return Err(Reason::Meta);
+    }
+    if found.get(PROGRESS).is_some_and(|token| Id::parse(token).is_none()) {
+        return Err(Reason::ProgressToken);
+    }
+    // The stateless revisions name their version in every request.
+    match found.get(REVISION).map(string_value) {
+        Some(Some(version)) if PROTOCOL_VERSIONS.contains(&&*version) => Ok(()),
+        Some(_) => Err(Reason::ProtocolVersion),
+        None => Ok(()),
+    }
+}
+
+fn build(found: &Parts<'_>, checked: Checked) -> Message {
+    let passage = |method| Passage { text: found.text.to_owned(), method, params: found.span(PARAMS) };
+    match checked {
+        Checked::Call(id, name) => Message::Call(
+            id,
+            ToolCall {
+                text: found.text.to_owned(),
+                synthetic: false,
+                name,
+                arguments: found.span(ARGUMENTS),
+                progress_token: found.span(PROGRESS),
+            },
+        ),
+        Checked::Request(id, method) => Message::Request(id, passage(Some(method))),
+        Checked::Notification(method) => Message::Notification(passage(Some(method))),
+        Checked::Reply(id) => Message::Reply(id, passage(None)),
+    }
+}
+
+/// What a line from a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A result for the request with this id.
+    Result(Id),
+    /// An error for the request with this id.
+    Error(Id),
+    /// A request to the client.
+    Request(Id, Box<str>),
+    /// A notification.
+    Notification(Box<str>),
+}
+
+/// A line from a server: what it is, and the text to pass on.
+#[derive(Clone, Debug)]
+pub struct Received<'a> {
+    /// What it is.
+    pub arrival: Arrival,
+    /// The line as it came; without white space between tokens only where a carriage return stood there.
+    pub text: Cow<'a, str>,
+    result: Option<Range<usize>>,
+    params: Option<Range<usize>>,
+}
+
+impl Received<'_> {
+    /// `result` as JSON text.
+    pub fn result(&self) -> Option<&str> {
+        self.text.get(self.result.clone()?)
+    }
+
+    /// Where `result` stands in the text.
+    pub fn result_span(&self) -> Option<Range<usize>> {
+        self.result.clone()
+    }
+
+    /// `params` as JSON text.
+    pub fn params(&self) -> Option<&str> {
+        self.text.get(self.params.clone()?)
+    }
+}
+
+/// Reads one line from a server. Results are not looked into: only what says whose answer this is must be unambiguous.
+///
+/// # Errors
+/// The line is no JSON-RPC message, or the client could read its envelope differently.
+pub fn receive(line: &[u8]) -> Result<Received<'_>, Malformed> {
+    let nobody = |reason| Malformed { reply_to: ReplyTo::Nobody, reason };
+    if line.len() > MESSAGE_BYTES_MAX {
+        return Err(nobody(Reason::TooLong));
+    }
+    let text = std::str::from_utf8(line).map_err(|_| nobody(Reason::Utf8))?;
+    let (mut found, scanned) = parts(text, Members::Tagged);
+    let seen = scanned.map_err(|fatal| nobody(fatal.into()))?;
+    let compact;
+    let mut out = Cow::Borrowed(text);
+    if seen.carriage_return {
+        compact = json::compact(text);
+        found = parts(&compact, Members::Tagged).0;
+        out = Cow::Owned(compact.clone());
+    }
+    let id = found.id();
+    let refuse = |reason| Malformed { reply_to: id.clone().map_or(ReplyTo::Nobody, ReplyTo::Id), reason };
+    if seen.flaw == Some(Flaw::DuplicateMember) {
+        return Err(refuse(Flaw::DuplicateMember.into()));
+    }
+    if found.get(TOP).is_none_or(|text| !text.starts_with('{')) || found.get(JSONRPC) != Some("\"2.0\"") {
+        return Err(nobody(Reason::Version));
+    }
+    let (result, error) = (found.get(RESULT).is_some(), found.get(ERROR).is_some());
+    let arrival = match (found.get(METHOD), result, error) {
+        (Some(method), false, false) => {
+            let method: Box<str> = string_value(method).ok_or_else(|| refuse(Reason::Method))?.into();
+            match found.get(ID) {
+                Some(_) => Arrival::Request(id.ok_or_else(|| nobody(Reason::Id))?, method),
+                None => Arrival::Notification(method),
+            }
+        }
+        (None, true, false) => Arrival::Result(id.ok_or_else(|| nobody(Reason::Id))?),
+        (None, false, true) => Arrival::Error(id.ok_or_else(|| nobody(Reason::Id))?),
+        _ => return Err(refuse(Reason::Shape)),
+    };
+    Ok(Received { arrival, result: found.span(RESULT), params: found.span(PARAMS), text: out })
+}
+
+#[cfg(test)]
+#[path = "envelope_tests.rs"]
+mod tests;

@@ -1,4 +1,5 @@
 //! The wire: strict JSON-RPC envelope, stdio framing, HTTP client, targets, connect and enumerate.
 
+pub mod json;
 pub mod envelope;
 pub mod target;
