@@ -21,7 +21,7 @@ pub use gen_policy::GenPolicyArgs;
 pub use policy::PolicyArgs;
 pub use rules::RulesArgs;
 pub use sample_server::SampleServerArgs;
-pub use scan::ScanArgs;
+pub use scan::{Format, ScanArgs};
 pub use target::{RuleArgs, TargetArgs};
 
 use clap::{Parser, Subcommand};

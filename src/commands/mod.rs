@@ -4,6 +4,7 @@ mod scan;
 mod explain;
 mod gen_policy;
 mod load;
+mod output;
 mod policy;
 mod rules;
 mod enforce;

@@ -1,9 +1,127 @@
-//! `mcpol scan`.
+//! `mcpol scan`: list, classify, report.
 
-use super::Failure;
-use crate::cli::ScanArgs;
+use super::load::{self, Classifier, Item};
+use super::{Failure, output};
+use crate::catalog;
+use crate::cli::{Format, ScanArgs};
 use crate::exit::Exit;
+use crate::model::{Classified, RiskLevel, Severity};
+use crate::problem::Problem;
+use crate::report::{self, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
 
-pub(super) fn run(_args: ScanArgs) -> Result<Exit, Failure> {
-    Err(Failure::usage("not available yet").with_exit(Exit::Internal))
+pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
+    let classifier = Classifier::new(&args.rules)?;
+    // Lines need no server to wait for another, unless records of all are wanted in the end.
+    let outcome = match args.format {
+        Format::Ndjson if args.save.is_none() => stream(&args, &classifier)?,
+        _ => collect(&args, &classifier)?,
+    };
+    outcome.exit(args.fail_on)
+}
+
+/// What a scan came to, beside its output.
+#[derive(Default)]
+struct Outcome {
+    servers: usize,
+    worst: Option<RiskLevel>,
+    error_findings: usize,
+    failed: Vec<Failed>,
+    problems: Vec<Problem>,
+}
+
+impl Outcome {
+    fn saw(&mut self, classified: &Classified) {
+        self.servers += 1;
+        self.worst = self.worst.max(classified.verdicts.iter().map(|verdict| verdict.risk).max());
+        let findings = classified.verdicts.iter().flat_map(|verdict| &verdict.findings).chain(&classified.findings);
+        self.error_findings += findings.filter(|finding| finding.severity == Severity::Error).count();
+    }
+
+    /// Says what went wrong on stderr, then the exit code: a file that is not valid before a server that failed, a
+    /// server that failed before risk, because then the risk is not known in full.
+    fn exit(mut self, fail_on: Option<RiskLevel>) -> Result<Exit, Failure> {
+        self.failed.sort();
+        output::people(&report::failures(&self.failed));
+        if !self.problems.is_empty() {
+            self.problems.sort();
+            return Err(load::unreadable(self.problems));
+        }
+        if !self.failed.is_empty() {
+            return Ok(Exit::Unreachable);
+        }
+        if self.servers == 0 {
+            return Err(Failure::usage("nothing to scan").with_exit(Exit::Nothing));
+        }
+        let reached = fail_on.is_some_and(|level| self.worst >= Some(level) || self.error_findings > 0);
+        Ok(if reached { Exit::Findings } else { Exit::Clean })
+    }
+}
+
+/// NDJSON: each server is judged and forgotten; only its lines wait, in bounded memory, to be sorted.
+fn stream(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure> {
+    let (mut outcome, mut lines) = (Outcome::default(), SortedLines::default());
+    load::each(&args.target, &mut |item| {
+        match item {
+            Item::Listing(listing) => {
+                let classified = classifier.one(listing);
+                outcome.saw(&classified);
+                push_lines(&classified, &mut lines)?;
+            }
+            Item::Failed(failed) => outcome.failed.push(failed),
+            Item::Problem(problem) => outcome.problems.push(problem),
+        }
+        Ok(())
+    })?;
+    output::machine(|out| lines.finish(out))?;
+    Ok(outcome)
+}
+
+fn push_lines(classified: &Classified, lines: &mut SortedLines) -> Result<(), Failure> {
+    for tool in ScannedServer::new(classified).tools {
+        // JSON strings hold no control characters, so a key is one line whatever the names are.
+        let key = serde_json::to_string(&(tool.server, tool.tool, &tool.fingerprint)).map_err(output::internal)?;
+        let line = serde_json::to_string(&ScanLine::new(tool)).map_err(output::internal)?;
+        lines.push(key, line).map_err(output::failed)?;
+    }
+    Ok(())
+}
+
+/// Every other format: all servers, then the report.
+fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure> {
+    let (mut outcome, mut all) = (Outcome::default(), Vec::new());
+    load::each(&args.target, &mut |item| {
+        match item {
+            Item::Listing(listing) => all.push(classifier.one(listing)),
+            Item::Failed(failed) => outcome.failed.push(failed),
+            Item::Problem(problem) => outcome.problems.push(problem),
+        }
+        Ok(())
+    })?;
+    for classified in &all {
+        outcome.saw(classified);
+    }
+    if let Some(directory) = &args.save {
+        catalog::save(directory, &all).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    let report = ScanReport::new(&all, &outcome.failed);
+    match args.format {
+        Format::Table => {
+            let options = TableOptions { width: output::terminal_width(), explain: args.explain };
+            output::coloured(&report::scan_table(&report, options))?;
+        }
+        Format::Json => {
+            let text = report::scan_json(&report).map_err(output::internal)?;
+            output::machine(|out| out.write_all(text.as_bytes()))?;
+        }
+        Format::Markdown => {
+            let text = report::scan_markdown(&report);
+            output::machine(|out| out.write_all(text.as_bytes()))?;
+        }
+        Format::Ndjson => {
+            let mut lines = SortedLines::default();
+            all.iter().try_for_each(|classified| push_lines(classified, &mut lines))?;
+            output::machine(|out| lines.finish(out))?;
+        }
+    }
+    Ok(outcome)
 }

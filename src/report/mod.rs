@@ -1,1 +1,15 @@
-//! Tables, JSON, NDJSON, Markdown, SARIF.
+//! Results for people and machines: one file a format. Everything here makes text; nobody prints.
+
+mod scan;
+mod json;
+mod lines;
+mod markdown;
+mod table;
+mod words;
+
+pub use json::{line_schema, record_schema, scan_json, scan_schema};
+pub use lines::{SORT_BYTES_MAX, SortedLines};
+pub use markdown::scan_markdown;
+pub use scan::{Failed, ScanLine, ScanReport, ScannedServer, ScannedTool, Summary};
+pub use table::{TableOptions, failures, scan_table};
+pub use words::{evidence_in_words, quoted, why};

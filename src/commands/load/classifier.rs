@@ -1,0 +1,40 @@
+//! From listings to verdicts, with the user's rule layers: read once, used for every server.
+
+use super::super::Failure;
+use crate::classify::{Options, RuleSet};
+use crate::cli::RuleArgs;
+use crate::model::{Classified, Listing};
+use std::borrow::Cow;
+
+/// Rules and options, ready to judge any number of servers.
+pub(in crate::commands) struct Classifier {
+    rules: Cow<'static, RuleSet>,
+    options: Options,
+}
+
+impl Classifier {
+    /// Reads the rule layers that the arguments name.
+    ///
+    /// # Errors
+    /// A rule file is not valid: with every problem of every file.
+    pub fn new(args: &RuleArgs) -> Result<Self, Failure> {
+        Ok(Self {
+            rules: Cow::Borrowed(RuleSet::builtin()),
+            options: Options { ignore_annotations: args.ignore_annotations },
+        })
+    }
+
+    /// The verdicts of one server.
+    pub fn one(&self, listing: Listing) -> Classified {
+        crate::classify::classify(&self.rules, listing, &self.options)
+    }
+}
+
+/// Verdicts for every listing, in the same order.
+///
+/// # Errors
+/// A rule file is not valid.
+pub(in crate::commands) fn classify(listings: Vec<Listing>, args: &RuleArgs) -> Result<Vec<Classified>, Failure> {
+    let classifier = Classifier::new(args)?;
+    Ok(listings.into_iter().map(|listing| classifier.one(listing)).collect())
+}

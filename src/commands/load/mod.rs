@@ -1,0 +1,81 @@
+//! From arguments to listings and verdicts: what several commands start with.
+
+mod classifier;
+mod files;
+
+pub(super) use classifier::{Classifier, classify};
+
+use super::Failure;
+use crate::cli::TargetArgs;
+use crate::exit::Exit;
+use crate::model::Listing;
+use crate::problem::Problem;
+use crate::report::Failed;
+
+/// What could be listed, and what could not.
+pub(super) struct Loaded {
+    /// In the order of server names.
+    pub listings: Vec<Listing>,
+    /// Server and the error with its next step, already fit to be shown.
+    pub failed: Vec<Failed>,
+}
+
+/// One thing that the arguments led to.
+pub(super) enum Item {
+    /// A server's tools.
+    Listing(Listing),
+    /// A server that could not be listed; the others go on.
+    Failed(Failed),
+    /// A file, or a part of one, that holds no tool list; the others go on.
+    Problem(Problem),
+}
+
+/// Reads the files and connects to the servers that the arguments name, and hands over each as soon as it is there.
+/// Files come first, in the order of their paths.
+///
+/// # Errors
+/// The arguments name nothing, or contradict each other; or whatever `on` returned.
+pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
+    if !names_anything(args) {
+        return Err(Failure::usage("no server named").with_help(
+            "give a URL, a command after `--`, `--config FILE`, `--discover`, or saved lists with `--tools FILE`",
+        ));
+    }
+    files::each(&args.tools, on)
+}
+
+/// Whether the arguments name a server or a file at all.
+pub(super) fn names_anything(args: &TargetArgs) -> bool {
+    args.url.is_some() || !args.config.is_empty() || args.discover || !args.tools.is_empty() || !args.command.is_empty()
+}
+
+/// Connects to the servers or reads the files that the arguments name.
+///
+/// # Errors
+/// The arguments name nothing, or a file is not valid: then with every problem of every file.
+pub(super) fn listings(args: &TargetArgs) -> Result<Loaded, Failure> {
+    let (mut loaded, mut problems) = (Loaded { listings: Vec::new(), failed: Vec::new() }, Vec::new());
+    each(args, &mut |item| {
+        match item {
+            Item::Listing(listing) => loaded.listings.push(listing),
+            Item::Failed(failed) => loaded.failed.push(failed),
+            Item::Problem(problem) => problems.push(problem),
+        }
+        Ok(())
+    })?;
+    if !problems.is_empty() {
+        return Err(unreadable(problems));
+    }
+    loaded.listings.sort_by(|a, b| a.server.cmp(&b.server));
+    loaded.failed.sort();
+    Ok(loaded)
+}
+
+/// The failure for files that hold no tool lists.
+pub(super) fn unreadable(problems: Vec<Problem>) -> Failure {
+    let what = match problems.as_slice() {
+        [_] => "cannot read a tool list".to_owned(),
+        several => format!("cannot read {} tool lists", several.len()),
+    };
+    Failure::usage(what).with_exit(Exit::Usage).with_problems(problems)
+}

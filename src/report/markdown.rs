@@ -1,0 +1,86 @@
+//! Markdown for reviews and wikis. Every word from a server is escaped for Markdown as well as for a terminal.
+
+use super::scan::{ScanReport, ScannedServer};
+use super::words::{count, flags, severity, why};
+use crate::text::escape;
+use std::fmt::Write as _;
+
+/// One heading and one table a server, then its findings.
+pub fn scan_markdown(report: &ScanReport<'_>) -> String {
+    let mut out = String::from("# What these servers can do\n");
+    for server in &report.servers {
+        one(&mut out, server);
+    }
+    if !report.failed.is_empty() {
+        out.push_str("\n## Not listed\n\n");
+        for failed in &report.failed {
+            let first = failed.error.lines().next().unwrap_or("failed");
+            let _ = writeln!(out, "- {}: {}", cell(failed.server.as_str()), cell(first));
+        }
+    }
+    out
+}
+
+fn one(out: &mut String, server: &ScannedServer<'_>) {
+    let tools = count(server.tools.len(), "tool");
+    let found = count(server.summary.findings, "finding");
+    let _ = writeln!(out, "\n## {}\n\n{tools}, {found}.", cell(server.server.as_str()));
+    if !server.tools.is_empty() {
+        out.push_str("\n| risk | category | radius | tool | flags | why |\n|---|---|---|---|---|---|\n");
+        for tool in server.worst_first() {
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} |",
+                tool.risk,
+                tool.category,
+                tool.blast_radius,
+                cell(tool.tool),
+                flags(tool.flags),
+                cell(&why(tool))
+            );
+        }
+    }
+    let about_tools = server.tools.iter().flat_map(|tool| tool.findings);
+    let mut findings: Vec<_> = server.findings.iter().copied().chain(about_tools).collect();
+    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
+    if !findings.is_empty() {
+        out.push_str("\n### Findings\n\n");
+        for finding in findings {
+            let tool = if finding.tool.is_empty() { String::new() } else { format!("{}: ", cell(&finding.tool)) };
+            let word = severity(finding.severity);
+            let _ = writeln!(out, "- {word} ({}): {tool}{}", cell(&finding.id), cell(&finding.message));
+        }
+    }
+}
+
+/// One line of hostile text for a table cell: no markup, no HTML, no links, no column of its own.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in escape(text).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // Bare addresses and mentions become links in some renderers.
+            '@' => out.push_str("&#64;"),
+            ':' => out.push_str("&#58;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|' | '~' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_cells_stay_text() {
+        assert_eq!(cell("a|b\n[x](http://y) <img>"), "a\\|b\\\\n\\[x\\]\\(http&#58;//y\\) &lt;img&gt;");
+        assert_eq!(cell("@everyone `rm`"), "&#64;everyone \\`rm\\`");
+    }
+}

@@ -1,0 +1,197 @@
+//! What a scan found, as the types that every output format is made from and that the JSON Schemas are generated from.
+
+use crate::model::{
+    BlastRadius, Category, Classified, Confidence, Evidence, Finding, Flag, Note, RiskLevel, ServerInfo, ServerName,
+    ServerSource, ToolDefinition, Verdict,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The value of `version` in JSON and NDJSON: it grows when a member changes its meaning or goes away.
+pub const SCAN_VERSION: u32 = 1;
+
+/// The result of `mcpol scan --format json`.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol scan")]
+pub struct ScanReport<'a> {
+    /// Version of this format.
+    pub version: u32,
+    /// In the order of their names, then sources.
+    pub servers: Vec<ScannedServer<'a>>,
+    /// Servers that could not be listed.
+    pub failed: Vec<Failed>,
+}
+
+/// One server and its tools.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct ScannedServer<'a> {
+    /// What the server is called here.
+    #[schemars(with = "String")]
+    pub server: &'a ServerName,
+    /// Where it was found.
+    pub source: &'a ServerSource,
+    /// Negotiated protocol revision, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol_version: Option<&'a str>,
+    /// What the server calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_info: Option<&'a ServerInfo>,
+    /// Counts.
+    pub summary: Summary,
+    /// Sorted by name, then by fingerprint.
+    pub tools: Vec<ScannedTool<'a>>,
+    /// Findings about the server as a whole.
+    pub findings: Vec<&'a Finding>,
+    /// What was odd on the way.
+    pub notes: Vec<&'a Note>,
+}
+
+/// One tool and its verdict.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+pub struct ScannedTool<'a> {
+    /// The server that offers it.
+    #[schemars(with = "String")]
+    pub server: &'a ServerName,
+    /// The tool's name, as declared.
+    pub tool: &'a str,
+    /// What the tool does at worst.
+    pub category: Category,
+    /// The worse of the category's nature and the blast radius.
+    pub risk: RiskLevel,
+    /// How much one wrong call can cost.
+    pub blast_radius: BlastRadius,
+    /// What else is true of it.
+    pub flags: &'a BTreeSet<Flag>,
+    /// How sure the rules are of the category.
+    pub confidence: Confidence,
+    /// Why this class, for a person.
+    pub reason: &'a str,
+    /// Everything that spoke for or against, strongest first.
+    pub evidence: &'a [Evidence],
+    /// Contradictions and warnings about this tool.
+    pub findings: &'a [Finding],
+    /// SHA-256 over the definition in canonical form, 64 hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// One line of `mcpol scan --format ndjson`: a tool, with the version of the format.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol scan line")]
+pub struct ScanLine<'a> {
+    /// Version of this format.
+    pub version: u32,
+    /// The tool.
+    #[serde(flatten)]
+    pub tool: ScannedTool<'a>,
+}
+
+/// A server that could not be listed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+pub struct Failed {
+    /// What the server is called here.
+    #[schemars(with = "String")]
+    pub server: ServerName,
+    /// What went wrong and the next step, for people.
+    pub error: String,
+}
+
+/// Counts over the tools of one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Summary {
+    /// Tools, one listed twice counted twice.
+    pub tools: usize,
+    /// Tools a category.
+    #[schemars(with = "BTreeMap<String, usize>")]
+    pub categories: BTreeMap<Category, usize>,
+    /// Tools a risk level.
+    #[schemars(with = "BTreeMap<String, usize>")]
+    pub risks: BTreeMap<RiskLevel, usize>,
+    /// Findings about the tools and about the server.
+    pub findings: usize,
+}
+
+impl<'a> ScanReport<'a> {
+    /// Everything sorted, so that the order in which servers answered does not show.
+    pub fn new(classified: &'a [Classified], failed: &[Failed]) -> Self {
+        let mut servers: Vec<_> = classified.iter().map(ScannedServer::new).collect();
+        servers.sort_by_cached_key(|it| {
+            let tools: Vec<_> = it.tools.iter().map(|tool| tool.fingerprint.clone()).collect();
+            (it.server.clone(), serde_json::to_string(it.source).unwrap_or_default(), tools)
+        });
+        let mut failed = failed.to_vec();
+        failed.sort();
+        Self { version: SCAN_VERSION, servers, failed }
+    }
+}
+
+impl<'a> ScannedServer<'a> {
+    /// The view of one classified server.
+    pub fn new(classified: &'a Classified) -> Self {
+        let listing = &classified.listing;
+        let pairs = listing.tools.iter().zip(&classified.verdicts);
+        let mut tools: Vec<_> = pairs.map(|(tool, verdict)| ScannedTool::new(&listing.server, tool, verdict)).collect();
+        tools.sort_by(|a, b| (a.tool, &a.fingerprint).cmp(&(b.tool, &b.fingerprint)));
+        let mut findings: Vec<_> = classified.findings.iter().collect();
+        findings.sort();
+        let mut notes: Vec<_> = listing.notes.iter().collect();
+        notes.sort();
+        Self {
+            server: &listing.server,
+            source: &listing.source,
+            protocol_version: listing.protocol_version.as_deref(),
+            server_info: listing.server_info.as_ref(),
+            summary: Summary::of(&tools, findings.len()),
+            tools,
+            findings,
+            notes,
+        }
+    }
+
+    /// The tools for people: worst first, then by name.
+    pub fn worst_first(&self) -> Vec<&ScannedTool<'a>> {
+        let mut tools: Vec<_> = self.tools.iter().collect();
+        tools.sort_by(|a, b| {
+            let badness = |tool: &ScannedTool<'_>| (tool.risk, tool.blast_radius, tool.category);
+            badness(b).cmp(&badness(a)).then_with(|| a.tool.cmp(b.tool)).then_with(|| a.fingerprint.cmp(&b.fingerprint))
+        });
+        tools
+    }
+}
+
+impl<'a> ScannedTool<'a> {
+    /// The view of one tool.
+    pub fn new(server: &'a ServerName, tool: &'a ToolDefinition, verdict: &'a Verdict) -> Self {
+        Self {
+            server,
+            tool: tool.name.as_str(),
+            category: verdict.category,
+            risk: verdict.risk,
+            blast_radius: verdict.blast_radius,
+            flags: &verdict.flags,
+            confidence: verdict.confidence,
+            reason: &verdict.reason,
+            evidence: &verdict.evidence,
+            findings: &verdict.findings,
+            fingerprint: tool.fingerprint().as_str().to_owned(),
+        }
+    }
+}
+
+impl<'a> ScanLine<'a> {
+    /// The line of one tool.
+    pub fn new(tool: ScannedTool<'a>) -> Self {
+        Self { version: SCAN_VERSION, tool }
+    }
+}
+
+impl Summary {
+    fn of(tools: &[ScannedTool<'_>], server_findings: usize) -> Self {
+        let mut summary = Self { tools: tools.len(), findings: server_findings, ..Self::default() };
+        for tool in tools {
+            *summary.categories.entry(tool.category).or_default() += 1;
+            *summary.risks.entry(tool.risk).or_default() += 1;
+            summary.findings += tool.findings.len();
+        }
+        summary
+    }
+}

@@ -1,0 +1,278 @@
+//! The table for people: grouped by server, worst first, as wide as the terminal. Colours are always written; whoever
+//! prints takes them out where they are not wanted.
+
+use super::scan::{Failed, ScanReport, ScannedServer, ScannedTool, Summary};
+use super::words::{count, evidence_in_words, fit, flags, severity, why, width, wrap};
+use crate::model::{Category, Finding, RiskLevel, ServerSource, Severity};
+use crate::text::{escape, excerpt};
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write as _;
+use tabled::builder::Builder;
+use tabled::settings::{Color, Modify, Padding, Style as Borders, object::Cell};
+
+/// Narrowest table, in columns; a terminal narrower than this breaks the lines.
+const WIDTH_MIN: usize = 60;
+/// Widest table, in columns: longer lines are hard to follow.
+const WIDTH_MAX: usize = 160;
+/// From this width on, flags and reason have columns of their own.
+const WIDE: usize = 100;
+/// The columns for risk, category and radius with the gaps after them.
+const CLASS_COLUMNS: usize = 2 + 8 + 2 + 8 + 2 + 8 + 2;
+
+/// How a table is laid out.
+#[derive(Clone, Copy, Debug)]
+pub struct TableOptions {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Show the evidence under every tool.
+    pub explain: bool,
+}
+
+/// The servers with their tools and findings, and the counts over all of them.
+pub fn scan_table(report: &ScanReport<'_>, options: TableOptions) -> String {
+    let columns = options.width.clamp(WIDTH_MIN, WIDTH_MAX);
+    let mut out = String::new();
+    for server in &report.servers {
+        header(&mut out, server, columns);
+        if options.explain {
+            explained(&mut out, server, columns);
+        } else if !server.tools.is_empty() {
+            grid(&mut out, server, columns);
+        }
+        notes(&mut out, server, columns);
+        findings(&mut out, server, columns);
+        out.push('\n');
+    }
+    if report.servers.len() > 1 {
+        total(&mut out, report);
+    }
+    out
+}
+
+/// One line a server that could not be listed, with its next step.
+pub fn failures(failed: &[Failed]) -> String {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let mut out = String::new();
+    for failure in failed {
+        let mut lines = failure.error.lines();
+        let first = lines.next().unwrap_or("failed");
+        let _ = writeln!(out, "{red}error:{red:#} {}: {}", failure.server, escape(first));
+        for line in lines {
+            let _ = writeln!(out, "  {}", escape(line.trim_start()));
+        }
+    }
+    out
+}
+
+fn header(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+    let bold = Style::new().bold();
+    let dim = Style::new().dimmed();
+    let name = fit(&server.server.to_string(), columns);
+    let room = columns.saturating_sub(width(&name) + 2);
+    let _ = write!(out, "{bold}{name}{bold:#}");
+    if room > 10 {
+        let _ = write!(out, "  {dim}{}{dim:#}", fit(&origin(server), room));
+    }
+    out.push('\n');
+    for line in wrap(&summary(&server.summary), columns, 4) {
+        let _ = writeln!(out, "{line}");
+    }
+    out.push('\n');
+}
+
+/// Where a server was found, in one phrase.
+fn origin(server: &ScannedServer<'_>) -> String {
+    let package = |package: &crate::model::Package| {
+        let version = package.version.as_deref().map_or(String::new(), |version| format!(" {version}"));
+        let registry = if package.registry.is_empty() { String::new() } else { format!("{} ", package.registry) };
+        format!("{registry}{}{version}", package.name)
+    };
+    let place = match server.source {
+        ServerSource::Command { package: Some(it), .. } | ServerSource::File { package: Some(it), .. } => package(it),
+        ServerSource::Command { argv, package: None, .. } => argv.join(" "),
+        ServerSource::Url { url, .. } => url.clone(),
+        ServerSource::File { path, package: None } => match path.as_str() {
+            "-" => "standard input".to_owned(),
+            path => path.to_owned(),
+        },
+        ServerSource::Sample => "the sample server inside mcpol".to_owned(),
+    };
+    let place = escape(&place).into_owned();
+    match server.protocol_version {
+        Some(version) => format!("{place} · MCP {}", excerpt(version, 20)),
+        None => place,
+    }
+}
+
+/// `14 tools: 6 Read, 5 Write, 2 Execute, 1 Delete · 2 critical, 12 low · 1 finding`
+fn summary(summary: &Summary) -> String {
+    let part = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}"));
+    let of = |key: &Category| part(summary.categories.get(key).copied().unwrap_or(0), key.as_str());
+    let categories: Vec<_> = Category::ALL.iter().filter_map(of).collect();
+    let of = |key: &RiskLevel| part(summary.risks.get(key).copied().unwrap_or(0), key.as_str());
+    let risks: Vec<_> = RiskLevel::ALL.iter().rev().filter_map(of).collect();
+    let mut text = count(summary.tools, "tool");
+    if summary.tools > 0 {
+        let _ = write!(text, ": {} · risk: {}", categories.join(", "), risks.join(", "));
+    }
+    let _ = match summary.findings {
+        0 => write!(text, " · no findings"),
+        n => write!(text, " · {}", count(n, "finding")),
+    };
+    text
+}
+
+fn grid(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+    let tools = server.worst_first();
+    let wide = columns >= WIDE;
+    let mut builder = Builder::default();
+    let rest = columns - CLASS_COLUMNS;
+    let longest = tools.iter().map(|tool| width(&escape(tool.tool))).max().unwrap_or(0);
+    let name_columns = longest.clamp(4, rest * 2 / 5);
+    let flag_columns = 20;
+    let why_columns = rest.saturating_sub(name_columns + flag_columns + 4);
+    if wide {
+        builder.push_record(["RISK", "CATEGORY", "RADIUS", "TOOL", "FLAGS", "WHY"]);
+    } else {
+        builder.push_record(["RISK", "CATEGORY", "RADIUS", "TOOL, FLAGS AND WHY"]);
+    }
+    for tool in &tools {
+        let class = [tool.risk.as_str(), tool.category.as_str(), tool.blast_radius.as_str()].map(str::to_owned);
+        let name = marked(tool);
+        if wide {
+            let name = wrap(&name, name_columns, 4).join("\n");
+            let shown = wrap(&flags(tool.flags), flag_columns, 4).join("\n");
+            let why = wrap(&why(tool), why_columns, 2).join("\n");
+            builder.push_record(class.into_iter().chain([name, shown, why]));
+        } else {
+            builder.push_record(class.into_iter().chain([narrow_cell(tool, &name, rest)]));
+        }
+    }
+    let mut table = builder.build();
+    table.with(Borders::empty()).with(Padding::new(0, 2, 0, 0));
+    for (row, tool) in tools.iter().enumerate() {
+        table.with(Modify::new(Cell::new(row + 1, 0)).with(colour_of(tool.risk)));
+    }
+    let dim = Style::new().dimmed();
+    for (at, line) in table.to_string().lines().enumerate() {
+        let line = line.trim_end();
+        let _ = if at == 0 { writeln!(out, "  {dim}{line}{dim:#}") } else { writeln!(out, "  {line}") };
+    }
+}
+
+/// Name on the first line, flags and reason on the second: what fits beside the class at 80 columns.
+fn narrow_cell(tool: &ScannedTool<'_>, name: &str, columns: usize) -> String {
+    let dim = Style::new().dimmed();
+    let mut cell = wrap(name, columns, 3).join("\n");
+    let mut detail = flags(tool.flags);
+    if !detail.is_empty() {
+        detail.push_str(" · ");
+    }
+    detail.push_str(&why(tool));
+    for line in wrap(&detail, columns, 2) {
+        let _ = write!(cell, "\n{dim}{line}{dim:#}");
+    }
+    cell
+}
+
+/// The name, with `!` where a finding wants a look.
+fn marked(tool: &ScannedTool<'_>) -> String {
+    let worst = tool.findings.iter().map(|finding| finding.severity).max();
+    let mark = if worst >= Some(Severity::Warning) { " !" } else { "" };
+    format!("{}{mark}", escape(tool.tool))
+}
+
+fn colour_of(risk: RiskLevel) -> Color {
+    match risk {
+        RiskLevel::Critical => Color::FG_RED | Color::BOLD,
+        RiskLevel::High => Color::FG_RED,
+        RiskLevel::Medium => Color::FG_YELLOW,
+        RiskLevel::Low => Color::FG_GREEN,
+    }
+}
+
+fn explained(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+    let bold = Style::new().bold();
+    for tool in server.worst_first() {
+        let name = marked(tool);
+        let radius = format!("radius {}", tool.blast_radius);
+        let _ = writeln!(out, "  {bold}{name}{bold:#}");
+        let mut line = format!("{} · risk {} · {radius}", tool.category, tool.risk);
+        if !tool.flags.is_empty() {
+            let _ = write!(line, " · {}", flags(tool.flags));
+        }
+        lines(out, "    ", &line, columns);
+        lines(out, "    ", &escape(tool.reason), columns);
+        for evidence in tool.evidence {
+            lines(out, "    - ", &evidence_in_words(evidence), columns);
+        }
+        out.push('\n');
+    }
+}
+
+fn notes(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+    for note in &server.notes {
+        lines(out, "  note: ", &escape(&note.message), columns);
+    }
+}
+
+fn findings(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+    let mut all: Vec<&Finding> = server.findings.clone();
+    all.extend(server.tools.iter().flat_map(|tool| tool.findings));
+    all.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
+    if all.is_empty() {
+        return;
+    }
+    let bold = Style::new().bold();
+    let _ = writeln!(out, "\n  {bold}Findings{bold:#}");
+    for finding in all {
+        finding_lines(out, finding, columns);
+    }
+}
+
+fn finding_lines(out: &mut String, finding: &Finding, columns: usize) {
+    let style = style_of(finding.severity);
+    let word = severity(finding.severity);
+    let about = if finding.tool.is_empty() || finding.message.contains(&*escape(&finding.tool)) {
+        String::new()
+    } else {
+        format!("`{}`: ", escape(&finding.tool))
+    };
+    let text = format!("{about}{} [{}]", escape(&finding.message), escape(&finding.id));
+    for (at, line) in wrap(&text, columns.saturating_sub(11), 12).iter().enumerate() {
+        let _ = match at {
+            0 => writeln!(out, "  {style}{word:<7}{style:#}  {line}"),
+            _ => writeln!(out, "           {line}"),
+        };
+    }
+}
+
+fn style_of(severity: Severity) -> Style {
+    match severity {
+        Severity::Error => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+        Severity::Warning => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        Severity::Note => Style::new().dimmed(),
+    }
+}
+
+fn total(out: &mut String, report: &ScanReport<'_>) {
+    let mut all = Summary::default();
+    for server in &report.servers {
+        all.tools += server.summary.tools;
+        all.findings += server.summary.findings;
+        for (category, n) in &server.summary.categories {
+            *all.categories.entry(*category).or_default() += n;
+        }
+        for (risk, n) in &server.summary.risks {
+            *all.risks.entry(*risk).or_default() += n;
+        }
+    }
+    let _ = writeln!(out, "{}, {}", count(report.servers.len(), "server"), summary(&all));
+}
+
+/// Wrapped lines behind a prefix; the following lines stand below the first one's text.
+fn lines(out: &mut String, prefix: &str, text: &str, columns: usize) {
+    for (at, line) in wrap(text, columns.saturating_sub(width(prefix)), 40).iter().enumerate() {
+        let _ = if at == 0 { writeln!(out, "{prefix}{line}") } else { writeln!(out, "{:1$}{line}", "", width(prefix)) };
+    }
+}

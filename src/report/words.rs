@@ -1,0 +1,187 @@
+//! Verdicts in words that a person would use, and text laid out for a terminal of a given width.
+
+use super::scan::ScannedTool;
+use crate::model::{Category, Evidence, EvidenceSource, Flag, Severity};
+use crate::text::{escape, excerpt};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Longest quote shown, in characters.
+const QUOTE_CHARS_MAX: usize = 160;
+
+/// Where a piece of evidence was found: `name`, `description`, `parameter path` …
+pub fn part(source: &EvidenceSource) -> String {
+    match source {
+        EvidenceSource::Name => "name".to_owned(),
+        EvidenceSource::Title => "title".to_owned(),
+        EvidenceSource::Description => "description".to_owned(),
+        EvidenceSource::Parameter(path) => format!("parameter `{}`", excerpt(path, 60)),
+        EvidenceSource::Schema => "input schema".to_owned(),
+        EvidenceSource::Annotation(key) => format!("annotation `{}`", excerpt(key, 60)),
+        EvidenceSource::Extension(key) => format!("member `{}`", excerpt(key, 60)),
+        EvidenceSource::Override => "your override".to_owned(),
+    }
+}
+
+/// A quote from a definition, escaped, bounded and in quotation marks.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", excerpt(text.trim(), QUOTE_CHARS_MAX))
+}
+
+/// One piece of evidence as a sentence: `name "pause" speaks for Execute, weight 80 (verb-pause)`.
+pub fn evidence_in_words(evidence: &Evidence) -> String {
+    let weight = if evidence.weight > 0 { format!(", weight {}", evidence.weight) } else { String::new() };
+    format!(
+        "{} {} speaks for {}{weight} ({})",
+        part(&evidence.source),
+        quoted(&evidence.quote),
+        escape(&evidence.says),
+        escape(&evidence.rule)
+    )
+}
+
+/// The shortest honest answer to why: the strongest quote for the category, else the reason.
+pub fn why(tool: &ScannedTool<'_>) -> String {
+    let speaks = |evidence: &&Evidence| evidence.says == tool.category.as_str() && !evidence.quote.trim().is_empty();
+    match tool.evidence.iter().find(speaks) {
+        Some(evidence) => format!("{} {}", part(&evidence.source), quoted(&evidence.quote)),
+        None => escape(tool.reason).into_owned(),
+    }
+}
+
+/// Flags in a row: `egress, private_data`.
+pub fn flags<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> String {
+    flags.into_iter().map(|flag| flag.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// `1 finding`, `2 findings`.
+pub fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The word for a severity.
+pub fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// What a category means, in a few words.
+pub fn category(category: Category) -> &'static str {
+    match category {
+        Category::Read => "only returns something; changes nothing",
+        Category::Write => "creates or changes stored data, settings or messages",
+        Category::Execute => "runs or steers something, or commits an act whose effect is decided elsewhere",
+        Category::Delete => "removes something that an ordinary edit cannot bring back",
+    }
+}
+
+/// The columns that a text takes on a terminal: wide characters two, combining ones none.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// At most `columns` columns of the text, with `…` where something was cut.
+pub fn fit(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        let next = c.width().unwrap_or(0);
+        if used + next + 1 > columns {
+            break;
+        }
+        used += next;
+        out.push(c);
+    }
+    out.truncate(out.trim_end().len());
+    out.push('…');
+    out
+}
+
+/// The text in lines of at most `columns` columns, broken at spaces where there are any; of more than `lines` lines
+/// the last one ends in `…`.
+pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
+    let columns = columns.max(2);
+    let mut out: Vec<String> = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut word = word;
+        loop {
+            let line = out.last().map_or(0, |line| width(line));
+            let gap = usize::from(line > 0);
+            if line + gap + width(word) <= columns {
+                if let Some(last) = out.last_mut() {
+                    if gap == 1 {
+                        last.push(' ');
+                    }
+                    last.push_str(word);
+                }
+                break;
+            }
+            if line > 0 {
+                out.push(String::new());
+                continue;
+            }
+            // A word longer than a line is cut where the line ends, after `_` or `/` when one is near.
+            let cut = cut_at(word, columns);
+            if let Some(last) = out.last_mut() {
+                last.push_str(&word[..cut]);
+            }
+            word = &word[cut..];
+            out.push(String::new());
+        }
+    }
+    if out.len() > lines {
+        let rest = out.split_off(lines.max(1) - 1).join(" ");
+        out.push(fit(&rest, columns));
+    }
+    out
+}
+
+/// The byte at which a long word is cut so that what is before it fits.
+fn cut_at(word: &str, columns: usize) -> usize {
+    let (mut used, mut end, mut joint) = (0, 0, 0);
+    for (at, c) in word.char_indices() {
+        used += c.width().unwrap_or(0);
+        if used > columns && end > 0 {
+            break;
+        }
+        end = at + c.len_utf8();
+        if matches!(c, '_' | '-' | '/' | '.' | ',') {
+            joint = end;
+        }
+    }
+    if joint * 2 > end { joint } else { end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!((width("删除"), width("é"), width("e\u{301}")), (4, 1, 1));
+        assert_eq!(fit("删除文件", 5), "删除…");
+        assert_eq!(fit("删除文件", 8), "删除文件");
+    }
+
+    #[test]
+    fn lines_are_never_too_long() {
+        let texts =
+            ["", "a", "one two three four", "a_very_long_name_without_any_space_in_it", "删除删除删除 删除删除"];
+        for text in texts {
+            for columns in 2..30 {
+                for lines in 1..4 {
+                    let wrapped = wrap(text, columns, lines);
+                    assert!(wrapped.len() <= lines.max(1), "{wrapped:?}");
+                    assert!(wrapped.iter().all(|line| width(line) <= columns), "{columns}: {wrapped:?}");
+                }
+            }
+        }
+        assert_eq!(wrap("one two three four", 9, 9), ["one two", "three", "four"]);
+        assert_eq!(wrap("one two three four", 9, 2), ["one two", "three fo…"]);
+        assert_eq!(wrap("a_very_long_name", 9, 9), ["a_very_", "long_name"]);
+    }
+}
