@@ -1,1 +1,3 @@
-//! The gateway between a client and a server: nothing passes unjudged.
+//! The gateway: stands between a client and a server and holds calls to a policy.
+
+pub mod audit;

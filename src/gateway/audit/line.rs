@@ -1,0 +1,208 @@
+//! One line of the audit log: a JSON object, written by hand because every call waits for it.
+
+use crate::clock::Timestamp;
+use crate::text::is_hidden;
+use sha2::{Digest, Sha256};
+use std::io::Write as _;
+
+/// Most argument names that a line holds.
+pub const KEYS_MAX: usize = 64;
+/// Most characters of one argument name, rule or tool name in a line.
+pub const TEXT_CHARS_MAX: usize = 256;
+
+/// A line under construction; [`Line::end`] chains and closes it.
+pub struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Line<'a> {
+    /// Begins a line of one session.
+    pub fn begin(out: &'a mut Vec<u8>, now: Timestamp, session: &str, sequence: u64, event: &str) -> Self {
+        let start = out.len();
+        out.extend_from_slice(b"{\"time\":\"");
+        write_time(out, now);
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "\",\"session\":\"{session}\",\"seq\":{sequence},\"event\":\"{event}\"");
+        Self { out, start }
+    }
+
+    fn key(&mut self, key: &str) {
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    /// A text, escaped and cut at [`TEXT_CHARS_MAX`].
+    pub fn text(mut self, key: &str, value: &str) -> Self {
+        self.key(key);
+        write_text(self.out, value);
+        self
+    }
+
+    /// A text, if there is one.
+    pub fn text_if(self, key: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self,
+        }
+    }
+
+    /// An integer.
+    pub fn number(mut self, key: &str, value: u64) -> Self {
+        self.key(key);
+        let _ = write!(self.out, "{value}");
+        self
+    }
+
+    /// An integer, if there is one.
+    pub fn number_if(self, key: &str, value: Option<u64>) -> Self {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self,
+        }
+    }
+
+    /// The names of an object's members, without their values.
+    pub fn names(mut self, key: &str, object: &str) -> Self {
+        self.key(key);
+        self.out.push(b'[');
+        for (at, (literal, _)) in crate::mcp::walk::members(object).take(KEYS_MAX).enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            write_text(self.out, &crate::mcp::json::string_value(literal).unwrap_or_default());
+        }
+        self.out.push(b']');
+        self
+    }
+
+    /// Bytes as hexadecimal digits.
+    pub fn hex(mut self, key: &str, value: &[u8]) -> Self {
+        self.key(key);
+        self.out.push(b'"');
+        write_hex(self.out, value);
+        self.out.push(b'"');
+        self
+    }
+
+    /// Closes the line with the hash of the one before it and answers its own.
+    pub fn end(self, previous: &[u8; 32]) -> [u8; 32] {
+        let line = self.hex("prev", previous);
+        line.out.push(b'}');
+        let hash = Sha256::digest(&line.out[line.start..]).into();
+        line.out.push(b'\n');
+        hash
+    }
+}
+
+/// Appends a JSON string. Hidden characters become escapes: logs are looked at in terminals.
+fn write_text(out: &mut Vec<u8>, value: &str) {
+    let simple = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ';
+    out.push(b'"');
+    if value.len() <= TEXT_CHARS_MAX && value.chars().all(simple) {
+        out.extend_from_slice(value.as_bytes());
+    } else {
+        for (at, c) in value.chars().enumerate() {
+            if at == TEXT_CHARS_MAX {
+                out.extend_from_slice("…".as_bytes());
+                break;
+            }
+            if matches!(c, '"' | '\\') {
+                out.push(b'\\');
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else if is_hidden(c) || matches!(c, '\n' | '\t') {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            } else {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends lower-case hexadecimal digits.
+pub fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
+}
+
+/// Appends a time as RFC 3339 in UTC with milliseconds.
+fn write_time(out: &mut Vec<u8>, now: Timestamp) {
+    let (days, seconds) = (now.seconds() / 86_400, now.seconds() % 86_400);
+    // Days to a date in the proleptic Gregorian calendar, by eras of 400 years that begin on 1 March.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let millis = now.millis() % 1000;
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
+    use super::*;
+
+    fn time(millis: u64) -> String {
+        let mut out = Vec::new();
+        write_time(&mut out, Timestamp::from_millis(millis));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn times_are_utc_dates() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(time(millis), text);
+        }
+    }
+
+    #[test]
+    fn a_line_is_json_whatever_is_in_it() {
+        let hostile = "a\"b\\c\n\u{202e}\u{e0041}\u{1b}[31m 删";
+        let mut out = Vec::new();
+        Line::begin(&mut out, Timestamp::from_millis(0), "s", 3, "decision")
+            .text("tool", hostile)
+            .number("n", 5)
+            .names("keys", r#"{"a\u202e":1,"b":{"c":2}}"#)
+            .end(&[0; 32]);
+        let text = std::str::from_utf8(&out).unwrap();
+        assert!(!text.contains(['\u{202e}', '\u{1b}', '\u{e0041}']), "{text}");
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(value["tool"], hostile);
+        assert_eq!(value["keys"], serde_json::json!(["a\u{202e}", "b"]));
+    }
+
+    #[test]
+    fn texts_and_names_are_bounded() {
+        for (chars, kept) in [(TEXT_CHARS_MAX, TEXT_CHARS_MAX), (TEXT_CHARS_MAX + 1, TEXT_CHARS_MAX + 1)] {
+            let mut out = Vec::new();
+            write_text(&mut out, &"é".repeat(chars));
+            let text: String = serde_json::from_slice(&out).unwrap();
+            assert_eq!((text.chars().count(), text.ends_with('…')), (kept, chars > TEXT_CHARS_MAX));
+        }
+        let object =
+            |count: usize| format!("{{{}}}", (0..count).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(","));
+        for (count, kept) in [(KEYS_MAX, KEYS_MAX), (KEYS_MAX + 1, KEYS_MAX)] {
+            let mut out = Vec::new();
+            Line::begin(&mut out, Timestamp::from_millis(0), "s", 0, "e").names("keys", &object(count)).end(&[0; 32]);
+            let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(value["keys"].as_array().map(Vec::len), Some(kept));
+        }
+    }
+}

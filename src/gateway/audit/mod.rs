@@ -1,0 +1,293 @@
+//! The audit log: one JSON line a decision, handed to the operating system before the call leaves.
+//!
+//! What is written outlives a `kill -9` of the gateway, because it is in the system's cache then; a power cut may take
+//! the last seconds, as with every log that does not wait for the disk. Lines of one session are chained by hash, so
+//! that a line that was changed, moved or taken out shows (`mcpol audit verify`).
+
+mod key;
+mod line;
+mod read;
+mod sink;
+
+pub use line::{KEYS_MAX, Line, TEXT_CHARS_MAX, write_hex};
+pub use read::{Broken, Counts, Entry, Report, files_of, parse_line, stats, verify};
+pub use sink::{AUDIT_FILE_BYTES_MAX, ROTATED_FILES};
+
+use crate::clock::Timestamp;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use sink::Sink;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Lines that may wait for the next write; outcomes and events wait, decisions never do.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+/// Events of one kind that are all logged; beyond, only every time their number doubles. A server that floods must not
+/// fill the disk.
+const REPEATS_LOGGED: u64 = 20;
+
+/// Where the log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A file, rotated by size.
+    File(PathBuf),
+    /// Standard error: standard output belongs to the protocol.
+    Stderr,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Who writes the lines, for every line.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Random hexadecimal digits.
+    pub id: String,
+    /// What the server is called here.
+    pub server: String,
+    /// The grant in whose name calls are made.
+    pub grant: String,
+}
+
+/// What was decided about a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided<'a> {
+    /// The decision's number in this session.
+    pub number: u64,
+    /// `allow`, `deny` or `would_deny`.
+    pub decision: &'static str,
+    /// The tool's name.
+    pub tool: &'a str,
+    /// The rule that spoke.
+    pub rule: &'a str,
+    /// The code of a denial.
+    pub code: Option<&'a str>,
+    /// Hash of the policy, hexadecimal.
+    pub policy: &'a str,
+    /// The arguments: only their names and a keyed hash are written.
+    pub arguments: Option<&'a str>,
+    /// The approval that was asked for or used.
+    pub approval: Option<&'a str>,
+}
+
+/// How a forwarded call ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The decision's number.
+    pub number: u64,
+    /// `result`, `error`, `timeout`, `upstream_gone`, `cancelled` …
+    pub outcome: &'static str,
+    /// From the decision to the answer, in microseconds.
+    pub micros: u64,
+    /// Bytes of the answer.
+    pub bytes: u64,
+}
+
+/// The log of one session; shared by the threads of the gateway.
+#[derive(Debug)]
+pub struct Audit {
+    session: Session,
+    key: Hmac<Sha256>,
+    inner: Option<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sink: Sink,
+    waiting: Vec<u8>,
+    sequence: u64,
+    /// Hash of the last line, written or waiting.
+    last: [u8; 32],
+    /// The same as far as it is written.
+    written: (u64, [u8; 32]),
+    lost: u64,
+    repeats: std::collections::BTreeMap<&'static str, u64>,
+}
+
+impl Audit {
+    /// Opens the log, and makes the key in `key_file` if there is none yet.
+    ///
+    /// # Errors
+    /// The log or the key cannot be opened.
+    pub fn open(destination: &Destination, key_file: Option<&Path>, session: Session) -> io::Result<Self> {
+        let key = match (destination, key_file) {
+            // Nobody will see a hash.
+            (Destination::Nowhere, _) | (_, None) => random_key()?,
+            (_, Some(path)) => key::load(path)?,
+        };
+        let key = Hmac::new_from_slice(&key).map_err(|error| io::Error::other(error.to_string()))?;
+        let inner = Sink::open(destination)?.map(|sink| {
+            Mutex::new(Inner {
+                sink,
+                waiting: Vec::new(),
+                sequence: 0,
+                last: [0; 32],
+                written: (0, [0; 32]),
+                lost: 0,
+                repeats: std::collections::BTreeMap::new(),
+            })
+        });
+        Ok(Self { session, key, inner })
+    }
+
+    /// The session's id.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What identifies a decision everywhere: in the log, in the answer to the client, in an approval.
+    pub fn decision_id(&self, number: u64) -> String {
+        format!("{}-{number}", self.session.id)
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Inner>> {
+        // A thread that panicked left at worst a line unwritten; the chain still tells.
+        Some(self.inner.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes decisions and whatever waits, in one write.
+    ///
+    /// # Errors
+    /// Not everything could be written: none of these calls may be forwarded.
+    pub fn decide<'a>(&self, now: Timestamp, batch: impl IntoIterator<Item = Decided<'a>>) -> io::Result<()> {
+        let Some(mut inner) = self.lock() else { return Ok(()) };
+        for decided in batch {
+            let hash = decided.arguments.map(|arguments| {
+                let mut mac = self.key.clone();
+                mac.update(arguments.as_bytes());
+                mac.finalize().into_bytes()
+            });
+            inner.line(now, &self.session, "decision", |line| {
+                let line = line
+                    .number("decision", decided.number)
+                    .text("server", &self.session.server)
+                    .text("grant", &self.session.grant)
+                    .text("tool", decided.tool)
+                    .text("verdict", decided.decision)
+                    .text("rule", decided.rule)
+                    .text_if("code", decided.code)
+                    .text("policy", decided.policy)
+                    .text_if("approval", decided.approval);
+                match (&hash, decided.arguments) {
+                    (Some(hash), Some(arguments)) => line.names("keys", arguments).hex("arguments", hash),
+                    _ => line,
+                }
+            });
+        }
+        inner.flush()
+    }
+
+    /// Notes how calls ended. The lines wait for the next write.
+    pub fn ended(&self, now: Timestamp, batch: impl IntoIterator<Item = Ended>) {
+        let Some(mut inner) = self.lock() else { return };
+        for ended in batch {
+            inner.line(now, &self.session, "outcome", |line| {
+                line.number("decision", ended.number)
+                    .text("outcome", ended.outcome)
+                    .number("micros", ended.micros)
+                    .number("bytes", ended.bytes)
+            });
+        }
+        inner.settle();
+    }
+
+    /// Notes an event; `fill` adds to the line. The line waits for the next write.
+    pub fn event(&self, now: Timestamp, event: &str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
+        let Some(mut inner) = self.lock() else { return };
+        inner.line(now, &self.session, event, fill);
+        inner.settle();
+    }
+
+    /// Notes an event that the other side can cause at will: the first [`REPEATS_LOGGED`] of a kind, then one whenever
+    /// their number has doubled, with that number.
+    pub fn repeated(&self, now: Timestamp, event: &'static str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
+        let Some(mut inner) = self.lock() else { return };
+        let count = inner.repeats.entry(event).and_modify(|count| *count += 1).or_insert(1);
+        let count = *count;
+        if count <= REPEATS_LOGGED || count.is_power_of_two() {
+            inner.line(now, &self.session, event, |line| fill(line).number("count", count));
+            inner.settle();
+        }
+    }
+
+    /// Writes what waits, and follows a rotation by another process. Called now and then, and at the end.
+    ///
+    /// # Errors
+    /// It could not be written; it is counted as lost then.
+    pub fn tick(&self) -> io::Result<()> {
+        let Some(mut inner) = self.lock() else { return Ok(()) };
+        let flushed = inner.flush();
+        inner.sink.follow();
+        flushed
+    }
+}
+
+impl Inner {
+    fn line(
+        &mut self,
+        now: Timestamp,
+        session: &Session,
+        event: &str,
+        fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>,
+    ) {
+        if self.lost > 0 {
+            let lost = std::mem::take(&mut self.lost);
+            let gap = Line::begin(&mut self.waiting, now, &session.id, self.sequence, "gap").number("lost", lost);
+            self.last = gap.end(&self.last);
+            self.sequence += 1;
+        }
+        let line = fill(Line::begin(&mut self.waiting, now, &session.id, self.sequence, event));
+        self.last = line.end(&self.last);
+        self.sequence += 1;
+    }
+
+    /// Writes if too much waits. A failure is counted, and the next decision meets the same one.
+    fn settle(&mut self) {
+        if self.waiting.len() > WAITING_BYTES_MAX {
+            let _ = self.flush();
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let (count, result) = self.sink.write(&self.waiting);
+        if result.is_err() {
+            // The chain goes on from the last line that is whole.
+            let whole = memchr::memrchr(b'\n', &self.waiting[..count]).map_or(0, |at| at + 1);
+            let lines = memchr::memchr_iter(b'\n', &self.waiting[..whole]).count() as u64;
+            if whole > 0 {
+                let start = memchr::memrchr(b'\n', &self.waiting[..whole - 1]).map_or(0, |at| at + 1);
+                self.written = (self.written.0 + lines, Sha256::digest(&self.waiting[start..whole - 1]).into());
+            }
+            self.lost += self.sequence - self.written.0;
+            (self.sequence, self.last) = self.written;
+        } else {
+            self.written = (self.sequence, self.last);
+        }
+        self.waiting.clear();
+        self.waiting.shrink_to(4 * WAITING_BYTES_MAX);
+        result
+    }
+}
+
+fn random_key() -> io::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(key)
+}
+
+/// A new session id: 64 random bits as 16 hexadecimal digits.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub fn new_session_id() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,214 @@
+//! Where audit lines are written: an appended file that is rotated by size, or standard error.
+
+use super::Destination;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A log file larger than this is rotated, in bytes.
+pub const AUDIT_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Rotated files that are kept: `FILE.1` is the newest.
+pub const ROTATED_FILES: usize = 5;
+
+/// An open destination.
+#[derive(Debug)]
+pub(super) enum Sink {
+    File { path: PathBuf, file: File, bytes: u64, torn: bool, bytes_max: u64 },
+    Stderr,
+}
+
+impl Sink {
+    pub(super) fn open(destination: &Destination) -> io::Result<Option<Self>> {
+        Ok(match destination {
+            Destination::Nowhere => None,
+            Destination::Stderr => Some(Self::Stderr),
+            Destination::File(path) => Some(Self::file(path.clone(), AUDIT_FILE_BYTES_MAX)?),
+        })
+    }
+
+    pub(super) fn file(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
+        let file = open(&path)?;
+        let bytes = file.metadata()?.len();
+        let torn = bytes > 0 && !ends_with_break(&path);
+        Ok(Self::File { path, file, bytes, torn, bytes_max })
+    }
+
+    /// Writes whole lines with one write, as far as the system takes them; answers how many bytes are written.
+    pub(super) fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
+        match self {
+            Self::Stderr => {
+                let result = io::stderr().lock().write_all(lines);
+                (if result.is_ok() { lines.len() } else { 0 }, result)
+            }
+            Self::File { file, bytes, torn, .. } => {
+                // A disk that was full left half a line. It must not swallow the next one.
+                if *torn {
+                    match write_all(file, b"\n") {
+                        (_, Ok(())) => *torn = false,
+                        (_, Err(error)) => return (0, Err(error)),
+                    }
+                }
+                let (count, result) = write_all(file, lines);
+                *bytes += count as u64;
+                *torn = count > 0 && lines[count - 1] != b'\n';
+                self.rotate_if_large();
+                (count, result)
+            }
+        }
+    }
+
+    /// Goes to the file that now has the name, if another process has rotated ours away.
+    pub(super) fn follow(&mut self) {
+        let Self::File { path, file, bytes, .. } = self else { return };
+        if is_same(path, file) {
+            *bytes = file.metadata().map_or(*bytes, |metadata| metadata.len());
+        } else if let Ok(new) = open(path) {
+            *bytes = new.metadata().map_or(0, |metadata| metadata.len());
+            *file = new;
+        }
+        self.rotate_if_large();
+    }
+
+    fn rotate_if_large(&mut self) {
+        let Self::File { path, file, bytes, bytes_max, .. } = self else { return };
+        // A file that cannot be rotated is still a log: go on with it and try again later.
+        if *bytes > *bytes_max
+            && file.metadata().is_ok_and(|metadata| metadata.is_file())
+            && let Ok(new) = rotate(path, file)
+        {
+            *bytes = new.metadata().map_or(0, |metadata| metadata.len());
+            *file = new;
+        }
+    }
+}
+
+fn write_all(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut count = 0;
+    while count < bytes.len() {
+        match file.write(&bytes[count..]) {
+            Ok(0) => return (count, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (count, Err(error)),
+        }
+    }
+    (count, Ok(()))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn ends_with_break(path: &Path) -> bool {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    // What cannot be read (a device) needs no repair.
+    last().map_or(true, |byte| byte == b'\n')
+}
+
+#[cfg(unix)]
+fn is_same(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.dev(), open.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same(_path: &Path, _file: &File) -> bool {
+    // An open file cannot be renamed by others here.
+    true
+}
+
+/// The name of the `n`th rotated file.
+pub(super) fn rotated(path: &Path, n: usize) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{n}"));
+    PathBuf::from(name)
+}
+
+/// Renames `FILE` to `FILE.1`, that to `FILE.2` and so on, and opens a new `FILE`. The lock on the old file makes
+/// processes that share a log do this one after the other, and only the first of them renames.
+fn rotate(path: &Path, file: &File) -> io::Result<File> {
+    file.lock()?;
+    let renamed = (|| {
+        if is_same(path, file) {
+            for n in (1..ROTATED_FILES).rev() {
+                match fs::rename(rotated(path, n), rotated(path, n + 1)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            fs::rename(path, rotated(path, 1))?;
+        }
+        open(path)
+    })();
+    file.unlock()?;
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot make its files must fail")]
+    use super::*;
+
+    #[test]
+    fn a_large_file_is_rotated_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut sink = Sink::file(path.clone(), 10).unwrap();
+        for n in 0..ROTATED_FILES + 3 {
+            sink.write(format!("line {n}\n").as_bytes()).1.unwrap();
+            sink.write(b"more\n").1.unwrap();
+        }
+        assert_eq!(fs::read_to_string(rotated(&path, 1)).unwrap(), "line 7\nmore\n");
+        assert_eq!(fs::read_to_string(rotated(&path, ROTATED_FILES)).unwrap(), "line 3\nmore\n");
+        assert!(!rotated(&path, ROTATED_FILES + 1).exists());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_at_the_bound_is_not_rotated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut sink = Sink::file(path.clone(), 5).unwrap();
+        sink.write(b"1234\n").1.unwrap();
+        assert!(!rotated(&path, 1).exists());
+        sink.write(b"\n").1.unwrap();
+        assert!(rotated(&path, 1).exists());
+    }
+
+    #[test]
+    fn a_process_follows_the_rotation_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut one = Sink::file(path.clone(), 10).unwrap();
+        let mut two = Sink::file(path.clone(), 10).unwrap();
+        one.write(b"0123456789\n").1.unwrap();
+        two.follow();
+        two.write(b"two\n").1.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        assert!(!rotated(&path, 2).exists());
+    }
+
+    #[test]
+    fn half_a_line_does_not_swallow_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        fs::write(&path, "whole\nhal").unwrap();
+        let mut sink = Sink::file(path.clone(), 100).unwrap();
+        sink.write(b"next\n").1.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nhal\nnext\n");
+    }
+}

@@ -1,0 +1,143 @@
+//! Tests of the log as a whole: what is written, what is kept out, and that changes show.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its files must fail")]
+
+use super::*;
+use std::fs;
+
+fn session() -> Session {
+    Session { id: new_session_id().unwrap(), server: "files".to_owned(), grant: "local".to_owned() }
+}
+
+fn decided<'a>(number: u64, arguments: Option<&'a str>) -> Decided<'a> {
+    let (decision, tool, rule, policy) = ("allow", "read", "(allowed)", "abc");
+    Decided { number, decision, tool, rule, code: None, policy, arguments, approval: None }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000)
+}
+
+/// A log of two sessions of five lines each.
+fn written() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    for _ in 0..2 {
+        let destination = Destination::File(path.clone());
+        let audit = Audit::open(&destination, Some(&folder.path().join("audit.key")), session()).unwrap();
+        audit.event(now(), "start", |line| line.text("version", "1"));
+        audit.decide(now(), [decided(0, Some(r#"{"password":"hunter2"}"#)), decided(1, None)]).unwrap();
+        audit.ended(now(), [Ended { number: 0, outcome: "result", micros: 12, bytes: 30 }]);
+        audit.event(now(), "stop", |line| line);
+        audit.tick().unwrap();
+    }
+    (folder, path)
+}
+
+#[test]
+fn values_of_arguments_are_never_written() {
+    let (_folder, path) = written();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("hunter2"));
+    assert_eq!(text.matches(r#""keys":["password"]"#).count(), 2);
+    let hashes: std::collections::BTreeSet<&str> =
+        text.lines().filter_map(|line| line.split("\"arguments\":\"").nth(1)).map(|rest| &rest[..64]).collect();
+    assert_eq!(hashes.len(), 1, "the same arguments have the same hash in every session");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_log_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_folder, path) = written();
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_untouched_log_verifies() {
+    let (_folder, path) = written();
+    let report = verify(&[path]).unwrap();
+    assert_eq!((report.lines, report.sessions, report.unfinished), (10, 2, 0));
+    assert_eq!(report.broken, []);
+}
+
+#[test]
+fn every_change_of_one_line_shows() {
+    let (_folder, path) = written();
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for at in 0..lines.len() {
+        // The last line of a session has no later one that holds its hash.
+        let last = at == 4 || at == 9;
+        let mut changed = lines.clone();
+        let edited = lines[at].replace("2023", "2022");
+        changed[at] = &edited;
+        let mut removed = lines.clone();
+        removed.remove(at);
+        for (what, lines) in [("changed", changed), ("removed", removed)] {
+            fs::write(&path, lines.join("\n") + "\n").unwrap();
+            let report = verify(std::slice::from_ref(&path)).unwrap();
+            let first_gone = what == "removed" && at % 5 == 0;
+            assert!(last || first_gone || !report.broken.is_empty(), "{what} {at}");
+            assert!(!first_gone || report.beginnings_gone == 1);
+            assert!(!(last && what == "removed") || report.unfinished == 1);
+        }
+    }
+}
+
+#[test]
+fn statistics_add_up() {
+    let (_folder, path) = written();
+    let counts = stats(&[path]).unwrap();
+    assert_eq!(counts.tools["read"], [4, 0, 0]);
+    assert_eq!((counts.answered(), counts.latency(50), counts.latency(99)), (2, Some(12), Some(12)));
+    assert_eq!(counts.outcomes["result"], 2);
+    assert_eq!(Counts::default().latency(50), None);
+}
+
+#[test]
+fn a_flood_is_counted_and_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    for _ in 0..1024 {
+        audit.repeated(now(), "dropped", |line| line.text("reason", "noise"));
+    }
+    audit.tick().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 20 + 6);
+    assert!(text.lines().last().unwrap().contains("\"count\":1024"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_not_silence() {
+    let audit = Audit::open(&Destination::File("/dev/full".into()), None, session()).unwrap();
+    assert!(audit.decide(now(), [decided(0, None)]).is_err());
+    assert!(audit.decide(now(), [decided(1, None)]).is_err());
+}
+
+#[test]
+fn lines_that_were_lost_are_told_and_the_chain_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    audit.decide(now(), [decided(0, None)]).unwrap();
+    // The file is swapped for one that takes nothing, as a full disk would.
+    let swap = |target: &Path| {
+        let mut inner = audit.lock().unwrap();
+        std::mem::replace(&mut inner.sink, Sink::file(target.to_owned(), u64::MAX).unwrap())
+    };
+    #[cfg(target_os = "linux")]
+    {
+        let good = swap(Path::new("/dev/full"));
+        assert!(audit.decide(now(), [decided(1, None), decided(2, None)]).is_err());
+        audit.lock().unwrap().sink = good;
+    }
+    #[cfg(not(target_os = "linux"))]
+    drop(swap(&path));
+    audit.decide(now(), [decided(3, None)]).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.contains("\"event\":\"gap\",\"lost\":2"), cfg!(target_os = "linux"), "{text}");
+    assert_eq!(verify(&[path]).unwrap().broken, []);
+}
