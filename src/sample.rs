@@ -1,1 +1,0 @@
-//! The sample server inside the binary: a task and focus-timer server with every category among its tools.
