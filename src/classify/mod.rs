@@ -1,5 +1,7 @@
 //! From a tool definition to a verdict with evidence, by rule files. Pure.
 
+pub mod findings;
+
 use crate::model::{BlastRadius, Category, Classified, Confidence, Flag, Listing, RiskLevel, Verdict};
 
 /// The rules that a classification uses: lexicons, rules, weights, floors. Built once.
@@ -23,7 +25,7 @@ impl RuleSet {
 }
 
 /// A verdict for every tool of one server.
-pub fn classify(_rules: &RuleSet, listing: Listing, _options: &Options) -> Classified {
+pub fn classify(_rules: &RuleSet, listing: Listing, options: &Options) -> Classified {
     let unknown = Verdict {
         category: Category::Execute,
         risk: RiskLevel::High,
@@ -34,5 +36,7 @@ pub fn classify(_rules: &RuleSet, listing: Listing, _options: &Options) -> Class
         evidence: Vec::new(),
         findings: Vec::new(),
     };
-    Classified { verdicts: vec![unknown; listing.tools.len()], listing, findings: Vec::new() }
+    let mut classified = Classified { verdicts: vec![unknown; listing.tools.len()], listing, findings: Vec::new() };
+    findings::attach(&mut classified, options);
+    classified
 }

@@ -4,13 +4,17 @@
 
 mod class;
 mod listing;
+mod package;
 mod tool;
 mod verdict;
 
 pub use class::{BlastRadius, Category, Flag, RiskLevel};
 pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
 pub use tool::{Annotations, Fingerprint, Parameter, ToolDefinition, ToolProblem, TypeSet};
-pub use verdict::{Classified, Confidence, Evidence, EvidenceSource, Finding, Severity, Verdict};
+pub use verdict::{
+    Classified, Confidence, Evidence, EvidenceSource, FINDING_TOOLS_MAX, Finding, SetFinding, Severity, ToolReference,
+    Verdict,
+};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -110,3 +110,30 @@ pub struct Classified {
     /// Findings about the server as a whole.
     pub findings: Vec<Finding>,
 }
+
+/// Most tools that one finding about the whole set names.
+pub const FINDING_TOOLS_MAX: usize = 100;
+
+/// Something that shows only when several tools are looked at together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SetFinding {
+    /// Stable id, for example `lethal-trifecta`.
+    pub id: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence for people that names a few of the tools, with quotes escaped.
+    pub message: String,
+    /// The tools it is about, sorted, at most [`FINDING_TOOLS_MAX`].
+    pub tools: Vec<ToolReference>,
+}
+
+/// One tool of one server, and the part that it plays in a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ToolReference {
+    /// The part, for example `private_data`, `untrusted_content`, `way_out`, `same_name`.
+    pub role: String,
+    /// The server, as it is called here.
+    pub server: String,
+    /// The tool, as declared.
+    pub tool: String,
+}

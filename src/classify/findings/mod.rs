@@ -1,0 +1,144 @@
+//! What a person should look at beside the classes: contradictions, hidden text, traps, and dangerous company.
+//!
+//! Few and precise: a finding that cries wolf teaches people to skip them all. Every id is documented in [`KINDS`] and
+//! in `docs/findings.md`. Everything here is linear in the size of the definitions and looks only at what a cheap
+//! first pass lets through, because it runs on every tool of every scan.
+
+mod annotations;
+mod characters;
+mod dispatch;
+mod instructions;
+mod kinds;
+mod mentions;
+mod same_name;
+pub mod source;
+mod trifecta;
+
+pub use kinds::{KINDS, Kind, find};
+
+use super::Options;
+use crate::model::{Classified, Finding, SetFinding, Severity, ToolDefinition, Verdict};
+use std::collections::BTreeSet;
+
+/// Fills the findings of every tool and of the server. The verdicts must be final; earlier findings are replaced.
+pub fn attach(classified: &mut Classified, options: &Options) {
+    for (tool, verdict) in classified.listing.tools.iter().zip(&mut classified.verdicts) {
+        verdict.findings = of_tool(tool, verdict, options);
+    }
+    classified.findings = of_server(classified, options);
+}
+
+/// Findings about one tool, worst first.
+pub fn of_tool(tool: &ToolDefinition, verdict: &Verdict, options: &Options) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !options.ignore_annotations {
+        found.extend(annotations::contradiction(tool, verdict));
+    }
+    found.extend(annotations::claim(tool, verdict, options));
+    found.extend(characters::of_tool(tool));
+    found.extend(instructions::of_tool(tool));
+    found.extend(dispatch::of_tool(tool));
+    worst_first(&mut found);
+    found
+}
+
+/// Findings about a server as a whole: its instructions, its annotations taken together, and where it comes from.
+pub fn of_server(classified: &Classified, options: &Options) -> Vec<Finding> {
+    let listing = &classified.listing;
+    let mut found = source::of_source(&listing.source);
+    if !options.ignore_annotations {
+        found.extend(annotations::of_server(&listing.tools, &classified.verdicts));
+    }
+    if let Some(text) = &listing.instructions {
+        found.extend(characters::of_instructions(text));
+        found.extend(instructions::of_instructions(text));
+    }
+    found.extend(same_name::declared_twice(&listing.tools));
+    worst_first(&mut found);
+    found
+}
+
+/// Findings that show only when several tools or servers are looked at together, worst first.
+pub fn of_set(set: &[Classified]) -> Vec<SetFinding> {
+    let mut found: Vec<_> = trifecta::of_set(set).into_iter().collect();
+    found.extend(same_name::of_set(set));
+    found.extend(mentions::of_set(set));
+    found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
+    found
+}
+
+/// Takes away the findings whose ids the user has switched off.
+pub fn without(classified: &mut Classified, disabled: &BTreeSet<String>) {
+    if disabled.is_empty() {
+        return;
+    }
+    for verdict in &mut classified.verdicts {
+        verdict.findings.retain(|finding| !disabled.contains(&finding.id));
+    }
+    classified.findings.retain(|finding| !disabled.contains(&finding.id));
+}
+
+fn worst_first(found: &mut [Finding]) {
+    found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
+}
+
+/// A finding about one tool; an empty name is the server.
+fn finding(id: &'static str, severity: Severity, tool: &str, message: String) -> Finding {
+    Finding { id: id.to_owned(), severity, message, tool: tool.to_owned() }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Tools and servers for the tests beside the detectors.
+
+    use crate::model::{
+        BlastRadius, Category, Classified, Confidence, Flag, Listing, RiskLevel, ServerName, ServerSource,
+        ToolDefinition, Verdict,
+    };
+    use serde_json::Value;
+    use serde_json::value::RawValue;
+
+    pub(crate) fn tool(value: &Value) -> ToolDefinition {
+        let raw = RawValue::from_string(value.to_string()).unwrap_or_default();
+        ToolDefinition::parse(&raw).unwrap_or_else(|problem| ToolDefinition {
+            name: crate::model::ToolName::new(problem.to_string()),
+            title: None,
+            description: None,
+            annotations: crate::model::Annotations::default(),
+            parameters: Vec::new(),
+            extensions: std::collections::BTreeMap::new(),
+            raw,
+        })
+    }
+
+    pub(crate) fn verdict(category: Category, radius: BlastRadius, flags: &[Flag]) -> Verdict {
+        Verdict {
+            category,
+            risk: RiskLevel::of(category, radius),
+            blast_radius: radius,
+            flags: flags.iter().copied().collect(),
+            confidence: Confidence::High,
+            reason: String::new(),
+            evidence: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn server(name: &str, tools: Vec<(ToolDefinition, Verdict)>) -> Classified {
+        let (tools, verdicts) = tools.into_iter().unzip();
+        Classified {
+            listing: Listing {
+                server: ServerName::new(name),
+                source: ServerSource::Sample,
+                protocol_version: None,
+                server_info: None,
+                capabilities: None,
+                instructions: None,
+                tools,
+                notes: Vec::new(),
+            },
+            verdicts,
+            findings: Vec::new(),
+        }
+    }
+}
