@@ -1,6 +1,26 @@
 //! The wire: strict JSON-RPC envelope, stdio framing, HTTP client, targets, connect and enumerate.
 
-pub mod json;
-pub mod walk;
+pub mod child;
 pub mod envelope;
+pub mod http;
+pub mod json;
+pub mod lines;
+pub mod sse;
+pub mod supervise;
+pub mod tail;
 pub mod target;
+pub mod walk;
+
+mod enumerate;
+mod environment;
+mod error;
+mod message;
+mod package;
+mod pages;
+mod remote;
+mod stdio;
+
+pub use enumerate::{EnumerateOptions, Progress, enumerate, source_of};
+pub use environment::Home;
+pub use error::{ConnectError, Token, Traces};
+pub use package::package_of;

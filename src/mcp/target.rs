@@ -1,7 +1,7 @@
 //! Where a server is and what is handed to it on purpose.
 
 use crate::model::ServerName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -25,6 +25,104 @@ pub struct StdioTarget {
     pub env: BTreeMap<String, Secret>,
     /// Working directory, if not ours.
     pub cwd: Option<PathBuf>,
+    /// Positions in `argv` that hold the value of a variable: used, but never shown or stored.
+    pub hidden: BTreeSet<usize>,
+}
+
+impl StdioTarget {
+    /// A command with nothing passed on purpose.
+    pub fn new(server: ServerName, argv: Vec<String>) -> Self {
+        Self { server, argv, env: BTreeMap::new(), cwd: None, hidden: BTreeSet::new() }
+    }
+
+    /// The command as it may be shown and stored: `…` stands for values of variables and for what looks like a secret.
+    pub fn shown_argv(&self) -> Vec<String> {
+        let mut after_secret_option = false;
+        let mut shown = Vec::with_capacity(self.argv.len());
+        for (position, argument) in self.argv.iter().enumerate() {
+            let option = argument.starts_with('-');
+            let hide = self.hidden.contains(&position) || (after_secret_option && !option);
+            after_secret_option = option && !argument.contains('=') && names_a_secret(argument);
+            shown.push(if hide { "…".to_owned() } else { without_secret(argument) });
+        }
+        shown
+    }
+}
+
+impl Target {
+    /// What the server is called here.
+    pub fn server(&self) -> &ServerName {
+        match self {
+            Self::Stdio(target) => &target.server,
+            Self::Http(target) => &target.server,
+        }
+    }
+}
+
+/// Whether the name of an option, variable, header or query member says that its value is a secret.
+pub fn names_a_secret(name: &str) -> bool {
+    let words: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let has = |word: &str| words.split(' ').any(|known| known == word);
+    let glued = words.replace(' ', "");
+    ["token", "secret", "password", "passwd", "apikey", "accesskey", "privatekey", "credential", "connectionstring"]
+        .iter()
+        .any(|sign| glued.contains(sign))
+        || ["key", "pat", "pwd", "pass", "auth", "authorization", "bearer", "jwt", "dsn"].iter().any(|word| has(word))
+}
+
+/// Whether a value has the shape of a well-known kind of secret, whatever its name.
+pub fn looks_like_a_secret(value: &str) -> bool {
+    const PREFIXES: [&str; 18] = [
+        "sk-",
+        "sk_live_",
+        "rk_live_",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "ghu_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "xapp-",
+        "AKIA",
+        "AIza",
+        "eyJ",
+        "npm_",
+        "pypi-",
+        "ntn_",
+    ];
+    let value = value.strip_prefix("Bearer ").unwrap_or(value);
+    value.len() >= 16 && PREFIXES.iter().any(|prefix| value.starts_with(prefix)) && !value.contains(char::is_whitespace)
+}
+
+/// One argument without the secret that it may hold.
+fn without_secret(argument: &str) -> String {
+    if let Some((name, value)) = argument.split_once('=')
+        && (names_a_secret(name) || looks_like_a_secret(value))
+    {
+        return format!("{name}=…");
+    }
+    // `Authorization: Bearer …`, as mcp-remote and others take it.
+    if let Some((name, _)) = argument.split_once(':')
+        && !argument.contains("://")
+        && names_a_secret(name)
+    {
+        return format!("{name}: …");
+    }
+    if looks_like_a_secret(argument) {
+        return "…".to_owned();
+    }
+    match url::Url::parse(argument) {
+        Ok(url)
+            if url.has_host()
+                && (url.password().is_some() || url.query_pairs().any(|(name, _)| names_a_secret(&name))) =>
+        {
+            redacted(&url)
+        }
+        Ok(_) | Err(_) => argument.to_owned(),
+    }
 }
 
 /// An endpoint to call.
@@ -57,5 +155,58 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
+    }
+}
+
+/// The address without what may be secret or is never sent: user-info, query and fragment.
+pub fn redacted(url: &url::Url) -> String {
+    let mut shown = url.clone();
+    // These fail only for addresses without a host, which have none of them.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_a_command_are_not_shown() {
+        for (argument, expected) in [
+            ("--api-key=abc", "--api-key=…"),
+            ("--header=Authorization: Bearer abc", "--header=Authorization: Bearer abc"),
+            ("Authorization: Bearer abc", "Authorization: …"),
+            ("ghp_0123456789abcdef", "…"),
+            ("postgres://me:pw@db/x?sslmode=on", "postgres://db/x"),
+            ("https://a.example/mcp?api_key=1", "https://a.example/mcp"),
+            ("https://a.example/mcp?page=1", "https://a.example/mcp?page=1"),
+            ("C:\\key", "C:\\key"),
+            ("@scope/package@1.2", "@scope/package@1.2"),
+        ] {
+            assert_eq!(without_secret(argument), expected);
+        }
+        let argv = ["run", "--token", "abc", "--port", "80", "value"].map(str::to_owned).to_vec();
+        let mut target = StdioTarget::new(ServerName::new("s"), argv);
+        target.hidden.insert(5);
+        assert_eq!(target.shown_argv(), ["run", "--token", "…", "--port", "80", "…"]);
+    }
+
+    #[test]
+    fn names_of_secrets_are_recognised_by_their_words() {
+        for name in ["GITHUB_TOKEN", "apiKey", "X-Api-Key", "--db-password", "Authorization", "AUTH", "OPENAI_API_KEY"]
+        {
+            assert!(names_a_secret(name), "{name}");
+        }
+        for name in ["AUTHOR", "KEYBOARD", "monkey", "PATH", "LOG_LEVEL", "compass", "tokio"] {
+            assert!(!names_a_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_never_shows_in_debug_output() {
+        assert_eq!(format!("{:?}", Secret::new("hush")), "…");
     }
 }

@@ -1,0 +1,345 @@
+//! A server behind a URL: streamable HTTP, or the older pair of an event stream and a second endpoint.
+
+use super::enumerate::Progress;
+use super::error::ConnectError;
+use super::http::{ContentKind, HttpClient, HttpReply, header};
+use super::message::{self, Answer, Incoming, Request, Unreadable};
+use super::sse::{SseEvent, SseParser};
+use super::stdio::{MESSAGE_BYTES_MAX, REPLIES_MAX};
+use super::target::HttpTarget;
+use crate::model::Note;
+use reqwest::Method;
+use std::time::Duration;
+
+/// How often a stream that broke before the answer is taken up again.
+const RESUMES_MAX: usize = 5;
+/// How long to wait before that, unless the server says otherwise.
+const RESUME_WAIT: Duration = Duration::from_millis(500);
+/// How long the end of a session may take.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+const ACCEPT_BOTH: (&str, &str) = ("Accept", "application/json, text/event-stream");
+const ACCEPT_STREAM: (&str, &str) = ("Accept", "text/event-stream");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+/// A connection to an endpoint.
+pub(super) struct HttpWire {
+    client: HttpClient,
+    transport: Transport,
+    session: Option<String>,
+    version: Option<String>,
+    replies: usize,
+}
+
+enum Transport {
+    Streamable,
+    /// The deprecated transport: requests go to a second endpoint, everything comes back over one stream.
+    StreamAndEndpoint {
+        stream: EventStream,
+        endpoint: HttpClient,
+    },
+}
+
+struct EventStream {
+    reply: HttpReply,
+    parser: SseParser,
+}
+
+impl HttpWire {
+    /// Prepares a connection; nothing is sent yet.
+    pub fn new(target: &HttpTarget) -> Result<Self, ConnectError> {
+        let client = HttpClient::new(target)?;
+        Ok(Self { client, transport: Transport::Streamable, session: None, version: None, replies: 0 })
+    }
+
+    /// The revision that all later requests name.
+    pub fn set_version(&mut self, version: &str) {
+        self.version = Some(version.to_owned());
+    }
+
+    /// Sends a request and waits for its answer; answers the server's own requests meanwhile.
+    pub async fn exchange(
+        &mut self,
+        request: &Request,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Answer, ConnectError> {
+        if self.version.is_none() {
+            progress(Progress::Waiting);
+        }
+        if matches!(self.transport, Transport::StreamAndEndpoint { .. }) {
+            return self.exchange_over_stream(request).await;
+        }
+        let reply = self.post(&request.body, Some(request)).await?;
+        let (status, kind) = (reply.status(), reply.kind());
+        if let Some(session) = reply.header(header::SESSION_ID) {
+            self.session = Some(session.to_owned());
+        }
+        match kind {
+            ContentKind::EventStream if status < 300 => self.answer_in_stream(reply, request).await,
+            ContentKind::Json | ContentKind::EventStream | ContentKind::Html | ContentKind::Other => {
+                self.answer_in_body(reply, kind, request).await
+            }
+        }
+    }
+
+    /// Sends a message that wants no answer.
+    pub async fn notify(&mut self, body: Vec<u8>) -> Result<(), ConnectError> {
+        let reply = match &self.transport {
+            Transport::Streamable => self.post(&body, None).await?,
+            Transport::StreamAndEndpoint { endpoint, .. } => endpoint.send(Method::POST, Some(body), &[JSON]).await?,
+        };
+        // Some servers refuse a notification that they do not know and go on all the same.
+        if reply.status() == 401 { Err(self.client.refusal(reply).await) } else { Ok(()) }
+    }
+
+    /// What was odd about this connection.
+    pub fn notes(&self) -> Vec<Note> {
+        match self.transport {
+            Transport::Streamable => Vec::new(),
+            Transport::StreamAndEndpoint { .. } => vec![Note {
+                code: "deprecated_transport".to_owned(),
+                message: "the server speaks the deprecated HTTP+SSE transport".to_owned(),
+            }],
+        }
+    }
+
+    /// Ends the session, if there is one.
+    pub async fn close(self) {
+        if self.session.is_none() {
+            return;
+        }
+        let headers = self.headers(None);
+        let headers = borrowed(&headers);
+        let goodbye = self.client.send(Method::DELETE, None, &headers);
+        // Servers may refuse this (405), and one that does not answer will forget the session by itself.
+        let _ = tokio::time::timeout(CLOSE_WAIT, goodbye).await;
+    }
+
+    fn headers(&self, request: Option<&Request>) -> Vec<(&'static str, String)> {
+        let mut headers = Vec::new();
+        let stateless = request.and_then(|request| request.stateless_version);
+        if let Some(session) = self.session.as_ref().filter(|_| stateless.is_none()) {
+            headers.push((header::SESSION_ID, session.clone()));
+        }
+        if let Some(version) = stateless.or(self.version.as_deref()) {
+            headers.push((header::PROTOCOL_VERSION, version.to_owned()));
+        }
+        // These must equal the body. `Mcp-Name` goes with methods that a listing does not use.
+        if let Some(request) = request.filter(|_| stateless.is_some()) {
+            headers.push((header::METHOD, request.method.to_owned()));
+        }
+        headers
+    }
+
+    async fn post(&self, body: &[u8], request: Option<&Request>) -> Result<HttpReply, ConnectError> {
+        let own = self.headers(request);
+        let mut headers = borrowed(&own);
+        headers.extend([ACCEPT_BOTH, JSON]);
+        self.client.send(Method::POST, Some(body.to_vec()), &headers).await
+    }
+
+    async fn answer_in_body(
+        &mut self,
+        mut reply: HttpReply,
+        kind: ContentKind,
+        request: &Request,
+    ) -> Result<Answer, ConnectError> {
+        let status = reply.status();
+        let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
+        let is_error = !(200..300).contains(&status);
+        // Whatever it is called: a body that holds the answer is the answer.
+        match message::read(&body) {
+            Ok(messages) => {
+                if let Some(answer) = self.sort(messages, request).await? {
+                    return Ok(answer);
+                }
+            }
+            Err(Unreadable::Broken(detail)) if !is_error => return Err(invalid(request, detail, &body)),
+            Err(Unreadable::Broken(_) | Unreadable::Junk) => {}
+        }
+        if kind == ContentKind::Json && !is_error && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+            let detail = "not valid JSON".to_owned();
+            return Err(invalid(request, detail, &body));
+        }
+        let refusal = self.client.refusal_with(&reply, kind, &body);
+        // The specification's sign of a server that is older than streamable HTTP: a 4xx to `initialize`.
+        let may_be_older = request.method == "initialize" && matches!(status, 400 | 404 | 405 | 406 | 415);
+        if may_be_older && let Some(transport) = self.older_transport().await? {
+            self.transport = transport;
+            return self.exchange_over_stream(request).await;
+        }
+        Err(refusal)
+    }
+
+    async fn answer_in_stream(&mut self, reply: HttpReply, request: &Request) -> Result<Answer, ConnectError> {
+        let mut stream = EventStream { reply, parser: SseParser::new(MESSAGE_BYTES_MAX) };
+        for resumes in 0..=RESUMES_MAX {
+            let broken = loop {
+                match stream.next_event().await {
+                    Ok(Some(event)) => {
+                        if let Some(answer) = self.take_event(&event, request).await? {
+                            return Ok(answer);
+                        }
+                    }
+                    Ok(None) => break None,
+                    Err(error @ ConnectError::Broken { .. }) => break Some(error),
+                    Err(error) => return Err(error),
+                }
+            };
+            let ended =
+                || broken.unwrap_or_else(|| self.client.refusal_with(&stream.reply, ContentKind::EventStream, b""));
+            let Some(id) = stream.parser.last_event_id().map(str::to_owned) else { return Err(ended()) };
+            if resumes == RESUMES_MAX {
+                return Err(ended());
+            }
+            tokio::time::sleep(stream.parser.retry().unwrap_or(RESUME_WAIT)).await;
+            let own = self.headers(Some(request));
+            let mut headers = borrowed(&own);
+            headers.extend([ACCEPT_STREAM, (header::LAST_EVENT_ID, id.as_str())]);
+            let reply = self.client.send(Method::GET, None, &headers).await?;
+            if reply.kind() != ContentKind::EventStream {
+                return Err(self.client.refusal(reply).await);
+            }
+            // The parser goes on, so that its last id survives a stream without events.
+            stream = EventStream { reply, parser: stream.parser };
+        }
+        Err(self.client.refusal_with(&stream.reply, ContentKind::EventStream, b""))
+    }
+
+    /// Opens the event stream of the deprecated transport; `None` if the server offers none.
+    async fn older_transport(&self) -> Result<Option<Transport>, ConnectError> {
+        let reply = self.client.send(Method::GET, None, &[ACCEPT_STREAM]).await?;
+        if reply.kind() != ContentKind::EventStream || reply.status() != 200 {
+            return Ok(None);
+        }
+        let mut stream = EventStream { reply, parser: SseParser::new(MESSAGE_BYTES_MAX) };
+        while let Some(event) = stream.next_event().await? {
+            if event.event.as_deref() != Some("endpoint") {
+                continue;
+            }
+            let bad = || ConnectError::BadTarget("the server names an endpoint that is no address".to_owned());
+            let endpoint = self.client.url().join(event.data.trim()).map_err(|_| bad())?;
+            let endpoint = self.client.at(endpoint)?;
+            return Ok(Some(Transport::StreamAndEndpoint { stream, endpoint }));
+        }
+        Ok(None)
+    }
+
+    async fn exchange_over_stream(&mut self, request: &Request) -> Result<Answer, ConnectError> {
+        let placeholder = Transport::Streamable;
+        let Transport::StreamAndEndpoint { mut stream, endpoint } = std::mem::replace(&mut self.transport, placeholder)
+        else {
+            return Err(ConnectError::BadTarget("the event stream is gone".to_owned()));
+        };
+        let answer = self.race_stream(&mut stream, &endpoint, request).await;
+        self.transport = Transport::StreamAndEndpoint { stream, endpoint };
+        answer
+    }
+
+    /// Posts and reads at the same time: a server may fill the stream before it acknowledges the post.
+    async fn race_stream(
+        &mut self,
+        stream: &mut EventStream,
+        endpoint: &HttpClient,
+        request: &Request,
+    ) -> Result<Answer, ConnectError> {
+        let post = endpoint.send(Method::POST, Some(request.body.clone()), &[JSON]);
+        tokio::pin!(post);
+        let mut posted = false;
+        loop {
+            tokio::select! {
+                event = stream.next_event() => match event? {
+                    Some(event) => {
+                        let (answer, replies) = self.read_event(&event, request)?;
+                        for reply in replies {
+                            endpoint.send(Method::POST, Some(reply), &[JSON]).await?;
+                        }
+                        if let Some(answer) = answer {
+                            return Ok(answer);
+                        }
+                    }
+                    None => return Err(self.client.refusal_with(&stream.reply, ContentKind::EventStream, b"")),
+                },
+                reply = &mut post, if !posted => {
+                    posted = true;
+                    let reply = reply?;
+                    if reply.status() >= 300 {
+                        return Err(endpoint.refusal(reply).await);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take_event(&mut self, event: &SseEvent, request: &Request) -> Result<Option<Answer>, ConnectError> {
+        let (answer, replies) = self.read_event(event, request)?;
+        self.post_replies(replies).await?;
+        Ok(answer)
+    }
+
+    async fn sort(&mut self, messages: Vec<Incoming>, request: &Request) -> Result<Option<Answer>, ConnectError> {
+        let (answer, replies) = self.sorted(messages, request);
+        self.post_replies(replies).await?;
+        Ok(answer)
+    }
+
+    async fn post_replies(&self, replies: Vec<Vec<u8>>) -> Result<(), ConnectError> {
+        for reply in replies {
+            self.post(&reply, None).await?;
+        }
+        Ok(())
+    }
+
+    fn read_event(
+        &mut self,
+        event: &SseEvent,
+        request: &Request,
+    ) -> Result<(Option<Answer>, Vec<Vec<u8>>), ConnectError> {
+        match message::read(event.data.as_bytes()) {
+            Ok(messages) => Ok(self.sorted(messages, request)),
+            Err(Unreadable::Junk) => Ok((None, Vec::new())),
+            Err(Unreadable::Broken(detail)) => Err(invalid(request, detail, event.data.as_bytes())),
+        }
+    }
+
+    /// The answer to our request, and our replies to the server's.
+    fn sorted(&mut self, messages: Vec<Incoming>, request: &Request) -> (Option<Answer>, Vec<Vec<u8>>) {
+        let wanted = request.id.to_string();
+        let (mut found, mut replies) = (None, Vec::new());
+        for message in messages {
+            match message {
+                // An id of null is an error of the transport, and only one request is under way.
+                Incoming::Answer { id, answer } if id.as_deref().is_none_or(|id| id == wanted || id == "null") => {
+                    found = Some(answer)
+                }
+                Incoming::Request { id, method } if self.replies < REPLIES_MAX => {
+                    self.replies += 1;
+                    replies.push(message::reply_to(&id, &method));
+                }
+                Incoming::Answer { .. } | Incoming::Request { .. } | Incoming::Notification => {}
+            }
+        }
+        (found, replies)
+    }
+}
+
+impl EventStream {
+    async fn next_event(&mut self) -> Result<Option<SseEvent>, ConnectError> {
+        loop {
+            if let Some(event) = self.parser.next_event() {
+                return Ok(Some(event));
+            }
+            let Some(chunk) = self.reply.chunk().await? else { return Ok(None) };
+            self.parser.feed(&chunk).map_err(|_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX })?;
+        }
+    }
+}
+
+fn invalid(request: &Request, detail: String, body: &[u8]) -> ConnectError {
+    let quote = String::from_utf8_lossy(&body[..body.len().min(512)]).into_owned();
+    ConnectError::InvalidAnswer { method: request.method, detail, quote }
+}
+
+fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}

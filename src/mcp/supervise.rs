@@ -1,0 +1,82 @@
+//! A hidden mode of our own binary that stands between us and a server's command, so that nothing survives us.
+//!
+//! A server whose client is ended by `kill -9` sees its standard input close; some ignore that, and a parent-death
+//! signal would reach only the first process of `npx` → `sh` → `node`. The supervisor leads the server's process group,
+//! waits for that same standard input to be hung up, and ends the group when the grace is over. While we live, we end
+//! the group ourselves and sooner.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// First argument of the hidden mode; the command follows.
+pub const SUPERVISE_ARGUMENT: &str = "__supervise";
+
+/// Runs the hidden mode if the arguments of this process ask for it. Call it before anything else in `main`.
+pub fn run_if_asked() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != SUPERVISE_ARGUMENT {
+        return None;
+    }
+    Some(run(arguments.collect()))
+}
+
+/// How a shell names a program that could not be started.
+const CANNOT_START: u8 = 127;
+
+#[cfg(unix)]
+fn run(command: Vec<OsString>) -> ExitCode {
+    use std::time::Duration;
+    /// From hang-up to TERM, and from TERM to KILL; longer than the grace of a parent that lives.
+    const GRACE: Duration = Duration::from_secs(3);
+
+    let Some((program, arguments)) = command.split_first() else { return ExitCode::from(CANNOT_START) };
+    let mut child = match std::process::Command::new(program).args(arguments).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            use std::io::Write as _;
+            // To standard error, which is what the parent shows.
+            let _ = writeln!(std::io::stderr(), "cannot start `{}`: {error}", program.display());
+            return ExitCode::from(CANNOT_START);
+        }
+    };
+    let child_id = rustix::process::Pid::from_child(&child);
+    std::thread::spawn(move || {
+        if wait_for_hang_up().is_err() {
+            return;
+        }
+        std::thread::sleep(GRACE);
+        let _ = rustix::process::kill_process(child_id, rustix::process::Signal::TERM);
+        std::thread::sleep(GRACE);
+        // We lead the group, so this ends us too.
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+    });
+    match child.wait() {
+        Ok(status) => {
+            use std::os::unix::process::ExitStatusExt as _;
+            let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+            ExitCode::from(u8::try_from(code).unwrap_or(1))
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Blocks until nobody holds the writing end of our standard input any more, without reading from it.
+#[cfg(unix)]
+fn wait_for_hang_up() -> std::io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let stdin = std::io::stdin();
+    loop {
+        let mut watched = [PollFd::new(&stdin, PollFlags::empty())];
+        match poll(&mut watched, None) {
+            Ok(_) if watched[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => return Ok(()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn run(_command: Vec<OsString>) -> ExitCode {
+    // Never asked for on these systems: see `ServerProcess::spawn`.
+    ExitCode::from(CANNOT_START)
+}

@@ -1,0 +1,111 @@
+//! The last lines of a stream that nobody reads otherwise: bounded, and escaped when it is shown.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Lines kept of one stream.
+pub const TAIL_LINES_MAX: usize = 12;
+/// Bytes kept of one line; the rest of a longer one is dropped.
+pub const TAIL_LINE_BYTES_MAX: usize = 2048;
+/// Characters shown of one line.
+const SHOWN_CHARS_MAX: usize = 300;
+
+/// A shared tail: one thread feeds it, any other may look.
+#[derive(Clone, Debug, Default)]
+pub struct Tail(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Vec<u8>>,
+    current: Vec<u8>,
+    closed: bool,
+}
+
+impl Tail {
+    /// Takes the next bytes of the stream, cut anywhere.
+    pub fn feed(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            let room = TAIL_LINE_BYTES_MAX.saturating_sub(kept.current.len());
+            kept.current.extend_from_slice(&text[..text.len().min(room)]);
+            if text.len() < piece.len() {
+                let line = std::mem::take(&mut kept.current);
+                kept.push(line);
+            }
+        }
+    }
+
+    /// Says that the stream has ended.
+    pub(super) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+
+    /// Whether the stream has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
+    /// The last lines, oldest first, escaped; empty lines left out.
+    pub fn lines(&self) -> Vec<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unfinished = Some(&kept.current).filter(|line| !is_blank(line));
+        kept.lines.iter().chain(unfinished).map(|line| shown(line)).collect()
+    }
+}
+
+impl Kept {
+    fn push(&mut self, line: Vec<u8>) {
+        if is_blank(&line) {
+            return;
+        }
+        if self.lines.len() == TAIL_LINES_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(u8::is_ascii_whitespace)
+}
+
+/// One line fit for a terminal. Colours and cursor movements are dropped rather than spelt out: they are no content.
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let plain = anstream::adapter::strip_str(text.trim_end()).to_string();
+    crate::text::excerpt(&plain, SHOWN_CHARS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_lines_are_kept() {
+        let tail = Tail::default();
+        for number in 0..=TAIL_LINES_MAX {
+            tail.feed(format!("line {number}\r\n\n").as_bytes());
+        }
+        let lines = tail.lines();
+        assert_eq!((lines.len(), lines.first().map(String::as_str)), (TAIL_LINES_MAX, Some("line 1")));
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_do_not_grow_in_memory() {
+        let tail = Tail::default();
+        for _ in 0..100 {
+            tail.feed(&[b'x'; 1000]);
+        }
+        assert_eq!(tail.0.lock().unwrap_or_else(PoisonError::into_inner).current.len(), TAIL_LINE_BYTES_MAX);
+        assert_eq!(tail.lines().first().map(|line| line.chars().count()), Some(SHOWN_CHARS_MAX));
+    }
+
+    #[test]
+    fn lines_arrive_in_pieces_and_cannot_drive_a_terminal() {
+        let tail = Tail::default();
+        tail.feed(b"a\x1b[31mb");
+        tail.feed(b"c\x07\nd");
+        assert_eq!(tail.lines(), ["abc", "d"]);
+    }
+}
