@@ -1,1 +1,39 @@
-//! policy.json: parse, check, judge, explain, generate. Pure.
+//! policy.json: parse, check, judge, explain, generate. Pure: no clock, file, socket or log.
+
+mod compiled;
+mod condition;
+mod decimal;
+mod denial;
+mod document;
+mod gate;
+mod host_in;
+mod json;
+mod judge;
+mod parse;
+mod path;
+mod path_within;
+mod pattern;
+mod schema;
+mod store;
+mod window;
+
+pub use compiled::{Policy, Summary, Visibility};
+pub use condition::STRING_BYTES_MAX;
+pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
+pub use denial::{Denial, DenialCode};
+pub use document::{
+    Action, AllTools, Approval as ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope,
+    ToolRules, Unlisted, Validate, Version,
+};
+pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch};
+pub use json::JsonText;
+pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
+pub use parse::parse;
+pub use path::PATH_STEPS_MAX;
+pub use pattern::COMPILED_BYTES_MAX;
+pub use schema::ArgumentSchema;
+pub use store::{
+    Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX, Charge, CounterKey,
+    LimitStore, Receipt, Reserve, Settlement, StoreError, Usage,
+};
+pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};

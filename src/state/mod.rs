@@ -1,1 +1,5 @@
 //! Where counters and approvals live.
+
+mod memory;
+
+pub use memory::MemoryStore;

@@ -1,0 +1,248 @@
+//! A policy ready to judge calls: rules by tool name, conditions compiled, counters of each tool put together.
+
+use super::condition::Test;
+use super::document::{Action, Document, Limit, Mode, Scope, Unlisted};
+use super::path::ArgumentPath;
+use super::window::Window;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+/// A checked policy. Made by [`parse`](super::parse) only.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) document: Document,
+    pub(super) hash: String,
+    pub(super) hidden: FxHashSet<String>,
+    pub(super) tools: FxHashMap<String, Tool>,
+    /// The rules for every call; its `id` and charges are those of a tool that is not listed.
+    pub(super) everything: Tool,
+    /// Stands for the server in the key of a counter that all servers share.
+    pub(super) nothing: Arc<str>,
+    shadow: Shadow,
+}
+
+/// Whether the whole policy is looked at only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shadow {
+    AsWritten,
+    Everything,
+}
+
+/// The compiled rules of one tool.
+#[derive(Debug)]
+pub(super) struct Tool {
+    /// `/tools/NAME`, or `(default allow)`.
+    pub id: Arc<str>,
+    pub action: Option<Action>,
+    pub reason: Option<String>,
+    pub mode: Option<Mode>,
+    pub validate: bool,
+    pub require: Vec<Rule>,
+    pub deny_if: Vec<Rule>,
+    pub approval: Option<ApprovalRule>,
+    /// The counters of a call: the tool's and those for all tools.
+    pub counters: Vec<Counter>,
+}
+
+/// An entry of `require` or `deny_if`.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub id: String,
+    pub tests: Vec<Test>,
+    pub on_deny: Option<String>,
+}
+
+/// When a person is asked.
+#[derive(Debug)]
+pub(super) struct ApprovalRule {
+    pub id: String,
+    pub when: Vec<Test>,
+    pub message: String,
+    pub ttl_s: u64,
+}
+
+/// What a call does to one counter. Limits that name one counter share it: a call adds to it once for each source, and
+/// must stay below the smallest maximum.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub name: Arc<str>,
+    pub scope: Scope,
+    pub window: Window,
+    pub scale: u32,
+    /// Where amounts are taken from; empty: the call counts 1.
+    pub sources: Vec<ArgumentPath>,
+    /// The limit with the smallest maximum.
+    pub rule: String,
+    pub on_deny: Option<String>,
+    /// In the unit of the argument, for people.
+    pub max: u64,
+    /// In units of the counter: `max` × 10^scale.
+    pub max_scaled: u64,
+}
+
+/// A limit as the parser hands it over.
+pub(super) struct CheckedLimit {
+    pub limit: Limit,
+    pub window: Window,
+    pub source: Option<ArgumentPath>,
+    pub rule: String,
+    pub max_scaled: u64,
+}
+
+/// How a tool appears to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Visibility {
+    /// In `tools/list`; whether a call passes depends on it.
+    Listed,
+    /// Not in `tools/list`, because no call can ever pass; a call is refused with the reason.
+    Refused,
+    /// Not in `tools/list`; a call is answered as if there were no such tool.
+    Hidden,
+}
+
+/// How many tools a policy lists, by what it says about them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Allowed without any rule.
+    pub allowed: usize,
+    /// Allowed within limits, conditions or after approval.
+    pub limited: usize,
+    /// Listed, but no call can pass.
+    pub refused: usize,
+    /// Hidden by name.
+    pub hidden: usize,
+}
+
+impl Policy {
+    pub(super) fn new(document: Document, hash: String, tools: FxHashMap<String, Tool>, everything: Tool) -> Self {
+        let hidden = document.hide.iter().cloned().collect();
+        Self { document, hash, hidden, tools, everything, nothing: Arc::from(""), shadow: Shadow::AsWritten }
+    }
+
+    /// The document, as checked.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// SHA-256 of the document's canonical JSON, 64 hexadecimal digits: white space and the order of members do not
+    /// count.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// How a tool appears. In shadow mode everything is listed.
+    pub fn visible(&self, tool: &str) -> Visibility {
+        if self.mode_of(tool) == Mode::Shadow {
+            return Visibility::Listed;
+        }
+        self.appearance(tool)
+    }
+
+    /// How a tool would appear if every decision were enforced.
+    pub fn appearance(&self, tool: &str) -> Visibility {
+        let rules = self.tools.get(tool);
+        if self.hides(tool) || (rules.is_none() && self.document.default == Unlisted::Deny) {
+            return Visibility::Hidden;
+        }
+        let always = |rule: &Rule| rule.tests.is_empty();
+        let refused = rules.is_some_and(|rules| rules.action == Some(Action::Deny) || rules.deny_if.iter().any(always))
+            || self.everything.deny_if.iter().any(always);
+        if refused { Visibility::Refused } else { Visibility::Listed }
+    }
+
+    pub(super) fn hides(&self, tool: &str) -> bool {
+        (!self.hidden.is_empty() && (self.hidden.contains(tool) || self.hidden.contains("*")))
+            || self.tools.get(tool).is_some_and(|rules| rules.action == Some(Action::Hide))
+    }
+
+    /// Whether decisions about a tool are enforced.
+    pub fn mode_of(&self, tool: &str) -> Mode {
+        if self.shadow == Shadow::Everything {
+            return Mode::Shadow;
+        }
+        self.tools.get(tool).and_then(|rules| rules.mode).or(self.document.mode).unwrap_or(Mode::Enforce)
+    }
+
+    /// The same policy with every decision logged and none enforced.
+    #[must_use]
+    pub fn in_shadow(self) -> Self {
+        Self { shadow: Shadow::Everything, ..self }
+    }
+
+    /// Whether a call of the tool is held against its input schema.
+    pub fn wants_schema(&self, tool: &str) -> bool {
+        self.tools.get(tool).is_some_and(|rules| rules.validate)
+    }
+
+    /// Whether any call of the tool may have to be approved.
+    pub fn wants_approval(&self, tool: &str) -> bool {
+        self.tools.get(tool).is_some_and(|rules| rules.approval.is_some())
+    }
+
+    /// The tools that the policy names, in `tools` or `hide`, sorted, without `*`.
+    pub fn tool_names(&self) -> std::collections::BTreeSet<&str> {
+        let hidden = self.document.hide.iter().map(String::as_str).filter(|name| *name != "*");
+        self.document.tools.keys().map(String::as_str).chain(hidden).collect()
+    }
+
+    /// How many tools the policy lists, by what it says about them.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for name in self.tool_names() {
+            let slot = match self.appearance(name) {
+                Visibility::Hidden => &mut summary.hidden,
+                Visibility::Refused => &mut summary.refused,
+                Visibility::Listed if self.tools.get(name).is_some_and(Tool::is_free) => &mut summary.allowed,
+                Visibility::Listed => &mut summary.limited,
+            };
+            *slot += 1;
+        }
+        summary
+    }
+}
+
+impl Tool {
+    /// Whether no rule of its own can refuse a call.
+    pub fn is_free(&self) -> bool {
+        !self.validate
+            && self.require.is_empty()
+            && self.deny_if.is_empty()
+            && self.approval.is_none()
+            && self.counters.iter().all(|counter| counter.rule.starts_with("/all_tools/"))
+    }
+}
+
+impl Counter {
+    /// Puts limits together by counter, in the order in which the counters are first named.
+    pub fn group<'l>(limits: impl Iterator<Item = &'l CheckedLimit>) -> Vec<Self> {
+        let mut counters: Vec<Self> = Vec::new();
+        for checked in limits {
+            let limit = &checked.limit;
+            let Some(known) = counters.iter_mut().find(|counter| *counter.name == *limit.counter) else {
+                counters.push(Self {
+                    name: Arc::from(limit.counter.as_str()),
+                    scope: limit.scope,
+                    window: checked.window,
+                    scale: limit.scale,
+                    sources: checked.source.iter().cloned().collect(),
+                    rule: checked.rule.clone(),
+                    on_deny: limit.on_deny.clone(),
+                    max: limit.max,
+                    max_scaled: checked.max_scaled,
+                });
+                continue;
+            };
+            if let Some(source) = &checked.source
+                && !known.sources.contains(source)
+            {
+                known.sources.push(source.clone());
+            }
+            if checked.max_scaled < known.max_scaled {
+                known.rule.clone_from(&checked.rule);
+                known.on_deny.clone_from(&limit.on_deny);
+                (known.max, known.max_scaled) = (limit.max, checked.max_scaled);
+            }
+        }
+        counters
+    }
+}

@@ -1,0 +1,159 @@
+//! `path_within`: whether a path lies inside a directory, by its text alone. Symbolic links are not followed.
+
+/// A directory that paths may lie in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Directory {
+    absolute: bool,
+    segments: Vec<String>,
+}
+
+/// Sequences that a server may decode into a dot, a slash, a backslash, a NUL or another percent sign.
+const ENCODED: [&str; 5] = ["%2e", "%2f", "%5c", "%00", "%25"];
+
+/// Whether another reader could take the text for another path than we do.
+fn is_ambiguous(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    // `~` names a home directory that we do not know.
+    text.is_empty()
+        || text.contains(['\0', '\\'])
+        || text.starts_with('~')
+        || ENCODED.iter().any(|code| lower.contains(code))
+}
+
+impl Directory {
+    /// Reads the value of a condition.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if is_ambiguous(text) {
+            return Err("a directory has no NUL, backslash, `~` or percent-encoding".to_owned());
+        }
+        let segments: Vec<String> =
+            text.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
+        if segments.iter().any(|part| part == "..") {
+            return Err("a directory has no `..`".to_owned());
+        }
+        Ok(Self { absolute: text.starts_with('/'), segments })
+    }
+
+    /// Whether one of the directories holds the path; `None` where that cannot be told from the text.
+    pub fn any_holds(directories: &[Self], path: &str) -> Option<bool> {
+        if is_ambiguous(path) {
+            return None;
+        }
+        let mut doubt = false;
+        for directory in directories {
+            match directory.holds(path) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => doubt = true,
+            }
+        }
+        if doubt { None } else { Some(false) }
+    }
+
+    fn holds(&self, path: &str) -> Option<bool> {
+        if path.starts_with('/') != self.absolute {
+            return None;
+        }
+        let mut stack: Vec<&str> = Vec::new();
+        // Once a path was inside it must stay there: `/data/../data/x` leaves, whatever `/data` links to.
+        let mut entered = self.is_start_of(&stack);
+        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+            if part == ".." {
+                stack.pop()?;
+            } else {
+                stack.push(part);
+            }
+            let inside = self.is_start_of(&stack);
+            if entered && !inside {
+                return None;
+            }
+            entered = inside;
+        }
+        Some(entered)
+    }
+
+    fn is_start_of(&self, stack: &[&str]) -> bool {
+        stack.len() >= self.segments.len() && self.segments.iter().zip(stack).all(|(a, b)| a == b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(directory: &str, path: &str, expected: Option<bool>) {
+        let directory = Directory::parse(directory).unwrap();
+        assert_eq!(Directory::any_holds(&[directory], path), expected, "{path:?}");
+    }
+
+    #[test]
+    fn segments_are_compared_whole_and_climbing_is_refused() {
+        for (directory, path, expected) in [
+            ("/data", "/data/x", Some(true)),
+            ("/data", "/data", Some(true)),
+            ("/data", "/data/", Some(true)),
+            ("/data/", "//data//./x", Some(true)),
+            ("/data", "/database", Some(false)),
+            ("/data", "/Data/x", Some(false)),
+            ("/data", "/data/x/../y", Some(true)),
+            ("/data", "/data/../etc/passwd", None),
+            ("/data", "/data/../data/x", None),
+            ("/etc", "/data/x/../../etc/passwd", Some(true)),
+            ("/data", "/../data/x", None),
+            ("/data", "/data/..", None),
+            ("/data", "/data/...", Some(true)),
+            ("/data", "/data/%2e%2e/etc", None),
+            ("/data", "/data/%2E./etc", None),
+            ("/data", "/data/..%2fetc", None),
+            ("/data", "/data/%252e%252e/etc", None),
+            ("/data", "/data/x\0.png", None),
+            ("/data", "/data\\..\\etc", None),
+            ("/data", "C:\\data\\x", None),
+            ("/data", "data/x", None),
+            ("/data", "~/data", None),
+            ("/data", "file:///data/x", None),
+            ("/data", "", None),
+            ("/", "/anything", Some(true)),
+            ("/", "/..", None),
+            ("notes", "notes/a", Some(true)),
+            ("notes", "./notes/a", Some(true)),
+            ("notes", "other", Some(false)),
+            ("notes", "/notes/a", None),
+            (".", "a/b", Some(true)),
+            (".", "a/../../b", None),
+        ] {
+            check(directory, path, expected);
+        }
+    }
+
+    #[test]
+    fn one_of_several_directories_is_enough() {
+        let both = ["/a", "/b"].map(|text| Directory::parse(text).unwrap());
+        assert_eq!(Directory::any_holds(&both, "/b/x"), Some(true));
+        assert_eq!(Directory::any_holds(&both, "/a/../b/x"), Some(true));
+        assert_eq!(Directory::any_holds(&both, "/c"), Some(false));
+    }
+
+    #[test]
+    fn directories_are_plain() {
+        for bad in ["", "/a/../b", "/a\\b", "~", "/%2e%2e", "/a\0"] {
+            assert!(Directory::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_held_lies_below_when_resolved(path in "[/a-c.]{0,16}") {
+            let directory = Directory::parse("/a").unwrap();
+            if Directory::any_holds(&[directory], &path) == Some(true) {
+                let mut stack = Vec::new();
+                for part in path.split('/').filter(|p| !p.is_empty() && *p != ".") {
+                    if part == ".." { stack.pop(); } else { stack.push(part); }
+                }
+                prop_assert_eq!(stack.first(), Some(&"a"));
+            }
+        }
+    }
+}
