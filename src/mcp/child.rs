@@ -55,6 +55,10 @@ impl ServerProcess {
         if !exists(program, search.as_deref(), target.cwd.as_deref()) {
             return Err(ConnectError::CommandNotFound { program: program.clone() });
         }
+        if let Some(cwd) = target.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
+            let shown = crate::text::escape(&cwd.to_string_lossy()).into_owned();
+            return Err(ConnectError::BadTarget(format!("working directory `{shown}` does not exist")));
+        }
         let launcher = launcher.filter(|_| cfg!(unix));
         let mut command = match launcher {
             Some(launcher) => {

@@ -48,6 +48,10 @@ impl<R: Read> LineReader<R> {
     /// The stream could not be read.
     pub fn next_line(&mut self) -> std::io::Result<Line<'_>> {
         loop {
+            if self.state == State::Overlong {
+                self.buffer = Vec::new();
+                return Ok(Line::TooLong);
+            }
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
                 let (start, end) = (self.start, self.searched + at);
                 self.start = end + 1;
@@ -55,16 +59,15 @@ impl<R: Read> LineReader<R> {
                 let line = without_return(&self.buffer[start..end]);
                 if line.len() > self.max_bytes {
                     self.state = State::Overlong;
-                    return Ok(Line::TooLong);
+                    continue;
                 }
                 return Ok(Line::Full(&self.buffer[start..start + line.len()]));
             }
             self.searched = self.buffer.len();
             // One byte more, because it may be the `\r` of a line break.
-            if self.state == State::Overlong || self.buffer.len() - self.start > self.max_bytes + 1 {
-                self.buffer = Vec::new();
+            if self.buffer.len() - self.start > self.max_bytes + 1 {
                 self.state = State::Overlong;
-                return Ok(Line::TooLong);
+                continue;
             }
             if self.state == State::Ended {
                 let start = std::mem::replace(&mut self.start, self.buffer.len());

@@ -1,0 +1,235 @@
+//! Every client's form, every way an entry can be wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use super::*;
+use crate::mcp::target::names_a_secret;
+
+fn env(name: &str) -> Option<String> {
+    (name == "TOKEN").then(|| "from-env".to_owned())
+}
+
+fn config(path: &str, text: &str) -> ConfigFile {
+    read(Path::new(path), text, &env)
+}
+
+/// One line a server: client, name, where it is, what it gets.
+fn summary(config: &ConfigFile) -> Vec<String> {
+    let line = |server: &Configured| {
+        let target = match &server.target {
+            Target::Stdio(target) => {
+                let env: Vec<_> =
+                    target.env.iter().map(|(name, value)| format!(" {name}={}", value.reveal())).collect();
+                format!("{}{}", target.argv.join(" "), env.concat())
+            }
+            Target::Http(target) => {
+                let headers: Vec<_> =
+                    target.headers.iter().map(|(name, value)| format!(" {name}: {}", value.reveal())).collect();
+                format!("{}{}", target.url, headers.concat())
+            }
+        };
+        format!("{}/{} {target}", server.client, server.name)
+    };
+    config.servers.iter().map(line).collect()
+}
+
+#[track_caller]
+fn check(path: &str, text: &str, expected: &[&str]) {
+    let got = config(path, text);
+    assert_eq!(got.problems, [], "{path}");
+    assert_eq!(summary(&got), expected, "{path}");
+}
+
+#[test]
+fn every_client_keeps_its_servers_in_its_own_form() {
+    check(
+        "claude_desktop_config.json",
+        r#"{"mcpServers": {"files": {"command": "npx", "args": ["-y", "x", "${TOKEN}"], "env": {"A": "1"}}}}"#,
+        &["Claude Desktop/files npx -y x ${TOKEN} A=1"],
+    );
+    check(
+        ".mcp.json",
+        r#"{"mcpServers": {"a": {"type": "http", "url": "https://a.example/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}}}}"#,
+        &["Claude Code/a https://a.example/mcp Authorization: Bearer from-env"],
+    );
+    check(
+        "home/.claude.json",
+        r#"{"numStartups": 3, "mcpServers": {"user": {"command": "u"}}, "projects": {"/src/shop": {"mcpServers":
+           {"shop": {"command": "s"}, "off": {"command": "o"}}, "disabledMcpServers": ["off"], "history": []}, "/other": {}}}"#,
+        &["Claude Code/user u", "Claude Code/shop s"],
+    );
+    check(
+        ".cursor/mcp.json",
+        r#"{"mcpServers": {"a": {"command": "c", "env": {"T": "${env:TOKEN}"}}}}"#,
+        &["Cursor/a c T=from-env"],
+    );
+    check(
+        ".vscode/mcp.json",
+        "{\n// servers of this project\n\"inputs\": [{\"id\": \"k\"}],\n\"servers\": {\"a\": {\"type\": \"stdio\", \"command\": \"c\", \"env\": {\"K\": \"${env:TOKEN}\", \"N\": null}},},}",
+        &["VS Code/a c K=from-env"],
+    );
+    check(
+        "Code/User/settings.json",
+        r#"{"editor.fontSize": 12, "mcp": {"servers": {"a": {"command": "c"}}}}"#,
+        &["VS Code/a c"],
+    );
+    check(
+        "Code/User/settings.json",
+        r#"{"mcp.servers": {"a": {"url": "http://localhost:1/mcp"}}}"#,
+        &["VS Code/a http://localhost:1/mcp"],
+    );
+    check(
+        "windsurf/mcp_config.json",
+        r#"{"mcpServers": {"a": {"serverUrl": "https://a.example/sse"}}}"#,
+        &["Windsurf/a https://a.example/sse"],
+    );
+    check(
+        ".gemini/settings.json",
+        r#"{"theme": "x", "mcp": {"excluded": ["off"]}, "mcpServers": {"a": {"httpUrl": "https://a.example/mcp"}, "b": {"command": "c", "args": ["$TOKEN"]}, "off": {"command": "o"}}}"#,
+        &["Gemini/a https://a.example/mcp", "Gemini/b c from-env"],
+    );
+    check(
+        ".codex/config.toml",
+        "model = \"x\"\n[mcp_servers.a]\ncommand = \"c\"\nargs = [\"--port\", \"80\"]\nenv = { A = \"1\" }\nenv_vars = [\"TOKEN\"]\n\n[mcp_servers.b]\nurl = \"https://b.example/mcp\"\nbearer_token_env_var = \"TOKEN\"\n[mcp_servers.c]\ncommand = \"c\"\nenabled = false\n",
+        &["Codex/a c --port 80 A=1 TOKEN=from-env", "Codex/b https://b.example/mcp Authorization: Bearer from-env"],
+    );
+    check(
+        "zed/settings.json",
+        r#"{"context_servers": {"old": {"command": {"path": "p", "args": ["x"], "env": {"A": "1"}}, "settings": {}},
+           "new": {"source": "custom", "command": "c", "args": []}, "ext": {"settings": {"k": 1}}}}"#,
+        &["Zed/old p x A=1", "Zed/new c"],
+    );
+}
+
+#[test]
+fn an_unknown_file_is_recognised_by_its_content() {
+    for (text, client) in [
+        (r#"{"mcpServers": {"a": {"command": "${TOKEN}"}}}"#, Client::Other),
+        (r#"{"servers": {"a": {"command": "${env:TOKEN}"}}}"#, Client::VsCode),
+        (r#"{"context_servers": {}}"#, Client::Zed),
+        ("[mcp_servers.a]\ncommand = \"from-env\"", Client::Codex),
+    ] {
+        let got = config("some.file", text);
+        assert_eq!((got.client, got.recognised), (client, true), "{text}");
+        assert!(summary(&got).iter().all(|line| line.ends_with("/a from-env")), "{text}");
+    }
+    for text in [r#"{"servers": ["a"]}"#, r#"{"servers": {"port": 80}}"#, "{}", "title = 'x'"] {
+        assert!(!config("some.file", text).recognised, "{text}");
+    }
+}
+
+#[test]
+fn an_invalid_file_says_where() {
+    for (text, place) in [
+        ("{\n  \"mcpServers\": {\n    \"é\": {,}\n  }\n}", (3, 11)),
+        ("{\"mcpServers\": {'a': {}}}", (1, 17)),
+        ("[mcp_servers.a]\ncommand = c\n", (2, 11)),
+        ("", (1, 1)),
+    ] {
+        let got = config("f", text);
+        assert!(!got.recognised);
+        let found = got.problems.first().and_then(|problem| problem.place);
+        assert_eq!(found.map(|place| (place.line, place.column)), Some(place), "{text}\n{:?}", got.problems);
+    }
+}
+
+#[test]
+fn a_wrong_entry_is_a_problem_and_the_others_are_read() {
+    for (entry, pointer, message) in [
+        ("5", "/mcpServers/bad~1one", "not an object"),
+        ("{}", "/mcpServers/bad~1one", "neither a `command` nor a `url`"),
+        (r#"{"command": 5}"#, "/mcpServers/bad~1one/command", "not a string"),
+        (r#"{"command": " "}"#, "/mcpServers/bad~1one/command", "empty"),
+        (r#"{"command": "c", "args": "x"}"#, "/mcpServers/bad~1one/args", "not a list of strings"),
+        (r#"{"command": "c", "args": ["x", {}]}"#, "/mcpServers/bad~1one/args/1", "not a string"),
+        (r#"{"command": "c", "env": ["x"]}"#, "/mcpServers/bad~1one/env", "not an object of names and strings"),
+        (r#"{"command": "c", "env": {"A": []}}"#, "/mcpServers/bad~1one/env/A", "not a string"),
+        (r#"{"url": "nowhere"}"#, "/mcpServers/bad~1one/url", "not a URL: relative URL without a base"),
+        (r#"{"url": "file:///x"}"#, "/mcpServers/bad~1one/url", "neither an http nor an https URL"),
+    ] {
+        let got = config(
+            "f.json",
+            &format!("{{\"mcpServers\": {{\n\"bad/one\": {entry},\n\"good\": {{\"command\": \"c\"}}}}}}"),
+        );
+        assert_eq!(summary(&got), ["MCP client/good c"], "{entry}");
+        let problem = got.problems.first().unwrap();
+        assert_eq!((got.problems.len(), problem.pointer.as_str(), problem.message.as_str()), (1, pointer, message));
+        assert_eq!(problem.place.map(|place| place.line), Some(2));
+    }
+}
+
+#[test]
+fn disabled_entries_are_left_out_and_said_to_be() {
+    let got = config(
+        "f.json",
+        r#"{"mcpServers": {"a": {"command": "c", "disabled": true}, "b": {"command": "c", "enabled": false}, "c": {"command": "c", "disabled": false}}}"#,
+    );
+    assert_eq!(summary(&got), ["MCP client/c c"]);
+    let notes: Vec<_> = got.notes.iter().map(|note| note.message.as_str()).collect();
+    assert_eq!(notes, ["`a` is left out: it is disabled", "`b` is left out: it is disabled"]);
+}
+
+#[test]
+fn secrets_written_out_are_told_from_references_and_never_shown() {
+    let text = r#"{"mcpServers": {
+  "a": {"command": "c", "args": ["--api-key", "s3cr3t-a", "--url=s3cr3t-b", "${TOKEN}", "plain"], "env": {"A_TOKEN": "s3cr3t-c", "B_TOKEN": "${TOKEN}", "C": ""}},
+  "b": {"url": "https://b.example/mcp?key=s3cr3t-d", "headers": {"Authorization": "Bearer s3cr3t-e"}}}}"#;
+    let got = config(".mcp.json", text);
+    let values: Vec<_> = got
+        .servers
+        .iter()
+        .flat_map(|server| &server.values)
+        .map(|value| format!("{:?} {} {:?} {}", value.kind, value.name, value.written, value.value.reveal()))
+        .collect();
+    assert_eq!(
+        values,
+        [
+            "Argument --api-key Literally s3cr3t-a",
+            "Argument --url Literally s3cr3t-b",
+            "Argument argument 4 ByReference from-env",
+            "Argument argument 5 Literally plain",
+            "Env A_TOKEN Literally s3cr3t-c",
+            "Env B_TOKEN ByReference from-env",
+            "Env C Empty ",
+            "Url key Literally s3cr3t-d",
+            "Header Authorization Literally Bearer s3cr3t-e",
+        ]
+    );
+    assert!(got.servers[0].values.iter().filter(|value| names_a_secret(&value.name)).count() == 3);
+    assert_eq!(got.servers[0].values[0].place.map(|place| (place.line, place.column)), Some((2, 47)));
+    for server in &got.servers {
+        let shown = format!("{:?}", server.values);
+        assert!(!shown.contains("s3cr3t") && !shown.contains("from-env"), "{shown}");
+        let source = format!("{:?}", crate::mcp::source_of(&server.target));
+        for secret in ["s3cr3t-a", "s3cr3t-c", "s3cr3t-d", "s3cr3t-e", "from-env"] {
+            assert!(!source.contains(secret), "{source}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_set_is_named() {
+    let got = config(
+        ".vscode/mcp.json",
+        r#"{"servers": {"a": {"command": "c", "env": {"A": "${env:NOT_SET}", "B": "${input:key}"}}}}"#,
+    );
+    let missing: Vec<_> = got.servers[0].missing.iter().map(String::as_str).collect();
+    assert_eq!(missing, ["NOT_SET", "input:key"]);
+}
+
+#[test]
+fn files_on_disk_are_read_up_to_their_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.json");
+    assert!(load(&path).unwrap_err().message.starts_with("cannot be read"));
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert_eq!(load(&path).unwrap_err().message, "not UTF-8");
+    std::fs::write(&path, "{}").unwrap();
+    assert_eq!(load(&path).unwrap_err().message, "no MCP servers in this file");
+    let found = Found { client: Client::VsCode, path: path.clone() };
+    assert!(load_found(&found).unwrap().is_none());
+    std::fs::write(&path, r#"{"mcpServers": {}}"#).unwrap();
+    assert!(load(&path).unwrap().servers.is_empty());
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(CONFIG_BYTES_MAX + 1).unwrap();
+    assert_eq!(load(&path).unwrap_err().message, "longer than 64 MiB");
+}
