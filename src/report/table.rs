@@ -196,7 +196,9 @@ fn explained(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
     for tool in server.worst_first() {
         let name = marked(tool);
         let radius = format!("radius {}", tool.blast_radius);
-        let _ = writeln!(out, "  {bold}{name}{bold:#}");
+        for line in wrap(&name, columns - 2, 4) {
+            let _ = writeln!(out, "  {bold}{line}{bold:#}");
+        }
         let mut line = format!("{} · risk {} · {radius}", tool.category, tool.risk);
         if !tool.flags.is_empty() {
             let _ = write!(line, " · {}", flags(tool.flags));
@@ -208,6 +210,8 @@ fn explained(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
         }
         out.push('\n');
     }
+    // The blank line after the last tool is the one between servers.
+    out.pop();
 }
 
 fn notes(out: &mut String, server: &ScannedServer<'_>, columns: usize) {

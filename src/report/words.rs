@@ -105,39 +105,37 @@ pub fn fit(text: &str, columns: usize) -> String {
 /// the last one ends in `…`.
 pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
     let columns = columns.max(2);
-    let mut out: Vec<String> = vec![String::new()];
+    let (mut out, mut line) = (Vec::new(), String::new());
     for word in text.split_whitespace() {
         let mut word = word;
-        loop {
-            let line = out.last().map_or(0, |line| width(line));
-            let gap = usize::from(line > 0);
-            if line + gap + width(word) <= columns {
-                if let Some(last) = out.last_mut() {
-                    if gap == 1 {
-                        last.push(' ');
-                    }
-                    last.push_str(word);
-                }
-                break;
-            }
-            if line > 0 {
-                out.push(String::new());
-                continue;
+        while width(&line) + usize::from(!line.is_empty()) + width(word) > columns {
+            if out.len() + 1 >= lines {
+                // What is left of this word fills the last line, up to the mark that something is missing.
+                out.push(fit(&joined(line, word), columns));
+                return out;
             }
             // A word longer than a line is cut where the line ends, after `_` or `/` when one is near.
-            let cut = cut_at(word, columns);
-            if let Some(last) = out.last_mut() {
-                last.push_str(&word[..cut]);
+            if line.is_empty() {
+                let cut = cut_at(word, columns);
+                line.push_str(&word[..cut]);
+                word = &word[cut..];
             }
-            word = &word[cut..];
-            out.push(String::new());
+            out.push(std::mem::take(&mut line));
         }
+        line = joined(line, word);
     }
-    if out.len() > lines {
-        let rest = out.split_off(lines.max(1) - 1).join(" ");
-        out.push(fit(&rest, columns));
+    if !line.is_empty() || out.is_empty() {
+        out.push(line);
     }
     out
+}
+
+fn joined(mut line: String, word: &str) -> String {
+    if !line.is_empty() {
+        line.push(' ');
+    }
+    line.push_str(word);
+    line
 }
 
 /// The byte at which a long word is cut so that what is before it fits.
