@@ -158,6 +158,12 @@ pub enum SaveError {
     },
 }
 
+/// What servers are sorted by: name, then source, then what they offer. It does not depend on the order of tools.
+pub fn sort_key(classified: &Classified) -> (ServerName, String, String) {
+    let record = Record::new(classified);
+    (record.server.clone(), serde_json::to_string(record.source).unwrap_or_default(), record.fingerprint)
+}
+
 /// Writes one record a server into `directory`, which is made if it is missing. A file whose bytes would not change is
 /// not touched; any other appears whole or not at all. Returns the files in the order of `servers`.
 ///

@@ -9,10 +9,13 @@ pub struct TargetArgs {
     /// URL of a server (streamable HTTP).
     #[arg(value_name = "URL")]
     pub url: Option<String>,
+    /// What to call the server of a URL or a command [default: its host, package or program].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// Read servers from an MCP client's configuration file; may be given more than once.
     #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,
-    /// Only these servers of the configuration.
+    /// Only these servers of the configuration; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub server: Vec<String>,
     /// Find the servers that the MCP clients of this machine have configured.
@@ -25,19 +28,22 @@ pub struct TargetArgs {
     #[arg(long)]
     pub yes: bool,
     /// Header for a URL, `Name: value`; may be given more than once.
-    #[arg(long, value_name = "HEADER")]
+    #[arg(long, value_name = "HEADER", requires = "url", value_parser = header)]
     pub header: Vec<String>,
     /// Environment variable that holds a bearer token for a URL.
-    #[arg(long, value_name = "VAR")]
+    #[arg(long, value_name = "VAR", requires = "url")]
     pub bearer_env: Option<String>,
     /// Environment variable to pass to a command: `NAME` from here, or `NAME=VALUE`.
-    #[arg(long, value_name = "NAME[=VALUE]")]
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub env: Vec<String>,
+    /// Let commands see your home directory; without this they get an empty one.
+    #[arg(long)]
+    pub real_home: bool,
     /// Seconds to wait for one server, downloads included.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
     /// Servers asked at the same time.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = jobs)]
     pub jobs: usize,
     /// Command of a stdio server, after `--`.
     #[arg(last = true, value_name = "CMD")]
@@ -64,5 +70,56 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(Duration::from_secs_f64(seconds))
     } else {
         Err("must be more than 0 and at most 86400 seconds".to_owned())
+    }
+}
+
+/// Most servers asked at the same time.
+const JOBS_MAX: usize = 64;
+
+fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=JOBS_MAX) => Ok(jobs),
+        _ => Err(format!("must be a whole number from 1 to {JOBS_MAX}")),
+    }
+}
+
+/// A header with a name that HTTP allows (RFC 9110, section 5.6.2) and a value without line breaks.
+fn header(text: &str) -> Result<String, String> {
+    let (name, value) = text.split_once(':').ok_or("must be `Name: value`")?;
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(token) {
+        return Err("the name before `:` is not a header name".to_owned());
+    }
+    if value.chars().any(char::is_control) {
+        return Err("the value holds a control character".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn variable(text: &str) -> Result<String, String> {
+    let name = text.split('=').next().unwrap_or_default();
+    if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) || text.contains('\0') {
+        return Err("must be `NAME` or `NAME=VALUE`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold() {
+        assert!(jobs("1").is_ok() && jobs("64").is_ok() && jobs("0").is_err() && jobs("65").is_err());
+        assert!(seconds("0.5").is_ok() && seconds("86400").is_ok());
+        assert!(seconds("0").is_err() && seconds("86401").is_err() && seconds("NaN").is_err());
+    }
+
+    #[test]
+    fn headers_and_variables_are_checked_where_they_are_typed() {
+        assert!(header("X-Key: a b").is_ok());
+        assert!(header("no colon").is_err() && header(": x").is_err() && header("A B: x").is_err());
+        assert!(header("A: x\r\nB: y").is_err());
+        assert!(variable("NAME").is_ok() && variable("NAME=a=b").is_ok() && variable("=x").is_err());
     }
 }

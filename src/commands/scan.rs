@@ -3,6 +3,7 @@
 use super::load::{self, Classifier, Item};
 use super::{Failure, output};
 use crate::catalog;
+use crate::classify::findings;
 use crate::cli::{Format, ScanArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
@@ -57,13 +58,31 @@ impl Outcome {
     }
 }
 
+/// What to say when the sample server is scanned because nothing was named.
+const SAMPLE_HINT: &str = "\
+no server named: scanning the sample server inside mcpol. For your own:
+  mcpol scan -- npx -y @modelcontextprotocol/server-everything
+  mcpol scan https://mcp.example.com/mcp
+  mcpol scan --discover
+
+";
+
+/// The servers that the arguments name; the sample server where they name none and none is configured here.
+fn servers(args: &ScanArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
+    if load::names_anything(&args.target) {
+        return load::each(&args.target, on);
+    }
+    output::people(SAMPLE_HINT);
+    load::sample(&args.target, on)
+}
+
 /// NDJSON: each server is judged and forgotten; only its lines wait, in bounded memory, to be sorted.
 fn stream(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure> {
     let (mut outcome, mut lines) = (Outcome::default(), SortedLines::default());
-    load::each(&args.target, &mut |item| {
+    servers(args, &mut |item| {
         match item {
-            Item::Listing(listing) => {
-                let classified = classifier.one(listing);
+            Item::Listing(listing, findings) => {
+                let classified = classifier.one(*listing, findings);
                 outcome.saw(&classified);
                 push_lines(&classified, &mut lines)?;
             }
@@ -89,21 +108,22 @@ fn push_lines(classified: &Classified, lines: &mut SortedLines) -> Result<(), Fa
 /// Every other format: all servers, then the report.
 fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure> {
     let (mut outcome, mut all) = (Outcome::default(), Vec::new());
-    load::each(&args.target, &mut |item| {
+    servers(args, &mut |item| {
         match item {
-            Item::Listing(listing) => all.push(classifier.one(listing)),
+            Item::Listing(listing, findings) => all.push(classifier.one(*listing, findings)),
             Item::Failed(failed) => outcome.failed.push(failed),
             Item::Problem(problem) => outcome.problems.push(problem),
         }
         Ok(())
     })?;
-    for classified in &all {
-        outcome.saw(classified);
-    }
+    all.iter().for_each(|classified| outcome.saw(classified));
+    all.sort_by_cached_key(catalog::sort_key);
+    let together = findings::of_set(&all);
+    outcome.error_findings += together.iter().filter(|finding| finding.severity == Severity::Error).count();
     if let Some(directory) = &args.save {
         catalog::save(directory, &all).map_err(|error| Failure::usage(error.to_string()))?;
     }
-    let report = ScanReport::new(&all, &outcome.failed);
+    let report = ScanReport::new(&all, together, &outcome.failed);
     match args.format {
         Format::Table => {
             let options = TableOptions { width: output::terminal_width(), explain: args.explain };

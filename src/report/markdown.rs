@@ -11,6 +11,13 @@ pub fn scan_markdown(report: &ScanReport<'_>) -> String {
     for server in &report.servers {
         one(&mut out, server);
     }
+    if !report.set_findings.is_empty() {
+        out.push_str("\n## Together\n\n");
+        for finding in &report.set_findings {
+            let _ =
+                writeln!(out, "- {} ({}): {}", severity(finding.severity), cell(&finding.id), cell(&finding.message));
+        }
+    }
     if !report.failed.is_empty() {
         out.push_str("\n## Not listed\n\n");
         for failed in &report.failed {

@@ -2,7 +2,7 @@
 
 use crate::model::{
     BlastRadius, Category, Classified, Confidence, Evidence, Finding, Flag, Note, RiskLevel, ServerInfo, ServerName,
-    ServerSource, ToolDefinition, Verdict,
+    ServerSource, SetFinding, ToolDefinition, Verdict,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ pub struct ScanReport<'a> {
     pub version: u32,
     /// In the order of their names, then sources.
     pub servers: Vec<ScannedServer<'a>>,
+    /// Findings that show only when several tools or servers are looked at together, worst first.
+    pub set_findings: Vec<SetFinding>,
     /// Servers that could not be listed.
     pub failed: Vec<Failed>,
 }
@@ -111,16 +113,16 @@ pub struct Summary {
 }
 
 impl<'a> ScanReport<'a> {
-    /// Everything sorted, so that the order in which servers answered does not show.
-    pub fn new(classified: &'a [Classified], failed: &[Failed]) -> Self {
-        let mut servers: Vec<_> = classified.iter().map(ScannedServer::new).collect();
-        servers.sort_by_cached_key(|it| {
-            let tools: Vec<_> = it.tools.iter().map(|tool| tool.fingerprint.clone()).collect();
-            (it.server.clone(), serde_json::to_string(it.source).unwrap_or_default(), tools)
-        });
+    /// A view of `classified`, which is sorted already; `set_findings` are those of the whole set.
+    pub fn new(classified: &'a [Classified], set_findings: Vec<SetFinding>, failed: &[Failed]) -> Self {
         let mut failed = failed.to_vec();
         failed.sort();
-        Self { version: SCAN_VERSION, servers, failed }
+        Self {
+            version: SCAN_VERSION,
+            servers: classified.iter().map(ScannedServer::new).collect(),
+            set_findings,
+            failed,
+        }
     }
 }
 

@@ -43,6 +43,14 @@ pub fn scan_table(report: &ScanReport<'_>, options: TableOptions) -> String {
         findings(&mut out, server, columns);
         out.push('\n');
     }
+    if !report.set_findings.is_empty() {
+        let bold = Style::new().bold();
+        let _ = writeln!(out, "{bold}Together{bold:#}");
+        for finding in &report.set_findings {
+            finding_lines(&mut out, finding.severity, &finding.id, &finding.message, columns);
+        }
+        out.push('\n');
+    }
     if report.servers.len() > 1 {
         total(&mut out, report);
     }
@@ -68,12 +76,16 @@ fn header(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
     let bold = Style::new().bold();
     let dim = Style::new().dimmed();
     let name = fit(&server.server.to_string(), columns);
-    let room = columns.saturating_sub(width(&name) + 2);
+    let origin = origin(server);
     let _ = write!(out, "{bold}{name}{bold:#}");
-    if room > 10 {
-        let _ = write!(out, "  {dim}{}{dim:#}", fit(&origin(server), room));
+    if width(&name) + 2 + width(&origin) <= columns {
+        let _ = writeln!(out, "  {dim}{origin}{dim:#}");
+    } else {
+        out.push('\n');
+        for line in wrap(&origin, columns, 3) {
+            let _ = writeln!(out, "{dim}{line}{dim:#}");
+        }
     }
-    out.push('\n');
     for line in wrap(&summary(&server.summary), columns, 4) {
         let _ = writeln!(out, "{line}");
     }
@@ -230,22 +242,18 @@ fn findings(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
     let bold = Style::new().bold();
     let _ = writeln!(out, "\n  {bold}Findings{bold:#}");
     for finding in all {
-        finding_lines(out, finding, columns);
+        let named = finding.tool.is_empty() || finding.message.contains(&*escape(&finding.tool));
+        let about = if named { String::new() } else { format!("`{}`: ", finding.tool) };
+        finding_lines(out, finding.severity, &finding.id, &format!("{about}{}", finding.message), columns);
     }
 }
 
-fn finding_lines(out: &mut String, finding: &Finding, columns: usize) {
-    let style = style_of(finding.severity);
-    let word = severity(finding.severity);
-    let about = if finding.tool.is_empty() || finding.message.contains(&*escape(&finding.tool)) {
-        String::new()
-    } else {
-        format!("`{}`: ", escape(&finding.tool))
-    };
-    let text = format!("{about}{} [{}]", escape(&finding.message), escape(&finding.id));
+fn finding_lines(out: &mut String, worth: Severity, id: &str, message: &str, columns: usize) {
+    let style = style_of(worth);
+    let text = format!("{} [{}]", escape(message), escape(id));
     for (at, line) in wrap(&text, columns.saturating_sub(11), 12).iter().enumerate() {
         let _ = match at {
-            0 => writeln!(out, "  {style}{word:<7}{style:#}  {line}"),
+            0 => writeln!(out, "  {style}{:<7}{style:#}  {line}", severity(worth)),
             _ => writeln!(out, "           {line}"),
         };
     }

@@ -3,7 +3,7 @@
 use super::super::Failure;
 use crate::classify::{Options, RuleSet};
 use crate::cli::RuleArgs;
-use crate::model::{Classified, Listing};
+use crate::model::{Classified, Finding, Listing};
 use std::borrow::Cow;
 
 /// Rules and options, ready to judge any number of servers.
@@ -24,9 +24,11 @@ impl Classifier {
         })
     }
 
-    /// The verdicts of one server.
-    pub fn one(&self, listing: Listing) -> Classified {
-        crate::classify::classify(&self.rules, listing, &self.options)
+    /// The verdicts of one server; `findings` are those of its configuration.
+    pub fn one(&self, listing: Listing, findings: Vec<Finding>) -> Classified {
+        let mut classified = crate::classify::classify(&self.rules, listing, &self.options);
+        classified.findings.extend(findings);
+        classified
     }
 }
 
@@ -36,5 +38,5 @@ impl Classifier {
 /// A rule file is not valid.
 pub(in crate::commands) fn classify(listings: Vec<Listing>, args: &RuleArgs) -> Result<Vec<Classified>, Failure> {
     let classifier = Classifier::new(args)?;
-    Ok(listings.into_iter().map(|listing| classifier.one(listing)).collect())
+    Ok(listings.into_iter().map(|listing| classifier.one(listing, Vec::new())).collect())
 }

@@ -38,7 +38,7 @@ pub(super) fn each(paths: &[PathBuf], on: &mut dyn FnMut(Item) -> Result<(), Fai
         let mut outcome = Ok(());
         let mut hand_over = |found: Result<Listing, Problem>| {
             if outcome.is_ok() {
-                outcome = on(found.map_or_else(Item::Problem, Item::Listing));
+                outcome = on(found.map_or_else(Item::Problem, |listing| Item::Listing(Box::new(listing), Vec::new())));
             }
         };
         let read = if path == Path::new("-") {

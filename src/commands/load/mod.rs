@@ -2,13 +2,17 @@
 
 mod classifier;
 mod files;
+mod live;
+mod targets;
 
 pub(super) use classifier::{Classifier, classify};
 
 use super::Failure;
 use crate::cli::TargetArgs;
 use crate::exit::Exit;
-use crate::model::Listing;
+use crate::mcp::target::{StdioTarget, Target};
+use crate::mcp::{EnumerateOptions, Home};
+use crate::model::{Finding, Listing, ServerName, ServerSource};
 use crate::problem::Problem;
 use crate::report::Failed;
 
@@ -22,8 +26,8 @@ pub(super) struct Loaded {
 
 /// One thing that the arguments led to.
 pub(super) enum Item {
-    /// A server's tools.
-    Listing(Listing),
+    /// A server's tools, and what was found in its configuration.
+    Listing(Box<Listing>, Vec<Finding>),
     /// A server that could not be listed; the others go on.
     Failed(Failed),
     /// A file, or a part of one, that holds no tool list; the others go on.
@@ -41,7 +45,37 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
             "give a URL, a command after `--`, `--config FILE`, `--discover`, or saved lists with `--tools FILE`",
         ));
     }
-    files::each(&args.tools, on)
+    let jobs = targets::typed(args)?;
+    files::each(&args.tools, on)?;
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    live::each(jobs, args.jobs, &options(args), on)
+}
+
+/// Asks the sample server inside this binary, as a real child process over stdio.
+///
+/// # Errors
+/// As [`each`].
+pub(super) fn sample(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(super::output::internal)?;
+    let argv = vec![program.to_string_lossy().into_owned(), "sample-server".to_owned()];
+    let target = Target::Stdio(StdioTarget::new(ServerName::new(crate::sample::NAME), argv));
+    live::each(vec![live::Job { target, findings: Vec::new() }], 1, &options(args), &mut |item| match item {
+        Item::Listing(mut listing, findings) => {
+            // The path of this binary is nobody's business, and differs from machine to machine.
+            listing.source = ServerSource::Sample;
+            on(Item::Listing(listing, findings))
+        }
+        other => on(other),
+    })
+}
+
+fn options(args: &TargetArgs) -> EnumerateOptions {
+    let mut options = EnumerateOptions::new(args.timeout);
+    options.launcher = std::env::current_exe().ok();
+    options.home = if args.real_home { Home::Real } else { Home::Scratch };
+    options
 }
 
 /// Whether the arguments name a server or a file at all.
@@ -57,7 +91,7 @@ pub(super) fn listings(args: &TargetArgs) -> Result<Loaded, Failure> {
     let (mut loaded, mut problems) = (Loaded { listings: Vec::new(), failed: Vec::new() }, Vec::new());
     each(args, &mut |item| {
         match item {
-            Item::Listing(listing) => loaded.listings.push(listing),
+            Item::Listing(listing, _) => loaded.listings.push(*listing),
             Item::Failed(failed) => loaded.failed.push(failed),
             Item::Problem(problem) => problems.push(problem),
         }

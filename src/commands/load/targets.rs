@@ -1,0 +1,116 @@
+//! From arguments to servers to ask: a URL or a command typed here, with what is handed to it on purpose.
+
+use super::super::Failure;
+use super::live::Job;
+use crate::cli::TargetArgs;
+use crate::mcp::package_of;
+use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
+use crate::model::ServerName;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The servers that the command line itself names.
+///
+/// # Errors
+/// A URL that is none, or an environment variable that is not set.
+pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
+    let mut jobs = Vec::new();
+    if let Some(text) = &args.url {
+        jobs.push(Job { target: Target::Http(http(text, args)?), findings: Vec::new() });
+    }
+    if !args.command.is_empty() {
+        let name = args.name.clone().map_or_else(|| name_of_command(&args.command), ServerName::new);
+        let mut target = StdioTarget::new(name, args.command.clone());
+        target.env = environment(&args.env)?;
+        jobs.push(Job { target: Target::Stdio(target), findings: Vec::new() });
+    }
+    Ok(jobs)
+}
+
+fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let Some(url) = url else {
+        let help = if Path::new(text).exists() {
+            format!("to read a saved tool list: `--tools {text}`; to run a command: `-- {text}`")
+        } else {
+            "a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`".to_owned()
+        };
+        return Err(Failure::usage(format!("`{text}` is not an http or https URL")).with_help(help));
+    };
+    let mut headers = BTreeMap::new();
+    for header in &args.header {
+        if let Some((name, value)) = header.split_once(':') {
+            headers.insert(name.trim().to_owned(), Secret::new(value.trim()));
+        }
+    }
+    if let Some(variable) = &args.bearer_env {
+        let token = std::env::var(variable).ok().filter(|token| !token.trim().is_empty());
+        let token = token.ok_or_else(|| {
+            Failure::usage(format!("the environment variable `{variable}` of --bearer-env is not set"))
+                .with_help(format!("set it first, for example `read -rs {variable} && export {variable}`"))
+        })?;
+        headers.insert("Authorization".to_owned(), Secret::new(format!("Bearer {}", token.trim())));
+    }
+    let name = args.name.clone().or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
+    Ok(HttpTarget { server: ServerName::new(name), url, headers })
+}
+
+/// `NAME` is taken from our environment, `NAME=VALUE` is what it says. Every name that is missing is told at once.
+fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
+    let (mut all, mut missing) = (BTreeMap::new(), Vec::new());
+    for entry in given {
+        match entry.split_once('=') {
+            Some((name, value)) => {
+                all.insert(name.to_owned(), Secret::new(value));
+            }
+            None => match std::env::var(entry) {
+                Ok(value) => {
+                    all.insert(entry.clone(), Secret::new(value));
+                }
+                Err(_) => missing.push(format!("`{entry}`")),
+            },
+        }
+    }
+    if missing.is_empty() {
+        return Ok(all);
+    }
+    let (what, verb) = if missing.len() == 1 { ("variable", "is") } else { ("variables", "are") };
+    Err(Failure::usage(format!("environment {what} {} of --env {verb} not set here", missing.join(", ")))
+        .with_help("export it, or give the value as `--env NAME=VALUE`"))
+}
+
+/// What a command's server is called: after its package, else after the script or program that is run.
+fn name_of_command(argv: &[String]) -> ServerName {
+    const INTERPRETERS: [&str; 10] = ["node", "python", "python3", "deno", "bun", "ruby", "java", "sh", "bash", "env"];
+    if let Some(package) = package_of(argv) {
+        return ServerName::new(package.name.rsplit('/').next().unwrap_or(&package.name));
+    }
+    let program = stem(argv.first().map_or("", String::as_str));
+    let script = argv.iter().skip(1).find(|argument| !argument.starts_with('-'));
+    match script {
+        Some(script) if INTERPRETERS.contains(&program) => ServerName::new(stem(script)),
+        _ => ServerName::new(program),
+    }
+}
+
+fn stem(path: &str) -> &str {
+    Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_called_after_their_package_or_script() {
+        let check = |command: &str, expected: &str| {
+            let argv: Vec<_> = command.split(' ').map(str::to_owned).collect();
+            assert_eq!(name_of_command(&argv).as_str(), expected, "{command}");
+        };
+        check("npx -y @modelcontextprotocol/server-everything@2026.8.31 stdio", "server-everything");
+        check("uvx mcp-server-time", "mcp-server-time");
+        check("node --inspect build/server.js", "server");
+        check("./target/debug/thing --flag", "thing");
+        check("python3 -u", "python3");
+    }
+}
