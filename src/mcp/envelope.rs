@@ -59,13 +59,21 @@ pub struct ToolCall {
     name: ToolName,
     arguments: Option<Range<usize>>,
     progress_token: Option<Range<usize>>,
+    revision: Option<Range<usize>>,
 }
 
 impl ToolCall {
     /// A call that no client sent: for `explain`, policy tests and replay.
     pub fn synthetic(name: ToolName, arguments: Option<String>) -> Self {
         let span = arguments.as_ref().map(|text| 0..text.len());
-        Self { text: arguments.unwrap_or_default(), synthetic: true, name, arguments: span, progress_token: None }
+        Self {
+            text: arguments.unwrap_or_default(),
+            synthetic: true,
+            name,
+            arguments: span,
+            progress_token: None,
+            revision: None,
+        }
     }
 
     /// `params.name`, decoded.
@@ -81,6 +89,11 @@ impl ToolCall {
     /// `params._meta.progressToken` as JSON text, if the client wants to hear of progress.
     pub fn progress_token(&self) -> Option<&str> {
         self.text.get(self.progress_token.clone()?)
+    }
+
+    /// Whether the call is of a revision without sessions (from 2026-07-28), which names its version in every request.
+    pub fn is_stateless(&self) -> bool {
+        self.revision.is_some()
     }
 
     /// The message to forward, without line break; empty for a synthetic call.
@@ -486,6 +499,7 @@ fn build(found: &Parts<'_>, checked: Checked) -> Message {
                 name,
                 arguments: found.span(ARGUMENTS),
                 progress_token: found.span(PROGRESS),
+                revision: found.span(REVISION),
             },
         ),
         Checked::Request(id, method) => Message::Request(id, passage(Some(method))),

@@ -1,0 +1,154 @@
+//! `tools/list` answers: what can never be called is taken out, what stays is kept byte for byte.
+
+use crate::mcp::json::{self, Members, Tag, Visitor, string_value};
+use crate::mcp::walk::{elements, member};
+use std::ops::Range;
+
+/// What a page of the list became.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// `result`, filtered.
+    pub result: String,
+    /// Names of all tools on the page, kept or not.
+    pub names: Vec<String>,
+    /// The kept definitions, as pieces of the original result.
+    pub kept: Vec<Range<usize>>,
+    /// Whether more pages follow.
+    pub more: bool,
+    /// Tools that were taken out.
+    pub dropped: usize,
+}
+
+/// A list that nobody can be sure of; it is never passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not one JSON value with one reading.
+    #[error("the tool list has no single reading")]
+    Ambiguous,
+    /// No `tools`, or no array.
+    #[error("the tool list has no `tools` array")]
+    NoTools,
+}
+
+struct Nothing;
+
+impl Visitor for Nothing {
+    fn member(&mut self, _: Tag, _: &[u8]) -> Tag {
+        0
+    }
+    fn value(&mut self, _: Tag, _: Range<usize>) {}
+}
+
+/// Filters one page. `listed` says whether a tool of this name may be shown.
+///
+/// # Errors
+/// The result cannot be read without doubt: a client could see tools in it that we did not.
+pub fn filter(result: &str, listed: impl Fn(&str) -> bool) -> Result<Page, Unreadable> {
+    let seen = json::scan(result, Members::Everywhere, &mut Nothing).map_err(|_| Unreadable::Ambiguous)?;
+    if seen.flaw.is_some() {
+        return Err(Unreadable::Ambiguous);
+    }
+    let (tools, span) = member(result, "tools").ok_or(Unreadable::NoTools)?;
+    if !tools.starts_with('[') {
+        return Err(Unreadable::NoTools);
+    }
+    let (mut names, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0);
+    for element in elements(tools) {
+        let definition = &tools[element.clone()];
+        // An entry without a name cannot be called, and nothing can be said about it.
+        let name = member(definition, "name").and_then(|(literal, _)| string_value(literal).map(String::from));
+        match name {
+            Some(name) if listed(&name) => {
+                kept.push(span.start + element.start..span.start + element.end);
+                names.push(name);
+            }
+            Some(name) => {
+                dropped += 1;
+                names.push(name);
+            }
+            None => dropped += 1,
+        }
+    }
+    let more = member(result, "nextCursor").is_some_and(|(cursor, _)| cursor != "null");
+    let mut edits = vec![];
+    if dropped > 0 {
+        let list: Vec<&str> = kept.iter().map(|span| &result[span.clone()]).collect();
+        edits.push((span, format!("[{}]", list.join(","))));
+    }
+    // The list depends on the caller and on a file that may change: nobody may keep it for others, or for long.
+    for (name, value) in [("cacheScope", "\"private\""), ("ttlMs", "0")] {
+        if let Some((old, span)) = member(result, name)
+            && old != value
+        {
+            edits.push((span, value.to_owned()));
+        }
+    }
+    edits.sort_by_key(|(span, _)| span.start);
+    let mut out = String::with_capacity(result.len());
+    let mut at = 0;
+    for (span, text) in edits {
+        out.push_str(&result[at..span.start]);
+        out.push_str(&text);
+        at = span.end;
+    }
+    out.push_str(&result[at..]);
+    Ok(Page { result: out, names, kept, more, dropped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(result: &str, expected: &str) {
+        let page = filter(result, |name| !name.starts_with("rm"));
+        assert_eq!(page.map(|page| page.result), Ok(expected.to_owned()), "{result}");
+    }
+
+    #[test]
+    fn kept_tools_stay_to_the_letter() {
+        check(
+            r#"{"tools":[{"name":"a", "x" : 1.0}, {"name":"rm"},{"name":"b","\u0061":{}}],"extra":[ 1 ]}"#,
+            r#"{"tools":[{"name":"a", "x" : 1.0},{"name":"b","\u0061":{}}],"extra":[ 1 ]}"#,
+        );
+        check(r#"{ "tools" : [ {"name":"a"} , {"name":"b"} ] }"#, r#"{ "tools" : [ {"name":"a"} , {"name":"b"} ] }"#);
+        check(r#"{"nextCursor":"x","tools":[]}"#, r#"{"nextCursor":"x","tools":[]}"#);
+    }
+
+    #[test]
+    fn names_are_compared_decoded_and_entries_without_one_go() {
+        check(
+            r#"{"tools":[{"name":"r\u006d"},{"title":"x"},{"name":5},7,{"name":"a"}]}"#,
+            r#"{"tools":[{"name":"a"}]}"#,
+        );
+    }
+
+    #[test]
+    fn nobody_may_keep_a_filtered_list() {
+        check(
+            r#"{"ttlMs":60000,"tools":[{"name":"rm"}],"cacheScope":"public"}"#,
+            r#"{"ttlMs":0,"tools":[],"cacheScope":"private"}"#,
+        );
+    }
+
+    #[test]
+    fn a_list_with_two_readings_is_never_passed_on() {
+        for (result, error) in [
+            (r#"{"tools":[],"tools":[{"name":"rm"}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":[{"name":"a","name":"rm"}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":[{"name":"\ud800"}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":{"name":"rm"}}"#, Unreadable::NoTools),
+            (r#"{"tools":null}"#, Unreadable::NoTools),
+            (r#"{}"#, Unreadable::NoTools),
+            (r#"[{"name":"rm"}]"#, Unreadable::NoTools),
+        ] {
+            assert_eq!(filter(result, |_| true).map(|page| page.result), Err(error), "{result}");
+        }
+    }
+
+    #[test]
+    fn names_and_pages_are_told() {
+        let page = filter(r#"{"tools":[{"name":"a"},{"name":"rm"}],"nextCursor":"2"}"#, |name| name == "a");
+        let page = page.map(|page| (page.names, page.more, page.dropped, page.kept.len()));
+        assert_eq!(page, Ok((vec!["a".to_owned(), "rm".to_owned()], true, 1, 1)));
+    }
+}

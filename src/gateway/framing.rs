@@ -1,0 +1,158 @@
+//! Lines from a pipe, as many at a time as have arrived: what arrives together shares a transaction and a write.
+
+use std::io::{self, Read};
+
+/// How much is read at once, in bytes: a full pipe on Linux.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How much of a line over the bound is kept, in bytes, to find out whose answer it was.
+pub const HEAD_BYTES: usize = 4096;
+
+/// What has arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Batch<'a> {
+    /// Whole lines, each with its `\n`.
+    Lines(&'a [u8]),
+    /// The first bytes of a line over the bound; the rest of it is passed over.
+    TooLong(&'a [u8]),
+    /// The stream has ended; what stood after the last `\n`.
+    End(&'a [u8]),
+}
+
+/// Reads batches of lines from a blocking stream.
+#[derive(Debug)]
+pub struct BatchReader<R> {
+    source: R,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that hold data, and of these the ones already handed out.
+    filled: usize,
+    handed: usize,
+    line_bytes_max: usize,
+    skipping: bool,
+}
+
+impl<R: Read> BatchReader<R> {
+    /// A reader of lines of at most `line_bytes_max` bytes, `\n` not counted.
+    pub fn new(source: R, line_bytes_max: usize) -> Self {
+        Self { source, buffer: vec![0; CHUNK_BYTES], filled: 0, handed: 0, line_bytes_max, skipping: false }
+    }
+
+    /// Blocks until at least one line is whole, and answers all that are.
+    ///
+    /// # Errors
+    /// The stream could not be read.
+    pub fn next_batch(&mut self) -> io::Result<Batch<'_>> {
+        self.buffer.copy_within(self.handed..self.filled, 0);
+        self.filled -= self.handed;
+        self.handed = 0;
+        let mut searched = 0;
+        loop {
+            if let Some(last) = memchr::memrchr(b'\n', &self.buffer[searched..self.filled]) {
+                let end = searched + last + 1;
+                if std::mem::take(&mut self.skipping) {
+                    // The end of a line that was too long, with others behind it perhaps.
+                    let first = memchr::memchr(b'\n', &self.buffer[..end]).map_or(end, |at| at + 1);
+                    self.buffer.copy_within(first..self.filled, 0);
+                    self.filled -= first;
+                    searched = 0;
+                    continue;
+                }
+                // A line that outgrows the bound is caught below before it is whole, but for the last few bytes.
+                self.handed = end;
+                return Ok(Batch::Lines(&self.buffer[..end]));
+            }
+            searched = self.filled;
+            if self.skipping {
+                self.filled = 0;
+                searched = 0;
+            } else if self.filled > self.line_bytes_max {
+                self.skipping = true;
+                let head = HEAD_BYTES.min(std::mem::take(&mut self.filled));
+                self.buffer.truncate(head);
+                self.buffer.shrink_to(CHUNK_BYTES);
+                self.buffer.resize(CHUNK_BYTES, 0);
+                return Ok(Batch::TooLong(&self.buffer[..head]));
+            }
+            self.make_room();
+            match self.source.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => {
+                    let rest = std::mem::take(&mut self.filled);
+                    return Ok(Batch::End(&self.buffer[..rest]));
+                }
+                Ok(count) => self.filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.filled == 0 && self.buffer.len() > 16 * CHUNK_BYTES {
+            // One long message must not hold its memory for the rest of a session.
+            self.buffer = vec![0; CHUNK_BYTES];
+        } else if self.filled == self.buffer.len() {
+            let grown = (self.buffer.len() * 2).min(self.line_bytes_max + CHUNK_BYTES).max(self.filled + HEAD_BYTES);
+            self.buffer.resize(grown, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Hands out at most `step` bytes at a time, as a pipe may.
+    struct Drip<'a>(&'a [u8], usize);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(into.len()).min(self.0.len());
+            into[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn read(text: &[u8], step: usize, max: usize) -> Vec<String> {
+        let mut reader = BatchReader::new(Drip(text, step), max);
+        let mut out = Vec::new();
+        loop {
+            match reader.next_batch().unwrap() {
+                Batch::Lines(lines) => {
+                    assert_eq!(lines.last(), Some(&b'\n'));
+                    out.extend(lines.split_inclusive(|b| *b == b'\n').map(|l| String::from_utf8_lossy(l).into_owned()));
+                }
+                Batch::TooLong(head) => out.push(format!("too long {}", char::from(head[0]))),
+                Batch::End(rest) => {
+                    out.push(format!("end {}", String::from_utf8_lossy(rest)));
+                    return out;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_come_whole_however_the_bytes_arrive() {
+        for step in [1, 2, 3, 100] {
+            assert_eq!(read(b"a\n\nbc\r\nd", step, 100), ["a\n", "\n", "bc\r\n", "end d"]);
+            assert_eq!(read(b"", step, 100), ["end "]);
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_bound_is_passed_over_and_the_next_one_is_read() {
+        let long = 3 * CHUNK_BYTES;
+        let text = [b"a\n".as_slice(), &vec![b'x'; long], b"\nb\n"].concat();
+        assert_eq!(read(&text, 5000, long), ["a\n".to_owned(), "x".repeat(long) + "\n", "b\n".into(), "end ".into()]);
+        let text = [b"a\n".as_slice(), &vec![b'x'; 2 * long], b"\nb\n"].concat();
+        assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "b\n", "end "]);
+    }
+
+    proptest! {
+        #[test]
+        fn how_bytes_arrive_changes_nothing(text in "[ab\n]{0,60}", step in 1_usize..20) {
+            prop_assert_eq!(read(text.as_bytes(), 1000, 1000), read(text.as_bytes(), step, 1000));
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What goes to the client: written at once where that cannot block, queued where it could.
+//!
+//! Two threads write here. The one that reads from the server may wait for a slow client: then the server waits too, as
+//! it would without a gateway. The one that reads from the client must not: a client that writes a thousand calls before
+//! it reads the first answer would wait for us while we wait for it.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a pipe that is ready takes without blocking (POSIX, `PIPE_BUF` on Linux).
+const READY_BYTES: usize = 4096;
+/// Answers that may wait for a client that does not read, in bytes; beyond, we wait for it.
+pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The client's end; clones share it.
+#[derive(Clone, Debug)]
+pub struct Outbox(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Vec<u8>>,
+    sink: Mutex<File>,
+    draining: AtomicBool,
+    gone: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Outbox {
+    /// An outbox in front of a pipe, file, socket or terminal.
+    pub fn new(sink: File) -> Self {
+        let (draining, gone) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Shared { queue: Mutex::new(Vec::new()), sink: Mutex::new(sink), draining, gone }))
+    }
+
+    /// Whether the client has closed its end.
+    pub fn is_gone(&self) -> bool {
+        self.0.gone.load(Ordering::Relaxed)
+    }
+
+    /// Writes everything that waits, then these lines. May block.
+    pub fn write(&self, lines: &[u8]) {
+        {
+            let mut sink = lock(&self.0.sink);
+            let waiting = std::mem::take(&mut *lock(&self.0.queue));
+            self.put(&mut sink, &waiting);
+            self.put(&mut sink, lines);
+        }
+        self.drain();
+    }
+
+    /// Writes these lines after everything that waits, now or later. Does not block unless [`QUEUE_BYTES_MAX`] wait.
+    pub fn post(&self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        let full = {
+            let mut queue = lock(&self.0.queue);
+            queue.extend_from_slice(lines);
+            queue.len() > QUEUE_BYTES_MAX
+        };
+        if full {
+            self.write(&[]);
+            return;
+        }
+        // Whoever holds the sink looks at the queue again after letting it go.
+        let Ok(mut sink) = self.0.sink.try_lock() else { return };
+        let mut waiting = std::mem::take(&mut *lock(&self.0.queue));
+        let mut done = 0;
+        while done < waiting.len() && is_ready(&sink) {
+            let end = waiting.len().min(done + READY_BYTES);
+            self.put(&mut sink, &waiting[done..end]);
+            done = end;
+        }
+        if done < waiting.len() {
+            let mut queue = lock(&self.0.queue);
+            waiting.drain(..done);
+            waiting.extend_from_slice(&queue);
+            *queue = waiting;
+            drop(queue);
+            drop(sink);
+            self.drain_elsewhere();
+        } else {
+            drop(sink);
+            if !lock(&self.0.queue).is_empty() {
+                self.drain_elsewhere();
+            }
+        }
+    }
+
+    /// Writes what others queued while we held the sink.
+    fn drain(&self) {
+        while !lock(&self.0.queue).is_empty() {
+            let Ok(mut sink) = self.0.sink.try_lock() else { return };
+            let waiting = std::mem::take(&mut *lock(&self.0.queue));
+            self.put(&mut sink, &waiting);
+        }
+    }
+
+    fn drain_elsewhere(&self) {
+        if self.0.draining.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let outbox = self.clone();
+        let work = move || {
+            outbox.write(&[]);
+            outbox.0.draining.store(false, Ordering::Release);
+            // What was queued between the last look and the line above.
+            outbox.drain();
+        };
+        if std::thread::Builder::new().name("to-client".to_owned()).spawn(work).is_err() {
+            self.0.draining.store(false, Ordering::Release);
+            self.write(&[]);
+        }
+    }
+
+    fn put(&self, sink: &mut File, bytes: &[u8]) {
+        if bytes.is_empty() || self.is_gone() {
+            return;
+        }
+        if sink.write_all(bytes).is_err() {
+            // Nobody is left to be told; the reader of the client's end sees it close as well.
+            self.0.gone.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_ready(sink: &File) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut watched = [PollFd::new(sink, PollFlags::OUT)];
+    // An error is for the write to find.
+    poll(&mut watched, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).map_or(true, |ready| ready > 0)
+}
+
+#[cfg(not(unix))]
+fn is_ready(_sink: &File) -> bool {
+    true
+}
+
+/// The raw streams of this process: without the line buffering and the locks of the standard library.
+///
+/// # Errors
+/// A stream is closed.
+#[cfg(unix)]
+pub fn standard_streams() -> io::Result<(File, File)> {
+    use std::os::fd::AsFd as _;
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok((File::from(input), File::from(output)))
+}
+
+/// The raw streams of this process: without the line buffering and the locks of the standard library.
+///
+/// # Errors
+/// A stream is closed.
+#[cfg(windows)]
+pub fn standard_streams() -> io::Result<(File, File)> {
+    use std::os::windows::io::AsHandle as _;
+    let input = io::stdin().as_handle().try_clone_to_owned()?;
+    let output = io::stdout().as_handle().try_clone_to_owned()?;
+    Ok((File::from(input), File::from(output)))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot make a pipe must fail")]
+    use super::*;
+    use std::io::Read as _;
+
+    fn pipe() -> (File, Outbox) {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        (File::from(read), Outbox::new(File::from(write)))
+    }
+
+    #[test]
+    fn posting_to_a_client_that_does_not_read_does_not_block() {
+        let (mut read, outbox) = pipe();
+        let line = [b'x'; 1000];
+        for _ in 0..1000 {
+            outbox.post(&line);
+        }
+        outbox.post(b"last");
+        let mut all = vec![0; 1_000_004];
+        read.read_exact(&mut all).unwrap();
+        assert!(all.ends_with(b"xlast"));
+    }
+
+    #[test]
+    fn lines_from_two_threads_arrive_whole() {
+        let (mut read, outbox) = pipe();
+        let other = outbox.clone();
+        let posts = std::thread::spawn(move || {
+            for n in 0..2000 {
+                other.post(format!("post {n} {}\n", "p".repeat(100)).as_bytes());
+            }
+        });
+        let writes = std::thread::spawn(move || {
+            for n in 0..2000 {
+                outbox.write(format!("write {n} {}\n", "w".repeat(100)).as_bytes());
+            }
+        });
+        let mut text = String::new();
+        // The pipe closes when both threads, and the one that drains the queue, have let go.
+        read.read_to_string(&mut text).unwrap();
+        posts.join().unwrap();
+        writes.join().unwrap();
+        for (word, letter) in [("post", "p"), ("write", "w")] {
+            let own: Vec<&str> = text.lines().filter(|line| line.starts_with(word)).collect();
+            let expected: Vec<String> = (0..2000).map(|n| format!("{word} {n} {}", letter.repeat(100))).collect();
+            assert_eq!(own, expected);
+        }
+        assert_eq!(text.lines().count(), 4000);
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_no_panic() {
+        let (read, outbox) = pipe();
+        drop(read);
+        outbox.write(b"x\n");
+        assert!(outbox.is_gone());
+        outbox.post(b"y\n");
+    }
+}

@@ -1,0 +1,239 @@
+//! Requests in flight, both ways apart: who asked what, since when, and what is to be settled when the answer comes.
+
+use crate::mcp::envelope::Id;
+use crate::policy::Reservation;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// Requests of the client that may be in flight; more are refused until some are answered.
+pub const CLIENT_REQUESTS_MAX: usize = 16_384;
+/// Requests of the server that may be in flight; more are answered with an error.
+pub const SERVER_REQUESTS_MAX: usize = 1_024;
+/// A cancelled request is forgotten after this long without an answer: most servers send none.
+pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
+
+/// What a request of the client was for.
+#[derive(Debug)]
+pub enum Kind {
+    /// `tools/call`, forwarded.
+    Call(Box<Forwarded>),
+    /// `tools/call`, waiting for a person; the server does not know of it.
+    Waiting,
+    /// `tools/list`; whether it began a new listing.
+    List {
+        /// Without a cursor: the first page.
+        first: bool,
+    },
+    /// `initialize`.
+    Initialize,
+    /// Everything else.
+    Other,
+}
+
+/// A call that was forwarded.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The decision's number.
+    pub decision: u64,
+    /// What it holds of its counters.
+    pub reservation: Reservation,
+    /// `progressToken`, as JSON: progress shows that the call is alive.
+    pub progress_token: Option<Box<str>>,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub struct Entry {
+    /// What it was for.
+    pub kind: Kind,
+    /// When it was sent, or last showed progress.
+    pub since: Instant,
+    /// When it was sent.
+    pub sent: Instant,
+    /// Whether the client has withdrawn it.
+    pub cancelled: bool,
+}
+
+/// Why a request is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Its id is that of a request in flight: the answers could not be told apart.
+    #[error("a request with this id is in flight already")]
+    InFlight,
+    /// The bound.
+    #[error("too many requests are in flight")]
+    TooMany,
+}
+
+/// All requests in flight.
+#[derive(Debug, Default)]
+pub struct Pending {
+    client: HashMap<Id, Entry>,
+    server: HashSet<Id>,
+    tokens: HashMap<Box<str>, Id>,
+}
+
+impl Pending {
+    /// Takes a request of the client.
+    ///
+    /// # Errors
+    /// The id is in use, or there are too many.
+    pub fn begin(&mut self, id: &Id, kind: Kind, now: Instant) -> Result<(), NotTaken> {
+        if self.client.len() >= CLIENT_REQUESTS_MAX {
+            return Err(NotTaken::TooMany);
+        }
+        match self.client.entry(id.clone()) {
+            std::collections::hash_map::Entry::Occupied(_) => Err(NotTaken::InFlight),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(Entry { kind, since: now, sent: now, cancelled: false });
+                Ok(())
+            }
+        }
+    }
+
+    /// Says what a call became that was taken before.
+    pub fn forwarded(&mut self, id: &Id, forwarded: Forwarded, now: Instant) {
+        if let Some(token) = &forwarded.progress_token {
+            self.tokens.insert(token.clone(), id.clone());
+        }
+        if let Some(entry) = self.client.get_mut(id) {
+            entry.kind = Kind::Call(Box::new(forwarded));
+            (entry.since, entry.sent) = (now, now);
+        }
+    }
+
+    /// Ends a request of the client; `None` if there is none in flight with this id.
+    pub fn end(&mut self, id: &Id) -> Option<Entry> {
+        let entry = self.client.remove(id)?;
+        if let Kind::Call(forwarded) = &entry.kind
+            && let Some(token) = &forwarded.progress_token
+        {
+            self.tokens.remove(token);
+        }
+        Some(entry)
+    }
+
+    /// The request with this id, to be changed.
+    pub fn get_mut(&mut self, id: &Id) -> Option<&mut Entry> {
+        self.client.get_mut(id)
+    }
+
+    /// A call has shown that it is alive.
+    pub fn progressed(&mut self, token: &str, now: Instant) {
+        if let Some(id) = self.tokens.get(token)
+            && let Some(entry) = self.client.get_mut(id)
+        {
+            entry.since = now;
+        }
+    }
+
+    /// Takes a request of the server.
+    ///
+    /// # Errors
+    /// The id is in use, or there are too many.
+    pub fn begin_server(&mut self, id: &Id) -> Result<(), NotTaken> {
+        if self.server.contains(id) {
+            return Err(NotTaken::InFlight);
+        }
+        if self.server.len() >= SERVER_REQUESTS_MAX {
+            return Err(NotTaken::TooMany);
+        }
+        self.server.insert(id.clone());
+        Ok(())
+    }
+
+    /// Ends a request of the server; false if there is none in flight with this id.
+    pub fn end_server(&mut self, id: &Id) -> bool {
+        self.server.remove(id)
+    }
+
+    /// Ends every request that the server should have answered, in the order of ids: it is gone. Calls that wait for a
+    /// person stay.
+    pub fn upstream_gone(&mut self) -> Vec<(Id, Entry)> {
+        self.server.clear();
+        self.end_where(|entry| !matches!(entry.kind, Kind::Waiting))
+    }
+
+    /// Ends calls older than `call_timeout`, and cancelled requests that will not be answered any more.
+    pub fn overdue(&mut self, now: Instant, call_timeout: Option<Duration>) -> Vec<(Id, Entry)> {
+        self.end_where(|entry| {
+            let age = now.saturating_duration_since(entry.since);
+            let late = matches!(entry.kind, Kind::Call(_)) && call_timeout.is_some_and(|timeout| age >= timeout);
+            late || entry.cancelled && age >= CANCELLED_KEPT
+        })
+    }
+
+    fn end_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<(Id, Entry)> {
+        let mut ids: Vec<Id> = self.client.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
+    }
+
+    /// How many requests of the client are in flight.
+    pub fn len(&self) -> usize {
+        self.client.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.client.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: i64) -> Id {
+        Id::Integer(number)
+    }
+
+    #[test]
+    fn an_id_in_flight_is_not_taken_twice() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        assert_eq!(pending.begin(&id(1), Kind::Other, now), Ok(()));
+        assert_eq!(pending.begin(&id(1), Kind::Other, now), Err(NotTaken::InFlight));
+        assert_eq!(pending.begin(&Id::Text("1".into()), Kind::Other, now), Ok(()), "a string is another id");
+        assert_eq!(pending.begin_server(&id(1)), Ok(()), "the other side counts for itself");
+        assert_eq!(pending.begin_server(&id(1)), Err(NotTaken::InFlight));
+        assert!(pending.end(&id(1)).is_some());
+        assert!(pending.end(&id(1)).is_none(), "an answer counts once");
+        assert_eq!(pending.begin(&id(1), Kind::Other, now), Ok(()));
+    }
+
+    #[test]
+    fn both_tables_are_bounded() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        for number in 0..CLIENT_REQUESTS_MAX as i64 {
+            assert_eq!(pending.begin(&id(number), Kind::Other, now), Ok(()));
+        }
+        assert_eq!(pending.begin(&id(-1), Kind::Other, now), Err(NotTaken::TooMany));
+        for number in 0..SERVER_REQUESTS_MAX as i64 {
+            assert_eq!(pending.begin_server(&id(number)), Ok(()));
+        }
+        assert_eq!(pending.begin_server(&id(-1)), Err(NotTaken::TooMany));
+    }
+
+    #[test]
+    fn only_calls_are_overdue_and_progress_keeps_them_alive() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let timeout = Duration::from_secs(10);
+        let forwarded = |token: Option<&str>| Forwarded {
+            decision: 0,
+            reservation: Reservation::default(),
+            progress_token: token.map(Into::into),
+        };
+        for (number, token) in [(1, None), (2, Some("\"t\""))] {
+            assert_eq!(pending.begin(&id(number), Kind::Waiting, start), Ok(()));
+            pending.forwarded(&id(number), forwarded(token), start);
+        }
+        assert_eq!(pending.begin(&id(3), Kind::Other, start), Ok(()));
+        assert!(pending.overdue(start + timeout - Duration::from_millis(1), Some(timeout)).is_empty());
+        pending.progressed("\"t\"", start + Duration::from_secs(5));
+        let late = pending.overdue(start + timeout, Some(timeout));
+        assert_eq!(late.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [id(1)]);
+        assert_eq!(pending.overdue(start + timeout * 2, Some(timeout)).len(), 1);
+        assert!(pending.overdue(start + timeout * 9, None).is_empty());
+        assert_eq!(pending.len(), 1);
+    }
+}

@@ -1,0 +1,86 @@
+//! Messages that the gateway writes itself: refusals, errors, progress. All else is passed on as it came.
+
+use crate::mcp::envelope::{Id, ReplyTo};
+use crate::policy::Denial;
+use std::io::Write as _;
+
+/// The member of `_meta` that tells machines about a decision.
+pub const DECISION_META: &str = "io.github.mcpol/decision";
+
+/// JSON-RPC: something went wrong on the way; never a code of our own in the reserved range.
+pub const INTERNAL_ERROR: i32 = -32603;
+/// JSON-RPC: invalid params; what MCP servers answer for a tool that they do not have.
+const INVALID_PARAMS: i32 = -32602;
+
+fn text(out: &mut Vec<u8>, value: &str) {
+    // Writing to a vector cannot fail.
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn head(out: &mut Vec<u8>, id: &ReplyTo) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    match id {
+        ReplyTo::Id(id) => id.write(out),
+        ReplyTo::Unknown | ReplyTo::Nobody => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends an error, as a line.
+pub fn error(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
+    if *to == ReplyTo::Nobody {
+        return;
+    }
+    head(out, to);
+    let _ = write!(out, ",\"error\":{{\"code\":{code},\"message\":");
+    text(out, message);
+    out.extend_from_slice(b"}}\n");
+}
+
+/// Appends the answer to a call that was refused. A tool that the client must not know of is answered like one that
+/// does not exist. `typed` is for the revisions of the protocol that want `resultType` in every result.
+pub fn denied(out: &mut Vec<u8>, id: &Id, tool: &str, denial: &Denial, decision: &str, typed: bool) {
+    if denial.is_unknown_tool() {
+        error(out, &ReplyTo::Id(id.clone()), INVALID_PARAMS, &format!("Unknown tool: {tool}"));
+        return;
+    }
+    head(out, &ReplyTo::Id(id.clone()));
+    out.extend_from_slice(b",\"result\":{");
+    if typed {
+        out.extend_from_slice(b"\"resultType\":\"complete\",");
+    }
+    out.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":");
+    text(out, &denial.text());
+    let _ =
+        write!(out, "}}],\"isError\":true,\"_meta\":{{\"{DECISION_META}\":{{\"code\":\"{}\",\"rule\":", denial.code);
+    text(out, &denial.rule);
+    if let Some(seconds) = denial.retry_after_s {
+        let _ = write!(out, ",\"retry_after_s\":{seconds}");
+    }
+    let _ = write!(out, ",\"id\":\"{decision}\"}}}}}}}}");
+    out.push(b'\n');
+}
+
+/// Appends `notifications/progress` for a token in its JSON form.
+pub fn progress(out: &mut Vec<u8>, token: &str, progress: u64, message: &str) {
+    let _ = write!(
+        out,
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{token},\
+         \"progress\":{progress},\"message\":"
+    );
+    text(out, message);
+    out.extend_from_slice(b"}}\n");
+}
+
+/// Appends `notifications/tools/list_changed`.
+pub fn list_changed(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n");
+}
+
+/// Appends `notifications/cancelled` for a request that the gateway gave up on.
+pub fn cancelled(out: &mut Vec<u8>, id: &Id, reason: &str) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":");
+    id.write(out);
+    out.extend_from_slice(b",\"reason\":");
+    text(out, reason);
+    out.extend_from_slice(b"}}\n");
+}

@@ -1,0 +1,149 @@
+//! Questions to people in the SQLite file: asked by a gateway, answered from another terminal, used once.
+
+use super::sqlite::{integer, millis};
+use crate::clock::Timestamp;
+use crate::model::ToolName;
+use crate::policy::{Answer, Answered, Approval, ApprovalRequest, ApprovalState, Binding};
+use rusqlite::{Connection, Error, OptionalExtension as _, Row, params};
+
+/// Questions that may wait at the same time; a client that asks without end must not fill the disk.
+pub const PENDING_MAX: u64 = 1000;
+/// Questions are kept this long after they lapsed, in milliseconds.
+const KEEP_LAPSED_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Longest arguments that are shown to the person, in bytes; a call with longer ones is asked about without them.
+pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+
+const COLUMNS: &str =
+    "id, state, created, expires, ttl, grant_name, server, tool, arguments_hash, policy, rule, message, arguments";
+
+const PENDING: i64 = 0;
+const APPROVED: i64 = 1;
+const DENIED: i64 = 2;
+const USED: i64 = 3;
+
+fn approval(row: &Row<'_>, now: Timestamp) -> Result<Approval, Error> {
+    let expires = Timestamp::from_millis(millis(row.get("expires")?)?);
+    let state = match row.get("state")? {
+        USED => ApprovalState::Used,
+        _ if expires <= now => ApprovalState::Expired,
+        PENDING => ApprovalState::Pending,
+        APPROVED => ApprovalState::Approved,
+        DENIED => ApprovalState::Denied,
+        other => return Err(Error::IntegralValueOutOfRange(1, other)),
+    };
+    let request = ApprovalRequest {
+        binding: Binding {
+            grant: row.get("grant_name")?,
+            server: row.get("server")?,
+            tool: ToolName::new(row.get::<_, String>("tool")?),
+            arguments: row.get("arguments_hash")?,
+            policy: row.get("policy")?,
+        },
+        rule: row.get("rule")?,
+        message: row.get("message")?,
+        ttl_s: millis(row.get("ttl")?)?,
+        arguments: row.get("arguments")?,
+    };
+    let created = Timestamp::from_millis(millis(row.get("created")?)?);
+    Ok(Approval { id: row.get("id")?, state, request, created, expires })
+}
+
+pub(super) fn request(connection: &Connection, now: Timestamp, request: &ApprovalRequest) -> Result<Approval, Error> {
+    let key = request.binding.key();
+    if let Some(known) = find(connection, now, &key)? {
+        return Ok(known);
+    }
+    connection
+        .prepare_cached("DELETE FROM approvals WHERE expires < ?1")?
+        .execute([integer(now.millis().saturating_sub(KEEP_LAPSED_MS))])?;
+    let pending: i64 = connection
+        .prepare_cached("SELECT count(*) FROM approvals WHERE state = ?1 AND expires > ?2")?
+        .query_row(params![PENDING, integer(now.millis())], |row| row.get(0))?;
+    if millis(pending)? >= PENDING_MAX {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        return Err(Error::SqliteFailure(full, Some(format!("{PENDING_MAX} approvals wait already"))));
+    }
+    let mut random = [0; 5];
+    getrandom::fill(&mut random).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
+    let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let expires = Timestamp::from_millis(now.millis().saturating_add(request.ttl_s.saturating_mul(1000)));
+    let arguments = request.arguments.clone().filter(|text| text.len() <= ARGUMENTS_BYTES_MAX);
+    let binding = &request.binding;
+    connection
+        .prepare_cached(
+            "INSERT INTO approvals (id, key, state, created, expires, ttl, grant_name, server, tool, arguments_hash,
+             policy, rule, message, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            id,
+            key,
+            PENDING,
+            integer(now.millis()),
+            integer(expires.millis()),
+            integer(request.ttl_s),
+            binding.grant,
+            binding.server,
+            binding.tool.as_str(),
+            binding.arguments,
+            binding.policy,
+            request.rule,
+            request.message,
+            arguments
+        ])?;
+    let request = ApprovalRequest { arguments, ..request.clone() };
+    Ok(Approval { id, state: ApprovalState::Pending, request, created: now, expires })
+}
+
+pub(super) fn find(connection: &Connection, now: Timestamp, key: &str) -> Result<Option<Approval>, Error> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM approvals WHERE key = ?1 AND state <> {USED} AND expires > ?2
+             ORDER BY created DESC, id LIMIT 1"
+        ))?
+        .query_row(params![key, integer(now.millis())], |row| approval(row, now))
+        .optional()
+}
+
+/// One statement, so that of two gateways exactly one gets the approval. The arguments are not needed any more.
+pub(super) fn take(connection: &Connection, now: Timestamp, key: &str) -> Result<bool, Error> {
+    let changed = connection
+        .prepare_cached(&format!(
+            "UPDATE approvals SET state = {USED}, arguments = NULL WHERE id =
+             (SELECT id FROM approvals WHERE key = ?1 AND state = {APPROVED} AND expires > ?2 LIMIT 1)"
+        ))?
+        .execute(params![key, integer(now.millis())])?;
+    Ok(changed == 1)
+}
+
+pub(super) fn get(connection: &Connection, now: Timestamp, id: &str) -> Result<Option<Approval>, Error> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM approvals WHERE id = ?1"))?
+        .query_row([id], |row| approval(row, now))
+        .optional()
+}
+
+pub(super) fn list(connection: &Connection, now: Timestamp) -> Result<Vec<Approval>, Error> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM approvals ORDER BY created, id"))?
+        .query_map([], |row| approval(row, now))?
+        .collect()
+}
+
+pub(super) fn decide(connection: &Connection, now: Timestamp, id: &str, answer: Answer) -> Result<Answered, Error> {
+    let Some(known) = get(connection, now, id)? else { return Ok(Answered::Unknown) };
+    if known.state != ApprovalState::Pending {
+        return Ok(Answered::TooLate(known));
+    }
+    let state = match answer {
+        Answer::Approve => APPROVED,
+        Answer::Deny => DENIED,
+    };
+    // A person may have taken most of the time to answer: the approval lives as long again.
+    let expires = now.millis().saturating_add(known.request.ttl_s.saturating_mul(1000));
+    connection.prepare_cached("UPDATE approvals SET state = ?1, expires = ?2 WHERE id = ?3")?.execute(params![
+        state,
+        integer(expires),
+        id
+    ])?;
+    Ok(get(connection, now, id)?.map_or(Answered::Unknown, Answered::Done))
+}

@@ -1,0 +1,68 @@
+//! Where a user's state lies: counters, approvals, the audit log and its key.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// There is no home directory to put state into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no place for state: neither `MCPOL_STATE_DIR` nor a home directory is set")]
+pub struct NoPlace;
+
+/// The user's state directory: `MCPOL_STATE_DIR`, else what the system has for it (the XDG Base Directory
+/// Specification's state home on Unix). `variable` reads an environment variable.
+///
+/// # Errors
+/// None of the variables is set.
+pub fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoPlace> {
+    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(chosen) = path("MCPOL_STATE_DIR") {
+        return Ok(chosen);
+    }
+    // A relative XDG path must be ignored, the specification says.
+    if let Some(state) = path("XDG_STATE_HOME").filter(|path| path.is_absolute()) {
+        return Ok(state.join("mcpol"));
+    }
+    if cfg!(windows) {
+        return Ok(path("LOCALAPPDATA").ok_or(NoPlace)?.join("mcpol"));
+    }
+    let home = path("HOME").ok_or(NoPlace)?;
+    Ok(if cfg!(target_os = "macos") {
+        home.join("Library/Application Support/mcpol")
+    } else {
+        home.join(".local/state/mcpol")
+    })
+}
+
+/// Makes a folder that only its owner can look into; one that exists stays as it is.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_private_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_place_wins() {
+        for (variables, expected) in [
+            (&[("MCPOL_STATE_DIR", "/a"), ("XDG_STATE_HOME", "/b"), ("HOME", "/c")][..], Ok("/a")),
+            (&[("MCPOL_STATE_DIR", ""), ("XDG_STATE_HOME", "/b"), ("HOME", "/c")], Ok("/b/mcpol")),
+            (&[("XDG_STATE_HOME", "b"), ("HOME", "/c")], Ok("/c/.local/state/mcpol")),
+            (&[], Err(NoPlace)),
+        ] {
+            let found = folder(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| v.into()));
+            assert_eq!(found, expected.map(PathBuf::from));
+        }
+    }
+}

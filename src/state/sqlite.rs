@@ -1,0 +1,325 @@
+//! Counters in one SQLite file that every gateway of a user shares.
+//!
+//! WAL with `synchronous = NORMAL`: a committed transaction is in the system's cache, so it outlives a `kill -9` of any
+//! process; only a power cut may take the last ones, and then the counters of those seconds with the calls. Every
+//! transaction is `IMMEDIATE`: it holds the only write lock before it reads, so no two processes decide on one count.
+
+use super::approvals;
+use crate::clock::Timestamp;
+use crate::policy::{
+    Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, CounterKey, LimitStore, Receipt, Reserve,
+    Settlement, StoreError, Usage,
+};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a transaction waits for another process before the call is denied.
+pub const BUSY_TIMEOUT: Duration = Duration::from_millis(2000);
+/// Pages of 4 KiB that SQLite may keep in memory; the whole database is rarely larger.
+const CACHE_PAGES: i64 = 64;
+/// Counters whose window ended this long ago are deleted, in milliseconds, so that the file does not grow with time.
+const KEEP_ENDED_MS: u64 = 24 * 3600 * 1000;
+/// How far the stored clock may lag behind, in milliseconds: it is written that often at most.
+const CLOCK_STEP_MS: u64 = 1000;
+/// Marks our files; SQLite keeps it in the header.
+const APPLICATION_ID: i64 = 0x6d63_706f;
+/// The layout of the tables.
+const LAYOUT: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE counters (
+    key TEXT PRIMARY KEY,
+    starts INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    used INTEGER NOT NULL CHECK (used >= 0)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), now INTEGER NOT NULL) STRICT;
+INSERT INTO clock VALUES (1, 0);
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    ttl INTEGER NOT NULL,
+    grant_name TEXT NOT NULL,
+    server TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    arguments_hash TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    message TEXT NOT NULL,
+    arguments TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_by_key ON approvals (key, created);
+";
+
+/// The shared store. It is opened when it is first needed, and again after an error: a store that is back works again.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl SqliteStore {
+    /// A store in this file, which is made with its folder at first use, for the owner only.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), connection: Mutex::new(None) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs one transaction.
+    pub(super) fn transact<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        // A thread that panicked dropped its transaction, which rolled back.
+        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = (|| {
+            let connection = match slot.take() {
+                Some(connection) => slot.insert(connection),
+                None => slot.insert(open(&self.path)?),
+            };
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })();
+        result.map_err(|error: rusqlite::Error| {
+            *slot = None;
+            self.explain(&error)
+        })
+    }
+
+    fn explain(&self, error: &rusqlite::Error) -> StoreError {
+        let path = self.path.display();
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::TypeMismatch
+                | ErrorCode::ConstraintViolation,
+            ) => StoreError::Damaged(format!("`{path}`: {error}; move the file away to start with empty counters")),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Unavailable(format!(
+                "`{path}` was locked by another process for {} s",
+                BUSY_TIMEOUT.as_secs()
+            )),
+            Some(ErrorCode::DiskFull) => StoreError::Unavailable(format!("the disk of `{path}` is full")),
+            Some(_) => StoreError::Unavailable(format!("`{path}`: {error}")),
+            // Not SQLite but we found the content wrong.
+            None => StoreError::Damaged(format!("`{path}`: {error}; move the file away to start with empty counters")),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+    // SQLite makes files by the umask; these hold what was called and when. Its other files take the mode of this one.
+    // What goes wrong here shows when SQLite opens the file.
+    if let Some(folder) = path.parent() {
+        let _ = super::make_private_folder(folder);
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", CACHE_PAGES)?;
+    let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if layout != LAYOUT {
+        make_tables(&connection)?;
+    }
+    Ok(connection)
+}
+
+fn make_tables(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    // Another process may have been faster.
+    let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if layout == 0 && tables == 0 {
+        connection.execute_batch(TABLES)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+    }
+    connection.execute_batch("COMMIT")?;
+    if layout != 0 && layout != LAYOUT || layout == 0 && tables != 0 {
+        return Err(rusqlite::Error::InvalidColumnName(format!("not a state file of this version (layout {layout})")));
+    }
+    Ok(())
+}
+
+/// The later of now and the latest time that this store has seen: a clock that steps back must not reopen a window
+/// whose counter was deleted meanwhile.
+pub(super) fn advance_clock(connection: &Connection, now: Timestamp) -> Result<Timestamp, rusqlite::Error> {
+    let stored: i64 =
+        connection.prepare_cached("SELECT now FROM clock WHERE one = 1")?.query_row([], |row| row.get(0))?;
+    let stored = millis(stored)?;
+    if now.millis() >= stored.saturating_add(CLOCK_STEP_MS) {
+        connection.prepare_cached("UPDATE clock SET now = ?1 WHERE one = 1")?.execute([integer(now.millis())])?;
+        // Once a second at most, and an index is not worth it: the table holds one row a counter in use.
+        connection
+            .prepare_cached("DELETE FROM counters WHERE ends < ?1")?
+            .execute([integer(now.millis().saturating_sub(KEEP_ENDED_MS))])?;
+    }
+    Ok(Timestamp::from_millis(now.millis().max(stored)))
+}
+
+/// A number as SQLite stores it; what is larger than its largest saturates, which no time and no count reaches.
+pub(super) fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A stored number that must not be negative.
+pub(super) fn millis(value: i64) -> Result<u64, rusqlite::Error> {
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    starts: Timestamp,
+    used: u64,
+    changed: bool,
+}
+
+/// Reads a counter in its window: the one of now, or a later one that it is in already.
+fn read(connection: &Connection, now: Timestamp, key: &CounterKey) -> Result<Row, rusqlite::Error> {
+    let (starts, _) = key.window.span(now);
+    let stored: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT starts, used FROM counters WHERE key = ?1")?
+        .query_row([key.text()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match stored {
+        Some((stored, used)) if millis(stored)? >= starts.millis() => {
+            Ok(Row { starts: Timestamp::from_millis(millis(stored)?), used: millis(used)?, changed: false })
+        }
+        _ => Ok(Row { starts, used: 0, changed: false }),
+    }
+}
+
+fn write(connection: &Connection, key: &CounterKey, row: Row) -> Result<(), rusqlite::Error> {
+    let (_, ends) = key.window.span(row.starts);
+    connection
+        .prepare_cached(
+            "INSERT INTO counters (key, starts, ends, used) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (key) DO UPDATE SET starts = ?2, ends = ?3, used = ?4",
+        )?
+        .execute(params![key.text(), integer(row.starts.millis()), integer(ends.millis()), integer(row.used)])?;
+    Ok(())
+}
+
+impl LimitStore for SqliteStore {
+    fn reserve(&self, now: Timestamp, batch: &[Vec<Charge>]) -> Result<Vec<Reserve>, StoreError> {
+        self.transact(|connection| {
+            let now = advance_clock(connection, now)?;
+            // Each counter is read once and written once, however many calls of the batch count on it.
+            let mut rows: HashMap<&CounterKey, Row> = HashMap::new();
+            for charge in batch.iter().flatten() {
+                if !rows.contains_key(&charge.counter) {
+                    rows.insert(&charge.counter, read(connection, now, &charge.counter)?);
+                }
+            }
+            let mut outcomes = Vec::with_capacity(batch.len());
+            for charges in batch {
+                let fits = |charge: &Charge| {
+                    let used = rows.get(&charge.counter).map_or(u64::MAX, |row| row.used);
+                    used.checked_add(charge.amount).is_some_and(|sum| sum <= charge.max)
+                };
+                if let Some(charge) = charges.iter().position(|charge| !fits(charge)) {
+                    let row = rows.get(&charges[charge].counter);
+                    let starts = row.map_or(now, |row| row.starts);
+                    outcomes.push(Reserve::Refused {
+                        charge,
+                        used: row.map_or(0, |row| row.used),
+                        resets: charges[charge].counter.window.span(starts).1,
+                        now,
+                    });
+                    continue;
+                }
+                let mut receipts = Vec::with_capacity(charges.len());
+                for charge in charges {
+                    if let Some(row) = rows.get_mut(&charge.counter) {
+                        row.used += charge.amount;
+                        row.changed = true;
+                        let (counter, amount) = (charge.counter.clone(), charge.amount);
+                        receipts.push(Receipt { counter, window_start: row.starts, amount });
+                    }
+                }
+                outcomes.push(Reserve::Held(receipts));
+            }
+            for (key, row) in rows.into_iter().filter(|(_, row)| row.changed) {
+                write(connection, key, row)?;
+            }
+            Ok(outcomes)
+        })
+    }
+
+    fn settle(&self, now: Timestamp, batch: &[Settlement]) -> Result<(), StoreError> {
+        self.transact(|connection| {
+            let now = advance_clock(connection, now)?;
+            for receipt in batch.iter().flat_map(|settlement| &settlement.receipts) {
+                let row = read(connection, now, &receipt.counter)?;
+                // In the window in which it was reserved only: the next one never had this unit.
+                if row.starts == receipt.window_start && row.used > 0 {
+                    let used = row.used.saturating_sub(receipt.amount);
+                    write(connection, &receipt.counter, Row { used, ..row })?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn usage(&self, now: Timestamp, charges: &[Charge]) -> Result<Vec<Usage>, StoreError> {
+        self.transact(|connection| {
+            let now = advance_clock(connection, now)?;
+            charges
+                .iter()
+                .map(|charge| {
+                    let row = read(connection, now, &charge.counter)?;
+                    Ok(Usage { used: row.used, resets: charge.counter.window.span(row.starts).1 })
+                })
+                .collect()
+        })
+    }
+}
+
+impl ApprovalStore for SqliteStore {
+    fn request(&self, now: Timestamp, request: &ApprovalRequest) -> Result<Approval, StoreError> {
+        self.transact(|connection| approvals::request(connection, now, request))
+    }
+
+    fn find(&self, now: Timestamp, key: &str) -> Result<Option<Approval>, StoreError> {
+        self.transact(|connection| approvals::find(connection, now, key))
+    }
+
+    fn take(&self, now: Timestamp, key: &str) -> Result<bool, StoreError> {
+        self.transact(|connection| approvals::take(connection, now, key))
+    }
+
+    fn get(&self, now: Timestamp, id: &str) -> Result<Option<Approval>, StoreError> {
+        self.transact(|connection| approvals::get(connection, now, id))
+    }
+
+    fn list(&self, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
+        self.transact(|connection| approvals::list(connection, now))
+    }
+
+    fn decide(&self, now: Timestamp, id: &str, answer: Answer) -> Result<Answered, StoreError> {
+        self.transact(|connection| approvals::decide(connection, now, id, answer))
+    }
+}
+
+#[cfg(test)]
+#[path = "sqlite_tests.rs"]
+mod tests;
