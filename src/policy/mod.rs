@@ -37,3 +37,6 @@ pub use store::{
     LimitStore, Receipt, Reserve, Settlement, StoreError, Usage,
 };
 pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};
+
+#[cfg(test)]
+mod tests;

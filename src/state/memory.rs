@@ -53,6 +53,11 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// How many counters are kept.
+    pub fn counters(&self) -> usize {
+        locked(&self.limits).map_or(0, |limits| limits.rows.len())
+    }
 }
 
 /// A thread that panicked while it held the lock may have left half a change: that is damage.
