@@ -61,7 +61,7 @@ pub(super) fn contradiction(tool: &ToolDefinition, verdict: &Verdict) -> Option<
     let (hint, severity) = match verdict.category {
         Category::Read => return None,
         // A free-form query that is declared read-only is a claim, not a contradiction: see `claim`.
-        Category::Execute if says_read_only && statement_of(tool).is_some() => return None,
+        Category::Execute if is_claimed_query(tool, verdict) => return None,
         // The state of a session, a tab or a view: nothing outside is changed, and servers may well call that reading.
         Category::Execute if verdict.blast_radius == BlastRadius::Low => return None,
         Category::Write | Category::Execute if says_read_only => ("readOnlyHint: true", Severity::Warning),
@@ -100,7 +100,10 @@ pub(super) fn claim(tool: &ToolDefinition, verdict: &Verdict, options: &Options)
 
 /// Annotations that are missing on all tools, or the same on tools that differ.
 pub(super) fn of_server(tools: &[ToolDefinition], verdicts: &[Verdict]) -> Option<Finding> {
-    let changes = verdicts.iter().filter(|verdict| verdict.category != Category::Read).count();
+    let acts = |(tool, verdict): &(&ToolDefinition, &Verdict)| {
+        verdict.category != Category::Read && !is_claimed_query(tool, verdict)
+    };
+    let changes = tools.iter().zip(verdicts).filter(acts).count();
     let first = &tools.first()?.annotations;
     if changes == 0 {
         return None;
@@ -124,6 +127,11 @@ pub(super) fn of_server(tools: &[ToolDefinition], verdicts: &[Verdict]) -> Optio
         tools.len() - changes,
     );
     Some(finding("annotations-uniform", severity, "", message))
+}
+
+/// Takes a statement of a language that could write, and is declared read-only: see `claim`.
+fn is_claimed_query(tool: &ToolDefinition, verdict: &Verdict) -> bool {
+    verdict.category == Category::Execute && tool.annotations.read_only == Some(true) && statement_of(tool).is_some()
 }
 
 fn is_silent(hints: &Annotations) -> bool {

@@ -74,7 +74,7 @@ fn report(seen: &Seen, place: &str, tool: &str) -> Option<Finding> {
 }
 
 /// Whether the JSON text can hold a hidden character at all, as itself or as an escape. Errs on the side of yes.
-fn may_hide(raw: &str) -> bool {
+pub(super) fn may_hide(raw: &str) -> bool {
     let bytes = raw.as_bytes();
     if memchr::memchr(0x7f, bytes).is_some()
         || memmem::find(bytes, b"\\b").is_some()

@@ -8,26 +8,24 @@ use crate::text::excerpt;
 const PATH_CHARS_MAX: usize = 40;
 
 /// Parameters that name the tool to call.
-const NAMES: [&str; 16] = [
-    "tool",
-    "tool_name",
-    "toolname",
-    "tool_id",
-    "toolid",
-    "tool_slug",
-    "toolslug",
+const NAMES: [&str; 8] =
+    ["tool", "tool_name", "toolname", "tool_id", "toolid", "tool_slug", "toolslug", "operation_id"];
+/// Parameters that name it only where the tool's own name says that it calls something, because they have other uses.
+const VAGUE_NAMES: [&str; 13] = [
+    "command",
+    "action",
+    "method",
+    "operation",
+    "name",
     "function",
     "function_name",
     "functionname",
-    "operation_id",
     "operationid",
     "endpoint_id",
     "endpointid",
     "action_name",
     "actionname",
 ];
-/// Parameters that name it only in the company of an object of arguments, because they have other uses too.
-const VAGUE_NAMES: [&str; 5] = ["command", "action", "method", "operation", "name"];
 /// Parameters that carry the arguments of the inner call.
 const ARGUMENTS: [&str; 16] = [
     "args",
@@ -73,7 +71,7 @@ pub(super) fn of_tool(tool: &ToolDefinition) -> Option<Finding> {
         tool.parameters.iter().find(beside).map(|arguments| (name, arguments))
     })?;
     let message = format!(
-        "calls other tools: `{}` names one and `{}` carries its arguments, so rules by tool name do not see the inner call",
+        "calls something else by name: `{}` names it and `{}` carries its arguments, so rules by tool name do not see it",
         excerpt(&inner.path, PATH_CHARS_MAX),
         excerpt(&arguments.path, PATH_CHARS_MAX),
     );
@@ -136,6 +134,8 @@ mod tests {
         check("shell", &json!({"command": string, "args": {"type": "array"}}), false);
         check("manage", &json!({"tool_name": string, "id": string}), false);
         check("update_record", &json!({"action": string, "params": object}), false);
+        check("manage_functions", &json!({"function_name": string, "params": object}), false);
+        check("invoke_function", &json!({"function_name": string, "payload": object}), true);
         check("pick", &json!({"tool": {"type": "string", "enum": ["pen", "brush"]}, "args": object}), false);
         check("nested", &json!({"tool": string, "options": {"properties": {"args": object}}}), false);
     }

@@ -70,7 +70,7 @@ impl Cue {
 }
 
 /// Where secrets are kept, as a piece of a pattern.
-const SECRET_PLACES: &str = r"(?:\.ssh\b|\bid_(?:rsa|ed25519|ecdsa|dsa)\b|\.aws/|\bmcp\.json\b|\.cursor/|claude_desktop_config|\.claude\.json|/etc/(?:passwd|shadow)\b|\.netrc\b|\.pypirc\b|\.git-credentials\b|\.kube/config|\.docker/config|\.gnupg\b|(?:^|[\s~/'`(])\.env\b|\bwallet\.dat\b|\bseed phrase\b|\b(?:conversation|chat) (?:history|log|transcript)|\bsystem prompt\b|\bsaved passwords\b|\bbrowser cookies\b|\bprivate (?:ssh )?keys?\b)";
+const SECRET_PLACES: &str = r"(?:\.ssh\b|id_(?:rsa|ed25519|ecdsa|dsa)\b|\.aws/|\bmcp\.json\b|\.cursor/|claude_desktop_config|\.claude\.json|/etc/(?:passwd|shadow)\b|\.netrc\b|\.pypirc\b|\.git-credentials\b|\.kube/config|\.docker/config|\.gnupg\b|(?:^|[\s~/'`(])\.env\b|\bwallet\.dat\b|\bseed phrase\b|\b(?:conversation|chat) (?:history|log|transcript)|\bsystem prompt\b|\bsaved passwords\b|\bbrowser cookies\b|\bprivate (?:ssh )?keys?\b)";
 
 /// The signs. `[^\n.]{0,N}` keeps a sign inside one sentence and the patterns linear and small.
 const PATTERNS: &[(Cue, &str)] = &[
@@ -171,11 +171,11 @@ const FRAGMENTS: &[&str] = &[
     "disclos",
     "warn",
     "let",
-    "without the user",
-    "without user",
-    "without the human",
-    "without human",
-    "without any user",
+    "knowledge",
+    "knowing",
+    "noticing",
+    "awareness",
+    "consent",
     "from the user",
     "from user",
     "from the human",
@@ -213,7 +213,7 @@ const FRAGMENTS: &[&str] = &[
     "regardless of what",
     "even if the user",
     "忽略",
-    "ignora",
+    "ignor",
     "vergiss",
     "無視",
     "\\u5ffd\\u7565",
@@ -262,7 +262,7 @@ static CUES: LazyLock<Vec<(Cue, Regex)>> = LazyLock::new(|| {
 /// Reading or handing over what lies in a secret place.
 fn reach() -> String {
     format!(
-        r"\b(?:read|open|cat|access|load|retrieve|fetch|get|include|send|pass|provide|copy|upload|attach|dump|extract|contents? of|reading)\b[^\n]{{0,80}}{SECRET_PLACES}|content_from_[a-z_]{{0,40}}(?:ssh|rsa|env|key)"
+        r"\b(?:read|open|cat|access|load|retrieve|fetch|get|include|send|pass|provide|copy|upload|attach|dump|extract|contents? of|reading)\b[^\n]{{0,80}}{SECRET_PLACES}|read(?:ing)?_[a-z_]{{0,30}}id_(?:rsa|ed25519)"
     )
 }
 
@@ -291,7 +291,8 @@ pub(super) fn of_instructions(text: &str) -> Option<Finding> {
 }
 
 fn may_instruct(text: &str) -> bool {
-    PREFILTER.as_ref().is_none_or(|prefilter| prefilter.is_match(text))
+    // A word that is split by invisible characters would slip past the fragments.
+    super::characters::may_hide(text) || PREFILTER.as_ref().is_none_or(|prefilter| prefilter.is_match(text))
 }
 
 /// Keys and strings of a definition, a line break between any two.

@@ -12,26 +12,25 @@ const NAMES_MAX: usize = 50_000;
 /// Longest quote inside a message, in characters.
 const QUOTE_CHARS_MAX: usize = 60;
 /// How far around the name orders are looked for, in bytes.
-const NEAR_BYTES: usize = 120;
+const NEAR_BYTES: usize = 80;
 
 /// Words near the other tool's name that make of a hint an order. A manual says `see also`; poison says `instead`.
-const ORDERS: [&str; 16] = [
+const ORDERS: [&str; 15] = [
     "must",
     "instead of",
     "always",
     "never",
     "do not use",
     "don't use",
-    "when ",
-    "whenever",
-    "before ",
-    "after ",
+    "do not call",
+    "is called",
+    "is invoked",
+    "is used",
     "replaces",
     "overrides",
     "rather than",
-    "required",
     "mandatory",
-    "important",
+    "whenever",
 ];
 
 /// Names of other servers' tools in descriptions and instructions: one finding for each pair of servers.
@@ -152,6 +151,7 @@ fn is_whole(text: &str, start: usize, end: usize) -> bool {
     !part(start.checked_sub(1).and_then(|at| bytes.get(at))) && (!part(after) || ends_sentence)
 }
 
+/// Whether the sentence around the name orders something about it.
 fn is_ordered(text: &str, start: usize, end: usize) -> bool {
     let mut from = start.saturating_sub(NEAR_BYTES);
     while !text.is_char_boundary(from) {
@@ -161,8 +161,10 @@ fn is_ordered(text: &str, start: usize, end: usize) -> bool {
     while !text.is_char_boundary(to) {
         to -= 1;
     }
-    let near = text[from..to].to_ascii_lowercase();
-    ORDERS.iter().any(|order| near.contains(order))
+    let before = text[from..start].rsplit(['.', '\n', ';']).next().unwrap_or_default();
+    let after = text[end..to].split(['.', '\n', ';']).next().unwrap_or_default();
+    let sentence = format!("{before} {after}").to_ascii_lowercase();
+    ORDERS.iter().any(|order| sentence.contains(order))
 }
 
 #[cfg(test)]
