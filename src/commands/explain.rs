@@ -1,9 +1,87 @@
-//! `mcpol explain`.
+//! `mcpol explain`: why one tool has its class.
 
-use super::Failure;
+use super::load::{self, Classifier, Item};
+use super::{Failure, output};
 use crate::cli::ExplainArgs;
 use crate::exit::Exit;
+use crate::model::{Listing, ToolName};
+use crate::report;
+use crate::text::nearest;
 
-pub(super) fn run(_args: ExplainArgs) -> Result<Exit, Failure> {
-    Err(Failure::usage("not available yet").with_exit(Exit::Internal))
+pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
+    let classifier = Classifier::new(&args.rules)?;
+    let listings = listings(&args)?;
+    let mut explained = Vec::new();
+    for listing in &listings {
+        let named = listing.tools.iter().enumerate().filter(|(_, tool)| tool.name.as_str() == args.tool);
+        explained.extend(named.map(|(at, _)| classifier.explain(listing, at)));
+    }
+    if explained.is_empty() {
+        return Err(unknown(&args.tool, &listings));
+    }
+    explained.sort_by(|a, b| a.server.cmp(&b.server));
+    if args.json {
+        let mut text = serde_json::to_string_pretty(&explained).map_err(output::internal)?;
+        text.push('\n');
+        output::machine(|out| out.write_all(text.as_bytes()))?;
+    } else {
+        let columns = output::terminal_width();
+        let text: Vec<_> = explained.iter().map(|one| report::explanation(one, columns)).collect();
+        output::coloured(&text.join("\n"))?;
+    }
+    Ok(Exit::Clean)
+}
+
+/// The servers to look at; the sample server where none is named.
+fn listings(args: &ExplainArgs) -> Result<Vec<Listing>, Failure> {
+    if load::names_anything(&args.target) {
+        let loaded = load::listings(&args.target)?;
+        output::people(&report::failures(&loaded.failed));
+        if loaded.listings.is_empty() {
+            let failed = !loaded.failed.is_empty();
+            return Err(Failure::usage("no server to look at").with_exit(if failed {
+                Exit::Unreachable
+            } else {
+                Exit::Nothing
+            }));
+        }
+        return Ok(loaded.listings);
+    }
+    let mut listings = Vec::new();
+    load::sample(&args.target, &mut |item| {
+        match item {
+            Item::Listing(listing, _) => listings.push(*listing),
+            Item::Failed(failed) => output::people(&report::failures(&[failed])),
+            Item::Problem(_) => {}
+        }
+        Ok(())
+    })?;
+    Ok(listings)
+}
+
+fn unknown(tool: &str, listings: &[Listing]) -> Failure {
+    /// Most names suggested.
+    const NAMES_MAX: usize = 3;
+    let mut left: Vec<&str> = listings.iter().flat_map(|it| &it.tools).map(|tool| tool.name.as_str()).collect();
+    left.sort_unstable();
+    left.dedup();
+    let mut near = Vec::new();
+    while near.len() < NAMES_MAX
+        && let Some(name) = nearest(tool, left.iter().copied())
+    {
+        left.retain(|other| *other != name);
+        near.push(format!("`{}`", ToolName::new(name)));
+    }
+    let failure = Failure::usage(format!("no tool `{tool}` on {}", servers(listings)));
+    match near.as_slice() {
+        [] => failure.with_help("`mcpol scan` with the same arguments lists the tools"),
+        near => failure.with_help(format!("did you mean {}?", near.join(", "))),
+    }
+}
+
+fn servers(listings: &[Listing]) -> String {
+    match listings {
+        [one] => format!("server `{}`", one.server),
+        several => format!("any of {} servers", several.len()),
+    }
 }

@@ -72,6 +72,16 @@ fn servers(args: &ScanArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> 
     if load::names_anything(&args.target) {
         return load::each(&args.target, on);
     }
+    let configured = load::configured_here();
+    if !configured.is_empty() {
+        let help = "`mcpol scan --discover` shows their servers and asks before it runs anything";
+        return Err(Failure::usage(format!(
+            "no server named, but MCP clients are configured here: {}",
+            configured.join(", ")
+        ))
+        .with_exit(Exit::Nothing)
+        .with_help(help));
+    }
     output::people(SAMPLE_HINT);
     load::sample(&args.target, on)
 }

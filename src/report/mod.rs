@@ -1,12 +1,14 @@
 //! Results for people and machines: one file a format. Everything here makes text; nobody prints.
 
 mod scan;
+mod explain;
 mod json;
 mod lines;
 mod markdown;
 mod table;
 mod words;
 
+pub use explain::{Explained, explanation};
 pub use json::{line_schema, record_schema, scan_json, scan_schema};
 pub use lines::{SORT_BYTES_MAX, SortedLines};
 pub use markdown::scan_markdown;

@@ -2,7 +2,7 @@
 //! prints takes them out where they are not wanted.
 
 use super::scan::{Failed, ScanReport, ScannedServer, ScannedTool, Summary};
-use super::words::{count, evidence_in_words, fit, flags, severity, why, width, wrap};
+use super::words::{count, evidence_in_words, fit, flags, lines, severity, why, width, wrap};
 use crate::model::{Category, Finding, RiskLevel, ServerSource, Severity};
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};
@@ -11,7 +11,7 @@ use tabled::builder::Builder;
 use tabled::settings::{Color, Modify, Padding, Style as Borders, object::Cell};
 
 /// Narrowest table, in columns; a terminal narrower than this breaks the lines.
-const WIDTH_MIN: usize = 60;
+pub(super) const WIDTH_MIN: usize = 60;
 /// Widest table, in columns: longer lines are hard to follow.
 const WIDTH_MAX: usize = 160;
 /// From this width on, flags and reason have columns of their own.
@@ -280,11 +280,4 @@ fn total(out: &mut String, report: &ScanReport<'_>) {
         }
     }
     let _ = writeln!(out, "{}, {}", count(report.servers.len(), "server"), summary(&all));
-}
-
-/// Wrapped lines behind a prefix; the following lines stand below the first one's text.
-fn lines(out: &mut String, prefix: &str, text: &str, columns: usize) {
-    for (at, line) in wrap(text, columns.saturating_sub(width(prefix)), 40).iter().enumerate() {
-        let _ = if at == 0 { writeln!(out, "{prefix}{line}") } else { writeln!(out, "{:1$}{line}", "", width(prefix)) };
-    }
 }

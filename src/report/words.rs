@@ -3,6 +3,7 @@
 use super::scan::ScannedTool;
 use crate::model::{Category, Evidence, EvidenceSource, Flag, Severity};
 use crate::text::{escape, excerpt};
+use std::fmt::Write as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Longest quote shown, in characters.
@@ -136,6 +137,13 @@ fn joined(mut line: String, word: &str) -> String {
     }
     line.push_str(word);
     line
+}
+
+/// Wrapped lines behind a prefix; the following lines stand below the first one's text.
+pub fn lines(out: &mut String, prefix: &str, text: &str, columns: usize) {
+    for (at, line) in wrap(text, columns.saturating_sub(width(prefix)), 40).iter().enumerate() {
+        let _ = if at == 0 { writeln!(out, "{prefix}{line}") } else { writeln!(out, "{:1$}{line}", "", width(prefix)) };
+    }
 }
 
 /// The byte at which a long word is cut so that what is before it fits.

@@ -5,4 +5,6 @@
 mod harness;
 
 mod cli;
+mod explain;
 mod scan_files;
+mod scan_live;

@@ -4,6 +4,7 @@ use super::super::Failure;
 use crate::classify::{Options, RuleSet};
 use crate::cli::RuleArgs;
 use crate::model::{Classified, Finding, Listing};
+use crate::report::Explained;
 use std::borrow::Cow;
 
 /// Rules and options, ready to judge any number of servers.
@@ -29,6 +30,12 @@ impl Classifier {
         let mut classified = crate::classify::classify(&self.rules, listing, &self.options);
         classified.findings.extend(findings);
         classified
+    }
+
+    /// Why one tool of a server, by its place in the listing, has its class.
+    pub fn explain(&self, listing: &Listing, at: usize) -> Explained {
+        let verdict = self.one(listing.clone(), Vec::new()).verdicts.swap_remove(at);
+        Explained::new(&listing.server, &listing.tools[at], verdict)
     }
 }
 

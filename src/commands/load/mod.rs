@@ -1,6 +1,7 @@
 //! From arguments to listings and verdicts: what several commands start with.
 
 mod classifier;
+mod config;
 mod files;
 mod live;
 mod targets;
@@ -45,7 +46,8 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
             "give a URL, a command after `--`, `--config FILE`, `--discover`, or saved lists with `--tools FILE`",
         ));
     }
-    let jobs = targets::typed(args)?;
+    let mut jobs = targets::typed(args)?;
+    jobs.extend(config::servers(args, on)?);
     files::each(&args.tools, on)?;
     if jobs.is_empty() {
         return Ok(());
@@ -71,6 +73,11 @@ pub(super) fn sample(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), F
     })
 }
 
+/// The configuration files of the MCP clients on this machine, in words; none is opened.
+pub(super) fn configured_here() -> Vec<String> {
+    config::found_here().iter().map(|found| format!("{}: {}", found.client, found.path.display())).collect()
+}
+
 fn options(args: &TargetArgs) -> EnumerateOptions {
     let mut options = EnumerateOptions::new(args.timeout);
     options.launcher = std::env::current_exe().ok();
@@ -80,7 +87,12 @@ fn options(args: &TargetArgs) -> EnumerateOptions {
 
 /// Whether the arguments name a server or a file at all.
 pub(super) fn names_anything(args: &TargetArgs) -> bool {
-    args.url.is_some() || !args.config.is_empty() || args.discover || !args.tools.is_empty() || !args.command.is_empty()
+    args.url.is_some()
+        || !args.config.is_empty()
+        || args.discover
+        || !args.server.is_empty()
+        || !args.tools.is_empty()
+        || !args.command.is_empty()
 }
 
 /// Connects to the servers or reads the files that the arguments name.
@@ -105,11 +117,11 @@ pub(super) fn listings(args: &TargetArgs) -> Result<Loaded, Failure> {
     Ok(loaded)
 }
 
-/// The failure for files that hold no tool lists.
+/// The failure for files that are not valid, in whole or in part.
 pub(super) fn unreadable(problems: Vec<Problem>) -> Failure {
-    let what = match problems.as_slice() {
-        [_] => "cannot read a tool list".to_owned(),
-        several => format!("cannot read {} tool lists", several.len()),
+    let what = match problems.len() {
+        1 => "there is a problem with an input file".to_owned(),
+        several => format!("there are {several} problems with the input files"),
     };
     Failure::usage(what).with_exit(Exit::Usage).with_problems(problems)
 }

@@ -1,0 +1,123 @@
+//! `mcpol scan` of live servers: commands, configurations, the sample server; consent and exit codes.
+
+use crate::harness::{Sandbox, repository};
+use serde_json::{Value, json};
+
+/// A configuration whose servers are the sample server inside the binary under test and a command that is missing.
+fn configuration() -> Value {
+    json!({"mcpServers": {
+        "good": {"command": env!("CARGO_BIN_EXE_mcpol"), "args": ["sample-server"]},
+        "gone": {"command": "mcpol-test-no-such-command"},
+    }})
+}
+
+#[test]
+fn with_no_argument_the_sample_server_is_scanned_and_said_so() {
+    let (table, said) = Sandbox::new().run(&["scan"]).both(0);
+    assert!(said.contains("scanning the sample server") && said.contains("mcpol scan -- npx"), "{said}");
+    assert!(table.contains("pause_focus_session") && table.contains("16 tools"), "{table}");
+}
+
+#[test]
+fn a_command_after_two_dashes_is_its_own_consent() {
+    let sandbox = Sandbox::new();
+    let args = ["scan", "--format", "ndjson", "--name", "mine", "--", env!("CARGO_BIN_EXE_mcpol"), "sample-server"];
+    let out = sandbox.run(&args).quiet(0);
+    assert_eq!(out.lines().count(), 16);
+    assert!(out.lines().all(|line| line.contains("\"server\":\"mine\"")), "{out}");
+    assert_eq!(out, sandbox.run(&args).quiet(0), "the same bytes again");
+}
+
+#[test]
+fn commands_of_a_configuration_are_not_run_without_consent() {
+    let sandbox = Sandbox::new();
+    let marker = sandbox.dir().join("ran");
+    let config = json!({"mcpServers": {"touchy": {"command": "touch", "args": [marker], "env": {"SOME_KEY": "hush-hush-hush"}}}});
+    sandbox.write("mcp.json", &config.to_string());
+    let said = sandbox.run(&["scan", "--config", "mcp.json"]).refused(2);
+    assert!(said.contains("touchy") && said.contains("touch ") && said.contains("SOME_KEY"), "{said}");
+    assert!(said.contains("help: add `--yes`"), "{said}");
+    assert!(!said.contains("hush"), "values of variables are never shown: {said}");
+    assert!(!marker.exists(), "nothing was run");
+}
+
+#[test]
+fn one_failing_server_spoils_nothing_and_is_exit_3() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mcp.json", &configuration().to_string());
+    for format in ["table", "json", "ndjson", "markdown"] {
+        let args = ["scan", "--config", "mcp.json", "--yes", "--format", format, "--fail-on", "low"];
+        let (out, said) = sandbox.run(&args).both(3);
+        assert!(out.contains("delete_task") || out.contains("delete\\_task"), "{out}");
+        assert!(said.contains("error: gone: command `mcpol-test-no-such-command` does not exist"), "{said}");
+    }
+    sandbox.run(&["scan", "--config", "mcp.json", "--yes", "--server", "good"]).quiet(0);
+}
+
+#[test]
+fn names_that_a_configuration_does_not_have_are_told_with_near_ones() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mcp.json", &configuration().to_string());
+    let said = sandbox.run(&["scan", "--config", "mcp.json", "--yes", "--server", "god"]).refused(2);
+    assert!(said.contains("no server `god`") && said.contains("did you mean `good`?"), "{said}");
+    sandbox.write("bad.json", "{\"mcpServers\": {\n  \"a\": }}");
+    let said = sandbox.run(&["scan", "--config", "bad.json", "--yes"]).both(2).1;
+    assert!(said.contains("bad.json:2:8"), "line and column: {said}");
+    sandbox.run(&["scan", "--server", "x"]).refused(2);
+}
+
+#[test]
+fn what_is_configured_on_this_machine_is_named_and_not_run() {
+    let sandbox = Sandbox::new().with_writable_home();
+    std::fs::create_dir(sandbox.home().join(".cursor")).unwrap();
+    std::fs::write(sandbox.home().join(".cursor/mcp.json"), configuration().to_string()).unwrap();
+    let said = sandbox.run(&["scan"]).refused(4);
+    assert!(said.contains("Cursor") && said.contains("help: `mcpol scan --discover`"), "{said}");
+    sandbox.run(&["scan", "--discover"]).refused(2);
+    let (table, _) = sandbox.run(&["scan", "--discover", "--yes"]).both(3);
+    assert!(table.contains("pause_focus_session"), "{table}");
+}
+
+#[test]
+fn wrong_targets_say_what_would_be_right() {
+    let sandbox = Sandbox::new();
+    sandbox.write("list.json", "[]");
+    let check = |args: &[&str], expected: &str| {
+        let said = sandbox.run(&[&["scan"], args].concat()).refused(2);
+        assert!(said.contains(expected), "{args:?}: {said}");
+    };
+    check(&["list.json"], "help: to read a saved tool list: `--tools list.json`");
+    check(&["ftp://example.com"], "`ftp://example.com` is not an http or https URL");
+    check(&["http://127.0.0.1:9", "--bearer-env", "MCPOL_NOT_SET"], "`MCPOL_NOT_SET` of --bearer-env is not set");
+    check(&["http://127.0.0.1:9", "--header", "nonsense"], "must be `Name: value`");
+    check(&["--env", "A_NOT_SET", "--env", "B_NOT_SET", "--", "true"], "variables `A_NOT_SET`, `B_NOT_SET` of --env");
+    check(&["--header", "A: b", "--", "true"], "<URL>");
+}
+
+#[test]
+fn the_sample_server_answers_every_listed_tool_to_an_independent_reader() {
+    // Its definitions are read here from the file, not from the binary.
+    let text = std::fs::read_to_string(repository().join("src/sample/tools.json")).unwrap();
+    let tools: Value = serde_json::from_str(&text).unwrap();
+    let names: Vec<_> = tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    let sandbox = Sandbox::new();
+    let request = |id: usize, method: &str, params: Value| {
+        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string() + "\n"
+    };
+    let mut input = request(
+        0,
+        "initialize",
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}),
+    );
+    input.push_str("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n");
+    for (at, name) in names.iter().enumerate() {
+        input.push_str(&request(at + 1, "tools/call", json!({"name": name, "arguments": {}})));
+    }
+    let out = sandbox.run_with(&["sample-server"], input.as_bytes()).quiet(0);
+    let replies: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(replies.len(), names.len() + 1);
+    for (at, reply) in replies.iter().enumerate() {
+        assert_eq!(reply["id"], json!(at));
+        assert!(at == 0 || reply["result"]["content"][0]["text"].is_string(), "{reply}");
+    }
+}
