@@ -1,5 +1,63 @@
 //! Arguments of `mcpol gen-policy`.
 
+use super::{RuleArgs, TargetArgs};
+use std::path::PathBuf;
+
 /// Write a recommended default-deny policy.json.
 #[derive(Debug, clap::Args)]
-pub struct GenPolicyArgs {}
+#[command(after_help = EXAMPLES)]
+pub struct GenPolicyArgs {
+    /// The servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// How strict the policy is.
+    #[arg(long, value_enum, default_value_t = PolicyProfile::Standard)]
+    pub profile: PolicyProfile,
+    /// Only this tool; may be given more than once.
+    #[arg(long, value_name = "TOOL")]
+    pub only: Vec<String>,
+    /// All tools but this one; may be given more than once.
+    #[arg(long, value_name = "TOOL", conflicts_with = "only")]
+    pub except: Vec<String>,
+    /// Start from this policy: keep every rule in it, add what is new, say what vanished.
+    #[arg(long, value_name = "OLD")]
+    pub merge: Option<PathBuf>,
+    /// Write to this file instead of standard output; for several servers, a directory.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite what is there.
+    #[arg(long)]
+    pub force: bool,
+    /// Also write the review as Markdown: each tool, its class, its rule and why.
+    #[arg(long, value_name = "FILE.md")]
+    pub notes: Option<PathBuf>,
+    /// Do not print the review table.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// How strict a generated policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PolicyProfile {
+    /// Reads pass, writes 30 and executions 10 a minute, deletes hidden, money refused.
+    Standard,
+    /// Also: arguments must satisfy the schema; a high blast radius needs approval.
+    Strict,
+    /// Reads only.
+    ReadOnly,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mcpol gen-policy -o policy.json -- npx -y @modelcontextprotocol/server-github
+  mcpol gen-policy --tools saved.json --profile strict --notes review.md
+  mcpol gen-policy --tools catalog/ -o policies/
+  mcpol gen-policy --merge policy.json -o policy.json https://mcp.example.com/mcp
+
+The policy goes to standard output or FILE, the review table to standard error.
+
+Exit codes: 0 written, 2 wrong argument or file, 3 a server could not be listed,
+4 no tools";

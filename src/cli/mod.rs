@@ -17,7 +17,7 @@ pub use audit::AuditArgs;
 pub use demo::DemoArgs;
 pub use enforce::EnforceArgs;
 pub use explain::ExplainArgs;
-pub use gen_policy::GenPolicyArgs;
+pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub use policy::PolicyArgs;
 pub use rules::RulesArgs;
 pub use sample_server::SampleServerArgs;

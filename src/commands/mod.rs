@@ -6,12 +6,14 @@ mod gen_policy;
 mod load;
 mod output;
 mod policy;
+mod policy_file;
 mod rules;
 mod enforce;
 mod audit;
 mod approvals;
 mod demo;
 mod sample_server;
+mod write;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;

@@ -1,6 +1,7 @@
 //! `host_in`: whether a URL's host is one of a list, with the URL read as the WHATWG says and nothing left to guess.
 
-use std::net::IpAddr;
+// Addresses as values, from `core`: nothing here opens a socket.
+use core::net::{IpAddr, Ipv6Addr};
 use url::{Host, Url};
 
 /// A host that URLs may have.
@@ -83,7 +84,7 @@ fn without_dot(domain: &str) -> &str {
 
 /// An IPv6 address stands in brackets in a URL; in a policy it may stand without.
 fn bracketed(host: &str) -> Option<String> {
-    host.parse::<std::net::Ipv6Addr>().is_ok().then(|| format!("[{host}]"))
+    host.parse::<Ipv6Addr>().is_ok().then(|| format!("[{host}]"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod decimal;
 mod denial;
 mod document;
 mod gate;
+mod generate;
 mod host_in;
 mod json;
 mod judge;
@@ -26,9 +27,10 @@ pub use document::{
     ToolRules, Unlisted, Validate, Version,
 };
 pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch};
+pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};
 pub use json::JsonText;
 pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
-pub use parse::parse;
+pub use parse::{POLICY_BYTES_MAX, POLICY_DEPTH_MAX, POLICY_ENTRIES_MAX, POLICY_TOOLS_MAX, parse};
 pub use path::PATH_STEPS_MAX;
 pub use pattern::COMPILED_BYTES_MAX;
 pub use schema::ArgumentSchema;

@@ -61,7 +61,7 @@ fn one(out: &mut String, server: &ScannedServer<'_>) {
 }
 
 /// One line of hostile text for a table cell: no markup, no HTML, no links, no column of its own.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in escape(text).chars() {
         match c {

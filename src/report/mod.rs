@@ -2,9 +2,11 @@
 
 mod scan;
 mod explain;
+mod grid;
 mod json;
 mod lines;
 mod markdown;
+mod policy_review;
 mod table;
 mod words;
 
@@ -12,6 +14,7 @@ pub use explain::{Explained, explanation};
 pub use json::{line_schema, record_schema, scan_json, scan_schema};
 pub use lines::{SORT_BYTES_MAX, SortedLines};
 pub use markdown::scan_markdown;
+pub use policy_review::{policy_notes, policy_review};
 pub use scan::{Failed, ScanLine, ScanReport, ScannedServer, ScannedTool, Summary};
 pub use table::{TableOptions, failures, scan_table};
 pub use words::{evidence_in_words, quoted, why};

@@ -238,3 +238,33 @@ impl ApprovalStore for MemoryStore {
         Ok(Answered::Done(approval.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
+    use super::*;
+    use crate::policy::{Scope, Window};
+    use std::sync::Arc;
+
+    #[test]
+    fn parallel_calls_never_exceed_the_maximum() {
+        let store = MemoryStore::new();
+        let counter = CounterKey {
+            server: Arc::from("s"),
+            scope: Scope::Grant,
+            value: Arc::from("g"),
+            name: Arc::from("c"),
+            window: Window::Day,
+        };
+        let charge = Charge { counter, amount: 1, max: 100 };
+        let held: usize = std::thread::scope(|scope| {
+            let worker = || {
+                let reserve = |_: &i32| store.reserve(Timestamp::from_millis(0), &[vec![charge.clone()]]).unwrap();
+                (0..64).filter(|n| matches!(reserve(n)[..], [Reserve::Held(_)])).count()
+            };
+            let workers: Vec<_> = (0..8).map(|_| scope.spawn(worker)).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        assert_eq!(held, 100);
+    }
+}

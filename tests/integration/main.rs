@@ -6,5 +6,6 @@ mod harness;
 
 mod cli;
 mod explain;
+mod policy;
 mod scan_files;
 mod scan_live;

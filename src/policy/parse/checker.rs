@@ -64,7 +64,7 @@ impl<'t> Checker<'t> {
     }
 
     pub fn into_problems(mut self) -> Vec<Problem> {
-        self.problems.sort_by(|a, b| a.place.cmp(&b.place));
+        self.problems.sort_by_key(|problem| problem.place);
         if self.more > 0 {
             self.problems.push(Problem {
                 file: self.file.to_owned(),

@@ -188,20 +188,3 @@ proptest! {
         prop_assert_eq!(batch, single);
     }
 }
-
-#[test]
-fn parallel_calls_never_exceed_the_maximum() {
-    let policy = tool(r#"{"limits":[{"counter":"c","window":"day","max":100}]}"#);
-    let store = MemoryStore::new();
-    let passed: usize = std::thread::scope(|scope| {
-        let worker = || {
-            let caller = caller();
-            let now = Timestamp::from_millis(0);
-            let request = || Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
-            (0..64).filter(|_| matches!(gate(&policy, &store, &store, now, request()), Decision::Allow(_))).count()
-        };
-        let workers: Vec<_> = (0..8).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_default()).sum()
-    });
-    assert_eq!(passed, 100);
-}

@@ -1,0 +1,53 @@
+//! Files that are written whole or not at all, and never over something by accident.
+
+use super::Failure;
+use std::io::Write as _;
+use std::path::Path;
+
+/// What happens to a file that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// It stays, and the command fails.
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
+/// Writes a text under a name of its own and moves it into place.
+///
+/// # Errors
+/// The file is there and is to be kept, or it cannot be written.
+pub(super) fn atomically(path: &Path, text: &str, existing: Existing) -> Result<(), Failure> {
+    let shown = path.display();
+    let cannot = |error: std::io::Error| Failure::usage(format!("cannot write `{shown}`: {error}"));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".mcpol-").tempfile_in(directory).map_err(cannot)?;
+    // A policy is no secret: it gets the permissions that any new file would, and keeps those of the file it replaces.
+    let permissions = std::fs::metadata(path).map(|found| found.permissions()).or_else(|_| ordinary());
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(cannot)?;
+    if let Ok(permissions) = permissions {
+        file.as_file().set_permissions(permissions).map_err(cannot)?;
+    }
+    match existing {
+        Existing::Replace => file.persist(path).map(drop).map_err(|error| cannot(error.error)),
+        Existing::Keep => file.persist_noclobber(path).map(drop).map_err(|error| {
+            if error.error.kind() == std::io::ErrorKind::AlreadyExists {
+                Failure::usage(format!("`{shown}` exists")).with_help("`--force` overwrites it")
+            } else {
+                cannot(error.error)
+            }
+        }),
+    }
+}
+
+/// Readable by everyone, writable by the owner.
+#[cfg(unix)]
+fn ordinary() -> std::io::Result<std::fs::Permissions> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn ordinary() -> std::io::Result<std::fs::Permissions> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
