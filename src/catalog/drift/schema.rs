@@ -1,0 +1,402 @@
+//! What one JSON Schema accepts that another did not, parameter by parameter: through references, combinators, objects
+//! in arrays. Works on the canonical form, so order never shows.
+//!
+//! Deciding in general whether one schema accepts everything that another does is hard (it subsumes satisfiability), so
+//! whatever cannot be compared counts as opened: the doubt goes to the person who reads it.
+
+use super::schema_shape::{Shape, bound_text, shapes};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Deepest nesting that is compared; what lies deeper counts as incomparable when it differs.
+pub const COMPARE_DEPTH_MAX: usize = 24;
+/// Most changes kept of one schema.
+pub const CHANGES_MAX: usize = 200;
+/// Most pairs of schemas that are looked at in one comparison.
+pub const PAIRS_MAX: usize = 20_000;
+
+/// Which way a change goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// Something is accepted that was not.
+    Opened,
+    /// Something is refused that was accepted.
+    Narrowed,
+    /// The same is accepted, as far as can be told; what happens may differ (a default), or what is said about it.
+    Same,
+}
+
+/// What changed at one place of a schema.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A parameter that was not there. `required` if calls without it are refused.
+    Added {
+        /// Whether calls without it are refused.
+        required: bool,
+    },
+    /// A parameter that is not there any more.
+    Removed,
+    /// It may be left out now.
+    Optional,
+    /// It must be given now.
+    Required,
+    /// Types, shapes or values beside those that were known, each in a few words.
+    Values(Vec<String>),
+    /// Types, shapes or values that are not accepted any more.
+    FewerValues(Vec<String>),
+    /// A bound, pattern or format: keyword, before, now (`none` where absent).
+    Bound {
+        /// The keyword.
+        keyword: String,
+        /// The value before.
+        was: String,
+        /// The value now.
+        now: String,
+    },
+    /// Members beside the declared ones.
+    Unlisted {
+        /// Whether they are accepted now.
+        accepted: bool,
+    },
+    /// What is taken when the parameter is left out: before, now.
+    Default {
+        /// The value before.
+        was: String,
+        /// The value now.
+        now: String,
+    },
+    /// What is said about it: description or title, before and now.
+    Text {
+        /// The keyword.
+        keyword: String,
+        /// The text before.
+        was: String,
+        /// The text now.
+        now: String,
+    },
+    /// Keywords that cannot be compared.
+    Incomparable(Vec<String>),
+    /// Keywords that change nothing about what is accepted.
+    Remark(Vec<String>),
+}
+
+/// One change of a schema.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Dotted path of the parameter, for example `items[*].id`; empty for the schema as a whole.
+    pub path: String,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Every change from one schema to the other, sorted; empty only when the two are equal.
+pub fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<Change> {
+    let absent = Value::Object(serde_json::Map::new());
+    let (was, now) = (was.unwrap_or(&absent), now.unwrap_or(&absent));
+    let mut comparison =
+        Comparison { roots: (was, now), found: BTreeSet::new(), pairs: BTreeSet::new(), left: PAIRS_MAX };
+    comparison.schemas(was, now, "", 0);
+    let mut found: Vec<_> = comparison.found.into_iter().collect();
+    if found.is_empty() && was != now {
+        // Written in another way, and nothing that is looked at differs.
+        let keywords = vec!["the way it is written".to_owned()];
+        found.push(Change { path: String::new(), direction: Direction::Same, kind: Kind::Remark(keywords) });
+    }
+    found
+}
+
+struct Comparison<'a> {
+    roots: (&'a Value, &'a Value),
+    found: BTreeSet<Change>,
+    /// Pairs of references that are being compared right now: schemas may refer to themselves.
+    pairs: BTreeSet<(&'a str, &'a str)>,
+    /// Pairs of schemas that may still be looked at.
+    left: usize,
+}
+
+impl<'a> Comparison<'a> {
+    fn add(&mut self, path: &str, direction: Direction, kind: Kind) {
+        if self.found.len() < CHANGES_MAX {
+            self.found.insert(Change { path: path.to_owned(), direction, kind });
+        }
+    }
+
+    fn schemas(&mut self, was: &'a Value, now: &'a Value, path: &str, depth: usize) {
+        let reference = |schema: &'a Value| schema.get("$ref").and_then(Value::as_str);
+        if was == now && !holds_reference(was) {
+            return;
+        }
+        if depth >= COMPARE_DEPTH_MAX || self.left == 0 {
+            if was != now {
+                self.add(path, Direction::Opened, Kind::Incomparable(vec!["deep nesting".to_owned()]));
+            }
+            return;
+        }
+        self.left -= 1;
+        let pair = reference(was).zip(reference(now));
+        if pair.is_some_and(|pair| !self.pairs.insert(pair)) {
+            return;
+        }
+        let (before, after) = (shapes(self.roots.0, was), shapes(self.roots.1, now));
+        self.texts(&before, &after, path);
+        self.alternatives(before, after, path, depth);
+        if let Some(pair) = pair {
+            self.pairs.remove(&pair);
+        }
+    }
+
+    /// Descriptions, titles and defaults, wherever among the references and branches they stand.
+    fn texts(&mut self, before: &[Shape<'a>], after: &[Shape<'a>], path: &str) {
+        for keyword in ["description", "title"] {
+            let (was, now) = (said(before, keyword), said(after, keyword));
+            if was != now && !(path.is_empty() && keyword == "title") {
+                let (was, now) = (was.join("\n"), now.join("\n"));
+                self.add(path, Direction::Same, Kind::Text { keyword: keyword.to_owned(), was, now });
+            }
+        }
+        let (was, now) = (said(before, "default"), said(after, "default"));
+        if was != now {
+            let text = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(" or ") };
+            self.add(path, Direction::Same, Kind::Default { was: text(&was), now: text(&now) });
+        }
+    }
+
+    /// The accepted shapes on both sides, paired by type.
+    fn alternatives(&mut self, before: Vec<Shape<'a>>, after: Vec<Shape<'a>>, path: &str, depth: usize) {
+        let mut before = Group::of(before);
+        let mut after = Group::of(after);
+        // Every integer is a number: the one word in place of the other only widens or narrows.
+        let only = |groups: &BTreeMap<String, Vec<Shape<'a>>>, kind: &str, other: &str| {
+            groups.contains_key(kind) && !groups.contains_key(other)
+        };
+        if only(&before, "integer", "number") && only(&after, "number", "integer") {
+            self.add(path, Direction::Opened, Kind::Values(vec!["fractions".to_owned()]));
+            Group::rename(&mut before, "integer", "number");
+        } else if only(&before, "number", "integer") && only(&after, "integer", "number") {
+            self.add(path, Direction::Narrowed, Kind::FewerValues(vec!["fractions".to_owned()]));
+            Group::rename(&mut after, "integer", "number");
+        }
+        let (any_before, any_after) = (before.contains_key("any"), after.contains_key("any"));
+        let (mut more, mut fewer) = (Vec::new(), Vec::new());
+        for (kind, new) in after {
+            match before.remove(kind.as_str()) {
+                Some(old) => self.group(old, new, path, depth),
+                // Whatever is any value holds every type already, and only loses the others.
+                None if any_before && kind != "any" => {}
+                None => more.push(if kind == "any" { "any value".to_owned() } else { kind.clone() }),
+            }
+        }
+        if any_before && !any_after {
+            fewer.push("any value".to_owned());
+        }
+        fewer.extend(before.into_keys().filter(|kind| kind != "any" && !any_after));
+        if !more.is_empty() {
+            self.add(path, Direction::Opened, Kind::Values(more));
+        }
+        if !fewer.is_empty() {
+            self.add(path, Direction::Narrowed, Kind::FewerValues(fewer));
+        }
+    }
+
+    /// Shapes of one type. Equal ones are taken away; of the rest, each is compared with the one most like it.
+    fn group(&mut self, mut old: Vec<Shape<'a>>, new: Vec<Shape<'a>>, path: &str, depth: usize) {
+        let mut unmatched = Vec::new();
+        for shape in new {
+            match old.iter().position(|known| known.same(&shape)) {
+                // Equal to the letter; references inside may still lead to something else.
+                Some(at) => {
+                    let known = old.remove(at);
+                    self.shape(&known, &shape, path, depth);
+                }
+                None => unmatched.push(shape),
+            }
+        }
+        let mut more = 0;
+        for shape in unmatched {
+            let nearest = (0..old.len()).max_by_key(|at| (old[*at].likeness(&shape), usize::MAX - at));
+            match nearest {
+                Some(at) => {
+                    let known = old.remove(at);
+                    self.shape(&known, &shape, path, depth);
+                }
+                None => more += 1,
+            }
+        }
+        if more > 0 {
+            self.add(path, Direction::Opened, Kind::Values(vec![format!("{more} more shape(s)")]));
+        }
+        if !old.is_empty() {
+            self.add(path, Direction::Narrowed, Kind::FewerValues(vec![format!("{} shape(s)", old.len())]));
+        }
+    }
+
+    fn shape(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str, depth: usize) {
+        self.values(old, new, path);
+        self.bounds(old, new, path);
+        self.properties(old, new, path, depth);
+        self.inner(old, new, path, depth);
+        self.leftovers(old, new, path);
+    }
+
+    fn values(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str) {
+        let list = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>();
+        match (old.values(), new.values()) {
+            (None, None) => {}
+            (Some(_), None) => self.add(path, Direction::Opened, Kind::Values(vec!["any value".to_owned()])),
+            (None, Some(now)) => {
+                let kind = Kind::FewerValues(vec![format!("all but {}", list(now).join(", "))]);
+                self.add(path, Direction::Narrowed, kind);
+            }
+            (Some(was), Some(now)) => {
+                let added: BTreeSet<_> = now.difference(&was).cloned().collect();
+                let gone: BTreeSet<_> = was.difference(&now).cloned().collect();
+                if !added.is_empty() {
+                    self.add(path, Direction::Opened, Kind::Values(list(added)));
+                }
+                if !gone.is_empty() {
+                    self.add(path, Direction::Narrowed, Kind::FewerValues(list(gone)));
+                }
+            }
+        }
+    }
+
+    fn bounds(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str) {
+        for (keyword, direction) in old.bounds(new) {
+            let (was, now) = (bound_text(old.get(keyword)), bound_text(new.get(keyword)));
+            self.add(path, direction, Kind::Bound { keyword: keyword.to_owned(), was, now });
+        }
+    }
+
+    fn properties(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str, depth: usize) {
+        let (was, now) = (old.properties(), new.properties());
+        let (must_was, must_now) = (old.required(), new.required());
+        let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        for (name, schema) in &now {
+            let required = must_now.contains(name);
+            match was.get(name) {
+                None => self.add(&inside(name), Direction::Opened, Kind::Added { required }),
+                Some(known) => {
+                    match (must_was.contains(name), required) {
+                        (true, false) => self.add(&inside(name), Direction::Opened, Kind::Optional),
+                        (false, true) => self.add(&inside(name), Direction::Narrowed, Kind::Required),
+                        (true, true) | (false, false) => {}
+                    }
+                    self.schemas(known, schema, &inside(name), depth + 1);
+                }
+            }
+        }
+        for name in was.keys().filter(|name| !now.contains_key(*name)) {
+            self.add(&inside(name), Direction::Narrowed, Kind::Removed);
+        }
+        // Names that must be given without being declared.
+        let declared = |name: &&&str| was.contains_key(**name) || now.contains_key(**name);
+        for name in must_was.difference(&must_now).filter(|name| !declared(name)) {
+            self.add(&inside(name), Direction::Opened, Kind::Optional);
+        }
+        for name in must_now.difference(&must_was).filter(|name| !declared(name)) {
+            self.add(&inside(name), Direction::Narrowed, Kind::Required);
+        }
+    }
+
+    /// Items, unlisted members and patterns of names.
+    fn inner(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str, depth: usize) {
+        const FALSE: &Value = &Value::Bool(false);
+        const TRUE: &Value = &Value::Bool(true);
+        for (keyword, suffix) in [("items", "[*]"), ("additionalProperties", ".*"), ("contains", "[any]")] {
+            let (was, now) = (old.get(keyword).unwrap_or(TRUE), new.get(keyword).unwrap_or(TRUE));
+            let place = format!("{path}{suffix}");
+            match (was, now) {
+                (Value::Array(a), Value::Array(b)) if keyword == "items" => self.tuple(a, b, path, depth),
+                _ if was == FALSE && now != FALSE => {
+                    self.add(path, Direction::Opened, Kind::Unlisted { accepted: true })
+                }
+                _ if was != FALSE && now == FALSE => {
+                    self.add(path, Direction::Narrowed, Kind::Unlisted { accepted: false })
+                }
+                _ => self.schemas(was, now, place.trim_start_matches('.'), depth + 1),
+            }
+        }
+        let list =
+            |shape: &Shape<'a>| shape.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        self.tuple(list(old), list(new), path, depth);
+        let patterns = |shape: &Shape<'a>| shape.get("patternProperties").and_then(Value::as_object);
+        let none = serde_json::Map::new();
+        let (was, now) = (patterns(old).map_or_else(BTreeMap::new, index), patterns(new).unwrap_or(&none));
+        for (pattern, schema) in patterns(new).map_or_else(BTreeMap::new, index) {
+            let place = format!("{path}./{pattern}/");
+            match was.get(pattern) {
+                None => self.add(place.trim_start_matches('.'), Direction::Opened, Kind::Added { required: false }),
+                Some(known) => self.schemas(known, schema, place.trim_start_matches('.'), depth + 1),
+            }
+        }
+        for pattern in was.keys().filter(|pattern| !now.contains_key(**pattern)) {
+            self.add(format!("{path}./{pattern}/").trim_start_matches('.'), Direction::Narrowed, Kind::Removed);
+        }
+    }
+
+    fn tuple(&mut self, was: &'a [Value], now: &'a [Value], path: &str, depth: usize) {
+        for (at, (a, b)) in was.iter().zip(now).enumerate() {
+            self.schemas(a, b, &format!("{path}[{at}]"), depth + 1);
+        }
+        for at in was.len()..now.len() {
+            self.add(&format!("{path}[{at}]"), Direction::Opened, Kind::Added { required: false });
+        }
+        for at in now.len()..was.len() {
+            self.add(&format!("{path}[{at}]"), Direction::Narrowed, Kind::Removed);
+        }
+    }
+
+    fn leftovers(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str) {
+        let (incomparable, remarks) = old.leftovers(new);
+        if !incomparable.is_empty() {
+            self.add(path, Direction::Opened, Kind::Incomparable(incomparable));
+        }
+        if !remarks.is_empty() {
+            self.add(path, Direction::Same, Kind::Remark(remarks));
+        }
+    }
+}
+
+fn index<'a>(members: &'a serde_json::Map<String, Value>) -> BTreeMap<&'a str, &'a Value> {
+    members.iter().map(|(key, value)| (key.as_str(), value)).collect()
+}
+
+/// What a keyword says in any of the shapes, each value once.
+fn said(shapes: &[Shape<'_>], keyword: &str) -> Vec<String> {
+    let values: BTreeSet<String> = shapes
+        .iter()
+        .flat_map(|shape| shape.said(keyword))
+        .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        .collect();
+    values.into_iter().collect()
+}
+
+/// The shapes of each type.
+struct Group;
+
+impl Group {
+    fn of(shapes: Vec<Shape<'_>>) -> BTreeMap<String, Vec<Shape<'_>>> {
+        let mut groups: BTreeMap<String, Vec<Shape<'_>>> = BTreeMap::new();
+        for shape in shapes {
+            groups.entry(shape.kind().to_owned()).or_default().push(shape);
+        }
+        groups
+    }
+
+    fn rename(groups: &mut BTreeMap<String, Vec<Shape<'_>>>, from: &str, to: &'static str) {
+        let shapes = groups.remove(from).unwrap_or_default();
+        groups.insert(to.to_owned(), shapes.into_iter().map(|shape| shape.as_kind(to)).collect());
+    }
+}
+
+fn holds_reference(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            members.contains_key("$ref") || members.contains_key("$dynamicRef") || members.values().any(holds_reference)
+        }
+        Value::Array(items) => items.iter().any(holds_reference),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}

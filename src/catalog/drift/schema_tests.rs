@@ -1,0 +1,200 @@
+//! Tests of the comparison of schemas: what opens, what narrows, what changes nothing.
+
+use super::schema::{Change, Direction, compare};
+use crate::catalog::normal;
+use serde_json::{Value, json};
+
+fn changes(was: Value, now: Value) -> Vec<Change> {
+    compare(Some(&normal::schema(was)), Some(&normal::schema(now)))
+}
+
+/// Changes as `path way what`.
+#[track_caller]
+fn check(was: Value, now: Value, expected: &[&str]) {
+    let found: Vec<_> = changes(was, now).iter().map(short).collect();
+    assert_eq!(found, expected);
+}
+
+fn short(change: &Change) -> String {
+    let way = match change.direction {
+        Direction::Opened => "+",
+        Direction::Narrowed => "-",
+        Direction::Same => "=",
+    };
+    format!("{way} {} {:?}", change.path, change.kind)
+}
+
+fn with(property: Value) -> Value {
+    json!({"type": "object", "properties": {"p": property}})
+}
+
+#[test]
+fn equal_schemas_have_no_changes() {
+    let recursive = json!({"$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}}}, "properties": {"a": {"$ref": "#/$defs/n"}}});
+    check(recursive.clone(), recursive, &[]);
+    check(json!({"properties": {"a": {"$ref": "#"}}}), json!({"properties": {"a": {"$ref": "#"}}}), &[]);
+}
+
+#[test]
+fn parameters_come_go_and_become_optional() {
+    check(
+        json!({"properties": {"a": {}, "b": {}, "gone": {}}, "required": ["a"]}),
+        json!({"properties": {"a": {}, "b": {}, "mode": {}}, "required": ["b", "mode"]}),
+        &["+ a Optional", "- b Required", "- gone Removed", "+ mode Added { required: true }"],
+    );
+}
+
+#[test]
+fn nested_parameters_are_seen_through_references_arrays_and_combinators() {
+    let schema = |inner: Value| {
+        json!({"$defs": {"Item": inner}, "properties": {
+            "items": {"type": "array", "items": {"$ref": "#/$defs/Item"}},
+            "maybe": {"anyOf": [{"$ref": "#/$defs/Item"}, {"type": "null"}]},
+            "all": {"allOf": [{"$ref": "#/$defs/Item"}]}}})
+    };
+    check(
+        schema(json!({"type": "object", "properties": {"id": {"type": "string"}}})),
+        schema(json!({"type": "object", "properties": {"id": {"type": "string"}, "script": {"type": "string"}}})),
+        &[
+            "+ all.script Added { required: false }",
+            "+ items[*].script Added { required: false }",
+            "+ maybe.script Added { required: false }",
+        ],
+    );
+}
+
+#[test]
+fn types_widen_and_narrow() {
+    check(with(json!({"type": "string"})), with(json!({"type": ["string", "null"]})), &["+ p Values([\"null\"])"]);
+    check(
+        with(json!({"type": ["string", "array"]})),
+        with(json!({"type": "array"})),
+        &["- p FewerValues([\"string\"])"],
+    );
+    check(with(json!({"type": "integer"})), with(json!({"type": "number"})), &["+ p Values([\"fractions\"])"]);
+    check(with(json!({"type": "number"})), with(json!({"type": "integer"})), &["- p FewerValues([\"fractions\"])"]);
+    check(with(json!({"type": "string"})), with(json!({})), &["+ p Values([\"any value\"])"]);
+    check(with(json!({})), with(json!({"type": "string"})), &["- p FewerValues([\"any value\"])"]);
+}
+
+#[test]
+fn two_ways_to_write_one_thing_are_one() {
+    let only_remark = "=  Remark([\"the way it is written\"])";
+    check(
+        with(json!({"type": ["string", "null"]})),
+        with(json!({"anyOf": [{"type": "string"}, {"type": "null"}]})),
+        &[only_remark],
+    );
+    check(with(json!({"enum": ["a"]})), with(json!({"type": "string", "const": "a"})), &[only_remark]);
+    check(
+        json!({"properties": {"p": {"type": "string"}}}),
+        json!({"properties": {"p": {"$ref": "#/$defs/T"}}, "$defs": {"T": {"type": "string"}}}),
+        &[only_remark],
+    );
+}
+
+#[test]
+fn values_of_enums_are_compared_as_sets() {
+    check(
+        with(json!({"enum": ["get", "list"]})),
+        with(json!({"enum": ["list", "delete"]})),
+        &["+ p Values([\"delete\"])", "- p FewerValues([\"get\"])"],
+    );
+    check(
+        with(json!({"type": "string", "enum": ["a"]})),
+        with(json!({"type": "string"})),
+        &["+ p Values([\"any value\"])"],
+    );
+    check(
+        with(json!({"type": "string"})),
+        with(json!({"type": "string", "enum": ["a"]})),
+        &["- p FewerValues([\"all but a\"])"],
+    );
+}
+
+#[test]
+fn bounds_go_either_way() {
+    let bound =
+        |keyword: &str, was: &str, now: &str| format!("p Bound {{ keyword: {keyword:?}, was: {was:?}, now: {now:?} }}");
+    let number =
+        |text: &str| with(serde_json::from_str(&format!("{{\"type\": \"number\", {text}}}")).unwrap_or_default());
+    check(number("\"maximum\": 5"), number("\"maximum\": 9"), &[&format!("+ {}", bound("maximum", "5", "9"))]);
+    check(number("\"minimum\": 5"), number("\"minimum\": 9"), &[&format!("- {}", bound("minimum", "5", "9"))]);
+    check(
+        number("\"minimum\": 5"),
+        number("\"exclusiveMinimum\": 5"),
+        &[&format!("- {}", bound("minimum", "5", "none"))],
+    );
+    let text =
+        |keyword: &str| with(serde_json::from_str(&format!("{{\"type\": \"string\", {keyword}}}")).unwrap_or_default());
+    check(
+        text("\"pattern\": \"^a\""),
+        text("\"x-a\": 1"),
+        &[&format!("+ {}", bound("pattern", "^a", "none")), "= p Remark([\"x-a\"])"],
+    );
+    check(text("\"minLength\": 0"), text("\"minLength\": 1"), &[&format!("- {}", bound("minLength", "0", "1"))]);
+    check(
+        text("\"format\": \"uri\""),
+        text("\"format\": \"email\""),
+        &[&format!("+ {}", bound("format", "uri", "email"))],
+    );
+}
+
+#[test]
+fn unlisted_members_are_said() {
+    let object = |more: Value| json!({"type": "object", "additionalProperties": more});
+    check(object(json!(false)), object(json!(true)), &["+  Unlisted { accepted: true }"]);
+    check(json!({"type": "object"}), object(json!(false)), &["-  Unlisted { accepted: false }"]);
+    check(
+        object(json!({"type": "string"})),
+        object(json!({"type": "integer"})),
+        &["+ * Values([\"integer\"])", "- * FewerValues([\"string\"])"],
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_counts_as_opened() {
+    check(with(json!({"not": {"type": "string"}})), with(json!({})), &["+ p Incomparable([\"not\"])"]);
+    check(json!({"if": {"required": ["a"]}}), json!({"if": {"required": ["b"]}}), &["+  Incomparable([\"if\"])"]);
+}
+
+#[test]
+fn texts_and_defaults_change_nothing_about_what_is_accepted() {
+    check(
+        with(json!({"type": "boolean", "default": false, "description": "a"})),
+        with(json!({"type": "boolean", "default": true, "description": "b"})),
+        &[
+            "= p Default { was: \"false\", now: \"true\" }",
+            "= p Text { keyword: \"description\", was: \"a\", now: \"b\" }",
+        ],
+    );
+}
+
+#[test]
+fn an_absent_schema_takes_anything() {
+    assert_eq!(compare(None, Some(&json!({"type": "object"}))).len(), 1);
+    let found: Vec<_> = compare(None, Some(&json!({"properties": {"a": {}}}))).iter().map(short).collect();
+    assert_eq!(found, ["+ a Added { required: false }"]);
+}
+
+#[test]
+fn deep_and_wide_schemas_end() {
+    let mut deep = (json!({"type": "string"}), json!({"type": "integer"}));
+    for _ in 0..40 {
+        deep = (with(deep.0), with(deep.1));
+    }
+    assert!(!changes(deep.0, deep.1).is_empty());
+    // Each definition refers to the next one many times: 12^20 paths.
+    let mut defs = serde_json::Map::new();
+    for at in 0..20 {
+        let next = format!("#/$defs/d{}", at + 1);
+        let properties: serde_json::Map<_, _> = (0..12).map(|n| (format!("p{n}"), json!({"$ref": next}))).collect();
+        defs.insert(format!("d{at}"), json!({"properties": properties}));
+    }
+    let schema = |last: Value| {
+        let mut defs = defs.clone();
+        defs.insert("d20".to_owned(), last);
+        json!({"$defs": defs, "$ref": "#/$defs/d0"})
+    };
+    assert!(!changes(schema(json!({"type": "string"})), schema(json!({"type": "number"}))).is_empty());
+}
