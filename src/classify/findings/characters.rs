@@ -63,6 +63,23 @@ pub(super) fn of_instructions(text: &str) -> Option<Finding> {
     report(&look_at(text, false), "instructions", "")
 }
 
+/// What hidden characters in one text amount to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// How much the worst of them matters.
+    pub severity: Severity,
+    /// What the worst of them are, in a few words.
+    pub what: &'static str,
+    /// Which ones occur.
+    pub points: BTreeSet<char>,
+}
+
+/// The hidden characters of a text that is no name; `None` where there are none, or where orthography wants them.
+pub fn hidden(text: &str) -> Option<Hidden> {
+    let seen = look_at(text, false);
+    seen.severity.map(|severity| Hidden { severity, what: seen.what, points: seen.points })
+}
+
 fn report(seen: &Seen, place: &str, tool: &str) -> Option<Finding> {
     let severity = seen.severity?;
     let mut points: Vec<_> = seen.points.iter().take(NAMED_MAX).map(|c| format!("U+{:04X}", u32::from(*c))).collect();

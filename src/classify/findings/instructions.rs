@@ -290,6 +290,39 @@ pub(super) fn of_instructions(text: &str) -> Option<Finding> {
     may_instruct(text).then(|| judge(text, ""))?
 }
 
+/// One sign in a text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TextCue {
+    /// What the text does, after `it`.
+    pub what: &'static str,
+    /// How much it says: 2 for signs that honest texts hardly have, 1 for the others.
+    pub points: u32,
+    /// The words, verbatim, without hidden characters.
+    pub quote: String,
+}
+
+/// Most signs taken from one text.
+const CUES_MAX: usize = 64;
+
+/// Every sign in a text, sorted: for comparing two versions of it. A single sign proves nothing.
+pub fn cues(text: &str) -> Vec<TextCue> {
+    if !may_instruct(text) {
+        return Vec::new();
+    }
+    let text = plain(text);
+    let found = CUES.iter().flat_map(|(cue, regex)| {
+        regex.find_iter(&text).map(|hit| TextCue {
+            what: cue.in_words(),
+            points: cue.points(),
+            quote: hit.as_str().trim().to_owned(),
+        })
+    });
+    let mut found: Vec<_> = found.take(CUES_MAX).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 fn may_instruct(text: &str) -> bool {
     // A word that is split by invisible characters would slip past the fragments.
     super::characters::may_hide(text) || PREFILTER.as_ref().is_none_or(|prefilter| prefilter.is_match(text))

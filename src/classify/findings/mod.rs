@@ -14,6 +14,8 @@ mod same_name;
 pub mod source;
 mod trifecta;
 
+pub use characters::{Hidden, hidden};
+pub use instructions::{TextCue, cues};
 pub use kinds::{KINDS, Kind, find};
 
 use super::Options;

@@ -1,0 +1,84 @@
+//! Which way the server's own claims about a tool went.
+
+use super::codes::Code;
+use super::words::{listed, name};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// A hint, what its absence means (MCP, `ToolAnnotations`), and the value that sounds safer.
+const HINTS: [(&str, bool, bool); 4] = [
+    ("readOnlyHint", false, true),
+    ("destructiveHint", true, false),
+    ("idempotentHint", false, true),
+    ("openWorldHint", true, false),
+];
+
+/// What changed, by code: each a fragment behind the tool's name.
+pub(super) fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<(Code, String)> {
+    let empty = Map::new();
+    let members = |value: Option<&'_ Value>| value.and_then(Value::as_object).cloned().unwrap_or_else(|| empty.clone());
+    let (was, now) = (members(was), members(now));
+    let (mut safer, mut riskier) = (Vec::new(), Vec::new());
+    let mut told = BTreeSet::new();
+    for (hint, absent, safe) in HINTS {
+        let value = |members: &Map<String, Value>| members.get(hint).and_then(Value::as_bool).unwrap_or(absent);
+        let (before, after) = (value(&was), value(&now));
+        if before != after {
+            told.insert(hint);
+            let way = if after == safe { &mut safer } else { &mut riskier };
+            way.push(format!("{hint} {before} → {after}"));
+        }
+    }
+    let mut found = Vec::new();
+    if was.get("title") != now.get("title") {
+        told.insert("title");
+        found.push((Code::D012, "has another title in its annotations".to_owned()));
+    }
+    if !safer.is_empty() {
+        found.push((Code::D040, format!("now claims to be safer: {}", safer.join(", "))));
+    }
+    if !riskier.is_empty() {
+        found.push((Code::D041, format!("now claims less: {}", riskier.join(", "))));
+    }
+    let keys: BTreeSet<_> = was.keys().chain(now.keys()).map(String::as_str).collect();
+    let rest: Vec<_> = keys.into_iter().filter(|key| !told.contains(key) && was.get(*key) != now.get(*key)).collect();
+    if !rest.is_empty() || found.is_empty() {
+        let keys = if rest.is_empty() { "annotations".to_owned() } else { listed(rest.into_iter().map(name), ", ") };
+        found.push((Code::D042, format!("changed {keys}")));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(was: Value, now: Value, expected: &[(Code, &str)]) {
+        let found = compare(Some(&was), Some(&now));
+        let found: Vec<_> = found.iter().map(|(code, what)| (*code, what.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn hints_flip_either_way() {
+        check(
+            json!({}),
+            json!({"readOnlyHint": true}),
+            &[(Code::D040, "now claims to be safer: readOnlyHint false → true")],
+        );
+        check(
+            json!({"destructiveHint": false, "idempotentHint": true}),
+            json!({"idempotentHint": false}),
+            &[(Code::D041, "now claims less: destructiveHint false → true, idempotentHint true → false")],
+        );
+    }
+
+    #[test]
+    fn what_means_the_same_is_only_noted() {
+        check(json!({}), json!({"readOnlyHint": false}), &[(Code::D042, "changed `readOnlyHint`")]);
+        check(json!({"readOnlyHint": "yes"}), json!({"readOnlyHint": 1}), &[(Code::D042, "changed `readOnlyHint`")]);
+        check(json!({"title": "A"}), json!({"title": "B"}), &[(Code::D012, "has another title in its annotations")]);
+    }
+}
