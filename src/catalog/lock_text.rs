@@ -84,7 +84,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn block(value: &impl Serialize) -> serde_json::Result<String> {
-    canonical(&*to_raw_value(value)?)
+    canonical(&to_raw_value(value)?)
 }
 
 /// One member; the lines of its value are moved to its depth. JSON strings hold no line breaks, so none is changed.

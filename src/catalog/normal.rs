@@ -191,7 +191,7 @@ fn sorted_words(text: &str) -> Option<String> {
     let is_word = |word: &&str| {
         !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '*' | ':' | '/'))
     };
-    if words.len() < 2 || !words.iter().all(|word| is_word(word)) {
+    if words.len() < 2 || !words.iter().all(is_word) {
         return None;
     }
     // Twice the same word is two words: only the order is settled.

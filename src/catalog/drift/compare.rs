@@ -57,7 +57,7 @@ pub fn unknown_server(now: &LockedServer, others: &BTreeSet<String>) -> Vec<Drif
         Comparison { names: Names { own: &own, others }, server: now.server.as_str(), found: Vec::new() };
     comparison.instructions(None, now.instructions.as_deref());
     for tool in &now.tools {
-        comparison.new(tool, " on a server that is not in the lock");
+        comparison.new_tool(tool, " on a server that is not in the lock");
     }
     comparison.found.sort();
     comparison.found
@@ -137,12 +137,12 @@ impl Comparison<'_> {
         for (at, tool) in new.iter().enumerate() {
             if !renamed.iter().any(|(_, to)| *to == at) {
                 let twice = was.tools.iter().any(|other| other.name == tool.name);
-                self.new(tool, if twice { ", listed once more" } else { "" });
+                self.new_tool(tool, if twice { ", listed once more" } else { "" });
             }
         }
     }
 
-    fn new(&mut self, tool: &LockedTool, where_: &str) {
+    fn new_tool(&mut self, tool: &LockedTool, where_: &str) {
         let severity = match tool.risk {
             RiskLevel::Low => Severity::Note,
             RiskLevel::Medium => Severity::Warning,
@@ -160,7 +160,8 @@ impl Comparison<'_> {
         let drift = self.add(Code::D001, severity, tool, message);
         drift.tomorrow = format!("an agent can {tomorrow}");
         drift.anchor = Anchor::Server;
-        self.cues("", &all_text(&tool.parts()), Some(tool));
+        // Of a tool that is new everything is new; only what no honest text does is worth a second finding.
+        self.cues("", &all_text(&tool.parts()), Some(tool), Severity::Error);
     }
 
     fn tool(&mut self, was: &LockedTool, now: &LockedTool) {
@@ -220,7 +221,7 @@ impl Comparison<'_> {
             drift.anchor = Anchor::tool(&was.name, "definition");
             reasons.push(format!("changed {keys}"));
         }
-        self.cues(&all_text(&old), &all_text(&new), Some(now));
+        self.cues(&all_text(&old), &all_text(&new), Some(now), Severity::Note);
     }
 
     fn input(&mut self, was: &LockedTool, now: &LockedTool, changes: Vec<Change>, reasons: &mut Vec<String>) {
@@ -337,17 +338,17 @@ impl Comparison<'_> {
         drift.say(was.unwrap_or_default(), now.unwrap_or_default());
         drift.anchor = Anchor::Instructions;
         self.found.push(drift);
-        self.cues(was.unwrap_or_default(), now.unwrap_or_default(), None);
+        self.cues(was.unwrap_or_default(), now.unwrap_or_default(), None, Severity::Note);
     }
 
-    fn cues(&mut self, was: &str, now: &str, tool: Option<&LockedTool>) {
+    fn cues(&mut self, was: &str, now: &str, tool: Option<&LockedTool>, least: Severity) {
         let found: BTreeMap<Severity, Vec<String>> =
             gained(was, now, self.names).into_iter().fold(BTreeMap::new(), |mut found, gained| {
                 found.entry(gained.severity).or_default().push(gained.what);
                 found
             });
         let who = tool.map_or_else(|| format!("server {}", name(self.server)), |tool| name(&tool.name));
-        for (severity, whats) in found {
+        for (severity, whats) in found.into_iter().filter(|(severity, _)| *severity >= least) {
             let message = format!("the text of {who} {}", whats.join("; "));
             let mut drift = Drift::new(Code::D011, severity, self.server, tool.map(|tool| tool.name.as_str()), message);
             drift.tomorrow = match severity {

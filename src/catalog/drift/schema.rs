@@ -359,7 +359,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-fn index<'a>(members: &'a serde_json::Map<String, Value>) -> BTreeMap<&'a str, &'a Value> {
+fn index(members: &serde_json::Map<String, Value>) -> BTreeMap<&str, &Value> {
     members.iter().map(|(key, value)| (key.as_str(), value)).collect()
 }
 
@@ -387,7 +387,7 @@ impl Group {
 
     fn rename(groups: &mut BTreeMap<String, Vec<Shape<'_>>>, from: &str, to: &'static str) {
         let shapes = groups.remove(from).unwrap_or_default();
-        groups.insert(to.to_owned(), shapes.into_iter().map(|shape| shape.as_kind(to)).collect());
+        groups.insert(to.to_owned(), shapes.into_iter().map(|shape| shape.retyped(to)).collect());
     }
 }
 

@@ -218,7 +218,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The same shape as another type.
-    pub(super) fn as_kind(mut self, kind: &'a str) -> Self {
+    pub(super) fn retyped(mut self, kind: &'a str) -> Self {
         self.kind = kind;
         self
     }
