@@ -198,7 +198,7 @@ mod tests {
     use crate::model::Evidence;
     use serde_json::{Value, json};
 
-    const OPTIONS: Options = Options { ignore_annotations: false };
+    const OPTIONS: Options = Options { ignore_annotations: false, trust_annotations: false };
 
     #[track_caller]
     fn check(annotations: &Value, verdict: &Verdict, expected: Option<Severity>) {

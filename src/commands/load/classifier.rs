@@ -21,7 +21,7 @@ impl Classifier {
     pub fn new(args: &RuleArgs) -> Result<Self, Failure> {
         Ok(Self {
             rules: Cow::Borrowed(RuleSet::builtin()),
-            options: Options { ignore_annotations: args.ignore_annotations },
+            options: Options { ignore_annotations: args.ignore_annotations, ..Options::default() },
         })
     }
 

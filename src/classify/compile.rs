@@ -1,0 +1,365 @@
+//! Entries to what the judge runs: interned words, conditions as lists of atoms, verbs with their readings.
+
+use super::format::{WireCondition, WireRule, WireStep, WireVerbs, WireWeights};
+use super::load::{Body, Entry, Layers, RuleKind};
+use super::vocabulary::{AtomId, Places, Verb, Vocabulary, grammar, place, plural};
+use crate::model::{BlastRadius, Category, Flag};
+use crate::problem::Problem;
+use regex::Regex;
+use std::collections::BTreeMap;
+
+/// Most bytes that one compiled regular expression of a rule may take.
+pub const REGEX_BYTES_MAX: usize = 256 * 1024;
+/// Classes may refer to classes this deep.
+const CLASS_DEPTH_MAX: usize = 8;
+
+/// Alternatives of a rule, ready to be tested.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Condition {
+    pub atoms: Box<[AtomId]>,
+    /// Category bits; zero is any.
+    pub categories: u8,
+    /// Flag bits, any of which will do; zero is no condition.
+    pub flags: u32,
+    pub pattern: Option<Box<Regex>>,
+    pub no_parameters: Option<bool>,
+}
+
+/// A rule as it runs.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub id: Box<str>,
+    pub why: Box<str>,
+    pub kind: RuleKind,
+    pub when: Vec<Condition>,
+    pub unless: Vec<Condition>,
+    pub category: Option<Category>,
+    pub weight: u32,
+    pub flags: Vec<Flag>,
+    pub at_least: Option<BlastRadius>,
+    pub at_most: Option<BlastRadius>,
+    pub step: Option<WireStep>,
+}
+
+/// Points by place; zero where no file says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weights {
+    pub name_lead: u32,
+    pub name_later: u32,
+    pub name_joined: u32,
+    pub description_main: u32,
+    pub description_late: u32,
+    pub description_next: u32,
+    pub description_vague: u32,
+    pub title_lead: u32,
+    pub action_values: u32,
+    pub action_text: u32,
+    pub confidence_high: u32,
+    pub confidence_medium: u32,
+    pub confidence_lead_percent: u32,
+}
+
+/// Everything that a classification needs.
+#[derive(Debug, Default)]
+pub(super) struct Compiled {
+    pub vocabulary: Vocabulary,
+    pub rules: Vec<Rule>,
+    pub evidence: Vec<u32>,
+    /// Evidence from annotations, looked at last.
+    pub claims: Vec<u32>,
+    pub traits: Vec<u32>,
+    pub radius: Vec<u32>,
+    pub atoms: usize,
+    /// `key=value` in lower case → atom.
+    pub extensions: BTreeMap<String, AtomId>,
+    /// `hint=true|false` → atom.
+    pub annotations: BTreeMap<String, AtomId>,
+    pub weights: Weights,
+}
+
+pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled {
+    let mut compiler = Compiler {
+        layers,
+        problems,
+        out: Compiled { vocabulary: Vocabulary::new(), weights: weights(&layers.weights), ..Compiled::default() },
+        known: BTreeMap::new(),
+    };
+    compiler.grammar();
+    // Verbs first: conditions on verbs refer to them.
+    for entry in layers.entries.values() {
+        if let Body::Verbs(verbs) = &entry.body {
+            compiler.verbs(entry, verbs);
+        }
+    }
+    let mut ranked: Vec<(u32, u32)> = Vec::new();
+    for entry in layers.entries.values() {
+        if let Body::Rule(rule) = &entry.body {
+            let index = compiler.rule(entry, rule);
+            match entry.kind {
+                RuleKind::Reading => ranked.push((rule.rank, index)),
+                RuleKind::Evidence if rule.when.iter().any(|condition| !condition.annotation.is_empty()) => {
+                    compiler.out.claims.push(index);
+                }
+                RuleKind::Evidence => compiler.out.evidence.push(index),
+                RuleKind::Trait => compiler.out.traits.push(index),
+                RuleKind::Radius => compiler.out.radius.push(index),
+                RuleKind::Class | RuleKind::Verbs => {}
+            }
+        }
+    }
+    // Highest rank first; among equals the id decides, because entries come in the order of ids.
+    ranked.sort_by_key(|(rank, index)| (std::cmp::Reverse(*rank), *index));
+    for (_, index) in ranked {
+        compiler.attach_reading(index);
+    }
+    compiler.out.atoms = compiler.known.len();
+    compiler.out
+}
+
+struct Compiler<'a> {
+    layers: &'a Layers,
+    problems: &'a mut Vec<Problem>,
+    out: Compiled,
+    known: BTreeMap<(String, Vec<String>), AtomId>,
+}
+
+impl Compiler<'_> {
+    fn grammar(&mut self) {
+        for (id, bit) in grammar::NAMES {
+            let mut terms = Vec::new();
+            if let Some(Entry { body: Body::Class(class), .. }) = self.layers.entries.get(id) {
+                terms.clone_from(&class.words);
+            }
+            for term in terms {
+                if let Some(info) = self.out.vocabulary.entry(&term) {
+                    info.grammar |= bit;
+                }
+            }
+        }
+    }
+
+    fn verbs(&mut self, entry: &Entry, verbs: &WireVerbs) {
+        let index = self.push(Rule {
+            id: verbs.id.as_str().into(),
+            why: verbs.why.as_str().into(),
+            kind: RuleKind::Verbs,
+            when: Vec::new(),
+            unless: Vec::new(),
+            category: Some(verbs.category),
+            weight: verbs.strength,
+            flags: Vec::new(),
+            at_least: None,
+            at_most: None,
+            step: None,
+        });
+        for word in &verbs.words {
+            let verb = Verb {
+                rule: index,
+                category: verbs.category,
+                strength: verbs.strength,
+                noun: verbs.noun,
+                vague: verbs.vague,
+                readings: Vec::new(),
+                atoms: Vec::new(),
+            };
+            if !self.out.vocabulary.add_verb(&word.to_lowercase(), verb) {
+                self.problems.push(entry.problem(format!("`{word}` is in another list of verbs already")));
+            }
+        }
+    }
+
+    fn push(&mut self, rule: Rule) -> u32 {
+        let index = u32::try_from(self.out.rules.len()).unwrap_or(u32::MAX);
+        self.out.rules.push(rule);
+        index
+    }
+
+    fn rule(&mut self, entry: &Entry, wire: &WireRule) -> u32 {
+        let when = wire.when.iter().map(|condition| self.condition(entry, condition)).collect();
+        let unless = wire.unless.iter().map(|condition| self.condition(entry, condition)).collect();
+        self.push(Rule {
+            id: wire.id.as_str().into(),
+            why: wire.why.as_str().into(),
+            kind: entry.kind,
+            when,
+            unless,
+            category: wire.category,
+            weight: wire.weight.unwrap_or(if entry.kind == RuleKind::Reading { 100 } else { 0 }),
+            flags: wire.flags.clone(),
+            at_least: wire.at_least,
+            at_most: wire.at_most,
+            step: wire.step,
+        })
+    }
+
+    fn condition(&mut self, entry: &Entry, wire: &WireCondition) -> Condition {
+        let mut atoms = Vec::new();
+        if !wire.verb.is_empty() {
+            atoms.extend(self.verb_atom(entry, &wire.verb));
+        }
+        for (words, places) in [
+            (&wire.head, place::HEAD),
+            (&wire.object, place::OBJECT),
+            (&wire.target, place::TARGET),
+            (&wire.name, place::NAME),
+            (&wire.first, place::FIRST),
+            (&wire.text, place::FIRST | place::TEXT),
+            (&wire.claim, place::FIRST | place::TEXT | place::DENIED),
+            (&wire.any, place::NAME | place::TITLE | place::FIRST),
+            (&wire.param, place::PARAM),
+            (&wire.param_named, place::PARAM_WHOLE),
+            (&wire.text_param, place::PARAM_FREE),
+            (&wire.param_text, place::PARAM_TEXT),
+            (&wire.value, place::VALUE),
+        ] {
+            if !words.is_empty() {
+                atoms.extend(self.word_atom(entry, words, places));
+            }
+        }
+        for (texts, annotation) in [(&wire.extension, false), (&wire.annotation, true)] {
+            if !texts.is_empty() {
+                let mut texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
+                texts.sort();
+                let atom = self.atom(if annotation { "annotation" } else { "extension" }, texts.clone());
+                let map = if annotation { &mut self.out.annotations } else { &mut self.out.extensions };
+                map.extend(texts.into_iter().map(|text| (text, atom)));
+                atoms.push(atom);
+            }
+        }
+        let pattern = wire.pattern.as_deref().and_then(|pattern| {
+            if atoms.is_empty() {
+                let message = "a `pattern` needs words beside it, so that it is not tried on every tool";
+                self.problems.push(entry.problem(message));
+            }
+            match regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build() {
+                Ok(regex) => Some(Box::new(regex)),
+                Err(error) => {
+                    let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+                    self.problems.push(entry.problem(format!("`pattern` is not valid: {last}")));
+                    None
+                }
+            }
+        });
+        let compiled = Condition {
+            atoms: atoms.into(),
+            categories: wire.category.iter().fold(0, |bits, category| bits | category_bit(*category)),
+            flags: wire.flag.iter().fold(0, |bits, flag| bits | flag_bit(*flag)),
+            pattern,
+            no_parameters: wire.no_parameters,
+        };
+        if compiled.atoms.is_empty() && compiled.categories == 0 && compiled.flags == 0 && wire.no_parameters.is_none()
+        {
+            self.problems.push(entry.problem("a condition without any field would always hold"));
+        }
+        if matches!(entry.kind, RuleKind::Reading | RuleKind::Evidence)
+            && wire.annotation.is_empty()
+            && (compiled.categories != 0 || compiled.flags != 0)
+        {
+            self.problems
+                .push(entry.problem("the category is not decided yet here: `category` and `flag` do not apply"));
+        }
+        compiled
+    }
+
+    fn atom(&mut self, kind: &str, words: Vec<String>) -> AtomId {
+        let next = AtomId::try_from(self.known.len()).unwrap_or(AtomId::MAX);
+        *self.known.entry((kind.to_owned(), words)).or_insert(next)
+    }
+
+    fn verb_atom(&mut self, entry: &Entry, words: &[String]) -> Option<AtomId> {
+        let mut terms = self.terms(entry, words, 0);
+        terms.sort();
+        let atom = self.atom("verb", terms.clone());
+        for term in terms {
+            match self.out.vocabulary.verb_named(&term) {
+                Some(verb) if verb.atoms.contains(&atom) => {}
+                Some(verb) => verb.atoms.push(atom),
+                None => self.problems.push(entry.problem(format!("`{term}` is in no list of verbs"))),
+            }
+        }
+        Some(atom)
+    }
+
+    fn word_atom(&mut self, entry: &Entry, words: &[String], places: Places) -> Option<AtomId> {
+        let mut terms = self.terms(entry, words, 0);
+        terms.sort();
+        let before = self.known.len();
+        let atom = self.atom(&format!("words {places}"), terms.clone());
+        if self.known.len() == before {
+            return Some(atom);
+        }
+        for term in terms {
+            let many = if term.is_ascii() { Some(plural(&term)) } else { None };
+            for spelling in std::iter::once(term).chain(many) {
+                if let Some(info) = self.out.vocabulary.entry(&spelling)
+                    && !info.atoms.contains(&(places, atom))
+                {
+                    info.atoms.push((places, atom));
+                }
+            }
+        }
+        Some(atom)
+    }
+
+    /// Words with the classes among them resolved, in lower case.
+    fn terms(&mut self, entry: &Entry, words: &[String], depth: usize) -> Vec<String> {
+        let mut out = Vec::new();
+        for word in words {
+            let Some(id) = word.strip_prefix('@') else {
+                out.push(word.to_lowercase());
+                continue;
+            };
+            match self.layers.entries.get(id) {
+                Some(Entry { body: Body::Class(class), .. }) if depth < CLASS_DEPTH_MAX => {
+                    out.extend(self.terms(entry, &class.words, depth + 1));
+                }
+                Some(Entry { body: Body::Class(_), .. }) => {
+                    self.problems.push(entry.problem(format!("class `{id}` refers to itself")));
+                }
+                _ => {
+                    let classes = self.layers.entries.values().filter(|e| e.kind == RuleKind::Class).map(Entry::id);
+                    let mut problem = entry.problem(format!("no class has the id `{id}`"));
+                    problem.help = crate::text::nearest(id, classes).map(|near| format!("did you mean `@{near}`?"));
+                    self.problems.push(problem);
+                }
+            }
+        }
+        out
+    }
+
+    fn attach_reading(&mut self, index: u32) {
+        let Some(rule) = self.out.rules.get(index as usize) else { return };
+        for verb in &mut self.out.vocabulary.verbs {
+            if rule.when.iter().any(|condition| condition.atoms.iter().any(|atom| verb.atoms.contains(atom))) {
+                verb.readings.push(index);
+            }
+        }
+    }
+}
+
+pub(super) const fn category_bit(category: Category) -> u8 {
+    1 << category as u8
+}
+
+pub(super) const fn flag_bit(flag: Flag) -> u32 {
+    1 << flag as u32
+}
+
+fn weights(wire: &WireWeights) -> Weights {
+    let or = Option::unwrap_or_default;
+    Weights {
+        name_lead: or(wire.name_lead),
+        name_later: or(wire.name_later),
+        name_joined: or(wire.name_joined),
+        description_main: or(wire.description_main),
+        description_late: or(wire.description_late),
+        description_next: or(wire.description_next),
+        description_vague: or(wire.description_vague),
+        title_lead: or(wire.title_lead),
+        action_values: or(wire.action_values),
+        action_text: or(wire.action_text),
+        confidence_high: or(wire.confidence_high),
+        confidence_medium: or(wire.confidence_medium),
+        confidence_lead_percent: or(wire.confidence_lead_percent),
+    }
+}

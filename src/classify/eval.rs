@@ -1,0 +1,240 @@
+//! Rules against labels: anyone's labelled tools, scored. Pure.
+
+use crate::model::{BlastRadius, Category, Classified, Flag};
+use crate::problem::{Place, Problem};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Longest line of a file of labels, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64 * 1024;
+
+/// What a person says about one tool: one JSON object a line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Label {
+    /// Server that the tool belongs to, as the listing calls it.
+    pub server: String,
+    /// The tool's name.
+    pub tool: String,
+    /// The category.
+    pub category: Category,
+    /// Other categories that a careful person could defend.
+    #[serde(default)]
+    pub also: Vec<Category>,
+    /// Accepted blast radii; empty accepts any.
+    #[serde(default)]
+    pub blast: Vec<BlastRadius>,
+    /// Flags that hold.
+    #[serde(default)]
+    pub flags: BTreeSet<Flag>,
+    /// The labeller's note.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// How well one class or flag is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Score {
+    /// Said and true.
+    pub hits: usize,
+    /// Said and not true.
+    pub false_alarms: usize,
+    /// True and not said.
+    pub overlooked: usize,
+    /// Of what was said, how much is true; 1 where nothing was said.
+    pub precision: f64,
+    /// Of what is true, how much was said; 1 where nothing is.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
+}
+
+/// A label and a verdict that differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Miss {
+    /// Server.
+    pub server: String,
+    /// Tool.
+    pub tool: String,
+    /// The label's category and accepted radii.
+    pub label: String,
+    /// The verdict's category and radius.
+    pub verdict: String,
+    /// The verdict's reason.
+    pub reason: String,
+}
+
+/// The result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Labels that a tool was found for.
+    pub labels: usize,
+    /// Labels without a tool: server and tool.
+    pub missing: Vec<(String, String)>,
+    /// Verdicts with exactly the label's category.
+    pub exact: usize,
+    /// Those, and the ones that the label admits.
+    pub admitted: usize,
+    /// Verdicts whose radius the label accepts.
+    pub radius_right: usize,
+    /// Label (row) by verdict (column), both in the order of [`Category::ALL`].
+    pub confusion: [[usize; 4]; 4],
+    /// Per category.
+    pub categories: BTreeMap<Category, Score>,
+    /// Per flag.
+    pub flags: BTreeMap<Flag, Score>,
+    /// Labelled Delete or Execute, judged Read, and the label does not admit Read: must be empty.
+    pub read_but_worse: Vec<Miss>,
+    /// Category not exact.
+    pub category_misses: Vec<Miss>,
+    /// Radius not accepted.
+    pub radius_misses: Vec<Miss>,
+}
+
+/// Reads labels, one JSON object a line; empty lines are skipped.
+///
+/// # Errors
+/// Every line that is not a label.
+pub fn parse_labels(file: &str, text: &str) -> Result<Vec<Label>, Vec<Problem>> {
+    let mut labels = Vec::new();
+    let mut problems = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let mut problem = |column: usize, message: String| {
+            let place = Some(Place { line: number + 1, column });
+            problems.push(Problem { file: file.to_owned(), place, pointer: String::new(), message, help: None });
+        };
+        if line.trim().is_empty() {
+            continue;
+        }
+        if line.len() > LABEL_BYTES_MAX {
+            problem(1, format!("a label of more than {LABEL_BYTES_MAX} bytes"));
+            continue;
+        }
+        match serde_json::from_str(line) {
+            Ok(label) => labels.push(label),
+            Err(error) => problem(error.column().max(1), error.to_string()),
+        }
+    }
+    if problems.is_empty() { Ok(labels) } else { Err(problems) }
+}
+
+/// Compares labels with verdicts. A tool that a server lists twice is judged by its worst verdict.
+pub fn evaluate(labels: &[Label], classified: &[Classified]) -> Report {
+    let mut found = BTreeMap::new();
+    for one in classified {
+        for (tool, verdict) in one.listing.tools.iter().zip(&one.verdicts) {
+            let known = found.entry((one.listing.server.as_str(), tool.name.as_str())).or_insert(verdict);
+            if (verdict.category, verdict.blast_radius) > (known.category, known.blast_radius) {
+                *known = verdict;
+            }
+        }
+    }
+    let mut report = Report::default();
+    let mut flags: BTreeMap<Flag, (usize, usize, usize)> = BTreeMap::new();
+    for label in labels {
+        let Some(verdict) = found.get(&(label.server.as_str(), label.tool.as_str())) else {
+            report.missing.push((label.server.clone(), label.tool.clone()));
+            continue;
+        };
+        let miss = || Miss {
+            server: label.server.clone(),
+            tool: label.tool.clone(),
+            label: words(label.category, &label.blast),
+            verdict: words(verdict.category, &[verdict.blast_radius]),
+            reason: verdict.reason.clone(),
+        };
+        report.labels += 1;
+        report.confusion[label.category as usize][verdict.category as usize] += 1;
+        let exact = label.category == verdict.category;
+        let admitted = exact || label.also.contains(&verdict.category);
+        report.exact += usize::from(exact);
+        report.admitted += usize::from(admitted);
+        if !exact {
+            report.category_misses.push(miss());
+        }
+        if verdict.category == Category::Read && !admitted && label.category >= Category::Execute {
+            report.read_but_worse.push(miss());
+        }
+        if label.blast.is_empty() || label.blast.contains(&verdict.blast_radius) {
+            report.radius_right += 1;
+        } else {
+            report.radius_misses.push(miss());
+        }
+        for flag in Flag::ALL {
+            let counts = flags.entry(*flag).or_default();
+            match (verdict.flags.contains(flag), label.flags.contains(flag)) {
+                (true, true) => counts.0 += 1,
+                (true, false) => counts.1 += 1,
+                (false, true) => counts.2 += 1,
+                (false, false) => {}
+            }
+        }
+    }
+    for category in Category::ALL {
+        let at = *category as usize;
+        let hits = report.confusion[at][at];
+        let said: usize = report.confusion.iter().map(|row| row[at]).sum();
+        let is: usize = report.confusion[at].iter().sum();
+        report.categories.insert(*category, score(hits, said - hits, is - hits));
+    }
+    report.flags =
+        flags.into_iter().map(|(flag, (hits, alarms, missed))| (flag, score(hits, alarms, missed))).collect();
+    report
+}
+
+fn words(category: Category, radii: &[BlastRadius]) -> String {
+    let radii: Vec<&str> = radii.iter().map(|radius| radius.as_str()).collect();
+    format!("{category} {}", radii.join(" or "))
+}
+
+fn score(hits: usize, false_alarms: usize, overlooked: usize) -> Score {
+    let share = |part: usize, whole: usize| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
+    let precision = share(hits, hits + false_alarms);
+    let recall = share(hits, hits + overlooked);
+    let f1 = share(2 * hits, 2 * hits + false_alarms + overlooked);
+    Score { hits, false_alarms, overlooked, precision, recall, f1 }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |part: usize| if self.labels == 0 { 0.0 } else { 100.0 * part as f64 / self.labels as f64 };
+        writeln!(f, "{} labelled tools, {} without a tool", self.labels, self.missing.len())?;
+        writeln!(f, "category exact     {:>6.1} %  ({} of {})", percent(self.exact), self.exact, self.labels)?;
+        writeln!(f, "category admitted  {:>6.1} %", percent(self.admitted))?;
+        writeln!(f, "blast radius       {:>6.1} %", percent(self.radius_right))?;
+        writeln!(f, "Delete or Execute judged Read: {}", self.read_but_worse.len())?;
+        writeln!(f, "\nlabel \\ verdict {}", Category::ALL.iter().map(|c| format!("{c:>8}")).collect::<String>())?;
+        for category in Category::ALL {
+            let row = self.confusion[*category as usize];
+            writeln!(f, "{category:<15} {}", row.iter().map(|count| format!("{count:>8}")).collect::<String>())?;
+        }
+        writeln!(f, "\n{:<18}{:>10}{:>8}{:>6}{:>8}", "", "precision", "recall", "F1", "labels")?;
+        let categories = self.categories.iter().map(|(category, score)| (category.as_str(), score));
+        let flags = self.flags.iter().map(|(flag, score)| (flag.as_str(), score));
+        for (name, score) in categories.chain(flags) {
+            writeln!(
+                f,
+                "{name:<18}{:>10.2}{:>8.2}{:>6.2}{:>8}",
+                score.precision,
+                score.recall,
+                score.f1,
+                score.hits + score.overlooked
+            )?;
+        }
+        for (title, misses) in [
+            ("judged Read, labelled worse", &self.read_but_worse),
+            ("category differs", &self.category_misses),
+            ("blast radius differs", &self.radius_misses),
+        ] {
+            if !misses.is_empty() {
+                writeln!(f, "\n{title}")?;
+            }
+            for miss in misses {
+                let names = format!("{} {}", crate::text::escape(&miss.server), crate::text::escape(&miss.tool));
+                writeln!(f, "  {names}: {}, judged {}", miss.label, miss.verdict)?;
+                writeln!(f, "      {}", crate::text::escape(&miss.reason))?;
+            }
+        }
+        Ok(())
+    }
+}

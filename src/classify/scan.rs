@@ -1,0 +1,461 @@
+//! One pass over a tool definition: its words, and which conditions they fulfil where.
+
+use super::compile::{Compiled, Condition, Rule, flag_bit};
+use super::vocabulary::{AtomId, Places, UNKNOWN, VerbUse, WordId, grammar, place};
+use super::words::{Gap, Span, split_name, split_text};
+use crate::model::{Annotations, Flag, ToolDefinition, TypeSet};
+use std::ops::Range;
+
+/// Most of a description that is read, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 8 * 1024;
+/// Most words of a description that are read.
+pub const DESCRIPTION_WORDS_MAX: usize = 1_500;
+/// Most of a parameter's description that is read, in bytes.
+pub const PARAMETER_TEXT_BYTES_MAX: usize = 300;
+/// Most words of a parameter's description that are read.
+pub const PARAMETER_WORDS_MAX: usize = 40;
+/// Most parameters of a tool that are read.
+pub const PARAMETERS_READ_MAX: usize = 100;
+/// Most values of a parameter that are read.
+pub const VALUES_READ_MAX: usize = 100;
+/// Most of a name, title or value that is read, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// Longest phrase that is taken as the head of an object, in words.
+const HEAD_WORDS_MAX: usize = 3;
+
+/// A word of the definition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub start: u32,
+    pub end: u32,
+    pub gap: Gap,
+    pub word: WordId,
+}
+
+/// Where in the definition a piece of text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Name,
+    Title,
+    Description,
+    /// Name of the parameter with this index.
+    Parameter(u16),
+    /// Description of a parameter.
+    ParameterText(u16),
+    /// A value of a parameter.
+    Value(u16, u16),
+    Extension,
+    Annotation,
+}
+
+/// Where a condition was first fulfilled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hit {
+    pub part: Part,
+    pub start: u32,
+    pub end: u32,
+}
+
+/// A set of atoms.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bits(Vec<u64>);
+
+impl Bits {
+    pub fn reset(&mut self, atoms: usize) {
+        self.0.clear();
+        self.0.resize(atoms / 64 + 1, 0);
+    }
+
+    fn insert(&mut self, atom: AtomId) -> bool {
+        match self.0.get_mut(usize::from(atom) / 64) {
+            Some(word) => {
+                let bit = 1 << (atom % 64);
+                let fresh = *word & bit == 0;
+                *word |= bit;
+                fresh
+            }
+            None => false,
+        }
+    }
+
+    fn has(&self, atom: AtomId) -> bool {
+        self.0.get(usize::from(atom) / 64).is_some_and(|word| word & (1 << (atom % 64)) != 0)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (into, from) in self.0.iter_mut().zip(&other.0) {
+            *into |= from;
+        }
+    }
+}
+
+/// Buffers of one classifying thread, used again for every tool.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    spans: Vec<Span>,
+    lower: String,
+    /// Words of the name, without the server's prefix.
+    pub name: Vec<Token>,
+    pub title: Vec<Token>,
+    pub text: Vec<Token>,
+    /// The description's sentences as ranges of `text`.
+    pub sentences: Vec<Range<usize>>,
+    /// Words of parameters: names, descriptions, values; see `parameters`.
+    pub other: Vec<Token>,
+    pub parameters: Vec<ParameterWords>,
+    atoms: Bits,
+    /// What holds for one verb and its object only.
+    overlay: Bits,
+    /// Overlays that later rules shall see.
+    kept: Bits,
+    hits: Vec<Hit>,
+    pub(super) flags: u32,
+    pub(super) categories: u8,
+    no_parameters: bool,
+}
+
+/// Ranges of `other` for one parameter.
+#[derive(Clone, Debug)]
+pub(super) struct ParameterWords {
+    pub index: u16,
+    pub is_action: bool,
+    pub text: Range<usize>,
+    pub values: Vec<Range<usize>>,
+}
+
+impl Scratch {
+    /// Reads the definition; `prefix` is how many leading words of the name belong to the server.
+    pub fn read(&mut self, compiled: &Compiled, tool: &ToolDefinition, prefix: usize) {
+        self.atoms.reset(compiled.atoms);
+        self.overlay.reset(compiled.atoms);
+        self.kept.reset(compiled.atoms);
+        self.hits.clear();
+        self.hits.resize(compiled.atoms, Hit { part: Part::Name, start: 0, end: 0 });
+        (self.flags, self.categories) = (0, 0);
+        self.no_parameters = tool.parameters.is_empty();
+
+        self.name.clear();
+        let name = cut(tool.name.as_str(), NAME_BYTES_MAX);
+        self.spans.clear();
+        split_name(name, &mut self.spans);
+        self.spans.drain(..prefix.min(self.spans.len()));
+        let mut tokens = std::mem::take(&mut self.name);
+        self.tokens(compiled, name, &mut tokens);
+        self.mark(compiled, &tokens, place::NAME, Part::Name);
+        self.name = tokens;
+
+        self.title.clear();
+        if let Some(title) = &tool.title {
+            let mut tokens = std::mem::take(&mut self.title);
+            self.spans.clear();
+            split_text(title, NAME_BYTES_MAX, 64, &mut self.spans);
+            self.tokens(compiled, title, &mut tokens);
+            self.mark(compiled, &tokens, place::TITLE, Part::Title);
+            self.title = tokens;
+        }
+        self.text.clear();
+        self.sentences.clear();
+        if let Some(description) = &tool.description {
+            self.description(compiled, description);
+        }
+        self.parameters(compiled, tool);
+        for (key, value) in &tool.extensions {
+            if !compiled.extensions.is_empty() && key.len() + value.len() < NAME_BYTES_MAX {
+                let member = format!("{key}={value}").to_lowercase();
+                if let Some(atom) = compiled.extensions.get(&member) {
+                    self.set(*atom, Hit { part: Part::Extension, start: 0, end: 0 });
+                }
+            }
+        }
+    }
+
+    /// The server's claims, where they are to be believed.
+    pub fn annotations(&mut self, compiled: &Compiled, annotations: &Annotations) {
+        for (key, value) in [
+            ("readonlyhint", annotations.read_only),
+            ("destructivehint", annotations.destructive),
+            ("idempotenthint", annotations.idempotent),
+            ("openworldhint", annotations.open_world),
+        ] {
+            let Some(value) = value else { continue };
+            if let Some(atom) = compiled.annotations.get(&format!("{key}={value}")) {
+                self.set(*atom, Hit { part: Part::Annotation, start: 0, end: 0 });
+            }
+        }
+    }
+
+    fn description(&mut self, compiled: &Compiled, description: &str) {
+        let mut tokens = std::mem::take(&mut self.text);
+        self.spans.clear();
+        split_text(description, DESCRIPTION_BYTES_MAX, DESCRIPTION_WORDS_MAX, &mut self.spans);
+        self.tokens(compiled, description, &mut tokens);
+        let mut start = 0;
+        for at in 1..=tokens.len() {
+            if at == tokens.len() || tokens[at].gap == Gap::Stop {
+                self.sentences.push(start..at);
+                start = at;
+            }
+        }
+        for at in 0..self.sentences.len() {
+            let range = self.sentences[at].clone();
+            let sentence = &tokens[range];
+            let place = if at == 0 { place::FIRST } else { place::TEXT };
+            let aside = position(compiled, sentence, grammar::ASIDE);
+            let denied = position(compiled, sentence, grammar::NEGATION);
+            let end = match (aside, denied) {
+                // A later sentence that compares is no evidence at all, the first one up to there.
+                (Some(aside), denied) if at == 0 => aside.min(denied.unwrap_or(aside)),
+                (Some(_), _) => 0,
+                (None, Some(denied)) => denied,
+                (None, None) => sentence.len(),
+            };
+            // Windows overlap by nothing: a phrase across the denial is neither here nor there.
+            self.mark(compiled, &sentence[..end], place, Part::Description);
+            if end < sentence.len() {
+                self.mark(compiled, sentence, place::DENIED, Part::Description);
+            }
+        }
+        self.text = tokens;
+    }
+
+    fn parameters(&mut self, compiled: &Compiled, tool: &ToolDefinition) {
+        let mut tokens = std::mem::take(&mut self.other);
+        tokens.clear();
+        self.parameters.clear();
+        for (index, parameter) in tool.parameters.iter().take(PARAMETERS_READ_MAX).enumerate() {
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            let start = tokens.len();
+            let name = cut(&parameter.name, NAME_BYTES_MAX);
+            self.spans.clear();
+            split_name(name, &mut self.spans);
+            self.tokens(compiled, name, &mut tokens);
+            let words = &tokens[start..];
+            let grammar = |token: &Token| compiled.vocabulary.info(token.word).grammar;
+            let nested = parameter.path.len() != parameter.name.len();
+            let is_action = words.len() <= 2
+                && !nested
+                && words.last().or(words.first()).is_some_and(|word| grammar(word) & grammar::ACTION_PARAMETER != 0)
+                || words.len() == 2 && !nested && grammar(&words[0]) & grammar::ACTION_PARAMETER != 0;
+            let is_text =
+                (parameter.types.is_any() || parameter.types.has(TypeSet::STRING)) && parameter.values.is_empty();
+            self.mark(compiled, words, place::PARAM, Part::Parameter(index));
+            let places = place::PARAM_WHOLE | if is_text { place::PARAM_FREE } else { 0 };
+            self.mark_whole(compiled, words, places, Part::Parameter(index));
+            let start = tokens.len();
+            if let Some(text) = &parameter.description {
+                self.spans.clear();
+                split_text(text, PARAMETER_TEXT_BYTES_MAX, PARAMETER_WORDS_MAX, &mut self.spans);
+                self.tokens(compiled, text, &mut tokens);
+                self.mark(compiled, &tokens[start..], place::PARAM_TEXT, Part::ParameterText(index));
+            }
+            let text = start..tokens.len();
+            let mut values = Vec::new();
+            for (at, value) in parameter.values.iter().take(VALUES_READ_MAX).enumerate() {
+                let start = tokens.len();
+                let value = cut(value, NAME_BYTES_MAX);
+                self.spans.clear();
+                split_name(value, &mut self.spans);
+                self.tokens(compiled, value, &mut tokens);
+                let part = Part::Value(index, u16::try_from(at).unwrap_or(u16::MAX));
+                self.mark(compiled, &tokens[start..], place::VALUE, part);
+                if is_action {
+                    values.push(start..tokens.len());
+                }
+            }
+            if is_action {
+                self.parameters.push(ParameterWords { index, is_action, text, values });
+            }
+        }
+        self.other = tokens;
+    }
+
+    /// The collected spans as tokens of `text`, runs cut into known words.
+    fn tokens(&mut self, compiled: &Compiled, text: &str, out: &mut Vec<Token>) {
+        for span in &self.spans {
+            let Some(word) = text.get(span.start as usize..span.end as usize) else { continue };
+            if span.run {
+                let mut gap = span.gap;
+                compiled.vocabulary.cut_run(word, |start, end, word| {
+                    let at = |offset: usize| span.start + u32::try_from(offset).unwrap_or(0);
+                    out.push(Token { start: at(start), end: at(end), gap, word });
+                    gap = Gap::Space;
+                });
+                if gap == span.gap {
+                    out.push(Token { start: span.start, end: span.end, gap, word: UNKNOWN });
+                }
+            } else {
+                let word = compiled.vocabulary.find(word, &mut self.lower);
+                out.push(Token { start: span.start, end: span.end, gap: span.gap, word });
+            }
+        }
+    }
+
+    fn mark(&mut self, compiled: &Compiled, tokens: &[Token], places: Places, part: Part) {
+        for (at, token) in tokens.iter().enumerate() {
+            if token.word == UNKNOWN {
+                continue;
+            }
+            let info = compiled.vocabulary.info(token.word);
+            for (wanted, atom) in &info.atoms {
+                if wanted & places != 0 {
+                    self.set(*atom, Hit { part, start: token.start, end: token.end });
+                }
+            }
+            for phrase in &info.phrases {
+                let Some(phrase) = compiled.vocabulary.phrases.get(*phrase as usize) else { continue };
+                if starts_with(&tokens[at + 1..], &phrase.rest) {
+                    let end = tokens.get(at + phrase.rest.len()).map_or(token.end, |last| last.end);
+                    for (wanted, atom) in &phrase.info.atoms {
+                        if wanted & places != 0 {
+                            self.set(*atom, Hit { part, start: token.start, end });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Conditions that all these words together fulfil, and not a part of them.
+    fn mark_whole(&mut self, compiled: &Compiled, tokens: &[Token], places: Places, part: Part) {
+        let Some((first, rest)) = tokens.split_first() else { return };
+        let info = compiled.vocabulary.info(first.word);
+        let atoms = if rest.is_empty() {
+            &info.atoms
+        } else {
+            let phrases = info.phrases.iter().filter_map(|at| compiled.vocabulary.phrases.get(*at as usize));
+            let mut whole = phrases.filter(|p| p.rest.len() == rest.len() && starts_with(rest, &p.rest));
+            match whole.next() {
+                Some(phrase) => &phrase.info.atoms,
+                None => return,
+            }
+        };
+        let end = rest.last().map_or(first.end, |last| last.end);
+        for (wanted, atom) in atoms {
+            if wanted & places != 0 {
+                self.set(*atom, Hit { part, start: first.start, end });
+            }
+        }
+    }
+
+    fn set(&mut self, atom: AtomId, hit: Hit) {
+        if self.atoms.insert(atom)
+            && let Some(slot) = self.hits.get_mut(usize::from(atom))
+        {
+            *slot = hit;
+        }
+    }
+
+    /// Makes the overlay hold for one verb, what it is done to and where; conditions see it until the next call.
+    pub fn focus(&mut self, compiled: &Compiled, verb: u16, object: &[Token], target: &[Token], part: Part) {
+        self.overlay.reset(compiled.atoms);
+        std::mem::swap(&mut self.atoms, &mut self.overlay);
+        let atoms = compiled.vocabulary.verbs.get(usize::from(verb)).map_or(&[][..], |verb| &verb.atoms);
+        for atom in atoms {
+            self.atoms.insert(*atom);
+        }
+        self.mark(compiled, object, place::OBJECT, part);
+        // The head is the last word, or a phrase that ends there (`browser tab`).
+        for words in 1..=object.len().min(HEAD_WORDS_MAX) {
+            self.mark_whole(compiled, &object[object.len() - words..], place::HEAD, part);
+        }
+        self.mark(compiled, target, place::TARGET, part);
+        std::mem::swap(&mut self.atoms, &mut self.overlay);
+    }
+
+    /// Keeps what the overlay holds for the rules that come later.
+    pub fn keep_focus(&mut self) {
+        self.kept.merge(&self.overlay);
+    }
+
+    /// Ends looking at single verbs: what was kept holds from now on.
+    pub fn drop_focus(&mut self) {
+        self.overlay.0.fill(0);
+        self.atoms.merge(&self.kept);
+    }
+
+    /// Whether the rule speaks, and which of its alternatives does.
+    pub fn holds<'r>(&self, rule: &'r Rule, tool: &ToolDefinition) -> Option<&'r Condition> {
+        let spoke = rule.when.iter().find(|condition| self.fulfilled(condition, tool))?;
+        if rule.unless.iter().any(|condition| self.fulfilled(condition, tool)) {
+            return None;
+        }
+        Some(spoke)
+    }
+
+    fn fulfilled(&self, condition: &Condition, tool: &ToolDefinition) -> bool {
+        condition.atoms.iter().all(|atom| self.atoms.has(*atom) || self.overlay.has(*atom))
+            && (condition.categories == 0 || condition.categories & self.categories != 0)
+            && (condition.flags == 0 || condition.flags & self.flags != 0)
+            && condition.no_parameters.is_none_or(|wanted| wanted == self.no_parameters)
+            && condition.pattern.as_ref().is_none_or(|pattern| {
+                pattern.is_match(cut(tool.description.as_deref().unwrap_or_default(), DESCRIPTION_BYTES_MAX))
+            })
+    }
+
+    /// The most telling place that fulfilled a condition: a parameter or text before the bare name.
+    pub fn hit(&self, condition: &Condition) -> Option<Hit> {
+        let hits = condition.atoms.iter().filter_map(|atom| self.hits.get(usize::from(*atom)));
+        hits.copied().filter(|hit| hit.end > 0 || matches!(hit.part, Part::Extension | Part::Annotation)).max_by_key(
+            |hit| match hit.part {
+                Part::Description => 5,
+                Part::Value(..) | Part::Parameter(_) | Part::ParameterText(_) => 4,
+                Part::Extension | Part::Annotation => 3,
+                Part::Title => 2,
+                Part::Name => 1,
+            },
+        )
+    }
+
+    pub fn add_flag(&mut self, flag: Flag) {
+        self.flags |= flag_bit(flag);
+    }
+}
+
+/// The verb that the words begin with, and how many words it takes; phrasal verbs come first.
+pub(super) fn verb_at(compiled: &Compiled, tokens: &[Token]) -> Option<(VerbUse, usize)> {
+    let (first, rest) = tokens.split_first()?;
+    if first.word == UNKNOWN {
+        return None;
+    }
+    let info = compiled.vocabulary.info(first.word);
+    for phrase in &info.phrases {
+        let Some(phrase) = compiled.vocabulary.phrases.get(*phrase as usize) else { continue };
+        if let Some(verb) = phrase.info.verb
+            && starts_with(rest, &phrase.rest)
+        {
+            return Some((verb, phrase.rest.len() + 1));
+        }
+    }
+    Some((info.verb?, 1))
+}
+
+/// Grammar of the word or phrase that the tokens begin with.
+pub(super) fn grammar_at(compiled: &Compiled, tokens: &[Token]) -> u16 {
+    let Some((first, rest)) = tokens.split_first() else { return 0 };
+    if first.word == UNKNOWN {
+        return 0;
+    }
+    let info = compiled.vocabulary.info(first.word);
+    let phrases = info.phrases.iter().filter_map(|at| compiled.vocabulary.phrases.get(*at as usize));
+    let phrases = phrases.filter(|phrase| phrase.info.grammar != 0 && starts_with(rest, &phrase.rest));
+    phrases.fold(info.grammar, |bits, phrase| bits | phrase.info.grammar)
+}
+
+fn position(compiled: &Compiled, tokens: &[Token], bit: u16) -> Option<usize> {
+    (0..tokens.len()).find(|at| tokens[*at].word != UNKNOWN && grammar_at(compiled, &tokens[*at..]) & bit != 0)
+}
+
+fn starts_with(tokens: &[Token], words: &[WordId]) -> bool {
+    tokens.len() >= words.len()
+        && tokens.iter().zip(words).all(|(token, word)| token.word == *word && token.gap != Gap::Stop)
+}
+
+/// At most so many bytes, cut at a character.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,363 @@
+//! Which verbs act in a tool's name, title, first sentence and action values, and what each means with its object.
+
+use super::compile::Compiled;
+use super::scan::{Part, Scratch, Token, grammar_at, verb_at};
+use super::vocabulary::{Form, Verb, grammar};
+use super::words::{Gap, is_verb_last};
+use crate::model::{Category, ToolDefinition};
+use std::ops::Range;
+
+/// Most words of a sentence that are searched for its main verb.
+const MAIN_VERB_WORDS_MAX: usize = 30;
+
+/// Which text a verb speaks from; within one group the worst verb counts, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    Name,
+    Description,
+    Title,
+    Values,
+}
+
+/// A verb with its place, its object and, once resolved, its meaning.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub group: Group,
+    pub verb: u16,
+    pub part: Part,
+    /// Bytes of the verb in its part.
+    pub span: Range<u32>,
+    /// What it is done to, and after the first preposition where, as ranges of the part's tokens.
+    pub object: Range<usize>,
+    pub target: Range<usize>,
+    /// Points before the verb's own strength.
+    pub base: u32,
+    /// `None`: no evidence here.
+    pub category: Option<Category>,
+    pub points: u32,
+    /// Index of the rule that gave it its meaning.
+    pub rule: u32,
+}
+
+pub(super) fn collect(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
+    out.clear();
+    name(compiled, &scratch.name, out);
+    description(compiled, scratch, tool, out);
+    title(compiled, scratch, out);
+    values(compiled, scratch, tool, out);
+}
+
+fn verb_of(compiled: &Compiled, id: u16) -> Option<&Verb> {
+    compiled.vocabulary.verbs.get(usize::from(id))
+}
+
+fn candidate(group: Group, verb: u16, part: Part, tokens: &[Token], at: Range<usize>, base: u32) -> Candidate {
+    let span = match (tokens.get(at.start), tokens.get(at.end.saturating_sub(1))) {
+        (Some(first), Some(last)) => first.start..last.end,
+        _ => 0..0,
+    };
+    Candidate { group, verb, part, span, object: 0..0, target: 0..0, base, category: None, points: 0, rule: 0 }
+}
+
+fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
+    let weights = &compiled.weights;
+    let base_verb = |at: usize| {
+        let (found, length) = verb_at(compiled, tokens.get(at..)?)?;
+        (found.form == Form::Base).then_some(())?;
+        Some((found.verb, length, verb_of(compiled, found.verb)?))
+    };
+    // Words such as `bulk` or `force` stand before the verb without changing that it leads.
+    let lead = (0..tokens.len())
+        .find(|at| grammar_at(compiled, &tokens[*at..]) & grammar::ADVERB == 0 || (*at + 1 == tokens.len()));
+    let Some(lead) = lead else { return };
+    let mut main = None;
+    for at in lead..tokens.len() {
+        let Some((verb, length, info)) = base_verb(at) else { continue };
+        let is_last = at + length == tokens.len();
+        if at == lead {
+            // `order_cancel`, `list_delete`: a noun first, the verb last.
+            let last = tokens.len().checked_sub(1).filter(|last| *last > at);
+            let tail = last.and_then(|last| Some((last, base_verb(last)?)));
+            match tail {
+                Some((last, (tail_verb, _, tail_info))) if info.noun && !tail_info.noun => {
+                    let joined = last == at + 2 && grammar_at(compiled, &tokens[at + 1..]) & grammar::CONJUNCTION != 0;
+                    main = Some(if joined { (at, verb, length, true) } else { (last, tail_verb, 1, true) });
+                }
+                _ => main = Some((at, verb, length, true)),
+            }
+            break;
+        }
+        if !info.noun {
+            main = Some((at, verb, length, false));
+            break;
+        }
+        if is_last {
+            main = Some((at, verb, length, false));
+        }
+    }
+    let Some((at, verb, length, leads)) = main else { return };
+    let base = if leads { weights.name_lead } else { weights.name_later };
+    let mut found = candidate(Group::Name, verb, Part::Name, tokens, at..at + length, base);
+    (found.object, found.target) = object_after(compiled, tokens, at + length);
+    if found.object.is_empty() && at > 0 {
+        found.object = 0..at;
+    }
+    let (object, target) = (found.object.clone(), found.target.clone());
+    let vague = verb_of(compiled, verb).is_some_and(|verb| verb.vague);
+    out.push(found);
+    for next in at + length..tokens.len() {
+        let Some((verb, length, info)) = base_verb(next) else { continue };
+        let after_conjunction = grammar_at(compiled, &tokens[next - 1..]) & grammar::CONJUNCTION != 0;
+        let direct = next == at + 2;
+        let last = next + length == tokens.len();
+        let joined = after_conjunction && (direct || (last && !info.noun));
+        if joined || vague && next == at + 1 {
+            let base = if joined { weights.name_joined } else { weights.name_later };
+            let mut found = candidate(Group::Name, verb, Part::Name, tokens, next..next + length, base);
+            (found.object, found.target) = object_after(compiled, tokens, next + length);
+            if found.object.is_empty() {
+                (found.object, found.target) = (object.clone(), target.clone());
+            }
+            out.push(found);
+        }
+    }
+}
+
+/// What follows a verb: its object up to a preposition, comma or conjunction with a verb, then what the preposition leads to.
+fn object_after(compiled: &Compiled, tokens: &[Token], from: usize) -> (Range<usize>, Range<usize>) {
+    let mut end = from;
+    while let Some(token) = tokens.get(end) {
+        let bits = grammar_at(compiled, &tokens[end..]);
+        if end > from && matches!(token.gap, Gap::Comma | Gap::Colon | Gap::Stop) || bits & grammar::PREPOSITION != 0 {
+            break;
+        }
+        end += 1;
+    }
+    let mut stop = end;
+    while let Some(token) = tokens.get(stop) {
+        if stop > end && matches!(token.gap, Gap::Stop) {
+            break;
+        }
+        stop += 1;
+    }
+    (from..end, end..stop)
+}
+
+/// The main verb of a sentence: its position, form and length.
+fn main_verb(compiled: &Compiled, sentence: &[Token], verb_last: bool) -> Option<(usize, u16, usize, Form, bool)> {
+    if verb_last {
+        let found = (0..sentence.len()).rev().find_map(|at| {
+            let (found, length) = verb_at(compiled, &sentence[at..])?;
+            Some((at, found.verb, length, found.form, true))
+        });
+        return found;
+    }
+    let mut after_noun = false;
+    let mut after_determiner = false;
+    let mut subject = false;
+    let mut fallback = None;
+    let mut at = 0;
+    while at < sentence.len().min(MAIN_VERB_WORDS_MAX) {
+        let token = &sentence[at];
+        if matches!(token.gap, Gap::Colon) {
+            (after_noun, after_determiner, subject) = (false, false, false);
+        }
+        let bits = grammar_at(compiled, &sentence[at..]);
+        if let Some((found, length)) = verb_at(compiled, &sentence[at..]) {
+            let info = verb_of(compiled, found.verb)?;
+            let plain = !after_noun && !(after_determiner && (info.noun || found.form != Form::Gerund));
+            // "The endpoint returns …": after a noun only a third person that is no plural, or `to` + verb.
+            let to = at > 0 && grammar_at(compiled, &sentence[at - 1..]) & grammar::SUBJECT != 0;
+            let third = after_noun && found.form == Form::Third && !info.noun;
+            // "Creates a …" after "This tool": preamble words keep `after_noun` false.
+            if plain && bits & grammar::PREAMBLE == 0 || third || to {
+                return Some((at, found.verb, length, found.form, !after_noun || to || subject));
+            }
+            if fallback.is_none() && bits & grammar::PREAMBLE == 0 {
+                let last = sentence.get(at + length).is_none_or(|next| next.gap != Gap::Space);
+                if !info.noun && found.form != Form::Third || last && found.form == Form::Base {
+                    fallback = Some((at, found.verb, length, found.form, false));
+                }
+            }
+        }
+        if bits & grammar::DETERMINER != 0 {
+            after_determiner = true;
+        } else if bits & (grammar::PREAMBLE | grammar::ADVERB | grammar::SUBJECT) != 0 {
+            after_determiner = false;
+            subject = true;
+        } else {
+            after_noun = true;
+            after_determiner = false;
+        }
+        at += 1;
+    }
+    fallback
+}
+
+fn description(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
+    let weights = &compiled.weights;
+    let text = tool.description.as_deref().unwrap_or_default();
+    for (number, range) in scratch.sentences.iter().take(3).enumerate() {
+        let sentence = &scratch.text[range.clone()];
+        let bytes = sentence.first().map_or(0, |t| t.start as usize)..sentence.last().map_or(0, |t| t.end as usize);
+        let verb_last = text.get(bytes).is_some_and(is_verb_last);
+        let Some((at, verb, length, form, sure)) = main_verb(compiled, sentence, verb_last) else { continue };
+        let base = match (number, sure) {
+            (0, true) => weights.description_main,
+            (0, false) => weights.description_late,
+            _ => weights.description_next,
+        };
+        let from = range.start + at;
+        let tokens = &scratch.text[..range.end];
+        let mut found = candidate(Group::Description, verb, Part::Description, tokens, from..from + length, base);
+        (found.object, found.target) = object_after(compiled, tokens, from + length);
+        if verb_last && found.object.is_empty() {
+            found.object = range.start..from;
+        }
+        let (object, target) = (found.object.clone(), found.target.clone());
+        let vague = verb_of(compiled, verb).is_some_and(|verb| verb.vague);
+        out.push(found);
+        // "Create, update or delete …", "Open X and delete Y"; after a vague verb any verb of the sentence.
+        let mut next = from + length;
+        let mut listing = true;
+        while next < range.end {
+            let token = &tokens[next];
+            let bits = grammar_at(compiled, &tokens[next..]);
+            if bits & (grammar::NEGATION | grammar::ASIDE) != 0 {
+                break;
+            }
+            let before = grammar_at(compiled, &tokens[next - 1..]);
+            let linked = before & grammar::CONJUNCTION != 0 || matches!(token.gap, Gap::Comma | Gap::Slash);
+            if let Some((verb, length)) = verb_at(compiled, &tokens[next..]) {
+                let noun = verb_of(compiled, verb.verb).is_none_or(|verb| verb.noun);
+                let joined = linked && verb.form == form && (listing || !noun && before & grammar::CONJUNCTION != 0);
+                if joined || vague {
+                    let base = if joined { base } else { weights.description_vague };
+                    let mut found =
+                        candidate(Group::Description, verb.verb, Part::Description, tokens, next..next + length, base);
+                    (found.object, found.target) = object_after(compiled, tokens, next + length);
+                    if found.object.is_empty() && !listing {
+                        (found.object, found.target) = (object.clone(), target.clone());
+                    }
+                    out.push(found);
+                    next += length;
+                    continue;
+                }
+            }
+            listing &= bits & (grammar::CONJUNCTION | grammar::ADVERB) != 0;
+            next += 1;
+        }
+        break;
+    }
+}
+
+fn title(compiled: &Compiled, scratch: &Scratch, out: &mut Vec<Candidate>) {
+    let lead = (0..scratch.title.len())
+        .find(|at| grammar_at(compiled, &scratch.title[*at..]) & (grammar::ADVERB | grammar::DETERMINER) == 0);
+    let Some(at) = lead else { return };
+    if let Some((verb, length)) = verb_at(compiled, &scratch.title[at..])
+        && verb.form == Form::Base
+    {
+        let base = compiled.weights.title_lead;
+        let mut found = candidate(Group::Title, verb.verb, Part::Title, &scratch.title, at..at + length, base);
+        (found.object, found.target) = object_after(compiled, &scratch.title, at + length);
+        out.push(found);
+    }
+}
+
+/// Values of an action parameter; where it lists none, the verbs of its description.
+fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
+    for parameter in &scratch.parameters {
+        let Some(declared) = tool.parameters.get(usize::from(parameter.index)) else { continue };
+        let mut found = Vec::new();
+        for (at, range) in parameter.values.iter().enumerate() {
+            let tokens = &scratch.other[..range.end];
+            let verb = (range.start..range.end).find_map(|at| {
+                let (verb, length) = verb_at(compiled, &tokens[at..])?;
+                let info = verb_of(compiled, verb.verb)?;
+                (verb.form == Form::Base && (at == range.start || !info.noun)).then_some((at, verb.verb, length))
+            });
+            if let Some((start, verb, length)) = verb {
+                let part = Part::Value(parameter.index, u16::try_from(at).unwrap_or(u16::MAX));
+                let base = compiled.weights.action_values;
+                let mut one = candidate(Group::Values, verb, part, tokens, start..start + length, base);
+                (one.object, one.target) = object_after(compiled, tokens, start + length);
+                found.push(one);
+            }
+        }
+        if !declared.values.is_empty() {
+            if found.len() >= 2 && found.len() * 2 >= parameter.values.len() {
+                out.append(&mut found);
+            }
+            continue;
+        }
+        if !parameter.is_action {
+            continue;
+        }
+        let tokens = &scratch.other[..parameter.text.end];
+        for at in parameter.text.clone() {
+            if let Some((verb, length)) = verb_at(compiled, &tokens[at..])
+                && verb.form == Form::Base
+                && tokens[at].gap != Gap::Space
+            {
+                let part = Part::ParameterText(parameter.index);
+                let base = compiled.weights.action_text;
+                found.push(candidate(Group::Values, verb.verb, part, tokens, at..at + length, base));
+            }
+        }
+        if found.len() >= 2 {
+            out.append(&mut found);
+        }
+    }
+}
+
+/// Gives every candidate its meaning: the best reading that fits its object, else what its verb means alone.
+pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDefinition, candidates: &mut [Candidate]) {
+    let fallback = candidates
+        .iter()
+        .find(|candidate| candidate.group == Group::Description)
+        .map(|candidate| (candidate.object.clone(), candidate.target.clone()));
+    for candidate in candidates.iter_mut() {
+        let Some(verb) = verb_of(compiled, candidate.verb) else { continue };
+        let (name, title, text, other) = (
+            std::mem::take(&mut scratch.name),
+            std::mem::take(&mut scratch.title),
+            std::mem::take(&mut scratch.text),
+            std::mem::take(&mut scratch.other),
+        );
+        let tokens = match candidate.part {
+            Part::Name => &name,
+            Part::Title => &title,
+            Part::Description => &text,
+            _ => &other,
+        };
+        let slice = |tokens: &'_ [Token], range: &Range<usize>| tokens.get(range.clone()).unwrap_or_default().to_vec();
+        let (mut object, mut target) = (slice(tokens, &candidate.object), slice(tokens, &candidate.target));
+        if object.is_empty()
+            && candidate.part == Part::Name
+            && let Some((from_object, from_target)) = &fallback
+        {
+            (object, target) = (slice(&text, from_object), slice(&text, from_target));
+        } else if object.is_empty() && candidate.group == Group::Values {
+            object = name.clone();
+        }
+        scratch.focus(compiled, candidate.verb, &object, &target, candidate.part);
+        (scratch.name, scratch.title, scratch.text, scratch.other) = (name, title, text, other);
+        let reading = verb.readings.iter().find(|index| {
+            let rule = compiled.rules.get(**index as usize);
+            rule.is_some_and(|rule| scratch.holds(rule, tool).is_some())
+        });
+        let (rule, category, strength) =
+            match reading.and_then(|index| Some((*index, compiled.rules.get(*index as usize)?))) {
+                Some((index, rule)) => (index, rule.category, rule.weight),
+                None => (verb.rule, Some(verb.category), verb.strength),
+            };
+        candidate.rule = rule;
+        candidate.category = category;
+        candidate.points = candidate.base * strength / 100;
+        if matches!(candidate.group, Group::Name | Group::Description) {
+            scratch.keep_focus();
+        }
+    }
+    scratch.drop_focus();
+}

@@ -1,0 +1,318 @@
+//! Every word the rules know, interned: what it is in grammar, which conditions it fulfils where.
+
+use super::words::{Span, is_run_char, split_text};
+use crate::model::Category;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use rustc_hash::FxHashMap;
+use std::sync::OnceLock;
+
+/// A word of the vocabulary; `UNKNOWN` is every other word.
+pub(super) type WordId = u32;
+pub(super) const UNKNOWN: WordId = 0;
+/// A condition on words in some place.
+pub(super) type AtomId = u16;
+/// Places a word can stand in, as bits.
+pub(super) type Places = u16;
+/// Longest known word in bytes; longer ones cannot be in the vocabulary.
+const WORD_BYTES_MAX: usize = 48;
+
+pub(super) mod place {
+    use super::Places;
+    pub const NAME: Places = 1;
+    pub const TITLE: Places = 2;
+    pub const FIRST: Places = 4;
+    pub const TEXT: Places = 8;
+    pub const DENIED: Places = 16;
+    pub const OBJECT: Places = 32;
+    pub const HEAD: Places = 64;
+    pub const TARGET: Places = 128;
+    pub const PARAM: Places = 256;
+    pub const PARAM_WHOLE: Places = 512;
+    pub const PARAM_FREE: Places = 1024;
+    pub const PARAM_TEXT: Places = 2048;
+    pub const VALUE: Places = 4096;
+}
+
+/// Grammar of a word, as bits; each is a class `grammar.…` of the rule files.
+pub(super) mod grammar {
+    pub const NAMES: [(&str, u16); 9] = [
+        ("grammar.preamble", PREAMBLE),
+        ("grammar.determiner", DETERMINER),
+        ("grammar.preposition", PREPOSITION),
+        ("grammar.conjunction", CONJUNCTION),
+        ("grammar.negation", NEGATION),
+        ("grammar.aside", ASIDE),
+        ("grammar.adverb", ADVERB),
+        ("grammar.action-parameter", ACTION_PARAMETER),
+        ("grammar.subject", SUBJECT),
+    ];
+    pub const PREAMBLE: u16 = 1;
+    pub const DETERMINER: u16 = 2;
+    pub const PREPOSITION: u16 = 4;
+    pub const CONJUNCTION: u16 = 8;
+    pub const NEGATION: u16 = 16;
+    pub const ASIDE: u16 = 32;
+    pub const ADVERB: u16 = 64;
+    pub const ACTION_PARAMETER: u16 = 128;
+    pub const SUBJECT: u16 = 256;
+}
+
+/// How a verb is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `delete`
+    Base,
+    /// `deletes`, which is a plural as well
+    Third,
+    /// `deleting`
+    Gerund,
+}
+
+/// A spelling of a verb.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VerbUse {
+    pub verb: u16,
+    pub form: Form,
+}
+
+/// A verb of the lexicons.
+#[derive(Clone, Debug)]
+pub(super) struct Verb {
+    /// Index of its lexicon among the rules.
+    pub rule: u32,
+    pub category: Category,
+    pub strength: u32,
+    pub noun: bool,
+    pub vague: bool,
+    /// Readings to try, best first, as indexes of rules.
+    pub readings: Vec<u32>,
+    /// Conditions of the form `verb = […]` that it fulfils.
+    pub atoms: Vec<AtomId>,
+}
+
+/// What is known of a word, or of the words that a phrase begins with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WordInfo {
+    pub verb: Option<VerbUse>,
+    pub grammar: u16,
+    pub atoms: Vec<(Places, AtomId)>,
+    /// Indexes of phrases that begin with this word, longest first.
+    pub phrases: Vec<u32>,
+}
+
+/// Several words in a row.
+#[derive(Clone, Debug)]
+pub(super) struct Phrase {
+    /// The words after the first.
+    pub rest: Box<[WordId]>,
+    pub info: WordInfo,
+}
+
+/// The words, with look-up by spelling.
+#[derive(Debug, Default)]
+pub(super) struct Vocabulary {
+    ids: FxHashMap<Box<str>, WordId>,
+    pub infos: Vec<WordInfo>,
+    pub phrases: Vec<Phrase>,
+    pub verbs: Vec<Verb>,
+    verb_ids: FxHashMap<Box<str>, u16>,
+    run_words: Vec<(Box<str>, WordId)>,
+    runs: OnceLock<Option<AhoCorasick>>,
+}
+
+impl Vocabulary {
+    pub fn new() -> Self {
+        Self { infos: vec![WordInfo::default()], ..Self::default() }
+    }
+
+    pub fn info(&self, word: WordId) -> &WordInfo {
+        // Ids come from this table alone; an id out of range would be the unknown word.
+        self.infos.get(word as usize).unwrap_or(&self.infos[0])
+    }
+
+    /// The id of a spelling in any case; a possessive `'s` is dropped.
+    pub fn find(&self, spelling: &str, scratch: &mut String) -> WordId {
+        let spelling = spelling.strip_suffix("'s").unwrap_or(spelling);
+        if spelling.len() > WORD_BYTES_MAX {
+            return UNKNOWN;
+        }
+        let plain = spelling.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if plain {
+            return self.ids.get(spelling).copied().unwrap_or(UNKNOWN);
+        }
+        scratch.clear();
+        if spelling.is_ascii() {
+            scratch.push_str(spelling);
+            scratch.make_ascii_lowercase();
+        } else {
+            scratch.extend(spelling.chars().flat_map(char::to_lowercase));
+        }
+        self.ids.get(scratch.as_str()).copied().unwrap_or(UNKNOWN)
+    }
+
+    /// Cuts a run of an unspaced script into the words that the rules know; what they do not know is left out.
+    pub fn cut_run(&self, run: &str, mut each: impl FnMut(usize, usize, WordId)) {
+        let matcher = self.runs.get_or_init(|| {
+            // Leftmost-longest, so that 一括削除 is not read as 削除 alone.
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(self.run_words.iter().map(|(text, _)| text.as_bytes()))
+                .ok()
+        });
+        for found in matcher.iter().flat_map(|matcher| matcher.find_iter(run)) {
+            if let Some((_, word)) = self.run_words.get(found.pattern().as_usize()) {
+                each(found.start(), found.end(), *word);
+            }
+        }
+    }
+
+    fn intern(&mut self, spelling: &str) -> WordId {
+        if let Some(id) = self.ids.get(spelling) {
+            return *id;
+        }
+        let id = WordId::try_from(self.infos.len()).unwrap_or(UNKNOWN);
+        self.infos.push(WordInfo::default());
+        self.ids.insert(spelling.into(), id);
+        if spelling.chars().any(is_run_char) {
+            self.run_words.push((spelling.into(), id));
+        }
+        id
+    }
+
+    /// The entry of a word or phrase as it is written in a rule file, made when it is new.
+    pub fn entry(&mut self, term: &str) -> Option<&mut WordInfo> {
+        let term = term.to_lowercase();
+        if term.chars().any(is_run_char) {
+            let id = self.intern(term.trim());
+            return self.infos.get_mut(id as usize);
+        }
+        let mut spans: Vec<Span> = Vec::new();
+        split_text(&term, usize::MAX, 64, &mut spans);
+        let mut words = Vec::with_capacity(spans.len());
+        for span in &spans {
+            words.push(self.intern(&term[span.start as usize..span.end as usize]));
+        }
+        let (first, rest) = words.split_first()?;
+        if rest.is_empty() {
+            return self.infos.get_mut(*first as usize);
+        }
+        let known = self.infos.get(*first as usize)?.phrases.iter().copied();
+        let known = known.into_iter().find(|at| self.phrases.get(*at as usize).is_some_and(|p| *p.rest == *rest));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let at = u32::try_from(self.phrases.len()).unwrap_or(u32::MAX);
+                self.phrases.push(Phrase { rest: rest.into(), info: WordInfo::default() });
+                let lengths: Vec<usize> = self.phrases.iter().map(|phrase| phrase.rest.len()).collect();
+                let starts = &mut self.infos.get_mut(*first as usize)?.phrases;
+                starts.push(at);
+                starts.sort_by_key(|at| std::cmp::Reverse(lengths.get(*at as usize).copied()));
+                at
+            }
+        };
+        self.phrases.get_mut(at as usize).map(|phrase| &mut phrase.info)
+    }
+
+    /// Adds a verb in all its English spellings; `false` when it is already one.
+    pub fn add_verb(&mut self, base: &str, verb: Verb) -> bool {
+        let Ok(id) = u16::try_from(self.verbs.len()) else { return false };
+        if self.verb_ids.insert(base.into(), id).is_some() {
+            return false;
+        }
+        self.verbs.push(verb);
+        let (head, tail) = base.split_once(' ').map_or((base, ""), |(head, tail)| (head, tail));
+        let spellings = std::iter::once((head.to_owned(), Form::Base))
+            .chain(std::iter::once((plural(head), Form::Third)))
+            .chain(gerunds(head).into_iter().map(|gerund| (gerund, Form::Gerund)));
+        for (spelling, form) in spellings {
+            if form != Form::Base && !base.is_ascii() {
+                continue;
+            }
+            let spelling = if tail.is_empty() { spelling } else { format!("{spelling} {tail}") };
+            if let Some(info) = self.entry(&spelling) {
+                // A base form wins over another verb's inflected one, whatever the order of the files.
+                if info.verb.is_none_or(|known| known.form != Form::Base && form == Form::Base) {
+                    info.verb = Some(VerbUse { verb: id, form });
+                }
+            }
+        }
+        true
+    }
+
+    pub fn verb_named(&mut self, base: &str) -> Option<&mut Verb> {
+        let id = self.verb_ids.get(base)?;
+        self.verbs.get_mut(usize::from(*id))
+    }
+}
+
+/// English plural, which is the third person of a verb as well.
+pub(super) fn plural(word: &str) -> String {
+    let bytes = word.as_bytes();
+    let vowel = |at: usize| bytes.get(at).is_some_and(|b| b"aeiou".contains(b));
+    match bytes {
+        [.., b'y'] if bytes.len() > 1 && !vowel(bytes.len() - 2) => format!("{}ies", &word[..word.len() - 1]),
+        [.., b's' | b'x' | b'z'] | [.., b'c' | b's', b'h'] => format!("{word}es"),
+        [.., b'o'] if bytes.len() > 1 && !vowel(bytes.len() - 2) => format!("{word}es"),
+        _ => format!("{word}s"),
+    }
+}
+
+/// `-ing` forms; where doubling is a matter of stress both are taken, the wrong one is no word anyway.
+fn gerunds(verb: &str) -> Vec<String> {
+    let bytes = verb.as_bytes();
+    let vowel = |b: u8| b"aeiou".contains(&b);
+    match bytes {
+        [.., b'i', b'e'] => vec![format!("{}ying", &verb[..verb.len() - 2])],
+        [.., before, b'e'] if *before != b'e' => vec![format!("{}ing", &verb[..verb.len() - 1])],
+        [.., a, b, c] if !vowel(*a) && vowel(*b) && !vowel(*c) && !b"wxy".contains(c) => {
+            vec![format!("{verb}ing"), format!("{verb}{}ing", char::from(*c))]
+        }
+        _ => vec![format!("{verb}ing")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_are_known_in_their_spellings() {
+        for (verb, third, gerund) in [
+            ("delete", "deletes", "deleting"),
+            ("run", "runs", "running"),
+            ("copy", "copies", "copying"),
+            ("push", "pushes", "pushing"),
+            ("play", "plays", "playing"),
+            ("submit", "submits", "submitting"),
+            ("untie", "unties", "untying"),
+        ] {
+            assert_eq!(plural(verb), third);
+            assert!(gerunds(verb).iter().any(|form| form == gerund), "{verb}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_in_any_case_and_possessive() {
+        let mut vocabulary = Vocabulary::new();
+        assert!(vocabulary.entry("Owner").is_some() && vocabulary.entry("löschen").is_some());
+        let mut scratch = String::new();
+        let owner = vocabulary.find("owner", &mut scratch);
+        assert_ne!(owner, UNKNOWN);
+        assert_eq!(vocabulary.find("OWNER's", &mut scratch), owner);
+        assert_ne!(vocabulary.find("LÖSCHEN", &mut scratch), UNKNOWN);
+        assert_eq!(vocabulary.find("other", &mut scratch), UNKNOWN);
+    }
+
+    #[test]
+    fn runs_are_cut_into_the_longest_known_words() {
+        let mut vocabulary = Vocabulary::new();
+        for word in ["删除", "批量删除", "任务"] {
+            assert!(vocabulary.entry(word).is_some());
+        }
+        let mut found = Vec::new();
+        let text = "批量删除指定任务";
+        vocabulary.cut_run(text, |start, end, _| found.push(&text[start..end]));
+        assert_eq!(found, ["批量删除", "任务"]);
+    }
+}
