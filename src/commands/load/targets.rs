@@ -83,7 +83,13 @@ fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
 fn name_of_command(argv: &[String]) -> ServerName {
     const INTERPRETERS: [&str; 10] = ["node", "python", "python3", "deno", "bun", "ruby", "java", "sh", "bash", "env"];
     if let Some(package) = package_of(argv) {
-        return ServerName::new(package.name.rsplit('/').next().unwrap_or(&package.name));
+        // `@playwright/mcp` says more in its scope than in its name.
+        let name = package.name.trim_start_matches('@');
+        return ServerName::new(match name.rsplit_once('/') {
+            Some((scope, name @ ("mcp" | "server" | "mcp-server"))) => format!("{}-{name}", stem(scope)),
+            Some((_, name)) => name.to_owned(),
+            None => name.to_owned(),
+        });
     }
     let program = stem(argv.first().map_or("", String::as_str));
     let script = argv.iter().skip(1).find(|argument| !argument.starts_with('-'));
@@ -108,6 +114,7 @@ mod tests {
             assert_eq!(name_of_command(&argv).as_str(), expected, "{command}");
         };
         check("npx -y @modelcontextprotocol/server-everything@2026.8.31 stdio", "server-everything");
+        check("npx -y @playwright/mcp@0.0.83", "playwright-mcp");
         check("uvx mcp-server-time", "mcp-server-time");
         check("node --inspect build/server.js", "server");
         check("./target/debug/thing --flag", "thing");
