@@ -77,8 +77,10 @@ impl std::fmt::Display for Progress {
                 write!(f, "connected to {} {}", escape(&server.name), escape(&server.version))
             }
             Self::Connected { .. } => f.write_str("connected"),
-            Self::Listed { tools, pages: 1 } => write!(f, "{tools} tools"),
-            Self::Listed { tools, pages } => write!(f, "{tools} tools on {pages} pages"),
+            Self::Listed { tools, pages } => {
+                write!(f, "{tools} tool{}", if *tools == 1 { "" } else { "s" })?;
+                if *pages > 1 { write!(f, " on {pages} pages") } else { Ok(()) }
+            }
             Self::Ending => f.write_str("closing"),
         }
     }

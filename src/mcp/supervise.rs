@@ -50,7 +50,12 @@ fn run(command: Vec<OsString>) -> ExitCode {
         // We lead the group, so this ends us too.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
     });
-    match child.wait() {
+    let status = child.wait();
+    if is_hung_up().unwrap_or(true) {
+        // Nobody may be left to end what the command has started. We lead the group, so this ends us too.
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+    }
+    match status {
         Ok(status) => {
             use std::os::unix::process::ExitStatusExt as _;
             let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
@@ -63,15 +68,25 @@ fn run(command: Vec<OsString>) -> ExitCode {
 /// Blocks until nobody holds the writing end of our standard input any more, without reading from it.
 #[cfg(unix)]
 fn wait_for_hang_up() -> std::io::Result<()> {
+    while !look_at_stdin(None)? {}
+    Ok(())
+}
+
+/// Whether nobody holds it now.
+#[cfg(unix)]
+fn is_hung_up() -> std::io::Result<bool> {
+    look_at_stdin(Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))
+}
+
+#[cfg(unix)]
+fn look_at_stdin(at_most: Option<&rustix::event::Timespec>) -> std::io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, poll};
     let stdin = std::io::stdin();
-    loop {
-        let mut watched = [PollFd::new(&stdin, PollFlags::empty())];
-        match poll(&mut watched, None) {
-            Ok(_) if watched[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => return Ok(()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    let mut watched = [PollFd::new(&stdin, PollFlags::empty())];
+    match poll(&mut watched, at_most) {
+        Ok(_) => Ok(watched[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

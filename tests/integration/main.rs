@@ -9,3 +9,4 @@ mod explain;
 mod policy;
 mod scan_files;
 mod scan_live;
+mod wire;

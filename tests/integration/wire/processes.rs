@@ -1,0 +1,140 @@
+//! What becomes of the processes that a scan starts, and what they see of us.
+
+use super::scripted::{self, PORT};
+use super::{PATIENCE, list, names};
+use mcpol::mcp::target::{Secret, StdioTarget, Target};
+use mcpol::mcp::{EnumerateOptions, Home, Progress, enumerate};
+use std::io::{ErrorKind, Read as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+/// The server and the process that it starts each hold one connection to the test for as long as they live.
+const CONNECTIONS: usize = 2;
+
+struct Watched {
+    listener: TcpListener,
+    target: StdioTarget,
+}
+
+fn watched(script: &str) -> Watched {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut target = scripted::target(script);
+    target.env.insert(PORT.to_owned(), Secret::new(listener.local_addr().unwrap().port().to_string()));
+    Watched { listener, target }
+}
+
+impl Watched {
+    fn alive(&self) -> Vec<TcpStream> {
+        let listener = self.listener.try_clone().unwrap();
+        let (connected, streams) = mpsc::channel();
+        std::thread::spawn(move || {
+            listener.incoming().take(CONNECTIONS).try_for_each(|stream| connected.send(stream.unwrap()))
+        });
+        let next = || streams.recv_timeout(PATIENCE).expect("the processes come to life");
+        (0..CONNECTIONS).map(|_| next()).collect()
+    }
+}
+
+/// Waits until the other ends are gone, which is the end of the processes that hold them.
+fn wait_for_the_end(alive: Vec<TcpStream>) {
+    for mut stream in alive {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // An end by force may show as a reset.
+        match stream.read(&mut [0]) {
+            Ok(count) => assert_eq!(count, 0, "a process still speaks"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "a process still lives"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_outlives_its_pipes_is_ended_with_all_that_it_started() {
+    let watched = watched("stays");
+    let listing = list(Target::Stdio(watched.target.clone())).await.unwrap();
+    assert_eq!(names(&listing), ["a"]);
+    wait_for_the_end(watched.alive());
+}
+
+#[tokio::test]
+async fn an_abandoned_scan_leaves_nothing_running() {
+    let watched = watched("stays");
+    let options = EnumerateOptions::new(PATIENCE);
+    let (asked, waiting) = tokio::sync::oneshot::channel();
+    let asked = std::sync::Mutex::new(Some(asked));
+    let progress = |progress: Progress| {
+        if matches!(progress, Progress::Connected { .. }) {
+            asked.lock().unwrap().take().unwrap().send(()).unwrap();
+        }
+    };
+    let target = Target::Stdio(watched.target.clone());
+    tokio::select! {
+        biased;
+        _ = waiting => {}
+        outcome = enumerate(&target, &options, &progress) => panic!("ended first: {outcome:?}"),
+    }
+    wait_for_the_end(watched.alive());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_ends_even_if_we_are_killed() {
+    use crate::harness::Sandbox;
+    use std::process::Stdio;
+    // One ends when its input does and leaves its own process behind; the other cares for nothing but force.
+    for script in ["stays", "outlives"] {
+        let watched = watched(script);
+        // The hidden mode that stands between us and the command; the pipe to it is all that it knows of us.
+        let sandbox = Sandbox::new();
+        let mut arguments = vec!["__supervise"];
+        arguments.extend(watched.target.argv.iter().map(String::as_str));
+        let mut command = sandbox.command(&arguments);
+        command.envs(watched.target.env.iter().map(|(name, value)| (name, value.reveal())));
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut supervisor = command.spawn().unwrap();
+        let alive = watched.alive();
+        // What the system does to our end of the pipe when we are killed.
+        drop(supervisor.stdin.take());
+        wait_for_the_end(alive);
+        supervisor.wait().unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_launcher_in_between_changes_nothing_that_is_seen() {
+    let mut options = EnumerateOptions::new(PATIENCE);
+    options.launcher = Some(PathBuf::from(env!("CARGO_BIN_EXE_mcpol")));
+    let run = |script: &'static str| {
+        let (target, options) = (Target::Stdio(scripted::target(script)), options.clone());
+        async move { enumerate(&target, &options, &|_| ()).await }
+    };
+    assert_eq!(names(&run("plain").await.unwrap()), ["a", "b"]);
+    let story = run("exits_with_7").await.unwrap_err().render();
+    assert!(story.starts_with("the server exited with status 7 before it answered `initialize`\n"), "{story}");
+    let watched = watched("stays");
+    enumerate(&Target::Stdio(watched.target.clone()), &options, &|_| ()).await.unwrap();
+    wait_for_the_end(watched.alive());
+}
+
+#[tokio::test]
+async fn a_scanned_server_gets_an_empty_home_and_only_what_is_passed_by_name() {
+    let mut target = scripted::target("environment");
+    target.env.insert("PASSED_ON_PURPOSE".to_owned(), Secret::new("1"));
+    let listing = list(Target::Stdio(target.clone())).await.unwrap();
+    let seen = names(&listing);
+    // Cargo sets this one for the test itself.
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !seen.contains(&"CARGO_MANIFEST_DIR"), "{seen:?}");
+    assert!(seen.contains(&"PASSED_ON_PURPOSE") && seen.contains(&"PATH"), "{seen:?}");
+    let home = seen.iter().find_map(|name| name.strip_prefix("home:")).unwrap();
+    assert!(home.contains("mcpol-home-") && !std::path::Path::new(home).exists(), "{home}");
+
+    // The user's own home, when that is asked for; here it is one of the test's, because the script writes into it.
+    let folder = tempfile::tempdir().unwrap();
+    target.env.insert("HOME".to_owned(), Secret::new(folder.path().to_str().unwrap()));
+    let mut options = EnumerateOptions::new(PATIENCE);
+    options.home = Home::Real;
+    enumerate(&Target::Stdio(target), &options, &|_| ()).await.unwrap();
+    assert!(folder.path().join("cache").exists());
+}
