@@ -6,6 +6,7 @@
 
 mod annotations;
 mod characters;
+mod cues;
 mod dispatch;
 mod instructions;
 mod kinds;
