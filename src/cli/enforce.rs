@@ -1,5 +1,79 @@
 //! Arguments of `mcpol enforce`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 /// Stand between a client and a server and hold calls to a policy.
 #[derive(Debug, clap::Args)]
-pub struct EnforceArgs {}
+#[command(after_help = "Examples:
+  mcpol enforce --policy policy.json -- npx -y @modelcontextprotocol/server-filesystem .
+  mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --bearer-env TOKEN
+  mcpol enforce --policy policy.json --shadow -- uvx mcp-server-git")]
+pub struct EnforceArgs {
+    /// The policy; edits take effect at once.
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// URL of the server (streamable HTTP), instead of a command.
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub upstream: Option<String>,
+    /// Header for the URL, `Name: value`; may be given more than once.
+    #[arg(long, value_name = "HEADER", requires = "upstream", value_parser = super::target::header)]
+    pub header: Vec<String>,
+    /// Environment variable that holds a bearer token for the URL.
+    #[arg(long, value_name = "VAR", requires = "upstream")]
+    pub bearer_env: Option<String>,
+    /// What the server is called in counters and logs [default: its package, program or host].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// In whose name calls are counted.
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    pub grant: String,
+    /// Counters and approvals: a file, or `memory:` for this process alone [default: state.db in the state directory].
+    #[arg(long, value_name = "FILE|memory:")]
+    pub state: Option<PathBuf>,
+    /// The audit log: a file, `-` for stderr, or `none` [default: audit.jsonl in the state directory].
+    #[arg(long, value_name = "FILE|-|none")]
+    pub audit: Option<PathBuf>,
+    /// Decide and log, but forward every call.
+    #[arg(long)]
+    pub shadow: bool,
+    /// Print what would be enforced, and exit.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Requests that no revision of the protocol knows.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownMethodsArg::Forward)]
+    pub unknown_methods: UnknownMethodsArg,
+    /// Give a call up that has had neither answer nor progress for so long; 0 waits for ever.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds_or_never)]
+    pub call_timeout: Duration,
+    /// How long a call that wants approval waits for a person.
+    #[arg(long, value_name = "SECONDS", default_value = "50", value_parser = seconds_or_never)]
+    pub approval_wait: Duration,
+    /// Start a server that died again, so many times in all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub restart: u32,
+    /// Command of a stdio server, after `--`.
+    #[arg(last = true, value_name = "CMD", required_unless_present_any = ["upstream", "dry_run"])]
+    pub command: Vec<String>,
+}
+
+/// What becomes of requests that no revision of the protocol knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum UnknownMethodsArg {
+    /// Forward and log them.
+    Forward,
+    /// Answer that there is no such method.
+    Refuse,
+}
+
+/// Longest time that can be asked for, in seconds: a day.
+const SECONDS_MAX: f64 = 86_400.0;
+
+fn seconds_or_never(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    if (0.0..=SECONDS_MAX).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be 0 to 86400 seconds".to_owned())
+    }
+}

@@ -15,7 +15,7 @@ mod sample_server;
 pub use approvals::ApprovalsArgs;
 pub use audit::AuditArgs;
 pub use demo::DemoArgs;
-pub use enforce::EnforceArgs;
+pub use enforce::{EnforceArgs, UnknownMethodsArg};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub use policy::PolicyArgs;

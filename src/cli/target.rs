@@ -84,7 +84,7 @@ fn jobs(text: &str) -> Result<usize, String> {
 }
 
 /// A header with a name that HTTP allows (RFC 9110, section 5.6.2) and a value without line breaks.
-fn header(text: &str) -> Result<String, String> {
+pub(super) fn header(text: &str) -> Result<String, String> {
     let (name, value) = text.split_once(':').ok_or("must be `Name: value`")?;
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || !name.chars().all(token) {

@@ -1,9 +1,262 @@
-//! `mcpol enforce`.
+//! `mcpol enforce`: the gateway between one client and one server.
 
-use super::Failure;
-use crate::cli::EnforceArgs;
+use super::{Failure, load, output, voice};
+use crate::cli::{EnforceArgs, UnknownMethodsArg};
 use crate::exit::Exit;
+use crate::gateway::audit::{Audit, Destination, Session as AuditSession, new_session_id};
+use crate::gateway::mediate::{Mediator, Settings, UnknownMethods};
+use crate::gateway::outbox::standard_streams;
+use crate::gateway::reload::{BadPolicy, Enforcement, Reload, read};
+use crate::gateway::session::{End, Event, Lifetime, Session};
+use crate::gateway::upstream::Launch;
+use crate::mcp::target::{Secret, StdioTarget};
+use crate::model::ServerName;
+use crate::policy::{ApprovalStore, Caller, LimitStore, Policy, Visibility};
+use crate::state::{MemoryStore, SqliteStore};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
 
-pub(super) fn run(_args: EnforceArgs) -> Result<Exit, Failure> {
-    Err(Failure::usage("not available yet").with_exit(Exit::Internal))
+/// How long calls in flight may take to end when we are asked to.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The counters' file in the state directory.
+pub(super) const STATE_FILE: &str = "state.db";
+/// The audit log in the state directory.
+pub(super) const AUDIT_FILE: &str = "audit.jsonl";
+/// The key of its argument hashes, beside it.
+const KEY_FILE: &str = "audit.key";
+
+pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
+    let enforcement = if args.shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
+    let policy = Arc::new(read(&args.policy, enforcement).map_err(bad_policy)?);
+    let state = state_path(args.state.as_deref())?;
+    let audit = audit_destination(args.audit.as_deref())?;
+    let server = server_name(&args)?;
+    if args.dry_run {
+        return dry_run(&args, &policy, state.as_deref(), &audit, &server);
+    }
+    let id = new_session_id().map_err(output::internal)?;
+    let session = AuditSession { id: id.clone(), server: server.as_str().to_owned(), grant: args.grant.clone() };
+    let log = open_audit(&audit, session)?;
+    let (limits, approvals) = stores(state);
+    let caller = Caller {
+        server: server.as_str().into(),
+        grant: Some(args.grant.as_str().into()),
+        session: Some(id.as_str().into()),
+    };
+    let settings = Settings {
+        call_timeout: (!args.call_timeout.is_zero()).then_some(args.call_timeout),
+        approval_wait: args.approval_wait,
+        unknown_methods: match args.unknown_methods {
+            UnknownMethodsArg::Forward => UnknownMethods::Forward,
+            UnknownMethodsArg::Refuse => UnknownMethods::Refuse,
+        },
+    };
+    let hash = policy.hash().to_owned();
+    let notice = Box::new(|text: &str| voice::say(text));
+    let mediator = Arc::new(Mediator::new(Arc::clone(&policy), limits, approvals, caller, log, settings, notice));
+    voice::say(&startup_line(&args, &policy, &server));
+    mediator.audit().event(crate::clock::now(), "start", |line| {
+        line.text("version", env!("CARGO_PKG_VERSION")).text("server", server.as_str()).text("policy", &hash)
+    });
+    // A log that cannot be written is said before the first call, and the first call is denied.
+    if let Err(error) = mediator.audit().tick() {
+        voice::say(&format!("cannot write the audit log: {error}"));
+    }
+    let end = serve(&args, enforcement, mediator, server)?;
+    Ok(match end {
+        End::Client => Exit::Clean,
+        End::Server(_) => Exit::Unreachable,
+        End::Signal(signal) if signal == signal_hook::consts::SIGINT => Exit::Interrupted,
+        End::Signal(_) => Exit::Clean,
+    })
+}
+
+fn serve(
+    args: &EnforceArgs,
+    enforcement: Enforcement,
+    mediator: Arc<Mediator>,
+    server: ServerName,
+) -> Result<End, Failure> {
+    let streams = standard_streams().map_err(|error| {
+        Failure::usage(format!("standard input or output is closed: {error}"))
+            .with_help("`mcpol enforce` is started by an MCP client, in place of the server")
+    })?;
+    let mut target = StdioTarget::new(server, args.command.clone());
+    // It stands where the server stood in the client's configuration, so the server sees what it saw there.
+    target.env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
+        .collect();
+    let launch = Launch { target, launcher: std::env::current_exe().ok(), stderr: voice::say_of_server };
+    let process = launch.start().map_err(unreachable)?;
+    let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
+    let session = Session::start(mediator, streams, launch, process, lifetime).map_err(output::internal)?;
+    listen_to_signals(session.sender())?;
+    let reload = Reload::watch(args.policy.clone(), enforcement, session.sender());
+    Ok(session.run(Some(reload)))
+}
+
+fn unreachable(error: crate::mcp::ConnectError) -> Failure {
+    let failure = Failure::usage(error.to_string()).with_exit(error.exit());
+    match error.help() {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
+}
+
+fn listen_to_signals(sender: Sender<Event>) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(output::internal)?;
+    let work = move || {
+        for signal in signals.forever() {
+            if sender.send(Event::Signal(signal)).is_err() {
+                break;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(work).map_err(output::internal)?;
+    Ok(())
+}
+
+fn bad_policy(error: BadPolicy) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        BadPolicy::Unreadable { .. } => failure.with_help("`mcpol gen-policy -o policy.json …` writes one"),
+        BadPolicy::Invalid { problems, .. } => failure.with_problems(problems),
+    }
+}
+
+fn server_name(args: &EnforceArgs) -> Result<ServerName, Failure> {
+    if let Some(name) = &args.name {
+        return Ok(ServerName::new(name));
+    }
+    if let Some(text) = &args.upstream {
+        let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let host = url.as_ref().and_then(url::Url::host_str);
+        let Some(host) = host else {
+            return Err(Failure::usage(format!("`{text}` is not an http or https URL"))
+                .with_help("a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`"));
+        };
+        return Ok(ServerName::new(host));
+    }
+    Ok(load::name_of_command(&args.command))
+}
+
+/// The state file that was asked for, or the user's own; `None` is memory.
+pub(super) fn state_path(given: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    match given {
+        Some(path) if path == Path::new("memory:") => Ok(None),
+        Some(path) => Ok(Some(path.to_owned())),
+        None => Ok(Some(state_folder("--state")?.join(STATE_FILE))),
+    }
+}
+
+fn state_folder(option: &str) -> Result<PathBuf, Failure> {
+    crate::state::folder(|name| std::env::var_os(name))
+        .map_err(|error| Failure::usage(error.to_string()).with_help(format!("name a file with {option}")))
+}
+
+fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
+    Ok(match given {
+        Some(path) if path == Path::new("none") => Destination::Nowhere,
+        Some(path) if path == Path::new("-") => Destination::Stderr,
+        Some(path) => Destination::File(path.to_owned()),
+        None => Destination::File(state_folder("--audit")?.join(AUDIT_FILE)),
+    })
+}
+
+fn open_audit(destination: &Destination, session: AuditSession) -> Result<Audit, Failure> {
+    let key = match destination {
+        Destination::Nowhere => None,
+        // One key for all logs of a user, so that the same arguments have the same hash in each.
+        Destination::File(_) | Destination::Stderr => match state_folder("--audit") {
+            Ok(folder) => {
+                crate::state::make_private_folder(&folder).map_err(|error| cannot_log(&folder, &error))?;
+                Some(folder.join(KEY_FILE))
+            }
+            Err(_) => None,
+        },
+    };
+    if let Destination::File(path) = destination
+        && let Some(folder) = path.parent()
+    {
+        crate::state::make_private_folder(folder).map_err(|error| cannot_log(folder, &error))?;
+    }
+    Audit::open(destination, key.as_deref(), session).map_err(|error| {
+        let path = match destination {
+            Destination::File(path) => path.as_path(),
+            Destination::Stderr | Destination::Nowhere => Path::new("stderr"),
+        };
+        cannot_log(path, &error)
+    })
+}
+
+fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("cannot open the audit log `{}`: {error}", path.display()))
+        .with_help("name another file with --audit, or run without a log: `--audit none`")
+}
+
+fn stores(state: Option<PathBuf>) -> (Arc<dyn LimitStore>, Arc<dyn ApprovalStore>) {
+    match state {
+        Some(path) => {
+            let store = Arc::new(SqliteStore::new(path));
+            (Arc::clone(&store) as Arc<dyn LimitStore>, store)
+        }
+        None => {
+            let store = Arc::new(MemoryStore::default());
+            (Arc::clone(&store) as Arc<dyn LimitStore>, store)
+        }
+    }
+}
+
+fn startup_line(args: &EnforceArgs, policy: &Policy, server: &ServerName) -> String {
+    let summary = policy.summary();
+    let rest = match policy.document().default {
+        crate::policy::Unlisted::Allow => "allowed",
+        crate::policy::Unlisted::Deny => "denied",
+    };
+    format!(
+        "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}{}",
+        args.policy.display(),
+        &policy.hash()[..12],
+        summary.allowed,
+        summary.limited,
+        summary.refused,
+        summary.hidden,
+        if args.shadow { "; SHADOW: every call is forwarded" } else { "" },
+    )
+}
+
+fn dry_run(
+    args: &EnforceArgs,
+    policy: &Policy,
+    state: Option<&Path>,
+    audit: &Destination,
+    server: &ServerName,
+) -> Result<Exit, Failure> {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let audit = match audit {
+        Destination::File(path) => path.display().to_string(),
+        Destination::Stderr => "stderr".to_owned(),
+        Destination::Nowhere => "none".to_owned(),
+    };
+    let state = state.map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{}", startup_line(args, policy, server));
+    let _ = writeln!(text, "state  {state}\naudit  {audit}\ngrant  {}\n", crate::text::escape(&args.grant));
+    let names = policy.tool_names();
+    let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
+    for name in names {
+        let what = match policy.appearance(name) {
+            Visibility::Hidden => "hidden",
+            Visibility::Refused => "refused",
+            Visibility::Listed if policy.wants_approval(name) => "after approval",
+            Visibility::Listed => "listed",
+        };
+        let _ = writeln!(text, "  {:width$}  {what}", crate::text::escape(name));
+    }
+    output::coloured(&text)?;
+    Ok(Exit::Clean)
 }

@@ -13,6 +13,7 @@ mod audit;
 mod approvals;
 mod demo;
 mod sample_server;
+mod voice;
 mod write;
 
 use crate::cli::{Cli, Command};

@@ -1,8 +1,17 @@
 //! The gateway: stands between a client and a server and holds calls to a policy.
+//!
+//! `mediate` and `answers` are the middle, without threads; the files below them move bytes.
 
+pub mod answers;
 pub mod audit;
 pub mod filter;
 pub mod framing;
+pub mod mediate;
 pub mod outbox;
 pub mod pending;
+pub mod reload;
 pub mod reply;
+pub mod session;
+pub mod shipment;
+pub mod tools;
+pub mod upstream;

@@ -17,8 +17,12 @@ pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// `tools/call`, forwarded.
     Call(Box<Forwarded>),
+    /// `tools/call`, on its way through the gate.
+    Arriving,
     /// `tools/call`, waiting for a person; the server does not know of it.
     Waiting,
+    /// `initialize`, sent again by us to a server that was started again.
+    Replay,
     /// `tools/list`; whether it began a new listing.
     List {
         /// Without a cursor: the first page.
@@ -151,7 +155,7 @@ impl Pending {
     /// person stay.
     pub fn upstream_gone(&mut self) -> Vec<(Id, Entry)> {
         self.server.clear();
-        self.end_where(|entry| !matches!(entry.kind, Kind::Waiting))
+        self.end_where(|entry| !matches!(entry.kind, Kind::Waiting | Kind::Arriving))
     }
 
     /// Ends calls older than `call_timeout`, and cancelled requests that will not be answered any more.

@@ -41,6 +41,19 @@ impl ServerProcess {
     /// # Errors
     /// The program does not exist or cannot be started, or no scratch home could be made.
     pub fn spawn(target: &StdioTarget, launcher: Option<&Path>, home: Home) -> Result<Self, ConnectError> {
+        Self::spawn_with(target, launcher, home, Tail::default())
+    }
+
+    /// The same, with standard error drained into `stderr`.
+    ///
+    /// # Errors
+    /// As [`ServerProcess::spawn`].
+    pub fn spawn_with(
+        target: &StdioTarget,
+        launcher: Option<&Path>,
+        home: Home,
+        stderr: Tail,
+    ) -> Result<Self, ConnectError> {
         let Some((program, arguments)) = target.argv.split_first() else {
             return Err(ConnectError::BadTarget("no command was given".to_owned()));
         };
@@ -76,7 +89,6 @@ impl ServerProcess {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(failed)?;
-        let stderr = Tail::default();
         if let Some(stream) = child.stderr.take() {
             drain(stream, stderr.clone()).map_err(failed)?;
         }

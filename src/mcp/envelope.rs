@@ -8,6 +8,7 @@ use super::json::{self, Fatal, Flaw, Members, Seen, TOP, Tag, Visitor, nearly_kn
 use crate::model::ToolName;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Most bytes of one message, either way, without the line break.
 pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -54,7 +55,7 @@ impl Id {
 /// A `tools/call` request that was read strictly. What is judged and what is forwarded are the same bytes.
 #[derive(Clone, Debug)]
 pub struct ToolCall {
-    text: String,
+    text: Arc<str>,
     synthetic: bool,
     name: ToolName,
     arguments: Option<Range<usize>>,
@@ -67,7 +68,7 @@ impl ToolCall {
     pub fn synthetic(name: ToolName, arguments: Option<String>) -> Self {
         let span = arguments.as_ref().map(|text| 0..text.len());
         Self {
-            text: arguments.unwrap_or_default(),
+            text: arguments.unwrap_or_default().into(),
             synthetic: true,
             name,
             arguments: span,
@@ -494,7 +495,7 @@ fn build(found: &Parts<'_>, checked: Checked) -> Message {
         Checked::Call(id, name) => Message::Call(
             id,
             ToolCall {
-                text: found.text.to_owned(),
+                text: found.text.into(),
                 synthetic: false,
                 name,
                 arguments: found.span(ARGUMENTS),

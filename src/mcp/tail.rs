@@ -19,9 +19,27 @@ struct Kept {
     lines: VecDeque<Vec<u8>>,
     current: Vec<u8>,
     closed: bool,
+    echo: Echo,
+}
+
+/// Somebody who wants to see every line as it comes.
+#[derive(Default)]
+struct Echo(Option<Hearer>);
+
+type Hearer = Box<dyn FnMut(&str) + Send>;
+
+impl std::fmt::Debug for Echo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Echo" } else { "-" })
+    }
 }
 
 impl Tail {
+    /// A tail that also calls `echo` with every line, escaped and cut, as it comes.
+    pub fn echoing(echo: impl FnMut(&str) + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Kept { echo: Echo(Some(Box::new(echo))), ..Kept::default() })))
+    }
+
     /// Takes the next bytes of the stream, cut anywhere.
     pub fn feed(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,6 +76,9 @@ impl Kept {
     fn push(&mut self, line: Vec<u8>) {
         if is_blank(&line) {
             return;
+        }
+        if let Some(echo) = &mut self.echo.0 {
+            echo(&shown(&line));
         }
         if self.lines.len() == TAIL_LINES_MAX {
             self.lines.pop_front();

@@ -7,6 +7,7 @@ mod live;
 mod targets;
 
 pub(super) use classifier::{Classifier, classify};
+pub(super) use targets::name_of_command;
 
 use super::Failure;
 use crate::cli::TargetArgs;

@@ -27,7 +27,7 @@ pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
     Ok(jobs)
 }
 
-fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
+pub(in crate::commands) fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {
         let help = if Path::new(text).exists() {
@@ -80,7 +80,7 @@ fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
 }
 
 /// What a command's server is called: after its package, else after the script or program that is run.
-fn name_of_command(argv: &[String]) -> ServerName {
+pub(in crate::commands) fn name_of_command(argv: &[String]) -> ServerName {
     const INTERPRETERS: [&str; 10] = ["node", "python", "python3", "deno", "bun", "ruby", "java", "sh", "bash", "env"];
     if let Some(package) = package_of(argv) {
         // `@playwright/mcp` says more in its scope than in its name.

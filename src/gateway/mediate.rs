@@ -1,0 +1,594 @@
+//! The middle: what lines from one side mean for both. No threads and no pipes here; whoever calls moves the bytes.
+
+use super::audit::{Audit, Decided, Ended};
+use super::pending::{Forwarded, Kind, NotTaken, Pending};
+use super::reply;
+use super::shipment::Shipment;
+use super::tools::Tools;
+use crate::clock::Timestamp;
+use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
+use crate::mcp::walk::member;
+use crate::policy::{
+    ApprovalRequest, ApprovalStore, Caller, Decision, Denial, DenialCode, Ending, Facts, LimitStore, PendingApproval,
+    Permit, Policy, Request, Settlement, gate_batch,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Calls that may wait for a person at the same time in one session.
+pub const WAITING_MAX: usize = 256;
+
+/// What becomes of requests whose method no revision of the protocol knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownMethods {
+    /// They are forwarded, and logged.
+    Forward,
+    /// They are refused: method not found.
+    Refuse,
+}
+
+/// How a session is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// A call without answer or progress for this long is given up; `None` waits for ever.
+    pub call_timeout: Option<Duration>,
+    /// A call that wants approval waits this long for a person.
+    pub approval_wait: Duration,
+    /// See [`UnknownMethods`].
+    pub unknown_methods: UnknownMethods,
+}
+
+/// What to send where. The client's part can always be sent; the server's part only to the server.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Lines for the server.
+    pub to_server: Shipment,
+    /// Lines for the client.
+    pub to_client: Vec<u8>,
+}
+
+/// A call that waits for a person.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: Id,
+    pub(super) question: PendingApproval,
+    pub(super) approval: String,
+    pub(super) since: Instant,
+    pub(super) told: Instant,
+    pub(super) steps: u64,
+}
+
+/// One session between one client and one server.
+pub struct Mediator {
+    policy: RwLock<Arc<Policy>>,
+    limits: Arc<dyn LimitStore>,
+    pub(super) approvals: Arc<dyn ApprovalStore>,
+    caller: Caller,
+    pub(super) audit: Audit,
+    pub(super) settings: Settings,
+    pub(super) pending: Mutex<Pending>,
+    pub(super) tools: Mutex<Tools>,
+    pub(super) waiting: Mutex<Vec<Waiting>>,
+    pub(super) handshake: Mutex<Handshake>,
+    settlements: Mutex<Vec<Settlement>>,
+    decisions: AtomicU64,
+    store_told: AtomicBool,
+    notice: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// What a server that is started again must hear first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handshake {
+    pub(super) initialize: Option<(Id, Vec<u8>)>,
+    pub(super) initialized: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Mediator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mediator")
+            .field("caller", &self.caller)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every table here is valid between any two statements, so one that a panic left behind can be used.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A call whose id is taken, before and after the gate.
+struct Taken {
+    id: Id,
+    call: ToolCall,
+}
+
+enum Step {
+    Pass(Passage),
+    Call(usize),
+}
+
+impl Mediator {
+    /// A session. `notice` is told what a person should know.
+    pub fn new(
+        policy: Arc<Policy>,
+        limits: Arc<dyn LimitStore>,
+        approvals: Arc<dyn ApprovalStore>,
+        caller: Caller,
+        audit: Audit,
+        settings: Settings,
+        notice: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Self {
+        Self {
+            policy: RwLock::new(policy),
+            limits,
+            approvals,
+            caller,
+            audit,
+            settings,
+            pending: Mutex::default(),
+            tools: Mutex::default(),
+            waiting: Mutex::default(),
+            handshake: Mutex::default(),
+            settlements: Mutex::default(),
+            decisions: AtomicU64::new(0),
+            store_told: AtomicBool::new(false),
+            notice,
+        }
+    }
+
+    /// The policy of new calls.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another policy in place; calls in flight keep theirs. Answers whether any tool appears otherwise now.
+    pub fn set_policy(&self, policy: Arc<Policy>) -> bool {
+        let old = {
+            let mut slot = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *slot, Arc::clone(&policy))
+        };
+        let tools = lock(&self.tools);
+        let mut names: std::collections::BTreeSet<&str> = tools.names().collect();
+        names.extend(old.tool_names());
+        names.extend(policy.tool_names());
+        // A name that neither policy has stands for all tools that only the default speaks of.
+        names.insert("");
+        names.into_iter().any(|name| old.visible(name) != policy.visible(name))
+    }
+
+    /// The log.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Tells a person.
+    pub fn notice(&self, text: &str) {
+        (self.notice)(text);
+    }
+
+    /// Requests of the client that are in flight.
+    pub fn in_flight(&self) -> usize {
+        lock(&self.pending).len()
+    }
+
+    /// A message from the client that is longer than [`MESSAGE_BYTES_MAX`]; only its beginning is there.
+    pub fn too_long_from_client(&self, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        let message = format!("a message of more than {MESSAGE_BYTES_MAX} bytes");
+        reply::error(&mut effects.to_client, &ReplyTo::Unknown, -32600, &message);
+        self.audit.repeated(now, "refused_message", |line| line.text("reason", &message));
+        effects
+    }
+
+    /// Lines from the client, each with its `\n`.
+    pub fn from_client(&self, lines: &[u8], now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        let mut messages = Vec::new();
+        for line in lines.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match admit(line) {
+                Ok(message) => messages.push(message),
+                Err(malformed) => {
+                    let reason = malformed.reason;
+                    reply::error(&mut effects.to_client, &malformed.reply_to, reason.code(), &reason.to_string());
+                    self.audit.repeated(now, "refused_message", |line| line.text("reason", &reason.to_string()));
+                }
+            }
+        }
+        let mut steps = Vec::with_capacity(messages.len());
+        let mut calls = Vec::new();
+        {
+            let instant = Instant::now();
+            let mut pending = lock(&self.pending);
+            for message in messages {
+                self.sort(message, instant, now, &mut pending, &mut steps, &mut calls, &mut effects);
+            }
+        }
+        let mut permits = if calls.is_empty() { Vec::new() } else { self.decide(calls, now, None, &mut effects) };
+        let mut reservations = Vec::new();
+        for step in steps {
+            match step {
+                Step::Pass(passage) => effects.to_server.pass(&passage),
+                Step::Call(index) => self.load(permits.get_mut(index), &mut reservations, &mut effects.to_server),
+            }
+        }
+        self.in_transit(reservations);
+        effects
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of `from_client`, with its locals")]
+    fn sort(
+        &self,
+        message: Message,
+        instant: Instant,
+        now: Timestamp,
+        pending: &mut Pending,
+        steps: &mut Vec<Step>,
+        calls: &mut Vec<Taken>,
+        effects: &mut Effects,
+    ) {
+        let mut refuse = |id: &Id, refused: NotTaken| {
+            reply::error(&mut effects.to_client, &ReplyTo::Id(id.clone()), -32600, &refused.to_string());
+            self.audit.repeated(now, "refused_message", |line| line.text("reason", &refused.to_string()));
+        };
+        match message {
+            Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, instant) {
+                Ok(()) => {
+                    steps.push(Step::Call(calls.len()));
+                    calls.push(Taken { id, call });
+                }
+                Err(refused) => refuse(&id, refused),
+            },
+            Message::Request(id, passage) => {
+                let method = passage.method().unwrap_or_default();
+                if !KNOWN_REQUESTS.contains(&method) {
+                    self.audit.repeated(now, "unknown_method", |line| line.text("method", method));
+                    if self.settings.unknown_methods == UnknownMethods::Refuse {
+                        reply::error(&mut effects.to_client, &ReplyTo::Id(id), -32601, "method not found");
+                        return;
+                    }
+                }
+                let kind = match method {
+                    "tools/list" => Kind::List { first: passage.params().and_then(|p| member(p, "cursor")).is_none() },
+                    "initialize" => Kind::Initialize,
+                    _ => Kind::Other,
+                };
+                if matches!(kind, Kind::Initialize) {
+                    lock(&self.handshake).initialize = Some((id.clone(), passage.line().to_vec()));
+                }
+                match pending.begin(&id, kind, instant) {
+                    Ok(()) => steps.push(Step::Pass(passage)),
+                    Err(refused) => refuse(&id, refused),
+                }
+            }
+            Message::Notification(passage) => match passage.method() {
+                Some("notifications/cancelled") => {
+                    if self.cancel(&passage, instant, pending, now) {
+                        steps.push(Step::Pass(passage));
+                    }
+                }
+                Some("notifications/initialized") => {
+                    lock(&self.handshake).initialized = Some(passage.line().to_vec());
+                    steps.push(Step::Pass(passage));
+                }
+                _ => steps.push(Step::Pass(passage)),
+            },
+            Message::Reply(id, passage) => {
+                if pending.end_server(&id) {
+                    steps.push(Step::Pass(passage));
+                } else {
+                    self.audit
+                        .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign reply"));
+                }
+            }
+        }
+    }
+
+    /// The client withdraws a request. Answers whether the server must hear of it.
+    fn cancel(&self, passage: &Passage, instant: Instant, pending: &mut Pending, now: Timestamp) -> bool {
+        let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
+        let Some(entry) = id.as_ref().and_then(|id| pending.get_mut(id)) else {
+            self.audit
+                .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign cancellation"));
+            return false;
+        };
+        (entry.cancelled, entry.since) = (true, instant);
+        if !matches!(entry.kind, Kind::Waiting) {
+            return true;
+        }
+        // The server never heard of a call that waits for a person, and a withdrawn request gets no answer.
+        if let Some(id) = id {
+            pending.end(&id);
+        }
+        false
+    }
+
+    /// Brings calls to the gate and logs what it says. The client's answers are in `effects`; what may be forwarded is
+    /// answered, in order. `asked` is the approval that these calls have waited for already.
+    fn decide(
+        &self,
+        calls: Vec<Taken>,
+        now: Timestamp,
+        asked: Option<&str>,
+        effects: &mut Effects,
+    ) -> Vec<Option<(Id, u64, Permit)>> {
+        let policy = self.policy();
+        self.settle(now);
+        let schemas: Vec<_> = calls
+            .iter()
+            .map(|taken| {
+                let name = taken.call.name().as_str();
+                policy.wants_schema(name).then(|| lock(&self.tools).schema(name)).flatten()
+            })
+            .collect();
+        let requests = calls
+            .iter()
+            .zip(&schemas)
+            .map(|(taken, schema)| Request {
+                caller: &self.caller,
+                call: taken.call.clone(),
+                facts: Facts { schema: schema.as_deref(), change: None },
+            })
+            .collect();
+        let decisions = gate_batch(&policy, &*self.limits, &*self.approvals, now, requests);
+        let first = self.decisions.fetch_add(decisions.len() as u64, Ordering::Relaxed);
+        let verdicts: Vec<Verdict> = decisions.into_iter().map(|decision| self.verdict(decision, asked, now)).collect();
+        let log = calls.iter().zip(&verdicts).zip(first..).map(|((taken, verdict), number)| Decided {
+            number,
+            decision: verdict.word(),
+            tool: taken.call.name().as_str(),
+            rule: verdict.rule(),
+            code: verdict.denial().map(|denial| denial.code.as_str()),
+            policy: policy.hash(),
+            arguments: taken.call.arguments(),
+            approval: verdict.approval().or(asked),
+        });
+        let logged = self.audit.decide(now, log);
+        if let Err(error) = &logged {
+            self.tell_once(&format!("cannot write the audit log, so no call passes: {error}"));
+        }
+        let mut permits = Vec::with_capacity(calls.len());
+        for ((taken, verdict), number) in calls.into_iter().zip(verdicts).zip(first..) {
+            let denial = match (verdict, &logged) {
+                (Verdict::Allow(permit), Ok(())) => {
+                    permits.push(Some((taken.id, number, permit)));
+                    continue;
+                }
+                (Verdict::Allow(permit), Err(_)) => {
+                    let (_, reservation) = permit.into_parts();
+                    lock(&self.settlements).extend(reservation.end(Ending::NotSent));
+                    not_logged()
+                }
+                (Verdict::Wait(question, approval), Ok(())) => match self.wait(&taken, *question, approval) {
+                    None => {
+                        permits.push(None);
+                        continue;
+                    }
+                    Some(denial) => denial,
+                },
+                (Verdict::Wait(..), Err(_)) => not_logged(),
+                (Verdict::Deny(denial), _) => denial,
+            };
+            if denial.code == DenialCode::StateUnavailable {
+                self.tell_once(&denial.message);
+            }
+            self.refuse(&taken, &denial, number, &mut effects.to_client);
+            permits.push(None);
+        }
+        permits
+    }
+
+    /// Lets a call wait for a person, or says why it cannot.
+    fn wait(&self, taken: &Taken, question: PendingApproval, approval: String) -> Option<Denial> {
+        let since = Instant::now();
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() >= WAITING_MAX {
+            return Some(Denial::unanswered(&question, &approval));
+        }
+        let mut pending = lock(&self.pending);
+        let entry = pending.get_mut(&taken.id)?;
+        if entry.cancelled {
+            // Withdrawn by a message that arrived with it.
+            pending.end(&taken.id);
+            return None;
+        }
+        entry.kind = Kind::Waiting;
+        waiting.push(Waiting { id: taken.id.clone(), question, approval, since, told: since, steps: 0 });
+        None
+    }
+
+    fn verdict(&self, decision: Decision, asked: Option<&str>, now: Timestamp) -> Verdict {
+        match (decision, asked) {
+            (Decision::Allow(permit), _) => Verdict::Allow(permit),
+            (Decision::Deny(denial), _) => Verdict::Deny(denial),
+            (Decision::Ask(question), Some(approval)) => Verdict::Deny(Denial::unanswered(&question, approval)),
+            (Decision::Ask(question), None) => {
+                let request = ApprovalRequest {
+                    binding: question.binding.clone(),
+                    rule: question.rule.clone(),
+                    message: question.message.clone(),
+                    ttl_s: question.ttl_s,
+                    arguments: question.call.arguments().map(str::to_owned),
+                };
+                match self.approvals.request(now, &request) {
+                    Ok(approval) => Verdict::Wait(Box::new(question), approval.id),
+                    Err(error) => Verdict::Deny(Denial {
+                        code: DenialCode::StateUnavailable,
+                        rule: question.rule,
+                        message: format!("nobody can be asked at the moment ({error})"),
+                        retry_after_s: None,
+                    }),
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, taken: &Taken, denial: &Denial, number: u64, to_client: &mut Vec<u8>) {
+        // A request that was withdrawn meanwhile gets no answer.
+        if lock(&self.pending).end(&taken.id).is_none() {
+            return;
+        }
+        let decision = self.audit.decision_id(number);
+        let call = &taken.call;
+        reply::denied(to_client, &taken.id, call.name().as_str(), denial, &decision, call.is_stateless());
+    }
+
+    fn load(
+        &self,
+        permit: Option<&mut Option<(Id, u64, Permit)>>,
+        reservations: &mut Vec<(Id, Forwarded)>,
+        to_server: &mut Shipment,
+    ) {
+        let Some((id, decision, permit)) = permit.and_then(Option::take) else { return };
+        let progress_token = permit.call().progress_token().map(Into::into);
+        let reservation = to_server.call(permit);
+        reservations.push((id, Forwarded { decision, reservation, progress_token }));
+    }
+
+    fn in_transit(&self, reservations: Vec<(Id, Forwarded)>) {
+        if reservations.is_empty() {
+            return;
+        }
+        let instant = Instant::now();
+        let mut pending = lock(&self.pending);
+        for (id, forwarded) in reservations {
+            pending.forwarded(&id, forwarded, instant);
+        }
+    }
+
+    /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
+    pub(super) fn decide_again(&self, waited: Vec<Waiting>, now: Timestamp, effects: &mut Effects) {
+        for waiting in waited {
+            match lock(&self.pending).get_mut(&waiting.id) {
+                Some(entry) if matches!(entry.kind, Kind::Waiting) => entry.kind = Kind::Arriving,
+                Some(_) | None => continue,
+            }
+            let taken = Taken { id: waiting.id, call: waiting.question.call };
+            let mut permits = self.decide(vec![taken], now, Some(&waiting.approval), effects);
+            let mut reservations = Vec::new();
+            self.load(permits.first_mut(), &mut reservations, &mut effects.to_server);
+            self.in_transit(reservations);
+        }
+    }
+
+    /// A call has ended: what it gives back waits for the next transaction.
+    pub(super) fn ended(&self, forwarded: Forwarded, ending: Ending) {
+        lock(&self.settlements).extend(forwarded.reservation.end(ending));
+    }
+
+    /// Gives back what calls did not use.
+    pub fn settle(&self, now: Timestamp) {
+        let batch = std::mem::take(&mut *lock(&self.settlements));
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(error) = self.limits.settle(now, &batch) {
+            // The counters stay too high, which errs on the strict side.
+            self.audit.repeated(now, "settle_failed", |line| line.text("reason", &error.to_string()));
+        }
+    }
+
+    /// Notes how calls ended; after the answers are on their way.
+    pub fn log_ended(&self, now: Timestamp, ended: Vec<Ended>) {
+        if !ended.is_empty() {
+            self.audit.ended(now, ended);
+        }
+    }
+
+    fn tell_once(&self, text: &str) {
+        if !self.store_told.swap(true, Ordering::Relaxed) {
+            self.notice(text);
+        }
+    }
+
+    /// The tools that lists have named so far, with whether each is listed now.
+    pub fn listed(&self) -> HashMap<String, bool> {
+        let policy = self.policy();
+        let tools = lock(&self.tools);
+        tools.names().map(|name| (name.to_owned(), is_listed(&policy, name))).collect()
+    }
+}
+
+pub(super) fn is_listed(policy: &Policy, tool: &str) -> bool {
+    policy.visible(tool) == crate::policy::Visibility::Listed
+}
+
+fn not_logged() -> Denial {
+    Denial {
+        code: DenialCode::StateUnavailable,
+        rule: "(audit)".to_owned(),
+        message: "the call cannot be logged at the moment".to_owned(),
+        retry_after_s: None,
+    }
+}
+
+enum Verdict {
+    Allow(Permit),
+    Deny(Denial),
+    Wait(Box<PendingApproval>, String),
+}
+
+impl Verdict {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Allow(permit) if permit.would_deny().is_some() => "would_deny",
+            Self::Allow(_) => "allow",
+            Self::Deny(_) => "deny",
+            Self::Wait(..) => "ask",
+        }
+    }
+
+    fn rule(&self) -> &str {
+        match self {
+            Self::Allow(permit) => permit.would_deny().map_or(permit.rule(), |denial| &denial.rule),
+            Self::Deny(denial) => &denial.rule,
+            Self::Wait(question, _) => &question.rule,
+        }
+    }
+
+    fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Allow(permit) => permit.would_deny(),
+            Self::Deny(denial) => Some(denial),
+            Self::Wait(..) => None,
+        }
+    }
+
+    fn approval(&self) -> Option<&str> {
+        match self {
+            Self::Wait(_, approval) => Some(approval),
+            Self::Allow(_) | Self::Deny(_) => None,
+        }
+    }
+}
+
+/// Requests that some known revision lets a client send; `tools/call` is not among them, it never gets here.
+const KNOWN_REQUESTS: [&str; 20] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "logging/setLevel",
+    "tasks/list",
+    "tasks/get",
+    "tasks/result",
+    "tasks/update",
+    "tasks/cancel",
+    "subscriptions/listen",
+    "roots/list",
+];

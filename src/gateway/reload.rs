@@ -1,0 +1,174 @@
+//! The policy's file, watched: a good new version takes over, a bad one is refused and said.
+
+use super::mediate::Mediator;
+use super::session::Event;
+use crate::clock::Timestamp;
+use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
+use crate::problem::Problem;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+/// Whether decisions are enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// As the policy says.
+    AsWritten,
+    /// Everything is decided and logged, and forwarded all the same.
+    Shadow,
+}
+
+/// Why a policy could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPolicy {
+    /// The file cannot be read.
+    #[error("cannot read policy `{}`: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no policy; every problem at once.
+    #[error("policy `{}` is not valid", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+}
+
+/// Reads a policy file.
+///
+/// # Errors
+/// It cannot be read or is not valid.
+pub fn read(path: &Path, enforcement: Enforcement) -> Result<Policy, BadPolicy> {
+    let policy = parse_text(path, &text_of(path)?)?;
+    Ok(match enforcement {
+        Enforcement::AsWritten => policy,
+        Enforcement::Shadow => policy.in_shadow(),
+    })
+}
+
+fn text_of(path: &Path) -> Result<String, BadPolicy> {
+    let unreadable = |source| BadPolicy::Unreadable { path: path.to_owned(), source };
+    let mut text = String::new();
+    // One byte more than may be, so that the parser sees that it is too large.
+    File::open(path)
+        .and_then(|file| file.take(POLICY_BYTES_MAX as u64 + 1).read_to_string(&mut text))
+        .map_err(unreadable)?;
+    Ok(text)
+}
+
+fn parse_text(path: &Path, text: &str) -> Result<Policy, BadPolicy> {
+    parse(text, &path.display().to_string()).map_err(|problems| BadPolicy::Invalid { path: path.to_owned(), problems })
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    place: Option<PathBuf>,
+    modified: (i64, i64),
+    bytes: u64,
+    file: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        let metadata = std::fs::metadata(path).ok();
+        #[cfg(unix)]
+        let (file, modified) = metadata.as_ref().map_or((0, (0, 0)), |metadata| {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), (metadata.mtime(), metadata.mtime_nsec()))
+        });
+        #[cfg(windows)]
+        let (file, modified) = metadata.as_ref().map_or((0, (0, 0)), |metadata| {
+            use std::os::windows::fs::MetadataExt as _;
+            (0, (metadata.last_write_time().cast_signed(), 0))
+        });
+        Self {
+            // A link that points elsewhere now, in the path or at its end.
+            place: path.canonicalize().ok(),
+            modified,
+            bytes: metadata.as_ref().map_or(0, std::fs::Metadata::len),
+            file,
+        }
+    }
+}
+
+/// Looks after a policy file.
+#[derive(Debug)]
+pub struct Reload {
+    path: PathBuf,
+    enforcement: Enforcement,
+    stamp: Stamp,
+    refused: Option<String>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Reload {
+    /// Begins to watch. The system's notifications make it quick; where they are missing (some network file systems,
+    /// links in folders above) a look now and then is enough.
+    pub fn watch(path: PathBuf, enforcement: Enforcement, sender: Sender<Event>) -> Self {
+        let stamp = Stamp::of(&path);
+        let told = move |event: notify::Result<notify::Event>| {
+            // Reading the file is an event as well, and must not lead to reading it again.
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                let _ = sender.send(Event::PolicyTouched);
+            }
+        };
+        let watcher = notify::recommended_watcher(told).ok().and_then(|mut watcher| {
+            // The folder, not the file: editors and deployments put another file in its place.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+            Some(watcher)
+        });
+        Self { path, enforcement, stamp, refused: None, _watcher: watcher }
+    }
+
+    /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool appears
+    /// otherwise now.
+    pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp;
+        let policy = match read(&self.path, self.enforcement) {
+            Ok(policy) => policy,
+            Err(error) => {
+                self.refuse(&error, mediator, now);
+                return false;
+            }
+        };
+        self.refused = None;
+        let old = mediator.policy();
+        if old.hash() == policy.hash() {
+            return false;
+        }
+        let new = Arc::new(policy);
+        mediator.audit().event(now, "reload", |line| line.text("policy", new.hash()).text("old", old.hash()));
+        mediator.notice(&format!("policy reloaded: {}", &new.hash()[..12]));
+        mediator.set_policy(new)
+    }
+
+    fn refuse(&mut self, error: &BadPolicy, mediator: &Mediator, now: Timestamp) {
+        let mut text = format!("{error}; the old policy stays in force");
+        if let BadPolicy::Invalid { problems, .. } = error {
+            for problem in problems {
+                text.push_str(&format!("\n  {problem}"));
+            }
+        }
+        // A file that stays bad is said once.
+        if self.refused.as_ref() == Some(&text) {
+            return;
+        }
+        mediator.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
+        mediator.notice(&text);
+        self.refused = Some(text);
+    }
+}

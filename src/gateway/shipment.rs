@@ -1,0 +1,56 @@
+//! What goes to the server. Calls get in with a permit only, and everything else as it was admitted.
+
+use crate::mcp::envelope::{Id, Passage};
+use crate::policy::{Permit, Reservation};
+
+/// Lines for the server, in order, to be written at once.
+#[derive(Debug, Default)]
+pub struct Shipment {
+    lines: Vec<u8>,
+}
+
+impl Shipment {
+    /// Loads a call. This is the only way in for a `tools/call`: a [`Passage`] is never one.
+    pub fn call(&mut self, permit: Permit) -> Reservation {
+        let (call, reservation) = permit.into_parts();
+        self.line(call.line());
+        reservation
+    }
+
+    /// Loads any other message.
+    pub fn pass(&mut self, passage: &Passage) {
+        self.line(passage.line());
+    }
+
+    /// Loads the news that a request is given up.
+    pub fn cancel(&mut self, id: &Id, reason: &str) {
+        super::reply::cancelled(&mut self.lines, id, reason);
+    }
+
+    /// Loads an error for a request of the server.
+    pub fn refuse(&mut self, id: &Id, message: &str) {
+        let to = crate::mcp::envelope::ReplyTo::Id(id.clone());
+        super::reply::error(&mut self.lines, &to, super::reply::INTERNAL_ERROR, message);
+    }
+
+    /// Loads a line of the handshake again, for a server that was started again. It was admitted when it first came, and
+    /// `initialize` and `notifications/initialized` are all that is kept.
+    pub(super) fn again(&mut self, line: &[u8]) {
+        self.line(line);
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
+    }
+
+    /// The lines, each with its `\n`.
+    pub fn bytes(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Whether nothing is to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
