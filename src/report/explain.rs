@@ -1,10 +1,11 @@
 //! One tool's verdict with everything that led to it.
 
-use super::words::{self, flags, lines, part, quoted, severity, width};
+use super::words::{self, flags, found, lines, severity, width};
 use crate::model::{Category, Confidence, Evidence, RiskLevel, ServerName, ToolDefinition, Verdict};
 use crate::text::escape;
 use anstyle::Style;
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Why one tool has its class (`mcpol explain`).
@@ -23,6 +24,8 @@ pub struct Explained {
     /// The piece of evidence that decided the category, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<Evidence>,
+    /// Why each rule that spoke says what it says, by its id.
+    pub rules: BTreeMap<String, String>,
     /// The category with the next most points, and how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner_up: Option<(Category, u32)>,
@@ -39,6 +42,7 @@ impl Explained {
             description: tool.description.clone(),
             verdict,
             decided_by: None,
+            rules: BTreeMap::new(),
             runner_up: None,
             changes: Vec::new(),
         }
@@ -95,17 +99,28 @@ fn heading(out: &mut String, text: &str) {
     let _ = writeln!(out, "\n{bold}{text}{bold:#}");
 }
 
-/// What each piece says, where it was found, how much it weighs and which rule found it.
+/// What each piece says, what it quotes, and below that why its rule takes it so, once a rule.
 fn evidence(out: &mut String, one: &Explained, columns: usize) {
+    let dim = Style::new().dimmed();
     let pieces = &one.verdict.evidence;
-    let says = pieces.iter().map(|it| width(&escape(&it.says))).max().unwrap_or(0).min(24);
+    let says_columns = pieces.iter().map(|it| width(&escape(&it.says))).max().unwrap_or(0).min(24);
+    let mut told = BTreeSet::new();
     for piece in pieces {
-        let weight = if piece.weight > 0 { format!("weight {}, ", piece.weight) } else { String::new() };
-        let decided = if one.decided_by.as_ref() == Some(piece) { "  <- decided" } else { "" };
-        let text =
-            format!("{} {} ({weight}{}){decided}", part(&piece.source), quoted(&piece.quote), escape(&piece.rule));
-        let says = format!("  {:<says$}  ", words::fit(&escape(&piece.says), says));
-        lines(out, &says, &text, columns);
+        let decided = if one.decided_by.as_ref() == Some(piece) { " (decided)" } else { "" };
+        let says = format!("  {:<says_columns$}  ", words::fit(&escape(&piece.says), says_columns));
+        lines(out, &says, &format!("{}{decided}", found(piece)), columns);
+        let mut detail = format!("rule {}", escape(&piece.rule));
+        if piece.weight > 0 {
+            let _ = write!(detail, ", weight {}", piece.weight);
+        }
+        if let Some(why) = one.rules.get(&piece.rule)
+            && told.insert(&piece.rule)
+        {
+            let _ = write!(detail, ": {}", escape(why));
+        }
+        for line in words::wrap(&detail, columns.saturating_sub(width(&says)), 6) {
+            let _ = writeln!(out, "{:1$}{dim}{line}{dim:#}", "", width(&says));
+        }
     }
 }
 

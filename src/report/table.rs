@@ -52,7 +52,7 @@ pub fn scan_table(report: &ScanReport<'_>, options: TableOptions) -> String {
         out.push('\n');
     }
     if report.servers.len() > 1 {
-        total(&mut out, report);
+        total(&mut out, report, columns);
     }
     out
 }
@@ -86,7 +86,7 @@ fn header(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
             let _ = writeln!(out, "{dim}{line}{dim:#}");
         }
     }
-    for line in wrap(&summary(&server.summary), columns, 4) {
+    for line in packed(&summary(&server.summary), columns) {
         let _ = writeln!(out, "{line}");
     }
     out.push('\n');
@@ -116,22 +116,34 @@ fn origin(server: &ScannedServer<'_>) -> String {
     }
 }
 
-/// `14 tools: 6 Read, 5 Write, 2 Execute, 1 Delete · 2 critical, 12 low · 1 finding`
-fn summary(summary: &Summary) -> String {
+/// `14 tools: 6 Read, 5 Write, 2 Execute, 1 Delete`, `1 finding`, `risk: 2 critical, 12 low`
+fn summary(summary: &Summary) -> Vec<String> {
     let part = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}"));
     let of = |key: &Category| part(summary.categories.get(key).copied().unwrap_or(0), key.as_str());
     let categories: Vec<_> = Category::ALL.iter().filter_map(of).collect();
     let of = |key: &RiskLevel| part(summary.risks.get(key).copied().unwrap_or(0), key.as_str());
     let risks: Vec<_> = RiskLevel::ALL.iter().rev().filter_map(of).collect();
-    let mut text = count(summary.tools, "tool");
-    if summary.tools > 0 {
-        let _ = write!(text, ": {} · risk: {}", categories.join(", "), risks.join(", "));
+    let tools = count(summary.tools, "tool");
+    let findings = if summary.findings == 0 { "no findings".to_owned() } else { count(summary.findings, "finding") };
+    if summary.tools == 0 {
+        return vec![tools, findings];
     }
-    let _ = match summary.findings {
-        0 => write!(text, " · no findings"),
-        n => write!(text, " · {}", count(n, "finding")),
-    };
-    text
+    vec![format!("{tools}: {}", categories.join(", ")), findings, format!("risk: {}", risks.join(", "))]
+}
+
+/// Parts in lines, with a dot between those that share one.
+fn packed(parts: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if width(line) + 3 + width(part) <= columns => {
+                line.push_str(" · ");
+                line.push_str(part);
+            }
+            _ => lines.extend(wrap(part, columns, 2)),
+        }
+    }
+    lines
 }
 
 fn grid(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
@@ -267,7 +279,7 @@ fn style_of(severity: Severity) -> Style {
     }
 }
 
-fn total(out: &mut String, report: &ScanReport<'_>) {
+fn total(out: &mut String, report: &ScanReport<'_>, columns: usize) {
     let mut all = Summary::default();
     for server in &report.servers {
         all.tools += server.summary.tools;
@@ -279,5 +291,9 @@ fn total(out: &mut String, report: &ScanReport<'_>) {
             *all.risks.entry(*risk).or_default() += n;
         }
     }
-    let _ = writeln!(out, "{}, {}", count(report.servers.len(), "server"), summary(&all));
+    let mut parts = summary(&all);
+    parts[0] = format!("{}, {}", count(report.servers.len(), "server"), parts[0]);
+    for line in packed(&parts, columns) {
+        let _ = writeln!(out, "{line}");
+    }
 }

@@ -28,24 +28,32 @@ pub fn quoted(text: &str) -> String {
     format!("\"{}\"", excerpt(text.trim(), QUOTE_CHARS_MAX))
 }
 
-/// One piece of evidence as a sentence: `name "pause" speaks for Execute, weight 80 (verb-pause)`.
-pub fn evidence_in_words(evidence: &Evidence) -> String {
-    let weight = if evidence.weight > 0 { format!(", weight {}", evidence.weight) } else { String::new() };
-    format!(
-        "{} {} speaks for {}{weight} ({})",
-        part(&evidence.source),
-        quoted(&evidence.quote),
-        escape(&evidence.says),
-        escape(&evidence.rule)
-    )
+/// What a piece of evidence quotes, and from where. What follows from the rest of the verdict quotes nothing.
+pub fn found(evidence: &Evidence) -> String {
+    if evidence.quote.trim().is_empty() && evidence.source == EvidenceSource::Schema {
+        return "follows from the above".to_owned();
+    }
+    format!("{} {}", part(&evidence.source), quoted(&evidence.quote))
 }
 
-/// The shortest honest answer to why: the strongest quote for the category, else the reason.
+/// One piece of evidence in a line: `Execute: name "pause_timer" (weight 100, steer-running)`.
+pub fn evidence_in_words(evidence: &Evidence) -> String {
+    let weight = if evidence.weight > 0 { format!("weight {}, ", evidence.weight) } else { String::new() };
+    format!("{}: {} ({weight}{})", escape(&evidence.says), found(evidence), escape(&evidence.rule))
+}
+
+/// The shortest honest answer to why: what the definition says, in its own words; else the reason.
 pub fn why(tool: &ScannedTool<'_>) -> String {
-    let speaks = |evidence: &&Evidence| evidence.says == tool.category.as_str() && !evidence.quote.trim().is_empty();
-    match tool.evidence.iter().find(speaks) {
-        Some(evidence) => format!("{} {}", part(&evidence.source), quoted(&evidence.quote)),
-        None => escape(tool.reason).into_owned(),
+    let quote = |evidence: &&Evidence| !evidence.quote.trim().is_empty();
+    let mut speaking = tool.evidence.iter().filter(|evidence| evidence.says == tool.category.as_str()).filter(quote);
+    let Some(strongest) = speaking.next() else { return escape(tool.reason).into_owned() };
+    // The description says more than a name that stands beside it anyway.
+    let told = speaking.find(|evidence| evidence.source == EvidenceSource::Description);
+    match (&strongest.source, told) {
+        (EvidenceSource::Name | EvidenceSource::Title, Some(told)) => quoted(&told.quote),
+        (EvidenceSource::Name, None) => "by its name".to_owned(),
+        (EvidenceSource::Description, _) => quoted(&strongest.quote),
+        (source, _) => format!("{} {}", part(source), quoted(&strongest.quote)),
     }
 }
 

@@ -72,7 +72,7 @@ impl State {
             "get_task" => self.task(arguments).map(|(id, task)| task.to_json(id)),
             "search_tasks" => self.search(required(arguments, "query")?),
             "get_focus_stats" => Ok(self.stats()),
-            "daily_tip" => Ok(json!("Put the telephone in another room.")),
+            "get_daily_tip" => Ok(json!("Put the telephone in another room.")),
             "create_task" => self.create(arguments),
             "update_task" => self.update(arguments),
             "complete_task" => self.complete(arguments),

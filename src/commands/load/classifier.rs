@@ -35,7 +35,9 @@ impl Classifier {
     /// Why one tool of a server, by its place in the listing, has its class.
     pub fn explain(&self, listing: &Listing, at: usize) -> Explained {
         let verdict = self.one(listing.clone(), Vec::new()).verdicts.swap_remove(at);
-        Explained::new(&listing.server, &listing.tools[at], verdict)
+        let spoke = verdict.evidence.iter().map(|evidence| evidence.rule.clone());
+        let rules = spoke.filter_map(|id| Some((id.clone(), self.rules.rule(&id)?.why))).collect();
+        Explained { rules, ..Explained::new(&listing.server, &listing.tools[at], verdict) }
     }
 }
 
