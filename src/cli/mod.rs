@@ -18,7 +18,9 @@ pub use demo::DemoArgs;
 pub use enforce::{EnforceArgs, UnknownMethodsArg};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
-pub use policy::PolicyArgs;
+pub use policy::{
+    CheckFormat, DiffFail, FailLevel, PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicyDiffArgs, PolicyTestArgs,
+};
 pub use rules::RulesArgs;
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};

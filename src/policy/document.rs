@@ -385,3 +385,39 @@ impl Document {
         text
     }
 }
+
+/// The JSON Schema (draft 2020-12) of policy.json, as pretty JSON with a line break at the end.
+pub fn schema_text() -> String {
+    let schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Document>();
+    let mut schema = schema.to_value();
+    without_null(&mut schema);
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A member that may be left out may not be null: takes the null out of every "this or null".
+fn without_null(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    if let Value::Object(members) = schema {
+        if let Some(Value::Array(types)) = members.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [one] = types.as_slice() {
+                let one = one.clone();
+                members.insert("type".to_owned(), one);
+            }
+        }
+        let is_null = |schema: &Value| schema.get("type").is_some_and(|name| name == "null");
+        if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
+            choices.retain(|choice| !is_null(choice));
+            if let [Value::Object(one)] = choices.as_slice() {
+                let one = one.clone();
+                members.remove("anyOf");
+                members.extend(one);
+            }
+        }
+        members.values_mut().for_each(without_null);
+    } else if let Value::Array(items) = schema {
+        items.iter_mut().for_each(without_null);
+    }
+}

@@ -1,5 +1,6 @@
 //! policy.json: parse, check, judge, explain, generate. Pure: no clock, file, socket or log.
 
+mod check;
 mod compiled;
 mod condition;
 mod decimal;
@@ -18,13 +19,14 @@ mod schema;
 mod store;
 mod window;
 
+pub use check::{CHECKS, Lint, Places, Subject, check, check_portable};
 pub use compiled::{Policy, Summary, Visibility};
 pub use condition::STRING_BYTES_MAX;
 pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
 pub use denial::{Denial, DenialCode};
 pub use document::{
     Action, AllTools, Approval as ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope,
-    ToolRules, Unlisted, Validate, Version,
+    ToolRules, Unlisted, Validate, Version, schema_text,
 };
 pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch};
 pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};

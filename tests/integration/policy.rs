@@ -112,3 +112,102 @@ fn wrong_names_are_corrected() {
     let said = sandbox.run(&["gen-policy", "--tools", "tools.json", "--only", "ticktick_get_tsak"]).refused(2);
     assert!(said.contains("did you mean `ticktick_get_task`?"), "{said}");
 }
+
+/// A policy with a mistake of every level against `tools()`.
+const MISTAKEN: &str = r#"{ "version": "1", "default": "deny",
+  "tools": {
+    "ticktick_get_taks": {},
+    "create_charge": {
+      "deny_if": [ {"path": "args.amuont", "op": "gt", "value": 10000}, {"path": "args.currency", "op": "eq", "value": "usd"} ] } } }
+"#;
+
+#[test]
+fn mistakes_are_shown_with_their_place_and_fail() {
+    let sandbox = with_tools().with_env("COLUMNS", "80");
+    sandbox.write("p.json", MISTAKEN);
+    let table = sandbox.run(&["policy", "check", "p.json", "--tools", "tools.json"]).quiet(1);
+    for expected in [
+        "3:5",
+        "did you mean `ticktick_get_task`?",
+        "did you mean `args.amount`?",
+        "[optional-argument]",
+        "2 errors, 1 warning, 1 note",
+    ] {
+        assert!(table.contains(expected), "{expected} in\n{table}");
+    }
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    sandbox.run(&["policy", "check", "p.json"]).quiet(0);
+    sandbox.run(&["policy", "check", "p.json", "--tools", "tools.json", "--fail-on", "never"]).quiet(0);
+}
+
+#[test]
+fn machines_read_the_same_findings() {
+    let sandbox = with_tools();
+    sandbox.write("p.json", MISTAKEN);
+    let run = |format: &str| -> Value {
+        let out = sandbox.run(&["policy", "check", "p.json", "--tools", "tools.json", "--format", format]).quiet(1);
+        serde_json::from_str(&out).unwrap()
+    };
+    let (json, sarif) = (run("json"), run("sarif"));
+    assert_eq!(json["counts"], json!({"error": 2, "warning": 1, "note": 1}));
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let checks = |list: &[Value], key: &str| -> Vec<String> {
+        list.iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(checks(json["findings"].as_array().unwrap(), "check"), checks(results, "ruleId"));
+    let unknown = results.iter().find(|result| result["ruleId"] == "unknown-argument").unwrap();
+    assert_eq!(unknown["locations"][0]["physicalLocation"]["region"]["startLine"], 5);
+    assert!(serde_json::from_value::<serde_sarif::sarif::Sarif>(sarif).is_ok());
+}
+
+#[test]
+fn a_file_that_is_no_policy_shows_every_problem() {
+    let sandbox = with_tools();
+    sandbox.write("p.json", "{\"version\": \"2\", \"tool\": {}}");
+    let said = sandbox.run(&["policy", "check", "p.json"]).refused(2);
+    for expected in ["p.json:1:1: `default` is missing", "p.json:1:13  /version", "did you mean `tools`?"] {
+        assert!(said.contains(expected), "{expected} in\n{said}");
+    }
+    let (out, _) = sandbox.run(&["policy", "check", "p.json", "--format", "sarif"]).both(2);
+    let sarif: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 3);
+    assert!(sandbox.run(&["policy", "check", "none.json"]).refused(2).contains("gen-policy"));
+}
+
+#[test]
+fn a_generated_policy_is_portable_and_fits_its_tools() {
+    let sandbox = with_tools();
+    sandbox.run(&["gen-policy", "-q", "--tools", "tools.json", "-o", "p.json"]).quiet(0);
+    let out = sandbox
+        .run(&["policy", "check", "p.json", "--tools", "tools.json", "--portable", "--fail-on", "note"])
+        .quiet(0);
+    assert!(out.contains("nothing found"), "{out}");
+    sandbox.write("ours.json", r#"{"version":"1","default":"deny","tools":{"t":{"rate_limit":"1/minute"}}}"#);
+    let out = sandbox.run(&["policy", "check", "ours.json", "--portable"]).quiet(1);
+    assert!(out.contains("[not-portable]"), "{out}");
+}
+
+#[test]
+fn the_schema_in_the_repository_is_the_one_of_the_types() {
+    let printed = Sandbox::new().run(&["policy", "schema"]).quiet(0);
+    let kept = std::fs::read_to_string(crate::harness::repository().join("schemas/policy.schema.json")).unwrap();
+    assert!(printed == kept, "run `mcpol policy schema > schemas/policy.schema.json`");
+    let validator = jsonschema::validator_for(&serde_json::from_str(&kept).unwrap()).unwrap();
+    let accepts = |text: &str| validator.is_valid(&serde_json::from_str(text).unwrap());
+    assert!(accepts(PAUSE));
+    assert!(accepts(MISTAKEN));
+    assert!(accepts(
+        r#"{"version":"1","default":"deny","tools":{"t":{"rate_limit":{"max":1,"window":60},"approval":{"when":[]},"action":"allow"}}}"#
+    ));
+    for wrong in [
+        "{}",
+        r#"{"version":"2","default":"deny"}"#,
+        r#"{"version":"1","default":"deny","mode":null}"#,
+        r#"{"version":"1","default":"deny","tools":{"t":{"reason":null}}}"#,
+        r#"{"version":"1","default":"deny","tool":{}}"#,
+        r#"{"version":"1","default":"deny","tools":{"t":{"deny_if":[{"path":"args.a","op":"grater","value":1}]}}}"#,
+        r#"{"version":"1","default":"deny","tools":{"t":{"limits":[{"counter":"c","window":"fortnight","max":1}]}}}"#,
+    ] {
+        assert!(!accepts(wrong), "{wrong}");
+    }
+}

@@ -1,0 +1,77 @@
+//! `mcpol policy check`: the policy alone, and against the tools that it is for.
+
+use crate::cli::{CheckFormat, FailLevel, PolicyCheckArgs};
+use crate::commands::{Failure, load, output, policy_file};
+use crate::exit::Exit;
+use crate::model::{Classified, Severity};
+use crate::policy::{self, Lint, Places, Subject};
+use crate::report::{self, PolicyCheck};
+
+pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
+    let text = policy_file::text(&args.policy)?;
+    let file = args.policy.to_string_lossy();
+    let policy = match policy::parse(&text, &file) {
+        Ok(policy) => policy,
+        Err(problems) => {
+            if args.format != CheckFormat::Table {
+                let lints = report::invalid_policy(&problems);
+                print(args, &PolicyCheck { file: &file, lints: &lints, against: "not a policy", hint: None })?;
+            }
+            return Err(Failure::usage(format!("`{file}` is not a valid policy")).with_problems(problems));
+        }
+    };
+    let (servers, unreachable) = servers(args)?;
+    let subjects: Vec<Subject<'_>> =
+        servers.iter().flat_map(|server| server.listing.tools.iter().zip(server.verdicts.iter().map(Some))).collect();
+    let places = Places::of(&text);
+    // Without a tool there is nothing to compare with, and every name would seem wrong.
+    let tools = (!servers.is_empty()).then_some(subjects.as_slice());
+    let mut lints = policy::check(&policy, &places, tools);
+    if args.portable {
+        lints.extend(policy::check_portable(&policy, &places));
+        lints.sort_by_key(|lint| lint.place);
+    }
+    let against = match servers.as_slice() {
+        [] => "by itself".to_owned(),
+        [one] => format!("against {} tools of {}", subjects.len(), one.listing.server.as_str()),
+        many => format!("against {} tools of {} servers", subjects.len(), many.len()),
+    };
+    let hint = servers.is_empty().then_some("`--tools FILE`, a URL or a command also checks it against the tools");
+    print(args, &PolicyCheck { file: &file, lints: &lints, against: &against, hint })?;
+    if unreachable {
+        return Ok(Exit::Unreachable);
+    }
+    Ok(if fails(&lints, args.fail_on) { Exit::Findings } else { Exit::Clean })
+}
+
+/// The servers that the arguments name, if they name any, and whether one could not be listed.
+fn servers(args: &PolicyCheckArgs) -> Result<(Vec<Classified>, bool), Failure> {
+    if !load::names_anything(&args.target) {
+        return Ok((Vec::new(), false));
+    }
+    let loaded = load::listings(&args.target)?;
+    output::people(&report::failures(&loaded.failed));
+    Ok((load::classify(loaded.listings, &args.rules)?, !loaded.failed.is_empty()))
+}
+
+fn print(args: &PolicyCheckArgs, check: &PolicyCheck<'_>) -> Result<(), Failure> {
+    let text = match args.format {
+        CheckFormat::Table => {
+            return output::coloured(&report::policy_check_table(check, output::terminal_width()));
+        }
+        CheckFormat::Json => report::policy_check_json(check),
+        CheckFormat::Sarif => report::policy_check_sarif(check),
+    };
+    let text = text.map_err(output::internal)?;
+    output::machine(|out| out.write_all(text.as_bytes()))
+}
+
+fn fails(lints: &[Lint], level: FailLevel) -> bool {
+    let least = match level {
+        FailLevel::Note => Severity::Note,
+        FailLevel::Warning => Severity::Warning,
+        FailLevel::Error => Severity::Error,
+        FailLevel::Never => return false,
+    };
+    lints.iter().any(|lint| lint.severity >= least)
+}
