@@ -225,8 +225,8 @@ impl ConnectError {
             }),
             Self::UnsupportedVersion { .. } => Some("look for another release of this server or of mcpol".to_owned()),
             Self::Unreachable { .. } => Some("check that the server is running and that host and port are right".to_owned()),
-            Self::Tls { url, .. } if url.starts_with("https://localhost") || url.starts_with("https://127.") => {
-                Some("does the server speak plain `http://`?".to_owned())
+            Self::Tls { detail, .. } if detail == super::http::NO_TLS => {
+                Some("if the server speaks plain http, say `http://` in the URL".to_owned())
             }
             Self::Unauthorized { token: Token::NotSent, .. } => Some(
                 "put a token into an environment variable and pass its name with `--bearer-env VAR`, or a header with `--header`".to_owned(),

@@ -24,6 +24,8 @@ pub mod header {
 pub const REDIRECTS_MAX: usize = 5;
 /// How long a connection may take to be set up.
 const CONNECT_WAIT: Duration = Duration::from_secs(15);
+/// What is said of a server that answers TLS with something else.
+pub(super) const NO_TLS: &str = "the other end does not speak TLS";
 /// Bytes of an error page that are looked at.
 const ERROR_PAGE_BYTES_MAX: usize = 64 * 1024;
 
@@ -250,23 +252,28 @@ pub fn is_loopback(url: &Url) -> bool {
 
 fn connect_error(url: &Url, error: &reqwest::Error) -> ConnectError {
     let (url, detail) = (redacted(url), innermost(error));
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    while let Some(current) = cause {
-        if current.is::<rustls::Error>() || io_cause::<rustls::Error>(current) {
-            return ConnectError::Tls { url, detail };
+    match tls_cause(error) {
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            ConnectError::Tls { url, detail: NO_TLS.to_owned() }
         }
-        cause = current.source();
-    }
-    if error.is_connect() || error.is_timeout() {
-        ConnectError::Unreachable { url, detail }
-    } else {
-        ConnectError::Broken { url, detail }
+        Some(_) => ConnectError::Tls { url, detail },
+        None if error.is_connect() || error.is_timeout() => ConnectError::Unreachable { url, detail },
+        None => ConnectError::Broken { url, detail },
     }
 }
 
-/// Whether an I/O error wraps an error of this type: it does not show it as its source.
-fn io_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
+/// The TLS error among the causes of an error. I/O errors do not show what they wrap as their source.
+fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        let wrapped: Option<&'a (dyn std::error::Error + 'static)> =
+            error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).map(|inner| inner as _);
+        current = wrapped.or_else(|| error.source());
+    }
+    None
 }
 
 /// The last cause, which is the one that says something; the ones around it repeat the URL.
@@ -276,6 +283,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
         current = source;
     }
     let text = current.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
     let mut words = text.chars();
     // Our messages begin in lower case.
     let first = words.next().map(|first| first.to_ascii_lowercase());

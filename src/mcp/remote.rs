@@ -34,10 +34,12 @@ pub(super) struct HttpWire {
 enum Transport {
     Streamable,
     /// The deprecated transport: requests go to a second endpoint, everything comes back over one stream.
-    StreamAndEndpoint {
-        stream: EventStream,
-        endpoint: HttpClient,
-    },
+    StreamAndEndpoint(Box<Older>),
+}
+
+struct Older {
+    stream: EventStream,
+    endpoint: HttpClient,
 }
 
 struct EventStream {
@@ -66,7 +68,7 @@ impl HttpWire {
         if self.version.is_none() {
             progress(Progress::Waiting);
         }
-        if matches!(self.transport, Transport::StreamAndEndpoint { .. }) {
+        if matches!(self.transport, Transport::StreamAndEndpoint(_)) {
             return self.exchange_over_stream(request).await;
         }
         let reply = self.post(&request.body, Some(request)).await?;
@@ -86,7 +88,7 @@ impl HttpWire {
     pub async fn notify(&mut self, body: Vec<u8>) -> Result<(), ConnectError> {
         let reply = match &self.transport {
             Transport::Streamable => self.post(&body, None).await?,
-            Transport::StreamAndEndpoint { endpoint, .. } => endpoint.send(Method::POST, Some(body), &[JSON]).await?,
+            Transport::StreamAndEndpoint(older) => older.endpoint.send(Method::POST, Some(body), &[JSON]).await?,
         };
         // Some servers refuse a notification that they do not know and go on all the same.
         if reply.status() == 401 { Err(self.client.refusal(reply).await) } else { Ok(()) }
@@ -96,7 +98,7 @@ impl HttpWire {
     pub fn notes(&self) -> Vec<Note> {
         match self.transport {
             Transport::Streamable => Vec::new(),
-            Transport::StreamAndEndpoint { .. } => vec![Note {
+            Transport::StreamAndEndpoint(_) => vec![Note {
                 code: "deprecated_transport".to_owned(),
                 message: "the server speaks the deprecated HTTP+SSE transport".to_owned(),
             }],
@@ -220,19 +222,19 @@ impl HttpWire {
             let bad = || ConnectError::BadTarget("the server names an endpoint that is no address".to_owned());
             let endpoint = self.client.url().join(event.data.trim()).map_err(|_| bad())?;
             let endpoint = self.client.at(endpoint)?;
-            return Ok(Some(Transport::StreamAndEndpoint { stream, endpoint }));
+            return Ok(Some(Transport::StreamAndEndpoint(Box::new(Older { stream, endpoint }))));
         }
         Ok(None)
     }
 
     async fn exchange_over_stream(&mut self, request: &Request) -> Result<Answer, ConnectError> {
-        let placeholder = Transport::Streamable;
-        let Transport::StreamAndEndpoint { mut stream, endpoint } = std::mem::replace(&mut self.transport, placeholder)
+        let Transport::StreamAndEndpoint(mut older) = std::mem::replace(&mut self.transport, Transport::Streamable)
         else {
             return Err(ConnectError::BadTarget("the event stream is gone".to_owned()));
         };
-        let answer = self.race_stream(&mut stream, &endpoint, request).await;
-        self.transport = Transport::StreamAndEndpoint { stream, endpoint };
+        let Older { stream, endpoint } = &mut *older;
+        let answer = self.race_stream(stream, endpoint, request).await;
+        self.transport = Transport::StreamAndEndpoint(older);
         answer
     }
 

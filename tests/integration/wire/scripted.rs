@@ -62,6 +62,8 @@ fn play() {
         "modern" => server.modern(),
         "modern_that_leaves" => server.modern_that_leaves(),
         "refuses_everything" => server.refuses_everything(),
+        "sdk_legacy" => super::peers::serve_stdio(false),
+        "sdk_modern" => super::peers::serve_stdio(true),
         "stays" => server.stays(),
         "outlives" => outlives(),
         "grandchild" => hold_connection(),
@@ -138,6 +140,7 @@ fn outlives() {
     hold_connection();
 }
 
+#[expect(clippy::zombie_processes, reason = "it is to be left behind")]
 fn start_grandchild() {
     let target = target("grandchild");
     let mut command = std::process::Command::new(&target.argv[0]);
