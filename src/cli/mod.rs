@@ -12,8 +12,8 @@ mod approvals;
 mod demo;
 mod sample_server;
 
-pub use approvals::ApprovalsArgs;
-pub use audit::AuditArgs;
+pub use approvals::{ApprovalsArgs, ApprovalsCommand};
+pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 pub use demo::DemoArgs;
 pub use enforce::{EnforceArgs, UnknownMethodsArg};
 pub use explain::ExplainArgs;

@@ -1,9 +1,146 @@
-//! `mcpol approvals`.
+//! `mcpol approvals`: answer from another terminal what a gateway asks.
 
-use super::Failure;
-use crate::cli::ApprovalsArgs;
+use super::{Failure, enforce, output};
+use crate::cli::{ApprovalsArgs, ApprovalsCommand};
+use crate::clock;
 use crate::exit::Exit;
+use crate::policy::{Answer, Answered, Approval, ApprovalState, ApprovalStore, StoreError};
+use crate::state::SqliteStore;
+use crate::text::{escape, excerpt};
+use std::fmt::Write as _;
 
-pub(super) fn run(_args: ApprovalsArgs) -> Result<Exit, Failure> {
-    Err(Failure::usage("not available yet").with_exit(Exit::Internal))
+/// Characters of a tool's or server's name in a table.
+const NAME_CHARS: usize = 32;
+
+pub(super) fn run(args: ApprovalsArgs) -> Result<Exit, Failure> {
+    let Some(path) = enforce::state_path(args.state.as_deref())? else {
+        return Err(
+            Failure::usage("approvals in memory cannot be answered from here").with_help("name a file with --state")
+        );
+    };
+    if !path.exists() {
+        // Nothing was ever asked; looking must not make a file.
+        return match args.command {
+            ApprovalsCommand::List { .. } => none(),
+            ApprovalsCommand::Show { id } | ApprovalsCommand::Approve { id } | ApprovalsCommand::Deny { id } => {
+                Err(unknown(&id))
+            }
+        };
+    }
+    let store = SqliteStore::new(path);
+    match args.command {
+        ApprovalsCommand::List { all } => list(&store, all),
+        ApprovalsCommand::Show { id } => show(&store, &id),
+        ApprovalsCommand::Approve { id } => answer(&store, &id, Answer::Approve),
+        ApprovalsCommand::Deny { id } => answer(&store, &id, Answer::Deny),
+    }
+}
+
+fn failed(error: StoreError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::usage(format!("there is no approval `{}`", excerpt(id, NAME_CHARS)))
+        .with_help("`mcpol approvals list` shows those that wait")
+}
+
+fn none() -> Result<Exit, Failure> {
+    output::people("No call waits for approval.\n");
+    Ok(Exit::Clean)
+}
+
+fn word(state: ApprovalState) -> &'static str {
+    match state {
+        ApprovalState::Pending => "waiting",
+        ApprovalState::Approved => "approved",
+        ApprovalState::Denied => "denied",
+        ApprovalState::Used => "used",
+        ApprovalState::Expired => "lapsed",
+    }
+}
+
+fn left(approval: &Approval) -> String {
+    let seconds = approval.expires.millis().saturating_sub(clock::now().millis()).div_ceil(1000);
+    match approval.state {
+        ApprovalState::Pending | ApprovalState::Approved => format!("{seconds} s left"),
+        ApprovalState::Denied | ApprovalState::Used | ApprovalState::Expired => String::new(),
+    }
+}
+
+fn list(store: &SqliteStore, all: bool) -> Result<Exit, Failure> {
+    let mut approvals = store.list(clock::now()).map_err(failed)?;
+    approvals.retain(|approval| all || approval.state == ApprovalState::Pending);
+    if approvals.is_empty() {
+        return none();
+    }
+    let mut text = String::new();
+    for approval in &approvals {
+        let binding = &approval.request.binding;
+        let call = format!("{}/{}", excerpt(&binding.server, NAME_CHARS), excerpt(binding.tool.as_str(), NAME_CHARS));
+        // Writing to a string cannot fail.
+        let line = format!("{}  {:8}  {call}  {}", escape(&approval.id), word(approval.state), left(approval));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    output::coloured(&text)?;
+    output::people("`mcpol approvals show ID` shows the arguments; then `approve ID` or `deny ID`.\n");
+    Ok(Exit::Clean)
+}
+
+fn show(store: &SqliteStore, id: &str) -> Result<Exit, Failure> {
+    let approval = store.get(clock::now(), id).map_err(failed)?.ok_or_else(|| unknown(id))?;
+    output::coloured(&story(&approval))?;
+    Ok(Exit::Clean)
+}
+
+fn story(approval: &Approval) -> String {
+    let (request, binding) = (&approval.request, &approval.request.binding);
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:9}  {}", escape(value));
+    };
+    row("approval", &approval.id);
+    row("state", format!("{} {}", word(approval.state), left(approval)).trim_end());
+    row("server", &binding.server);
+    row("tool", binding.tool.as_str());
+    row("grant", &binding.grant);
+    row("rule", &request.rule);
+    row("question", &request.message);
+    match request.arguments.as_deref().map(pretty) {
+        Some(lines) => {
+            row("arguments", "");
+            for line in lines.lines() {
+                let _ = writeln!(text, "  {}", escape(line));
+            }
+        }
+        None => row("arguments", "(not kept)"),
+    }
+    text
+}
+
+/// The arguments on several lines; as they are if they cannot be read.
+fn pretty(arguments: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(arguments)
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| arguments.to_owned())
+}
+
+fn answer(store: &SqliteStore, id: &str, answer: Answer) -> Result<Exit, Failure> {
+    match store.decide(clock::now(), id, answer).map_err(failed)? {
+        Answered::Done(approval) => {
+            let tool = excerpt(approval.request.binding.tool.as_str(), NAME_CHARS);
+            let text = match answer {
+                Answer::Approve => {
+                    format!("Approved: this one call of {tool}, within {} s.\n", approval.request.ttl_s)
+                }
+                Answer::Deny => format!("Denied: this call of {tool}.\n"),
+            };
+            output::people(&text);
+            Ok(Exit::Clean)
+        }
+        Answered::TooLate(approval) => {
+            Err(Failure::usage(format!("approval `{}` is {} already", escape(&approval.id), word(approval.state))))
+        }
+        Answered::Unknown => Err(unknown(id)),
+    }
 }

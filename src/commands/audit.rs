@@ -1,9 +1,241 @@
-//! `mcpol audit`.
+//! `mcpol audit`: read the log back.
 
-use super::Failure;
-use crate::cli::AuditArgs;
+use super::{Failure, enforce, output};
+use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
+use crate::gateway::audit::{Entry, files_of, parse_line, stats, verify};
+use crate::text::{escape, excerpt};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-pub(super) fn run(_args: AuditArgs) -> Result<Exit, Failure> {
-    Err(Failure::usage("not available yet").with_exit(Exit::Internal))
+/// Between two looks at a log that is followed.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// Most entries that `tail` shows.
+const TAIL_MAX: usize = 100_000;
+/// Broken places that are shown one by one.
+const BROKEN_SHOWN_MAX: usize = 20;
+/// Rules in the table of denials.
+const DENIALS_SHOWN_MAX: usize = 20;
+/// Characters of a name in a table.
+const NAME_CHARS: usize = 40;
+
+pub(super) fn run(args: AuditArgs) -> Result<Exit, Failure> {
+    match args.command {
+        AuditCommand::Tail(args) => tail(&args),
+        AuditCommand::Show(args) => show(&args),
+        AuditCommand::Verify(args) => check(&args),
+        AuditCommand::Stats(args) => add_up(&args),
+    }
+}
+
+fn path_of(args: &LogArgs) -> Result<PathBuf, Failure> {
+    let path = match &args.file {
+        Some(path) => path.clone(),
+        None => enforce::state_folder("--file")?.join(enforce::AUDIT_FILE),
+    };
+    if files_of(&path).is_empty() {
+        return Err(Failure::usage(format!("there is no audit log `{}`", path.display()))
+            .with_help("`mcpol enforce` writes one; name another with --file")
+            .with_exit(Exit::Nothing));
+    }
+    Ok(path)
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::usage(format!("cannot read `{}`: {error}", path.display()))
+}
+
+/// One entry for people.
+fn shown(line: &str) -> String {
+    let Ok(entry) = parse_line(line) else { return format!("?  {}", excerpt(line, 100)) };
+    let time = entry.time.get(..19).unwrap_or(&entry.time).replace('T', " ");
+    let name = |text: &Option<String>| excerpt(text.as_deref().unwrap_or("-"), NAME_CHARS);
+    let what = match entry.event.as_str() {
+        "decision" => {
+            let id = entry.decision.map_or_else(String::new, |number| format!("{}-{number}", escape(&entry.session)));
+            let verdict = name(&entry.verdict);
+            format!("{verdict:10}  {}/{}  {}  {id}", name(&entry.server), name(&entry.tool), name(&entry.rule))
+        }
+        "outcome" => {
+            let id = entry.decision.map_or_else(String::new, |number| format!("{}-{number}", escape(&entry.session)));
+            format!("{:10}  {}  {id}", name(&entry.outcome), micros(entry.micros.unwrap_or(0)))
+        }
+        event => format!("{:10}  {}", excerpt(event, NAME_CHARS), escape(&entry.session)),
+    };
+    format!("{}  {what}", escape(&time))
+}
+
+fn micros(micros: u64) -> String {
+    match micros {
+        0..=9_999 => format!("{micros} µs"),
+        10_000..=9_999_999 => format!("{} ms", micros / 1000),
+        _ => format!("{} s", micros / 1_000_000),
+    }
+}
+
+fn tail(args: &TailArgs) -> Result<Exit, Failure> {
+    let path = path_of(&args.log)?;
+    let mut last: VecDeque<String> = VecDeque::new();
+    let wanted = args.lines.min(TAIL_MAX);
+    for file in files_of(&path) {
+        let reader = BufReader::new(File::open(&file).map_err(unreadable(&file))?);
+        for line in reader.split(b'\n') {
+            if last.len() >= wanted {
+                last.pop_front();
+            }
+            if wanted > 0 {
+                last.push_back(String::from_utf8_lossy(&line.map_err(unreadable(&file))?).into_owned());
+            }
+        }
+    }
+    let print = |lines: &[String]| {
+        let text: String =
+            lines.iter().map(|line| if args.json { format!("{line}\n") } else { shown(line) + "\n" }).collect();
+        output::coloured(&text)
+    };
+    print(last.make_contiguous())?;
+    if !args.follow {
+        return Ok(Exit::Clean);
+    }
+    let mut at = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    loop {
+        std::thread::sleep(FOLLOW_EVERY);
+        let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        // A shorter file is a new one: the old one was rotated away.
+        at = if length < at { 0 } else { at };
+        if length == at {
+            continue;
+        }
+        let mut new = Vec::new();
+        let mut file = File::open(&path).map_err(unreadable(&path))?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(at)).map_err(unreadable(&path))?;
+        file.take(length - at).read_to_end(&mut new).map_err(unreadable(&path))?;
+        // Half a line is shown when it is whole.
+        let whole = memchr::memrchr(b'\n', &new).map_or(0, |end| end + 1);
+        at += whole as u64;
+        let lines: Vec<String> = String::from_utf8_lossy(&new[..whole]).lines().map(str::to_owned).collect();
+        print(&lines)?;
+    }
+}
+
+fn show(args: &ShowArgs) -> Result<Exit, Failure> {
+    let path = path_of(&args.log)?;
+    let wanted = args.id.rsplit_once('-').and_then(|(session, number)| Some((session, number.parse::<u64>().ok()?)));
+    let Some((session, number)) = wanted else {
+        return Err(Failure::usage(format!("`{}` is no decision id", excerpt(&args.id, NAME_CHARS))).with_help(
+            "an id looks like `6c3b621851457b6c-5`; refused calls carry theirs, `mcpol audit tail` lists them",
+        ));
+    };
+    let belongs = |entry: &Entry| entry.session == session && entry.decision == Some(number);
+    let mut text = String::new();
+    for file in files_of(&path) {
+        let reader = BufReader::new(File::open(&file).map_err(unreadable(&file))?);
+        for line in reader.split(b'\n') {
+            let line = line.map_err(unreadable(&file))?;
+            let line = String::from_utf8_lossy(&line);
+            if !parse_line(&line).is_ok_and(|entry| belongs(&entry)) {
+                continue;
+            }
+            let Ok(serde_json::Value::Object(members)) = serde_json::from_str(&line) else { continue };
+            for (name, value) in members.iter().filter(|(name, _)| *name != "prev") {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{:10}  {}", escape(name), escape(&value));
+            }
+            text.push('\n');
+        }
+    }
+    if text.is_empty() {
+        return Err(Failure::usage(format!("the log has no decision `{}`", excerpt(&args.id, NAME_CHARS)))
+            .with_exit(Exit::Nothing));
+    }
+    output::coloured(text.trim_end_matches('\n'))?;
+    output::coloured("\n")?;
+    Ok(Exit::Clean)
+}
+
+fn check(args: &LogArgs) -> Result<Exit, Failure> {
+    let path = path_of(args)?;
+    let report = verify(&files_of(&path)).map_err(unreadable(&path))?;
+    let mut text = String::new();
+    for broken in report.broken.iter().take(BROKEN_SHOWN_MAX) {
+        let _ = writeln!(text, "{}:{}: {}", escape(&broken.file.to_string_lossy()), broken.line, escape(&broken.what));
+    }
+    if report.broken.len() > BROKEN_SHOWN_MAX {
+        let _ = writeln!(text, "… and {} more", report.broken.len() - BROKEN_SHOWN_MAX);
+    }
+    let _ = writeln!(
+        text,
+        "{} lines of {} sessions: {}",
+        report.lines,
+        report.sessions,
+        match report.broken.len() {
+            0 => "the chain holds".to_owned(),
+            count => format!("{count} places do not fit"),
+        }
+    );
+    if report.unfinished > 0 {
+        let _ = writeln!(text, "{} sessions without an end: running, killed, or cut off here", report.unfinished);
+    }
+    if report.beginnings_gone > 0 {
+        let _ =
+            writeln!(text, "{} sessions without a beginning: rotated away, or cut off here", report.beginnings_gone);
+    }
+    output::coloured(&text)?;
+    Ok(if report.broken.is_empty() { Exit::Clean } else { Exit::Findings })
+}
+
+fn add_up(args: &StatsArgs) -> Result<Exit, Failure> {
+    let path = path_of(&args.log)?;
+    let counts = stats(&files_of(&path)).map_err(unreadable(&path))?;
+    if args.json {
+        let tools: serde_json::Map<_, _> = counts
+            .tools
+            .iter()
+            .map(|(tool, [allowed, denied, would])| {
+                (tool.clone(), serde_json::json!({"allowed": allowed, "denied": denied, "would_deny": would}))
+            })
+            .collect();
+        let denials: Vec<_> = counts
+            .denials
+            .iter()
+            .map(|((tool, rule), count)| serde_json::json!({"tool": tool, "rule": rule, "count": count}))
+            .collect();
+        let value = serde_json::json!({
+            "tools": tools, "denials": denials, "outcomes": counts.outcomes, "events": counts.events,
+            "latency_us": {"p50": counts.latency(50), "p90": counts.latency(90), "p99": counts.latency(99)},
+        });
+        output::machine(|out| writeln!(out, "{value:#}"))?;
+        return Ok(Exit::Clean);
+    }
+    let mut text = String::new();
+    let _ = writeln!(text, "{:>9} {:>9} {:>11}  tool", "allowed", "denied", "would deny");
+    for (tool, [allowed, denied, would]) in &counts.tools {
+        let _ = writeln!(text, "{allowed:>9} {denied:>9} {would:>11}  {}", excerpt(tool, NAME_CHARS));
+    }
+    let mut denials: Vec<_> = counts.denials.iter().collect();
+    denials.sort_by_key(|(rule, count)| (std::cmp::Reverse(**count), *rule));
+    if !denials.is_empty() {
+        let _ = writeln!(text, "\n{:>9}  rule that refused", "times");
+    }
+    for ((tool, rule), count) in denials.iter().take(DENIALS_SHOWN_MAX) {
+        // Rules of a tool have its name in their id; the others are for every tool.
+        let shown = if rule.starts_with('/') { String::new() } else { format!("  {}", excerpt(tool, NAME_CHARS)) };
+        let _ = writeln!(text, "{count:>9}  {}{shown}", excerpt(rule, 60));
+    }
+    if let (Some(p50), Some(p90), Some(p99)) = (counts.latency(50), counts.latency(90), counts.latency(99)) {
+        let (p50, p90, p99) = (micros(p50), micros(p90), micros(p99));
+        let _ =
+            writeln!(text, "\nfrom decision to answer: p50 {p50}, p90 {p90}, p99 {p99} ({} calls)", counts.answered());
+    }
+    let others: Vec<_> = counts.events.iter().map(|(event, count)| format!("{} {count}", excerpt(event, 40))).collect();
+    if !others.is_empty() {
+        let _ = writeln!(text, "events: {}", others.join(", "));
+    }
+    output::coloured(&text)?;
+    Ok(Exit::Clean)
 }

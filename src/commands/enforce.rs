@@ -152,7 +152,7 @@ pub(super) fn state_path(given: Option<&Path>) -> Result<Option<PathBuf>, Failur
     }
 }
 
-fn state_folder(option: &str) -> Result<PathBuf, Failure> {
+pub(super) fn state_folder(option: &str) -> Result<PathBuf, Failure> {
     crate::state::folder(|name| std::env::var_os(name))
         .map_err(|error| Failure::usage(error.to_string()).with_help(format!("name a file with {option}")))
 }
