@@ -14,6 +14,7 @@ mod server;
 mod selftest;
 pub mod eval;
 pub mod findings;
+pub mod settings;
 
 pub use judge::{EVIDENCE_MAX, QUOTE_BYTES_MAX};
 pub use load::{RULE_FILE_BYTES_MAX, RULES_MAX, RuleKind};
