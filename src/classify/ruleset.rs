@@ -66,8 +66,16 @@ impl RuleSet {
     /// # Errors
     /// Everything that is wrong with the files, at once.
     pub fn load(files: &[(&str, &str)]) -> Result<Self, Vec<Problem>> {
+        Self::layered(&[files])
+    }
+
+    /// The built-in rules with several layers on top, in this order: a later layer wins by id.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files, at once.
+    pub fn layered(layers: &[&[(&str, &str)]]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let set = Self::build(files, &mut problems);
+        let set = Self::build(layers, &mut problems);
         problems.extend(set.careless());
         if problems.is_empty() {
             Ok(set)
@@ -92,10 +100,10 @@ impl RuleSet {
         Self::load(files).err().unwrap_or_default()
     }
 
-    fn build(files: Files<'_>, problems: &mut Vec<Problem>) -> Self {
+    fn build(added: &[Files<'_>], problems: &mut Vec<Problem>) -> Self {
         let mut layers = Layers::default();
         layers.add(BUILTIN_FILES, problems);
-        if !files.is_empty() {
+        for files in added.iter().filter(|files| !files.is_empty()) {
             layers.add(files, problems);
         }
         let compiled = compile(&layers, problems);

@@ -3,7 +3,6 @@
 use super::load::{self, Classifier, Item};
 use super::{Failure, output};
 use crate::catalog;
-use crate::classify::findings;
 use crate::cli::{Format, ScanArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
@@ -17,6 +16,7 @@ pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
         Format::Ndjson if args.save.is_none() => stream(&args, &classifier)?,
         _ => collect(&args, &classifier)?,
     };
+    classifier.say_what_did_not_apply();
     outcome.exit(args.fail_on)
 }
 
@@ -128,7 +128,7 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure>
     })?;
     all.iter().for_each(|classified| outcome.saw(classified));
     all.sort_by_cached_key(catalog::sort_key);
-    let together = findings::of_set(&all);
+    let together = classifier.together(&all);
     outcome.error_findings += together.iter().filter(|finding| finding.severity == Severity::Error).count();
     if let Some(directory) = &args.save {
         catalog::save(directory, &all).map_err(|error| Failure::usage(error.to_string()))?;

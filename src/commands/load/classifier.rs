@@ -1,26 +1,37 @@
 //! From listings to verdicts, with the user's rule layers: read once, used for every server.
 
-use super::super::Failure;
+use super::super::{Failure, output};
+use super::layers;
+use crate::classify::settings::{Applied, Date, Settings};
 use crate::classify::{Options, RuleSet};
 use crate::cli::RuleArgs;
-use crate::model::{Classified, Finding, Listing};
+use crate::clock;
+use crate::model::{Classified, Finding, Listing, SetFinding};
 use crate::report::Explained;
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// Rules and options, ready to judge any number of servers.
 pub(in crate::commands) struct Classifier {
     rules: Cow<'static, RuleSet>,
     options: Options,
+    settings: Settings,
+    today: Date,
+    applied: RefCell<Applied>,
 }
 
 impl Classifier {
-    /// Reads the rule layers that the arguments name.
+    /// Reads the rule layers and the settings that the arguments name.
     ///
     /// # Errors
-    /// A rule file is not valid: with every problem of every file.
+    /// A rule file or the settings are not valid: with every problem of every file.
     pub fn new(args: &RuleArgs) -> Result<Self, Failure> {
+        let (rules, settings) = layers::rules_and_settings(args)?;
         Ok(Self {
-            rules: Cow::Borrowed(RuleSet::builtin()),
+            rules,
+            settings,
+            today: Date::of(clock::now()),
+            applied: RefCell::default(),
             options: Options { ignore_annotations: args.ignore_annotations, ..Options::default() },
         })
     }
@@ -28,8 +39,25 @@ impl Classifier {
     /// The verdicts of one server; `findings` are those of its configuration.
     pub fn one(&self, listing: Listing, findings: Vec<Finding>) -> Classified {
         let mut classified = crate::classify::classify(&self.rules, listing, &self.options);
-        classified.findings.extend(findings);
+        self.settings.apply(self.today, &mut classified, &self.options, &mut self.applied.borrow_mut());
         classified
+            .findings
+            .extend(findings.into_iter().filter(|finding| !self.settings.disabled.contains_key(&finding.id)));
+        classified
+    }
+
+    /// Findings about the whole set, without those that are switched off.
+    pub fn together(&self, set: &[Classified]) -> Vec<SetFinding> {
+        let mut found = crate::classify::findings::of_set(set);
+        self.settings.filter(&mut found);
+        found
+    }
+
+    /// Says on stderr which overrides did not apply, once every server was judged.
+    pub fn say_what_did_not_apply(&self) {
+        for warning in self.settings.warnings(self.today, &self.applied.borrow()) {
+            output::people(&format!("warning: {warning}\n"));
+        }
     }
 
     /// Why one tool of a server, by its place in the listing, has its class.
@@ -47,5 +75,7 @@ impl Classifier {
 /// A rule file is not valid.
 pub(in crate::commands) fn classify(listings: Vec<Listing>, args: &RuleArgs) -> Result<Vec<Classified>, Failure> {
     let classifier = Classifier::new(args)?;
-    Ok(listings.into_iter().map(|listing| classifier.one(listing, Vec::new())).collect())
+    let classified = listings.into_iter().map(|listing| classifier.one(listing, Vec::new())).collect();
+    classifier.say_what_did_not_apply();
+    Ok(classified)
 }

@@ -3,6 +3,7 @@
 mod classifier;
 mod config;
 mod files;
+pub(super) mod layers;
 mod live;
 mod targets;
 
