@@ -1,7 +1,7 @@
 //! `mcpol explain`: why one tool has its class.
 
 use super::load::{self, Classifier, Item};
-use super::{Failure, output};
+use super::{Failure, explain_policy, output};
 use crate::cli::ExplainArgs;
 use crate::exit::Exit;
 use crate::model::{Listing, ToolName};
@@ -9,6 +9,9 @@ use crate::report;
 use crate::text::nearest;
 
 pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
+    if let Some(policy) = &args.policy {
+        return explain_policy::run(&args, policy);
+    }
     let classifier = Classifier::new(&args.rules)?;
     let listings = listings(&args)?;
     let mut explained = Vec::new();

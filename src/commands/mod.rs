@@ -2,6 +2,7 @@
 
 mod scan;
 mod explain;
+mod explain_policy;
 mod gen_policy;
 mod load;
 mod output;

@@ -92,7 +92,6 @@ pub(crate) enum Step {
     Require,
     DenyIf,
     Approval,
-    Limits,
 }
 
 /// Someone who looks on while a call is judged.

@@ -6,6 +6,7 @@ mod condition;
 mod decimal;
 mod denial;
 mod document;
+mod explain;
 mod gate;
 mod generate;
 mod host_in;
@@ -28,6 +29,7 @@ pub use document::{
     Action, AllTools, Approval as ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope,
     ToolRules, Unlisted, Validate, Version, schema_text,
 };
+pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
 pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch};
 pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};
 pub use json::JsonText;

@@ -1,0 +1,106 @@
+//! `mcpol explain TOOL --policy P`: what a policy decides about one call, step by step.
+
+use super::{Failure, load, output, policy_file};
+use crate::cli::ExplainArgs;
+use crate::clock::Timestamp;
+use crate::exit::Exit;
+use crate::mcp::envelope::ToolCall;
+use crate::model::ToolName;
+use crate::policy::{self, ArgumentSchema, Caller, Facts, LimitStore};
+use crate::problem::{Place, Problem};
+use crate::report;
+use crate::state::{MemoryStore, SqliteStore};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the server is called where no argument says so.
+const SERVER: &str = "local";
+
+pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
+    let policy = policy_file::read(path)?;
+    let arguments = args.args.as_deref().map(read_arguments).transpose()?;
+    let now = match &args.at {
+        None => crate::clock::now(),
+        Some(text) => time(text)?,
+    };
+    let schema = if policy.wants_schema(&args.tool) { schema(args)? } else { None };
+    let call = ToolCall::synthetic(ToolName::new(args.tool.as_str()), arguments);
+    let facts = Facts { schema: schema.as_ref(), change: None };
+    let limits: Box<dyn LimitStore> = match &args.state {
+        None => Box::new(MemoryStore::new()),
+        Some(path) if path.is_file() => Box::new(SqliteStore::new(path)),
+        Some(path) => {
+            return Err(Failure::usage(format!("cannot read `{}`: no such file", path.display()))
+                .with_help("`mcpol enforce` makes it when a limit is first counted"));
+        }
+    };
+    let caller = caller(args);
+    let trace = policy::explain(&policy, limits.as_ref(), &caller, &call, facts, now)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    if args.json {
+        let mut text = serde_json::to_string_pretty(&trace).map_err(output::internal)?;
+        text.push('\n');
+        output::machine(|out| out.write_all(text.as_bytes()))?;
+    } else {
+        output::coloured(&report::policy_trace(&args.tool, &trace, output::terminal_width()))?;
+        if policy.wants_schema(&args.tool) && schema.is_none() {
+            output::people("hint: name the server or a saved list with `--tools` to check the arguments too\n");
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+fn caller(args: &ExplainArgs) -> Caller {
+    let (grant, session) = match args.caller.split_once('/') {
+        Some((grant, session)) => (grant, Some(Arc::from(session))),
+        None => (args.caller.as_str(), None),
+    };
+    let server = args.target.name.as_deref().unwrap_or(SERVER);
+    // Someone who names no session still has one: only counters by session would know the difference.
+    let session = session.or_else(|| Some(Arc::from("explain")));
+    Caller { server: Arc::from(server), grant: (!grant.is_empty()).then(|| Arc::from(grant)), session }
+}
+
+/// Arguments are one JSON object, or the problem says where they are not.
+fn read_arguments(text: &str) -> Result<String, Failure> {
+    let problem = |place, message: String| {
+        let problem = Problem { file: "--args".to_owned(), place, pointer: String::new(), message, help: None };
+        Failure::usage("the arguments are not a JSON object")
+            .with_problems(vec![problem])
+            .with_help("quote them for the shell: `--args '{\"amount\": 5}'`")
+    };
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(_)) => Ok(text.to_owned()),
+        Ok(_) => Err(problem(None, "this is not an object".to_owned())),
+        Err(error) => {
+            let place = Place { line: error.line(), column: error.column() };
+            Err(problem(Some(place), "not readable as JSON".to_owned()))
+        }
+    }
+}
+
+pub(super) fn time(text: &str) -> Result<Timestamp, Failure> {
+    policy::parse_utc(text).ok_or_else(|| {
+        Failure::usage(format!("`{text}` is not a time")).with_help("write UTC: `2026-11-23T09:30:00Z` or `2026-11-23`")
+    })
+}
+
+/// The tool's input schema, where the arguments name a server that has it.
+fn schema(args: &ExplainArgs) -> Result<Option<ArgumentSchema>, Failure> {
+    if !load::names_anything(&args.target) {
+        return Ok(None);
+    }
+    let loaded = load::listings(&args.target)?;
+    output::people(&report::failures(&loaded.failed));
+    let tools = loaded.listings.iter().flat_map(|listing| &listing.tools);
+    let Some(tool) = tools.into_iter().find(|tool| tool.name.as_str() == args.tool) else { return Ok(None) };
+    let definition: serde_json::Value = serde_json::from_str(tool.raw.get()).map_err(output::internal)?;
+    match definition.get("inputSchema").map(ArgumentSchema::compile) {
+        Some(Ok(schema)) => Ok(Some(schema)),
+        Some(Err(why)) => {
+            output::people(&format!("warning: the input schema cannot be used: {}\n", crate::text::escape(&why)));
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
