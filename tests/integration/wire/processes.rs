@@ -101,6 +101,60 @@ fn a_server_ends_even_if_we_are_killed() {
     }
 }
 
+/// The program itself, scanning a command that cares for nothing but force, while both its processes live.
+#[cfg(unix)]
+fn scanning() -> (crate::harness::Sandbox, std::process::Child, Vec<TcpStream>) {
+    use std::process::Stdio;
+    let watched = watched("outlives");
+    let sandbox = crate::harness::Sandbox::new();
+    let mut arguments = vec!["scan".to_owned()];
+    for (name, value) in &watched.target.env {
+        arguments.extend(["--env".to_owned(), format!("{name}={}", value.reveal())]);
+    }
+    arguments.push("--".to_owned());
+    arguments.extend(watched.target.argv.clone());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = sandbox.command(&arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let program = command.spawn().unwrap();
+    let alive = watched.alive();
+    (sandbox, program, alive)
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_scan_is_exit_130_and_leaves_nothing_running() {
+    let (_sandbox, mut program, alive) = scanning();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&program), rustix::process::Signal::INT).unwrap();
+    wait_for_the_end(alive);
+    assert_eq!(program.wait().unwrap().code(), Some(130));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_scan_leaves_nothing_running() {
+    let (_sandbox, mut program, alive) = scanning();
+    program.kill().unwrap();
+    wait_for_the_end(alive);
+    program.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_may_be_slow_to_start() {
+    use std::io::Write as _;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut target = scripted::target("slow");
+    target.env.insert(PORT.to_owned(), Secret::new(listener.local_addr().unwrap().port().to_string()));
+    // Ready only when the first request has long been sent.
+    let progress = |progress: Progress| {
+        if progress == Progress::Waiting {
+            listener.accept().unwrap().0.write_all(b"!").unwrap();
+        }
+    };
+    let listing = enumerate(&Target::Stdio(target), &EnumerateOptions::new(PATIENCE), &progress).await.unwrap();
+    assert_eq!(names(&listing), ["a"]);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_launcher_in_between_changes_nothing_that_is_seen() {

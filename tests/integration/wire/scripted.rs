@@ -64,6 +64,7 @@ fn play() {
         "refuses_everything" => server.refuses_everything(),
         "sdk_legacy" => super::peers::serve_stdio(false),
         "sdk_modern" => super::peers::serve_stdio(true),
+        "slow" => server.slow(),
         "stays" => server.stays(),
         "outlives" => outlives(),
         "grandchild" => hold_connection(),
@@ -422,6 +423,14 @@ impl Server {
             let request = self.request();
             self.refuse(&request, -32000, "go away", Value::Null);
         }
+    }
+
+    /// Reads nothing before the test says so, as a package runner does that downloads first.
+    fn slow(&mut self) {
+        let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        self.serve(|_| tools(&["a"]));
     }
 
     /// Answers, starts a process of its own, and outlives its pipes; both hold a connection to the test.
