@@ -108,6 +108,11 @@ fn code_only(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether a file of `src` is compiled for tests only, going by its name.
+fn is_test(file: &str) -> bool {
+    file.contains("/tests/") || file.ends_with("/tests.rs") || file.ends_with("_tests.rs")
+}
+
 /// The text up to its unit tests.
 fn without_tests(text: &str) -> &str {
     text.find("#[cfg(test)]").map_or(text, |at| &text[..at])
@@ -127,7 +132,11 @@ fn modules_import_only_from_those_above_them() {
     for (file, text) in sources() {
         let Some(own) = module_of(&file) else { continue };
         let here = place(own).unwrap_or_else(|| panic!("{file}: `{own}` is not in src/lib.rs"));
-        for import in imports(&text) {
+        // Tests may borrow from below: a policy is tested against the real stores.
+        if is_test(&file) {
+            continue;
+        }
+        for import in imports(without_tests(&text)) {
             match place(&import) {
                 Some(there) if there > here => broken.push(format!("{file}: `{own}` stands above `{import}`")),
                 Some(_) | None => {}
@@ -162,7 +171,8 @@ fn classify_and_policy_are_pure() {
     .unwrap();
     let mut broken = Vec::new();
     for (file, text) in sources() {
-        if matches!(module_of(&file), Some("classify" | "policy" | "model" | "text" | "problem")) {
+        let pure = matches!(module_of(&file), Some("classify" | "policy" | "model" | "text" | "problem"));
+        if pure && !is_test(&file) {
             let code = code_only(without_tests(&text));
             broken.extend(impure.find_iter(&code).map(|found| format!("{file}: `{}`", found.as_str())));
         }
@@ -222,7 +232,10 @@ fn no_untagged_input_and_no_bare_allow() {
         let lines: Vec<_> = code.lines().collect();
         for (at, line) in lines.iter().enumerate() {
             let around = &lines[at.saturating_sub(3)..(at + 4).min(lines.len())];
-            if line.contains(&untagged) && around.iter().any(|line| line.contains("Deserialize")) {
+            if line.contains(&untagged)
+                && around.iter().any(|line| line.contains("Deserialize"))
+                && file != "tests/tidy.rs"
+            {
                 broken.push(format!("{file}: `{}`", line.trim()));
             }
         }
