@@ -8,6 +8,7 @@ mod catalog;
 mod cli;
 mod explain;
 mod policy;
+mod readme;
 mod scan_files;
 mod scan_live;
 mod wire;
