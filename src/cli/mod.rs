@@ -21,7 +21,7 @@ pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub use policy::{
     CheckFormat, DiffFail, FailLevel, PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicyDiffArgs, PolicyTestArgs,
 };
-pub use rules::RulesArgs;
+pub use rules::{EvalArgs, ExplainRuleArgs, LayerArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat};
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
 pub use target::{RuleArgs, TargetArgs};
