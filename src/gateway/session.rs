@@ -32,6 +32,10 @@ const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(30);
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last answers may take to reach a client that has closed its end.
 const LAST_WRITE: Duration = Duration::from_secs(2);
+/// How long a server that has closed its output may take to end by itself.
+const EXIT_GRACE: Duration = Duration::from_millis(500);
+/// Between two looks whether it has.
+const EXIT_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Ticks in a row in which the server takes nothing before we look whether the client is still there.
 const STUCK_TICKS: u32 = 3;
 
@@ -254,15 +258,21 @@ impl Session {
 
     /// The server is gone: says so to everybody who waits for it.
     fn bury(&mut self) -> String {
-        // Its output is closed; it may take a moment to end. What is left of its group is ended, so that nobody can be
-        // waiting for it to read.
+        // Its output is closed; it may take a moment to end. Once it is reaped nobody can tell any more how it did.
+        let until = Instant::now() + EXIT_GRACE;
+        let mut how = self.process.exit_status();
+        while how.is_none() && Instant::now() < until {
+            std::thread::sleep(EXIT_LOOK_EVERY);
+            how = self.process.exit_status();
+        }
+        // What is left of its group is ended, so that nobody can be waiting for it to read.
         self.process.end();
         if self.lifetime.restarts > 0 {
             self.upstream.suspend();
         } else {
             self.upstream.close();
         }
-        let how = self.process.exit_status().unwrap_or_else(|| "closed its output".to_owned());
+        let how = how.unwrap_or_else(|| "closed its output".to_owned());
         let now = clock::now();
         self.mediator.audit.event(now, "upstream_exit", |line| line.text("how", &how));
         self.mediator.notice(&format!("the server {how}"));

@@ -7,6 +7,7 @@ mod harness;
 mod catalog;
 mod cli;
 mod explain;
+mod gateway;
 mod policy;
 mod readme;
 mod scan_files;

@@ -1,0 +1,88 @@
+//! Calls that wait for a person at another terminal.
+
+use super::*;
+
+fn asking() -> Value {
+    only(json!({"create_task": {"approval": {"message": "really?", "ttl_s": 600}}}))
+}
+
+/// The id of the one approval that waits; asks until there is one.
+fn waiting(sandbox: &Sandbox) -> String {
+    let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+    loop {
+        let (out, _) = sandbox.run(&["approvals", "list"]).both(0);
+        if let Some(line) = out.lines().next() {
+            return line.split(' ').next().unwrap().to_owned();
+        }
+        assert!(std::time::Instant::now() < deadline, "nothing waits");
+    }
+}
+
+#[test]
+fn a_call_waits_and_passes_once_when_it_is_approved() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    gateway.call(1, "create_task", &json!({"title": "first \u{1b}[31m"}));
+    // Everything else goes on meanwhile.
+    assert!(gateway.ask(2, "ping", &json!({})).get("result").is_some());
+    let id = waiting(&sandbox);
+    let shown = sandbox.run(&["approvals", "show", &id]).quiet(0);
+    assert!(shown.contains("create_task") && shown.contains("really?") && shown.contains("first"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+    let (_, said) = sandbox.run(&["approvals", "approve", &id]).both(0);
+    assert!(said.contains("this one call of create_task"), "{said}");
+    passed(&gateway.reply());
+    let stderr = sandbox.run(&["approvals", "approve", &id]).refused(2);
+    assert!(stderr.contains("used already"), "{stderr}");
+    // The same call again is another question.
+    gateway.call(3, "create_task", &json!({"title": "first \u{1b}[31m"}));
+    let second = waiting(&sandbox);
+    assert_ne!(second, id);
+    sandbox.run(&["approvals", "deny", &second]).both(0);
+    assert!(refusal(&gateway.reply()).contains("a person refused"));
+    assert_eq!(gateway.close().0, Some(0));
+    let log = log(&sandbox);
+    let verdicts: Vec<&str> = events(&log, "decision").iter().map(|entry| entry["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["ask", "allow", "ask", "deny"]);
+}
+
+#[test]
+fn nobody_answers_and_the_call_may_be_tried_again_once_approved() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &["--approval-wait", "0.1"]);
+    gateway.initialize();
+    let reply = gateway.ask_tool(1, "create_task", &json!({"title": "a"}));
+    let id = waiting(&sandbox);
+    assert!(refusal(&reply).contains(&format!("mcpol approvals approve {id}")), "{reply}");
+    assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["code"], "approval_required");
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    // Bound to the arguments.
+    refusal(&gateway.ask_tool(2, "create_task", &json!({"title": "b"})));
+    passed(&gateway.ask_tool(3, "create_task", &json!({"title": "a"})));
+    refusal(&gateway.ask_tool(4, "create_task", &json!({"title": "a"})));
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn a_call_that_waits_can_be_withdrawn() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    gateway.call(1, "create_task", &json!({"title": "a"}));
+    let id = waiting(&sandbox);
+    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
+    assert!(gateway.ask(2, "ping", &json!({})).get("result").is_some());
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]), "a withdrawn call gets no answer and is not made");
+}
+
+#[test]
+fn looking_where_nothing_was_asked_makes_no_file() {
+    let sandbox = sandbox(&asking());
+    let (out, said) = sandbox.run(&["approvals", "list"]).both(0);
+    assert_eq!((out.as_str(), said.as_str()), ("", "No call waits for approval.\n"));
+    assert!(sandbox.run(&["approvals", "approve", "nothing"]).refused(2).contains("there is no approval `nothing`"));
+    assert!(!sandbox.dir().join("state").exists());
+}

@@ -1,0 +1,228 @@
+//! Servers and clients that misbehave: every request still gets one answer, and everything ends.
+
+use super::*;
+
+fn open() -> Sandbox {
+    sandbox(&json!({"version": "1", "default": "allow", "tools": {}}))
+}
+
+fn result(id: u64, text: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#)
+}
+
+#[test]
+fn a_server_that_crashes_leaves_no_call_without_an_answer() {
+    let sandbox = open();
+    let mut gateway = Gateway::script(&sandbox, &[], "read -r a; read -r b; echo last words >&2; exit 7");
+    gateway.call(1, "t", &json!({}));
+    gateway.call(2, "t", &json!({}));
+    let (code, lines, stderr) = gateway.finish();
+    assert_eq!(code, Some(3), "{stderr}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in lines {
+        assert!(line.contains("exited with status 7") && line.contains("-32603"), "{line}");
+    }
+    assert!(stderr.contains("server: last words"), "{stderr}");
+    assert_eq!(events(&log(&sandbox), "upstream_exit").len(), 1);
+}
+
+#[test]
+fn a_server_is_started_again_and_hears_the_handshake_but_no_call_twice() {
+    let sandbox = open();
+    let script = r#"count=$(cat count 2>/dev/null || echo 0); echo $((count + 1)) > count
+        while read -r line; do echo "$count $line" >> heard
+        case $line in
+            *'"initialize"'*) echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}';;
+            *crash*) exit 1;;
+            *tools/call*) echo '{"jsonrpc":"2.0","id":2,"result":{"content":[]}}';;
+        esac; done"#;
+    let mut gateway = Gateway::script(&sandbox, &["--restart", "1"], script);
+    gateway.initialize();
+    assert!(gateway.ask_tool(1, "crash", &json!({})).get("error").is_some());
+    passed(&gateway.ask_tool(2, "work", &json!({})));
+    let (code, lines, stderr) = gateway.close();
+    assert_eq!((code, lines.len()), (Some(0), 0), "{lines:?} {stderr}");
+    let heard = sandbox.read("heard");
+    assert_eq!(heard.lines().filter(|line| line.starts_with("1 ")).count(), 3, "{heard}");
+    assert_eq!(heard.matches("crash").count(), 1, "{heard}");
+    assert_eq!(events(&log(&sandbox), "upstream_restart").len(), 1);
+}
+
+#[test]
+fn a_server_that_keeps_dying_is_given_up() {
+    let sandbox = open();
+    let gateway = Gateway::script(&sandbox, &["--restart", "2"], "exit 1");
+    let (code, _, stderr) = gateway.finish();
+    assert_eq!(code, Some(3));
+    assert!(stderr.contains("starting the server again (2 of 2)"), "{stderr}");
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up_by_call_and_its_late_answer_is_dropped() {
+    let sandbox = open();
+    let script = r#"read -r call; read -r cancelled; printf '%s\n' "$cancelled" > cancelled
+        echo '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'; read -r ping
+        echo '{"jsonrpc":"2.0","id":2,"result":{}}'; read -r end"#;
+    let mut gateway = Gateway::script(&sandbox, &["--call-timeout", "0.2"], script);
+    let reply = gateway.ask_tool(1, "t", &json!({}));
+    assert!(reply["error"]["message"].as_str().unwrap().contains("not answered within 0.2 s"), "{reply}");
+    assert_eq!(gateway.ask(2, "ping", &json!({}))["id"], 2);
+    assert_eq!(gateway.close().0, Some(0));
+    assert!(sandbox.read("cancelled").contains("notifications/cancelled"));
+    let log = log(&sandbox);
+    assert!(events(&log, "dropped").iter().any(|entry| entry["what"] == "foreign reply"), "{log:?}");
+    assert!(events(&log, "outcome").iter().any(|entry| entry["outcome"] == "timeout"), "{log:?}");
+}
+
+#[test]
+fn only_the_first_answer_to_a_request_passes() {
+    let sandbox = open();
+    let script = format!(
+        "read -r a; echo '{}'; echo '{}'; echo '{}'; echo 'ready on port 80'; echo '[]'; echo '{{\"level\":\"info\"}}'
+        printf '%s' '{{\"jsonrpc\":\"2.0\",\"id\":1,\"resu'; echo; read -r b; echo '{}'; read -r c",
+        result(1, "first"),
+        result(1, "second"),
+        result(99, "never asked"),
+        result(2, "after")
+    );
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    assert_eq!(gateway.ask_tool(1, "t", &json!({}))["result"]["content"][0]["text"], "first");
+    assert_eq!(gateway.ask_tool(2, "t", &json!({}))["result"]["content"][0]["text"], "after");
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]));
+    assert_eq!(events(&log(&sandbox), "dropped").len(), 6);
+}
+
+#[test]
+fn a_line_of_a_hundred_megabytes_costs_one_answer_and_little_memory() {
+    let sandbox = open();
+    let script = format!(
+        "read -r a; printf '%s' '{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"'; head -c 100000000 /dev/zero | tr '\\0' x; echo '\"}}'
+        read -r b; echo '{}'; read -r c",
+        result(2, "after")
+    );
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    let reply = gateway.ask_tool(1, "t", &json!({}));
+    assert!(reply["error"]["message"].as_str().unwrap().contains("longer than"), "{reply}");
+    passed(&gateway.ask_tool(2, "t", &json!({})));
+    if cfg!(target_os = "linux") {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kib < 100_000, "{kib} KiB at the most");
+    }
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn large_results_pass_to_the_letter() {
+    let sandbox = open();
+    let script = "read -r a; printf '%s' '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{ \"x\" : \"'; head -c 1048576 /dev/zero | tr '\\0' x; echo '\" } }'; read -r b";
+    let mut gateway = Gateway::script(&sandbox, &[], script);
+    gateway.call(1, "t", &json!({}));
+    assert_eq!(
+        gateway.line(),
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{ \"x\" : \"{}\" }} }}", "x".repeat(1 << 20))
+    );
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn floods_on_both_outputs_are_bounded_and_nothing_hangs() {
+    let sandbox = open();
+    let script = format!(
+        "i=0; while [ $i -lt 3000 ]; do echo \"noise $i\"; echo \"noise $i\" >&2; i=$((i + 1)); done
+        read -r a; echo '{}'; read -r b",
+        result(1, "through")
+    );
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    assert_eq!(gateway.ask_tool(1, "t", &json!({}))["result"]["content"][0]["text"], "through");
+    let (code, lines, stderr) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]));
+    assert!(stderr.lines().filter(|line| line.starts_with("server: ")).count() <= 1000, "{}", stderr.len());
+    assert!(events(&log(&sandbox), "dropped").len() < 100);
+}
+
+#[test]
+fn ten_thousand_calls_at_once_are_all_answered() {
+    let sandbox = sandbox(&json!({"version": "1", "default": "deny", "tools": {}}));
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    // Written before one answer is read: the gateway must not wait for us to read.
+    for id in 0..10_000 {
+        gateway.call(id, "t", &json!({"id": id}));
+    }
+    let mut ids: Vec<u64> = (0..10_000).map(|_| gateway.reply()["id"].as_u64().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..10_000).collect::<Vec<_>>());
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn a_client_that_sends_garbage_is_told_so_and_may_go_on() {
+    let sandbox = open();
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    gateway.send("garbage");
+    assert_eq!(gateway.message()["error"]["code"], -32700);
+    gateway.send_bytes(b"\xff\xfe{\n");
+    assert_eq!(gateway.message()["error"]["code"], -32700);
+    gateway.send(r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"a","name":"b"}}"#);
+    let reply = gateway.message();
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!(5), &json!(-32600)));
+    gateway.send_bytes(&[vec![b'x'; 11 << 20], b"\n".to_vec()].concat());
+    assert_eq!(gateway.message()["error"]["code"], -32600);
+    assert!(gateway.ask(6, "ping", &json!({})).get("result").is_some());
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn an_id_in_flight_is_refused() {
+    let sandbox = open();
+    let script = format!("read -r a; read -r b; echo '{}'; read -r c", result(1, "first"));
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    gateway.call(1, "t", &json!({}));
+    gateway.call(1, "t", &json!({}));
+    assert!(gateway.message()["error"]["message"].as_str().unwrap().contains("in flight"));
+    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#);
+    assert_eq!(gateway.message()["result"]["content"][0]["text"], "first");
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_and_what_it_started_end_with_us() {
+    for signal in ["-TERM", "-KILL"] {
+        let sandbox = open();
+        // It ignores its input, TERM and hang-ups, and starts another process that does the same.
+        let script = "trap '' TERM HUP; (trap '' TERM HUP; sleep 300) & echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"method\\\":\\\"$$\\\"}\"
+            echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"method\\\":\\\"$!\\\"}\"; while :; do sleep 300; done";
+        let gateway = Gateway::script(&sandbox, &[], script);
+        let pids: Vec<String> = (0..2).map(|_| gateway.message()["method"].as_str().unwrap().to_owned()).collect();
+        let status = std::process::Command::new("kill").args([signal, &gateway.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+        let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+        while pids.iter().any(|pid| runs(pid)) {
+            assert!(std::time::Instant::now() < deadline, "{signal}: {pids:?} still run");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_closes_early_ends_everything() {
+    let sandbox = open();
+    let mut gateway = Gateway::script(&sandbox, &[], "read -r a; sleep 300");
+    gateway.call(1, "t", &json!({}));
+    let (code, _, stderr) = gateway.close();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(events(&log(&sandbox), "stop").len(), 1);
+}
+
+#[test]
+fn a_server_that_does_not_exist_is_said() {
+    let sandbox = open();
+    let gateway = Gateway::start(&sandbox, &[], &["no-such-command-at-all"]);
+    let (code, lines, stderr) = gateway.finish();
+    assert_eq!((code, lines), (Some(3), vec![]), "{stderr}");
+    assert!(stderr.contains("`no-such-command-at-all`"), "{stderr}");
+}

@@ -1,0 +1,124 @@
+//! Limits hold across calls, processes and deaths.
+
+use super::*;
+
+const ECHO: &str = r#"while read -r line; do id=${line#*\"id\":}; id=${id%%,*}; printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}\n' "$id"; done"#;
+
+fn limited(max: u64) -> Value {
+    only(json!({"work": {"limits": [{"counter": "work", "window": "day", "max": max, "scope": "grant"}]}}))
+}
+
+#[test]
+fn a_limit_is_told_with_the_time_to_retry() {
+    let sandbox = sandbox(&limited(2));
+    let mut gateway = Gateway::script(&sandbox, &[], ECHO);
+    for id in 1..=2 {
+        passed(&gateway.ask_tool(id, "work", &json!({})));
+    }
+    let reply = gateway.ask_tool(3, "work", &json!({}));
+    assert!(refusal(&reply).contains("retry in"), "{reply}");
+    let decision = &reply["result"]["_meta"]["io.github.mcpol/decision"];
+    assert_eq!(decision["code"], "limit_exceeded");
+    assert!(decision["retry_after_s"].as_u64().is_some_and(|seconds| seconds <= 86_400), "{reply}");
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn two_gateways_on_one_counter_never_exceed_it() {
+    let sandbox = sandbox(&limited(64));
+    let mut gateways: Vec<Gateway> = (0..2).map(|_| Gateway::script(&sandbox, &[], ECHO)).collect();
+    for gateway in &mut gateways {
+        for id in 0..64 {
+            gateway.call(id, "work", &json!({}));
+        }
+    }
+    let mut allowed = 0;
+    for gateway in gateways {
+        for _ in 0..64 {
+            let reply = gateway.reply();
+            allowed += usize::from(reply["result"].get("isError").is_none());
+        }
+        assert_eq!(gateway.close().0, Some(0));
+    }
+    assert_eq!(allowed, 64);
+}
+
+#[test]
+fn memory_counts_for_one_process_only() {
+    let sandbox = sandbox(&limited(1));
+    for _ in 0..2 {
+        let mut gateway = Gateway::script(&sandbox, &["--state", "memory:"], ECHO);
+        passed(&gateway.ask_tool(1, "work", &json!({})));
+        refusal(&gateway.ask_tool(2, "work", &json!({})));
+        assert_eq!(gateway.close().0, Some(0));
+    }
+}
+
+#[test]
+fn grants_count_apart() {
+    let sandbox = sandbox(&limited(1));
+    for grant in ["one", "two"] {
+        let mut gateway = Gateway::script(&sandbox, &["--grant", grant], ECHO);
+        passed(&gateway.ask_tool(1, "work", &json!({})));
+        assert_eq!(gateway.close().0, Some(0));
+    }
+}
+
+#[test]
+fn an_error_reply_gives_the_unit_back_and_a_failed_result_does_not() {
+    let sandbox = sandbox(&limited(2));
+    let script = r#"read -r a; echo '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}'
+        read -r a; echo '{"jsonrpc":"2.0","id":2,"result":{"content":[],"isError":true}}'
+        read -r a; echo '{"jsonrpc":"2.0","id":3,"result":{"content":[]}}'; read -r a"#;
+    let mut gateway = Gateway::script(&sandbox, &[], script);
+    assert_eq!(gateway.ask_tool(1, "work", &json!({}))["error"]["code"], -32602);
+    passed(&gateway.ask_tool(2, "work", &json!({})));
+    passed(&gateway.ask_tool(3, "work", &json!({})));
+    refusal(&gateway.ask_tool(4, "work", &json!({})));
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_gateway_killed_in_the_middle_of_a_call_keeps_what_it_spent() {
+    let sandbox = sandbox(&limited(1));
+    let mut gateway =
+        Gateway::script(&sandbox, &[], "read -r a; echo '{\"jsonrpc\":\"2.0\",\"method\":\"got/it\"}'; read -r a");
+    gateway.call(1, "work", &json!({}));
+    assert_eq!(gateway.message()["method"], "got/it");
+    gateway.child.kill().unwrap();
+    let mut gateway = Gateway::script(&sandbox, &[], ECHO);
+    refusal(&gateway.ask_tool(1, "work", &json!({})));
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn a_damaged_state_file_denies_and_says_how_to_repair_it() {
+    let sandbox = sandbox(&only(json!({"free": {}, "work": {"rate_limit": "5/minute"}})));
+    sandbox.write("state/state.db", &"not a database at all ".repeat(500));
+    let mut gateway = Gateway::script(&sandbox, &[], ECHO);
+    let reply = gateway.ask_tool(1, "work", &json!({}));
+    refusal(&reply);
+    assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["code"], "state_unavailable");
+    passed(&gateway.ask_tool(2, "free", &json!({})));
+    let (code, _, stderr) = gateway.close();
+    assert_eq!(code, Some(0));
+    assert!(stderr.contains("move the file away"), "{stderr}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_for_the_log_denies_calls_and_nothing_else() {
+    let sandbox = sandbox(&limited(1));
+    let mut gateway = Gateway::script(&sandbox, &["--audit", "/dev/full"], ECHO);
+    let reply = gateway.ask_tool(1, "work", &json!({}));
+    refusal(&reply);
+    assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["code"], "state_unavailable");
+    assert!(gateway.ask(2, "ping", &json!({})).get("result").is_some());
+    let (_, _, stderr) = gateway.close();
+    assert!(stderr.contains("cannot write the audit log"), "{stderr}");
+    // The unit was given back: the call was never sent.
+    let mut gateway = Gateway::script(&sandbox, &[], ECHO);
+    passed(&gateway.ask_tool(1, "work", &json!({})));
+    assert_eq!(gateway.close().0, Some(0));
+}
