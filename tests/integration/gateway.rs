@@ -43,7 +43,8 @@ impl Gateway {
 
     /// The same in front of a server that is a shell script.
     fn script(sandbox: &Sandbox, options: &[&str], script: &str) -> Self {
-        Self::start(sandbox, options, &["sh", "-c", script])
+        // One name for all scripts, because counters are kept by server.
+        Self::start(sandbox, &[&["--name", "scripted"], options].concat(), &["sh", "-c", script])
     }
 
     fn run(mut command: std::process::Command) -> Self {
