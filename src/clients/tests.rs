@@ -233,3 +233,26 @@ fn files_on_disk_are_read_up_to_their_bound() {
     std::fs::File::options().write(true).open(&path).unwrap().set_len(CONFIG_BYTES_MAX + 1).unwrap();
     assert_eq!(load(&path).unwrap_err().message, "longer than 64 MiB");
 }
+
+proptest::proptest! {
+    /// Whatever stands in a file: an answer, and no entry lost without a word.
+    #[test]
+    fn every_entry_is_read_left_out_or_a_problem(
+        entries in proptest::collection::vec(
+            "(5|null|\\[\\]|\\{\\}|\\{\"command\": ?(1|\"c\"|\\{\\})(, \"(args|env|cwd|disabled|enabled)\": ?(true|false|\"x\"|\\[\"\\$\\{A\\}\", 3\\]|\\{\"k\": \"\\$\"\\}))?\\}|\\{\"url\": \"https?:[/a-z.?=]{0,12}\"\\})",
+            0..6,
+        ),
+        client in 0..5_usize,
+    ) {
+        let path = [".mcp.json", "claude_desktop_config.json", ".cursor/mcp.json", ".gemini/settings.json", "other.json"][client];
+        let members: Vec<_> = entries.iter().enumerate().map(|(n, entry)| format!("\"s{n}\": {entry}")).collect();
+        let got = config(path, &format!("{{\"mcpServers\": {{{}}}}}", members.join(",\n")));
+        proptest::prop_assert_eq!(got.servers.len() + got.problems.len() + got.notes.len(), entries.len());
+    }
+
+    #[test]
+    fn no_text_is_too_strange(text in "[ \\n{}\\[\\]\":,$a-z=/*#.\u{e9}\u{feff}]{0,80}") {
+        let got = config("f", &text);
+        proptest::prop_assert!(got.recognised || got.servers.is_empty());
+    }
+}
