@@ -65,8 +65,12 @@ pub(super) struct Compiled {
     pub vocabulary: Vocabulary,
     pub rules: Vec<Rule>,
     pub evidence: Vec<u32>,
-    /// Evidence from annotations, looked at last.
+    /// Evidence that looks at the category decided on; it can only raise.
+    pub raises: Vec<u32>,
+    /// Evidence from annotations, looked at last; it can only raise, too.
     pub claims: Vec<u32>,
+    /// A condition on a parameter's name, one on its description, and the one that both hold for the same parameter.
+    pub joints: Vec<(AtomId, AtomId, AtomId)>,
     pub traits: Vec<u32>,
     pub radius: Vec<u32>,
     pub atoms: usize,
@@ -99,6 +103,9 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
                 RuleKind::Reading => ranked.push((rule.rank, index)),
                 RuleKind::Evidence if rule.when.iter().any(|condition| !condition.annotation.is_empty()) => {
                     compiler.out.claims.push(index);
+                }
+                RuleKind::Evidence if rule.when.iter().any(|condition| !condition.category.is_empty()) => {
+                    compiler.out.raises.push(index);
                 }
                 RuleKind::Evidence => compiler.out.evidence.push(index),
                 RuleKind::Trait => compiler.out.traits.push(index),
@@ -205,15 +212,32 @@ impl Compiler<'_> {
             (&wire.first, place::FIRST),
             (&wire.text, place::FIRST | place::TEXT),
             (&wire.claim, place::FIRST | place::TEXT | place::DENIED),
-            (&wire.any, place::NAME | place::TITLE | place::FIRST),
+            (&wire.any, place::NAME | place::TITLE | place::FIRST | place::PREFIX),
             (&wire.param, place::PARAM),
             (&wire.param_named, place::PARAM_WHOLE),
             (&wire.text_param, place::PARAM_FREE),
-            (&wire.param_text, place::PARAM_TEXT),
             (&wire.value, place::VALUE),
         ] {
             if !words.is_empty() {
                 atoms.extend(self.word_atom(entry, words, places));
+            }
+        }
+        if !wire.param_text.is_empty() {
+            let text = self.word_atom(entry, &wire.param_text, place::PARAM_TEXT);
+            let name = [&wire.param_named, &wire.text_param].into_iter().zip([place::PARAM_WHOLE, place::PARAM_FREE]);
+            let mut name = name.filter(|(words, _)| !words.is_empty());
+            let name = name.next_back().and_then(|(words, places)| self.word_atom(entry, words, places));
+            // Name and description are meant of one and the same parameter.
+            match (name, text) {
+                (Some(name), Some(text)) => {
+                    let joint = self.atom("joint", vec![name.to_string(), text.to_string()]);
+                    if !self.out.joints.contains(&(name, text, joint)) {
+                        self.out.joints.push((name, text, joint));
+                    }
+                    atoms.push(joint);
+                }
+                (None, text) => atoms.extend(text),
+                (_, None) => {}
             }
         }
         for (texts, annotation) in [(&wire.extension, false), (&wire.annotation, true)] {
@@ -251,12 +275,9 @@ impl Compiler<'_> {
         {
             self.problems.push(entry.problem("a condition without any field would always hold"));
         }
-        if matches!(entry.kind, RuleKind::Reading | RuleKind::Evidence)
-            && wire.annotation.is_empty()
-            && (compiled.categories != 0 || compiled.flags != 0)
-        {
-            self.problems
-                .push(entry.problem("the category is not decided yet here: `category` and `flag` do not apply"));
+        let early = entry.kind == RuleKind::Reading && compiled.categories != 0;
+        if early || compiled.flags != 0 && matches!(entry.kind, RuleKind::Reading | RuleKind::Evidence) {
+            self.problems.push(entry.problem("not decided yet here: `category` and `flag` do not apply"));
         }
         compiled
     }

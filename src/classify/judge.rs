@@ -84,7 +84,18 @@ pub(super) fn judge(
     // The worse of equals: doubt means no.
     let best = Category::ALL.iter().copied().max_by_key(|category| (scores[*category as usize], *category));
     let known = scores.iter().any(|points| *points > 0);
-    let category = best.filter(|_| known).unwrap_or(Category::Execute);
+    let mut category = best.filter(|_| known).unwrap_or(Category::Execute);
+    scratch.categories = category_bit(category);
+    for index in &compiled.raises {
+        if let Some((rule, hit)) = speaks(compiled, scratch, tool, *index)
+            && let Some(to) = rule.category.filter(|to| *to > category)
+        {
+            category = to;
+            let weight = scores.iter().max().copied().unwrap_or(0).max(rule.weight);
+            scores[to as usize] = weight;
+            spoke.push(Spoke { rule: *index, says: Says::Category(to), weight, hit });
+        }
+    }
     if !known {
         scratch.add_flag(Flag::Unclassified);
     }

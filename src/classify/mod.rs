@@ -12,10 +12,15 @@ mod reason;
 mod ruleset;
 mod server;
 mod selftest;
+mod explain;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot read its own tool must fail")]
+mod promises;
 pub mod eval;
 pub mod findings;
 pub mod settings;
 
+pub use explain::{Explanation, explain};
 pub use judge::{EVIDENCE_MAX, QUOTE_BYTES_MAX};
 pub use load::{RULE_FILE_BYTES_MAX, RULES_MAX, RuleKind};
 pub use ruleset::{BUILTIN_FILES, RuleInfo, RuleSet};

@@ -14,6 +14,8 @@ pub const DESCRIPTION_WORDS_MAX: usize = 1_500;
 pub const PARAMETER_TEXT_BYTES_MAX: usize = 300;
 /// Most words of a parameter's description that are read.
 pub const PARAMETER_WORDS_MAX: usize = 40;
+/// How much more of the description of an action parameter without a list of values is read.
+const ACTION_TEXT_FACTOR: usize = 8;
 /// Most parameters of a tool that are read.
 pub const PARAMETERS_READ_MAX: usize = 100;
 /// Most values of a parameter that are read.
@@ -119,7 +121,8 @@ pub(super) struct Scratch {
 #[derive(Clone, Debug)]
 pub(super) struct ParameterWords {
     pub index: u16,
-    pub is_action: bool,
+    /// Its description shows examples of commands, not the choices there are.
+    pub is_command: bool,
     pub text: Range<usize>,
     pub values: Vec<Range<usize>>,
 }
@@ -139,9 +142,11 @@ impl Scratch {
         let name = cut(tool.name.as_str(), NAME_BYTES_MAX);
         self.spans.clear();
         split_name(name, &mut self.spans);
-        self.spans.drain(..prefix.min(self.spans.len()));
         let mut tokens = std::mem::take(&mut self.name);
         self.tokens(compiled, name, &mut tokens);
+        let prefix = prefix.min(tokens.len());
+        self.mark(compiled, &tokens[..prefix], place::PREFIX, Part::Name);
+        tokens.drain(..prefix);
         self.mark(compiled, &tokens, place::NAME, Part::Name);
         self.name = tokens;
 
@@ -226,6 +231,9 @@ impl Scratch {
         for (index, parameter) in tool.parameters.iter().take(PARAMETERS_READ_MAX).enumerate() {
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             let start = tokens.len();
+            // Joint conditions are about one parameter: note what this one alone fulfils.
+            self.overlay.reset(compiled.atoms);
+            std::mem::swap(&mut self.atoms, &mut self.overlay);
             let name = cut(&parameter.name, NAME_BYTES_MAX);
             self.spans.clear();
             split_name(name, &mut self.spans);
@@ -233,23 +241,36 @@ impl Scratch {
             let words = &tokens[start..];
             let grammar = |token: &Token| compiled.vocabulary.info(token.word).grammar;
             let nested = parameter.path.len() != parameter.name.len();
+            let deep = parameter.path.bytes().filter(|byte| *byte == b'.').count() > 1;
             let is_action = words.len() <= 2
                 && !nested
                 && words.last().or(words.first()).is_some_and(|word| grammar(word) & grammar::ACTION_PARAMETER != 0)
                 || words.len() == 2 && !nested && grammar(&words[0]) & grammar::ACTION_PARAMETER != 0;
+            let is_command = tokens[start..].iter().any(|word| grammar(word) & grammar::COMMAND_PARAMETER != 0);
             let is_text =
                 (parameter.types.is_any() || parameter.types.has(TypeSet::STRING)) && parameter.values.is_empty();
             self.mark(compiled, words, place::PARAM, Part::Parameter(index));
             let places = place::PARAM_WHOLE | if is_text { place::PARAM_FREE } else { 0 };
-            self.mark_whole(compiled, words, places, Part::Parameter(index));
+            // What lies deep inside a document that is handed over is not an argument of the tool.
+            self.mark_whole(compiled, words, if deep { 0 } else { places }, Part::Parameter(index));
             let start = tokens.len();
             if let Some(text) = &parameter.description {
                 self.spans.clear();
-                split_text(text, PARAMETER_TEXT_BYTES_MAX, PARAMETER_WORDS_MAX, &mut self.spans);
+                // A parameter that chooses the action may list its values here: read all of them.
+                let longer = if is_action && parameter.values.is_empty() { ACTION_TEXT_FACTOR } else { 1 };
+                let (bytes, words) = (PARAMETER_TEXT_BYTES_MAX * longer, PARAMETER_WORDS_MAX * longer);
+                split_text(text, bytes, words, &mut self.spans);
                 self.tokens(compiled, text, &mut tokens);
                 self.mark(compiled, &tokens[start..], place::PARAM_TEXT, Part::ParameterText(index));
             }
             let text = start..tokens.len();
+            for (name, text, joint) in &compiled.joints {
+                if self.atoms.has(*name) && self.atoms.has(*text) {
+                    self.set(*joint, Hit { part: Part::Parameter(index), start: 0, end: 1 });
+                }
+            }
+            std::mem::swap(&mut self.atoms, &mut self.overlay);
+            self.atoms.merge(&self.overlay);
             let mut values = Vec::new();
             for (at, value) in parameter.values.iter().take(VALUES_READ_MAX).enumerate() {
                 let start = tokens.len();
@@ -264,9 +285,10 @@ impl Scratch {
                 }
             }
             if is_action {
-                self.parameters.push(ParameterWords { index, is_action, text, values });
+                self.parameters.push(ParameterWords { index, is_command, text, values });
             }
         }
+        self.overlay.reset(compiled.atoms);
         self.other = tokens;
     }
 

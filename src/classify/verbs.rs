@@ -75,28 +75,34 @@ fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
         let Some((verb, length, info)) = base_verb(at) else { continue };
         let is_last = at + length == tokens.len();
         if at == lead {
-            // `order_cancel`, `list_delete`: a noun first, the verb last.
-            let last = tokens.len().checked_sub(1).filter(|last| *last > at);
-            let tail = last.and_then(|last| Some((last, base_verb(last)?)));
-            match tail {
-                Some((last, (tail_verb, _, tail_info))) if info.noun && !tail_info.noun => {
-                    let joined = last == at + 2 && grammar_at(compiled, &tokens[at + 1..]) & grammar::CONJUNCTION != 0;
-                    main = Some(if joined { (at, verb, length, true) } else { (last, tail_verb, 1, true) });
-                }
-                _ => main = Some((at, verb, length, true)),
-            }
+            // `order_cancel`, `log_get_entries`: a noun first, the verb last or next.
+            let next = at + length;
+            let conjunction = grammar_at(compiled, tokens.get(next..).unwrap_or_default()) & grammar::CONJUNCTION != 0;
+            let second = if info.category == Category::Read { at } else { next };
+            let other = [tokens.len() - 1, second].into_iter().filter(|other| info.noun && !conjunction && *other > at);
+            let mut acting = other.filter_map(|other| Some((other, base_verb(other)?)));
+            main = match acting.find(|(_, (_, _, info))| !info.noun) {
+                Some((other, (verb, length, _))) => Some((other, verb, length, true)),
+                None => Some((at, verb, length, true)),
+            };
             break;
         }
         if !info.noun {
             main = Some((at, verb, length, false));
             break;
         }
-        if is_last {
+        if is_last || main.is_none() {
             main = Some((at, verb, length, false));
         }
     }
     let Some((at, verb, length, leads)) = main else { return };
-    let base = if leads { weights.name_lead } else { weights.name_later };
+    let in_the_middle = verb_of(compiled, verb).is_some_and(|info| info.noun) && at + length < tokens.len();
+    let base = match (leads, in_the_middle) {
+        (true, _) => weights.name_lead,
+        (false, false) => weights.name_later,
+        // More likely a noun.
+        (false, true) => weights.name_later / 2,
+    };
     let mut found = candidate(Group::Name, verb, Part::Name, tokens, at..at + length, base);
     (found.object, found.target) = object_after(compiled, tokens, at + length);
     if found.object.is_empty() && at > 0 {
@@ -112,7 +118,11 @@ fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
         let last = next + length == tokens.len();
         let joined = after_conjunction && (direct || (last && !info.noun));
         if joined || vague && next == at + 1 {
-            let base = if joined { weights.name_joined } else { weights.name_later };
+            let base = match (joined, info.noun) {
+                (true, _) => weights.name_joined,
+                (false, false) => weights.name_later,
+                (false, true) => weights.name_later / 2,
+            };
             let mut found = candidate(Group::Name, verb, Part::Name, tokens, next..next + length, base);
             (found.object, found.target) = object_after(compiled, tokens, next + length);
             if found.object.is_empty() {
@@ -291,14 +301,21 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
             }
             continue;
         }
-        if !parameter.is_action {
+        if parameter.is_command {
             continue;
         }
         let tokens = &scratch.other[..parameter.text.end];
         for at in parameter.text.clone() {
-            if let Some((verb, length)) = verb_at(compiled, &tokens[at..])
+            // A value stands in a list, or opens a line that a colon follows; "Choose …" does neither.
+            let next = tokens.get(at + 1).map_or(Gap::Stop, |next| next.gap);
+            let listed = match tokens[at].gap {
+                Gap::Comma | Gap::Slash | Gap::Mark | Gap::Colon => true,
+                Gap::Stop => next == Gap::Colon,
+                Gap::Space | Gap::Join => false,
+            };
+            if listed
+                && let Some((verb, length)) = verb_at(compiled, &tokens[at..])
                 && verb.form == Form::Base
-                && tokens[at].gap != Gap::Space
             {
                 let part = Part::ParameterText(parameter.index);
                 let base = compiled.weights.action_text;
@@ -316,7 +333,7 @@ pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDef
     let fallback = candidates
         .iter()
         .find(|candidate| candidate.group == Group::Description)
-        .map(|candidate| (candidate.object.clone(), candidate.target.clone()));
+        .map(|candidate| (candidate.verb, candidate.object.clone(), candidate.target.clone()));
     for candidate in candidates.iter_mut() {
         let Some(verb) = verb_of(compiled, candidate.verb) else { continue };
         let (name, title, text, other) = (
@@ -335,9 +352,16 @@ pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDef
         let (mut object, mut target) = (slice(tokens, &candidate.object), slice(tokens, &candidate.target));
         if object.is_empty()
             && candidate.part == Part::Name
-            && let Some((from_object, from_target)) = &fallback
+            && let Some((_, from_object, from_target)) = &fallback
         {
             (object, target) = (slice(&text, from_object), slice(&text, from_target));
+        } else if candidate.part == Part::Name
+            && target.is_empty()
+            && let Some((verb, _, from_target)) = &fallback
+            && *verb == candidate.verb
+        {
+            // The name is short for what the text says with the same verb.
+            target = slice(&text, from_target);
         } else if object.is_empty() && candidate.group == Group::Values {
             object = name.clone();
         }

@@ -31,11 +31,13 @@ pub(super) mod place {
     pub const PARAM_FREE: Places = 1024;
     pub const PARAM_TEXT: Places = 2048;
     pub const VALUE: Places = 4096;
+    /// The server's prefix, cut off the name.
+    pub const PREFIX: Places = 8192;
 }
 
 /// Grammar of a word, as bits; each is a class `grammar.…` of the rule files.
 pub(super) mod grammar {
-    pub const NAMES: [(&str, u16); 9] = [
+    pub const NAMES: [(&str, u16); 10] = [
         ("grammar.preamble", PREAMBLE),
         ("grammar.determiner", DETERMINER),
         ("grammar.preposition", PREPOSITION),
@@ -45,6 +47,7 @@ pub(super) mod grammar {
         ("grammar.adverb", ADVERB),
         ("grammar.action-parameter", ACTION_PARAMETER),
         ("grammar.subject", SUBJECT),
+        ("grammar.command-parameter", COMMAND_PARAMETER),
     ];
     pub const PREAMBLE: u16 = 1;
     pub const DETERMINER: u16 = 2;
@@ -55,6 +58,7 @@ pub(super) mod grammar {
     pub const ADVERB: u16 = 64;
     pub const ACTION_PARAMETER: u16 = 128;
     pub const SUBJECT: u16 = 256;
+    pub const COMMAND_PARAMETER: u16 = 512;
 }
 
 /// How a verb is spelled.
