@@ -15,16 +15,16 @@ pub struct ScanArgs {
     #[command(flatten)]
     pub rules: RuleArgs,
     /// What to print on standard output.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
     pub format: Format,
     /// Show the evidence for every verdict.
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub explain: bool,
     /// Write a catalogue record a server into this directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub save: Option<PathBuf>,
-    /// Exit with 1 when a tool has this risk level or a worse one [low, medium, high, critical].
-    #[arg(long, value_name = "LEVEL", value_parser = str::parse::<RiskLevel>)]
+    /// Exit with 1 when a tool has this risk level or a worse one, or when a finding is an error [low, medium, high, critical].
+    #[arg(long, value_name = "LEVEL", value_parser = str::parse::<RiskLevel>, help_heading = "Output")]
     pub fail_on: Option<RiskLevel>,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// Servers to ask, or files to read instead.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Servers")]
 pub struct TargetArgs {
     /// URL of a server (streamable HTTP).
     #[arg(value_name = "URL")]
@@ -52,6 +53,7 @@ pub struct TargetArgs {
 
 /// Rule layers and how far a server's own claims are believed.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Rules")]
 pub struct RuleArgs {
     /// Directory of rule files to add; a rule with a known id replaces it.
     #[arg(long, value_name = "DIR")]

@@ -1,12 +1,11 @@
 //! `mcpol scan`: list, classify, report.
 
-use super::load::{self, Classifier, Item};
+use super::load::{self, Classifier, Item, Problems};
 use super::{Failure, output};
 use crate::catalog;
 use crate::cli::{Format, ScanArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
-use crate::problem::Problem;
 use crate::report::{self, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
 
 pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
@@ -27,7 +26,7 @@ struct Outcome {
     worst: Option<RiskLevel>,
     error_findings: usize,
     failed: Vec<Failed>,
-    problems: Vec<Problem>,
+    problems: Problems,
 }
 
 impl Outcome {
@@ -43,10 +42,7 @@ impl Outcome {
     fn exit(mut self, fail_on: Option<RiskLevel>) -> Result<Exit, Failure> {
         self.failed.sort();
         output::people(&report::failures(&self.failed));
-        if !self.problems.is_empty() {
-            self.problems.sort();
-            return Err(load::unreadable(self.problems));
-        }
+        self.problems.check()?;
         if !self.failed.is_empty() {
             return Ok(Exit::Unreachable);
         }
@@ -129,7 +125,6 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure>
     all.iter().for_each(|classified| outcome.saw(classified));
     all.sort_by_cached_key(catalog::sort_key);
     let together = classifier.together(&all);
-    outcome.error_findings += together.iter().filter(|finding| finding.severity == Severity::Error).count();
     if let Some(directory) = &args.save {
         catalog::save(directory, &all).map_err(|error| Failure::usage(error.to_string()))?;
     }

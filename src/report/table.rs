@@ -153,7 +153,8 @@ fn grid(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
     let rest = columns - CLASS_COLUMNS;
     let longest = tools.iter().map(|tool| width(&escape(tool.tool))).max().unwrap_or(0);
     let name_columns = longest.clamp(4, rest * 2 / 5);
-    let flag_columns = 20;
+    let most_flags = tools.iter().map(|tool| width(&flags(tool.flags))).max().unwrap_or(0);
+    let flag_columns = most_flags.clamp(5, 20);
     let why_columns = rest.saturating_sub(name_columns + flag_columns + 4);
     if wide {
         builder.push_record(["RISK", "CATEGORY", "RADIUS", "TOOL", "FLAGS", "WHY"]);

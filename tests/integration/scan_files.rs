@@ -153,6 +153,18 @@ fn exit_codes_are_as_promised_and_formats_never_change_them() {
 }
 
 #[test]
+fn a_file_of_bad_lines_shows_the_first_problems_and_counts_the_rest() {
+    let sandbox = Sandbox::new();
+    for (bad, more) in [(50, None), (51, Some("help: 1 more not shown"))] {
+        sandbox.write("bad.jsonl", &"{\"other\": 1}\n".repeat(bad));
+        let said = sandbox.run(&["scan", "--tools", "bad.jsonl", "--format", "ndjson"]).refused(2);
+        assert_eq!(said.matches("bad.jsonl:").count(), 50, "{said}");
+        assert_eq!(said.contains("more not shown"), more.is_some(), "{said}");
+        assert!(said.contains(more.unwrap_or_default()), "{said}");
+    }
+}
+
+#[test]
 fn records_are_taken_back_and_saved_again_without_a_changed_byte() {
     let sandbox = with_lists();
     sandbox.run(&["scan", "--tools", "lists", "--format", "json", "--save", "one"]).quiet(0);

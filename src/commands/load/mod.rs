@@ -102,7 +102,7 @@ pub(super) fn names_anything(args: &TargetArgs) -> bool {
 /// # Errors
 /// The arguments name nothing, or a file is not valid: then with every problem of every file.
 pub(super) fn listings(args: &TargetArgs) -> Result<Loaded, Failure> {
-    let (mut loaded, mut problems) = (Loaded { listings: Vec::new(), failed: Vec::new() }, Vec::new());
+    let (mut loaded, mut problems) = (Loaded { listings: Vec::new(), failed: Vec::new() }, Problems::default());
     each(args, &mut |item| {
         match item {
             Item::Listing(listing, _) => loaded.listings.push(*listing),
@@ -111,19 +111,44 @@ pub(super) fn listings(args: &TargetArgs) -> Result<Loaded, Failure> {
         }
         Ok(())
     })?;
-    if !problems.is_empty() {
-        return Err(unreadable(problems));
-    }
+    problems.check()?;
     loaded.listings.sort_by(|a, b| a.server.cmp(&b.server));
     loaded.failed.sort();
     Ok(loaded)
 }
 
-/// The failure for files that are not valid, in whole or in part.
-pub(super) fn unreadable(problems: Vec<Problem>) -> Failure {
-    let what = match problems.len() {
-        1 => "there is a problem with an input file".to_owned(),
-        several => format!("there are {several} problems with the input files"),
-    };
-    Failure::usage(what).with_exit(Exit::Usage).with_problems(problems)
+/// Most problems that are shown; what they are is clear by then.
+const PROBLEMS_SHOWN_MAX: usize = 50;
+
+/// What is wrong with the input files: the first so many, and how many there are.
+#[derive(Default)]
+pub(super) struct Problems {
+    first: Vec<Problem>,
+    more: usize,
+}
+
+impl Problems {
+    /// Adds one; beyond the bound only the number grows, so that a file of bad lines cannot fill the memory.
+    pub fn push(&mut self, problem: Problem) {
+        if self.first.len() < PROBLEMS_SHOWN_MAX {
+            self.first.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The failure for files that are not valid, in whole or in part; `Ok` where nothing is wrong.
+    ///
+    /// # Errors
+    /// There is a problem.
+    pub fn check(mut self) -> Result<(), Failure> {
+        self.first.sort();
+        let what = match self.first.len() + self.more {
+            0 => return Ok(()),
+            1 => "there is a problem with an input file".to_owned(),
+            several => format!("there are {several} problems with the input files"),
+        };
+        let failure = Failure::usage(what).with_exit(Exit::Usage).with_problems(self.first);
+        Err(if self.more > 0 { failure.with_help(format!("{} more not shown", self.more)) } else { failure })
+    }
 }
