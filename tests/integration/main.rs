@@ -10,6 +10,7 @@ mod explain;
 mod gateway;
 mod policy;
 mod readme;
+mod rules;
 mod scan_files;
 mod scan_live;
 mod wire;
