@@ -1,12 +1,12 @@
 //! A decision with every step that led to it: the same code as the gate, with someone looking on.
 
-use super::compiled::{Counter, Policy};
+use super::compiled::Policy;
 use super::condition::{Outcome, Stance, Test, Truth, phrase};
 use super::denial::{Denial, DenialCode};
 use super::document::Operator;
 use super::gate::full;
 use super::judge::{Bill, Caller, Facts, Judgement, Step, Watcher, judge_watched};
-use super::store::{LimitStore, Reserve, StoreError};
+use super::store::{LimitStore, StoreError};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
 use serde::Serialize;
@@ -194,16 +194,6 @@ impl Trace {
             }
         }
         Ok(refused)
-    }
-}
-
-/// What a store answered to a reservation, for whoever counts without a gate: policy tests.
-pub(super) fn refusal(counters: &[Counter], charges: &[super::store::Charge], outcome: &Reserve) -> Option<Denial> {
-    match outcome {
-        Reserve::Held(_) => None,
-        Reserve::Refused { charge, used, resets, now } => {
-            Some(full(counters.get(*charge)?, charges.get(*charge)?, *used, *resets, *now))
-        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! policy.json: parse, check, judge, explain, generate. Pure: no clock, file, socket or log.
 
+mod cases;
 mod check;
 mod compiled;
 mod condition;
 mod decimal;
 mod denial;
+mod diff;
 mod document;
 mod explain;
 mod gate;
@@ -20,11 +22,15 @@ mod schema;
 mod store;
 mod window;
 
+pub use cases::{
+    Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case, unexercised,
+};
 pub use check::{CHECKS, Lint, Places, Subject, check, check_portable};
 pub use compiled::{Policy, Summary, Visibility};
 pub use condition::STRING_BYTES_MAX;
 pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
 pub use denial::{Denial, DenialCode};
+pub use diff::{Change, Direction, diff};
 pub use document::{
     Action, AllTools, Approval as ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope,
     ToolRules, Unlisted, Validate, Version, schema_text,

@@ -211,3 +211,92 @@ fn the_schema_in_the_repository_is_the_one_of_the_types() {
         assert!(!accepts(wrong), "{wrong}");
     }
 }
+
+/// The policy of the format's own documentation, more or less.
+const CHARGE: &str = r#"{ "version": "1", "default": "deny", "hide": ["delete_account"],
+  "all_tools": { "limits": [ {"counter": "calls", "window": "minute", "max": 120, "scope": "grant"} ] },
+  "tools": { "create_charge": {
+    "require": [ {"conditions": [{"path": "args.reason", "op": "exists", "value": true}], "on_deny": "give a reason"} ],
+    "deny_if": [ {"conditions": [{"path": "args.amount", "op": "gt", "value": 10000}], "on_deny": "over 10000"} ],
+    "limits": [ {"counter": "spend", "window": "day", "max": 1000000, "scope": "grant", "increment_from": "args.amount"} ] } } }
+"#;
+
+#[test]
+fn a_decision_is_explained_step_by_step() {
+    let sandbox = Sandbox::new();
+    sandbox.write("p.json", CHARGE);
+    let explain = |args: &str, more: &[&str]| {
+        let base = ["explain", "create_charge", "--policy", "p.json", "--at", "2026-11-23", "--args", args];
+        sandbox.run(&[&base[..], more].concat()).quiet(0)
+    };
+    let denied = explain(r#"{"amount": "20000", "reason": "x"}"#, &[]);
+    for expected in [
+        "DENY  create_charge  by /tools/create_charge/deny_if/args.amount-gt",
+        "over 10000",
+        "would pass: a call in which `args.amount` is at most 10000",
+        "found \"20000\", of a type",
+    ] {
+        assert!(denied.contains(expected), "{expected} in\n{denied}");
+    }
+    let allowed: Value = serde_json::from_str(&explain(r#"{"amount": 20, "reason": "x"}"#, &["--json"])).unwrap();
+    assert_eq!(allowed["decision"], "allow");
+    assert_eq!(allowed["counters"][0]["resets"], "2026-11-24T00:00:00Z");
+    assert_eq!(allowed["counters"][1]["resets"], "2026-11-23T00:01:00Z");
+    let said = sandbox.run(&["explain", "t", "--policy", "p.json", "--args", "{"]).refused(2);
+    assert!(said.contains("not a JSON object"), "{said}");
+}
+
+#[test]
+fn generated_cases_pass_and_fail_when_the_policy_changes() {
+    let sandbox = Sandbox::new();
+    sandbox.write("p.json", CHARGE);
+    sandbox.write("q.json", &CHARGE.replace("10000,", "20000,").replace("\"value\": 10000}", "\"value\": 20000}"));
+    assert!(sandbox.run(&["policy", "test", "p.json"]).refused(4).contains("--generate"));
+    sandbox.run(&["policy", "test", "p.json", "--generate"]).refused(0);
+    assert!(sandbox.run(&["policy", "test", "p.json", "--generate"]).refused(2).contains("exists"));
+    let out = sandbox.run(&["policy", "test", "p.json"]).quiet(0);
+    assert!(out.contains("ok: ") && !out.contains("no case is decided by"), "{out}");
+    let out = sandbox.run(&["policy", "test", "q.json", "p.test.toml"]).quiet(1);
+    assert!(out.contains("args.amount gt, just above") && out.contains("found allow by /tools/create_charge"), "{out}");
+}
+
+#[test]
+fn cases_that_cannot_be_read_say_where() {
+    let sandbox = Sandbox::new();
+    sandbox.write("p.json", CHARGE);
+    sandbox.write("p.test.toml", "[[case]]\nname = \"a\"\ntool = \"t\"\nargs = '{'\nexpect = \"deny\"\n\n[[case]]\nname = \"b\"\ntool = \"t\"\nat = \"noon\"\nexpect = \"deny\"\n");
+    let said = sandbox.run(&["policy", "test", "p.json"]).refused(2);
+    assert!(said.contains("p.test.toml:1:1") && said.contains("p.test.toml:7:1"), "{said}");
+    sandbox.write("p.test.toml", "[[case]]\nname = \"a\"\ntool = \"t\"\nexpect = \"maybe\"\n");
+    assert!(sandbox.run(&["policy", "test", "p.json"]).refused(2).contains("p.test.toml:4:"));
+}
+
+#[test]
+fn rules_without_a_case_are_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("p.json", CHARGE);
+    sandbox.write(
+        "p.test.toml",
+        "[[case]]\nname = \"a\"\ntool = \"delete_account\"\nexpect = \"deny\"\nrule = \"(hidden)\"\n",
+    );
+    let out = sandbox.run(&["policy", "test", "p.json"]).quiet(0);
+    assert!(
+        out.contains("no case is decided by 4 rules:") && out.contains("/tools/create_charge/limits/spend"),
+        "{out}"
+    );
+}
+
+#[test]
+fn what_became_looser_fails_when_asked() {
+    let sandbox = Sandbox::new();
+    sandbox.write("old.json", CHARGE);
+    sandbox.write("new.json", &CHARGE.replace("\"max\": 120", "\"max\": 240"));
+    let diff = |args: &[&str]| sandbox.run(&[&["policy", "diff"][..], args].concat());
+    assert!(diff(&["old.json", "new.json"]).quiet(0).contains("looser"));
+    diff(&["old.json", "new.json", "--fail-on", "looser"]).quiet(1);
+    diff(&["new.json", "old.json", "--fail-on", "looser"]).quiet(0);
+    diff(&["new.json", "old.json", "--fail-on", "any"]).quiet(1);
+    assert_eq!(diff(&["old.json", "old.json", "--fail-on", "any"]).quiet(0), "the policies decide alike\n");
+    let json: Value = serde_json::from_str(&diff(&["old.json", "new.json", "--json"]).quiet(0)).unwrap();
+    assert_eq!(json["changes"][0]["direction"], "looser");
+}

@@ -1,0 +1,214 @@
+//! Tests of a policy: calls with the decisions that the owner expects, kept beside the policy.
+
+mod generate;
+
+pub use generate::generate_cases;
+
+use super::compiled::Policy;
+use super::gate::{Decision, Request, gate};
+use super::json;
+use super::judge::{Caller, Facts};
+use super::schema::ArgumentSchema;
+use super::store::{ApprovalStore, LimitStore};
+use super::window::parse_utc;
+use crate::clock::Timestamp;
+use crate::mcp::envelope::ToolCall;
+use crate::model::ToolName;
+use crate::problem::{Place, Problem};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Most repetitions of one call in a case.
+pub const REPEAT_MAX: u32 = 10_000;
+/// When calls are made if a case does not say: a time like any other, so that a test gives the same result every day.
+const TIME: &str = "2026-01-01T00:00:00Z";
+
+/// What a call comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expectation {
+    /// It passes.
+    Allow,
+    /// It is refused.
+    Deny,
+    /// A person is asked.
+    Ask,
+}
+
+impl Expectation {
+    /// The word in a file of cases.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Ask => "ask",
+        }
+    }
+}
+
+/// One call and what is expected of it. Each case starts with empty counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What the case shows.
+    pub name: String,
+    /// The tool that is called.
+    pub tool: String,
+    /// The arguments as JSON; absent: the call has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<String>,
+    /// The grant [default: `local`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The session [default: `test`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// When, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// How often the call is made; the last one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<u32>,
+    /// What becomes of it.
+    pub expect: Expectation,
+    /// The rule that decides; not compared if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// What really became of a case's call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CaseResult {
+    /// What became of it.
+    pub decision: Expectation,
+    /// Id of the rule that decided.
+    pub rule: String,
+    /// What the model would be told.
+    pub message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCases {
+    #[serde(default)]
+    case: Vec<toml::Spanned<Case>>,
+}
+
+/// Reads a file of cases. `file` is what the problems call it.
+///
+/// # Errors
+/// The file is no TOML of cases, or a case has arguments or a time that cannot be read: all of these at once.
+pub fn parse_cases(text: &str, file: &str) -> Result<Vec<Case>, Vec<Problem>> {
+    let problem = |at: Option<usize>, pointer: String, message: String, help: Option<String>| Problem {
+        file: file.to_owned(),
+        place: at.map(|at| Place::of_offset(text, at)),
+        pointer,
+        message,
+        help,
+    };
+    let wire: WireCases = toml::from_str(text).map_err(|error| {
+        vec![problem(error.span().map(|span| span.start), String::new(), error.message().to_owned(), None)]
+    })?;
+    let (mut cases, mut problems) = (Vec::new(), Vec::new());
+    for (index, spanned) in wire.case.into_iter().enumerate() {
+        let start = spanned.span().start;
+        let case = spanned.into_inner();
+        let at = |member: &str| format!("/case/{index}/{member}");
+        if let Some(Err(error)) = case.args.as_deref().map(|args| json::parse(args, json::ARGUMENTS_DEPTH_MAX)) {
+            let message = format!("the arguments of `{}` are not JSON: {}", case.name, error.message);
+            problems.push(problem(Some(start), at("args"), message, Some("write JSON in single quotes".to_owned())));
+        }
+        if let Some(None) = case.at.as_deref().map(parse_utc) {
+            let help = "write UTC: `2026-11-23T09:30:00Z`".to_owned();
+            problems.push(problem(Some(start), at("at"), format!("the time of `{}` is none", case.name), Some(help)));
+        }
+        if case.repeat.is_some_and(|times| times == 0 || times > REPEAT_MAX) {
+            let message = format!("`repeat` is an integer from 1 to {REPEAT_MAX}");
+            problems.push(problem(Some(start), at("repeat"), message, None));
+        }
+        cases.push(case);
+    }
+    if problems.is_empty() { Ok(cases) } else { Err(problems) }
+}
+
+/// Runs one case with counters that nobody else uses. Arguments count as satisfying the tool's input schema.
+pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals: &dyn ApprovalStore) -> CaseResult {
+    let caller = Caller {
+        server: Arc::from("test"),
+        grant: Some(Arc::from(case.grant.as_deref().unwrap_or("local"))),
+        session: Some(Arc::from(case.session.as_deref().unwrap_or("test"))),
+    };
+    let now = parse_utc(case.at.as_deref().unwrap_or(TIME)).unwrap_or(Timestamp::from_millis(0));
+    // What a schema says is not what the policy is tested for.
+    let anything = ArgumentSchema::compile(&serde_json::Value::Bool(true)).ok();
+    let facts = Facts { schema: anything.as_ref(), change: None };
+    let mut result = CaseResult { decision: Expectation::Deny, rule: String::new(), message: None };
+    for _ in 0..case.repeat.unwrap_or(1) {
+        let call = ToolCall::synthetic(ToolName::new(case.tool.as_str()), case.args.clone());
+        result = match gate(policy, limits, approvals, now, Request { caller: &caller, call, facts }) {
+            Decision::Allow(permit) => match permit.would_deny() {
+                // Shadow mode forwards, but the rules have decided all the same.
+                Some(denial) => CaseResult {
+                    decision: Expectation::Deny,
+                    rule: denial.rule.clone(),
+                    message: Some(denial.message.clone()),
+                },
+                None => CaseResult { decision: Expectation::Allow, rule: permit.rule().to_owned(), message: None },
+            },
+            Decision::Deny(denial) => {
+                CaseResult { decision: Expectation::Deny, rule: denial.rule, message: Some(denial.message) }
+            }
+            Decision::Ask(pending) => {
+                CaseResult { decision: Expectation::Ask, rule: pending.rule, message: Some(pending.message) }
+            }
+        };
+    }
+    result
+}
+
+impl Case {
+    /// Whether a result is what was expected.
+    pub fn agrees(&self, result: &CaseResult) -> bool {
+        self.expect == result.decision && self.rule.as_ref().is_none_or(|rule| *rule == result.rule)
+    }
+}
+
+/// The rules of a policy that decided none of these results, in the order of their ids.
+pub fn unexercised<'p>(policy: &'p Policy, results: &[CaseResult]) -> BTreeSet<&'p str> {
+    let tools = policy.tools.values().chain([&policy.everything]);
+    let rules = tools.flat_map(|tool| {
+        let entries = tool.require.iter().chain(&tool.deny_if).map(|rule| rule.id.as_str());
+        let approval = tool.approval.iter().map(|approval| approval.id.as_str());
+        entries.chain(approval).chain(tool.counters.iter().map(|counter| counter.rule.as_str()))
+    });
+    let decided: BTreeSet<&str> = results.iter().map(|result| result.rule.as_str()).collect();
+    rules.filter(|rule| !decided.contains(rule)).collect()
+}
+
+/// Cases as the text of a TOML file.
+pub fn print_cases(cases: &[Case]) -> String {
+    let mut out = String::from(
+        "# Calls and what the policy makes of them. Run them with `mcpol policy test`.\n\
+         # Each case starts with empty counters; `repeat` makes the call so often, and the last one counts.\n",
+    );
+    for case in cases {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let _ = writeln!(out, "\n[[case]]\nname = {}\ntool = {}", quoted(&case.name), quoted(&case.tool));
+        let members = [("args", &case.args), ("grant", &case.grant), ("session", &case.session), ("at", &case.at)];
+        for (name, value) in members {
+            if let Some(value) = value {
+                let _ = writeln!(out, "{name} = {}", quoted(value));
+            }
+        }
+        if let Some(times) = case.repeat {
+            let _ = writeln!(out, "repeat = {times}");
+        }
+        let _ = writeln!(out, "expect = {}", quoted(case.expect.as_str()));
+        if let Some(rule) = &case.rule {
+            let _ = writeln!(out, "rule = {}", quoted(rule));
+        }
+    }
+    out
+}
