@@ -65,7 +65,13 @@ impl Classifier {
         let verdict = self.one(listing.clone(), Vec::new()).verdicts.swap_remove(at);
         let spoke = verdict.evidence.iter().map(|evidence| evidence.rule.clone());
         let rules = spoke.filter_map(|id| Some((id.clone(), self.rules.rule(&id)?.why))).collect();
-        Explained { rules, ..Explained::new(&listing.server, &listing.tools[at], verdict) }
+        let mut explained = Explained { rules, ..Explained::new(&listing.server, &listing.tools[at], verdict) };
+        if let Some(why) = crate::classify::explain(&self.rules, listing, at, &self.options) {
+            explained.decided_by = why.decided_by;
+            explained.runner_up = why.runner_up;
+            explained.changes = why.changes;
+        }
+        explained
     }
 }
 
