@@ -11,7 +11,7 @@ use crate::report;
 use crate::text::{escape, nearest};
 use serde::Serialize;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Largest file of labels that is read, in bytes.

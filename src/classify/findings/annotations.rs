@@ -3,7 +3,7 @@
 use super::finding;
 use crate::classify::Options;
 use crate::model::{
-    Annotations, BlastRadius, Category, EvidenceSource, Finding, Flag, Severity, ToolDefinition, Verdict,
+    Annotations, BlastRadius, Category, Confidence, EvidenceSource, Finding, Flag, Severity, ToolDefinition, Verdict,
 };
 use crate::text::excerpt;
 
@@ -72,6 +72,8 @@ pub(super) fn contradiction(tool: &ToolDefinition, verdict: &Verdict) -> Option<
         Category::Delete if hints.destructive == Some(false) => ("destructiveHint: false", Severity::Warning),
         Category::Delete => return None,
     };
+    // Rules that are hardly sure of themselves do not accuse the server.
+    let severity = if verdict.confidence == Confidence::Low { Severity::Note } else { severity };
     let message = match strongest(verdict) {
         Some((part, quote)) => {
             format!("declares `{hint}`, but {part} `{}` makes it {}", excerpt(quote, QUOTE_CHARS_MAX), verdict.category)
@@ -215,6 +217,8 @@ mod tests {
         check(&read_only, &verdict(Category::Write, radius, &[]), Some(Severity::Warning));
         check(&read_only, &verdict(Category::Execute, radius, &[]), Some(Severity::Warning));
         check(&read_only, &verdict(Category::Read, radius, &[]), None);
+        let unsure = Verdict { confidence: Confidence::Low, ..verdict(Category::Delete, radius, &[]) };
+        check(&read_only, &unsure, Some(Severity::Note));
         check(&read_only, &verdict(Category::Execute, BlastRadius::Low, &[Flag::Ephemeral]), None);
         check(&read_only, &verdict(Category::Execute, BlastRadius::High, &[Flag::Unclassified]), None);
         let harmless = json!({"readOnlyHint": false, "destructiveHint": false});
