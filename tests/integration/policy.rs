@@ -300,3 +300,13 @@ fn what_became_looser_fails_when_asked() {
     let json: Value = serde_json::from_str(&diff(&["old.json", "new.json", "--json"]).quiet(0)).unwrap();
     assert_eq!(json["changes"][0]["direction"], "looser");
 }
+
+#[test]
+fn the_documentation_shows_what_works() {
+    let text = std::fs::read_to_string(crate::harness::repository().join("docs/policy.md")).unwrap();
+    let block = |language: &str| text.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.write("p.json", block("json"));
+    sandbox.write("p.test.toml", block("toml"));
+    sandbox.run(&["policy", "test", "p.json"]).quiet(0);
+}
