@@ -5,7 +5,6 @@ use super::session::Event;
 use crate::clock::Timestamp;
 use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
 use crate::problem::Problem;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -107,27 +106,17 @@ pub struct Reload {
     enforcement: Enforcement,
     stamp: Stamp,
     refused: Option<String>,
-    _watcher: Option<RecommendedWatcher>,
 }
 
 impl Reload {
-    /// Begins to watch. The system's notifications make it quick; where they are missing (some network file systems,
-    /// links in folders above) a look now and then is enough.
+    /// Begins to watch. The system's notifications make it quick; where they are missing (other systems, network file
+    /// systems, links in folders above) a look now and then is enough.
     pub fn watch(path: PathBuf, enforcement: Enforcement, sender: Sender<Event>) -> Self {
         let stamp = Stamp::of(&path);
-        let told = move |event: notify::Result<notify::Event>| {
-            // Reading the file is an event as well, and must not lead to reading it again.
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                let _ = sender.send(Event::PolicyTouched);
-            }
-        };
-        let watcher = notify::recommended_watcher(told).ok().and_then(|mut watcher| {
-            // The folder, not the file: editors and deployments put another file in its place.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
-            Some(watcher)
-        });
-        Self { path, enforcement, stamp, refused: None, _watcher: watcher }
+        // The folder, not the file: editors and deployments put another file in its place.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        notify(folder, sender);
+        Self { path, enforcement, stamp, refused: None }
     }
 
     /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool appears
@@ -172,3 +161,29 @@ impl Reload {
         self.refused = Some(text);
     }
 }
+
+/// Sends an event whenever a file of the folder is finished, made or moved. Not for every write: counters and log often
+/// lie beside the policy, and each call writes to them.
+#[cfg(target_os = "linux")]
+fn notify(folder: &Path, sender: Sender<Event>) {
+    use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
+    let wanted = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    let Ok(watch) = init(CreateFlags::CLOEXEC) else { return };
+    if add_watch(&watch, folder, wanted).is_err() {
+        return;
+    }
+    let work = move || {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(watch, &mut buffer);
+        while reader.next().is_ok() {
+            if sender.send(Event::PolicyTouched).is_err() {
+                return;
+            }
+        }
+    };
+    // Without the thread there is still the look now and then.
+    drop(std::thread::Builder::new().name("policy-folder".to_owned()).spawn(work));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn notify(_folder: &Path, _sender: Sender<Event>) {}

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod demo;
 mod faults;
 mod limits;
 mod reload;

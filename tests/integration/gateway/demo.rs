@@ -1,0 +1,20 @@
+//! `mcpol demo`, the first command that anybody runs.
+
+use super::*;
+
+#[test]
+fn the_demo_shows_the_whole_path() {
+    let sandbox = Sandbox::new();
+    let out = sandbox.run(&["demo"]).quiet(0);
+    for part in [
+        "16 tools",
+        "hidden: delete_task, purge_completed_tasks",
+        "✓ ",
+        "✗ error -32602: Unknown tool: delete_task",
+        "✗ [POLICY DENIED] mail goes to example.com only",
+        "10 passed, then: ✗ [POLICY DENIED] the limit of 10 calls per minute is reached",
+        "/tools/pause_focus_session/limits/pause_focus_session_rate",
+    ] {
+        assert!(out.contains(part), "{part}\n{out}");
+    }
+}
