@@ -99,19 +99,24 @@ impl LockedServer {
         let pairs = listing.tools.iter().zip(&classified.verdicts);
         let mut tools: Vec<_> = pairs.map(|(tool, verdict)| LockedTool::of(tool, verdict)).collect();
         tools.sort_by(|a, b| (&a.name, &a.fingerprints).cmp(&(&b.name, &b.fingerprints)));
-        let mut locked = Self {
+        let mut locked = Self { policy: policy.map(str::to_owned), tools, ..Self::unjudged(listing) };
+        locked.seal();
+        locked
+    }
+
+    /// What a listing says of itself, without tools.
+    pub fn unjudged(listing: &Listing) -> Self {
+        Self {
             server: listing.server.clone(),
             source: super::redact::source(&listing.source),
             protocol_version: listing.protocol_version.clone(),
             server_info: listing.server_info.clone(),
             client_capabilities: BTreeSet::new(),
             instructions: listing.instructions.clone(),
-            policy: policy.map(str::to_owned),
+            policy: None,
             fingerprint: String::new(),
-            tools,
-        };
-        locked.seal();
-        locked
+            tools: Vec::new(),
+        }
     }
 
     /// Computes `fingerprint` again after tools or instructions were replaced.

@@ -9,6 +9,7 @@ mod redact;
 mod lock;
 mod lock_text;
 mod lock_file;
+pub mod places;
 pub mod drift;
 
 pub use canonical::canonical;
@@ -17,4 +18,5 @@ pub use lock_file::{ENTRY_BYTES_MAX, HEAD_BYTES_MAX, LockFile, SERVERS_MAX};
 pub use lock_text::LockPrinter;
 pub use normal::{PartFingerprints, Parts};
 pub use record::{RECORD_FORMAT, RECORD_VERSION, Record, RecordedTool, SaveError, save, sort_key};
+pub use redact::{REDACTED, source as public_source};
 pub use saved::{DOCUMENT_BYTES_MAX, LINE_BYTES_MAX, read, tool_list_files};

@@ -75,6 +75,7 @@ impl Parts {
                 "inputSchema" => parts.input_schema = Some(schema(value)),
                 "outputSchema" => parts.output_schema = Some(schema(value)),
                 "annotations" if value.as_object().is_some_and(Map::is_empty) => {}
+                "execution" if value == default_execution() => {}
                 "annotations" => parts.annotations = Some(value),
                 _ => {
                     parts.other.insert(key, numbers(value));
@@ -106,7 +107,9 @@ fn hash(value: &Value) -> String {
 /// A JSON Schema with its unordered lists sorted, one-element `type` lists written as a word and `1.0` as `1`.
 pub fn schema(value: Value) -> Value {
     let Value::Object(object) = value else { return numbers(value) };
-    let members = object.into_iter().map(|(key, value)| {
+    // Which of the usual dialects a schema names changes nothing about what the same keywords accept.
+    let is_said = |key: &str, value: &Value| key == "$schema" && value.as_str().is_some_and(is_usual_dialect);
+    let members = object.into_iter().filter(|(key, value)| !is_said(key, value)).map(|(key, value)| {
         let value = match key.as_str() {
             "required" | "enum" => sorted_set(value),
             "type" => match sorted_set(value) {
@@ -135,6 +138,22 @@ pub fn schema(value: Value) -> Value {
         (key, value)
     });
     Value::Object(members.collect())
+}
+
+/// What the absence of `execution` means (MCP 2025-11-25, `ToolExecution`).
+fn default_execution() -> Value {
+    serde_json::json!({"taskSupport": "forbidden"})
+}
+
+fn is_usual_dialect(uri: &str) -> bool {
+    const DIALECTS: [&str; 4] = [
+        "json-schema.org/draft-06/schema",
+        "json-schema.org/draft-07/schema",
+        "json-schema.org/draft/2019-09/schema",
+        "json-schema.org/draft/2020-12/schema",
+    ];
+    let bare = uri.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('#');
+    DIALECTS.contains(&bare)
 }
 
 fn each(value: Value, of: impl Fn(Value) -> Value) -> Value {
@@ -273,7 +292,9 @@ mod tests {
 
     #[test]
     fn parts_that_say_nothing_are_absent() {
-        let parts = Parts::of_value(json!({"name": "t", "title": null, "annotations": {}, "icons": []}));
+        let parts = Parts::of_value(
+            json!({"name": "t", "title": null, "annotations": {}, "icons": [], "execution": {"taskSupport": "forbidden"}}),
+        );
         let prints = parts.fingerprints();
         assert_eq!((prints.title, prints.annotations, prints.description), (None, None, None));
         assert!(prints.other.is_some(), "icons are part of the rest");

@@ -3,6 +3,7 @@
 use super::compile::{Compiled, compile};
 use super::format::WireStep;
 use super::load::{Body, Entry, Files, Layers, RuleKind};
+use crate::model::Fingerprint;
 use crate::problem::Problem;
 use std::sync::{Arc, LazyLock};
 
@@ -30,6 +31,7 @@ static BUILTIN: LazyLock<RuleSet> = LazyLock::new(|| {
 pub struct RuleSet {
     pub(super) layers: Arc<Layers>,
     pub(super) compiled: Arc<Compiled>,
+    fingerprint: Arc<str>,
 }
 
 /// A rule as it is listed and explained.
@@ -92,7 +94,8 @@ impl RuleSet {
         let mut layers = Layers::default();
         layers.add(files, &mut problems);
         let compiled = compile(&layers, &mut problems);
-        (Self { layers: Arc::new(layers), compiled: Arc::new(compiled) }, problems)
+        let fingerprint = fingerprint(&[files]);
+        (Self { layers: Arc::new(layers), compiled: Arc::new(compiled), fingerprint }, problems)
     }
 
     /// What is wrong or careless in the built-in rules together with these files: what `load` refuses.
@@ -107,7 +110,9 @@ impl RuleSet {
             layers.add(files, problems);
         }
         let compiled = compile(&layers, problems);
-        Self { layers: Arc::new(layers), compiled: Arc::new(compiled) }
+        let texts: Vec<Files<'_>> = std::iter::once(BUILTIN_FILES).chain(added.iter().copied()).collect();
+        let fingerprint = fingerprint(&texts);
+        Self { layers: Arc::new(layers), compiled: Arc::new(compiled), fingerprint }
     }
 
     /// Rules without a reason, without tests or without an effect.
@@ -131,6 +136,12 @@ impl RuleSet {
         problems
     }
 
+    /// SHA-256 over the text of every rule file, 64 hexadecimal digits. Where files lie does not count, so it is the
+    /// same on every machine; the version of mcpol does, because the rules mean nothing without their reader.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// Every rule, in the order of ids.
     pub fn rules(&self) -> impl Iterator<Item = RuleInfo> + '_ {
         self.layers.entries.values().map(info)
@@ -140,6 +151,11 @@ impl RuleSet {
     pub fn rule(&self, id: &str) -> Option<RuleInfo> {
         self.layers.entries.get(id).map(info)
     }
+}
+
+fn fingerprint(layers: &[Files<'_>]) -> Arc<str> {
+    let texts: Vec<Vec<&str>> = layers.iter().map(|files| files.iter().map(|(_, text)| *text).collect()).collect();
+    Fingerprint::of(&serde_json::json!([env!("CARGO_PKG_VERSION"), texts])).as_str().into()
 }
 
 /// What a rule lacks for its kind.

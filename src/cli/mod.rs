@@ -6,6 +6,8 @@ mod explain;
 mod gen_policy;
 mod policy;
 mod rules;
+mod lock;
+mod check;
 mod enforce;
 mod audit;
 mod approvals;
@@ -14,10 +16,12 @@ mod sample_server;
 
 pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
+pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
 pub use enforce::{EnforceArgs, UnknownMethodsArg};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
+pub use lock::LockArgs;
 pub use policy::{
     CheckFormat, DiffFail, FailLevel, PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicyDiffArgs, PolicyTestArgs,
 };
@@ -50,6 +54,10 @@ pub enum Command {
     Policy(PolicyArgs),
     /// List, test, explain and measure the classification rules.
     Rules(RulesArgs),
+    /// Write down what was reviewed, or accept what changed.
+    Lock(LockArgs),
+    /// What is different from what was reviewed, and how much does it matter?
+    Check(Box<CheckArgs>),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
     /// Read and verify the gateway's audit log.

@@ -9,6 +9,10 @@ mod output;
 mod policy;
 mod policy_file;
 mod rules;
+mod lock;
+mod lock_file;
+mod check;
+mod policies;
 mod enforce;
 mod audit;
 mod approvals;
@@ -88,6 +92,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::GenPolicy(args) => gen_policy::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Rules(args) => rules::run(args),
+        Command::Lock(args) => lock::run(args),
+        Command::Check(args) => check::run(*args),
         Command::Enforce(args) => enforce::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),

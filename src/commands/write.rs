@@ -18,13 +18,28 @@ pub(super) enum Existing {
 /// # Errors
 /// The file is there and is to be kept, or it cannot be written.
 pub(super) fn atomically(path: &Path, text: &str, existing: Existing) -> Result<(), Failure> {
+    atomically_with(path, existing, |out| out.write_all(text.as_bytes()))
+}
+
+/// The same for what is written piece by piece.
+///
+/// # Errors
+/// As for [`atomically`]; or whatever `write` returned.
+pub(super) fn atomically_with(
+    path: &Path,
+    existing: Existing,
+    write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> Result<(), Failure> {
     let shown = path.display();
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot write `{shown}`: {error}"));
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".mcpol-").tempfile_in(directory).map_err(cannot)?;
     // A policy is no secret: it gets the permissions that any new file would, and keeps those of the file it replaces.
     let permissions = std::fs::metadata(path).map(|found| found.permissions()).or_else(|_| ordinary());
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(cannot)?;
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    write(&mut out).and_then(|()| out.flush()).map_err(cannot)?;
+    drop(out);
+    file.as_file().sync_all().map_err(cannot)?;
     if let Ok(permissions) = permissions {
         file.as_file().set_permissions(permissions).map_err(cannot)?;
     }

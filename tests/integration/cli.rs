@@ -2,12 +2,14 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 13] = [
     "scan",
     "explain",
     "gen-policy",
     "policy",
     "rules",
+    "lock",
+    "check",
     "enforce",
     "audit",
     "approvals",

@@ -5,6 +5,7 @@
 mod harness;
 
 mod catalog;
+mod check;
 mod cli;
 mod explain;
 mod gateway;

@@ -2,6 +2,8 @@
 
 use super::codes::Code;
 use super::words::{listed, name};
+use crate::catalog::LockedTool;
+use crate::model::{Category, Flag};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -41,12 +43,28 @@ pub(super) fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<(Code, St
         found.push((Code::D041, format!("now claims less: {}", riskier.join(", "))));
     }
     let keys: BTreeSet<_> = was.keys().chain(now.keys()).map(String::as_str).collect();
-    let rest: Vec<_> = keys.into_iter().filter(|key| !told.contains(key) && was.get(*key) != now.get(*key)).collect();
+    let is_hint = |key: &str| HINTS.iter().any(|(hint, _, _)| *hint == key);
+    let differs = |key: &&str| !told.contains(key) && was.get(*key) != now.get(*key);
+    // A hint that means the same as before is worth a word only where no other changed.
+    let flipped = !safer.is_empty() || !riskier.is_empty();
+    let rest: Vec<_> = keys.into_iter().filter(|key| differs(key) && !(flipped && is_hint(key))).collect();
     if !rest.is_empty() || found.is_empty() {
         let keys = if rest.is_empty() { "annotations".to_owned() } else { listed(rest.into_iter().map(name), ", ") };
         found.push((Code::D042, format!("changed {keys}")));
     }
     found
+}
+
+/// Whether what the server claims now is no more than what the tool's class shows as well.
+pub(super) fn agrees(now: Option<&Value>, tool: &LockedTool) -> bool {
+    let says = |hint: &str| now.and_then(|members| members.get(hint)).and_then(Value::as_bool);
+    let has = |flags: &[Flag]| flags.iter().any(|flag| tool.flags.contains(flag));
+    let reads = tool.category == Category::Read;
+    let harms = matches!(tool.category, Category::Delete | Category::Execute)
+        || has(&[Flag::Destructive, Flag::Bulk, Flag::Irreversible]);
+    (says("readOnlyHint") != Some(true) || reads)
+        && (says("destructiveHint") != Some(false) || !harms)
+        && (says("openWorldHint") != Some(false) || !has(&[Flag::OpenWorld, Flag::Egress]))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ codes! {
     D023, Note..Note, "output schema changed", "Whatever reads the results may have to follow; accept it with `mcpol lock --update`.";
     D030, Warning..Error, "class went up", "Give the tool the rules that its new class deserves (`mcpol gen-policy`), then accept it.";
     D031, Note..Note, "class went down", "Make sure that the tool really does less, and not only says so; then accept it.";
-    D040, Warning..Warning, "annotation flipped to the safer side", "Clients may stop asking: believe the claim only if the tool really does less now.";
+    D040, Note..Warning, "annotation flipped to the safer side", "Clients may stop asking: believe the claim only if the tool really does less now.";
     D041, Warning..Warning, "annotation flipped to the riskier side", "The server itself says that the tool does more: give it stricter rules, then accept it.";
     D042, Note..Note, "other member changed", "Read the difference, then accept it with `mcpol lock --update`.";
     D050, Note..Error, "source changed", "Make sure that this is the server that you mean, then write the lock anew.";

@@ -4,7 +4,7 @@ use super::codes::Code;
 use super::cues::{Names, gained};
 use super::finding::{Anchor, Drift};
 use super::schema::{self, Change, Direction, Kind};
-use super::words::{change as in_words, difference, hazard, listed, name};
+use super::words::{changes as in_words, difference, hazard, listed, name};
 use super::{annotations, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
 use crate::model::{Category, Flag, RiskLevel, Severity};
@@ -64,9 +64,9 @@ pub fn unknown_server(now: &LockedServer, others: &BTreeSet<String>) -> Vec<Drif
 }
 
 /// A server that is in the lock and not among those that were checked.
-pub fn missing_server(was: &LockedServer) -> Drift {
-    let message = format!("server {} is in the lock and was not found", name(was.server.as_str()));
-    Drift::new(Code::D004, Severity::Note, was.server.as_str(), None, message)
+pub fn missing_server(server: &str) -> Drift {
+    let message = format!("server {} is in the lock and was not found", name(server));
+    Drift::new(Code::D004, Severity::Note, server, None, message)
 }
 
 /// The locked tool and the tool of now, by name; of several with one name equal ones first.
@@ -125,7 +125,7 @@ impl Comparison<'_> {
             let drift = self.add(Code::D003, Severity::Warning, tool, message);
             drift.tomorrow = format!("rules for {} no longer reach it", name(&old.name));
             drift.anchor = Anchor::tool(&old.name, "name");
-            self.tool(old, tool);
+            self.tool_as(old, tool, vec![format!("was called {}", name(&old.name))]);
         }
         for (at, tool) in gone.iter().enumerate() {
             if !renamed.iter().any(|(from, _)| *from == at) {
@@ -165,7 +165,10 @@ impl Comparison<'_> {
     }
 
     fn tool(&mut self, was: &LockedTool, now: &LockedTool) {
-        let mut reasons = Vec::new();
+        self.tool_as(was, now, Vec::new());
+    }
+
+    fn tool_as(&mut self, was: &LockedTool, now: &LockedTool, mut reasons: Vec<String>) {
         if was.fingerprints != now.fingerprints {
             self.definition(was, now, &mut reasons);
         }
@@ -176,7 +179,12 @@ impl Comparison<'_> {
     fn definition(&mut self, was: &LockedTool, now: &LockedTool, reasons: &mut Vec<String>) {
         let (old, new) = (was.parts(), now.parts());
         if old.title != new.title {
-            let message = format!("{} has another title", name(&now.name));
+            let what = match (&old.title, &new.title) {
+                (None, _) => "has a title now",
+                (_, None) => "has no title any more",
+                (Some(_), Some(_)) => "has another title",
+            };
+            let message = format!("{} {what}", name(&now.name));
             let drift = self.add(Code::D012, Severity::Note, now, message);
             drift.say(text_of(&old.title), text_of(&new.title));
             drift.anchor = Anchor::tool(&was.name, "definition/title");
@@ -203,14 +211,19 @@ impl Comparison<'_> {
         }
         if old.annotations != new.annotations {
             for (code, what) in annotations::compare(old.annotations.as_ref(), new.annotations.as_ref()) {
-                let severity = code.severities().1;
+                let (least, worst) = code.severities();
+                // A safer claim that agrees with what the definition shows is the server catching up with itself.
+                let agrees = code == Code::D040 && annotations::agrees(new.annotations.as_ref(), now);
+                let severity = if agrees { least } else { worst };
                 let drift = self.add(code, severity, now, format!("{} {what}", name(&now.name)));
                 drift.tomorrow = match code {
-                    Code::D040 => "clients may call it without asking".to_owned(),
+                    Code::D040 if !agrees => "clients may call it without asking".to_owned(),
                     _ => String::new(),
                 };
                 drift.anchor = Anchor::tool(&was.name, "definition/annotations");
-                reasons.push(what);
+                if code == Code::D041 {
+                    reasons.push(what);
+                }
             }
         }
         if old.other != new.other {
@@ -238,16 +251,19 @@ impl Comparison<'_> {
             by_code.entry(key).or_default().push(change);
         }
         for ((code, severity), changes) in by_code {
-            let what = listed(changes.iter().map(in_words), ", ");
+            let what = in_words(&changes);
             let hazards: BTreeSet<_> = changes.iter().filter_map(hazard).collect();
             let drift = self.add(code, severity, now, format!("{} {what}", name(&now.name)));
             drift.anchor = Anchor::tool(&was.name, "definition/inputSchema");
             if code == Code::D020 {
                 let can = listed(hazards.iter().map(|hazard| hazard.in_words().to_owned()), ", ");
-                drift.tomorrow = if can.is_empty() {
-                    "calls pass that were refused before".to_owned()
-                } else {
+                let added = changes.iter().all(|change| matches!(change.kind, Kind::Added { .. }));
+                drift.tomorrow = if !can.is_empty() {
                     format!("an agent can {can}")
+                } else if added {
+                    "an agent can say what it could not before".to_owned()
+                } else {
+                    "calls pass that were refused before".to_owned()
                 };
                 reasons.push(what);
             }

@@ -18,6 +18,11 @@ pub enum Hazard {
     Force,
 }
 
+/// Words before `code` and `expression` that make something harmless of them.
+const HARMLESS: [&str; 16] = [
+    "area", "country", "cron", "currency", "error", "exit", "language", "locale", "postal", "promo", "region",
+    "response", "state", "status", "time", "zip",
+];
 const CODE: [&str; 18] = [
     "bash",
     "cmd",
@@ -56,9 +61,8 @@ const PATH: [&str; 16] = [
     "root",
     "workdir",
 ];
-const URL: [&str; 14] = [
+const URL: [&str; 13] = [
     "callback",
-    "domain",
     "endpoint",
     "host",
     "hostname",
@@ -88,7 +92,7 @@ const RECIPIENT: [&str; 14] = [
     "share",
     "to",
 ];
-const FORCE: [&str; 22] = [
+const FORCE: [&str; 20] = [
     "admin",
     "bypass",
     "cascade",
@@ -103,8 +107,6 @@ const FORCE: [&str; 22] = [
     "prune",
     "purge",
     "recursive",
-    "replace",
-    "root",
     "skip",
     "sudo",
     "trust",
@@ -123,12 +125,13 @@ impl Hazard {
     pub fn of_parameter(path: &str) -> Option<Self> {
         let words = words(last_name(path));
         let any = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
-        // `root` means a directory far more often than a user, so places come before switches.
+        // What a compound is, its last word says: a `folderUid` is an id and no folder.
+        let last = |known: &[&str]| words.last().is_some_and(|word| known.contains(&word.as_str()));
         [
-            (Self::Code, any(&CODE)),
-            (Self::Recipient, any(&RECIPIENT)),
-            (Self::Url, any(&URL)),
-            (Self::Path, any(&PATH)),
+            (Self::Code, last(&CODE) && !any(&HARMLESS)),
+            (Self::Recipient, last(&RECIPIENT)),
+            (Self::Url, last(&URL)),
+            (Self::Path, last(&PATH)),
             (Self::Force, any(&FORCE)),
         ]
         .into_iter()
@@ -204,6 +207,9 @@ mod tests {
         check("message.to", Some(Hazard::Recipient));
         check("force", Some(Hazard::Force));
         check("skipValidation", Some(Hazard::Force));
+        check("countryCode", None);
+        check("folderUid", None);
+        check("webhookHeaders", None);
         check("query", None);
         check("forceful", None);
         check("page", None);

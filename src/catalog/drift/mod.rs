@@ -1,25 +1,32 @@
 //! What changed since the lock, how much it matters, and what follows from it. Pure.
 
+mod accept;
 mod annotations;
 mod codes;
 mod compare;
 mod cues;
+mod dead;
 mod finding;
 mod hazard;
+mod policy;
 mod rename;
 mod schema;
 mod schema_shape;
 mod source;
+mod tighten;
 mod words;
 #[cfg(test)]
 mod compare_tests;
 #[cfg(test)]
 mod schema_tests;
 
+pub use accept::{ACCEPT_ENTRIES_MAX, Accepted};
 pub use codes::Code;
 pub use compare::{compare, missing_server, unknown_server};
 pub use finding::{Anchor, Drift};
 pub use hazard::Hazard;
+pub use policy::{annotate, judge, says};
 pub use rename::RENAME_TOOLS_MAX;
 pub use schema::{CHANGES_MAX, COMPARE_DEPTH_MAX, Change, Direction, Kind, PAIRS_MAX};
 pub use schema_shape::SHAPES_MAX;
+pub use tighten::tighten;

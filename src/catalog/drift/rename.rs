@@ -34,6 +34,11 @@ impl Look {
 
     /// How much alike two tools are, of 100: half the text, a third the parameters, the rest the name.
     fn likeness(&self, other: &Self) -> u32 {
+        let bare = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        if bare(&self.name) == bare(&other.name) {
+            // `getNote`, `get_note` and `get-note` are one name in three fashions.
+            return 100;
+        }
         let text = share(&self.words, &other.words);
         let parameters = match (&self.schema, &other.schema) {
             (Some(a), Some(b)) if a == b && !self.parameters.is_empty() => 1.0,

@@ -310,10 +310,16 @@ impl<'a> Comparison<'a> {
             match (was, now) {
                 (Value::Array(a), Value::Array(b)) if keyword == "items" => self.tuple(a, b, path, depth),
                 _ if was == FALSE && now != FALSE => {
-                    self.add(path, Direction::Opened, Kind::Unlisted { accepted: true })
+                    // Beside declared members it is a way of writing: servers ignore what they do not know. Without
+                    // any, the undeclared ones are all there is.
+                    let declared = keyword == "additionalProperties" && !new.properties().is_empty();
+                    let way = if declared { Direction::Same } else { Direction::Opened };
+                    self.add(path, way, Kind::Unlisted { accepted: true });
                 }
                 _ if was != FALSE && now == FALSE => {
-                    self.add(path, Direction::Narrowed, Kind::Unlisted { accepted: false })
+                    let declared = keyword == "additionalProperties" && !old.properties().is_empty();
+                    let way = if declared { Direction::Same } else { Direction::Narrowed };
+                    self.add(path, way, Kind::Unlisted { accepted: false });
                 }
                 _ => self.schemas(was, now, place.trim_start_matches('.'), depth + 1),
             }

@@ -26,8 +26,29 @@ pub(super) fn listed(items: impl IntoIterator<Item = String>, separator: &str) -
     shown.join(separator)
 }
 
+/// Changes of an input schema, behind the tool's name: what came, went, and became optional or required is put together.
+pub(super) fn changes(changes: &[Change]) -> String {
+    let group = |is: fn(&Kind) -> bool, verb: &str| {
+        let shown = |change: &Change| match change.kind {
+            Kind::Added { required: true } => format!("{} (required)", name(&change.path)),
+            _ => name(&change.path),
+        };
+        let of: Vec<_> = changes.iter().filter(|change| is(&change.kind)).map(shown).collect();
+        (!of.is_empty()).then(|| format!("{verb} {}", listed(of, ", ")))
+    };
+    let grouped = [
+        group(|kind| matches!(kind, Kind::Added { .. }), "gained"),
+        group(|kind| matches!(kind, Kind::Removed), "lost"),
+        group(|kind| matches!(kind, Kind::Optional), "no longer requires"),
+        group(|kind| matches!(kind, Kind::Required), "now requires"),
+    ];
+    let is_grouped = |kind: &Kind| matches!(kind, Kind::Added { .. } | Kind::Removed | Kind::Optional | Kind::Required);
+    let rest = changes.iter().filter(|change| !is_grouped(&change.kind)).map(change);
+    listed(grouped.into_iter().flatten().chain(rest), ", ")
+}
+
 /// One change of an input schema, behind the tool's name.
-pub(super) fn change(change: &Change) -> String {
+fn change(change: &Change) -> String {
     let place = |otherwise: &str| if change.path.is_empty() { otherwise.to_owned() } else { name(&change.path) };
     let values = |values: &[String]| listed(values.iter().map(|value| name(value)), ", ");
     match &change.kind {
@@ -41,8 +62,10 @@ pub(super) fn change(change: &Change) -> String {
         Kind::Bound { keyword, was, now } => {
             format!("has {} of {}: {} → {}", keyword, place("its arguments"), quoted(was), quoted(now))
         }
-        Kind::Unlisted { accepted: true } => format!("takes undeclared members in {}", place("its arguments")),
-        Kind::Unlisted { accepted: false } => format!("refuses undeclared members in {}", place("its arguments")),
+        Kind::Unlisted { accepted: true } => {
+            format!("no longer refuses undeclared members in {}", place("its arguments"))
+        }
+        Kind::Unlisted { accepted: false } => format!("now refuses undeclared members in {}", place("its arguments")),
         Kind::Default { was, now } => {
             format!("has the default of {}: {} → {}", place("its arguments"), quoted(was), quoted(now))
         }

@@ -68,6 +68,15 @@ pub struct Applied {
 }
 
 impl Settings {
+    /// The overrides that apply on this day, as one text: equal texts make equal classes.
+    pub fn in_force(&self, today: Date) -> String {
+        let live = self.overrides.iter().filter(|entry| !entry.has_expired(today)).map(|entry| {
+            let Override { server, tool, category, blast_radius, risk, flags, .. } = entry;
+            format!("{server:?} {tool:?} {category:?} {blast_radius:?} {risk:?} {flags:?}")
+        });
+        live.collect::<Vec<_>>().join("\n")
+    }
+
     /// Reads a settings file. `rules` are the ids of the rules that it may switch off; those of findings are known.
     ///
     /// # Errors

@@ -16,8 +16,12 @@ pub const SETTINGS_BYTES_MAX: usize = 1 << 20;
 pub const ENTRIES_MAX: usize = 10_000;
 
 /// The one place where sections of `mcpol.toml` are registered: the key, and what reads its entries.
-const SECTIONS: &[(&str, ReadEntry)] =
-    &[("disable", |reader, table| reader.disable(table)), ("override", |reader, table| reader.override_(table))];
+const SECTIONS: &[(&str, ReadEntry)] = &[
+    // Accepted deviations are no matter of classes: `catalog::drift::Accepted` reads and checks them.
+    ("accept", |_, _| {}),
+    ("disable", |reader, table| reader.disable(table)),
+    ("override", |reader, table| reader.override_(table)),
+];
 
 type ReadEntry = for<'a, 'b, 'c> fn(&'a mut Reader<'b>, Table<'c>);
 
@@ -357,7 +361,9 @@ mod tests {
         check("override = 3\n", &["mcpol.toml:1:12  override: must be a list of tables\n  help: write `[[override]]`"]);
         check(
             "other = 3\n",
-            &["mcpol.toml:1:1: unknown section `other`\n  help: there are `[[disable]]` and `[[override]]`"],
+            &[
+                "mcpol.toml:1:1: unknown section `other`\n  help: there are `[[accept]]` and `[[disable]]` and `[[override]]`",
+            ],
         );
         assert!(read("[[override]\n").is_err());
         let star = "[[override]]\nserver = \"s\"\ntool = \"*\"\nreason = \"r\"\nrisk = \"low\"\n";

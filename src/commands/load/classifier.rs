@@ -6,7 +6,7 @@ use crate::classify::settings::{Applied, Date, Settings};
 use crate::classify::{Options, RuleSet};
 use crate::cli::RuleArgs;
 use crate::clock;
-use crate::model::{Classified, Finding, Listing, SetFinding};
+use crate::model::{Classified, Finding, Fingerprint, Listing, SetFinding};
 use crate::report::Explained;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -34,6 +34,14 @@ impl Classifier {
             applied: RefCell::default(),
             options: Options { ignore_annotations: args.ignore_annotations, ..Options::default() },
         })
+    }
+
+    /// SHA-256 over everything that decides about classes: the rules, the overrides, how far annotations are believed.
+    pub fn fingerprint(&self) -> String {
+        let Options { ignore_annotations, trust_annotations } = &self.options;
+        let overrides = self.settings.in_force(self.today);
+        let parts = serde_json::json!([self.rules.fingerprint(), ignore_annotations, trust_annotations, overrides]);
+        Fingerprint::of(&parts).as_str().to_owned()
     }
 
     /// The verdicts of one server; `findings` are those of its configuration.

@@ -1,0 +1,95 @@
+//! Arguments of `mcpol check`.
+
+use super::{RuleArgs, TargetArgs};
+use crate::model::Severity;
+use std::path::PathBuf;
+
+/// What is different from what was reviewed, and how much does it matter?
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckArgs {
+    /// The servers; none is those of the lock.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// What was reviewed.
+    #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
+    pub lock: PathBuf,
+    /// Policy of a server, `FILE` or `SERVER=FILE`; may be given more than once.
+    #[arg(long, value_name = "[SERVER=]FILE")]
+    pub policy: Vec<String>,
+    /// Ask no server: look at saved lists, else at the lock and the policy alone.
+    #[arg(long, conflicts_with_all = ["url", "config", "discover", "command"])]
+    pub offline: bool,
+    /// Start stdio servers also where `CI` is set, and those that only the lock names.
+    #[arg(long)]
+    pub run_servers: bool,
+    /// What to print on standard output.
+    #[arg(long, value_enum, default_value_t = DriftFormat::Table)]
+    pub format: DriftFormat,
+    /// Exit with 1 when a finding is this severe or worse.
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Warning)]
+    pub fail_on: FailOn,
+    /// Only what is new against an earlier lock or report, or against the lock of a git revision.
+    #[arg(long, value_name = "REV|FILE")]
+    pub baseline: Option<String>,
+    /// Print the smallest tightening of the policy as a diff instead of the findings.
+    #[arg(long, requires = "policy")]
+    pub fix_policy: bool,
+}
+
+/// An output format of `mcpol check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DriftFormat {
+    /// For people.
+    Table,
+    /// One document (schemas/check.schema.json).
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// For step summaries and reviews.
+    Markdown,
+    /// Annotations of GitHub Actions.
+    Github,
+    /// JUnit XML, for GitLab and others.
+    Junit,
+}
+
+/// From which severity on a check fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailOn {
+    /// Everything that is different.
+    Note,
+    /// What should be looked at.
+    Warning,
+    /// What should not be accepted before it is explained.
+    Error,
+    /// Nothing: only report.
+    Never,
+}
+
+impl FailOn {
+    /// Whether a finding of this severity fails the check.
+    pub fn reached(self, severity: Severity) -> bool {
+        match self {
+            Self::Note => true,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Error => severity >= Severity::Error,
+            Self::Never => false,
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mcpol check --config .cursor/mcp.json --yes
+  mcpol check --run-servers --policy policy.json
+  mcpol check --offline --policy policy.json
+  mcpol check --tools catalog/ --format sarif > mcpol.sarif
+  mcpol check --tools catalog/ --baseline origin/main --fail-on error
+
+Every code has a page: docs/checks/.
+Exit codes: 0 clean, 1 findings at or above --fail-on, 2 wrong argument or file (a missing lock
+too), 3 a server could not be listed, 4 nothing to check";

@@ -1,0 +1,41 @@
+//! Arguments of `mcpol lock`.
+
+use super::{RuleArgs, TargetArgs};
+use std::path::PathBuf;
+
+/// Write down what was reviewed, or accept what changed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LockArgs {
+    /// The servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// The lock to write.
+    #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
+    pub lock: PathBuf,
+    /// Policy whose hash is kept beside the server, `FILE` or `SERVER=FILE`; may be given more than once.
+    #[arg(long, value_name = "[SERVER=]FILE")]
+    pub policy: Vec<String>,
+    /// Accept changes into a lock that is there: all, or only those of a server or tool.
+    #[arg(long, value_name = "SERVER[/TOOL]", num_args = 0.., conflicts_with = "force")]
+    pub update: Option<Vec<String>>,
+    /// Write the accepted changes without asking.
+    #[arg(long, requires = "update")]
+    pub accept: bool,
+    /// Replace a lock that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mcpol lock --config .cursor/mcp.json --yes
+  mcpol lock --policy policy.json -- npx -y @modelcontextprotocol/server-memory@2026.8.31
+  mcpol lock --tools catalog/ --update files/write_file
+  mcpol lock --tools catalog/ --update --accept
+
+Exit codes: 0 written or nothing to write, 1 changes shown and not accepted,
+2 wrong argument or file, 3 a server could not be listed, 4 nothing to lock";

@@ -1,0 +1,191 @@
+//! `mcpol check`: lock, servers, policies and recommendation side by side.
+
+mod baseline;
+mod fix;
+mod sources;
+mod state;
+
+use super::load::{Classifier, Item, Problems};
+use super::lock_file::{self, Locked};
+use super::policies::Policies;
+use super::{Failure, output};
+use crate::catalog::drift::{self, Accepted, Code, Drift};
+use crate::cli::{CheckArgs, DriftFormat};
+use crate::exit::Exit;
+use crate::model::{Finding, Listing, Severity};
+use crate::problem::Place;
+use crate::report::{self, CheckFinding, CheckReport, CheckSummary, Failed};
+use baseline::Baseline;
+use state::State;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Most findings that are kept and shown; the rest is counted.
+const FINDINGS_MAX: usize = 100_000;
+/// Settings that are read when none are named.
+const SETTINGS: &str = "mcpol.toml";
+
+pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
+    let locked = Locked::new(lock_file::open(&args.lock)?)?;
+    let policies = Policies::read(&args.policy)?;
+    policies.fit(locked.lock.names().map(|(_, count)| count).sum())?;
+    let today = crate::policy::utc(crate::clock::now()).chars().take(10).collect::<String>();
+    let accepted = accepted(args.rules.settings.as_deref(), &today)?;
+    let mut run = Run {
+        classifier: Classifier::new(&args.rules)?,
+        baseline: args.baseline.as_deref().map(|name| baseline::read(name, &args)).transpose()?,
+        state: State { locked, policies, accepted },
+        today,
+        summary: CheckSummary::default(),
+        worst: None,
+        findings: Vec::new(),
+        failed: Vec::new(),
+        problems: Problems::default(),
+        fixes: fix::Fixes::default(),
+    };
+    run.look(&args)?;
+    run.print(&args)?;
+    run.exit(&args)
+}
+
+/// The accepted deviations of the settings.
+fn accepted(named: Option<&Path>, today: &str) -> Result<Accepted, Failure> {
+    let path = named.map_or_else(|| PathBuf::from(SETTINGS), Path::to_path_buf);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(Accepted::default()),
+        Err(error) => return Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
+    };
+    let file = path.to_string_lossy();
+    let accepted = Accepted::parse(&file, &text)
+        .map_err(|problems| Failure::usage(format!("`{file}` is not valid")).with_problems(problems))?;
+    sources::tell_expired(accepted.expired(&file, today));
+    Ok(accepted)
+}
+
+struct Run {
+    classifier: Classifier,
+    baseline: Option<Baseline>,
+    state: State,
+    today: String,
+    summary: CheckSummary,
+    worst: Option<Severity>,
+    findings: Vec<CheckFinding>,
+    failed: Vec<Failed>,
+    problems: Problems,
+    fixes: fix::Fixes,
+}
+
+impl Run {
+    fn look(&mut self, args: &CheckArgs) -> Result<(), Failure> {
+        // The servers of the lock are read from a second handle: the first is busy with comparing.
+        let mut list = Locked::new(lock_file::open(&args.lock)?)?;
+        sources::each(args, &mut list, &mut |item| {
+            match item {
+                Item::Listing(listing, findings) => self.server(*listing, findings)?,
+                Item::Failed(failed) => self.failed.push(failed),
+                Item::Problem(problem) => self.problems.push(problem),
+            }
+            Ok(())
+        })?;
+        if sources::is_whole(args) {
+            for (name, count) in self.state.locked.unseen() {
+                // A server that did not answer is not gone.
+                if !self.failed.iter().any(|failed| failed.server == name) {
+                    for _ in 0..count {
+                        let drift = drift::missing_server(name.as_str());
+                        let known = matches!(&self.baseline, Some(Baseline::Report(known)) if known.contains(&drift.fingerprint()));
+                        let file = self.state.locked.lock.file().to_owned();
+                        self.keep(drift, &file, Place { line: 1, column: 1 }, known);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, listing: Listing, findings: Vec<Finding>) -> Result<(), Failure> {
+        let name = listing.server.clone();
+        let known = self.known(&listing, &findings)?;
+        let differences = self.state.differences(listing, findings, &self.classifier, &self.today)?;
+        self.summary.servers += 1;
+        self.summary.tools += differences.now.tools.len();
+        self.summary.accepted += differences.accepted;
+        if differences.found.is_empty() {
+            return Ok(());
+        }
+        let places = self.state.places(&name, &differences)?;
+        if let Some(policy) = self.state.policies.of(&name) {
+            self.fixes.add(policy, &differences.now, &differences.found);
+        }
+        for (drift, (file, place)) in differences.found.into_iter().zip(places) {
+            let is_known = known.contains(&drift.fingerprint());
+            self.keep(drift, &file, place, is_known);
+        }
+        Ok(())
+    }
+
+    /// Fingerprints of what the baseline has too.
+    fn known(&mut self, listing: &Listing, findings: &[Finding]) -> Result<BTreeSet<String>, Failure> {
+        Ok(match &mut self.baseline {
+            None => BTreeSet::new(),
+            Some(Baseline::Report(known)) => known.clone(),
+            Some(Baseline::Files(state)) => {
+                let before = state.differences(listing.clone(), findings.to_vec(), &self.classifier, &self.today)?;
+                before.found.iter().map(Drift::fingerprint).collect()
+            }
+        })
+    }
+
+    fn keep(&mut self, drift: Drift, file: &str, place: Place, known: bool) {
+        if known {
+            self.summary.known += 1;
+            return;
+        }
+        if drift.code == Code::D004 && self.state.accepted.holds(&drift, &self.today) {
+            self.summary.accepted += 1;
+            return;
+        }
+        self.summary.count(drift.severity);
+        self.worst = self.worst.max(Some(drift.severity));
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(CheckFinding::new(drift, file, place));
+        } else {
+            self.summary.left_out += 1;
+        }
+    }
+
+    fn print(&mut self, args: &CheckArgs) -> Result<(), Failure> {
+        if args.fix_policy {
+            let text = self.fixes.diff()?;
+            return output::machine(|out| out.write_all(text.as_bytes()));
+        }
+        let lock = self.state.locked.lock.file().to_owned();
+        let findings = std::mem::take(&mut self.findings);
+        let report = CheckReport::new(&lock, findings, self.summary.clone(), self.failed.clone());
+        let text = match args.format {
+            DriftFormat::Table => return output::coloured(&report::check_table(&report, output::terminal_width())),
+            DriftFormat::Json => report::check_json(&report).map_err(output::internal)?,
+            DriftFormat::Sarif => report::check_sarif(&report).map_err(output::internal)?,
+            DriftFormat::Markdown => report::check_markdown(&report),
+            DriftFormat::Github => report::check_github(&report),
+            DriftFormat::Junit => report::check_junit(&report),
+        };
+        output::machine(|out| out.write_all(text.as_bytes()))
+    }
+
+    /// A file that is not valid before a server that failed, a server that failed before findings, because then not
+    /// everything was looked at.
+    fn exit(mut self, args: &CheckArgs) -> Result<Exit, Failure> {
+        self.failed.sort();
+        output::people(&report::failures(&self.failed));
+        std::mem::take(&mut self.problems).check()?;
+        if !self.failed.is_empty() {
+            return Ok(Exit::Unreachable);
+        }
+        if self.summary.servers == 0 && self.worst.is_none() {
+            return Err(Failure::usage("nothing to check").with_exit(Exit::Nothing));
+        }
+        Ok(if self.worst.is_some_and(|worst| args.fail_on.reached(worst)) { Exit::Findings } else { Exit::Clean })
+    }
+}

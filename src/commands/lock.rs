@@ -1,0 +1,371 @@
+//! `mcpol lock`: write down what was reviewed; accept what changed.
+
+use super::load::{self, Classifier, Item, Problems};
+use super::lock_file::{self, Entry, Locked};
+use super::policies::Policies;
+use super::write::{Existing, atomically_with};
+use super::{Failure, output};
+use crate::catalog::drift::{self, Drift};
+use crate::catalog::{LockPrinter, LockedServer, places};
+use crate::cli::LockArgs;
+use crate::exit::Exit;
+use crate::model::{Classified, ServerName};
+use crate::problem::Place;
+use crate::report::{self, CheckFinding, CheckReport, CheckSummary, Failed, SortedLines};
+use crate::text::nearest;
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
+
+/// Lines of context around a change.
+const CONTEXT_LINES: usize = 3;
+/// Most lines of differences that are shown; the lock itself has the rest.
+const DIFF_LINES_MAX: usize = 2_000;
+
+pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
+    let policies = Policies::read(&args.policy)?;
+    let classifier = Classifier::new(&args.rules)?;
+    if args.update.is_none() && !args.force && args.lock.exists() {
+        return Err(Failure::usage(format!("`{}` exists", args.lock.display()))
+            .with_help("`--update` shows what changed and accepts it, `--force` writes the lock anew"));
+    }
+    let mut locking = Locking {
+        before: args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?,
+        accept: args.update.clone().unwrap_or_default().iter().map(|text| (text.clone(), false)).collect(),
+        rules: classifier.fingerprint(),
+        lines: SortedLines::default(),
+        policies,
+        servers: 0,
+        tools: 0,
+        findings: Vec::new(),
+        summary: CheckSummary::default(),
+        diff: String::new(),
+        failed: Vec::new(),
+        problems: Problems::default(),
+        changed: false,
+    };
+    load::each(&args.target, &mut |item| {
+        match item {
+            Item::Listing(listing, findings) => locking.server(&classifier.one(*listing, findings), &classifier)?,
+            Item::Failed(failed) => locking.failed.push(failed),
+            Item::Problem(problem) => locking.problems.push(problem),
+        }
+        Ok(())
+    })?;
+    locking.finish(&args)
+}
+
+struct Locking {
+    before: Option<Locked>,
+    /// What is accepted, each with whether it was met; empty is everything.
+    accept: Vec<(String, bool)>,
+    rules: String,
+    lines: SortedLines,
+    policies: Policies,
+    servers: usize,
+    tools: usize,
+    findings: Vec<CheckFinding>,
+    summary: CheckSummary,
+    diff: String,
+    failed: Vec<Failed>,
+    problems: Problems,
+    changed: bool,
+}
+
+impl Locking {
+    fn server(&mut self, classified: &Classified, classifier: &Classifier) -> Result<(), Failure> {
+        let name = classified.listing.server.clone();
+        let policy = self.policies.of(&name);
+        let now = LockedServer::of(classified, policy.as_ref().map(|policy| policy.policy.hash()));
+        let (entry, others) = match &mut self.before {
+            Some(before) => (before.entry(&classified.listing)?, before.others(&name)),
+            None => (None, BTreeSet::new()),
+        };
+        let known: BTreeSet<&str> = now
+            .tools
+            .iter()
+            .chain(entry.iter().flat_map(|entry| &entry.server.tools))
+            .map(|tool| tool.name.as_str())
+            .collect();
+        let wanted = self.wanted(&name, &known);
+        let after = match &entry {
+            None if self.before.is_some() && wanted.is_nothing() => None,
+            None => Some(now.clone()),
+            Some(entry) => Some(merged(&entry.server, &now, &wanted)),
+        };
+        if let Some(before) = &self.before {
+            let found = match &entry {
+                Some(entry) => {
+                    let rejudged = (before.lock.rules() != self.rules).then(|| {
+                        let judged = classifier.one(entry.server.listing(), Vec::new());
+                        LockedServer::of(&judged, None)
+                    });
+                    let found = drift::compare(&entry.server, &now, rejudged.as_ref(), &others);
+                    found.into_iter().filter(|drift| wanted.takes(drift)).collect()
+                }
+                None if after.is_some() => drift::unknown_server(&now, &others),
+                None => Vec::new(),
+            };
+            self.show(&name, entry.as_ref(), after.as_ref(), found)?;
+        }
+        match after {
+            Some(after) => self.push(&after),
+            None => Ok(()),
+        }
+    }
+
+    /// What of a server is accepted; notes which of the given names were met.
+    fn wanted(&mut self, server: &ServerName, tools: &BTreeSet<&str>) -> Wanted {
+        if self.accept.is_empty() {
+            return Wanted::All;
+        }
+        let mut names = BTreeSet::new();
+        let mut all = false;
+        for (text, met) in &mut self.accept {
+            if text == server.as_str() {
+                (*met, all) = (true, true);
+            } else if let Some(tool) = text.strip_prefix(server.as_str()).and_then(|rest| rest.strip_prefix('/'))
+                && tools.contains(tool)
+            {
+                *met = true;
+                names.insert(tool.to_owned());
+            }
+        }
+        if all { Wanted::All } else { Wanted::Tools(names) }
+    }
+
+    fn push(&mut self, server: &LockedServer) -> Result<(), Failure> {
+        self.servers += 1;
+        self.tools += server.tools.len();
+        // JSON strings hold no control characters: a line break in a definition as received is white space.
+        let key = serde_json::to_string(&server.order()).map_err(output::internal)?;
+        let line = serde_json::to_string(server).map_err(output::internal)?.replace(['\n', '\r'], " ");
+        self.lines.push(key, line).map_err(output::failed)
+    }
+
+    /// Keeps what is to be shown before anything is written.
+    fn show(
+        &mut self,
+        name: &ServerName,
+        entry: Option<&Entry>,
+        after: Option<&LockedServer>,
+        found: Vec<Drift>,
+    ) -> Result<(), Failure> {
+        let text_before = match (entry, &mut self.before) {
+            (Some(entry), Some(before)) => before.text(name, entry.at)?,
+            _ => String::new(),
+        };
+        let file = self.before.as_ref().map(|before| before.lock.file().to_owned()).unwrap_or_default();
+        for drift in found {
+            let place = Place::of_offset(&text_before, places::in_entry(&text_before, &drift.anchor));
+            let line = place.line + entry.map_or(1, |entry| entry.line) - 1;
+            self.summary.count(drift.severity);
+            self.findings.push(CheckFinding::new(drift, &file, Place { line, ..place }));
+        }
+        self.summary.servers += 1;
+        self.summary.tools += after.map_or(0, |after| after.tools.len());
+        let print = |server: Option<&LockedServer>| -> Result<String, Failure> {
+            let mut text = String::new();
+            if let Some(server) = server {
+                LockPrinter::begin("", &mut String::new()).server(server, &mut text).map_err(output::internal)?;
+            }
+            Ok(text)
+        };
+        let (was, now) = (print(entry.map(|entry| &entry.server))?, print(after)?);
+        if was != now {
+            self.changed = true;
+            let diff = similar::TextDiff::from_lines(was.as_str(), now.as_str());
+            let header = format!("{file}: {}", crate::text::escape(name.as_str()));
+            let shown = diff.unified_diff().context_radius(CONTEXT_LINES).header(&header, &header).to_string();
+            self.diff.push_str(&shown);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, args: &LockArgs) -> Result<Exit, Failure> {
+        self.failed.sort();
+        output::people(&report::failures(&self.failed));
+        std::mem::take(&mut self.problems).check()?;
+        // A lock without a server that did not answer would call it gone.
+        if !self.failed.is_empty() {
+            return Ok(Exit::Unreachable);
+        }
+        if self.servers == 0 && self.before.is_none() {
+            return Err(Failure::usage("nothing to lock").with_exit(Exit::Nothing));
+        }
+        self.unmet()?;
+        if let Some(mut before) = self.before.take() {
+            let changed = self.changed || before.lock.rules() != self.rules;
+            let unseen = before.unseen();
+            // Classes that were not looked at again are still those of the old rules.
+            if !unseen.is_empty() || !self.accept.is_empty() {
+                before.lock.rules().clone_into(&mut self.rules);
+            }
+            for (name, _) in unseen {
+                for server in before.rest(&name)? {
+                    self.push(&server)?;
+                }
+            }
+            if !changed {
+                output::people("nothing changed since the lock\n");
+                return Ok(Exit::Clean);
+            }
+            if self.changed && !self.agreed(args)? {
+                return Ok(Exit::Findings);
+            }
+        }
+        self.policies.fit(self.servers)?;
+        let (servers, tools) = (self.servers, self.tools);
+        let existing = if args.force || args.update.is_some() { Existing::Replace } else { Existing::Keep };
+        let (rules, lines) = (self.rules, self.lines);
+        atomically_with(&args.lock, existing, |out| {
+            let mut printer = Printing::begin(&rules, out)?;
+            lines.finish(&mut printer)?;
+            printer.end()
+        })?;
+        output::people(&format!(
+            "locked {} of {} in {}\n",
+            count(tools, "tool"),
+            count(servers, "server"),
+            args.lock.display()
+        ));
+        Ok(Exit::Clean)
+    }
+
+    /// Every name that was to be accepted must have been met.
+    fn unmet(&self) -> Result<(), Failure> {
+        let Some((text, _)) = self.accept.iter().find(|(_, met)| !met) else { return Ok(()) };
+        let known: Vec<String> = self
+            .findings
+            .iter()
+            .map(|it| format!("{}/{}", it.server, it.tool.as_deref().unwrap_or_default()))
+            .collect();
+        let failure =
+            Failure::usage(format!("`{text}` is neither a server nor a SERVER/TOOL of those that were asked"));
+        Err(match nearest(text, known.iter().map(String::as_str)) {
+            Some(near) => failure.with_help(format!("did you mean `{}`?", near.trim_end_matches('/'))),
+            None => failure,
+        })
+    }
+
+    /// Shows the changes and asks, unless `--accept` was given.
+    fn agreed(&mut self, args: &LockArgs) -> Result<bool, Failure> {
+        let findings = std::mem::take(&mut self.findings);
+        let file = args.lock.to_string_lossy();
+        let report = CheckReport::new(&file, findings, self.summary.clone(), Vec::new());
+        let mut text = report::check_table(&report, output::terminal_width());
+        text.push('\n');
+        let lines = self.diff.lines().count();
+        for line in self.diff.lines().take(DIFF_LINES_MAX) {
+            text.push_str(&crate::text::escape(line));
+            text.push('\n');
+        }
+        if lines > DIFF_LINES_MAX {
+            text.push_str(&format!("… {} more lines\n", lines - DIFF_LINES_MAX));
+        }
+        output::coloured(&text)?;
+        if args.accept {
+            return Ok(true);
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            output::people("nothing was written; `--accept` writes it\n");
+            return Ok(false);
+        }
+        output::people("Accept these changes? [y/N] ");
+        let mut answer = String::new();
+        // An answer that cannot be read is a no.
+        let _ = io::stdin().lock().read_line(&mut answer);
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// What of one server is accepted.
+enum Wanted {
+    All,
+    Tools(BTreeSet<String>),
+}
+
+impl Wanted {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Tools(names) if names.is_empty())
+    }
+
+    fn takes(&self, drift: &Drift) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tools(names) => drift.tool.as_ref().is_some_and(|tool| names.contains(tool)),
+        }
+    }
+}
+
+/// The entry after what is wanted was accepted. Whatever did not change keeps its bytes, so that a set which comes in
+/// another order at every start does not show in the diff.
+fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServer {
+    let (mut out, accepted) = match wanted {
+        Wanted::All => (now.clone(), None),
+        Wanted::Tools(names) => (was.clone(), Some(names)),
+    };
+    if out.policy.is_none() {
+        out.policy.clone_from(&was.policy);
+    }
+    if let Some(names) = accepted {
+        out.tools.retain(|tool| !names.contains(&tool.name));
+        out.tools.extend(now.tools.iter().filter(|tool| names.contains(&tool.name)).cloned());
+    }
+    let mut old = was.tools.clone();
+    for tool in &mut out.tools {
+        let same = old.iter().position(|known| {
+            let class = |it: &crate::catalog::LockedTool| (it.category, it.risk, it.blast_radius, it.flags.clone());
+            known.fingerprints == tool.fingerprints && class(known) == class(tool)
+        });
+        if let Some(at) = same {
+            *tool = old.remove(at);
+        }
+    }
+    out.tools.sort_by(|a, b| (&a.name, &a.fingerprints).cmp(&(&b.name, &b.fingerprints)));
+    out.seal();
+    out
+}
+
+/// Takes entries as lines of JSON and writes them as the lock spells them.
+struct Printing<'w> {
+    out: &'w mut dyn Write,
+    printer: LockPrinter,
+    line: Vec<u8>,
+}
+
+impl<'w> Printing<'w> {
+    fn begin(rules: &str, out: &'w mut dyn Write) -> io::Result<Self> {
+        let mut text = String::new();
+        let printer = LockPrinter::begin(rules, &mut text);
+        out.write_all(text.as_bytes())?;
+        Ok(Self { out, printer, line: Vec::new() })
+    }
+
+    fn end(self) -> io::Result<()> {
+        let mut text = String::new();
+        self.printer.end(&mut text);
+        self.out.write_all(text.as_bytes())
+    }
+}
+
+impl Write for Printing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if self.line.last() == Some(&b'\n') {
+            let server: LockedServer = serde_json::from_slice(&self.line)?;
+            self.line.clear();
+            let mut text = String::new();
+            self.printer.server(&server, &mut text)?;
+            self.out.write_all(text.as_bytes())?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}

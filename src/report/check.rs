@@ -1,0 +1,165 @@
+//! What a check found, as the types that every output format is made from and that the JSON Schema is generated from.
+
+use super::scan::Failed;
+use crate::catalog::drift::{Code, Drift};
+use crate::model::Severity;
+use crate::problem::Place;
+use serde::Serialize;
+
+/// The value of `version` in JSON: it grows when a member changes its meaning or goes away.
+pub const CHECK_VERSION: u32 = 1;
+
+/// The result of `mcpol check --format json`.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol check")]
+pub struct CheckReport {
+    /// Version of this format.
+    pub version: u32,
+    /// The lock, as the user named it.
+    pub lock: String,
+    /// Counts.
+    pub summary: CheckSummary,
+    /// The worst first, then by server, tool and code.
+    pub findings: Vec<CheckFinding>,
+    /// Servers that could not be listed.
+    pub failed: Vec<Failed>,
+}
+
+/// Counts over a whole check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct CheckSummary {
+    /// Servers that were compared.
+    pub servers: usize,
+    /// Tools that were compared.
+    pub tools: usize,
+    /// Findings that are errors, also those beyond the bound.
+    pub errors: usize,
+    /// Findings that are warnings, also those beyond the bound.
+    pub warnings: usize,
+    /// Findings that are notes, also those beyond the bound.
+    pub notes: usize,
+    /// Findings that mcpol.toml accepts; they are not listed.
+    pub accepted: usize,
+    /// Findings that the baseline has too; they are not listed.
+    pub known: usize,
+    /// Findings beyond the bound; they count and are not listed.
+    pub left_out: usize,
+}
+
+/// One difference.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+pub struct CheckFinding {
+    /// What kind of difference; one page each under docs/checks/.
+    pub code: Code,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What the server is called here.
+    pub server: String,
+    /// The tool; absent where it is about the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// What is different, escaped.
+    pub message: String,
+    /// What an agent could do tomorrow that it could not yesterday.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tomorrow: String,
+    /// What the policy says about the tool.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub policy: String,
+    /// The piece of text before.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub was: String,
+    /// The piece of text now.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub now: String,
+    /// The file that it points into.
+    pub file: String,
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// Column in the file, from 1, in characters.
+    pub column: usize,
+    /// Stays the same when lines move; 32 hexadecimal digits.
+    pub fingerprint: String,
+}
+
+impl CheckFinding {
+    /// A difference at a place of a file.
+    pub fn new(drift: Drift, file: &str, place: Place) -> Self {
+        Self {
+            fingerprint: drift.fingerprint(),
+            code: drift.code,
+            severity: drift.severity,
+            server: drift.server,
+            tool: drift.tool,
+            message: drift.message,
+            tomorrow: drift.tomorrow,
+            policy: drift.policy,
+            was: drift.was,
+            now: drift.now,
+            file: file.to_owned(),
+            line: place.line,
+            column: place.column,
+        }
+    }
+
+    /// What is different, what follows, what the policy says: one sentence.
+    pub fn sentence(&self) -> String {
+        let parts = [&self.message, &self.tomorrow, &self.policy];
+        parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What findings are sorted by.
+    fn order(&self) -> impl Ord + use<> {
+        let worst = std::cmp::Reverse(self.severity);
+        (worst, self.server.clone(), self.tool.clone(), self.code, self.message.clone(), self.fingerprint.clone())
+    }
+}
+
+impl CheckReport {
+    /// Everything sorted.
+    pub fn new(lock: &str, mut findings: Vec<CheckFinding>, summary: CheckSummary, mut failed: Vec<Failed>) -> Self {
+        findings.sort_by_cached_key(CheckFinding::order);
+        failed.sort();
+        Self { version: CHECK_VERSION, lock: lock.to_owned(), summary, findings, failed }
+    }
+}
+
+impl CheckSummary {
+    /// Counts one finding.
+    pub fn count(&mut self, severity: Severity) {
+        match severity {
+            Severity::Note => self.notes += 1,
+            Severity::Warning => self.warnings += 1,
+            Severity::Error => self.errors += 1,
+        }
+    }
+
+    /// The counts in words: `1 error, 2 warnings, 3 notes`.
+    pub fn in_words(&self) -> String {
+        let part = |n: usize, word: &str| (n > 0).then(|| super::words::count(n, word));
+        let parts = [part(self.errors, "error"), part(self.warnings, "warning"), part(self.notes, "note")];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }
+    }
+
+    /// What is not listed, in words; empty where everything is.
+    pub fn unlisted(&self) -> String {
+        let part = |n: usize, words: &str| (n > 0).then(|| format!("{n} {words}"));
+        let parts = [
+            part(self.accepted, "accepted in mcpol.toml"),
+            part(self.known, "in the baseline already"),
+            part(self.left_out, "beyond the bound"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The whole check as one document, pretty-printed, with a line break at the end.
+///
+/// # Errors
+/// Never in practice: the types hold nothing that JSON cannot say.
+pub fn check_json(report: &CheckReport) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    Ok(text)
+}
