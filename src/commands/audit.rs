@@ -22,6 +22,8 @@ const BROKEN_SHOWN_MAX: usize = 20;
 const DENIALS_SHOWN_MAX: usize = 20;
 /// Characters of a name in a table.
 const NAME_CHARS: usize = 40;
+/// Characters of a rule's id, which holds a tool's and a counter's name.
+const RULE_CHARS: usize = 80;
 
 pub(super) fn run(args: AuditArgs) -> Result<Exit, Failure> {
     match args.command {
@@ -58,7 +60,8 @@ fn shown(line: &str) -> String {
         "decision" => {
             let id = entry.decision.map_or_else(String::new, |number| format!("{}-{number}", escape(&entry.session)));
             let verdict = name(&entry.verdict);
-            format!("{verdict:10}  {}/{}  {}  {id}", name(&entry.server), name(&entry.tool), name(&entry.rule))
+            let rule = excerpt(entry.rule.as_deref().unwrap_or("-"), RULE_CHARS);
+            format!("{verdict:10}  {}/{}  {rule}  {id}", name(&entry.server), name(&entry.tool))
         }
         "outcome" => {
             let id = entry.decision.map_or_else(String::new, |number| format!("{}-{number}", escape(&entry.session)));

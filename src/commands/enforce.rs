@@ -83,6 +83,14 @@ fn serve(
         Failure::usage(format!("standard input or output is closed: {error}"))
             .with_help("`mcpol enforce` is started by an MCP client, in place of the server")
     })?;
+    let reload = |session: &Session| Reload::watch(args.policy.clone(), enforcement, session.sender());
+    if let Some(url) = &args.upstream {
+        let target = load::http_target(url, server, &args.header, args.bearer_env.as_deref())?;
+        let session = Session::connect(mediator, streams, &target, DRAIN).map_err(unreachable)?;
+        listen_to_signals(session.sender())?;
+        let reload = reload(&session);
+        return Ok(session.run(Some(reload)));
+    }
     let mut target = StdioTarget::new(server, args.command.clone());
     // It stands where the server stood in the client's configuration, so the server sees what it saw there.
     target.env = std::env::vars_os()
@@ -93,7 +101,7 @@ fn serve(
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
     let session = Session::start(mediator, streams, launch, process, lifetime).map_err(output::internal)?;
     listen_to_signals(session.sender())?;
-    let reload = Reload::watch(args.policy.clone(), enforcement, session.sender());
+    let reload = reload(&session);
     Ok(session.run(Some(reload)))
 }
 

@@ -205,6 +205,15 @@ impl Mediator {
         }
     }
 
+    /// A request that the server has not answered, and will not any more.
+    pub fn unanswered(&self, id: &Id, why: &str) -> Answers {
+        let mut answers = Answers::default();
+        if let Some(entry) = self.end_answered(id) {
+            self.failed(id, entry, "unanswered", why, &mut answers);
+        }
+        answers
+    }
+
     /// The server is gone: everything that waits for it is answered.
     pub fn upstream_gone(&self, why: &str) -> Answers {
         let mut answers = Answers::default();

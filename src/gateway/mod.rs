@@ -10,6 +10,7 @@ pub mod mediate;
 pub mod outbox;
 pub mod pending;
 pub mod reload;
+pub mod remote;
 pub mod reply;
 pub mod session;
 pub mod shipment;

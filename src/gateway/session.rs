@@ -8,11 +8,14 @@ use super::framing::{Batch, BatchReader};
 use super::mediate::{Effects, Mediator};
 use super::outbox::Outbox;
 use super::reload::Reload;
+use super::remote;
 use super::reply;
 use super::upstream::{Launch, Upstream, pipes, send_first};
 use crate::clock;
+use crate::mcp::ConnectError;
 use crate::mcp::child::ServerProcess;
 use crate::mcp::envelope::MESSAGE_BYTES_MAX;
+use crate::mcp::target::HttpTarget;
 use std::fs::File;
 use std::io::Read;
 use std::process::ChildStdin;
@@ -80,11 +83,11 @@ pub struct Session {
     mediator: Arc<Mediator>,
     upstream: Arc<Upstream>,
     outbox: Outbox,
-    launch: Launch,
+    launch: Option<Launch>,
     lifetime: Lifetime,
     events: Receiver<Event>,
     sender: Sender<Event>,
-    process: ServerProcess,
+    process: Option<ServerProcess>,
     generation: u64,
     input: File,
     stuck: u32,
@@ -111,17 +114,48 @@ impl Session {
             mediator,
             upstream,
             outbox,
-            launch,
+            launch: Some(launch),
             lifetime,
             events,
             sender,
-            process,
+            process: Some(process),
             generation: 0,
             input,
             stuck: 0,
         };
         session.read_server(stdout)?;
         session.read_client(session.input.try_clone()?)?;
+        Ok(session)
+    }
+
+    /// Starts moving lines between a client and a server behind a URL.
+    ///
+    /// # Errors
+    /// The URL cannot be used, or a thread cannot be started.
+    pub fn connect(
+        mediator: Arc<Mediator>,
+        (input, output): (File, File),
+        target: &HttpTarget,
+        drain: Duration,
+    ) -> Result<Self, ConnectError> {
+        let (sender, events) = channel();
+        let (upstream, outbox) = (Arc::new(Upstream::starting()), Outbox::new(output));
+        upstream.connect(remote::start(target, Arc::clone(&mediator), outbox.clone(), sender.clone())?);
+        let session = Self {
+            mediator,
+            upstream,
+            outbox,
+            launch: None,
+            lifetime: Lifetime { restarts: 0, drain },
+            events,
+            sender,
+            process: None,
+            generation: 0,
+            input,
+            stuck: 0,
+        };
+        let cannot = |error: std::io::Error| ConnectError::BadTarget(error.to_string());
+        session.read_client(session.input.try_clone().map_err(cannot)?).map_err(cannot)?;
         Ok(session)
     }
 
@@ -260,13 +294,13 @@ impl Session {
     fn bury(&mut self) -> String {
         // Its output is closed; it may take a moment to end. Once it is reaped nobody can tell any more how it did.
         let until = Instant::now() + EXIT_GRACE;
-        let mut how = self.process.exit_status();
+        let mut how = self.process.as_mut().and_then(ServerProcess::exit_status);
         while how.is_none() && Instant::now() < until {
             std::thread::sleep(EXIT_LOOK_EVERY);
-            how = self.process.exit_status();
+            how = self.process.as_mut().and_then(ServerProcess::exit_status);
         }
         // What is left of its group is ended, so that nobody can be waiting for it to read.
-        self.process.end();
+        self.end_process();
         if self.lifetime.restarts > 0 {
             self.upstream.suspend();
         } else {
@@ -317,9 +351,10 @@ impl Session {
     }
 
     fn start_again(&mut self) -> Result<ChildStdin, String> {
-        let mut process = self.launch.start().map_err(|error| error.to_string())?;
+        let launch = self.launch.as_ref().ok_or("there is no command to start")?;
+        let mut process = launch.start().map_err(|error| error.to_string())?;
         let (mut stdin, stdout) = pipes(&mut process).map_err(|error| error.to_string())?;
-        self.process = process;
+        self.process = Some(process);
         self.read_server(stdout).map_err(|error| error.to_string())?;
         let Some(shipment) = self.mediator.replay() else { return Ok(stdin) };
         send_first(&mut stdin, &shipment).map_err(|error| error.to_string())?;
@@ -344,6 +379,12 @@ impl Session {
         Ok(stdin)
     }
 
+    fn end_process(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.end();
+        }
+    }
+
     /// Ends everything in order, within bounds of time.
     fn wind_up(&mut self, end: &End) {
         let deadline = Instant::now() + self.lifetime.drain;
@@ -354,11 +395,11 @@ impl Session {
         }
         // The server hears that nothing more comes, and may answer what it has.
         if self.upstream.is_busy() {
-            self.process.end();
+            self.end_process();
         }
         self.upstream.close();
         while !server_gone && self.mediator.in_flight() > 0 && !self.until_event(deadline, &mut server_gone) {}
-        self.process.end();
+        self.end_process();
         if !server_gone {
             // Its pipe is closed now, so its reader ends after the last line.
             let last = Instant::now() + LAST_WRITE;

@@ -47,6 +47,7 @@ pub struct Upstream {
 #[derive(Debug)]
 enum State {
     Open(ChildStdin),
+    Remote(super::remote::Lines),
     Starting,
     Closed,
 }
@@ -64,6 +65,12 @@ impl Upstream {
     /// The server takes shipments from now on.
     pub fn open(&self, stdin: ChildStdin) {
         *self.lock() = State::Open(stdin);
+        self.changed.notify_all();
+    }
+
+    /// A server behind a URL takes shipments from now on.
+    pub fn connect(&self, lines: super::remote::Lines) {
+        *self.lock() = State::Remote(lines);
         self.changed.notify_all();
     }
 
@@ -95,6 +102,10 @@ impl Upstream {
         loop {
             match &mut *state {
                 State::Open(stdin) => return stdin.write_all(shipment.bytes()).map_err(|_| Gone),
+                State::Remote(lines) => {
+                    let mut each = shipment.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                    return each.try_for_each(|line| lines.blocking_send(line.to_vec())).map_err(|_| Gone);
+                }
                 State::Closed => return Err(Gone),
                 State::Starting => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             }

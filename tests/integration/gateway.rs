@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod limits;
 mod reload;
+mod remote;
 mod traffic;
 
 use crate::harness::Sandbox;

@@ -8,7 +8,7 @@ mod live;
 mod targets;
 
 pub(super) use classifier::{Classifier, classify};
-pub(super) use targets::name_of_command;
+pub(super) use targets::{http_target, name_of_command};
 
 use super::Failure;
 use crate::cli::TargetArgs;

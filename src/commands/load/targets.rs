@@ -27,7 +27,22 @@ pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
     Ok(jobs)
 }
 
-pub(in crate::commands) fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
+fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
+    let host = || url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let name = ServerName::new(args.name.clone().or_else(host).unwrap_or_default());
+    http_target(text, name, &args.header, args.bearer_env.as_deref())
+}
+
+/// A server behind a URL, with what is handed to it on purpose.
+///
+/// # Errors
+/// A URL that is none, or an environment variable that is not set.
+pub(in crate::commands) fn http_target(
+    text: &str,
+    server: ServerName,
+    given: &[String],
+    bearer_env: Option<&str>,
+) -> Result<HttpTarget, Failure> {
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {
         let help = if Path::new(text).exists() {
@@ -38,12 +53,12 @@ pub(in crate::commands) fn http(text: &str, args: &TargetArgs) -> Result<HttpTar
         return Err(Failure::usage(format!("`{text}` is not an http or https URL")).with_help(help));
     };
     let mut headers = BTreeMap::new();
-    for header in &args.header {
+    for header in given {
         if let Some((name, value)) = header.split_once(':') {
             headers.insert(name.trim().to_owned(), Secret::new(value.trim()));
         }
     }
-    if let Some(variable) = &args.bearer_env {
+    if let Some(variable) = bearer_env {
         let token = std::env::var(variable).ok().filter(|token| !token.trim().is_empty());
         let token = token.ok_or_else(|| {
             Failure::usage(format!("the environment variable `{variable}` of --bearer-env is not set"))
@@ -51,8 +66,7 @@ pub(in crate::commands) fn http(text: &str, args: &TargetArgs) -> Result<HttpTar
         })?;
         headers.insert("Authorization".to_owned(), Secret::new(format!("Bearer {}", token.trim())));
     }
-    let name = args.name.clone().or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
-    Ok(HttpTarget { server: ServerName::new(name), url, headers })
+    Ok(HttpTarget { server, url, headers })
 }
 
 /// `NAME` is taken from our environment, `NAME=VALUE` is what it says. Every name that is missing is told at once.
