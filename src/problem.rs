@@ -1,6 +1,21 @@
 //! What is wrong with a file that a person wrote: where, what, and the next step.
 
 use std::fmt;
+use std::io;
+
+/// The system's reason as a fragment, without the error number.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::InvalidData => "not UTF-8".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let end = text.rfind(" (os error ").unwrap_or(text.len());
+            let mut chars = text[..end].chars();
+            chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+        }
+    }
+}
 
 /// A place in a text file. Lines and columns count from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,5 +69,17 @@ impl fmt::Display for Problem {
             write!(f, "\n  help: {}", crate::text::escape(help))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_reasons_are_fragments_without_numbers() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(2)), "no such file or directory");
+        assert_eq!(reason(&io::Error::from_raw_os_error(28)), "no space left on device");
+        assert_eq!(reason(&io::Error::other("The disk is on fire")), "the disk is on fire");
     }
 }

@@ -34,6 +34,25 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A JSON text with every hidden character in its strings written as `\u…`: the same value to a reader, and nothing
+/// that could drive the terminal of a person who looks at it. (JSON itself demands this of C0 controls only.)
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// At most `chars` characters of the escaped text, with `…` where something was cut.
 pub fn excerpt(text: &str, chars: usize) -> String {
     let shown = escape(text);
@@ -63,6 +82,19 @@ mod tests {
     fn hidden_characters_become_visible() {
         assert_eq!(escape("a\u{202e}b\u{1b}[31m\n"), "a\\u{202e}b\\u{1b}[31m\\n");
         assert!(matches!(escape("plain, ünïcode 删除"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn hidden_characters_in_json_are_spelled_out_and_mean_the_same() -> serde_json::Result<()> {
+        let value = serde_json::json!({"a\u{202e}": "\u{7f}\u{9b}31m \u{e0041} 删除 \n", "b": "\u{200b}"});
+        for text in [value.to_string(), serde_json::to_string_pretty(&value)?] {
+            let visible = visible_json(&text);
+            assert!(!visible.chars().any(is_hidden), "{visible}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&visible)?, value);
+        }
+        assert!(visible_json(r#"{"a":"\u202e"}"#).contains(r"\u202e"));
+        assert!(matches!(visible_json("{\n  \"a\": \"删除\"\n}"), Cow::Borrowed(_)));
+        Ok(())
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl<'a> Record<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// The directory or a file could not be written.
-    #[error("cannot write `{path}`: {source}")]
+    #[error("cannot write `{path}`: {}", crate::problem::reason(source))]
     Write {
         /// What was to be written, escaped.
         path: String,

@@ -46,10 +46,15 @@ fn arguments(argv: &[String]) -> Vec<String> {
 /// A URL without password and query; any other text as it is.
 fn url(text: &str) -> Cow<'_, str> {
     let Ok(mut parsed) = url::Url::parse(text) else { return Cow::Borrowed(text) };
-    if parsed.cannot_be_a_base() || (parsed.password().is_none() && parsed.query().is_none()) {
+    // A user name alone may be a token; `git` is the one that everybody has.
+    let user = !matches!(parsed.username(), "" | "git") && parsed.password().is_none();
+    if parsed.cannot_be_a_base() || !(user || parsed.password().is_some() || parsed.query().is_some()) {
         return Cow::Borrowed(text);
     }
     // Only a URL without a host refuses these, and then there is no password to hide.
+    if user {
+        let _ = parsed.set_username("redacted");
+    }
     if parsed.password().is_some() {
         let _ = parsed.set_password(Some("redacted"));
     }
@@ -74,6 +79,7 @@ mod tests {
         check("npx -y x --api-key 0123456789abcdef0123", "npx -y x --api-key [redacted]");
         check("npx x --token=0123456789abcdef0123", "npx x --token=[redacted]");
         check("npx x postgresql://u:secret-word@db/app", "npx x postgresql://u:redacted@db/app");
+        check("npx x https://ghp_secret@h/mcp", "npx x https://redacted@h/mcp");
         check("npx x --url=https://h/mcp?key=abc", "npx x --url=https://h/mcp?redacted");
     }
 
@@ -81,6 +87,7 @@ mod tests {
     fn the_rest_stays_to_the_letter() {
         check("npx -y @scope/server@1.2.3 /srv/data --read-only", "npx -y @scope/server@1.2.3 /srv/data --read-only");
         check("uvx --with mcp<2 server", "uvx --with mcp<2 server");
+        check("uvx ssh://git@h/repository", "uvx ssh://git@h/repository");
         check("x https://h/mcp", "x https://h/mcp");
     }
 }

@@ -11,7 +11,7 @@ pub struct TargetArgs {
     #[arg(value_name = "URL")]
     pub url: Option<String>,
     /// What to call the server of a URL or a command [default: its host, package or program].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub name: Option<String>,
     /// Read servers from an MCP client's configuration file; may be given more than once.
     #[arg(long, value_name = "FILE")]

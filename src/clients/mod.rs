@@ -276,7 +276,7 @@ fn text_of(path: &Path) -> Result<String, Problem> {
         message,
         help,
     };
-    let cannot = |error: std::io::Error| problem(format!("cannot be read: {error}"), None);
+    let cannot = |error: std::io::Error| problem(format!("cannot be read: {}", crate::problem::reason(&error)), None);
     let size = std::fs::metadata(path).map_err(cannot)?.len();
     if size > CONFIG_BYTES_MAX {
         return Err(problem(format!("longer than {} MiB", CONFIG_BYTES_MAX / (1024 * 1024)), None));

@@ -4,7 +4,7 @@ use super::{Failure, enforce, output};
 use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
 use crate::gateway::audit::{Entry, files_of, parse_line, stats, verify};
-use crate::text::{escape, excerpt};
+use crate::text::{escape, excerpt, visible_json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -96,8 +96,10 @@ fn tail(args: &TailArgs) -> Result<Exit, Failure> {
         }
     }
     let print = |lines: &[String]| {
-        let text: String =
-            lines.iter().map(|line| if args.json { format!("{line}\n") } else { shown(line) + "\n" }).collect();
+        let text: String = lines
+            .iter()
+            .map(|line| if args.json { visible_json(line).into_owned() + "\n" } else { shown(line) + "\n" })
+            .collect();
         output::coloured(&text)
     };
     print(last.make_contiguous())?;
@@ -212,7 +214,7 @@ fn add_up(args: &StatsArgs) -> Result<Exit, Failure> {
             "tools": tools, "denials": denials, "outcomes": counts.outcomes, "events": counts.events,
             "latency_us": {"p50": counts.latency(50), "p90": counts.latency(90), "p99": counts.latency(99)},
         });
-        output::machine(|out| writeln!(out, "{value:#}"))?;
+        output::json(&format!("{value:#}\n"))?;
         return Ok(Exit::Clean);
     }
     let mut text = String::new();

@@ -26,7 +26,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
     if args.json {
         let mut text = serde_json::to_string_pretty(&explained).map_err(output::internal)?;
         text.push('\n');
-        output::machine(|out| out.write_all(text.as_bytes()))?;
+        output::json(&text)?;
     } else {
         let columns = output::terminal_width();
         let text: Vec<_> = explained.iter().map(|one| report::explanation(one, columns)).collect();

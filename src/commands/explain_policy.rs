@@ -40,7 +40,7 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     if args.json {
         let mut text = serde_json::to_string_pretty(&trace).map_err(output::internal)?;
         text.push('\n');
-        output::machine(|out| out.write_all(text.as_bytes()))?;
+        output::json(&text)?;
     } else {
         output::coloured(&report::policy_trace(&args.tool, &trace, output::terminal_width()))?;
         if policy.wants_schema(&args.tool) && schema.is_none() {

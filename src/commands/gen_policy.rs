@@ -94,7 +94,7 @@ fn write(args: &GenPolicyArgs, pages: &[Page]) -> Result<(), Failure> {
     match (&args.output, pages) {
         (None, pages) => {
             let text: String = pages.iter().map(|page| page.text.as_str()).collect();
-            output::machine(|out| out.write_all(text.as_bytes()))?;
+            output::json(&text)?;
         }
         (Some(path), [page]) if !path.is_dir() => atomically(path, &page.text, existing)?,
         (Some(directory), pages) => {

@@ -31,6 +31,14 @@ where
     quiet_pipe(written)
 }
 
+/// Writes JSON text to stdout, hidden characters in its strings spelled out: it may be a terminal that reads it.
+///
+/// # Errors
+/// As [`machine`].
+pub(super) fn json(text: &str) -> Result<(), Failure> {
+    machine(|out| out.write_all(crate::text::visible_json(text).as_bytes()))
+}
+
 /// Writes words for people to stderr. A stderr that is gone cannot be told about it.
 pub(super) fn people(text: &str) {
     let mut err = anstream::stderr().lock();
@@ -51,7 +59,7 @@ pub(super) fn terminal_width() -> usize {
 
 /// The failure for output that could not be written.
 pub(super) fn failed(error: io::Error) -> Failure {
-    Failure::usage(format!("cannot write the output: {error}")).with_exit(Exit::Internal)
+    Failure::usage(format!("cannot write the output: {}", crate::problem::reason(&error))).with_exit(Exit::Internal)
 }
 
 /// The failure for something that cannot happen.

@@ -187,5 +187,5 @@ fn labels(path: &Path) -> Result<Vec<eval::Label>, Failure> {
 
 fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(output::internal)?;
-    output::machine(|out| writeln!(out, "{text}"))
+    output::json(&format!("{text}\n"))
 }

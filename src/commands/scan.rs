@@ -7,6 +7,7 @@ use crate::cli::{Format, ScanArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
 use crate::report::{self, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
+use crate::text::visible_json;
 
 pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
     let classifier = Classifier::new(&args.rules)?;
@@ -47,7 +48,9 @@ impl Outcome {
             return Ok(Exit::Unreachable);
         }
         if self.servers == 0 {
-            return Err(Failure::usage("nothing to scan").with_exit(Exit::Nothing));
+            return Err(Failure::usage("nothing to scan: no server is configured")
+                .with_exit(Exit::Nothing)
+                .with_help("give a URL, a command after `--`, `--config FILE`, or saved lists with `--tools FILE`"));
         }
         let reached = fail_on.is_some_and(|level| self.worst >= Some(level) || self.error_findings > 0);
         Ok(if reached { Exit::Findings } else { Exit::Clean })
@@ -106,7 +109,7 @@ fn push_lines(classified: &Classified, lines: &mut SortedLines) -> Result<(), Fa
         // JSON strings hold no control characters, so a key is one line whatever the names are.
         let key = serde_json::to_string(&(tool.server, tool.tool, &tool.fingerprint)).map_err(output::internal)?;
         let line = serde_json::to_string(&ScanLine::new(tool)).map_err(output::internal)?;
-        lines.push(key, line).map_err(output::failed)?;
+        lines.push(key, visible_json(&line).into_owned()).map_err(output::failed)?;
     }
     Ok(())
 }
@@ -136,7 +139,7 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure>
         }
         Format::Json => {
             let text = report::scan_json(&report).map_err(output::internal)?;
-            output::machine(|out| out.write_all(text.as_bytes()))?;
+            output::json(&text)?;
         }
         Format::Markdown => {
             let text = report::scan_markdown(&report);

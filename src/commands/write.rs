@@ -1,6 +1,7 @@
 //! Files that are written whole or not at all, and never over something by accident.
 
 use super::Failure;
+use crate::problem::reason;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ pub(super) fn atomically_with(
     write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
     let shown = path.display();
-    let cannot = |error: std::io::Error| Failure::usage(format!("cannot write `{shown}`: {error}"));
+    let cannot = |error: std::io::Error| Failure::usage(format!("cannot write `{shown}`: {}", reason(&error)));
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".mcpol-").tempfile_in(directory).map_err(cannot)?;
     // A policy is no secret: it gets the permissions that any new file would, and keeps those of the file it replaces.

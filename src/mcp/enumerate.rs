@@ -374,7 +374,8 @@ pub fn source_of(target: &Target) -> ServerSource {
         Target::Stdio(target) => ServerSource::Command {
             argv: target.shown_argv(),
             env: target.env.keys().cloned().collect(),
-            package: package_of(&target.argv),
+            // A package may be a git address with a token in it.
+            package: package_of(&target.shown_argv()),
         },
         Target::Http(target) => {
             ServerSource::Url { url: redacted(&target.url), headers: target.headers.keys().cloned().collect() }

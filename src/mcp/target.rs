@@ -42,7 +42,7 @@ impl StdioTarget {
         for (position, argument) in self.argv.iter().enumerate() {
             let option = argument.starts_with('-');
             let hide = self.hidden.contains(&position) || (after_secret_option && !option);
-            after_secret_option = option && !argument.contains('=') && names_a_secret(argument);
+            after_secret_option = is_secret_option(argument);
             shown.push(if hide { "…".to_owned() } else { without_secret(argument) });
         }
         shown
@@ -97,11 +97,35 @@ pub fn looks_like_a_secret(value: &str) -> bool {
     value.len() >= 16 && PREFIXES.iter().any(|prefix| value.starts_with(prefix)) && !value.contains(char::is_whitespace)
 }
 
-/// One argument without the secret that it may hold.
+/// Whether the argument after this one is a secret.
+fn is_secret_option(argument: &str) -> bool {
+    argument.starts_with('-') && !argument.contains('=') && names_a_secret(argument)
+}
+
+/// One argument without the secret that it may hold. A command line for a shell (`sh -c '…'`) is looked at word by word.
 fn without_secret(argument: &str) -> String {
+    if argument.contains(' ') && !is_named_secret(argument) {
+        let mut after_secret_option = false;
+        let words = argument.split(' ').map(|word| {
+            let hide = after_secret_option && !word.starts_with('-') && !word.is_empty();
+            after_secret_option = is_secret_option(word) || (after_secret_option && word.is_empty());
+            if hide { "…".to_owned() } else { word_without_secret(word) }
+        });
+        return words.collect::<Vec<_>>().join(" ");
+    }
+    word_without_secret(argument)
+}
+
+/// Whether the argument as a whole is a name and a secret: `NAME=…`, or a header.
+fn is_named_secret(argument: &str) -> bool {
+    let named = |sign| argument.split_once(sign).is_some_and(|(name, _)| !name.contains(' ') && names_a_secret(name));
+    named('=') || (named(':') && !argument.contains("://"))
+}
+
+fn word_without_secret(argument: &str) -> String {
     if let Ok(url) = url::Url::parse(argument)
         && url.has_host()
-        && (url.password().is_some() || url.query_pairs().any(|(name, _)| names_a_secret(&name)))
+        && (has_user_info(&url) || url.query_pairs().any(|(name, _)| names_a_secret(&name)))
     {
         return redacted(&url);
     }
@@ -121,6 +145,11 @@ fn without_secret(argument: &str) -> String {
         return "…".to_owned();
     }
     argument.to_owned()
+}
+
+/// A user name alone may be a token (`https://TOKEN@host`); `git` is the one that everybody has.
+fn has_user_info(url: &url::Url) -> bool {
+    url.password().is_some() || !matches!(url.username(), "" | "git")
 }
 
 /// An endpoint to call.
@@ -180,6 +209,11 @@ mod tests {
             ("ghp_0123456789abcdef", "…"),
             ("postgres://me:pw@db/x?sslmode=on", "postgres://db/x"),
             ("https://a.example/mcp?api_key=1", "https://a.example/mcp"),
+            ("https://ghp_0123456789abcdef@a.example/x", "https://a.example/x"),
+            ("ssh://git@a.example/x", "ssh://git@a.example/x"),
+            ("--api-key=two words", "--api-key=…"),
+            ("A=1 TOKEN=abc run --token abc --port 80", "A=1 TOKEN=… run --token … --port 80"),
+            ("echo last words >&2; exit 3", "echo last words >&2; exit 3"),
             ("https://a.example/mcp?page=1", "https://a.example/mcp?page=1"),
             ("C:\\key", "C:\\key"),
             ("@scope/package@1.2", "@scope/package@1.2"),

@@ -10,7 +10,7 @@ const FORMATS: [&str; 4] = ["table", "json", "ndjson", "markdown"];
 fn hostile() -> Value {
     json!([
         {"name": "delete_文件", "description": "删除文件。删除之后无法恢复，请谨慎使用这个工具来删除任何文件，包括目录中的所有内容。"},
-        {"name": "get_\u{1b}[31mred\u{202e}", "description": "Get | a | `thing` <script>alert(1)</script> [x](http://e.example)\n\n# No"},
+        {"name": "get_\u{1b}[31mred\u{202e}", "description": "Get\u{9b}5m \u{200b}| a | `thing` <script>alert(1)</script> [x](http://e.example)\n\n# No"},
         {"name": "list_".to_owned() + &"very_long_name_".repeat(12), "description": "List things. ".repeat(200)},
         {"name": "run_command", "description": "Run a shell command.", "inputSchema": {"type": "object", "properties": {"command": {"type": "string"}}}},
         {"name": "🎉"},
@@ -117,16 +117,21 @@ fn every_line_of_the_table_fits_the_terminal() {
 #[test]
 fn hostile_text_drives_neither_terminal_nor_page() {
     let sandbox = with_lists();
-    for format in ["table", "markdown"] {
+    for format in FORMATS {
         for extra in [&[][..], &["--explain"]] {
             let args = [&["scan", "--tools", "lists", "--format", format], extra].concat();
             let out = sandbox.run(&args).quiet(0);
-            for forbidden in ['\u{1b}', '\u{202e}', '\r', '\u{7}'] {
+            for forbidden in ['\u{1b}', '\u{9b}', '\u{202e}', '\u{200b}', '\r', '\u{7}'] {
                 assert!(!out.contains(forbidden), "{format}: {forbidden:?}\n{out}");
             }
-            assert!(format == "table" || !out.contains("<script>"), "{out}");
+            assert!(format != "markdown" || !out.contains("<script>"), "{out}");
         }
     }
+    let name = hostile()[1]["name"].as_str().unwrap().to_owned();
+    let out = sandbox.run(&["explain", &name, "--tools", "lists", "--json"]).quiet(0);
+    assert!(!out.contains('\u{202e}') && !out.contains('\u{9b}'), "{out}");
+    let explained: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(explained[0]["tool"], hostile()[1]["name"], "a program reads the name to the letter");
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn what_is_configured_on_this_machine_is_named_and_not_run() {
     let said = sandbox.run(&["scan"]).refused(4);
     assert!(said.contains("Cursor") && said.contains("help: `mcpol scan --discover`"), "{said}");
     sandbox.run(&["scan", "--discover"]).refused(2);
+    let nowhere = Sandbox::new().run(&["scan", "--discover"]).refused(4);
+    assert!(nowhere.contains("no server is configured") && nowhere.contains("help: "), "{nowhere}");
     let (table, _) = sandbox.run(&["scan", "--discover", "--yes"]).both(3);
     assert!(table.contains("pause_focus_session"), "{table}");
 }
@@ -92,6 +94,10 @@ fn wrong_targets_say_what_would_be_right() {
     check(&["http://127.0.0.1:9", "--header", "nonsense"], "must be `Name: value`");
     check(&["--env", "A_NOT_SET", "--env", "B_NOT_SET", "--", "true"], "variables `A_NOT_SET`, `B_NOT_SET` of --env");
     check(&["--header", "A: b", "--", "true"], "<URL>");
+    check(&["--env", "HOME", "--tools", "list.json"], "--env is for a command, and none is given");
+    check(&["--name", "x", "--tools", "list.json"], "--name is for a URL or a command, and none is given");
+    check(&["--name", "", "--", "true"], "--name");
+    check(&["--", ""], "the command after `--` is empty");
 }
 
 #[test]

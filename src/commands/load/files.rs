@@ -4,7 +4,7 @@ use super::super::Failure;
 use super::Item;
 use crate::catalog;
 use crate::model::Listing;
-use crate::problem::Problem;
+use crate::problem::{Problem, reason};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -27,7 +27,7 @@ pub(super) fn each(paths: &[PathBuf], on: &mut dyn FnMut(Item) -> Result<(), Fai
                     on(Item::Problem(problem(path, message.to_owned())))?;
                 }
                 Ok(found) => files.extend(found),
-                Err(error) => on(Item::Problem(problem(path, words(&error))))?,
+                Err(error) => on(Item::Problem(problem(path, reason(&error))))?,
             }
         } else {
             files.insert(path.clone());
@@ -51,19 +51,10 @@ pub(super) fn each(paths: &[PathBuf], on: &mut dyn FnMut(Item) -> Result<(), Fai
         };
         outcome?;
         if let Err(error) = read {
-            on(Item::Problem(problem(&path, words(&error))))?;
+            on(Item::Problem(problem(&path, reason(&error))))?;
         }
     }
     Ok(())
-}
-
-/// The system's reason as a fragment, without the error number.
-fn words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string().to_lowercase(),
-    }
 }
 
 fn problem(path: &Path, message: String) -> Problem {

@@ -5,7 +5,7 @@ use crate::classify::settings::{SETTINGS_BYTES_MAX, Settings};
 use crate::classify::{RULE_FILE_BYTES_MAX, RuleSet};
 use crate::cli::RuleArgs;
 use crate::exit::Exit;
-use crate::problem::Problem;
+use crate::problem::{Problem, reason};
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read as _};
@@ -35,10 +35,10 @@ pub(in crate::commands) fn layers(directories: &[PathBuf]) -> Result<Vec<Layer>,
 }
 
 fn layer(directory: &Path) -> Result<Layer, Vec<Problem>> {
-    let entries = fs::read_dir(directory).map_err(|error| vec![problem(directory, error.to_string())])?;
+    let entries = fs::read_dir(directory).map_err(|error| vec![problem(directory, reason(&error))])?;
     let mut paths = Vec::new();
     for entry in entries.take(FILES_MAX + 1) {
-        let path = entry.map_err(|error| vec![problem(directory, error.to_string())])?.path();
+        let path = entry.map_err(|error| vec![problem(directory, reason(&error))])?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             paths.push(path);
         }
@@ -54,7 +54,7 @@ fn layer(directory: &Path) -> Result<Layer, Vec<Problem>> {
     for path in paths {
         match read(&path, RULE_FILE_BYTES_MAX) {
             Ok(text) => layer.push((path.display().to_string(), text)),
-            Err(error) => problems.push(problem(&path, error.to_string())),
+            Err(error) => problems.push(problem(&path, reason(&error))),
         }
     }
     if problems.is_empty() { Ok(layer) } else { Err(problems) }
@@ -107,7 +107,7 @@ fn settings(named: Option<&Path>, rules: &RuleSet) -> Result<Settings, Failure> 
         // Only a file that was asked for must be there.
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(Settings::default()),
         Err(error) => {
-            return Err(Failure::usage(format!("cannot read the settings `{}`: {error}", path.display())));
+            return Err(Failure::usage(format!("cannot read the settings `{}`: {}", path.display(), reason(&error))));
         }
     };
     let ids = rules.rules().map(|rule| rule.id).collect();

@@ -14,6 +14,16 @@ use std::path::Path;
 /// # Errors
 /// A URL that is none, or an environment variable that is not set.
 pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
+    if args.command.first().is_some_and(String::is_empty) {
+        return Err(Failure::usage("the command after `--` is empty"));
+    }
+    let nameless = args.name.is_some() && args.url.is_none() && args.command.is_empty();
+    if nameless || (!args.env.is_empty() && args.command.is_empty()) {
+        let option = if nameless { "--name" } else { "--env" };
+        let whose = if nameless { "a URL or a command" } else { "a command" };
+        return Err(Failure::usage(format!("{option} is for {whose}, and none is given"))
+            .with_help("a command stands after `--`; servers of a configuration have names and variables there"));
+    }
     let mut jobs = Vec::new();
     if let Some(text) = &args.url {
         jobs.push(Job { target: Target::Http(http(text, args)?), findings: Vec::new() });
@@ -88,9 +98,10 @@ fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
     if missing.is_empty() {
         return Ok(all);
     }
-    let (what, verb) = if missing.len() == 1 { ("variable", "is") } else { ("variables", "are") };
+    let (what, verb, it, values) =
+        if missing.len() == 1 { ("variable", "is", "it", "value") } else { ("variables", "are", "them", "values") };
     Err(Failure::usage(format!("environment {what} {} of --env {verb} not set here", missing.join(", ")))
-        .with_help("export it, or give the value as `--env NAME=VALUE`"))
+        .with_help(format!("export {it}, or give the {values} as `--env NAME=VALUE`")))
 }
 
 /// What a command's server is called: after its package, else after the script or program that is run.
@@ -106,7 +117,10 @@ pub(in crate::commands) fn name_of_command(argv: &[String]) -> ServerName {
         });
     }
     let program = stem(argv.first().map_or("", String::as_str));
+    // What follows `-c` or `-e` is a program, not the name of one.
+    let inline = |argument: &&String| matches!(argument.as_str(), "-c" | "-e" | "-lc" | "-p" | "--eval" | "--print");
     let script = argv.iter().skip(1).find(|argument| !argument.starts_with('-'));
+    let script = script.filter(|_| !argv.iter().skip(1).take_while(|it| it.starts_with('-')).any(|it| inline(&it)));
     match script {
         Some(script) if INTERPRETERS.contains(&program) => ServerName::new(stem(script)),
         _ => ServerName::new(program),
@@ -133,5 +147,8 @@ mod tests {
         check("node --inspect build/server.js", "server");
         check("./target/debug/thing --flag", "thing");
         check("python3 -u", "python3");
+        check("python3 -m some_server --port 1", "some_server");
+        check("sh -c TOKEN=abc;server", "sh");
+        check("node -e code --flag", "node");
     }
 }

@@ -63,7 +63,7 @@ fn print(args: &PolicyCheckArgs, check: &PolicyCheck<'_>) -> Result<(), Failure>
         CheckFormat::Sarif => report::policy_check_sarif(check),
     };
     let text = text.map_err(output::internal)?;
-    output::machine(|out| out.write_all(text.as_bytes()))
+    output::json(&text)
 }
 
 fn fails(lints: &[Lint], level: FailLevel) -> bool {

@@ -17,7 +17,7 @@ pub(super) fn run(args: &PolicyDiffArgs) -> Result<Exit, Failure> {
     let changes = policy::diff(&old, &new, &tools);
     if args.json {
         let text = report::policy_diff_json(&changes).map_err(output::internal)?;
-        output::machine(|out| out.write_all(text.as_bytes()))?;
+        output::json(&text)?;
     } else {
         output::coloured(&report::policy_diff_table(&changes, output::terminal_width()))?;
     }

@@ -32,7 +32,7 @@ pub(super) fn run(args: &PolicyTestArgs) -> Result<Exit, Failure> {
     let test = PolicyTest { file: &file, cases: &cases, results: &results, unexercised: &unexercised };
     if args.json {
         let text = report::policy_test_json(&test).map_err(output::internal)?;
-        output::machine(|out| out.write_all(text.as_bytes()))?;
+        output::json(&text)?;
     } else {
         output::coloured(&report::policy_test_table(&test, output::terminal_width()))?;
     }
