@@ -3,7 +3,7 @@
 use super::decimal::Decimal;
 use super::document::{Condition, Operator};
 use super::host_in::HostRule;
-use super::json::{self, Json, Node};
+use super::json::{Json, Node};
 use super::path::{ArgumentPath, Next, Step};
 use super::path_within::Directory;
 use super::pattern::Pattern;
@@ -133,16 +133,6 @@ impl Test {
             help,
         })?;
         Ok(Self { path, written: condition.clone(), operand })
-    }
-
-    /// Compiles a condition whose value was checked before.
-    pub fn recompile(condition: &Condition) -> Result<Self, BadCondition> {
-        let value = json::parse(condition.value.as_str(), json::ARGUMENTS_DEPTH_MAX).map_err(|error| BadCondition {
-            member: "value",
-            message: error.message,
-            help: None,
-        })?;
-        Self::compile(condition, &value)
     }
 
     /// Evaluates against a call's arguments (`None`: the call has none).

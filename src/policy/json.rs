@@ -239,13 +239,6 @@ impl JsonText {
         Self(node.compact())
     }
 
-    /// A string as JSON.
-    pub(crate) fn string(text: &str) -> Self {
-        let mut out = String::new();
-        write_string(text, &mut out);
-        Self(out)
-    }
-
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -59,7 +59,12 @@ pub fn policy_trace(tool: &str, trace: &Trace, columns: usize) -> String {
 }
 
 fn sentence(condition: &TraceCondition) -> String {
-    let counts = if condition.holds { "yes" } else { "no" };
+    let counts = match (condition.holds, condition.because) {
+        (true, "wrong type") => "counts as yes",
+        (false, "wrong type") => "counts as no",
+        (true, _) => "yes",
+        (false, _) => "no",
+    };
     let found = match (&condition.found, condition.because) {
         (None, _) => "it is missing".to_owned(),
         (Some(found), "wrong type") => format!("found {found}, of a type that cannot be compared"),

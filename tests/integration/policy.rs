@@ -234,7 +234,7 @@ fn a_decision_is_explained_step_by_step() {
         "DENY  create_charge  by /tools/create_charge/deny_if/args.amount-gt",
         "over 10000",
         "would pass: a call in which `args.amount` is at most 10000",
-        "found \"20000\", of a type",
+        "counts as yes: found \"20000\"",
     ] {
         assert!(denied.contains(expected), "{expected} in\n{denied}");
     }

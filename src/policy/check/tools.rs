@@ -93,7 +93,8 @@ fn danger(policy: &Policy, name: &str, verdict: &crate::model::Verdict, lints: &
     let rules = policy.tools.get(name);
     let free = open && rules.is_none_or(super::super::compiled::Tool::is_free);
     let shadowed = policy.mode_of(name) == Mode::Shadow;
-    if !free && !(open && shadowed) {
+    let unchecked = free || (open && shadowed);
+    if !unchecked {
         return;
     }
     let has = |flag| verdict.flags.contains(&flag);
