@@ -51,7 +51,7 @@ impl Directory {
     }
 
     fn holds(&self, path: &str) -> Option<bool> {
-        if path.starts_with('/') != self.absolute {
+        if path.starts_with('/') != self.absolute || (!self.absolute && self.names_another_root(path)) {
             return None;
         }
         let mut stack: Vec<&str> = Vec::new();
@@ -70,6 +70,13 @@ impl Directory {
             entered = inside;
         }
         Some(entered)
+    }
+
+    /// Whether a relative path may be no path here at all: `file:///etc/passwd` and `C:/x` start with a segment like any
+    /// other, and a server may well take them for what they look like.
+    fn names_another_root(&self, path: &str) -> bool {
+        let first = path.split('/').next().unwrap_or_default();
+        first.contains(':') && self.segments.first().is_none_or(|segment| segment != first)
     }
 
     fn is_start_of(&self, stack: &[&str]) -> bool {
@@ -123,6 +130,13 @@ mod tests {
             ("notes", "/notes/a", None),
             (".", "a/b", Some(true)),
             (".", "a/../../b", None),
+            (".", "file:///etc/passwd", None),
+            (".", "C:/Windows", None),
+            (".", "./a:b", Some(true)),
+            (".", "a/b:c", Some(true)),
+            ("notes", "file:notes/a", None),
+            ("C:/data", "C:/data/x", Some(true)),
+            ("C:/data", "D:/data/x", None),
         ] {
             check(directory, path, expected);
         }
