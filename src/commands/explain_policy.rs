@@ -10,6 +10,7 @@ use crate::policy::{self, ArgumentSchema, Caller, Facts, LimitStore};
 use crate::problem::{Place, Problem};
 use crate::report;
 use crate::state::{MemoryStore, SqliteStore};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,9 +70,11 @@ fn read_arguments(text: &str) -> Result<String, Failure> {
             .with_problems(vec![problem])
             .with_help("quote them for the shell: `--args '{\"amount\": 5}'`")
     };
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(serde_json::Value::Object(_)) => Ok(text.to_owned()),
-        Ok(_) => Err(problem(None, "this is not an object".to_owned())),
+    // Only the form is looked at here: numbers out of bounds and members that occur twice are for the policy to judge,
+    // as they are in a call.
+    match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) if error.is_data() => Err(problem(None, "this is not an object".to_owned())),
         Err(error) => {
             let place = Place { line: error.line(), column: error.column() };
             Err(problem(Some(place), "not readable as JSON".to_owned()))
