@@ -15,11 +15,19 @@ pub(super) fn read(path: &Path) -> Result<Policy, Failure> {
         .map_err(|problems| Failure::usage(format!("`{file}` is not a valid policy")).with_problems(problems))
 }
 
-/// Reads a text file.
+/// Reads the text of a policy.
 ///
 /// # Errors
-/// The file is missing, too large, or not UTF-8.
+/// The file is missing or not UTF-8. What is too large is left to the parser to say.
 pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    text_within(path, policy::POLICY_BYTES_MAX)
+}
+
+/// Reads a text file up to one byte past a bound, so that its parser can see that there is too much.
+///
+/// # Errors
+/// The file is missing or not UTF-8.
+pub(super) fn text_within(path: &Path, bytes_max: usize) -> Result<String, Failure> {
     use std::io::Read as _;
     let cannot = |why: String| Failure::usage(format!("cannot read `{}`: {why}", path.display()));
     let file = std::fs::File::open(path).map_err(|error| match error.kind() {
@@ -30,7 +38,7 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
     })?;
     let mut bytes = Vec::new();
     // One byte past the bound is enough to see that there are too many.
-    file.take(policy::POLICY_BYTES_MAX as u64 + 1)
+    file.take(bytes_max as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| cannot(error.to_string().to_lowercase()))?;
     String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8".to_owned()))

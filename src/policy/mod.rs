@@ -23,7 +23,8 @@ mod store;
 mod window;
 
 pub use cases::{
-    Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case, unexercised,
+    CASES_BYTES_MAX, Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case,
+    unexercised,
 };
 pub use check::{CHECKS, Lint, Places, Subject, check, check_portable};
 pub use compiled::{Policy, Summary, Visibility};

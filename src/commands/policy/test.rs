@@ -20,7 +20,7 @@ pub(super) fn run(args: &PolicyTestArgs) -> Result<Exit, Failure> {
             .with_exit(Exit::Nothing)
             .with_help("`--generate` writes cases at the bounds of every rule"));
     }
-    let text = policy_file::text(&path)?;
+    let text = policy_file::text_within(&path, policy::CASES_BYTES_MAX)?;
     let file = path.to_string_lossy();
     let cases = policy::parse_cases(&text, &file)
         .map_err(|problems| Failure::usage(format!("`{file}` is not a file of test cases")).with_problems(problems))?;

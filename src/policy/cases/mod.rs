@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Most repetitions of one call in a case.
 pub const REPEAT_MAX: u32 = 10_000;
+/// Largest file of cases, in bytes: many cases for each rule of the largest policy.
+pub const CASES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// When calls are made if a case does not say: a time like any other, so that a test gives the same result every day.
 const TIME: &str = "2026-01-01T00:00:00Z";
 
@@ -108,6 +110,10 @@ pub fn parse_cases(text: &str, file: &str) -> Result<Vec<Case>, Vec<Problem>> {
         message,
         help,
     };
+    if text.len() > CASES_BYTES_MAX {
+        let message = format!("a file of cases has at most {CASES_BYTES_MAX} bytes");
+        return Err(vec![problem(None, String::new(), message, None)]);
+    }
     let wire: WireCases = toml::from_str(text).map_err(|error| {
         vec![problem(error.span().map(|span| span.start), String::new(), error.message().to_owned(), None)]
     })?;
