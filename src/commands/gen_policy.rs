@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::model::Classified;
 use crate::policy::{self, Merge, Policy, Profile, Recommendation, Selection};
 use crate::report;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -15,7 +16,8 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
     let old = args.merge.as_deref().map(policy_file::read).transpose()?;
     let loaded = load::listings(&args.target)?;
     output::people(&report::failures(&loaded.failed));
-    let unreachable = !loaded.failed.is_empty();
+    let failed = loaded.failed.len();
+    let unreachable = failed > 0;
     let servers = load::classify(loaded.listings, &args.rules)?;
     if servers.iter().all(|server| server.listing.tools.is_empty()) {
         if unreachable {
@@ -25,7 +27,7 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
     }
     check_arguments(&args, &servers)?;
     let pages = servers.iter().map(|server| page(&args, server, old.as_ref())).collect::<Result<Vec<_>, _>>()?;
-    write(&args, &pages)?;
+    write(&args, &pages, pages.len() + failed > 1)?;
     if !args.quiet {
         let columns = output::terminal_width();
         let tables: Vec<String> = pages
@@ -78,31 +80,31 @@ fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Resu
     let selection =
         Selection { only: args.only.iter().cloned().collect(), except: args.except.iter().cloned().collect() };
     let tools = &server.listing.tools;
-    let new = policy::generate(tools.iter().zip(&server.verdicts), profile, &selection);
+    let mut new = policy::generate(tools.iter().zip(&server.verdicts), profile, &selection);
     let declared = tools.iter().map(|tool| tool.name.as_str()).collect();
-    let merge = old.map(|old| policy::merge(old.document(), &new, &declared));
+    let merge = old.map(|old| policy::merge(old.document(), &mut new, &declared));
     let text = merge.as_ref().map_or(&new.document, |merge| &merge.document).print();
     let name = server.listing.server.as_str().to_owned();
+    let text = crate::text::visible_json(&text).into_owned();
     // What is written must be what would be read back.
     policy::parse(&text, &name)
         .map_err(|problems| Failure::usage(format!("no policy can be written for `{name}`")).with_problems(problems))?;
     Ok(Page { server: name, new, merge, text })
 }
 
-fn write(args: &GenPolicyArgs, pages: &[Page]) -> Result<(), Failure> {
-    let existing = if args.force || args.merge.is_some() { Existing::Replace } else { Existing::Keep };
-    match (&args.output, pages) {
-        (None, pages) => {
-            let text: String = pages.iter().map(|page| page.text.as_str()).collect();
-            output::json(&text)?;
-        }
-        (Some(path), [page]) if !path.is_dir() => atomically(path, &page.text, existing)?,
-        (Some(directory), pages) => {
-            std::fs::create_dir_all(directory).map_err(|error| {
-                Failure::usage(format!("cannot make the directory `{}`: {error}", directory.display()))
-            })?;
-            for (path, page) in file_names(pages).into_iter().zip(pages) {
-                atomically(&directory.join(path), &page.text, existing)?;
+/// Writes everything, or nothing where something is in the way. `several`: the arguments name more than one server, of
+/// which some may have failed.
+fn write(args: &GenPolicyArgs, pages: &[Page], several: bool) -> Result<(), Failure> {
+    let mut files: Vec<(PathBuf, Cow<'_, str>)> = Vec::new();
+    let mut directory = None;
+    if let Some(path) = &args.output {
+        let named_so = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+        match pages {
+            [page] if !several && !named_so && !path.is_dir() => files.push((path.clone(), page.text.as_str().into())),
+            pages => {
+                directory = Some(path);
+                let names = file_names(pages).into_iter().map(|name| path.join(name));
+                files.extend(names.zip(pages.iter().map(|page| Cow::from(page.text.as_str()))));
             }
         }
     }
@@ -111,7 +113,29 @@ fn write(args: &GenPolicyArgs, pages: &[Page]) -> Result<(), Failure> {
             .iter()
             .map(|page| report::policy_notes(&page.server, &page.new.review, page.merge.as_ref()))
             .collect();
-        atomically(path, &notes.join("\n"), existing)?;
+        if files.iter().any(|(file, _)| file == path) {
+            return Err(Failure::usage(format!("`{}` cannot be the policy and the notes", path.display()))
+                .with_help("give `--notes` a name of its own"));
+        }
+        files.push((path.clone(), notes.join("\n").into()));
+    }
+    let existing = if args.force || args.merge.is_some() { Existing::Replace } else { Existing::Keep };
+    if existing == Existing::Keep
+        && let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok())
+    {
+        return Err(Failure::usage(format!("`{}` exists", path.display()))
+            .with_help("`--force` overwrites it, `--merge` adds to a policy"));
+    }
+    if let Some(directory) = directory {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| Failure::usage(format!("cannot make the directory `{}`: {error}", directory.display())))?;
+    }
+    for (path, text) in &files {
+        atomically(path, text, existing)?;
+    }
+    if args.output.is_none() {
+        let text: String = pages.iter().map(|page| page.text.as_str()).collect();
+        output::json(&text)?;
     }
     Ok(())
 }

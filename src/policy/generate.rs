@@ -45,7 +45,7 @@ pub enum Ruling {
     Approve(u64),
     /// Refused with "Requires human approval."
     Refuse,
-    /// Not listed, and so refused by the default.
+    /// Not listed: the default decides, and a recommended policy refuses by default.
     LeaveOut,
     /// In `hide`.
     Hide,
@@ -147,10 +147,10 @@ fn ruling(name: &str, verdict: &Verdict, profile: Profile) -> (Ruling, String) {
         || name.contains('*')
         || name.chars().any(|c| crate::text::is_hidden(c) || c.is_whitespace())
     {
-        return (Ruling::LeaveOut, "its name is too odd to be written down; the default refuses it".to_owned());
+        return (Ruling::LeaveOut, "its name is too odd to be written down".to_owned());
     }
     if profile == Profile::ReadOnly && verdict.category != Category::Read {
-        return (Ruling::LeaveOut, "only reads are listed; the default refuses it".to_owned());
+        return (Ruling::LeaveOut, "only reads are listed".to_owned());
     }
     match verdict.category {
         Category::Delete => (Ruling::Hide, "removes what an ordinary edit cannot bring back".to_owned()),
@@ -224,18 +224,23 @@ pub struct Merge {
 }
 
 /// Adds to an owner's policy what it does not name yet; nothing that the owner wrote is changed. `declared` are all tools
-/// of the server.
-pub fn merge(old: &Document, new: &Recommendation, declared: &BTreeSet<&str>) -> Merge {
+/// of the server. Where the owner's default allows, leaving a tool out would let it pass: it is hidden instead, and the
+/// review says so.
+pub fn merge(old: &Document, new: &mut Recommendation, declared: &BTreeSet<&str>) -> Merge {
     let mut document = old.clone();
     let hidden: BTreeSet<&str> = old.hide.iter().map(String::as_str).collect();
     let named = |name: &str| old.tools.contains_key(name) || hidden.contains(name);
     let mut merged =
         Merge { document: old.clone(), added: BTreeSet::new(), kept: BTreeSet::new(), vanished: BTreeSet::new() };
-    for review in &new.review {
+    for review in &mut new.review {
         let name = &review.tool;
         if named(name) {
             merged.kept.insert(name.clone());
             continue;
+        }
+        // A name with a star would be a pattern, which `hide` refuses.
+        if review.ruling == Ruling::LeaveOut && old.default == Unlisted::Allow && !name.contains('*') {
+            review.ruling = Ruling::Hide;
         }
         if let Some(rules) = new.document.tools.get(name) {
             document.tools.insert(name.clone(), apart(rules, old));
@@ -378,9 +383,9 @@ mod tests {
         let write = verdict(Category::Write, BlastRadius::Medium, &[]);
         let delete = verdict(Category::Delete, BlastRadius::High, &[]);
         let tools = [tool("a"), tool("c"), tool("d"), tool("secret")];
-        let new =
+        let mut new =
             generate(tools.iter().zip([&write, &write, &delete, &write]), Profile::Standard, &Selection::default());
-        let merged = merge(owner.document(), &new, &["a", "c", "d", "secret", "other"].into());
+        let merged = merge(owner.document(), &mut new, &["a", "c", "d", "secret", "other"].into());
         let text = compact(&merged.document);
         assert!(text.contains(r#""default":"allow","hide":["secret","d"]"#), "{text}");
         assert!(text.contains(r#""a":{"action":"deny"}"#), "{text}");
@@ -389,5 +394,23 @@ mod tests {
         assert!(crate::policy::parse(&text, "p").is_ok());
         let names = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!([names(&merged.added), names(&merged.kept), names(&merged.vanished)], ["c d", "a secret", "old"]);
+    }
+
+    #[test]
+    fn what_a_merge_leaves_out_passes_no_default_that_allows() {
+        let write = verdict(Category::Write, BlastRadius::Medium, &[]);
+        for (default, tool_name, expected) in [
+            ("allow", "c", r#"{"version":"1","default":"allow","hide":["c"]}"#),
+            ("allow", "c\u{202e}d", "{\"version\":\"1\",\"default\":\"allow\",\"hide\":[\"c\u{202e}d\"]}"),
+            ("allow", "c*", r#"{"version":"1","default":"allow"}"#),
+            ("deny", "c", r#"{"version":"1","default":"deny"}"#),
+        ] {
+            let owner = crate::policy::parse(&format!(r#"{{"version":"1","default":"{default}"}}"#), "p").unwrap();
+            let mut new = generate([(&tool(tool_name), &write)], Profile::ReadOnly, &Selection::default());
+            let merged = merge(owner.document(), &mut new, &[tool_name].into());
+            assert_eq!(compact(&merged.document), expected);
+            assert!(crate::policy::parse(&compact(&merged.document), "p").is_ok(), "{expected}");
+            assert_eq!(new.review[0].ruling == Ruling::Hide, expected.contains("hide"), "{expected}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::grid::grid;
 use super::markdown::cell;
 use super::words::count;
-use crate::policy::{Merge, Review, Ruling};
+use crate::policy::{Merge, Review, Ruling, Unlisted};
 use crate::text::escape;
 use std::fmt::Write as _;
 
@@ -16,7 +16,8 @@ pub fn policy_review(server: &str, review: &[Review], merge: Option<&Merge>, col
     let row = |line: &Review| {
         let mut row = vec![ruling(line, merge)];
         row.extend([line.category.to_string(), line.risk.to_string(), line.blast_radius.to_string()]);
-        let (tool, why) = (escape(&line.tool), escape(&line.why));
+        let reason = why(line, merge);
+        let (tool, why) = (escape(&line.tool), escape(&reason));
         match wide {
             true => row.extend([tool.into_owned(), why.into_owned()]),
             false => row.push(format!("{tool}\n  {why}")),
@@ -57,7 +58,7 @@ pub fn policy_notes(server: &str, review: &[Review], merge: Option<&Merge>) -> S
             line.risk,
             line.blast_radius,
             ruling(line, merge),
-            cell(&line.why)
+            cell(&why(line, merge))
         );
     }
     out
@@ -79,6 +80,19 @@ fn ruling(line: &Review, merge: Option<&Merge>) -> String {
         text.push_str(", schema");
     }
     text
+}
+
+/// The reason, and for a tool that is not listed what the default makes of it.
+fn why(line: &Review, merge: Option<&Merge>) -> String {
+    let kept = merge.is_some_and(|merge| merge.kept.contains(&line.tool));
+    let default = merge.map_or(Unlisted::Deny, |merge| merge.document.default);
+    match (line.ruling, default) {
+        (Ruling::LeaveOut, Unlisted::Deny) if !kept => format!("{}; the default refuses it", line.why),
+        (Ruling::LeaveOut, Unlisted::Allow) if !kept => {
+            format!("{}; WARNING: your default allows it", line.why)
+        }
+        _ => line.why.clone(),
+    }
 }
 
 fn summary(review: &[Review]) -> String {

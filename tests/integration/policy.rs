@@ -107,6 +107,37 @@ fn several_servers_get_a_file_each() {
 }
 
 #[test]
+fn nothing_is_written_where_one_file_is_in_the_way() {
+    let sandbox = with_tools();
+    let base = ["gen-policy", "-q", "--tools", "tools.json"];
+    let files = || std::fs::read_dir(sandbox.dir()).unwrap().count();
+    sandbox.write("notes.md", "mine");
+    let both = [&base[..], &["-o", "p.json", "--notes", "notes.md"]].concat();
+    assert!(sandbox.run(&both).refused(2).contains("`notes.md` exists"));
+    assert_eq!((sandbox.read("notes.md").as_str(), files()), ("mine", 2));
+    let same = [&base[..], &["--force", "-o", "p.json", "--notes", "p.json"]].concat();
+    assert!(sandbox.run(&same).refused(2).contains("cannot be the policy and the notes"));
+    assert_eq!(files(), 2);
+    // A slash at the end names a directory, for one server too.
+    sandbox.run(&[&base[..], &["-o", "out/"]].concat()).quiet(0);
+    assert_eq!(std::fs::read_dir(sandbox.dir().join("out")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_merge_leaves_out_is_hidden_where_the_default_allows() {
+    let sandbox = with_tools();
+    sandbox.write("old.json", r#"{"version": "1", "default": "allow"}"#);
+    let merge = ["gen-policy", "--tools", "tools.json", "--profile", "read-only", "--merge", "old.json"];
+    let (policy, review) = sandbox.run(&merge).both(0);
+    let policy: Value = serde_json::from_str(&policy).unwrap();
+    assert_eq!(
+        policy["hide"],
+        json!(["create_charge", "ticktick_create_task", "ticktick_delete_task", "ticktick_pause_focus_session"])
+    );
+    assert!(review.contains("4 hidden"), "{review}");
+}
+
+#[test]
 fn wrong_names_are_corrected() {
     let sandbox = with_tools();
     let said = sandbox.run(&["gen-policy", "--tools", "tools.json", "--only", "ticktick_get_tsak"]).refused(2);
@@ -229,6 +260,9 @@ fn a_decision_is_explained_step_by_step() {
         let base = ["explain", "create_charge", "--policy", "p.json", "--at", "2026-11-23", "--args", args];
         sandbox.run(&[&base[..], more].concat()).quiet(0)
     };
+    // Numbers that no float holds and members that occur twice are judged as in a call, not refused as a typing error.
+    assert!(explain(r#"{"amount": 1e400, "reason": "x"}"#, &[]).contains("deny_if/args.amount-gt"));
+    assert!(explain(r#"{"amount": 1, "amount": 20000, "reason": "x"}"#, &[]).contains("duplicate member"));
     let denied = explain(r#"{"amount": "20000", "reason": "x"}"#, &[]);
     for expected in [
         "DENY  create_charge  by /tools/create_charge/deny_if/args.amount-gt",
