@@ -76,37 +76,37 @@ fn decide(bencher: divan::Bencher<'_, '_>, policy: &Policy, arguments: &str) {
 
 const ARGUMENTS: &str = r#"{"amount":500,"currency":"eur","to":"someone@host.example","note":"lunch"}"#;
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn no_conditions(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(r#""pay":{}"#), ARGUMENTS);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn one_condition_one_limit(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&ordinary("pay")), ARGUMENTS);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn one_condition_one_limit_among_1000_tools(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&large()), ARGUMENTS);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn denied_by_a_condition(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&ordinary("pay")), r#"{"amount":50000,"currency":"eur"}"#);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn five_conditions(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&many_conditions(5, 0)), ARGUMENTS);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 500)]
 fn fifty_conditions_ten_regexes(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&many_conditions(50, 10)), ARGUMENTS);
 }
 
-#[divan::bench]
+#[divan::bench(sample_count = 50)]
 fn load_1000_tools_5000_rules(bencher: divan::Bencher<'_, '_>) {
     let text = format!(r#"{{"version":"1","default":"deny","tools":{{{}}}}}"#, large());
     bencher.bench(|| parse(&text, "bench").unwrap());

@@ -90,6 +90,11 @@ impl<'t> Checker<'t> {
         self.problems.push(Problem { file: self.file.to_owned(), place, pointer, message, help });
     }
 
+    /// The line that a byte offset is on, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        Place::of_offset(self.text, offset).line
+    }
+
     fn wrong(&mut self, node: &Node<'_>, at: &At<'_>, wanted: &str) {
         let kind = node.json.type_name();
         let article = if kind.starts_with(['a', 'o']) { "an " } else { "a " };

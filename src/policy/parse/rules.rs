@@ -11,7 +11,7 @@ use crate::policy::json::{Json, JsonText, Node, escape_token};
 use crate::policy::path::ArgumentPath;
 use crate::policy::store::COUNT_MAX;
 use crate::policy::window::{WINDOW_WORDS, Window};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 /// Most decimals of an amount.
 pub const SCALE_MAX: u32 = 9;
@@ -51,7 +51,7 @@ pub(super) struct CheckedAll {
 
 /// How each counter is used where it is first named: a second use must agree.
 #[derive(Default)]
-pub(super) struct CounterUses(FxHashMap<String, (CounterUse, String)>);
+pub(super) struct CounterUses(FxHashMap<String, (CounterUse, usize)>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct CounterUse {
@@ -159,41 +159,36 @@ fn name(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, wanted: &str) ->
     Some(name.to_owned())
 }
 
-/// Gives every rule of one list its id; the ids that the owner chose come first.
+/// Gives every rule of one list its id; the ids that the owner chose come first. A list is short, so they are looked
+/// through one by one.
 struct Ids {
-    taken: FxHashSet<String>,
+    taken: Vec<String>,
 }
 
 impl Ids {
-    fn of(chosen: impl Iterator<Item = Option<String>>) -> Self {
-        Self { taken: chosen.flatten().collect() }
-    }
-
-    fn next(&mut self, wanted: &str) -> String {
-        let mut id = wanted.to_owned();
+    fn next(&mut self, wanted: String) -> String {
+        let mut id = wanted.clone();
         let mut count = 1;
-        while !self.taken.insert(id.clone()) {
+        while self.taken.contains(&id) {
             count += 1;
             id = format!("{wanted}-{count}");
         }
+        self.taken.push(id.clone());
         id
     }
 }
 
-/// Reports an id that was chosen twice in one list.
+/// The ids that were chosen in a list; reports one that was chosen twice.
 fn chosen_ids(checker: &mut Checker<'_>, items: &[Node<'_>], at: At<'_>) -> Ids {
-    let mut seen = FxHashSet::default();
-    let chosen: Vec<Option<String>> =
-        items.iter().map(|item| item.get("id").and_then(Node::as_str).map(str::to_owned)).collect();
-    for (index, id) in chosen.iter().enumerate() {
-        if let Some(id) = id
-            && !seen.insert(id)
-            && let Some(node) = items.get(index).and_then(|item| item.get("id"))
-        {
+    let mut taken: Vec<String> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some((node, id)) = item.get("id").and_then(|node| Some((node, node.as_str()?))) else { continue };
+        if taken.iter().any(|known| known == id) {
             checker.problem(node, &at.index(index).name("id"), format!("`{id}` names two rules of this list"), None);
         }
+        taken.push(id.to_owned());
     }
-    Ids::of(chosen.into_iter())
+    Ids { taken }
 }
 
 fn entries(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, site: &RuleSite<'_>) -> (Vec<Entry>, Vec<Rule>) {
@@ -208,8 +203,8 @@ fn entries(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, site: &RuleSi
         let Some((entry, tests)) = entry(checker, item, here) else { continue };
         let last = match (&entry.id, entry.conditions.first()) {
             (Some(id), _) => id.clone(),
-            (None, Some(first)) => ids.next(&format!("{}-{}", first.path, first.op.as_str())),
-            (None, None) => ids.next("always"),
+            (None, Some(first)) => ids.next(format!("{}-{}", first.path, first.op.as_str())),
+            (None, None) => ids.next("always".to_owned()),
         };
         let id = format!("{}{list}/{}", site.prefix, escape_token(&last));
         compiled.push(Rule { id, tests, on_deny: entry.on_deny.clone() });
@@ -309,7 +304,7 @@ fn limits(
     let mut out = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         if let Some(mut checked) = limit(checker, item, at.index(index), site, counters) {
-            let last = checked.limit.id.clone().unwrap_or_else(|| ids.next(&checked.limit.counter));
+            let last = checked.limit.id.clone().unwrap_or_else(|| ids.next(checked.limit.counter.clone()));
             checked.rule = format!("{}/limits/{}", site.prefix, escape_token(&last));
             out.push(checked);
         }
@@ -376,8 +371,8 @@ fn limit(
 
 impl CounterUses {
     fn agree(&mut self, checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, counter: &str, used: CounterUse) {
-        let Some((first, place)) = self.0.get(counter) else {
-            self.0.insert(counter.to_owned(), (used, at.pointer()));
+        let Some((first, offset)) = self.0.get(counter) else {
+            self.0.insert(counter.to_owned(), (used, node.start as usize));
             return;
         };
         let what = if first.window != used.window {
@@ -394,7 +389,8 @@ impl CounterUses {
         } else {
             return;
         };
-        let message = format!("counter `{counter}` is used with {what} at {place}");
+        let line = checker.line(*offset);
+        let message = format!("counter `{counter}` is used with {what} on line {line}");
         let help = "limits that name one counter share it: give this one a name of its own".to_owned();
         checker.problem(node, &at, message, Some(help));
     }
@@ -461,7 +457,8 @@ fn rate_limit(
         &counter,
         CounterUse { window, scope: Scope::Grant, scale: 0, sums: Sums::Calls },
     );
-    let last = Ids::of(rules.limits.iter().map(|known| Some(last_part(&known.rule)))).next(&escape_token(&counter));
+    let last = Ids { taken: rules.limits.iter().map(|known| last_part(&known.rule)).collect() }
+        .next(escape_token(&counter).into_owned());
     let limit = Limit {
         counter,
         window: window.to_string(),
