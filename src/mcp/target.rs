@@ -123,6 +123,15 @@ fn is_named_secret(argument: &str) -> bool {
 }
 
 fn word_without_secret(argument: &str) -> String {
+    // `--url=https://TOKEN@host/`
+    if let Some((name, value)) = argument.split_once('=')
+        && !name.contains("://")
+        && let Ok(url) = url::Url::parse(value)
+        && url.has_host()
+        && has_user_info(&url)
+    {
+        return format!("{name}={}", redacted(&url));
+    }
     if let Ok(url) = url::Url::parse(argument)
         && url.has_host()
         && (has_user_info(&url) || url.query_pairs().any(|(name, _)| names_a_secret(&name)))
@@ -210,6 +219,8 @@ mod tests {
             ("postgres://me:pw@db/x?sslmode=on", "postgres://db/x"),
             ("https://a.example/mcp?api_key=1", "https://a.example/mcp"),
             ("https://ghp_0123456789abcdef@a.example/x", "https://a.example/x"),
+            ("--url=https://ghp_0123456789abcdef@a.example/x", "--url=https://a.example/x"),
+            ("DATABASE_URL=postgres://me:pw@db/x", "DATABASE_URL=postgres://db/x"),
             ("ssh://git@a.example/x", "ssh://git@a.example/x"),
             ("--api-key=two words", "--api-key=…"),
             ("A=1 TOKEN=abc run --token abc --port 80", "A=1 TOKEN=… run --token … --port 80"),

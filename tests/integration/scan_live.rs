@@ -81,6 +81,30 @@ fn what_is_configured_on_this_machine_is_named_and_not_run() {
 }
 
 #[test]
+fn a_secret_in_an_argument_is_a_finding_and_is_neither_shown_nor_saved() {
+    let sandbox = Sandbox::new();
+    let script = format!("exec '{}' sample-server", env!("CARGO_BIN_EXE_mcpol"));
+    let secrets = ["3f9a8c7b6d5e4f3a3f9a8c7b", "hunter22hunter22", "ghp_0123456789abcdefghijklmnopqrstuvwxyz"];
+    let args = [
+        "-c".to_owned(),
+        script,
+        "--api-key".to_owned(),
+        secrets[0].to_owned(),
+        format!("--url=https://me:{}@h.example/x", secrets[1]),
+        format!("https://{}@h.example/x", secrets[2]),
+    ];
+    sandbox.write("mcp.json", &json!({"mcpServers": {"s": {"command": "sh", "args": args}}}).to_string());
+    for format in ["table", "json", "markdown"] {
+        let args = ["scan", "--config", "mcp.json", "--yes", "--format", format, "--save", "saved"];
+        let (out, said) = sandbox.run(&args).both(0);
+        let all = [out, said, sandbox.read("saved/s.json")].join("\n");
+        assert!(all.contains("--api-key") || all.contains("\\--api-key"), "{all}");
+        assert!(all.contains("secret-in-config"), "{all}");
+        assert!(secrets.iter().all(|secret| !all.contains(secret)), "{all}");
+    }
+}
+
+#[test]
 fn wrong_targets_say_what_would_be_right() {
     let sandbox = Sandbox::new();
     sandbox.write("list.json", "[]");

@@ -178,7 +178,7 @@ pub fn secret_in_config(place: &str, names: &BTreeSet<String>) -> Option<Finding
 }
 
 /// The names of options whose value, as `--option value`, `--option=value` or `NAME=value`, is a secret.
-fn secret_arguments(argv: &[String]) -> BTreeSet<String> {
+pub fn secret_arguments(argv: &[String]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (at, argument) in argv.iter().enumerate() {
         let before = at.checked_sub(1).map_or("", |before| argv[before].as_str());

@@ -4,7 +4,7 @@
 use super::super::{Failure, output};
 use super::Item;
 use super::live::Job;
-use crate::classify::findings::source::{literal_secret, secret_in_config};
+use crate::classify::findings::source::{literal_secret, secret_arguments, secret_in_config};
 use crate::cli::TargetArgs;
 use crate::clients::{self, ConfigFile, Configured, Found, Places, ValueKind, Written};
 use crate::exit::Exit;
@@ -154,12 +154,21 @@ fn jobs(chosen: &[&Configured], on: &mut dyn FnMut(Item) -> Result<(), Failure>)
     Ok(jobs)
 }
 
-/// A finding for secrets that are written out in the entry. Arguments and the URL are looked at with the answer.
+/// A finding for secrets that are written out in the entry. What is asked and recorded has them no more, so this is the
+/// one place that can tell.
 fn secrets(server: &Configured) -> Option<crate::model::Finding> {
-    let handed = server.values.iter().filter(|value| matches!(value.kind, ValueKind::Env | ValueKind::Header));
-    let names: BTreeSet<String> = handed
+    let handed = server.values.iter().filter(|value| value.kind != ValueKind::Argument);
+    let mut names: BTreeSet<String> = handed
         .filter(|value| value.written == Written::Literally && literal_secret(&value.name, value.value.reveal()))
         .map(|value| value.name.clone())
         .collect();
+    if let Target::Stdio(target) = &server.target {
+        // Values of variables were put in by reference: they stand nowhere in the file.
+        let by_reference = |(at, argument): (usize, &String)| {
+            if target.hidden.contains(&at) { "…".to_owned() } else { argument.clone() }
+        };
+        let written: Vec<String> = target.argv.iter().enumerate().map(by_reference).collect();
+        names.extend(secret_arguments(&written));
+    }
     secret_in_config(&format!("the configuration of {}", server.client), &names)
 }
