@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Locks real servers of npm and PyPI and checks them again: two runs of one version must not differ in anything.
-# Reads lines `name environment command`, separated by tabs, from tests/drift/servers.tsv; versions are those that the
+# Reads lines `name environment command`, separated by tabs (`-` is no environment), from tests/drift/servers.tsv; versions are those that the
 # registries have today, the same in both runs. Needs node with npm, uv, and a network. No accounts: keys are dummies.
 #
 #   tests/drift.sh [NAME…]
@@ -17,6 +17,7 @@ same=0 different=0 silent=0
 while IFS=$'\t' read -r name environment command; do
   [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
   options=(--env npm_config_cache --env UV_CACHE_DIR)
+  [ "$environment" != - ] || environment=
   for pair in $environment; do options+=(--env "$pair"); done
   read -r -a argv <<<"${command//DIR/$work/dir}"
   lock=$work/$name.lock

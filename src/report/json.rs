@@ -1,7 +1,8 @@
 //! JSON for machines, and the JSON Schemas of our formats, generated from the types that are written.
 
+use super::check::CheckReport;
 use super::scan::{ScanLine, ScanReport};
-use crate::catalog::Record;
+use crate::catalog::{Lock, Record};
 use schemars::{JsonSchema, generate::SchemaSettings};
 
 /// The whole scan as one document, pretty-printed, with a line break at the end.
@@ -29,6 +30,16 @@ pub fn record_schema() -> String {
     schema_of::<Record<'_>>()
 }
 
+/// JSON Schema (2020-12) of a lock: `schemas/lock.schema.json`.
+pub fn lock_schema() -> String {
+    schema_of::<Lock>()
+}
+
+/// JSON Schema (2020-12) of `mcpol check --format json`: `schemas/check.schema.json`.
+pub fn check_schema() -> String {
+    schema_of::<CheckReport>()
+}
+
 fn schema_of<T: JsonSchema>() -> String {
     let schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     // A schema is a JSON value: printing it cannot fail.
@@ -46,7 +57,13 @@ mod tests {
     #[test]
     fn published_schemas_are_current() -> std::io::Result<()> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
-        for (name, text) in [("scan", scan_schema()), ("scan-line", line_schema()), ("record", record_schema())] {
+        for (name, text) in [
+            ("scan", scan_schema()),
+            ("scan-line", line_schema()),
+            ("record", record_schema()),
+            ("lock", lock_schema()),
+            ("check", check_schema()),
+        ] {
             let path = folder.join(format!("{name}.schema.json"));
             if std::env::var_os("MCPOL_UPDATE_SCHEMAS").is_some() {
                 std::fs::write(&path, &text)?;

@@ -30,7 +30,7 @@ pub use check_sarif::check_sarif;
 pub use check_table::check_table;
 pub use explain::{Explained, explanation};
 pub use github::check_github;
-pub use json::{line_schema, record_schema, scan_json, scan_schema};
+pub use json::{check_schema, line_schema, lock_schema, record_schema, scan_json, scan_schema};
 pub use junit::check_junit;
 pub use lines::{SORT_BYTES_MAX, SortedLines};
 pub use markdown::scan_markdown;

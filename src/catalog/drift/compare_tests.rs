@@ -241,6 +241,18 @@ fn a_name_listed_twice_is_two_tools() {
 }
 
 #[test]
+fn the_gateway_is_told_what_is_not_as_it_was_locked() {
+    use crate::policy::ToolChange;
+    let tool = |name: &str, text: &str| json!({"name": name, "description": text});
+    let was = locked(&[tool("same", "a"), tool("other", "b"), tool("gone", "c")]);
+    let mut same = tool("same", "a");
+    same["title"] = json!("Only another title");
+    let found = super::changes(&was, &listing(&[same, tool("other", "B"), tool("new", "d")]));
+    let expected = [("gone", ToolChange::Gone), ("new", ToolChange::New), ("other", ToolChange::Changed)];
+    assert_eq!(found, expected.map(|(name, change)| (name.to_owned(), change)).into());
+}
+
+#[test]
 fn the_source_is_looked_at() {
     use crate::model::Package;
     let source = |argv: &str, name: &str, version: Option<&str>| ServerSource::Command {
