@@ -286,7 +286,11 @@ fn sarif_satisfies_the_published_schema() {
     let package = crates.map(|entry| entry.unwrap().path()).find(is_it).unwrap();
     // The crate carries the schema of the standard that its types are made from.
     let schema = std::fs::read_to_string(package.join("src/schema.json")).unwrap();
-    let schema: Value = serde_json::from_str(&schema).unwrap();
+    // One pattern of the published schema (of a language tag) has a bracket too many, which ECMA 262 lets pass only without
+    // the `u` flag.
+    let broken = "[a-zA-Z]{2}]?$";
+    assert!(schema.contains(broken));
+    let schema: Value = serde_json::from_str(&schema.replace(broken, "[a-zA-Z]{2}$")).unwrap();
     assert!(schema["title"].as_str().unwrap().contains("SARIF) Version 2.1.0"));
     let validator = jsonschema::validator_for(&schema).unwrap();
     let sandbox = locked();
