@@ -14,6 +14,8 @@ mkdir "$work/home" "$work/mcpol"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$top/target}
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
 export CARGO_INSTALL_ROOT=$work/installed
+# A newcomer is a person: with `CI` set, `mcpol check` starts no server unasked.
+unset CI
 export PATH=$CARGO_INSTALL_ROOT/bin:$PATH HOME=$work/home
 
 blocks=$(awk '/^```sh$/ { inside = 1; next } /^```/ { if (inside) print "#--"; inside = 0 } inside' "$top/README.md")
