@@ -195,8 +195,16 @@ fn score(hits: usize, false_alarms: usize, overlooked: usize) -> Score {
     Score { hits, false_alarms, overlooked, precision, recall, f1 }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Report {
+    /// The figures without the single misses.
+    pub fn summary(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write_summary(&mut out);
+        out
+    }
+
+    fn write_summary(&self, f: &mut dyn fmt::Write) -> fmt::Result {
         let percent = |part: usize| if self.labels == 0 { 0.0 } else { 100.0 * part as f64 / self.labels as f64 };
         writeln!(f, "{} labelled tools, {} without a tool", self.labels, self.missing.len())?;
         writeln!(f, "category exact     {:>6.1} %  ({} of {})", percent(self.exact), self.exact, self.labels)?;
@@ -221,6 +229,13 @@ impl fmt::Display for Report {
                 score.hits + score.overlooked
             )?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_summary(f)?;
         for (title, misses) in [
             ("judged Read, labelled worse", &self.read_but_worse),
             ("category differs", &self.category_misses),

@@ -93,11 +93,7 @@ pub fn kind_page(kind: &Kind, columns: usize) -> String {
 /// A measurement, with at most `misses` of every kind.
 pub fn evaluation(report: &Report, misses: usize, columns: usize) -> String {
     let columns = columns.max(COLUMNS_MIN);
-    let mut head = report.clone();
-    head.read_but_worse.clear();
-    head.category_misses.clear();
-    head.radius_misses.clear();
-    let mut out = head.to_string();
+    let mut out = report.summary();
     if !report.missing.is_empty() && misses > 0 {
         let _ = writeln!(out, "\nlabels without a tool ({})", report.missing.len());
         for (server, tool) in report.missing.iter().take(misses) {
