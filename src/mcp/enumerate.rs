@@ -208,7 +208,7 @@ impl Talk<'_> {
                     let message = "the server declares no tools and does not list any".to_owned();
                     notes.push(Note { code: "no_tools".to_owned(), message });
                 }
-                Answer::Error(refusal) => return Err(self.refused(request.method, &refusal)),
+                Answer::Error(refusal) => return Err(self.refused(request.method, &refusal).await),
             }
             let (tools, count) = pages.counts();
             (self.progress)(Progress::Listed { tools, pages: count });
@@ -244,7 +244,7 @@ impl Talk<'_> {
         match older {
             Some(older) if !stateless => match self.initialize(older).await? {
                 Ok(agreement) => Ok(agreement),
-                Err(again) => Err(self.refused("initialize", &again)),
+                Err(again) => Err(self.refused("initialize", &again).await),
             },
             None if !stateless && !supported.is_empty() => {
                 Err(ConnectError::UnsupportedVersion { offered: supported.join(", ") })
@@ -302,7 +302,7 @@ impl Talk<'_> {
             }
             Err(_) => {}
         }
-        Err(self.refused("initialize", refusal))
+        Err(self.refused("initialize", refusal).await)
     }
 
     /// `None` is a refusal.
@@ -343,7 +343,10 @@ impl Talk<'_> {
         ConnectError::TimedOut { method, after: self.options.timeout, traces: self.wire.traces() }
     }
 
-    fn refused(&self, method: &'static str, refusal: &Refusal) -> ConnectError {
+    async fn refused(&self, method: &'static str, refusal: &Refusal) -> ConnectError {
+        if let Wire::Stdio(wire) = &self.wire {
+            wire.hear_out().await;
+        }
         ConnectError::Refused {
             method,
             code: refusal.code(),

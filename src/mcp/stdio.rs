@@ -20,6 +20,8 @@ const LINES_AHEAD_MAX: usize = 4;
 pub(super) const REPLIES_MAX: usize = 1000;
 /// How long a server whose output has closed may take to end, so that its exit status can be told.
 const EXIT_WAIT: Duration = Duration::from_secs(1);
+/// How long the words that explain a refusal may be behind it.
+const WORDS_WAIT: Duration = Duration::from_millis(500);
 
 /// A connection to a child process.
 pub(super) struct StdioWire {
@@ -141,6 +143,15 @@ impl StdioWire {
         if let Some(outbox) = &self.outbox {
             // A writer that has stopped shows as the end of the output.
             let _ = outbox.send(message);
+        }
+    }
+
+    /// Waits a moment for words on standard error: they explain a refusal, and come through another pipe than it does.
+    pub async fn hear_out(&self) {
+        let deadline = tokio::time::Instant::now() + WORDS_WAIT;
+        let tail = self.process.stderr_tail();
+        while tokio::time::Instant::now() < deadline && !tail.is_closed() && tail.lines().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
