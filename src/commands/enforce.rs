@@ -3,7 +3,8 @@
 use super::{Failure, load, output, voice};
 use crate::cli::{EnforceArgs, UnknownMethodsArg};
 use crate::exit::Exit;
-use crate::gateway::audit::{Audit, Destination, Session as AuditSession, new_session_id};
+use crate::gateway::audit::{Audit, Destination, new_session_id};
+use crate::gateway::desk::Desk;
 use crate::gateway::mediate::{Mediator, Settings, UnknownMethods};
 use crate::gateway::outbox::standard_streams;
 use crate::gateway::reload::{BadPolicy, Enforcement, Reload, read};
@@ -37,8 +38,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         return dry_run(&args, &policy, state.as_deref(), &audit, &server);
     }
     let id = new_session_id().map_err(output::internal)?;
-    let session = AuditSession { id: id.clone(), server: server.as_str().to_owned(), grant: args.grant.clone() };
-    let log = open_audit(&audit, session)?;
+    let log = open_audit(&audit, id.clone())?;
     let (limits, approvals) = stores(state);
     let caller = Caller {
         server: server.as_str().into(),
@@ -55,7 +55,8 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     };
     let hash = policy.hash().to_owned();
     let notice = Box::new(|text: &str| voice::say(text));
-    let mediator = Arc::new(Mediator::new(Arc::clone(&policy), limits, approvals, caller, log, settings, notice));
+    let desk = Arc::new(Desk::new(limits, approvals, log, notice));
+    let mediator = Arc::new(Mediator::new(Arc::clone(&policy), desk, caller, settings));
     voice::say(&startup_line(&args, &policy, &server));
     mediator.audit().event(crate::clock::now(), "start", |line| {
         line.text("version", env!("CARGO_PKG_VERSION")).text("server", server.as_str()).text("policy", &hash)
@@ -174,7 +175,7 @@ fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
     })
 }
 
-fn open_audit(destination: &Destination, session: AuditSession) -> Result<Audit, Failure> {
+fn open_audit(destination: &Destination, session: String) -> Result<Audit, Failure> {
     let key = match destination {
         Destination::Nowhere => None,
         // One key for all logs of a user, so that the same arguments have the same hash in each.

@@ -72,7 +72,7 @@ impl Mediator {
     fn drop_junk(&self, line: &[u8], reason: &str, now: Timestamp) {
         // What a server prints beside the protocol may be anything; its length and a reason are enough.
         let shown = reason.chars().take(JUNK_CHARS_MAX).collect::<String>();
-        self.audit.repeated(now, "dropped", |entry| {
+        self.audit().repeated(now, "dropped", |entry| {
             entry.text("from", "server").text("what", &shown).number("bytes", line.len() as u64)
         });
     }
@@ -85,7 +85,7 @@ impl Mediator {
         match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) => {
                 let Some(entry) = self.end_answered(id) else {
-                    self.audit
+                    self.audit()
                         .repeated(now, "dropped", |line| line.text("from", "server").text("what", "foreign reply"));
                     return;
                 };
@@ -125,7 +125,7 @@ impl Mediator {
                 Ok(()) => pass(answers),
                 Err(refused) => {
                     answers.effects.to_server.refuse(id, &refused.to_string());
-                    self.audit.repeated(now, "dropped", |line| {
+                    self.audit().repeated(now, "dropped", |line| {
                         line.text("from", "server").text("what", &format!("request: {refused}"))
                     });
                 }
@@ -159,7 +159,7 @@ impl Mediator {
             Err(error) => {
                 let to_client = &mut answers.effects.to_client;
                 reply::error(to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, &error.to_string());
-                self.audit.repeated(now, "dropped", |line| line.text("from", "server").text("what", "tool list"));
+                self.audit().repeated(now, "dropped", |line| line.text("from", "server").text("what", "tool list"));
                 return;
             }
         };
@@ -256,10 +256,7 @@ impl Mediator {
             }
         }
         self.look_at_approvals(now, &mut answers.effects);
-        self.settle(now);
-        if let Err(error) = self.audit.tick() {
-            self.notice(&format!("cannot write the audit log: {error}"));
-        }
+        self.desk.tick(now);
         answers
     }
 
@@ -283,7 +280,7 @@ impl Mediator {
                     continue;
                 }
                 let late = instant.saturating_duration_since(call.since) >= self.settings.approval_wait;
-                let answered = match self.approvals.get(now, &call.approval) {
+                let answered = match self.desk.approvals().get(now, &call.approval) {
                     Ok(Some(approval)) => approval.state != ApprovalState::Pending,
                     Ok(None) => true,
                     // The store may come back before the time is over.

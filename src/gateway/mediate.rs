@@ -1,6 +1,7 @@
 //! The middle: what lines from one side mean for both. No threads and no pipes here; whoever calls moves the bytes.
 
-use super::audit::{Audit, Decided, Ended};
+use super::audit::{Audit, Ended};
+use super::desk::{Case, Desk, Verdict};
 use super::pending::{Forwarded, Kind, NotTaken, Pending};
 use super::reply;
 use super::shipment::Shipment;
@@ -8,13 +9,9 @@ use super::tools::Tools;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
 use crate::mcp::walk::member;
-use crate::policy::{
-    ApprovalRequest, ApprovalStore, Caller, Decision, Denial, DenialCode, Ending, Facts, LimitStore, PendingApproval,
-    Permit, Policy, Request, Settlement, gate_batch,
-};
+use crate::policy::{Caller, Denial, Ending, PendingApproval, Permit, Policy};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -64,19 +61,13 @@ pub(super) struct Waiting {
 /// One session between one client and one server.
 pub struct Mediator {
     policy: RwLock<Arc<Policy>>,
-    limits: Arc<dyn LimitStore>,
-    pub(super) approvals: Arc<dyn ApprovalStore>,
+    pub(super) desk: Arc<Desk>,
     caller: Caller,
-    pub(super) audit: Audit,
     pub(super) settings: Settings,
     pub(super) pending: Mutex<Pending>,
     pub(super) tools: Mutex<Tools>,
     pub(super) waiting: Mutex<Vec<Waiting>>,
     pub(super) handshake: Mutex<Handshake>,
-    settlements: Mutex<Vec<Settlement>>,
-    decisions: AtomicU64,
-    store_told: AtomicBool,
-    notice: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 /// What a server that is started again must hear first.
@@ -112,31 +103,17 @@ enum Step {
 }
 
 impl Mediator {
-    /// A session. `notice` is told what a person should know.
-    pub fn new(
-        policy: Arc<Policy>,
-        limits: Arc<dyn LimitStore>,
-        approvals: Arc<dyn ApprovalStore>,
-        caller: Caller,
-        audit: Audit,
-        settings: Settings,
-        notice: Box<dyn Fn(&str) + Send + Sync>,
-    ) -> Self {
+    /// A session whose calls are decided on at this desk.
+    pub fn new(policy: Arc<Policy>, desk: Arc<Desk>, caller: Caller, settings: Settings) -> Self {
         Self {
             policy: RwLock::new(policy),
-            limits,
-            approvals,
+            desk,
             caller,
-            audit,
             settings,
             pending: Mutex::default(),
             tools: Mutex::default(),
             waiting: Mutex::default(),
             handshake: Mutex::default(),
-            settlements: Mutex::default(),
-            decisions: AtomicU64::new(0),
-            store_told: AtomicBool::new(false),
-            notice,
         }
     }
 
@@ -162,12 +139,12 @@ impl Mediator {
 
     /// The log.
     pub fn audit(&self) -> &Audit {
-        &self.audit
+        self.desk.audit()
     }
 
     /// Tells a person.
     pub fn notice(&self, text: &str) {
-        (self.notice)(text);
+        self.desk.notice(text);
     }
 
     /// Requests of the client that are in flight.
@@ -180,7 +157,7 @@ impl Mediator {
         let mut effects = Effects::default();
         let message = format!("a message of more than {MESSAGE_BYTES_MAX} bytes");
         reply::error(&mut effects.to_client, &ReplyTo::Unknown, -32600, &message);
-        self.audit.repeated(now, "refused_message", |line| line.text("reason", &message));
+        self.audit().repeated(now, "refused_message", |line| line.text("reason", &message));
         effects
     }
 
@@ -198,7 +175,7 @@ impl Mediator {
                 Err(malformed) => {
                     let reason = malformed.reason;
                     reply::error(&mut effects.to_client, &malformed.reply_to, reason.code(), &reason.to_string());
-                    self.audit.repeated(now, "refused_message", |line| line.text("reason", &reason.to_string()));
+                    self.audit().repeated(now, "refused_message", |line| line.text("reason", &reason.to_string()));
                 }
             }
         }
@@ -236,7 +213,7 @@ impl Mediator {
     ) {
         let mut refuse = |id: &Id, refused: NotTaken| {
             reply::error(&mut effects.to_client, &ReplyTo::Id(id.clone()), -32600, &refused.to_string());
-            self.audit.repeated(now, "refused_message", |line| line.text("reason", &refused.to_string()));
+            self.audit().repeated(now, "refused_message", |line| line.text("reason", &refused.to_string()));
         };
         match message {
             Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, instant) {
@@ -249,7 +226,7 @@ impl Mediator {
             Message::Request(id, passage) => {
                 let method = passage.method().unwrap_or_default();
                 if !KNOWN_REQUESTS.contains(&method) {
-                    self.audit.repeated(now, "unknown_method", |line| line.text("method", method));
+                    self.audit().repeated(now, "unknown_method", |line| line.text("method", method));
                     if self.settings.unknown_methods == UnknownMethods::Refuse {
                         reply::error(&mut effects.to_client, &ReplyTo::Id(id), -32601, "method not found");
                         return;
@@ -284,7 +261,7 @@ impl Mediator {
                 if pending.end_server(&id) {
                     steps.push(Step::Pass(passage));
                 } else {
-                    self.audit
+                    self.audit()
                         .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign reply"));
                 }
             }
@@ -295,7 +272,7 @@ impl Mediator {
     fn cancel(&self, passage: &Passage, instant: Instant, pending: &mut Pending, now: Timestamp) -> bool {
         let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
         let Some(entry) = id.as_ref().and_then(|id| pending.get_mut(id)) else {
-            self.audit
+            self.audit()
                 .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign cancellation"));
             return false;
         };
@@ -310,8 +287,8 @@ impl Mediator {
         false
     }
 
-    /// Brings calls to the gate and logs what it says. The client's answers are in `effects`; what may be forwarded is
-    /// answered, in order. `asked` is the approval that these calls have waited for already.
+    /// Brings calls to the desk. The client's answers are in `effects`; what may be forwarded is answered, in order.
+    /// `asked` is the approval that these calls have waited for already.
     fn decide(
         &self,
         calls: Vec<Taken>,
@@ -320,7 +297,6 @@ impl Mediator {
         effects: &mut Effects,
     ) -> Vec<Option<(Id, u64, Permit)>> {
         let policy = self.policy();
-        self.settle(now);
         let schemas: Vec<_> = calls
             .iter()
             .map(|taken| {
@@ -328,58 +304,32 @@ impl Mediator {
                 policy.wants_schema(name).then(|| lock(&self.tools).schema(name)).flatten()
             })
             .collect();
-        let requests = calls
+        let cases: Vec<Case<'_>> = calls
             .iter()
             .zip(&schemas)
-            .map(|(taken, schema)| Request {
+            .map(|(taken, schema)| Case {
+                policy: &policy,
                 caller: &self.caller,
-                call: taken.call.clone(),
-                facts: Facts { schema: schema.as_deref(), change: None },
+                call: &taken.call,
+                schema: schema.as_deref(),
+                change: None,
+                asked,
             })
             .collect();
-        let decisions = gate_batch(&policy, &*self.limits, &*self.approvals, now, requests);
-        let first = self.decisions.fetch_add(decisions.len() as u64, Ordering::Relaxed);
-        let verdicts: Vec<Verdict> = decisions.into_iter().map(|decision| self.verdict(decision, asked, now)).collect();
-        let log = calls.iter().zip(&verdicts).zip(first..).map(|((taken, verdict), number)| Decided {
-            number,
-            decision: verdict.word(),
-            tool: taken.call.name().as_str(),
-            rule: verdict.rule(),
-            code: verdict.denial().map(|denial| denial.code.as_str()),
-            policy: policy.hash(),
-            arguments: taken.call.arguments(),
-            approval: verdict.approval().or(asked),
-        });
-        let logged = self.audit.decide(now, log);
-        if let Err(error) = &logged {
-            self.tell_once(&format!("cannot write the audit log, so no call passes: {error}"));
-        }
+        let rulings = self.desk.rule(now, &cases);
         let mut permits = Vec::with_capacity(calls.len());
-        for ((taken, verdict), number) in calls.into_iter().zip(verdicts).zip(first..) {
-            let denial = match (verdict, &logged) {
-                (Verdict::Allow(permit), Ok(())) => {
-                    permits.push(Some((taken.id, number, permit)));
+        for (taken, ruling) in calls.into_iter().zip(rulings) {
+            let denial = match ruling.verdict {
+                Verdict::Allow(permit) => {
+                    permits.push(Some((taken.id, ruling.number, permit)));
                     continue;
                 }
-                (Verdict::Allow(permit), Err(_)) => {
-                    let (_, reservation) = permit.into_parts();
-                    lock(&self.settlements).extend(reservation.end(Ending::NotSent));
-                    not_logged()
-                }
-                (Verdict::Wait(question, approval), Ok(())) => match self.wait(&taken, *question, approval) {
-                    None => {
-                        permits.push(None);
-                        continue;
-                    }
-                    Some(denial) => denial,
-                },
-                (Verdict::Wait(..), Err(_)) => not_logged(),
-                (Verdict::Deny(denial), _) => denial,
+                Verdict::Wait(question, approval) => self.wait(&taken, *question, approval),
+                Verdict::Deny(denial) => Some(denial),
             };
-            if denial.code == DenialCode::StateUnavailable {
-                self.tell_once(&denial.message);
+            if let Some(denial) = denial {
+                self.refuse(&taken, &denial, ruling.number, &mut effects.to_client);
             }
-            self.refuse(&taken, &denial, number, &mut effects.to_client);
             permits.push(None);
         }
         permits
@@ -404,38 +354,12 @@ impl Mediator {
         None
     }
 
-    fn verdict(&self, decision: Decision, asked: Option<&str>, now: Timestamp) -> Verdict {
-        match (decision, asked) {
-            (Decision::Allow(permit), _) => Verdict::Allow(permit),
-            (Decision::Deny(denial), _) => Verdict::Deny(denial),
-            (Decision::Ask(question), Some(approval)) => Verdict::Deny(Denial::unanswered(&question, approval)),
-            (Decision::Ask(question), None) => {
-                let request = ApprovalRequest {
-                    binding: question.binding.clone(),
-                    rule: question.rule.clone(),
-                    message: question.message.clone(),
-                    ttl_s: question.ttl_s,
-                    arguments: question.call.arguments().map(str::to_owned),
-                };
-                match self.approvals.request(now, &request) {
-                    Ok(approval) => Verdict::Wait(Box::new(question), approval.id),
-                    Err(error) => Verdict::Deny(Denial {
-                        code: DenialCode::StateUnavailable,
-                        rule: question.rule,
-                        message: format!("nobody can be asked at the moment ({error})"),
-                        retry_after_s: None,
-                    }),
-                }
-            }
-        }
-    }
-
     fn refuse(&self, taken: &Taken, denial: &Denial, number: u64, to_client: &mut Vec<u8>) {
         // A request that was withdrawn meanwhile gets no answer.
         if lock(&self.pending).end(&taken.id).is_none() {
             return;
         }
-        let decision = self.audit.decision_id(number);
+        let decision = self.audit().decision_id(number);
         let call = &taken.call;
         reply::denied(to_client, &taken.id, call.name().as_str(), denial, &decision, call.is_stateless());
     }
@@ -480,32 +404,17 @@ impl Mediator {
 
     /// A call has ended: what it gives back waits for the next transaction.
     pub(super) fn ended(&self, forwarded: Forwarded, ending: Ending) {
-        lock(&self.settlements).extend(forwarded.reservation.end(ending));
+        self.desk.ended(forwarded.reservation, ending);
     }
 
     /// Gives back what calls did not use.
     pub fn settle(&self, now: Timestamp) {
-        let batch = std::mem::take(&mut *lock(&self.settlements));
-        if batch.is_empty() {
-            return;
-        }
-        if let Err(error) = self.limits.settle(now, &batch) {
-            // The counters stay too high, which errs on the strict side.
-            self.audit.repeated(now, "settle_failed", |line| line.text("reason", &error.to_string()));
-        }
+        self.desk.settle(now);
     }
 
     /// Notes how calls ended; after the answers are on their way.
     pub fn log_ended(&self, now: Timestamp, ended: Vec<Ended>) {
-        if !ended.is_empty() {
-            self.audit.ended(now, ended);
-        }
-    }
-
-    fn tell_once(&self, text: &str) {
-        if !self.store_told.swap(true, Ordering::Relaxed) {
-            self.notice(text);
-        }
+        self.desk.log_ended(now, ended);
     }
 
     /// The tools that lists have named so far, with whether each is listed now.
@@ -518,55 +427,6 @@ impl Mediator {
 
 pub(super) fn is_listed(policy: &Policy, tool: &str) -> bool {
     policy.visible(tool) == crate::policy::Visibility::Listed
-}
-
-fn not_logged() -> Denial {
-    Denial {
-        code: DenialCode::StateUnavailable,
-        rule: "(audit)".to_owned(),
-        message: "the call cannot be logged at the moment".to_owned(),
-        retry_after_s: None,
-    }
-}
-
-enum Verdict {
-    Allow(Permit),
-    Deny(Denial),
-    Wait(Box<PendingApproval>, String),
-}
-
-impl Verdict {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Allow(permit) if permit.would_deny().is_some() => "would_deny",
-            Self::Allow(_) => "allow",
-            Self::Deny(_) => "deny",
-            Self::Wait(..) => "ask",
-        }
-    }
-
-    fn rule(&self) -> &str {
-        match self {
-            Self::Allow(permit) => permit.would_deny().map_or(permit.rule(), |denial| &denial.rule),
-            Self::Deny(denial) => &denial.rule,
-            Self::Wait(question, _) => &question.rule,
-        }
-    }
-
-    fn denial(&self) -> Option<&Denial> {
-        match self {
-            Self::Allow(permit) => permit.would_deny(),
-            Self::Deny(denial) => Some(denial),
-            Self::Wait(..) => None,
-        }
-    }
-
-    fn approval(&self) -> Option<&str> {
-        match self {
-            Self::Wait(_, approval) => Some(approval),
-            Self::Allow(_) | Self::Deny(_) => None,
-        }
-    }
 }
 
 /// Requests that some known revision lets a client send; `tools/call` is not among them, it never gets here.

@@ -1,9 +1,11 @@
 //! The gateway: stands between a client and a server and holds calls to a policy.
 //!
-//! `mediate` and `answers` are the middle, without threads; the files below them move bytes.
+//! `desk` decides on calls, whichever way they came. `mediate` and `answers` are the middle of a session over stdio,
+//! without threads; the files below them move bytes.
 
 pub mod answers;
 pub mod audit;
+pub mod desk;
 pub mod filter;
 pub mod framing;
 pub mod mediate;

@@ -308,7 +308,7 @@ impl Session {
         }
         let how = how.unwrap_or_else(|| "closed its output".to_owned());
         let now = clock::now();
-        self.mediator.audit.event(now, "upstream_exit", |line| line.text("how", &how));
+        self.mediator.audit().event(now, "upstream_exit", |line| line.text("how", &how));
         self.mediator.notice(&format!("the server {how}"));
         self.answer(self.mediator.upstream_gone(&format!("the server {how}")));
         how
@@ -335,7 +335,7 @@ impl Session {
             match self.start_again() {
                 Ok(stdin) => {
                     let (now, count) = (clock::now(), u64::from(*starts));
-                    self.mediator.audit.event(now, "upstream_restart", |line| line.number("count", count));
+                    self.mediator.audit().event(now, "upstream_restart", |line| line.number("count", count));
                     self.upstream.open(stdin);
                     let mut line = Vec::new();
                     // It may have other tools now.
@@ -422,8 +422,8 @@ impl Session {
             End::Server(_) => "server gone",
             End::Signal(_) => "signal",
         };
-        self.mediator.audit.event(now, "stop", |line| line.text("why", why));
-        if let Err(error) = self.mediator.audit.tick() {
+        self.mediator.audit().event(now, "stop", |line| line.text("why", why));
+        if let Err(error) = self.mediator.audit().tick() {
             self.mediator.notice(&format!("cannot write the audit log: {error}"));
         }
     }

@@ -126,7 +126,7 @@ pub fn gate(
     gate_batch(policy, limits, approvals, now, vec![request]).pop().unwrap_or_else(denied)
 }
 
-/// Decides on calls that arrived together, in order, with one reservation for all of them.
+/// Decides on calls that arrived together under one policy, in order, with one reservation for all of them.
 pub fn gate_batch(
     policy: &Policy,
     limits: &dyn LimitStore,
@@ -134,10 +134,21 @@ pub fn gate_batch(
     now: Timestamp,
     requests: Vec<Request<'_>>,
 ) -> Vec<Decision> {
+    gate_each(limits, approvals, now, requests.into_iter().map(|request| (policy, request)))
+}
+
+/// Decides on calls that arrived together, each under a policy of its own, in order, with one reservation for all of
+/// them.
+pub fn gate_each<'p>(
+    limits: &dyn LimitStore,
+    approvals: &dyn ApprovalStore,
+    now: Timestamp,
+    requests: impl IntoIterator<Item = (&'p Policy, Request<'p>)>,
+) -> Vec<Decision> {
     let mut charges: Vec<Vec<Charge>> = Vec::new();
-    let waiting: Vec<(ToolCall, Waiting<'_>)> = requests
+    let waiting: Vec<(&Policy, ToolCall, Waiting<'_>)> = requests
         .into_iter()
-        .map(|request| {
+        .map(|(policy, request)| {
             let judged = judge(policy, request.caller, &request.call, request.facts);
             let waiting = match judged {
                 Judgement::Deny(denial) => Waiting::Refused(denial),
@@ -147,14 +158,14 @@ pub fn gate_batch(
                     after_approval(need, binding, approvals, now, &mut charges)
                 }
             };
-            (request.call, waiting)
+            (policy, request.call, waiting)
         })
         .collect();
     let outcomes = if charges.is_empty() { Ok(Vec::new()) } else { limits.reserve(now, &charges) };
     let mut outcomes = outcomes.map(Vec::into_iter);
     waiting
         .into_iter()
-        .map(|(call, waiting)| match waiting {
+        .map(|(policy, call, waiting)| match waiting {
             Waiting::Refused(denial) => refuse(policy, call, denial),
             Waiting::Asked(question) => ask(policy, call, question),
             Waiting::Free(rule) => permit(call, Vec::new(), rule),

@@ -37,7 +37,7 @@ pub use document::{
     ToolRules, Unlisted, Validate, Version, schema_text,
 };
 pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
-pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch};
+pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
 pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};
 pub use json::JsonText;
 pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};

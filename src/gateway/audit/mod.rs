@@ -14,6 +14,7 @@ pub use read::{Broken, Counts, Entry, Report, files_of, parse_line, stats, verif
 pub use sink::{AUDIT_FILE_BYTES_MAX, ROTATED_FILES};
 
 use crate::clock::Timestamp;
+use crate::policy::Caller;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use sink::Sink;
@@ -38,22 +39,13 @@ pub enum Destination {
     Nowhere,
 }
 
-/// Who writes the lines, for every line.
-#[derive(Clone, Debug)]
-pub struct Session {
-    /// Random hexadecimal digits.
-    pub id: String,
-    /// What the server is called here.
-    pub server: String,
-    /// The grant in whose name calls are made.
-    pub grant: String,
-}
-
 /// What was decided about a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided<'a> {
     /// The decision's number in this session.
     pub number: u64,
+    /// Who called, and which server.
+    pub caller: &'a Caller,
     /// `allow`, `deny` or `would_deny`.
     pub decision: &'static str,
     /// The tool's name.
@@ -86,7 +78,7 @@ pub struct Ended {
 /// The log of one session; shared by the threads of the gateway.
 #[derive(Debug)]
 pub struct Audit {
-    session: Session,
+    session: String,
     key: Hmac<Sha256>,
     inner: Option<Mutex<Inner>>,
 }
@@ -109,7 +101,7 @@ impl Audit {
     ///
     /// # Errors
     /// The log or the key cannot be opened.
-    pub fn open(destination: &Destination, key_file: Option<&Path>, session: Session) -> io::Result<Self> {
+    pub fn open(destination: &Destination, key_file: Option<&Path>, session: String) -> io::Result<Self> {
         let key = match (destination, key_file) {
             // Nobody will see a hash.
             (Destination::Nowhere, _) | (_, None) => random_key()?,
@@ -130,14 +122,14 @@ impl Audit {
         Ok(Self { session, key, inner })
     }
 
-    /// The session's id.
-    pub fn session(&self) -> &Session {
+    /// The session's id: random hexadecimal digits, in every line.
+    pub fn session(&self) -> &str {
         &self.session
     }
 
     /// What identifies a decision everywhere: in the log, in the answer to the client, in an approval.
     pub fn decision_id(&self, number: u64) -> String {
-        format!("{}-{number}", self.session.id)
+        format!("{}-{number}", self.session)
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Inner>> {
@@ -158,10 +150,13 @@ impl Audit {
                 mac.finalize().into_bytes()
             });
             inner.line(now, &self.session, "decision", |line| {
+                let caller = decided.caller;
                 let line = line
                     .number("decision", decided.number)
-                    .text("server", &self.session.server)
-                    .text("grant", &self.session.grant)
+                    .text("server", &caller.server)
+                    .text("grant", caller.grant.as_deref().unwrap_or_default())
+                    // Where one log serves many sessions, the line says which.
+                    .text_if("client", caller.session.as_deref().filter(|client| *client != self.session))
                     .text("tool", decided.tool)
                     .text("verdict", decided.decision)
                     .text("rule", decided.rule)
@@ -223,20 +218,14 @@ impl Audit {
 }
 
 impl Inner {
-    fn line(
-        &mut self,
-        now: Timestamp,
-        session: &Session,
-        event: &str,
-        fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>,
-    ) {
+    fn line(&mut self, now: Timestamp, session: &str, event: &str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
-            let gap = Line::begin(&mut self.waiting, now, &session.id, self.sequence, "gap").number("lost", lost);
+            let gap = Line::begin(&mut self.waiting, now, session, self.sequence, "gap").number("lost", lost);
             self.last = gap.end(&self.last);
             self.sequence += 1;
         }
-        let line = fill(Line::begin(&mut self.waiting, now, &session.id, self.sequence, event));
+        let line = fill(Line::begin(&mut self.waiting, now, session, self.sequence, event));
         self.last = line.end(&self.last);
         self.sequence += 1;
     }

@@ -5,13 +5,16 @@
 use super::*;
 use std::fs;
 
-fn session() -> Session {
-    Session { id: new_session_id().unwrap(), server: "files".to_owned(), grant: "local".to_owned() }
+fn session() -> String {
+    new_session_id().unwrap()
 }
+
+static CALLER: std::sync::LazyLock<Caller> =
+    std::sync::LazyLock::new(|| Caller { server: "files".into(), grant: Some("local".into()), session: None });
 
 fn decided<'a>(number: u64, arguments: Option<&'a str>) -> Decided<'a> {
     let (decision, tool, rule, policy) = ("allow", "read", "(allowed)", "abc");
-    Decided { number, decision, tool, rule, code: None, policy, arguments, approval: None }
+    Decided { number, caller: &CALLER, decision, tool, rule, code: None, policy, arguments, approval: None }
 }
 
 fn now() -> Timestamp {

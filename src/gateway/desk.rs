@@ -1,0 +1,256 @@
+//! Where calls are decided on, whichever way they came: gate, log, settlement. One desk serves a whole process.
+//!
+//! Calls that are brought together share a transaction of the store and a write of the log. The log is written before
+//! anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
+
+use super::audit::{Audit, Decided, Ended};
+use crate::clock::Timestamp;
+use crate::mcp::envelope::ToolCall;
+use crate::policy::{
+    ApprovalRequest, ApprovalStore, ArgumentSchema, Caller, Decision, Denial, DenialCode, Ending, Facts, LimitStore,
+    PendingApproval, Permit, Policy, Request, Reservation, Settlement, ToolChange, gate_each,
+};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A call and all that is needed to decide on it.
+#[derive(Debug)]
+pub struct Case<'c> {
+    /// The policy of the caller.
+    pub policy: &'c Policy,
+    /// Who calls.
+    pub caller: &'c Caller,
+    /// The call.
+    pub call: &'c ToolCall,
+    /// The schema of its arguments; only needed where [`Policy::wants_schema`].
+    pub schema: Option<&'c ArgumentSchema>,
+    /// How the tool differs from the lock, where a lock is enforced.
+    pub change: Option<ToolChange>,
+    /// The approval that this call has waited for already.
+    pub asked: Option<&'c str>,
+}
+
+/// What was decided about a call, and is in the log.
+#[derive(Debug)]
+pub struct Ruling {
+    /// The decision's number; see [`Audit::decision_id`].
+    pub number: u64,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may be forwarded, once.
+    Allow(Permit),
+    /// It must not be forwarded.
+    Deny(Denial),
+    /// A person was asked; wait for the answer, and bring the call again with the approval's id.
+    Wait(Box<PendingApproval>, String),
+}
+
+/// Takes what a person should know.
+pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Decides on calls. Shared by all sessions of a process.
+pub struct Desk {
+    limits: Arc<dyn LimitStore>,
+    approvals: Arc<dyn ApprovalStore>,
+    audit: Audit,
+    settlements: Mutex<Vec<Settlement>>,
+    decisions: AtomicU64,
+    store_told: AtomicBool,
+    notice: Notice,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("decisions", &self.decisions).finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// A desk. `notice` is told what a person should know.
+    pub fn new(limits: Arc<dyn LimitStore>, approvals: Arc<dyn ApprovalStore>, audit: Audit, notice: Notice) -> Self {
+        Self {
+            limits,
+            approvals,
+            audit,
+            settlements: Mutex::default(),
+            decisions: AtomicU64::new(0),
+            store_told: AtomicBool::new(false),
+            notice,
+        }
+    }
+
+    /// The log.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Where answers of people are found.
+    pub fn approvals(&self) -> &dyn ApprovalStore {
+        &*self.approvals
+    }
+
+    /// Tells a person.
+    pub fn notice(&self, text: &str) {
+        (self.notice)(text);
+    }
+
+    /// Decides on calls that arrived together, in order; one ruling for each. Blocks for as long as the stores do.
+    pub fn rule(&self, now: Timestamp, cases: &[Case<'_>]) -> Vec<Ruling> {
+        self.settle(now);
+        let requests = cases.iter().map(|case| {
+            let facts = Facts { schema: case.schema, change: case.change };
+            (case.policy, Request { caller: case.caller, call: case.call.clone(), facts })
+        });
+        let decisions = gate_each(&*self.limits, &*self.approvals, now, requests);
+        let first = self.decisions.fetch_add(decisions.len() as u64, Ordering::Relaxed);
+        let verdicts: Vec<Verdict> =
+            decisions.into_iter().zip(cases).map(|(decision, case)| self.verdict(decision, case.asked, now)).collect();
+        let log = cases.iter().zip(&verdicts).zip(first..).map(|((case, verdict), number)| Decided {
+            number,
+            caller: case.caller,
+            decision: verdict.word(),
+            tool: case.call.name().as_str(),
+            rule: verdict.rule(),
+            code: verdict.denial().map(|denial| denial.code.as_str()),
+            policy: case.policy.hash(),
+            arguments: case.call.arguments(),
+            approval: verdict.approval().or(case.asked),
+        });
+        let logged = self.audit.decide(now, log);
+        if let Err(error) = &logged {
+            self.tell_once(&format!("cannot write the audit log, so no call passes: {error}"));
+        }
+        let rulings = verdicts.into_iter().zip(first..).map(|(verdict, number)| {
+            let verdict = match (verdict, &logged) {
+                (Verdict::Allow(permit), Err(_)) => {
+                    self.ended(permit.into_parts().1, Ending::NotSent);
+                    Verdict::Deny(not_logged())
+                }
+                (Verdict::Wait(..), Err(_)) => Verdict::Deny(not_logged()),
+                (verdict, _) => verdict,
+            };
+            if let Verdict::Deny(denial) = &verdict
+                && denial.code == DenialCode::StateUnavailable
+            {
+                self.tell_once(&denial.message);
+            }
+            Ruling { number, verdict }
+        });
+        rulings.collect()
+    }
+
+    fn verdict(&self, decision: Decision, asked: Option<&str>, now: Timestamp) -> Verdict {
+        match (decision, asked) {
+            (Decision::Allow(permit), _) => Verdict::Allow(permit),
+            (Decision::Deny(denial), _) => Verdict::Deny(denial),
+            (Decision::Ask(question), Some(approval)) => Verdict::Deny(Denial::unanswered(&question, approval)),
+            (Decision::Ask(question), None) => {
+                let request = ApprovalRequest {
+                    binding: question.binding.clone(),
+                    rule: question.rule.clone(),
+                    message: question.message.clone(),
+                    ttl_s: question.ttl_s,
+                    arguments: question.call.arguments().map(str::to_owned),
+                };
+                match self.approvals.request(now, &request) {
+                    Ok(approval) => Verdict::Wait(Box::new(question), approval.id),
+                    Err(error) => Verdict::Deny(Denial {
+                        code: DenialCode::StateUnavailable,
+                        rule: question.rule,
+                        message: format!("nobody can be asked at the moment ({error})"),
+                        retry_after_s: None,
+                    }),
+                }
+            }
+        }
+    }
+
+    /// A forwarded call has ended: what it gives back waits for the next transaction.
+    pub fn ended(&self, reservation: Reservation, ending: Ending) {
+        if let Some(settlement) = reservation.end(ending) {
+            self.settlements.lock().unwrap_or_else(PoisonError::into_inner).push(settlement);
+        }
+    }
+
+    /// Gives back what calls did not use.
+    pub fn settle(&self, now: Timestamp) {
+        let batch = std::mem::take(&mut *self.settlements.lock().unwrap_or_else(PoisonError::into_inner));
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(error) = self.limits.settle(now, &batch) {
+            // The counters stay too high, which errs on the strict side.
+            self.audit.repeated(now, "settle_failed", |line| line.text("reason", &error.to_string()));
+        }
+    }
+
+    /// Notes how calls ended; after the answers are on their way.
+    pub fn log_ended(&self, now: Timestamp, ended: Vec<Ended>) {
+        if !ended.is_empty() {
+            self.audit.ended(now, ended);
+        }
+    }
+
+    /// What time brings: counters and log are brought up to date. Called now and then, and at the end.
+    pub fn tick(&self, now: Timestamp) {
+        self.settle(now);
+        if let Err(error) = self.audit.tick() {
+            self.notice(&format!("cannot write the audit log: {error}"));
+        }
+    }
+
+    fn tell_once(&self, text: &str) {
+        if !self.store_told.swap(true, Ordering::Relaxed) {
+            self.notice(text);
+        }
+    }
+}
+
+fn not_logged() -> Denial {
+    Denial {
+        code: DenialCode::StateUnavailable,
+        rule: "(audit)".to_owned(),
+        message: "the call cannot be logged at the moment".to_owned(),
+        retry_after_s: None,
+    }
+}
+
+impl Verdict {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Allow(permit) if permit.would_deny().is_some() => "would_deny",
+            Self::Allow(_) => "allow",
+            Self::Deny(_) => "deny",
+            Self::Wait(..) => "ask",
+        }
+    }
+
+    fn rule(&self) -> &str {
+        match self {
+            Self::Allow(permit) => permit.would_deny().map_or(permit.rule(), |denial| &denial.rule),
+            Self::Deny(denial) => &denial.rule,
+            Self::Wait(question, _) => &question.rule,
+        }
+    }
+
+    fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Allow(permit) => permit.would_deny(),
+            Self::Deny(denial) => Some(denial),
+            Self::Wait(..) => None,
+        }
+    }
+
+    fn approval(&self) -> Option<&str> {
+        match self {
+            Self::Wait(_, approval) => Some(approval),
+            Self::Allow(_) | Self::Deny(_) => None,
+        }
+    }
+}
