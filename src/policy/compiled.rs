@@ -3,6 +3,7 @@
 use super::condition::Test;
 use super::document::{Action, Document, Limit, Mode, Scope, Unlisted};
 use super::path::ArgumentPath;
+use super::store::CounterKey;
 use super::window::Window;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -183,6 +184,20 @@ impl Policy {
     pub fn tool_names(&self) -> std::collections::BTreeSet<&str> {
         let hidden = self.document.hide.iter().map(String::as_str).filter(|name| *name != "*");
         self.document.tools.keys().map(String::as_str).chain(hidden).collect()
+    }
+
+    /// Whether the policy names the tool, in `tools` or `hide`.
+    pub fn names(&self, tool: &str) -> bool {
+        self.tools.contains_key(tool) || self.hidden.contains(tool)
+    }
+
+    /// The most that a counter may reach, in units of the counter, and its decimals: the smallest maximum of the limits
+    /// that share it. Looks through all tools.
+    pub fn most(&self, key: &CounterKey) -> Option<(u64, u32)> {
+        let all = self.tools.values().chain([&self.everything]).flat_map(|tool| &tool.counters);
+        let same =
+            |counter: &&Counter| counter.name == key.name && counter.scope == key.scope && counter.window == key.window;
+        all.filter(same).map(|counter| (counter.max_scaled, counter.scale)).min()
     }
 
     /// How many tools the policy lists, by what it says about them.

@@ -6,7 +6,8 @@ use super::document::Mode;
 use super::json;
 use super::judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, judge};
 use super::store::{
-    ApprovalState, ApprovalStore, Binding, Charge, LimitStore, Receipt, Reserve, Settlement, StoreError, sha256_hex,
+    ApprovalState, ApprovalStore, Binding, Charge, CounterKey, LimitStore, Receipt, Reserve, Settlement, StoreError,
+    sha256_hex,
 };
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
@@ -86,6 +87,11 @@ impl Permit {
         &self.rule
     }
 
+    /// What it holds of its counters.
+    pub fn reservation(&self) -> &Reservation {
+        &self.reservation
+    }
+
     /// The refusal that shadow mode did not enforce.
     pub fn would_deny(&self) -> Option<&Denial> {
         self.would_deny.as_ref()
@@ -101,6 +107,11 @@ impl Reservation {
     /// Whether no ending gives anything back.
     pub fn is_empty(&self) -> bool {
         self.receipts.is_empty()
+    }
+
+    /// The counters that it holds units of.
+    pub fn counters(&self) -> impl Iterator<Item = &CounterKey> {
+        self.receipts.iter().map(|receipt| &receipt.counter)
     }
 
     /// What to give back, if anything.

@@ -1,0 +1,412 @@
+//! What the gateway counts while it runs. Cheap enough for every call (atomics and one look-up), and bounded: a name that
+//! a client made up is never a label.
+
+mod histogram;
+mod prometheus;
+mod recent;
+
+pub use histogram::{Histogram, Snapshot};
+pub use prometheus::{CONTENT_TYPE, exposition};
+
+use crate::clock::Timestamp;
+use crate::policy::{CounterKey, Policy, Reservation};
+use recent::Recent;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Stands for every tool that the policy does not name, and for everything beyond the bounds.
+pub const OTHER: &str = "(other)";
+/// Most pairs of tool and rule that one server is counted by; each has one series an outcome.
+pub const SERIES_MAX: usize = 20_000;
+/// Most counters of the policy that one server remembers as touched; the one not touched for longest goes first.
+pub const TOUCHED_MAX: usize = 1_000;
+
+/// Upper bounds of what the gateway adds to a call, in microseconds.
+const ADDED_BOUNDS: &[u64] =
+    &[10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000];
+/// Upper bounds of what servers take for a call, in microseconds.
+const UPSTREAM_BOUNDS: &[u64] = &[
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
+];
+
+/// What the gate said about a call, in the audit log's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It may pass.
+    Allow,
+    /// It may not.
+    Deny,
+    /// It passes in shadow mode only.
+    WouldDeny,
+    /// A person is asked.
+    Ask,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of their slots.
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::WouldDeny, Self::Ask];
+
+    /// The word in labels and in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::WouldDeny => "would_deny",
+            Self::Ask => "ask",
+        }
+    }
+
+    const fn slot(self) -> usize {
+        match self {
+            Self::Allow => 0,
+            Self::Deny => 1,
+            Self::WouldDeny => 2,
+            Self::Ask => 3,
+        }
+    }
+}
+
+/// Everything that one gateway counts, over all its servers.
+#[derive(Debug)]
+pub struct Meter {
+    started: Timestamp,
+    servers: RwLock<BTreeMap<String, Arc<ServerMeter>>>,
+    store_errors: AtomicU64,
+    reloads: AtomicU64,
+    reloads_refused: AtomicU64,
+    refused_requests: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What is counted for one server.
+#[derive(Debug)]
+pub struct ServerMeter {
+    name: String,
+    /// By tool, then by rule.
+    decisions: RwLock<FxHashMap<String, FxHashMap<String, Arc<PerOutcome>>>>,
+    series: AtomicU64,
+    totals: PerOutcome,
+    endings: Mutex<BTreeMap<&'static str, u64>>,
+    added: Histogram,
+    upstream: Histogram,
+    pending: AtomicU64,
+    sessions: AtomicU64,
+    allowed: Recent,
+    denied: Recent,
+    touched: RwLock<FxHashMap<CounterKey, Touched>>,
+}
+
+type PerOutcome = [AtomicU64; Outcome::ALL.len()];
+
+#[derive(Debug)]
+struct Touched {
+    /// When a call last added to it, in milliseconds.
+    last: AtomicU64,
+    max: u64,
+    scale: u32,
+}
+
+/// A counter of the policy that calls have added to since the policy was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TouchedCounter {
+    /// The counter.
+    pub key: CounterKey,
+    /// The most that it may reach, in the counter's own units: the policy's `max` times 10 to the power of `scale`.
+    pub max: u64,
+    /// Decimals of the argument that is added up.
+    pub scale: u32,
+}
+
+/// One series of decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    /// The tool, or [`OTHER`].
+    pub tool: String,
+    /// The rule that decided.
+    pub rule: String,
+    /// What it said.
+    pub outcome: Outcome,
+    /// How often.
+    pub count: u64,
+}
+
+/// One more of something (a session, a call in flight) for as long as this value lives.
+#[derive(Debug)]
+pub struct Held {
+    server: Arc<ServerMeter>,
+    gauge: fn(&ServerMeter) -> &AtomicU64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        (self.gauge)(&self.server).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Counts are valid between any two statements, so what a panic left behind can be used.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Meter {
+    /// Nothing counted yet.
+    pub fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            servers: RwLock::default(),
+            store_errors: AtomicU64::new(0),
+            reloads: AtomicU64::new(0),
+            reloads_refused: AtomicU64::new(0),
+            refused_requests: Mutex::default(),
+        }
+    }
+
+    /// When counting began.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// The meter of one server, made at first use. What was counted stays when a server goes and comes back, as
+    /// Prometheus expects of counters. Ask once a server, not once a call.
+    pub fn server(&self, name: &str) -> Arc<ServerMeter> {
+        let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        let meter = servers.entry(name.to_owned()).or_insert_with(|| Arc::new(ServerMeter::new(name)));
+        Arc::clone(meter)
+    }
+
+    /// All servers, by name.
+    pub fn servers(&self) -> Vec<Arc<ServerMeter>> {
+        self.servers.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// The store of counters, approvals or grants could not be used.
+    pub fn store_error(&self) {
+        self.store_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the store could not be used.
+    pub fn store_errors(&self) -> u64 {
+        self.store_errors.load(Ordering::Relaxed)
+    }
+
+    /// A new version of a policy or of the configuration took over.
+    pub fn reloaded(&self) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A new version of a policy or of the configuration was refused.
+    pub fn reload_refused(&self) {
+        self.reloads_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Versions taken over, and versions refused.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloads.load(Ordering::Relaxed), self.reloads_refused.load(Ordering::Relaxed))
+    }
+
+    /// A request that never came to a decision, by a fixed word: `unauthorized`, `host`, `too_large` …
+    pub fn refused_request(&self, why: &'static str) {
+        *lock(&self.refused_requests).entry(why).or_default() += 1;
+    }
+
+    /// Requests that never came to a decision.
+    pub fn refused_requests(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.refused_requests).clone()
+    }
+}
+
+impl ServerMeter {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            decisions: RwLock::default(),
+            series: AtomicU64::new(0),
+            totals: PerOutcome::default(),
+            endings: Mutex::default(),
+            added: Histogram::new(ADDED_BOUNDS),
+            upstream: Histogram::new(UPSTREAM_BOUNDS),
+            pending: AtomicU64::new(0),
+            sessions: AtomicU64::new(0),
+            allowed: Recent::default(),
+            denied: Recent::default(),
+            touched: RwLock::default(),
+        }
+    }
+
+    /// The server's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The gate decided on a call. `policy` is the one that it was judged by; only tools that it names are counted by
+    /// name, so that no client can make up labels. `rule` is a rule's id, which comes from the policy.
+    pub fn decided(&self, now: Timestamp, policy: Option<&Policy>, tool: &str, outcome: Outcome, rule: &str) {
+        let tool = if policy.is_some_and(|policy| policy.names(tool)) { tool } else { OTHER };
+        self.series_of(tool, rule)[outcome.slot()].fetch_add(1, Ordering::Relaxed);
+        self.totals[outcome.slot()].fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            Outcome::Allow | Outcome::WouldDeny => self.allowed.add(now),
+            Outcome::Deny => self.denied.add(now),
+            Outcome::Ask => {}
+        }
+    }
+
+    fn series_of(&self, tool: &str, rule: &str) -> Arc<PerOutcome> {
+        let known = |decisions: &FxHashMap<String, FxHashMap<String, Arc<PerOutcome>>>| {
+            decisions.get(tool).and_then(|rules| rules.get(rule)).map(Arc::clone)
+        };
+        if let Some(series) = known(&self.decisions.read().unwrap_or_else(PoisonError::into_inner)) {
+            return series;
+        }
+        let mut decisions = self.decisions.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = known(&decisions) {
+            return series;
+        }
+        // Policies that come and go could add up to any number.
+        let full = self.series.load(Ordering::Relaxed) >= SERIES_MAX as u64;
+        let (tool, rule) = if full { (OTHER, OTHER) } else { (tool, rule) };
+        let rules = decisions.entry(tool.to_owned()).or_default();
+        Arc::clone(rules.entry(rule.to_owned()).or_insert_with(|| {
+            self.series.fetch_add(1, Ordering::Relaxed);
+            Arc::default()
+        }))
+    }
+
+    /// A call that passes holds units of these counters. Of use for showing counters that are near their end.
+    pub fn charged(&self, now: Timestamp, policy: &Policy, reservation: &Reservation) {
+        for key in reservation.counters() {
+            let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = touched.get(key) {
+                known.last.store(now.millis(), Ordering::Relaxed);
+                continue;
+            }
+            drop(touched);
+            let Some((max, scale)) = policy.most(key) else { continue };
+            let mut touched = self.touched.write().unwrap_or_else(PoisonError::into_inner);
+            if touched.len() >= TOUCHED_MAX {
+                let oldest = touched.iter().min_by_key(|(_, known)| known.last.load(Ordering::Relaxed));
+                if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                    touched.remove(&oldest);
+                }
+            }
+            touched.insert(key.clone(), Touched { last: AtomicU64::new(now.millis()), max, scale });
+        }
+    }
+
+    /// Another policy is in force, with other limits: what was touched is learnt anew.
+    pub fn forget_counters(&self) {
+        self.touched.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The counters that calls have added to, sorted.
+    pub fn touched(&self) -> Vec<TouchedCounter> {
+        let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = touched
+            .iter()
+            .map(|(key, known)| TouchedCounter { key: key.clone(), max: known.max, scale: known.scale })
+            .collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    /// A call that was forwarded has ended. `ending` is the audit log's word (`result`, `error`, `timeout` …), `added`
+    /// the time that the gateway itself took, `upstream` the time from forwarding to the end of the answer.
+    pub fn call_ended(&self, ending: &'static str, added: Duration, upstream: Duration) {
+        *lock(&self.endings).entry(ending).or_default() += 1;
+        self.added.observe(added);
+        self.upstream.observe(upstream);
+    }
+
+    /// One more call in flight, until the value is dropped.
+    #[must_use]
+    pub fn call(self: &Arc<Self>) -> Held {
+        self.hold(|server| &server.pending)
+    }
+
+    /// One more session, until the value is dropped.
+    #[must_use]
+    pub fn session(self: &Arc<Self>) -> Held {
+        self.hold(|server| &server.sessions)
+    }
+
+    fn hold(self: &Arc<Self>, gauge: fn(&Self) -> &AtomicU64) -> Held {
+        gauge(self).fetch_add(1, Ordering::Relaxed);
+        Held { server: Arc::clone(self), gauge }
+    }
+
+    /// Calls in flight.
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Open sessions.
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Decisions since the start.
+    pub fn total(&self, outcome: Outcome) -> u64 {
+        self.totals[outcome.slot()].load(Ordering::Relaxed)
+    }
+
+    /// Calls that passed and calls that were refused in the last minute.
+    pub fn last_minute(&self, now: Timestamp) -> (u64, u64) {
+        (self.allowed.last_minute(now), self.denied.last_minute(now))
+    }
+
+    /// Decisions by tool, rule and outcome, sorted; only what happened.
+    pub fn decisions(&self) -> Vec<Decisions> {
+        let decisions = self.decisions.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::new();
+        for (tool, rules) in decisions.iter() {
+            for (rule, counts) in rules {
+                all.extend(Outcome::ALL.into_iter().filter_map(|outcome| {
+                    let count = counts[outcome.slot()].load(Ordering::Relaxed);
+                    let series = || Decisions { tool: tool.clone(), rule: rule.clone(), outcome, count };
+                    (count > 0).then(series)
+                }));
+            }
+        }
+        drop(decisions);
+        all.sort_by(|a, b| (&a.tool, &a.rule, a.outcome).cmp(&(&b.tool, &b.rule, b.outcome)));
+        all
+    }
+
+    /// How calls ended.
+    pub fn endings(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.endings).clone()
+    }
+
+    /// What the gateway added to calls.
+    pub fn added(&self) -> Snapshot {
+        self.added.snapshot()
+    }
+
+    /// What the server took for calls.
+    pub fn upstream(&self) -> Snapshot {
+        self.upstream.snapshot()
+    }
+}
+
+#[cfg(test)]
+mod tests;
