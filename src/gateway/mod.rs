@@ -8,6 +8,7 @@ pub mod audit;
 pub mod desk;
 pub mod filter;
 pub mod framing;
+pub mod identity;
 pub mod mediate;
 pub mod meter;
 pub mod outbox;

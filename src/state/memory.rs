@@ -1,5 +1,6 @@
-//! Counters and approvals in memory: for one process, for tests, for `--state memory:`.
+//! Counters, approvals and grants in memory: for one process, for tests, for `--state memory:`.
 
+use super::grants::MemoryGrants;
 use crate::clock::Timestamp;
 use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Charge, CounterKey, LimitStore, Receipt,
@@ -18,6 +19,7 @@ const LAPSED_APPROVALS_MAX: usize = 256;
 pub struct MemoryStore {
     limits: Mutex<Limits>,
     approvals: Mutex<Approvals>,
+    grants: Mutex<MemoryGrants>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,10 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    pub(super) fn grants(&self) -> Result<MutexGuard<'_, MemoryGrants>, StoreError> {
+        locked(&self.grants)
     }
 
     /// How many counters are kept.

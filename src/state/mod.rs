@@ -1,11 +1,20 @@
-//! Where counters and approvals live.
+//! Where counters, approvals and grants live.
 
 mod approvals;
+mod grants;
 mod memory;
+mod open;
 mod place;
+mod redis;
 mod sqlite;
 
 pub use approvals::{ARGUMENTS_BYTES_MAX, PENDING_MAX};
+pub use grants::{
+    BadGrantName, GRANT_NAME_BYTES_MAX, GRANT_SERVERS_MAX, GRANTS_MAX, Grant, GrantCreated, GrantName, GrantRevoked,
+    GrantState, GrantStore, TOKEN_PREFIX, Token, TokenHash,
+};
 pub use memory::MemoryStore;
+pub use open::{StatePlace, Stores, open};
 pub use place::{NoPlace, folder, make_private_folder};
+pub use redis::{BadAddress, REDIS_TIMEOUT, RedisAddress, RedisStore};
 pub use sqlite::{BUSY_TIMEOUT, SqliteStore};

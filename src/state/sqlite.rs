@@ -1,10 +1,10 @@
-//! Counters in one SQLite file that every gateway of a user shares.
+//! Counters, approvals and grants in one SQLite file that every gateway of a user shares.
 //!
 //! WAL with `synchronous = NORMAL`: a committed transaction is in the system's cache, so it outlives a `kill -9` of any
 //! process; only a power cut may take the last ones, and then the counters of those seconds with the calls. Every
 //! transaction is `IMMEDIATE`: it holds the only write lock before it reads, so no two processes decide on one count.
 
-use super::approvals;
+use super::{approvals, grants};
 use crate::clock::Timestamp;
 use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, CounterKey, LimitStore, Receipt, Reserve,
@@ -26,8 +26,8 @@ const KEEP_ENDED_MS: u64 = 24 * 3600 * 1000;
 const CLOCK_STEP_MS: u64 = 1000;
 /// Marks our files; SQLite keeps it in the header.
 const APPLICATION_ID: i64 = 0x6d63_706f;
-/// The layout of the tables.
-const LAYOUT: i64 = 1;
+/// The layout of the tables; 1 had no grants.
+const LAYOUT: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE counters (
@@ -62,12 +62,13 @@ CREATE INDEX approvals_by_key ON approvals (key, created);
 pub struct SqliteStore {
     path: PathBuf,
     connection: Mutex<Option<Connection>>,
+    reader: Mutex<Option<grants::Reader>>,
 }
 
 impl SqliteStore {
     /// A store in this file, which is made with its folder at first use, for the owner only.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), connection: Mutex::new(None) }
+        Self { path: path.into(), connection: Mutex::new(None), reader: Mutex::new(None) }
     }
 
     /// The file.
@@ -91,6 +92,26 @@ impl SqliteStore {
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
+        })();
+        result.map_err(|error: rusqlite::Error| {
+            *slot = None;
+            self.explain(&error)
+        })
+    }
+
+    /// Looks a grant up, on a connection of its own: it never waits for a transaction, and what was found stays good for
+    /// as long as nobody else writes.
+    pub(super) fn read_grants<T>(
+        &self,
+        work: impl FnOnce(&mut grants::Reader) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        let mut slot = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = (|| {
+            let reader = match slot.take() {
+                Some(reader) => slot.insert(reader),
+                None => slot.insert(grants::Reader::new(open(&self.path)?)),
+            };
+            work(reader)
         })();
         result.map_err(|error: rusqlite::Error| {
             *slot = None;
@@ -148,13 +169,23 @@ fn make_tables(connection: &Connection) -> Result<(), rusqlite::Error> {
     // Another process may have been faster.
     let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if layout == 0 && tables == 0 {
-        connection.execute_batch(TABLES)?;
-        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.pragma_update(None, "user_version", LAYOUT)?;
-    }
+    let known = match (layout, tables) {
+        (0, 0) => {
+            connection.execute_batch(TABLES)?;
+            connection.execute_batch(grants::TABLES)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", LAYOUT)?;
+            true
+        }
+        (1, _) => {
+            connection.execute_batch(grants::TABLES)?;
+            connection.pragma_update(None, "user_version", LAYOUT)?;
+            true
+        }
+        (other, _) => other == LAYOUT,
+    };
     connection.execute_batch("COMMIT")?;
-    if layout != 0 && layout != LAYOUT || layout == 0 && tables != 0 {
+    if !known {
         return Err(rusqlite::Error::InvalidColumnName(format!("not a state file of this version (layout {layout})")));
     }
     Ok(())

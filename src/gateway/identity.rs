@@ -1,0 +1,282 @@
+//! Who calls: from the `Authorization` header of a request to the grant that it is counted on.
+//!
+//! A token that is presented is always judged, also where none is needed: a client that has been given one and sends a
+//! wrong one must hear of it, not be taken for somebody else.
+
+use crate::clock::Timestamp;
+use crate::model::ServerName;
+use crate::policy::StoreError;
+use crate::state::{Grant, GrantState, GrantStore, TokenHash};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Longest token that is looked at, in bytes; those of issuers carry claims and signatures.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// In whose name a call is counted, and by which policy it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The grant's name.
+    pub grant: Arc<str>,
+    /// The policy.
+    pub policy: PolicyChoice,
+}
+
+/// Whose policy holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyChoice {
+    /// The server's, if it has one; else every call is denied.
+    Server,
+    /// The one in this file, and no other.
+    File(Arc<Path>),
+}
+
+/// Why nobody knows who calls. The client learns no more than [`Unauthorized::www_authenticate`] says; the variants are
+/// for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthorized {
+    /// No token, and one is needed.
+    #[error("no token")]
+    Missing,
+    /// Several headers, another scheme, or characters that no token has.
+    #[error("malformed authorization")]
+    Malformed,
+    /// No grant has this token.
+    #[error("unknown token")]
+    Unknown,
+    /// The grant's time is over.
+    #[error("expired token")]
+    Expired,
+    /// The grant was taken back.
+    #[error("revoked token")]
+    Revoked,
+    /// The grant is for other servers.
+    #[error("token for another server")]
+    OtherServer,
+    /// Tokens cannot be judged at the moment: the answer is 503, and the same token may be good later.
+    #[error("tokens cannot be judged: {0}")]
+    Unavailable(String),
+}
+
+impl Unauthorized {
+    /// The value of `WWW-Authenticate` (RFC 6750, section 3). Unknown, expired, revoked and foreign tokens look alike.
+    pub fn www_authenticate(&self) -> &'static str {
+        match self {
+            // Without credentials no error code is told.
+            Self::Missing => "Bearer realm=\"mcpol\"",
+            Self::Malformed => "Bearer realm=\"mcpol\", error=\"invalid_request\"",
+            Self::Unknown | Self::Expired | Self::Revoked | Self::OtherServer | Self::Unavailable(_) => {
+                "Bearer realm=\"mcpol\", error=\"invalid_token\""
+            }
+        }
+    }
+
+    /// The HTTP status: 401, or 503 where nothing can be judged.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Missing
+            | Self::Malformed
+            | Self::Unknown
+            | Self::Expired
+            | Self::Revoked
+            | Self::OtherServer => 401,
+            Self::Unavailable(_) => 503,
+        }
+    }
+
+    /// One fixed word, for logs and counters.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::OtherServer => "other_server",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+impl From<StoreError> for Unauthorized {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// Finds out who calls. It is asked once for every request and server. It may wait for a disk, for Redis or for an
+/// issuer's keys, each within a bound: an event loop calls it where it may block.
+pub trait Identify: Send + Sync {
+    /// The identity behind the value of the one `Authorization` header (see [`authorization`]), if there was one.
+    ///
+    /// # Errors
+    /// Nobody, or nobody who may call this server.
+    fn identify(
+        &self,
+        authorization: Option<&[u8]>,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<Identity, Unauthorized>;
+}
+
+/// The one `Authorization` header of a request, if there is any.
+///
+/// # Errors
+/// There are several: two readers may take different ones for the caller's.
+pub fn authorization(headers: &http::HeaderMap) -> Result<Option<&[u8]>, Unauthorized> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first.map(http::HeaderValue::as_bytes)),
+        (_, Some(_)) => Err(Unauthorized::Malformed),
+    }
+}
+
+/// The token of `Bearer TOKEN` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Result<&[u8], Unauthorized> {
+    const SCHEME: &[u8] = b"bearer";
+    let (scheme, rest) = value.split_at_checked(SCHEME.len()).ok_or(Unauthorized::Malformed)?;
+    let token = rest.trim_ascii_start();
+    if !scheme.eq_ignore_ascii_case(SCHEME) || token.len() == rest.len() || token.len() > TOKEN_BYTES_MAX {
+        return Err(Unauthorized::Malformed);
+    }
+    // b64token: digits, and `=` at the end only.
+    let digits = token.trim_ascii_end();
+    let digits = digits.strip_suffix(b"==").or_else(|| digits.strip_suffix(b"=")).unwrap_or(digits);
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    if digits.is_empty() || !digits.iter().all(known) {
+        return Err(Unauthorized::Malformed);
+    }
+    Ok(token.trim_ascii_end())
+}
+
+/// Where a token is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRule {
+    /// For servers that a grant was ever made for.
+    WhereGranted,
+    /// For all servers.
+    Always,
+}
+
+/// Tokens of an issuer: the other way to know a caller.
+pub trait Issuer: Send + Sync {
+    /// The identity in a signed token.
+    ///
+    /// # Errors
+    /// It is not good, or keys cannot be had to judge it.
+    fn identify(&self, token: &str, server: &ServerName, now: Timestamp) -> Result<Identity, Unauthorized>;
+}
+
+/// Grants of the state store and of the configuration, and the tokens of an issuer.
+pub struct Grants {
+    store: Arc<dyn GrantStore>,
+    configured: RwLock<Arc<Configured>>,
+    issuer: Option<Box<dyn Issuer>>,
+    rule: TokenRule,
+    local: Identity,
+}
+
+/// The grants of a configuration, as they are looked up.
+#[derive(Debug, Default)]
+struct Configured {
+    by_token: HashMap<TokenHash, Grant>,
+}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grants").field("rule", &self.rule).field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+impl Grants {
+    /// Grants from this store. Callers without a token, where none is needed, are counted on `local`.
+    pub fn new(store: Arc<dyn GrantStore>, rule: TokenRule, local: &str) -> Self {
+        Self {
+            store,
+            configured: RwLock::default(),
+            issuer: None,
+            rule,
+            local: Identity { grant: local.into(), policy: PolicyChoice::Server },
+        }
+    }
+
+    /// The same with tokens of an issuer; a token is then needed for every server.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: Box<dyn Issuer>) -> Self {
+        self.issuer = Some(issuer);
+        self.rule = TokenRule::Always;
+        self
+    }
+
+    /// Puts the grants of a configuration in place, for the next request. They stand beside those of the store; of two
+    /// with one token, the configuration's counts.
+    pub fn set_configured(&self, grants: Vec<Grant>) {
+        let by_token = grants.into_iter().map(|grant| (grant.token, grant)).collect();
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Configured { by_token });
+    }
+
+    fn configured(&self) -> Arc<Configured> {
+        Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn without_token(&self, server: &ServerName) -> Result<Identity, Unauthorized> {
+        let granted = || self.configured().by_token.values().any(|grant| grant.servers.contains(server.as_str()));
+        let needed = match self.rule {
+            TokenRule::Always => true,
+            TokenRule::WhereGranted => granted() || self.store.any_for(server.as_str())?,
+        };
+        if needed { Err(Unauthorized::Missing) } else { Ok(self.local.clone()) }
+    }
+}
+
+impl Identify for Grants {
+    fn identify(
+        &self,
+        authorization: Option<&[u8]>,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<Identity, Unauthorized> {
+        let Some(value) = authorization else { return self.without_token(server) };
+        let token = bearer(value)?;
+        if let Some(issuer) = &self.issuer
+            && looks_signed(token)
+        {
+            // Only ASCII gets here.
+            let token = std::str::from_utf8(token).map_err(|_| Unauthorized::Malformed)?;
+            return issuer.identify(token, server, now);
+        }
+        let hash = TokenHash::of(token);
+        let configured = self.configured();
+        let stored;
+        let grant = match configured.by_token.get(&hash) {
+            Some(grant) => grant,
+            None => {
+                stored = self.store.find(&hash)?.ok_or(Unauthorized::Unknown)?;
+                &stored
+            }
+        };
+        match grant.state(now) {
+            GrantState::Active if grant.servers.contains(server.as_str()) => Ok(Identity {
+                grant: grant.name.as_str().into(),
+                policy: match &grant.policy {
+                    Some(path) => PolicyChoice::File(Path::new(path).into()),
+                    None => PolicyChoice::Server,
+                },
+            }),
+            GrantState::Active => Err(Unauthorized::OtherServer),
+            GrantState::Expired => Err(Unauthorized::Expired),
+            GrantState::Revoked => Err(Unauthorized::Revoked),
+        }
+    }
+}
+
+/// Whether a token has the three parts of a signed one (RFC 7515, section 3.1); ours have one.
+fn looks_signed(token: &[u8]) -> bool {
+    token.iter().filter(|byte| **byte == b'.').count() == 2
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+//! Which store holds the state, and the one place that opens it.
+
+use super::grants::GrantStore;
+use super::memory::MemoryStore;
+use super::redis::{BadAddress, RedisAddress, RedisStore};
+use super::sqlite::SqliteStore;
+use crate::policy::{ApprovalStore, LimitStore};
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where counters, approvals and grants are kept. Its text never holds a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatePlace {
+    /// In this process, and gone with it.
+    Memory,
+    /// In an SQLite file, shared by the processes of one machine.
+    File(PathBuf),
+    /// In Redis, shared by the gateways of many machines.
+    Redis(RedisAddress),
+}
+
+impl StatePlace {
+    /// Reads `memory:`, a `redis://` or `rediss://` URL, or else the name of a file.
+    ///
+    /// # Errors
+    /// It begins like a Redis URL and is none.
+    pub fn parse(text: &OsStr) -> Result<Self, BadAddress> {
+        match text.to_str() {
+            Some("memory:") => Ok(Self::Memory),
+            Some(url) if RedisAddress::is_meant(url) => RedisAddress::parse(url).map(Self::Redis),
+            Some(_) | None => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl fmt::Display for StatePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Redis(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The three stores of one place. They share its connections, and open them when they are first used.
+#[derive(Clone)]
+pub struct Stores {
+    /// Counters.
+    pub limits: Arc<dyn LimitStore>,
+    /// Questions to people.
+    pub approvals: Arc<dyn ApprovalStore>,
+    /// Who may call.
+    pub grants: Arc<dyn GrantStore>,
+    /// Whether a call of a store may wait for a disk or a network: for up to
+    /// [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT) or [`REDIS_TIMEOUT`](super::REDIS_TIMEOUT).
+    pub may_wait: bool,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("may_wait", &self.may_wait).finish_non_exhaustive()
+    }
+}
+
+/// Opens the stores of a place. Nothing is connected to or made before the first use; what is wrong then is said by the
+/// answer of the store, and a store that is back works again.
+pub fn open(place: &StatePlace) -> Stores {
+    match place {
+        StatePlace::Memory => stores(MemoryStore::new(), false),
+        StatePlace::File(path) => stores(SqliteStore::new(path), true),
+        StatePlace::Redis(address) => stores(RedisStore::new(address.clone()), true),
+    }
+}
+
+fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S, may_wait: bool) -> Stores {
+    let store = Arc::new(store);
+    Stores {
+        limits: Arc::clone(&store) as Arc<dyn LimitStore>,
+        approvals: Arc::clone(&store) as Arc<dyn ApprovalStore>,
+        grants: store,
+        may_wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_by_its_form_and_shown_without_its_password() {
+        for (text, shown) in [
+            ("memory:", Some("memory")),
+            ("state.db", Some("state.db")),
+            ("memory", Some("memory")),
+            ("redis.db", Some("redis.db")),
+            ("redis://127.0.0.1", Some("redis://127.0.0.1:6379/0")),
+            ("redis://me:hush@redis.example.com:7000/3", Some("redis://redis.example.com:7000/3")),
+            ("rediss://:hush@redis.example.com", Some("rediss://redis.example.com:6379/0")),
+            ("redis://", None),
+            ("redis://:hush@/1", None),
+            ("redis://h/hush", None),
+            ("redis://h/1/2", None),
+            ("redis://h?password=hush", None),
+            ("redis://h#insecure", None),
+            ("REDIS://h", Some("redis://h:6379/0")),
+        ] {
+            let place = StatePlace::parse(OsStr::new(text));
+            match &place {
+                Ok(place) => assert_eq!(Some(place.to_string().as_str()), shown, "{text}"),
+                Err(error) => assert_eq!((None, error.to_string().contains("hush")), (shown, false), "{text}: {error}"),
+            }
+            assert!(!format!("{place:?}").contains("hush"), "{place:?}");
+        }
+    }
+}
