@@ -5,8 +5,9 @@ use std::path::PathBuf;
 /// List, approve and deny calls that wait for a person.
 #[derive(Debug, clap::Args)]
 pub struct ApprovalsArgs {
-    /// Where the gateway keeps its state [default: state.db in the state directory].
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Where the gateway keeps its state: a file or a `redis://` URL [default: $MCPOL_STATE, else state.db in the state
+    /// directory].
+    #[arg(long, value_name = "FILE|URL", global = true)]
     pub state: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]

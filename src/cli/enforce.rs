@@ -28,8 +28,9 @@ pub struct EnforceArgs {
     /// In whose name calls are counted.
     #[arg(long, value_name = "NAME", default_value = "local")]
     pub grant: String,
-    /// Counters and approvals: a file, or `memory:` for this process alone [default: state.db in the state directory].
-    #[arg(long, value_name = "FILE|memory:")]
+    /// Counters, approvals and grants: a file, a `redis://` URL, or `memory:` for this process alone [default:
+    /// $MCPOL_STATE, else state.db in the state directory].
+    #[arg(long, value_name = "FILE|URL|memory:")]
     pub state: Option<PathBuf>,
     /// The audit log: a file, `-` for stderr, or `none` [default: audit.jsonl in the state directory].
     #[arg(long, value_name = "FILE|-|none")]

@@ -28,8 +28,8 @@ pub struct ExplainArgs {
     /// When, in UTC: `2026-11-23T09:30:00Z` [default: now].
     #[arg(long, value_name = "TIME", requires = "policy")]
     pub at: Option<String>,
-    /// Counters as this gateway state has them [default: none used].
-    #[arg(long, value_name = "FILE", requires = "policy")]
+    /// Counters as this gateway state (a file or a `redis://` URL) has them [default: none used].
+    #[arg(long, value_name = "FILE|URL", requires = "policy")]
     pub state: Option<PathBuf>,
     /// Print JSON for machines.
     #[arg(long)]

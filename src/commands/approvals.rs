@@ -1,11 +1,10 @@
 //! `mcpol approvals`: answer from another terminal what a gateway asks.
 
-use super::{Failure, enforce, output};
+use super::{Failure, output, state};
 use crate::cli::{ApprovalsArgs, ApprovalsCommand};
 use crate::clock;
 use crate::exit::Exit;
 use crate::policy::{Answer, Answered, Approval, ApprovalState, ApprovalStore, StoreError};
-use crate::state::SqliteStore;
 use crate::text::{escape, excerpt};
 use std::fmt::Write as _;
 
@@ -13,12 +12,8 @@ use std::fmt::Write as _;
 const NAME_CHARS: usize = 32;
 
 pub(super) fn run(args: ApprovalsArgs) -> Result<Exit, Failure> {
-    let Some(path) = enforce::state_path(args.state.as_deref())? else {
-        return Err(
-            Failure::usage("approvals in memory cannot be answered from here").with_help("name a file with --state")
-        );
-    };
-    if !path.exists() {
+    let place = state::shared_place(args.state.as_deref(), "approvals")?;
+    if state::is_untouched(&place) {
         // Nothing was ever asked; looking must not make a file.
         return match args.command {
             ApprovalsCommand::List { .. } => none(),
@@ -27,12 +22,12 @@ pub(super) fn run(args: ApprovalsArgs) -> Result<Exit, Failure> {
             }
         };
     }
-    let store = SqliteStore::new(path);
+    let store = &*crate::state::open(&place).approvals;
     match args.command {
-        ApprovalsCommand::List { all } => list(&store, all),
-        ApprovalsCommand::Show { id } => show(&store, &id),
-        ApprovalsCommand::Approve { id } => answer(&store, &id, Answer::Approve),
-        ApprovalsCommand::Deny { id } => answer(&store, &id, Answer::Deny),
+        ApprovalsCommand::List { all } => list(store, all),
+        ApprovalsCommand::Show { id } => show(store, &id),
+        ApprovalsCommand::Approve { id } => answer(store, &id, Answer::Approve),
+        ApprovalsCommand::Deny { id } => answer(store, &id, Answer::Deny),
     }
 }
 
@@ -68,7 +63,7 @@ fn left(approval: &Approval) -> String {
     }
 }
 
-fn list(store: &SqliteStore, all: bool) -> Result<Exit, Failure> {
+fn list(store: &dyn ApprovalStore, all: bool) -> Result<Exit, Failure> {
     let mut approvals = store.list(clock::now()).map_err(failed)?;
     approvals.retain(|approval| all || approval.state == ApprovalState::Pending);
     if approvals.is_empty() {
@@ -87,7 +82,7 @@ fn list(store: &SqliteStore, all: bool) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-fn show(store: &SqliteStore, id: &str) -> Result<Exit, Failure> {
+fn show(store: &dyn ApprovalStore, id: &str) -> Result<Exit, Failure> {
     let approval = store.get(clock::now(), id).map_err(failed)?.ok_or_else(|| unknown(id))?;
     output::coloured(&story(&approval))?;
     Ok(Exit::Clean)
@@ -125,7 +120,7 @@ fn pretty(arguments: &str) -> String {
         .unwrap_or_else(|_| arguments.to_owned())
 }
 
-fn answer(store: &SqliteStore, id: &str, answer: Answer) -> Result<Exit, Failure> {
+fn answer(store: &dyn ApprovalStore, id: &str, answer: Answer) -> Result<Exit, Failure> {
     match store.decide(clock::now(), id, answer).map_err(failed)? {
         Answered::Done(approval) => {
             let tool = excerpt(approval.request.binding.tool.as_str(), NAME_CHARS);

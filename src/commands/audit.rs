@@ -37,7 +37,7 @@ pub(super) fn run(args: AuditArgs) -> Result<Exit, Failure> {
 fn path_of(args: &LogArgs) -> Result<PathBuf, Failure> {
     let path = match &args.file {
         Some(path) => path.clone(),
-        None => enforce::state_folder("--file")?.join(enforce::AUDIT_FILE),
+        None => super::state::folder("--file")?.join(enforce::AUDIT_FILE),
     };
     if files_of(&path).is_empty() {
         return Err(Failure::usage(format!("there is no audit log `{}`", path.display()))

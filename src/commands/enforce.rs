@@ -1,6 +1,6 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
-use super::{Failure, load, output, voice};
+use super::{Failure, load, output, state, voice};
 use crate::cli::{EnforceArgs, UnknownMethodsArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination, new_session_id};
@@ -12,17 +12,15 @@ use crate::gateway::session::{End, Event, Lifetime, Session};
 use crate::gateway::upstream::Launch;
 use crate::mcp::target::{Secret, StdioTarget};
 use crate::model::ServerName;
-use crate::policy::{ApprovalStore, Caller, LimitStore, Policy, Visibility};
-use crate::state::{MemoryStore, SqliteStore};
-use std::path::{Path, PathBuf};
+use crate::policy::{Caller, Policy, Visibility};
+use crate::state::StatePlace;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// How long calls in flight may take to end when we are asked to.
 const DRAIN: Duration = Duration::from_secs(5);
-/// The counters' file in the state directory.
-pub(super) const STATE_FILE: &str = "state.db";
 /// The audit log in the state directory.
 pub(super) const AUDIT_FILE: &str = "audit.jsonl";
 /// The key of its argument hashes, beside it.
@@ -31,15 +29,15 @@ const KEY_FILE: &str = "audit.key";
 pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     let enforcement = if args.shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
     let policy = Arc::new(read(&args.policy, enforcement).map_err(bad_policy)?);
-    let state = state_path(args.state.as_deref())?;
+    let place = state::place(args.state.as_deref())?;
     let audit = audit_destination(args.audit.as_deref())?;
     let server = server_name(&args)?;
     if args.dry_run {
-        return dry_run(&args, &policy, state.as_deref(), &audit, &server);
+        return dry_run(&args, &policy, &place, &audit, &server);
     }
     let id = new_session_id().map_err(output::internal)?;
     let log = open_audit(&audit, id.clone())?;
-    let (limits, approvals) = stores(state);
+    let stores = crate::state::open(&place);
     let caller = Caller {
         server: server.as_str().into(),
         grant: Some(args.grant.as_str().into()),
@@ -55,7 +53,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     };
     let hash = policy.hash().to_owned();
     let notice = Box::new(|text: &str| voice::say(text));
-    let desk = Arc::new(Desk::new(limits, approvals, log, notice));
+    let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, notice));
     let mediator = Arc::new(Mediator::new(Arc::clone(&policy), desk, caller, settings));
     voice::say(&startup_line(&args, &policy, &server));
     mediator.audit().event(crate::clock::now(), "start", |line| {
@@ -152,26 +150,12 @@ fn server_name(args: &EnforceArgs) -> Result<ServerName, Failure> {
     Ok(load::name_of_command(&args.command))
 }
 
-/// The state file that was asked for, or the user's own; `None` is memory.
-pub(super) fn state_path(given: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
-    match given {
-        Some(path) if path == Path::new("memory:") => Ok(None),
-        Some(path) => Ok(Some(path.to_owned())),
-        None => Ok(Some(state_folder("--state")?.join(STATE_FILE))),
-    }
-}
-
-pub(super) fn state_folder(option: &str) -> Result<PathBuf, Failure> {
-    crate::state::folder(|name| std::env::var_os(name))
-        .map_err(|error| Failure::usage(error.to_string()).with_help(format!("name a file with {option}")))
-}
-
 fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
     Ok(match given {
         Some(path) if path == Path::new("none") => Destination::Nowhere,
         Some(path) if path == Path::new("-") => Destination::Stderr,
         Some(path) => Destination::File(path.to_owned()),
-        None => Destination::File(state_folder("--audit")?.join(AUDIT_FILE)),
+        None => Destination::File(state::folder("--audit")?.join(AUDIT_FILE)),
     })
 }
 
@@ -179,7 +163,7 @@ fn open_audit(destination: &Destination, session: String) -> Result<Audit, Failu
     let key = match destination {
         Destination::Nowhere => None,
         // One key for all logs of a user, so that the same arguments have the same hash in each.
-        Destination::File(_) | Destination::Stderr => match state_folder("--audit") {
+        Destination::File(_) | Destination::Stderr => match state::folder("--audit") {
             Ok(folder) => {
                 crate::state::make_private_folder(&folder).map_err(|error| cannot_log(&folder, &error))?;
                 Some(folder.join(KEY_FILE))
@@ -206,19 +190,6 @@ fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {
         .with_help("name another file with --audit, or run without a log: `--audit none`")
 }
 
-fn stores(state: Option<PathBuf>) -> (Arc<dyn LimitStore>, Arc<dyn ApprovalStore>) {
-    match state {
-        Some(path) => {
-            let store = Arc::new(SqliteStore::new(path));
-            (Arc::clone(&store) as Arc<dyn LimitStore>, store)
-        }
-        None => {
-            let store = Arc::new(MemoryStore::default());
-            (Arc::clone(&store) as Arc<dyn LimitStore>, store)
-        }
-    }
-}
-
 fn startup_line(args: &EnforceArgs, policy: &Policy, server: &ServerName) -> String {
     let summary = policy.summary();
     let rest = match policy.document().default {
@@ -240,7 +211,7 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, server: &ServerName) -> Str
 fn dry_run(
     args: &EnforceArgs,
     policy: &Policy,
-    state: Option<&Path>,
+    place: &StatePlace,
     audit: &Destination,
     server: &ServerName,
 ) -> Result<Exit, Failure> {
@@ -251,10 +222,9 @@ fn dry_run(
         Destination::Stderr => "stderr".to_owned(),
         Destination::Nowhere => "none".to_owned(),
     };
-    let state = state.map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}", startup_line(args, policy, server));
-    let _ = writeln!(text, "state  {state}\naudit  {audit}\ngrant  {}\n", crate::text::escape(&args.grant));
+    let _ = writeln!(text, "state  {place}\naudit  {audit}\ngrant  {}\n", crate::text::escape(&args.grant));
     let names = policy.tool_names();
     let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
     for name in names {

@@ -1,15 +1,15 @@
 //! `mcpol explain TOOL --policy P`: what a policy decides about one call, step by step.
 
-use super::{Failure, load, output, policy_file};
+use super::{Failure, load, output, policy_file, state};
 use crate::cli::ExplainArgs;
 use crate::clock::Timestamp;
 use crate::exit::Exit;
 use crate::mcp::envelope::ToolCall;
 use crate::model::ToolName;
-use crate::policy::{self, ArgumentSchema, Caller, Facts, LimitStore};
+use crate::policy::{self, ArgumentSchema, Caller, Facts};
 use crate::problem::{Place, Problem};
 use crate::report;
-use crate::state::{MemoryStore, SqliteStore};
+use crate::state::{StatePlace, open};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,16 +27,19 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     let schema = if policy.wants_schema(&args.tool) { schema(args)? } else { None };
     let call = ToolCall::synthetic(ToolName::new(args.tool.as_str()), arguments);
     let facts = Facts { schema: schema.as_ref(), change: None };
-    let limits: Box<dyn LimitStore> = match &args.state {
-        None => Box::new(MemoryStore::new()),
-        Some(path) if path.is_file() => Box::new(SqliteStore::new(path)),
-        Some(path) => {
-            return Err(Failure::usage(format!("cannot read `{}`: no such file", path.display()))
-                .with_help("`mcpol enforce` makes it when a limit is first counted"));
-        }
+    let place = match &args.state {
+        None => StatePlace::Memory,
+        Some(path) => state::place(Some(path))?,
     };
+    if let StatePlace::File(path) = &place
+        && !path.is_file()
+    {
+        return Err(Failure::usage(format!("cannot read `{}`: no such file", path.display()))
+            .with_help("`mcpol enforce` makes it when a limit is first counted"));
+    }
+    let limits = open(&place).limits;
     let caller = caller(args);
-    let trace = policy::explain(&policy, limits.as_ref(), &caller, &call, facts, now)
+    let trace = policy::explain(&policy, &*limits, &caller, &call, facts, now)
         .map_err(|error| Failure::usage(error.to_string()))?;
     if args.json {
         let mut text = serde_json::to_string_pretty(&trace).map_err(output::internal)?;

@@ -1,6 +1,7 @@
 //! One file a subcommand: load, call the library, report, exit code.
 
 mod scan;
+mod state;
 mod explain;
 mod explain_policy;
 mod gen_policy;

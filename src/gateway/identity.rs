@@ -76,12 +76,7 @@ impl Unauthorized {
     /// The HTTP status: 401, or 503 where nothing can be judged.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Missing
-            | Self::Malformed
-            | Self::Unknown
-            | Self::Expired
-            | Self::Revoked
-            | Self::OtherServer => 401,
+            Self::Missing | Self::Malformed | Self::Unknown | Self::Expired | Self::Revoked | Self::OtherServer => 401,
             Self::Unavailable(_) => 503,
         }
     }

@@ -23,9 +23,13 @@ pub(crate) fn grant(name: &str, servers: &[&str]) -> Grant {
 
 /// Every promise, each on a store of its own; the guard of a store lives as long as it is used.
 pub(crate) fn all<G, S: GrantStore>(mut store: impl FnMut() -> (G, S)) {
-    for promise in
-        [names_are_unique, tokens_find_their_grant, revoked_ones_stay_known, old_tokens_stay_worthless, servers_are_known]
-    {
+    for promise in [
+        names_are_unique,
+        tokens_find_their_grant,
+        revoked_ones_stay_known,
+        old_tokens_stay_worthless,
+        servers_are_known,
+    ] {
         let (_guard, store) = store();
         promise(&store);
     }

@@ -6,7 +6,7 @@ mod sqlite;
 pub(crate) mod contract;
 
 pub(super) use memory::Grants as MemoryGrants;
-pub(super) use sqlite::{TABLES, Reader};
+pub(super) use sqlite::{Reader, TABLES};
 
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
@@ -260,7 +260,8 @@ mod tests {
         for good in ["a", "alice", "ci.prod-2_x", "9", &"n".repeat(GRANT_NAME_BYTES_MAX)] {
             assert!(GrantName::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "_", "jwt:alice", "a b", "a/b", "ä", "a\n", &"n".repeat(GRANT_NAME_BYTES_MAX + 1)] {
+        for bad in ["", "-a", ".a", "_", "jwt:alice", "a b", "a/b", "ä", "a\n", &"n".repeat(GRANT_NAME_BYTES_MAX + 1)]
+        {
             assert!(GrantName::parse(bad).is_err(), "{bad}");
         }
     }

@@ -215,9 +215,7 @@ mod tests {
         let path = folder.path().join("state.db");
         SqliteStore::new(&path).list().unwrap();
         let connection = Connection::open(&path).unwrap();
-        connection
-            .execute_batch("DROP TABLE grants; DROP TABLE granted_servers; PRAGMA user_version = 1;")
-            .unwrap();
+        connection.execute_batch("DROP TABLE grants; DROP TABLE granted_servers; PRAGMA user_version = 1;").unwrap();
         drop(connection);
         let store = SqliteStore::new(&path);
         store.create(Timestamp::from_millis(1), &contract::grant("alice", &["s"])).unwrap();

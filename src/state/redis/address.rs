@@ -44,9 +44,8 @@ impl BadAddress {
 impl RedisAddress {
     /// Whether a text is meant as the URL of a Redis.
     pub fn is_meant(text: &str) -> bool {
-        text.split_once("://").is_some_and(|(scheme, _)| {
-            ["redis", "rediss"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
-        })
+        text.split_once("://")
+            .is_some_and(|(scheme, _)| ["redis", "rediss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
     }
 
     /// Reads `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`; `rediss` asks for TLS.
@@ -70,9 +69,11 @@ impl RedisAddress {
         }
         let database = match url.path().trim_start_matches('/') {
             "" => 0,
-            number if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                number.parse().ok().filter(|number| *number <= DATABASE_MAX).ok_or(BadAddress("has no such database"))?
-            }
+            number if number.bytes().all(|byte| byte.is_ascii_digit()) => number
+                .parse()
+                .ok()
+                .filter(|number| *number <= DATABASE_MAX)
+                .ok_or(BadAddress("has no such database"))?,
             _ => return Err(BadAddress("has a path that is no number of a database")),
         };
         let part = |text: &str| decoded(text).ok_or(BadAddress("has a user or password that is not UTF-8"));
