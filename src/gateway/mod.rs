@@ -13,6 +13,7 @@ pub mod mediate;
 pub mod meter;
 pub mod outbox;
 pub mod pending;
+pub mod plan;
 pub mod reload;
 pub mod remote;
 pub mod reply;

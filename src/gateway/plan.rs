@@ -1,0 +1,232 @@
+//! What a gateway over HTTP serves: complete and checked, whether it came from flags or from a file.
+
+use super::mediate::Settings;
+use super::reload::Enforcement;
+use crate::mcp::target::{HttpTarget, StdioTarget};
+use crate::model::ServerName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that a gateway over HTTP needs to know beside its stores and its log.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where clients come in.
+    pub listener: Listener,
+    /// The servers, each at `/mcp/NAME`; a single one at `/mcp` as well.
+    pub servers: BTreeMap<ServerName, Served>,
+    /// How sessions are run.
+    pub settings: Settings,
+    /// How long calls in flight may take to end when the gateway is asked to.
+    pub drain: Duration,
+}
+
+/// Where and to whom the gateway listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; port 0 takes any that is free.
+    pub address: SocketAddr,
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsFiles>,
+    /// Names that `Host` may have, lower case and without port, beside loopback names and the address itself. Whoever
+    /// makes a browser look up another name must not get in (DNS rebinding).
+    pub hosts: BTreeSet<String>,
+    /// Origins of web pages that may call, such as `https://app.example.com`; `http://localhost:6274` needs its port.
+    pub origins: BTreeSet<String>,
+    /// See [`Cors`].
+    pub cors: Cors,
+}
+
+/// Whether web pages of [`Listener::origins`] may read answers (Fetch Standard, CORS protocol).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// No CORS header is ever sent.
+    Off,
+    /// Preflights are answered and answers carry CORS headers.
+    On,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the gateway's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// One server behind the gateway.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Where it is.
+    pub backend: Backend,
+    /// Its policy, for callers whose grant has none of its own. Without either, every call is denied.
+    pub policy: Option<PathBuf>,
+    /// Whether decisions are enforced.
+    pub enforcement: Enforcement,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// Behind a URL.
+    Http(HttpTarget),
+    /// A command that is run.
+    Stdio(Children),
+}
+
+/// A command, and how many children of it there are.
+#[derive(Clone, Debug)]
+pub struct Children {
+    /// The command, with the whole environment that it gets.
+    pub target: StdioTarget,
+    /// Whom a child serves.
+    pub per: Per,
+    /// A child that nobody has asked anything for so long is ended.
+    pub idle: Duration,
+    /// How often a child that died is started again while its session lasts.
+    pub restarts: u32,
+}
+
+/// Whom one child of a stdio server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// One session.
+    Session,
+    /// All requests of one grant.
+    Grant,
+}
+
+/// What is wrong with a way to listen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadListener {
+    /// No address.
+    #[error("`{0}` is not an address to listen on")]
+    Address(String),
+    /// No name of a host.
+    #[error("`{0}` is not the name of a host")]
+    Host(String),
+    /// No origin.
+    #[error("`{0}` is not an origin")]
+    Origin(String),
+}
+
+impl BadListener {
+    /// The next step.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "an address is an IP and a port, such as `127.0.0.1:8787` or `[::1]:8787`",
+            Self::Host(_) => "a host is a name without scheme and port, such as `gateway.example.com`",
+            Self::Origin(_) => "an origin is a scheme, a host and a port if it is unusual: `https://app.example.com`",
+        }
+    }
+}
+
+/// Reads an address to listen on: an IP and a port, or `localhost:PORT`.
+///
+/// # Errors
+/// It is none.
+pub fn listen_address(text: &str) -> Result<SocketAddr, BadListener> {
+    let number = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    number.as_deref().unwrap_or(text).parse().map_err(|_| BadListener::Address(text.to_owned()))
+}
+
+/// Reads the name of a host as `Host` has it, in lower case and without port.
+///
+/// # Errors
+/// It is none.
+pub fn host_name(text: &str) -> Result<String, BadListener> {
+    let bad = || BadListener::Host(text.to_owned());
+    let is_name =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte));
+    let authority: http::uri::Authority = text.parse().map_err(|_| bad())?;
+    // A colon outside of brackets is a port.
+    if !is_name || authority.port().is_some() || authority.as_str().ends_with(':') {
+        return Err(bad());
+    }
+    Ok(authority.host().to_ascii_lowercase())
+}
+
+/// Reads an origin as browsers send it (RFC 6454, section 6.2).
+///
+/// # Errors
+/// It is none, or one that every page can have (`null`).
+pub fn origin(text: &str) -> Result<String, BadListener> {
+    let bad = || BadListener::Origin(text.to_owned());
+    let url = url::Url::parse(text).map_err(|_| bad())?;
+    let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.has_host();
+    let serialized = url.origin().ascii_serialization();
+    if !is_plain || serialized == "null" || !url.username().is_empty() || url.password().is_some() {
+        return Err(bad());
+    }
+    Ok(serialized)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: std::fmt::Debug + ToString>(
+        read: impl Fn(&str) -> Result<T, BadListener>,
+        rows: &[(&str, Option<&str>)],
+    ) {
+        for (text, expected) in rows {
+            assert_eq!(read(text).ok().map(|value| value.to_string()).as_deref(), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_numbers_with_a_port() {
+        check(
+            listen_address,
+            &[
+                ("127.0.0.1:8787", Some("127.0.0.1:8787")),
+                ("localhost:0", Some("127.0.0.1:0")),
+                ("[::1]:80", Some("[::1]:80")),
+                ("0.0.0.0:80", Some("0.0.0.0:80")),
+                ("8787", None),
+                (":8787", None),
+                ("example.com:80", None),
+                ("127.0.0.1", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn hosts_have_neither_scheme_nor_port() {
+        check(
+            host_name,
+            &[
+                ("Gateway.Example.com", Some("gateway.example.com")),
+                ("[::1]", Some("[::1]")),
+                ("10.0.0.1", Some("10.0.0.1")),
+                ("a.example:80", None),
+                ("a.example:", None),
+                ("https://a.example", None),
+                ("user@a.example", None),
+                ("a b", None),
+                ("*", None),
+                ("", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        check(
+            origin,
+            &[
+                ("https://App.example.com", Some("https://app.example.com")),
+                ("https://app.example.com:443/", Some("https://app.example.com")),
+                ("http://localhost:6274", Some("http://localhost:6274")),
+                ("https://app.example.com/path", None),
+                ("app.example.com", None),
+                ("null", None),
+                ("*", None),
+                ("data:text/plain,x", None),
+                ("https://me@app.example.com", None),
+            ],
+        );
+    }
+}
