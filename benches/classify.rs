@@ -118,8 +118,10 @@ fn listing(server: &str, tools: &[Value]) -> Listing {
         protocol_version: None,
         server_info: None,
         capabilities: None,
+        client_capabilities: None,
         instructions: None,
         tools: tools.iter().filter_map(parse).collect(),
+        unreadable: 0,
         notes: Vec::new(),
     }
 }

@@ -37,7 +37,9 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// A JSON text with every hidden character in its strings written as `\u…`: the same value to a reader, and nothing
 /// that could drive the terminal of a person who looks at it. (JSON itself demands this of C0 controls only.)
 pub fn visible_json(json: &str) -> Cow<'_, str> {
-    if !json.chars().any(is_hidden) {
+    // Most JSON is plain ASCII on few lines, and half a million tools are read here.
+    let plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    if json.bytes().all(plain) || !json.chars().any(is_hidden) {
         return Cow::Borrowed(json);
     }
     let mut out = String::with_capacity(json.len() + 16);

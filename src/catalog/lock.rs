@@ -49,15 +49,19 @@ pub struct LockedServer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_info: Option<ServerInfo>,
     /// Capabilities that the client declared when it asked: some servers offer more tools to more capable clients.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub client_capabilities: BTreeSet<String>,
+    /// Absent where a saved list did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_capabilities: Option<BTreeSet<String>>,
     /// The server's `instructions` to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// SHA-256 of the policy that was in force when this was reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// SHA-256 over the instructions and, of every tool, the fingerprints and the class: a seal against editing by hand.
+    /// How many entries of the server's list are no tools, or cannot be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable_tools: usize,
+    /// SHA-256 over the instructions, the number of unreadable entries and, of every tool, the fingerprints and the class: a seal against editing by hand.
     pub fingerprint: String,
     /// Sorted by name; a name that the server lists twice stands here twice.
     pub tools: Vec<LockedTool>,
@@ -82,6 +86,11 @@ pub struct LockedTool {
     /// The definition as received, its members sorted by key.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub definition: Box<RawValue>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Lock {
@@ -111,9 +120,10 @@ impl LockedServer {
             source: super::redact::source(&listing.source),
             protocol_version: listing.protocol_version.clone(),
             server_info: listing.server_info.clone(),
-            client_capabilities: BTreeSet::new(),
+            client_capabilities: listing.client_capabilities.clone(),
             instructions: listing.instructions.clone(),
             policy: None,
+            unreadable_tools: listing.unreadable,
             fingerprint: String::new(),
             tools: Vec::new(),
         }
@@ -131,12 +141,15 @@ impl LockedServer {
             .iter()
             .map(|tool| json!([tool.fingerprints, tool.category, tool.risk, tool.blast_radius, tool.flags]))
             .collect();
-        Fingerprint::of(&json!([self.instructions, tools])).as_str().to_owned()
+        Fingerprint::of(&json!([self.instructions, self.unreadable_tools, tools])).as_str().to_owned()
     }
 
     /// Whether the listing declares the same tools and says the same to the model, in whatever order.
     pub fn declares_the_same(&self, listing: &Listing) -> bool {
-        if self.instructions != listing.instructions || self.tools.len() != listing.tools.len() {
+        if self.instructions != listing.instructions
+            || self.unreadable_tools != listing.unreadable
+            || self.tools.len() != listing.tools.len()
+        {
             return false;
         }
         let mut prints: Vec<_> = listing.tools.iter().map(|tool| Parts::of(tool).fingerprints()).collect();
@@ -162,8 +175,10 @@ impl LockedServer {
             protocol_version: self.protocol_version.clone(),
             server_info: self.server_info.clone(),
             capabilities: None,
+            client_capabilities: self.client_capabilities.clone(),
             instructions: self.instructions.clone(),
             tools: tools.collect(),
+            unreadable: self.unreadable_tools,
             notes: Vec::new(),
         }
     }

@@ -40,14 +40,17 @@ impl LockPrinter {
         if let Some(info) = &server.server_info {
             line(out, 3, "server_info", &block(info)?, ",");
         }
-        if !server.client_capabilities.is_empty() {
-            line(out, 3, "client_capabilities", &block(&server.client_capabilities)?, ",");
+        if let Some(declared) = &server.client_capabilities {
+            line(out, 3, "client_capabilities", &block(declared)?, ",");
         }
         if let Some(text) = &server.instructions {
             line(out, 3, "instructions", &quoted(text), ",");
         }
         if let Some(policy) = &server.policy {
             line(out, 3, "policy", &quoted(policy), ",");
+        }
+        if server.unreadable_tools > 0 {
+            line(out, 3, "unreadable_tools", &server.unreadable_tools.to_string(), ",");
         }
         line(out, 3, "fingerprint", &quoted(&server.fingerprint), ",");
         out.push_str("      \"tools\": [");
@@ -93,6 +96,8 @@ fn line(out: &mut String, depth: usize, key: &str, value: &str, end: &str) {
     out.push_str(&indent);
     out.push_str(&quoted(key));
     out.push_str(": ");
+    // A reviewer must see what is there: characters that nobody sees are spelled out, and mean the same.
+    let value = crate::text::visible_json(value);
     for (at, part) in value.split('\n').enumerate() {
         if at > 0 {
             out.push('\n');

@@ -45,6 +45,9 @@ pub struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub capabilities: Option<&'a RawValue>,
+    /// Names of the capabilities that the client declared when it asked, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_capabilities: Option<&'a BTreeSet<String>>,
     /// The server's `instructions` to the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<&'a str>,
@@ -117,6 +120,7 @@ impl<'a> Record<'a> {
             protocol_version: listing.protocol_version.as_deref(),
             server_info: listing.server_info.as_ref(),
             capabilities: listing.capabilities.as_deref(),
+            client_capabilities: listing.client_capabilities.as_ref(),
             instructions: listing.instructions.as_deref(),
             fingerprint,
             tools,

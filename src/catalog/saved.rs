@@ -49,6 +49,8 @@ struct Document<'a> {
     server_info: Option<&'a RawValue>,
     #[serde(borrow)]
     capabilities: Option<&'a RawValue>,
+    #[serde(borrow, alias = "client_capabilities")]
+    client_capabilities: Option<&'a RawValue>,
     #[serde(borrow)]
     instructions: Option<&'a RawValue>,
 }
@@ -221,13 +223,13 @@ fn list(items: &[&RawValue], origin: &Origin<'_>, loose: &mut Loose, found: &mut
         }
         return;
     }
-    let (tools, notes) = definitions(items.iter().map(|item| Ok(*item)));
+    let (tools, unreadable, notes) = definitions(items.iter().map(|item| Ok(*item)));
     if tools.is_empty() && !items.is_empty() {
         found(Err(unknown(origin)));
         return;
     }
     let mut listing = listing(unnamed(origin), file_source(origin.file, None), tools);
-    listing.notes = notes;
+    (listing.unreadable, listing.notes) = (unreadable, notes);
     found(Ok(listing));
 }
 
@@ -257,7 +259,7 @@ fn object(
     };
     let entries: Vec<&RawValue> = serde_json::from_str(tools.get())?;
     let is_record = string(outer.format).as_deref() == Some(RECORD_FORMAT);
-    let (tools, notes) = definitions(entries.into_iter().map(|entry| {
+    let (tools, unreadable, notes) = definitions(entries.into_iter().map(|entry| {
         if is_record {
             serde_json::from_str::<RecordedDefinition<'_>>(entry.get()).map(|it| it.definition)
         } else {
@@ -278,20 +280,21 @@ fn object(
         recorded.unwrap_or_else(|| file_source(origin.file, package)),
         tools,
     );
-    listing.notes = notes;
+    (listing.unreadable, listing.notes) = (unreadable, notes);
     listing.protocol_version = either(outer.protocol_version, inside.protocol_version);
     listing.server_info = info.and_then(|info| serde_json::from_str::<ServerInfo>(info.get()).ok());
     listing.capabilities =
         outer.capabilities.or(inside.capabilities).filter(|it| it.get() != "null").map(RawValue::to_owned);
+    listing.client_capabilities = outer.client_capabilities.and_then(|names| serde_json::from_str(names.get()).ok());
     listing.instructions = either(outer.instructions, inside.instructions);
     found(Ok(listing));
     Ok(())
 }
 
-/// The tools among the entries, and a note for each entry that is none.
+/// The tools among the entries, how many entries are none, and a note for each of these.
 fn definitions<'a>(
     entries: impl Iterator<Item = serde_json::Result<&'a RawValue>>,
-) -> (Vec<ToolDefinition>, Vec<Note>) {
+) -> (Vec<ToolDefinition>, usize, Vec<Note>) {
     let (mut tools, mut notes, mut malformed) = (Vec::new(), Vec::new(), 0_usize);
     for (at, entry) in entries.enumerate() {
         let parsed = entry.map_err(|error| error.to_string());
@@ -314,7 +317,7 @@ fn definitions<'a>(
     for name in twice {
         notes.push(note("duplicate_tool", format!("`{}` is listed more than once", excerpt(name.as_str(), 80))));
     }
-    (tools, notes)
+    (tools, malformed, notes)
 }
 
 fn note(code: &str, message: String) -> Note {
@@ -328,8 +331,10 @@ fn listing(server: ServerName, source: ServerSource, tools: Vec<ToolDefinition>)
         protocol_version: None,
         server_info: None,
         capabilities: None,
+        client_capabilities: None,
         instructions: None,
         tools,
+        unreadable: 0,
         notes: Vec::new(),
     }
 }

@@ -19,8 +19,10 @@ fn listing(tools: Vec<ToolDefinition>) -> Listing {
         protocol_version: None,
         server_info: None,
         capabilities: None,
+        client_capabilities: None,
         instructions: None,
         tools,
+        unreadable: 0,
         notes: Vec::new(),
     }
 }

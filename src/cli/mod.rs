@@ -28,7 +28,7 @@ pub use policy::{
 pub use rules::{EvalArgs, ExplainRuleArgs, LayerArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat};
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
-pub use target::{RuleArgs, TargetArgs};
+pub use target::{ClientCapability, RuleArgs, TargetArgs};
 
 use clap::{Parser, Subcommand};
 

@@ -37,6 +37,10 @@ pub struct TargetArgs {
     /// Environment variable to pass to a command: `NAME` from here, or `NAME=VALUE`.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub env: Vec<String>,
+    /// Declare this client capability: some servers list more tools to clients that offer more; may be given more than
+    /// once.
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub capability: Vec<ClientCapability>,
     /// Let commands see your home directory; without this they get an empty one.
     #[arg(long)]
     pub real_home: bool,
@@ -49,6 +53,19 @@ pub struct TargetArgs {
     /// Command of a stdio server, after `--`.
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
+}
+
+/// Something that a client may offer to a server (MCP, `ClientCapabilities`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClientCapability {
+    /// Folders that the server may work in; none is named.
+    Roots,
+    /// Asking the client's model.
+    Sampling,
+    /// Asking the person.
+    Elicitation,
+    /// Requests that go on in the background.
+    Tasks,
 }
 
 /// Rule layers and how far a server's own claims are believed.

@@ -139,13 +139,7 @@ fn server_name(args: &EnforceArgs) -> Result<ServerName, Failure> {
         return Ok(ServerName::new(name));
     }
     if let Some(text) = &args.upstream {
-        let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let host = url.as_ref().and_then(url::Url::host_str);
-        let Some(host) = host else {
-            return Err(Failure::usage(format!("`{text}` is not an http or https URL"))
-                .with_help("a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`"));
-        };
-        return Ok(ServerName::new(host));
+        return load::name_of_url(text);
     }
     Ok(load::name_of_command(&args.command))
 }

@@ -38,7 +38,7 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
             .with_help("`mcpol enforce` makes it when a limit is first counted"));
     }
     let limits = open(&place).limits;
-    let caller = caller(args);
+    let caller = caller(args)?;
     let trace = policy::explain(&policy, &*limits, &caller, &call, facts, now)
         .map_err(|error| Failure::usage(error.to_string()))?;
     if args.json {
@@ -54,15 +54,23 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-fn caller(args: &ExplainArgs) -> Caller {
+fn caller(args: &ExplainArgs) -> Result<Caller, Failure> {
     let (grant, session) = match args.caller.split_once('/') {
         Some((grant, session)) => (grant, Some(Arc::from(session))),
         None => (args.caller.as_str(), None),
     };
-    let server = args.target.name.as_deref().unwrap_or(SERVER);
+    let server = match load::server_name(&args.target)? {
+        Some(name) => name.as_str().to_owned(),
+        // Counters belong to a server: of another one they would all be empty.
+        None if args.state.is_some() => {
+            return Err(Failure::usage("the counters of `--state` belong to a server, and none is named")
+                .with_help("give `--name` with what `mcpol enforce` calls it when it starts, or its URL or command"));
+        }
+        None => SERVER.to_owned(),
+    };
     // Someone who names no session still has one: only counters by session would know the difference.
     let session = session.or_else(|| Some(Arc::from("explain")));
-    Caller { server: Arc::from(server), grant: (!grant.is_empty()).then(|| Arc::from(grant)), session }
+    Ok(Caller { server: Arc::from(server), grant: (!grant.is_empty()).then(|| Arc::from(grant)), session })
 }
 
 /// Arguments are one JSON object, or the problem says where they are not.

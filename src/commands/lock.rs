@@ -6,7 +6,7 @@ use super::policies::Policies;
 use super::write::{Existing, atomically_with};
 use super::{Failure, output};
 use crate::catalog::drift::{self, Drift};
-use crate::catalog::{LockPrinter, LockedServer, places};
+use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, places};
 use crate::cli::LockArgs;
 use crate::exit::Exit;
 use crate::model::{Classified, ServerName};
@@ -356,6 +356,11 @@ impl Write for Printing<'_> {
             self.line.clear();
             let mut text = String::new();
             self.printer.server(&server, &mut text)?;
+            if text.len() > ENTRY_BYTES_MAX {
+                let name = crate::text::excerpt(server.server.as_str(), 60);
+                let why = format!("the entry of `{name}` would be longer than {} MiB", ENTRY_BYTES_MAX >> 20);
+                return Err(io::Error::other(why));
+            }
             self.out.write_all(text.as_bytes())?;
         }
         Ok(bytes.len())

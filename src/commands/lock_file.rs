@@ -75,8 +75,8 @@ impl Locked {
         others.flat_map(|(_, tools)| tools.iter().cloned()).collect()
     }
 
-    /// The entry that a listing is compared with: of several with its name the one with the same source, else the
-    /// first that was not taken yet.
+    /// The entry that a listing is compared with: of several with its name that were not taken yet the one with the same
+    /// source, else the same package, else the most tools in common, else the first.
     ///
     /// # Errors
     /// An entry of this name is not valid.
@@ -85,9 +85,17 @@ impl Locked {
         let found = self.lock.servers(&listing.server).map_err(|problems| invalid(&file, problems))?;
         let seen = self.seen.entry(listing.server.clone()).or_default();
         let source = crate::catalog::public_source(&listing.source);
-        let free = |at: &usize| !seen.contains(at);
-        let same = (0..found.len()).filter(free).find(|at| found[*at].0.source == source);
-        let Some(at) = same.or_else(|| (0..found.len()).find(free)) else { return Ok(None) };
+        let names: BTreeSet<&str> = listing.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let likeness = |server: &LockedServer| {
+            let package = source.package().map(|package| (&package.registry, &package.name));
+            let known = server.source.package().map(|package| (&package.registry, &package.name));
+            let common = server.tools.iter().filter(|tool| names.contains(tool.name.as_str())).count();
+            (server.source == source, package.is_some() && package == known, common)
+        };
+        let free = (0..found.len()).filter(|at| !seen.contains(at));
+        let Some(at) = free.max_by_key(|at| (likeness(&found[*at].0), std::cmp::Reverse(*at))) else {
+            return Ok(None);
+        };
         seen.insert(at);
         Ok(found.into_iter().nth(at).map(|(server, line)| Entry { server, at, line }))
     }

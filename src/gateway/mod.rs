@@ -9,6 +9,7 @@ pub mod desk;
 pub mod filter;
 pub mod framing;
 pub mod identity;
+pub mod locked;
 pub mod mediate;
 pub mod meter;
 pub mod outbox;

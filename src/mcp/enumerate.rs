@@ -6,12 +6,11 @@
 use super::environment::Home;
 use super::error::{ConnectError, Traces};
 use super::message::{self, Answer, Refusal, Request, STATELESS_VERSION};
-use super::package::package_of;
 use super::pages::ToolPages;
 use super::remote::HttpWire;
 use super::stdio::StdioWire;
 use super::target::{Target, redacted};
-use crate::model::{Listing, Note, ServerInfo, ServerSource};
+use crate::model::{Listing, Note, Package, ServerInfo, ServerSource};
 use crate::text::escape;
 use rmcp::model::{ErrorCode, ProtocolVersion};
 use serde::Deserialize;
@@ -42,6 +41,11 @@ impl EnumerateOptions {
     /// No launcher, a scratch home, no capabilities.
     pub fn new(timeout: Duration) -> Self {
         Self { timeout, launcher: None, home: Home::Scratch, capabilities: json!({}) }
+    }
+
+    /// Names of the capabilities that we declare.
+    fn declared(&self) -> impl Iterator<Item = &str> {
+        self.capabilities.as_object().into_iter().flatten().map(|(name, _)| name.as_str())
     }
 }
 
@@ -216,6 +220,7 @@ impl Talk<'_> {
                 break;
             }
         }
+        let unreadable = pages.unreadable();
         let (tools, odd) = pages.finish();
         notes.extend(self.wire.notes());
         notes.extend(odd);
@@ -226,8 +231,10 @@ impl Talk<'_> {
             protocol_version: Some(agreement.version),
             server_info: agreement.server_info,
             capabilities: agreement.capabilities,
+            client_capabilities: Some(self.options.declared().map(str::to_owned).collect()),
             instructions: agreement.instructions,
             tools,
+            unreadable,
             notes,
         })
     }
@@ -357,7 +364,7 @@ impl Talk<'_> {
 
     /// Capabilities change what a server lists, so a scan that declares any says so.
     fn declared(&self) -> Option<Note> {
-        let names: Vec<_> = self.options.capabilities.as_object()?.keys().map(|name| format!("`{name}`")).collect();
+        let names: Vec<_> = self.options.declared().map(|name| format!("`{name}`")).collect();
         (!names.is_empty()).then(|| Note {
             code: "declared_capabilities".to_owned(),
             message: format!("asked as a client with {}", names.join(", ")),
@@ -378,7 +385,7 @@ pub fn source_of(target: &Target) -> ServerSource {
             argv: target.shown_argv(),
             env: target.env.keys().cloned().collect(),
             // A package may be a git address with a token in it.
-            package: package_of(&target.shown_argv()),
+            package: Package::of_command(&target.shown_argv()),
         },
         Target::Http(target) => {
             ServerSource::Url { url: redacted(&target.url), headers: target.headers.keys().cloned().collect() }

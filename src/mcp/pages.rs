@@ -116,6 +116,11 @@ impl ToolPages {
         (self.tools.len(), self.pages)
     }
 
+    /// Entries so far that are no tools.
+    pub fn unreadable(&self) -> usize {
+        self.oddities.get(&Oddity::Malformed).map_or(0, |odd| odd.count)
+    }
+
     /// The tools in the order received, and what was odd about them.
     pub fn finish(mut self) -> (Vec<ToolDefinition>, Vec<Note>) {
         self.compare_names();

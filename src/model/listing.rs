@@ -18,10 +18,14 @@ pub struct Listing {
     pub server_info: Option<ServerInfo>,
     /// The server's `capabilities` as received.
     pub capabilities: Option<Box<RawValue>>,
+    /// Names of the capabilities that the client declared when it asked; unknown for a saved list that does not say.
+    pub client_capabilities: Option<BTreeSet<String>>,
     /// The server's `instructions` to the model.
     pub instructions: Option<String>,
     /// Tools in the order received; a name may occur twice.
     pub tools: Vec<ToolDefinition>,
+    /// Entries of the list that are no tools, or cannot be read: nobody knows what a client makes of them.
+    pub unreadable: usize,
     /// What was odd on the way: junk lines, malformed tools, late answers.
     pub notes: Vec<Note>,
 }
@@ -73,6 +77,16 @@ pub enum ServerSource {
     },
     /// The sample server inside this binary.
     Sample,
+}
+
+impl ServerSource {
+    /// The registry package, where it is known.
+    pub fn package(&self) -> Option<&Package> {
+        match self {
+            Self::Command { package, .. } | Self::File { package, .. } => package.as_ref(),
+            Self::Url { .. } | Self::Sample => None,
+        }
+    }
 }
 
 /// A package of a registry.

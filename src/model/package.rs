@@ -16,7 +16,8 @@ struct Runner {
     package: &'static [&'static str],
 }
 
-const NPX_VALUES: &[&str] = &["-c", "--call", "-w", "--workspace", "--registry", "--cache", "--userconfig", "--prefix"];
+const NPX_VALUES: &[&str] =
+    &["-c", "--call", "-w", "--workspace", "--registry", "--cache", "--userconfig", "--prefix", "--node-options"];
 const UV_VALUES: &[&str] = &[
     "--with",
     "--with-editable",
@@ -301,6 +302,9 @@ mod tests {
         check("uv tool run server", Some(("pypi", "server", None)));
         check("docker run -i --rm -e TOKEN ghcr.io/a/b", Some(("oci", "ghcr.io/a/b", None)));
         check("docker run -i localhost:5000/b:1.2.3", Some(("oci", "localhost:5000/b", Some("1.2.3"))));
+        check("npm exec -- server", Some(("npm", "server", None)));
+        check("C:\\nodejs\\npx.cmd server", Some(("npm", "server", None)));
+        check("npx --node-options --inspect server@2.0.0", Some(("npm", "server", Some("2.0.0"))));
         check("docker run -i b@sha256:0123", Some(("oci", "b", Some("sha256:0123"))));
     }
 

@@ -3,7 +3,7 @@
 use super::compiled::{Policy, Visibility};
 use super::condition::phrase;
 use super::decimal::Decimal;
-use super::document::{Condition, Entry, Limit, Mode, Operator, RateLimit, Scope, ToolRules, Unlisted};
+use super::document::{Condition, Entry, Limit, Mode, Operator, Scope, ToolRules, Unlisted};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -271,23 +271,7 @@ fn bound(old: &Entry, new: &Entry, stand: Stand) -> Option<Direction> {
 /// A tool's limits with its rate among them.
 fn all_limits(tool: &str, rules: &ToolRules) -> Vec<Limit> {
     let mut limits = rules.limits.clone();
-    let rate = rules.rate_limit.as_ref().map(|rate| match rate {
-        RateLimit::Text(text) => {
-            let (max, window) = text.split_once('/').unwrap_or((text, "minute"));
-            (max.parse().unwrap_or(0), window.to_owned())
-        }
-        RateLimit::Seconds { max, window } => (*max, format!("{window}s")),
-    });
-    limits.extend(rate.map(|(max, window)| Limit {
-        counter: format!("{tool}_rate"),
-        window,
-        max,
-        scope: Scope::Grant,
-        increment_from: None,
-        scale: 0,
-        on_deny: None,
-        id: None,
-    }));
+    limits.extend(rules.rate_limit.as_ref().map(|rate| rate.written_out(tool)));
     limits
 }
 

@@ -360,6 +360,29 @@ pub enum RateLimit {
     },
 }
 
+impl RateLimit {
+    /// The limit that this is short for.
+    pub fn written_out(&self, tool: &str) -> Limit {
+        let (max, window) = match self {
+            Self::Text(text) => {
+                let (max, window) = text.split_once('/').unwrap_or((text, "minute"));
+                (max.trim().parse().unwrap_or(0), window.trim().to_owned())
+            }
+            Self::Seconds { max, window } => (*max, format!("{window}s")),
+        };
+        Limit {
+            counter: format!("{tool}_rate"),
+            window,
+            max,
+            scope: Scope::Grant,
+            increment_from: None,
+            scale: 0,
+            on_deny: None,
+            id: None,
+        }
+    }
+}
+
 /// A person must agree to the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]

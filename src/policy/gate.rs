@@ -330,7 +330,10 @@ pub(super) fn full(counter: &Counter, charge: &Charge, used: u64, resets: Timest
     let wait = resets.millis().saturating_sub(now.millis()).div_ceil(1000);
     let what = match (&counter.on_deny, counter.sources.first()) {
         (Some(text), _) => text.clone(),
-        (None, None) => format!("the limit of {} calls {} is reached", counter.max, per(counter)),
+        (None, None) => {
+            let calls = if counter.max == 1 { "call" } else { "calls" };
+            format!("the limit of {} {calls} {} is reached", counter.max, per(counter))
+        }
         (None, Some(source)) => {
             let left = super::decimal::unscaled(charge.max.saturating_sub(used), counter.scale);
             format!("`{source}` may add up to {} {}, and {left} is left", counter.max, per(counter))

@@ -41,6 +41,8 @@ pub enum ToolChange {
     Changed,
     /// It is in the lock and no longer listed.
     Gone,
+    /// Nobody knows: the server's tools were not listed yet, or have changed since.
+    Unseen,
 }
 
 /// What the rules say about a call.
@@ -312,11 +314,24 @@ fn added(source: &ArgumentPath, scale: u32, arguments: Option<&Node<'_>>) -> Res
 }
 
 impl ToolChange {
+    /// One word, for logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Gone => "gone",
+            Self::Unseen => "unseen",
+        }
+    }
+
     fn message(self) -> &'static str {
         match self {
             Self::New => "this tool is not in the lock file; someone has to review it first",
             Self::Changed => "this tool has changed since it was locked; someone has to review it first",
             Self::Gone => "this tool is in the lock file but the server no longer lists it",
+            Self::Unseen => {
+                "nobody knows yet whether this tool is as it was locked; list the tools (tools/list) and try again"
+            }
         }
     }
 }

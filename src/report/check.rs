@@ -108,6 +108,17 @@ impl CheckFinding {
         parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 
+    /// The sentence, and the pieces of text before and now.
+    pub fn with_pieces(&self) -> String {
+        let mut text = self.sentence();
+        for (sign, piece) in [("before", &self.was), ("now", &self.now)] {
+            if !piece.is_empty() {
+                text.push_str(&format!("; {sign}: {piece}"));
+            }
+        }
+        text
+    }
+
     /// What findings are sorted by.
     fn order(&self) -> impl Ord + use<> {
         let worst = std::cmp::Reverse(self.severity);

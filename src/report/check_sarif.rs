@@ -2,11 +2,11 @@
 
 use super::check::{CheckFinding, CheckReport};
 use super::check_pages::check_page;
+use super::sarif::{message, uri};
 use crate::catalog::drift::Code;
 use crate::model::Severity;
 use crate::text::escape;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// Most results of one log: code scanning takes no more from one run.
 const RESULTS_MAX: usize = 5_000;
@@ -22,7 +22,7 @@ pub fn check_sarif(report: &CheckReport) -> serde_json::Result<String> {
         .iter()
         .map(|failed| {
             let first = failed.error.lines().next().unwrap_or_default();
-            json!({"level": "error", "message": {"text": format!("{}: {}", failed.server, escape(first))}})
+            json!({"level": "error", "message": {"text": message(&format!("{}: {first}", failed.server))}})
         })
         .collect();
     let unlisted = report.findings.len().saturating_sub(RESULTS_MAX) + report.summary.left_out;
@@ -82,12 +82,6 @@ fn paragraph(page: &str) -> String {
 }
 
 fn result(finding: &CheckFinding) -> Value {
-    let mut text = finding.sentence();
-    for (sign, piece) in [("before", &finding.was), ("now", &finding.now)] {
-        if !piece.is_empty() {
-            let _ = write!(text, "; {sign}: {piece}");
-        }
-    }
     let index = Code::ALL.iter().position(|code| *code == finding.code);
     let name = match &finding.tool {
         Some(tool) => format!("{}/{}", escape(&finding.server), escape(tool)),
@@ -97,7 +91,7 @@ fn result(finding: &CheckFinding) -> Value {
         "ruleId": finding.code.as_str(),
         "ruleIndex": index,
         "level": level(finding.severity),
-        "message": {"text": text},
+        "message": {"text": message(&finding.with_pieces())},
         "locations": [{
             "physicalLocation": {
                 "artifactLocation": {"uri": uri(&finding.file)},
@@ -126,34 +120,9 @@ fn security_severity(severity: Severity) -> &'static str {
     }
 }
 
-/// A path as a URI reference (RFC 3986): relative ones stay relative, so that code scanning finds the file.
-fn uri(path: &str) -> String {
-    let path = path.trim_start_matches("./").replace('\\', "/");
-    let mut out = String::with_capacity(path.len());
-    if path.starts_with('/') {
-        out.push_str("file://");
-    }
-    for byte in path.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(char::from(byte)),
-            byte => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_become_references() {
-        assert_eq!(uri("./mcpol.lock"), "mcpol.lock");
-        assert_eq!(uri("a b/ü.json"), "a%20b/%C3%BC.json");
-        assert_eq!(uri("/srv/mcpol.lock"), "file:///srv/mcpol.lock");
-    }
 
     #[test]
     fn names_are_identifiers() {

@@ -19,7 +19,7 @@ pub fn check_github(report: &CheckReport) -> String {
             out,
             "::{command} file={},line={line},col={column},title={title}::{}",
             property(&finding.file),
-            data(&format!("{} ({})", finding.sentence(), finding.server))
+            data(&format!("{} ({})", finding.with_pieces(), finding.server))
         );
     }
     for failed in &report.failed {

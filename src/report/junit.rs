@@ -57,7 +57,7 @@ fn case(out: &mut String, finding: &CheckFinding, server: &str) {
         finding.line
     );
     let sentence = xml(&finding.sentence());
-    let text = format!("{}:{}: {sentence}", file, finding.line);
+    let text = format!("{}:{}: {}", file, finding.line, xml(&finding.with_pieces()));
     let _ = match finding.severity {
         Severity::Note => writeln!(out, "      <system-out>{text}</system-out>"),
         Severity::Warning | Severity::Error => writeln!(

@@ -48,7 +48,7 @@ pub fn sarif(rules: &[(&str, &str)], results: &[SarifResult]) -> Result<String, 
                 .rule_id(result.rule.clone())
                 .rule_index(index.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
                 .level(level(result.severity))
-                .message(Message::builder().text(sentence(&crate::text::escape(&result.message))).build())
+                .message(Message::builder().text(message(&sentence(&result.message))).build())
                 .locations(vec![location(result)])
                 .build()
         })
@@ -91,10 +91,29 @@ fn location(result: &SarifResult) -> Location {
     Location::builder().physical_location(physical).logical_locations(vec![logical]).build()
 }
 
-/// A path as a URI reference (RFC 3986): what is not plain is percent-encoded.
-fn uri(file: &str) -> String {
+/// Text as a SARIF message: hidden characters are spelled out, and brackets are escaped, so that no word of a server
+/// becomes a link (SARIF 2.1.0, section 3.11.6).
+pub(super) fn message(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in crate::text::escape(text).chars() {
+        if matches!(c, '[' | ']') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A path as a URI reference (RFC 3986): what is not plain is percent-encoded, and a relative one stays relative, so
+/// that code scanning finds the file.
+pub(super) fn uri(file: &str) -> String {
+    let file = file.replace('\\', "/");
+    let file = file.trim_start_matches("./");
     let mut out = String::with_capacity(file.len());
-    for byte in file.replace('\\', "/").bytes() {
+    if file.starts_with('/') {
+        out.push_str("file://");
+    }
+    for byte in file.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -120,11 +139,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn paths_become_references() {
+        assert_eq!(uri("./mcpol.lock"), "mcpol.lock");
+        assert_eq!(uri("a b/ü.json"), "a%20b/%C3%BC.json");
+        assert_eq!(uri("/srv/mcpol.lock"), "file:///srv/mcpol.lock");
+        assert_eq!(uri(".\\policies\\a.json"), "policies/a.json");
+    }
+
+    #[test]
     fn a_result_has_its_place_and_no_hidden_characters() {
         let result = SarifResult {
             rule: "a".to_owned(),
             severity: Severity::Warning,
-            message: "the tool `x\u{202e}` is odd".to_owned(),
+            message: "the tool `x\u{202e}` is odd, see [here](https://a.example)".to_owned(),
             file: "my policy.json".to_owned(),
             place: Some((Place { line: 2, column: 3 }, Place { line: 4, column: 5 })),
             pointer: "/tools/x".to_owned(),
@@ -132,7 +159,7 @@ mod tests {
         let text = sarif(&[("a", "something")], &[result]).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         let found = &value["runs"][0]["results"][0];
-        assert_eq!(found["message"]["text"], "The tool `x\\u{202e}` is odd.");
+        assert_eq!(found["message"]["text"], "The tool `x\\u{202e}` is odd, see \\[here\\](https://a.example).");
         let place = &found["locations"][0]["physicalLocation"];
         assert_eq!(place["artifactLocation"]["uri"], "my%20policy.json");
         assert_eq!(

@@ -9,6 +9,7 @@ use super::{annotations, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
 use crate::model::{Category, Flag, RiskLevel, Severity};
 use serde_json::Value;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -40,6 +41,7 @@ pub fn compare(
     let mut comparison =
         Comparison { names: Names { own: &own, others }, server: now.server.as_str(), found: Vec::new() };
     comparison.found.extend(source::compare(was, now));
+    comparison.unreadable(was.unreadable_tools, now.unreadable_tools);
     comparison.instructions(was.instructions.as_deref(), now.instructions.as_deref());
     let classes = rejudged.unwrap_or(was);
     if let Some(rejudged) = rejudged {
@@ -55,6 +57,7 @@ pub fn unknown_server(now: &LockedServer, others: &BTreeSet<String>) -> Vec<Drif
     let own = now.tools.iter().map(|tool| tool.name.clone()).collect();
     let mut comparison =
         Comparison { names: Names { own: &own, others }, server: now.server.as_str(), found: Vec::new() };
+    comparison.unreadable(0, now.unreadable_tools);
     comparison.instructions(None, now.instructions.as_deref());
     for tool in &now.tools {
         comparison.new_tool(tool, " on a server that is not in the lock");
@@ -338,6 +341,22 @@ impl Comparison<'_> {
             let drift = self.add(Code::R001, severity, tool, message);
             drift.anchor = Anchor::tool(&old.name, "category");
         }
+    }
+
+    /// Entries that cannot be read: a client may make a tool of them all the same.
+    fn unreadable(&mut self, was: usize, now: usize) {
+        let (code, severity, what) = match now.cmp(&was) {
+            Ordering::Equal => return,
+            Ordering::Greater => (Code::D001, Severity::Error, "now lists"),
+            Ordering::Less => (Code::D002, Severity::Note, "now lists only"),
+        };
+        let entries = if now == 1 { "entry that cannot" } else { "entries that cannot" };
+        let message = format!("server {} {what} {now} {entries} be read as a tool, not {was}", name(self.server));
+        let mut drift = Drift::new(code, severity, self.server, None, message);
+        if code == Code::D001 {
+            "nobody here can say what a client makes of it".clone_into(&mut drift.tomorrow);
+        }
+        self.found.push(drift);
     }
 
     fn instructions(&mut self, was: Option<&str>, now: Option<&str>) {

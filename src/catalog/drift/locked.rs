@@ -1,41 +1,74 @@
 //! Which tools of a live server are not as they were reviewed: what the gateway refuses with `--locked`.
 
 use crate::catalog::{LockedServer, PartFingerprints, Parts};
-use crate::model::Listing;
+use crate::model::{Listing, ToolDefinition};
 use crate::policy::ToolChange;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The parts that decide what a call does and what makes a model or a person agree to it. A new title, icon or output
-/// schema changes neither.
-type Essence = (Option<String>, Option<String>, Option<String>);
+/// The parts that decide what a call does and what makes a model or a person agree to it, as one fingerprint. A new
+/// title, icon or output schema changes none of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Essence(Option<String>, Option<String>, Option<String>);
 
-fn essence(prints: &PartFingerprints) -> Essence {
-    (prints.description.clone(), prints.input_schema.clone(), prints.annotations.clone())
+impl Essence {
+    /// Of a definition as it is listed now.
+    pub fn of(tool: &ToolDefinition) -> Self {
+        Self::of_prints(Parts::of(tool).fingerprints())
+    }
+
+    /// Of a definition that cannot be read: like none that was reviewed.
+    pub fn unknown() -> Self {
+        Self(Some(String::new()), None, None)
+    }
+
+    fn of_prints(prints: PartFingerprints) -> Self {
+        Self(prints.description, prints.input_schema, prints.annotations)
+    }
 }
 
-/// The tools that are not as they were locked, by name; a tool that is not in the map is unchanged. Of a name that is
-/// listed twice every definition must be one that was locked.
-pub fn changes(was: &LockedServer, now: &Listing) -> BTreeMap<String, ToolChange> {
-    let mut locked: BTreeMap<&str, BTreeSet<Essence>> = BTreeMap::new();
-    for tool in &was.tools {
-        locked.entry(&tool.name).or_default().insert(essence(&tool.fingerprints));
+/// The tools of one server as they were reviewed, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reviewed {
+    tools: HashMap<String, BTreeSet<Essence>>,
+}
+
+impl Reviewed {
+    /// What the entries of a lock say; several entries of one server count together.
+    pub fn of<'a>(servers: impl IntoIterator<Item = &'a LockedServer>) -> Self {
+        let mut tools: HashMap<String, BTreeSet<Essence>> = HashMap::new();
+        for tool in servers.into_iter().flat_map(|server| &server.tools) {
+            tools.entry(tool.name.clone()).or_default().insert(Essence::of_prints(tool.fingerprints.clone()));
+        }
+        Self { tools }
     }
-    let mut found = BTreeMap::new();
-    let mut listed = BTreeSet::new();
-    for tool in &now.tools {
-        let name = tool.name.as_str();
-        listed.insert(name);
-        match locked.get(name) {
-            None => {
-                found.insert(name.to_owned(), ToolChange::New);
-            }
-            Some(known) if !known.contains(&essence(&Parts::of(tool).fingerprints())) => {
-                found.insert(name.to_owned(), ToolChange::Changed);
-            }
-            Some(_) => {}
+
+    /// How many tools were reviewed.
+    pub fn count(&self) -> usize {
+        self.tools.len()
+    }
+
+    /// How a tool with these definitions differs; no definition is one that is not listed. Of a name that is listed
+    /// twice every definition must be one that was reviewed.
+    pub fn change(&self, name: &str, listed: &BTreeSet<Essence>) -> Option<ToolChange> {
+        match self.tools.get(name) {
+            None => Some(ToolChange::New),
+            Some(_) if listed.is_empty() => Some(ToolChange::Gone),
+            Some(known) => (!listed.is_subset(known)).then_some(ToolChange::Changed),
         }
     }
-    let gone = locked.keys().filter(|name| !listed.contains(*name));
-    found.extend(gone.map(|name| ((*name).to_owned(), ToolChange::Gone)));
-    found
+}
+
+/// The tools that are not as they were locked, by name; a tool that is not in the map is unchanged.
+pub fn changes(was: &LockedServer, now: &Listing) -> BTreeMap<String, ToolChange> {
+    let reviewed = Reviewed::of([was]);
+    let mut listed: BTreeMap<&str, BTreeSet<Essence>> = BTreeMap::new();
+    for tool in &now.tools {
+        listed.entry(tool.name.as_str()).or_default().insert(Essence::of(tool));
+    }
+    for tool in &was.tools {
+        listed.entry(&tool.name).or_default();
+    }
+    let changed =
+        listed.into_iter().filter_map(|(name, listed)| Some((name.to_owned(), reviewed.change(name, &listed)?)));
+    changed.collect()
 }

@@ -26,7 +26,7 @@ pub use codes::Code;
 pub use compare::{compare, missing_server, unknown_server};
 pub use finding::{Anchor, Drift};
 pub use hazard::Hazard;
-pub use locked::changes;
+pub use locked::{Essence, Reviewed, changes};
 pub use policy::{annotate, judge, says};
 pub use rename::RENAME_TOOLS_MAX;
 pub use schema::{CHANGES_MAX, COMPARE_DEPTH_MAX, Change, Direction, Kind, PAIRS_MAX};

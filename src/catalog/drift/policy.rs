@@ -8,7 +8,7 @@ use super::words::name;
 use crate::catalog::{LockedServer, LockedTool};
 use crate::model::{Confidence, RiskLevel, Severity, ToolDefinition, Verdict};
 use crate::policy::{
-    Action, Limit, Policy, Profile, RateLimit, Ruling, Selection, ToolRules, Unlisted, Visibility, Window, generate,
+    Action, Limit, Policy, Profile, Ruling, Selection, ToolRules, Unlisted, Visibility, Window, generate,
 };
 use std::collections::BTreeSet;
 
@@ -163,8 +163,8 @@ impl Asks {
         let document = policy.document();
         let empty = ToolRules::default();
         let rules = document.tools.get(tool).unwrap_or(&empty);
-        let limits = rules.limits.iter().chain(&document.all_tools.limits).filter_map(rate);
-        let short = rules.rate_limit.as_ref().and_then(short_rate);
+        let short = rules.rate_limit.as_ref().map(|rate| rate.written_out(tool));
+        let limits = rules.limits.iter().chain(&document.all_tools.limits).chain(&short).filter_map(rate);
         Self {
             approval: rules.action == Some(Action::RequireApproval)
                 || rules.approval.as_ref().is_some_and(|approval| approval.when.is_empty()),
@@ -173,7 +173,7 @@ impl Asks {
                 || rules.approval.is_some()
                 || !document.all_tools.require.is_empty()
                 || !document.all_tools.deny_if.is_empty(),
-            per_minute: limits.chain(short).min(),
+            per_minute: limits.min(),
         }
     }
 }
@@ -184,16 +184,6 @@ fn rate(limit: &Limit) -> Option<u64> {
         return None;
     }
     Some(per_minute(limit.max, seconds_of(Window::parse(&limit.window)?)))
-}
-
-fn short_rate(limit: &RateLimit) -> Option<u64> {
-    match limit {
-        RateLimit::Text(text) => {
-            let (max, window) = text.split_once('/')?;
-            Some(per_minute(max.trim().parse().ok()?, seconds_of(Window::parse(window.trim())?)))
-        }
-        RateLimit::Seconds { max, window } => Some(per_minute(*max, u64::from(*window))),
-    }
 }
 
 fn seconds_of(window: Window) -> u64 {

@@ -34,10 +34,12 @@ pub(super) fn compare(was: &LockedServer, now: &LockedServer) -> Vec<Drift> {
         };
         add(Code::D051, Severity::Note, what);
     }
-    if was.client_capabilities != now.client_capabilities {
+    if let (Some(a), Some(b)) = (&was.client_capabilities, &now.client_capabilities)
+        && a != b
+    {
         let list =
             |set: &BTreeSet<String>| if set.is_empty() { "none".to_owned() } else { listed(set.iter().cloned(), ", ") };
-        let (a, b) = (list(&was.client_capabilities), list(&now.client_capabilities));
+        let (a, b) = (list(a), list(b));
         add(Code::D051, Severity::Note, format!("was asked with other client capabilities: {a} → {b}"));
     }
     found
@@ -88,17 +90,10 @@ fn sources(was: &ServerSource, now: &ServerSource) -> Vec<(Severity, String)> {
             vec![(Severity::Error, format!("was reached at {} and is now started here", name(url)))]
         }
         (ServerSource::File { .. } | ServerSource::Sample, _)
-        | (_, ServerSource::File { .. } | ServerSource::Sample) => match (package_of(was), package_of(now)) {
+        | (_, ServerSource::File { .. } | ServerSource::Sample) => match (was.package(), now.package()) {
             (Some(a), Some(b)) => packages(Some(a), Some(b)),
             _ => Vec::new(),
         },
-    }
-}
-
-fn package_of(source: &ServerSource) -> Option<&Package> {
-    match source {
-        ServerSource::Command { package, .. } | ServerSource::File { package, .. } => package.as_ref(),
-        ServerSource::Url { .. } | ServerSource::Sample => None,
     }
 }
 

@@ -50,23 +50,18 @@ pub fn tighten(text: &str, policy: &Policy, now: &LockedServer, found: &[Drift])
 }
 
 fn apply(text: &str, policy: &Policy, step: &Step) -> String {
+    let append = |text: &str, path: &[&str], entry: &Value| put(text, path, &Addition::Entry(entry.to_string()));
     match step {
-        Step::Hide(tool) => {
-            let entry = Value::from(tool.as_str()).to_string();
-            if places::value(text, "/hide").is_some() {
-                insert(text, "/hide", &entry)
-            } else {
-                insert(text, "", &format!("\"hide\": [{entry}]"))
-            }
-        }
-        Step::Limit(tool, max) => rule(text, tool, "limits", &limit(policy, tool, *max)),
+        Step::Hide(tool) => append(text, &["hide"], &json!(tool)),
+        Step::Limit(tool, max) => append(text, &["tools", tool, "limits"], &limit(policy, tool, *max)),
         Step::Refuse(tool) => {
-            rule(text, tool, "deny_if", &json!({"conditions": [], "on_deny": "Requires human approval."}))
+            append(text, &["tools", tool, "deny_if"], &json!({"conditions": [], "on_deny": "Requires human approval."}))
         }
         Step::Approve(tool, max) => {
-            let with_limit = rule(text, tool, "limits", &limit(policy, tool, *max));
-            let pointer = format!("/tools/{}", escaped(tool));
-            insert(&with_limit, &pointer, "\"approval\": {}")
+            let with_limit = append(text, &["tools", tool, "limits"], &limit(policy, tool, *max));
+            // One that asks about some calls only makes room for one that asks about all.
+            let without = remove(&with_limit, &format!("/tools/{}", escaped(tool)), "approval");
+            put(&without, &["tools", tool, "approval"], &Addition::Value("{}".to_owned()))
         }
         Step::Forget(tool) => {
             let without = remove(text, "/tools", tool);
@@ -78,6 +73,32 @@ fn apply(text: &str, policy: &Policy, step: &Step) -> String {
             }
         }
     }
+}
+
+/// What is put at the end of a path.
+enum Addition {
+    /// One more element of the list there.
+    Entry(String),
+    /// The value itself; nothing is there yet.
+    Value(String),
+}
+
+/// Puts something at the end of a path, with everything above it that is missing.
+fn put(text: &str, path: &[&str], addition: &Addition) -> String {
+    let pointer = |steps: &[&str]| steps.iter().map(|step| format!("/{}", escaped(step))).collect::<String>();
+    if let Addition::Entry(entry) = addition
+        && places::value(text, &pointer(path)).is_some()
+    {
+        return insert(text, &pointer(path), entry);
+    }
+    let there = (0..path.len()).rev().find(|end| places::value(text, &pointer(&path[..*end])).is_some()).unwrap_or(0);
+    let last = match addition {
+        Addition::Entry(entry) => format!("[{entry}]"),
+        Addition::Value(value) => value.clone(),
+    };
+    let key = |step: &str| Value::from(step).to_string();
+    let inner = path[there + 1..].iter().rev().fold(last, |inner, step| format!("{{{}: {inner}}}", key(step)));
+    insert(text, &pointer(&path[..there]), &format!("{}: {inner}", key(path[there])))
 }
 
 /// A limit with a counter of its own.
@@ -92,21 +113,6 @@ fn limit(policy: &Policy, tool: &str, max: u64) -> Value {
         counter.push_str("_recommended");
     }
     json!({"counter": counter, "window": "minute", "max": max, "scope": "grant"})
-}
-
-/// Adds an entry to a list of a tool's rules, with everything above it that is missing.
-fn rule(text: &str, tool: &str, list: &str, entry: &Value) -> String {
-    let (tools, key) = ("/tools", Value::from(tool).to_string());
-    let pointer = format!("{tools}/{}", escaped(tool));
-    if places::value(text, &format!("{pointer}/{list}")).is_some() {
-        insert(text, &format!("{pointer}/{list}"), &entry.to_string())
-    } else if places::value(text, &pointer).is_some() {
-        insert(text, &pointer, &format!("\"{list}\": [{entry}]"))
-    } else if places::value(text, tools).is_some() {
-        insert(text, tools, &format!("{key}: {{\"{list}\": [{entry}]}}"))
-    } else {
-        insert(text, "", &format!("\"tools\": {{{key}: {{\"{list}\": [{entry}]}}}}"))
-    }
 }
 
 fn escaped(name: &str) -> String {
@@ -178,6 +184,23 @@ mod tests {
         check("{\"hide\": []}", "/hide", "\"x\"", "{\"hide\": [\"x\"]}");
         check("{\"hide\": [\n  \"y\"\n]}", "/hide", "\"x\"", "{\"hide\": [\n  \"x\",\n  \"y\"\n]}");
         check("{}", "/gone", "1", "{}");
+    }
+
+    #[test]
+    fn what_is_missing_on_the_way_is_made() {
+        let check = |text: &str, path: &[&str], expected: &str| {
+            assert_eq!(put(text, path, &Addition::Entry("1".to_owned())), expected);
+        };
+        check("{\"hide\": [\"y\"]}", &["hide"], "{\"hide\": [1, \"y\"]}");
+        check("{\"a\": 0}", &["hide"], "{\"hide\": [1], \"a\": 0}");
+        check("{}", &["tools", "a/b", "limits"], "{\"tools\": {\"a/b\": {\"limits\": [1]}}}");
+        check("{\"tools\": {}}", &["tools", "x", "limits"], "{\"tools\": {\"x\": {\"limits\": [1]}}}");
+        check("{\"tools\": {\"x\": {}}}", &["tools", "x", "limits"], "{\"tools\": {\"x\": {\"limits\": [1]}}}");
+        check(
+            "{\"tools\": {\"x\": {\"limits\": [2]}}}",
+            &["tools", "x", "limits"],
+            "{\"tools\": {\"x\": {\"limits\": [1, 2]}}}",
+        );
     }
 
     #[test]

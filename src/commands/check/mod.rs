@@ -165,8 +165,8 @@ impl Run {
         let report = CheckReport::new(&lock, findings, self.summary.clone(), self.failed.clone());
         let text = match args.format {
             DriftFormat::Table => return output::coloured(&report::check_table(&report, output::terminal_width())),
-            DriftFormat::Json => report::check_json(&report).map_err(output::internal)?,
-            DriftFormat::Sarif => report::check_sarif(&report).map_err(output::internal)?,
+            DriftFormat::Json => return output::json(&report::check_json(&report).map_err(output::internal)?),
+            DriftFormat::Sarif => return output::json(&report::check_sarif(&report).map_err(output::internal)?),
             DriftFormat::Markdown => report::check_markdown(&report),
             DriftFormat::Github => report::check_github(&report),
             DriftFormat::Junit => report::check_junit(&report),

@@ -5,10 +5,11 @@
 use super::super::load::{self, Item};
 use super::super::lock_file::{self, Locked};
 use super::super::{Failure, output};
-use crate::catalog::REDACTED;
-use crate::cli::{CheckArgs, TargetArgs};
+use crate::catalog::{LockedServer, REDACTED};
+use crate::cli::{CheckArgs, ClientCapability, TargetArgs};
 use crate::model::ServerSource;
 use crate::report::Failed;
+use clap::ValueEnum as _;
 use std::path::PathBuf;
 
 /// Whether this is a CI job, as every CI service says it.
@@ -43,7 +44,7 @@ pub(super) fn each(
                 on(Item::Listing(Box::new(server.listing()), Vec::new()))?;
                 continue;
             }
-            match target_of(args, name.as_str(), &server.source)? {
+            match target_of(args, &server)? {
                 Ok(Some(target)) => load::each(&target, on)?,
                 Ok(None) => load::sample(&args.target, on)?,
                 Err(error) => on(Item::Failed(Failed { server: name.clone(), error }))?,
@@ -70,13 +71,21 @@ fn named(args: &CheckArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> R
 }
 
 /// How to ask a server of the lock again; nothing for the sample server, a sentence where it cannot be done.
-fn target_of(
-    args: &CheckArgs,
-    name: &str,
-    source: &ServerSource,
-) -> Result<Result<Option<TargetArgs>, String>, Failure> {
+fn target_of(args: &CheckArgs, locked: &LockedServer) -> Result<Result<Option<TargetArgs>, String>, Failure> {
+    let name = locked.server.as_str();
     let mut target = TargetArgs { name: Some(name.to_owned()), ..args.target.clone() };
-    match source {
+    for declared in locked.client_capabilities.iter().flatten() {
+        match ClientCapability::from_str(declared, false) {
+            Ok(capability) => target.capability.push(capability),
+            Err(_) => {
+                let declared = crate::text::excerpt(declared, 40);
+                return Ok(Err(format!(
+                    "it was asked with the client capability `{declared}`, which is not known here"
+                )));
+            }
+        }
+    }
+    match &locked.source {
         ServerSource::Command { argv, env, .. } => {
             if !args.run_servers {
                 return Err(Failure::usage(format!(

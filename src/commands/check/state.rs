@@ -2,7 +2,7 @@
 
 use super::super::Failure;
 use super::super::load::Classifier;
-use super::super::lock_file::{self, Entry, Locked};
+use super::super::lock_file::{Entry, Locked};
 use super::super::policies::{Policies, PolicyFile};
 use crate::catalog::drift::{self, Accepted, Anchor, Drift};
 use crate::catalog::{LockedServer, places};
@@ -57,7 +57,6 @@ impl State {
                 (drift::compare(&entry.server, &now, None, &others), now)
             }
             Some(entry) => {
-                self.verify(&name)?;
                 let now = LockedServer::of(&classifier.one(listing, findings), None);
                 let rejudged = (!same_rules).then(|| {
                     let judged = classifier.one(entry.server.listing(), Vec::new());
@@ -108,10 +107,5 @@ impl State {
             }
         };
         Ok(differences.found.iter().map(place).collect())
-    }
-
-    fn verify(&mut self, name: &ServerName) -> Result<(), Failure> {
-        let file = self.locked.lock.file().to_owned();
-        self.locked.lock.verify(name).map_err(|problems| lock_file::invalid(&file, problems))
     }
 }

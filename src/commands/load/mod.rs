@@ -8,16 +8,17 @@ mod live;
 mod targets;
 
 pub(super) use classifier::{Classifier, classify};
-pub(super) use targets::{http_target, name_of_command};
+pub(super) use targets::{http_target, name_of_command, name_of_url, server_name};
 
 use super::Failure;
-use crate::cli::TargetArgs;
+use crate::cli::{ClientCapability, TargetArgs};
 use crate::exit::Exit;
 use crate::mcp::target::{StdioTarget, Target};
 use crate::mcp::{EnumerateOptions, Home};
 use crate::model::{Finding, Listing, ServerName, ServerSource};
 use crate::problem::Problem;
 use crate::report::Failed;
+use serde_json::json;
 
 /// What could be listed, and what could not.
 pub(super) struct Loaded {
@@ -83,8 +84,22 @@ pub(super) fn configured_here() -> Vec<String> {
 fn options(args: &TargetArgs) -> EnumerateOptions {
     let mut options = EnumerateOptions::new(args.timeout);
     options.launcher = std::env::current_exe().ok();
+    options.capabilities = capabilities(&args.capability);
     options.home = if args.real_home { Home::Real } else { Home::Scratch };
     options
+}
+
+/// What is declared for each name, in full: servers look at different depths.
+fn capabilities(declared: &[ClientCapability]) -> serde_json::Value {
+    let one = |capability: &ClientCapability| match capability {
+        ClientCapability::Roots => ("roots", json!({})),
+        ClientCapability::Sampling => ("sampling", json!({})),
+        ClientCapability::Elicitation => ("elicitation", json!({"form": {}, "url": {}})),
+        ClientCapability::Tasks => {
+            ("tasks", json!({"requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}}))
+        }
+    };
+    declared.iter().map(one).map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Whether the arguments name a server or a file at all.

@@ -3,9 +3,8 @@
 use super::super::Failure;
 use super::live::Job;
 use crate::cli::TargetArgs;
-use crate::mcp::package_of;
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
-use crate::model::ServerName;
+use crate::model::{Package, ServerName};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -37,6 +36,32 @@ pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
     Ok(jobs)
 }
 
+/// What the server that the command line names is called; `None` where it names none.
+///
+/// # Errors
+/// A URL without a host.
+pub(in crate::commands) fn server_name(args: &TargetArgs) -> Result<Option<ServerName>, Failure> {
+    Ok(match (&args.name, &args.url) {
+        (Some(name), _) => Some(ServerName::new(name)),
+        (None, Some(url)) => Some(name_of_url(url)?),
+        (None, None) if args.command.is_empty() => None,
+        (None, None) => Some(name_of_command(&args.command)),
+    })
+}
+
+/// What the server of a URL is called: after its host.
+///
+/// # Errors
+/// It is no http or https URL.
+pub(in crate::commands) fn name_of_url(text: &str) -> Result<ServerName, Failure> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    match url.as_ref().and_then(url::Url::host_str) {
+        Some(host) => Ok(ServerName::new(host)),
+        None => Err(Failure::usage(format!("`{text}` is not an http or https URL"))
+            .with_help("a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`")),
+    }
+}
+
 fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
     let host = || url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
     let name = ServerName::new(args.name.clone().or_else(host).unwrap_or_default());
@@ -63,8 +88,18 @@ pub(in crate::commands) fn http_target(
         return Err(Failure::usage(format!("`{text}` is not an http or https URL")).with_help(help));
     };
     let mut headers = BTreeMap::new();
+    let twice = |headers: &BTreeMap<String, Secret>, name: &str| {
+        // Names of headers have no case (RFC 9110, section 5.1).
+        headers.keys().any(|known| known.eq_ignore_ascii_case(name)).then(|| {
+            Failure::usage(format!("the header `{name}` is given twice"))
+                .with_help("give it once; several values stand in one header, with commas between them")
+        })
+    };
     for header in given {
         if let Some((name, value)) = header.split_once(':') {
+            if let Some(failure) = twice(&headers, name.trim()) {
+                return Err(failure);
+            }
             headers.insert(name.trim().to_owned(), Secret::new(value.trim()));
         }
     }
@@ -74,6 +109,9 @@ pub(in crate::commands) fn http_target(
             Failure::usage(format!("the environment variable `{variable}` of --bearer-env is not set"))
                 .with_help(format!("set it first, for example `read -rs {variable} && export {variable}`"))
         })?;
+        if let Some(failure) = twice(&headers, "Authorization") {
+            return Err(failure.with_help("`--bearer-env` makes this header: give one of the two"));
+        }
         headers.insert("Authorization".to_owned(), Secret::new(format!("Bearer {}", token.trim())));
     }
     Ok(HttpTarget { server, url, headers })
@@ -107,7 +145,7 @@ fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
 /// What a command's server is called: after its package, else after the script or program that is run.
 pub(in crate::commands) fn name_of_command(argv: &[String]) -> ServerName {
     const INTERPRETERS: [&str; 10] = ["node", "python", "python3", "deno", "bun", "ruby", "java", "sh", "bash", "env"];
-    if let Some(package) = package_of(argv) {
+    if let Some(package) = Package::of_command(argv) {
         // `@playwright/mcp` says more in its scope than in its name.
         let name = package.name.trim_start_matches('@');
         return ServerName::new(match name.rsplit_once('/') {

@@ -2,7 +2,7 @@
 
 use super::{Case, CaseResult, Expectation, REPEAT_MAX};
 use crate::policy::compiled::Policy;
-use crate::policy::document::{Condition, Limit, Operator, RateLimit, ToolRules};
+use crate::policy::document::{Condition, Limit, Operator, ToolRules};
 use crate::policy::json::{self, Json, escape_token, write_string};
 use crate::policy::path::{ArgumentPath, Step};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub fn generate_cases(policy: &Policy, decide: &mut dyn FnMut(&Case) -> CaseResu
             limits(name, limit, &good, &mut cases);
         }
         if let Some(rate) = &rules.rate_limit {
-            repeated(name, rate_max(rate), "its rate", &good, &mut cases);
+            repeated(name, rate.written_out(name).max, "its rate", &good, &mut cases);
         }
     }
     let mut names = BTreeMap::new();
@@ -392,13 +392,6 @@ fn texts(condition: &Condition, add: &mut dyn FnMut(&str, Option<&str>)) {
     add("another text", Some("\"x\""));
     add("an empty text", Some("\"\""));
     add("wrong type", Some("{}"));
-}
-
-fn rate_max(rate: &RateLimit) -> u64 {
-    match rate {
-        RateLimit::Text(text) => text.split('/').next().and_then(|max| max.parse().ok()).unwrap_or(0),
-        RateLimit::Seconds { max, .. } => *max,
-    }
 }
 
 fn limits(tool: &str, limit: &Limit, good: &Good, cases: &mut Vec<Case>) {

@@ -5,11 +5,12 @@ use crate::model::Severity;
 use crate::policy::compiled::Policy;
 use crate::policy::document::{Limit, Scope};
 use crate::policy::window::Window;
+use std::borrow::Cow;
 
 /// A limit on calls, and where it stands.
 struct Placed<'d> {
     pointer: String,
-    limit: &'d Limit,
+    limit: Cow<'d, Limit>,
     window: Window,
 }
 
@@ -18,15 +19,21 @@ pub(super) fn check(policy: &Policy, lints: &mut Lints<'_>) {
     let for_all = placed("/all_tools", &document.all_tools.limits);
     report(&for_all, &[], lints);
     for (name, rules) in &document.tools {
-        report(&placed(&tool_pointer(name), &rules.limits), &for_all, lints);
+        let at = tool_pointer(name);
+        let mut own = placed(&at, &rules.limits);
+        let short = rules.rate_limit.as_ref().map(|rate| Cow::Owned(rate.written_out(name)));
+        own.extend(short.and_then(|limit| one(format!("{at}/rate_limit"), limit)));
+        report(&own, &for_all, lints);
     }
 }
 
 fn placed<'d>(at: &str, limits: &'d [Limit]) -> Vec<Placed<'d>> {
-    let placed = limits.iter().enumerate().filter_map(|(index, limit)| {
-        Some(Placed { pointer: format!("{at}/limits/{index}"), limit, window: Window::parse(&limit.window)? })
-    });
-    placed.collect()
+    let limits = limits.iter().enumerate();
+    limits.filter_map(|(index, limit)| one(format!("{at}/limits/{index}"), Cow::Borrowed(limit))).collect()
+}
+
+fn one(pointer: String, limit: Cow<'_, Limit>) -> Option<Placed<'_>> {
+    Some(Placed { pointer, window: Window::parse(&limit.window)?, limit })
 }
 
 fn report(own: &[Placed<'_>], for_all: &[Placed<'_>], lints: &mut Lints<'_>) {

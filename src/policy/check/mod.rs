@@ -34,6 +34,7 @@ pub struct Lint {
 pub const CHECKS: &[(&str, &str)] = &[
     ("always-denied", "no call can pass, because two rules contradict each other"),
     ("danger-allowed", "a tool that deletes, moves money or runs code is allowed without any rule"),
+    ("denylist-in-require", "a requirement says what is not allowed, so a value of any other type passes"),
     ("hidden-and-listed", "a tool is hidden and has rules, which are never read"),
     ("invalid-policy", "the file is not a policy"),
     ("limit-never-bites", "another limit is reached first, always"),

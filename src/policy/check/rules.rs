@@ -104,9 +104,32 @@ fn entries(at: &str, require: &[Entry], deny_if: &[Entry], lints: &mut Lints<'_>
             }
         }
         for (pointer, condition) in list.conditions() {
+            if list.is_require() {
+                denylist(&pointer, condition, require, lints);
+            }
             anchors(&pointer, condition, list.is_require(), lints);
         }
     }
+}
+
+/// A requirement that only says what is not allowed: `["usd"]` and 5 are not `"usd"` either.
+fn denylist(pointer: &str, condition: &Condition, require: &[Entry], lints: &mut Lints<'_>) {
+    if !matches!(condition.op, Operator::Neq | Operator::NotIn) {
+        return;
+    }
+    // Another condition that every call must satisfy may hold the argument to a type or to values.
+    let holds = |other: &Condition| {
+        other.path == condition.path && !matches!(other.op, Operator::Neq | Operator::NotIn | Operator::Exists)
+    };
+    if require.iter().flat_map(|entry| &entry.conditions).any(holds) {
+        return;
+    }
+    let message = format!("`{}` in `require` passes a value of any other type", condition.op.as_str());
+    let help = format!(
+        "say what is allowed with `eq` or `in`, or add `{{\"path\": \"{}\", \"op\": \"type\", \"value\": \"string\"}}`",
+        condition.path
+    );
+    lints.add("denylist-in-require", Severity::Warning, &format!("{pointer}/op"), message, Some(help));
 }
 
 /// What is required must match from end to end; what is refused may match anywhere, which is worth knowing.

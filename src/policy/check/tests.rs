@@ -85,6 +85,23 @@ fn each_mistake_is_found_where_it_stands() {
             &["Error type-never-compares /tools/pay/limits/0/increment_from"],
         ),
         (
+            r#"{"rate_limit":"10/minute","limits":[{"counter":"pay_h","window":"hour","max":600}]}"#.to_owned(),
+            &["Warning limit-never-bites /tools/pay/limits/0"],
+        ),
+        (
+            r#"{"rate_limit":"601/hour","limits":[{"counter":"pay_m","window":"minute","max":10}]}"#.to_owned(),
+            &["Warning limit-never-bites /tools/pay/rate_limit"],
+        ),
+        (r#"{"rate_limit":"599/hour","limits":[{"counter":"pay_m","window":"minute","max":10}]}"#.to_owned(), &[]),
+        (
+            r#"{"require":[{"path":"args.currency","op":"neq","value":"usd"}]}"#.to_owned(),
+            &["Warning denylist-in-require /tools/pay/require/0/op"],
+        ),
+        (
+            r#"{"require":[{"conditions":[{"path":"args.currency","op":"not_in","value":["usd"]}]},{"path":"args.currency","op":"type","value":"string"}]}"#.to_owned(),
+            &[],
+        ),
+        (
             r#"{"require":[{"path":"args.amount","op":"gt","value":10}],"deny_if":[{"path":"args.amount","op":"gt","value":10.0}]}"#.to_owned(),
             &["Error always-denied /tools/pay"],
         ),
@@ -126,6 +143,32 @@ fn tools_that_do_not_exist_or_are_left_out_are_named() {
     assert_eq!(all("deny", "", r#""read":{"validate":"schema"}"#), ["Error schema-unusable /tools/read/validate"]);
     assert_eq!(all("deny", "", r#""remove":{}"#), ["Error danger-allowed /tools/remove"]);
     assert_eq!(all("deny", r#""remove""#, r#""read":{}"#), [""; 0]);
+}
+
+#[test]
+fn conditions_for_all_tools_are_held_against_every_tool() {
+    let all = |rules: &str| {
+        let rest = r#""hide":["remove"],"tools":{"pay":{"rate_limit":"1/day"},"read":{}}"#;
+        found(&format!(r#"{{"version":"1","default":"deny","all_tools":{{{rules}}},{rest}}}"#))
+    };
+    // `read` does not say what its arguments are, so only `pay` can be wrong.
+    assert_eq!(all(r#""deny_if":[{"path":"args.amount","op":"gt","value":5}]"#), [""; 0]);
+    assert_eq!(
+        all(r#""deny_if":[{"path":"args.amount","op":"regex","value":"^x$"}]"#),
+        ["Warning type-never-compares /all_tools/deny_if/0/path"]
+    );
+    assert_eq!(
+        all(r#""require":[{"path":"args.reason","op":"exists","value":true}]"#),
+        ["Warning always-denied /all_tools/require/0/path"]
+    );
+    let one = |rules: &str| {
+        let rest = r#""hide":["remove","read"],"tools":{"pay":{"rate_limit":"1/day"}}"#;
+        found(&format!(r#"{{"version":"1","default":"deny","all_tools":{{{rules}}},{rest}}}"#))
+    };
+    assert_eq!(
+        one(r#""deny_if":[{"path":"args.amout","op":"gt","value":5}]"#),
+        ["Error unknown-argument /all_tools/deny_if/0/path"]
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(super) fn check(policy: &Policy, subjects: &[Subject<'_>], lints: &mut Lints
             arguments(&tool_pointer(name), rules, tool, lints);
         }
     }
+    everywhere(policy, &declared, lints);
     for (tool, verdict) in subjects {
         let name = tool.name.as_str();
         if let Some(verdict) = verdict {
@@ -29,6 +30,63 @@ pub(super) fn check(policy: &Policy, subjects: &[Subject<'_>], lints: &mut Lints
         }
     }
     unmentioned(policy, &declared.keys().copied().collect(), lints);
+}
+
+/// The conditions for every call, against every tool that calls can reach.
+fn everywhere(policy: &Policy, declared: &BTreeMap<&str, Vec<&ToolDefinition>>, lints: &mut Lints<'_>) {
+    let all = &policy.document().all_tools;
+    if all.require.is_empty() && all.deny_if.is_empty() {
+        return;
+    }
+    let reached = declared.iter().filter(|(name, _)| policy.appearance(name) == Visibility::Listed);
+    let tools: Vec<Arguments<'_>> = reached.flat_map(|(_, tools)| tools).map(|tool| Arguments::of(tool)).collect();
+    if tools.is_empty() {
+        return;
+    }
+    for list in EntryList::both("/all_tools", &all.require, &all.deny_if) {
+        for (pointer, condition) in list.conditions() {
+            let of = |wanted: Fit| tools.iter().filter(move |tool| tool.fit(condition) == wanted).collect::<Vec<_>>();
+            let (missing, never) = (of(Fit::Missing), of(Fit::Never));
+            let place = format!("{pointer}/path");
+            if missing.len() == tools.len() {
+                let known = tools.iter().flat_map(|tool| &tool.tool.parameters).map(|it| it.path.as_str());
+                let name = condition.path.trim_start_matches("args.");
+                let help = crate::text::nearest(name, known).map(|near| format!("did you mean `args.{near}`?"));
+                let message = format!("no tool that the policy lists has the argument `{name}`");
+                lints.add("unknown-argument", Severity::Error, &place, message, help);
+            } else if list.is_require() && !missing.is_empty() && condition.value.as_str() != "false" {
+                let message = format!("no call of {} can pass: they have no such argument", some(&missing));
+                let help = "move the requirement to the tools that have the argument".to_owned();
+                lints.add("always-denied", Severity::Warning, &place, message, Some(help));
+            }
+            if !never.is_empty() {
+                let message = format!("`{}` never compares the argument of {}", condition.op.as_str(), some(&never));
+                lints.add("type-never-compares", Severity::Warning, &place, message, None);
+            }
+        }
+    }
+}
+
+/// The names of the first few tools, and how many more there are.
+fn some(tools: &[&Arguments<'_>]) -> String {
+    /// Most names in a message.
+    const NAMES_MAX: usize = 3;
+    let names: Vec<_> = tools.iter().take(NAMES_MAX).map(|it| format!("`{}`", it.tool.name.as_str())).collect();
+    match tools.len().saturating_sub(NAMES_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// How a condition fits the arguments of a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// It can be what it says, as far as is known.
+    Fits,
+    /// The tool has no such argument, and says what it has.
+    Missing,
+    /// The argument is of a type that the operator never compares.
+    Never,
 }
 
 fn unmentioned(policy: &Policy, declared: &BTreeSet<&str>, lints: &mut Lints<'_>) {
@@ -122,10 +180,9 @@ struct Arguments<'t> {
 }
 
 fn arguments(at: &str, rules: &ToolRules, tool: &ToolDefinition, lints: &mut Lints<'_>) {
-    let definition: Value = serde_json::from_str(tool.raw.get()).unwrap_or_default();
-    let schema = definition.get("inputSchema").cloned();
+    let arguments = Arguments::of(tool);
     if rules.validate.is_some() {
-        let problem = match &schema {
+        let problem = match &arguments.schema {
             None => Some("the tool declares no input schema".to_owned()),
             Some(schema) => ArgumentSchema::compile(schema).err(),
         };
@@ -134,7 +191,6 @@ fn arguments(at: &str, rules: &ToolRules, tool: &ToolDefinition, lints: &mut Lin
             lints.add("schema-unusable", Severity::Error, &format!("{at}/validate"), message, None);
         }
     }
-    let arguments = Arguments { tool, schema };
     let lists = EntryList::both(at, &rules.require, &rules.deny_if);
     let required: BTreeSet<&str> =
         lists[0].entries.iter().flat_map(|entry| &entry.conditions).map(|condition| condition.path.as_str()).collect();
@@ -178,6 +234,26 @@ enum Declared<'t> {
 }
 
 impl<'t> Arguments<'t> {
+    fn of(tool: &'t ToolDefinition) -> Self {
+        let definition: Value = serde_json::from_str(tool.raw.get()).unwrap_or_default();
+        Self { tool, schema: definition.get("inputSchema").cloned() }
+    }
+
+    fn fit(&self, condition: &Condition) -> Fit {
+        let Ok(path) = ArgumentPath::parse(&condition.path) else { return Fit::Fits };
+        let (wanted, _) = compared(condition);
+        match self.find(&path) {
+            Declared::No { open: false } => Fit::Missing,
+            Declared::Blocked(_) => Fit::Never,
+            Declared::As(parameter)
+                if !wanted.is_any() && !parameter.types.is_any() && !parameter.types.has(wanted) =>
+            {
+                Fit::Never
+            }
+            Declared::As(_) | Declared::Unsaid | Declared::No { open: true } => Fit::Fits,
+        }
+    }
+
     fn find(&self, path: &ArgumentPath) -> Declared<'t> {
         let Some(wanted) = path.schema_path() else { return Declared::Unsaid };
         let parameters = &self.tool.parameters;

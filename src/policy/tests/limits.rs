@@ -34,7 +34,7 @@ fn a_refusal_says_when_to_retry() {
     assert_eq!(denial(&policy, &store, 10, ""), None);
     let refused = denial(&policy, &store, 18, "").unwrap();
     assert_eq!(refused.retry_after_s, Some(42));
-    assert_eq!(refused.text(), "[POLICY DENIED] the limit of 1 calls per minute is reached; retry in 42 s");
+    assert_eq!(refused.text(), "[POLICY DENIED] the limit of 1 call per minute is reached; retry in 42 s");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn the_first_denial_wins_in_the_order_of_the_table() {
 fn a_changed_tool_is_refused_before_its_rules_are_read() {
     let policy = tool(r#"{"deny_if":[{"conditions":[]}]}"#);
     let caller = caller();
-    for change in [ToolChange::New, ToolChange::Changed, ToolChange::Gone] {
+    for change in [ToolChange::New, ToolChange::Changed, ToolChange::Gone, ToolChange::Unseen] {
         let facts = Facts { schema: None, change: Some(change) };
         let judgement = judge(&policy, &caller, &call("t", "{}"), facts);
         assert!(matches!(judgement, Judgement::Deny(denial) if denial.code == DenialCode::ToolChanged));

@@ -1,0 +1,273 @@
+//! The lock that calls are held to: a tool that is not as it was reviewed is refused until somebody accepts it.
+//!
+//! The gateway knows a server's tools from the lists that pass. What the newest list says counts; as long as there is
+//! none, or the server has said that its list has changed, nobody knows what a call would run.
+
+use crate::catalog::LockFile;
+use crate::catalog::drift::{Essence, Reviewed};
+use crate::model::{ServerName, ToolDefinition};
+use crate::policy::ToolChange;
+use crate::problem::Problem;
+use serde_json::value::RawValue;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Tools remembered at most; further ones count as new.
+pub const LISTED_TOOLS_MAX: usize = 10_000;
+/// Changed tools that are said one by one with [`OnChange::Warn`].
+pub const TOLD_MAX: usize = 1_000;
+
+/// What becomes of a call of a tool that is not as it was reviewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChange {
+    /// It is refused, and the tool is not listed.
+    Deny,
+    /// It is said once, logged and passed on.
+    Warn,
+}
+
+/// Why a lock cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadLock {
+    /// The file cannot be read.
+    #[error("cannot read lock `{path}`: {}", crate::problem::reason(source))]
+    Unreadable {
+        /// The file, escaped.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no lock, or was changed by hand; every problem at once.
+    #[error("lock `{path}` is not valid")]
+    Invalid {
+        /// The file, escaped.
+        path: String,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+    /// No entry has this name.
+    #[error("lock `{path}` has no server `{server}`")]
+    NoServer {
+        /// The file, escaped.
+        path: String,
+        /// What was looked for.
+        server: ServerName,
+        /// Names that it has, the first few.
+        known: Vec<ServerName>,
+    },
+}
+
+/// Most servers that an error names.
+const KNOWN_MAX: usize = 10;
+
+/// Reads what a lock says about one server.
+///
+/// # Errors
+/// The file cannot be read, is no valid lock, or has no such server.
+pub fn read(path: &Path, server: &ServerName) -> Result<Reviewed, BadLock> {
+    let shown = crate::text::escape(&path.to_string_lossy()).into_owned();
+    let invalid = |problems| BadLock::Invalid { path: shown.clone(), problems };
+    let file = File::open(path).map_err(|source| BadLock::Unreadable { path: shown.clone(), source })?;
+    let mut lock = LockFile::open(Box::new(file), &shown).map_err(invalid)?;
+    let entries = lock.servers(server).map_err(invalid)?;
+    if entries.is_empty() {
+        let known = lock.names().map(|(name, _)| name.clone()).take(KNOWN_MAX).collect();
+        return Err(BadLock::NoServer { path: shown, server: server.clone(), known });
+    }
+    Ok(Reviewed::of(entries.iter().map(|(entry, _)| entry)))
+}
+
+/// What every session with one server is held to.
+#[derive(Debug)]
+pub struct Guard {
+    reviewed: RwLock<Arc<Reviewed>>,
+    on_change: OnChange,
+    told: Mutex<BTreeSet<(String, &'static str)>>,
+}
+
+impl Guard {
+    /// A guard with what was reviewed.
+    pub fn new(reviewed: Reviewed, on_change: OnChange) -> Self {
+        Self { reviewed: RwLock::new(Arc::new(reviewed)), on_change, told: Mutex::default() }
+    }
+
+    /// What becomes of calls of changed tools.
+    pub fn on_change(&self) -> OnChange {
+        self.on_change
+    }
+
+    /// What was reviewed, as of now.
+    pub fn reviewed(&self) -> Arc<Reviewed> {
+        Arc::clone(&self.reviewed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another state of the lock in place. Answers whether it says anything else.
+    pub fn set(&self, reviewed: Reviewed) -> bool {
+        let mut slot = self.reviewed.write().unwrap_or_else(PoisonError::into_inner);
+        let differs = **slot != reviewed;
+        *slot = Arc::new(reviewed);
+        // What was said about the old state may be worth saying again.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        differs
+    }
+
+    /// Whether a definition may be listed: a text that nobody reviewed must not reach a model.
+    pub fn lists(&self, name: &str, definition: &str) -> bool {
+        if self.on_change == OnChange::Warn {
+            return true;
+        }
+        essence(definition).is_some_and(|one| self.reviewed().change(name, &BTreeSet::from([one])).is_none())
+    }
+
+    /// Whether this is worth saying: once for each tool and change.
+    pub fn is_news(&self, name: &str, change: ToolChange) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < TOLD_MAX && told.insert((name.to_owned(), change.as_str()))
+    }
+}
+
+/// What one session has seen listed.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The newest list that is complete; none before the first, and none after the server took it back.
+    complete: Option<HashMap<String, BTreeSet<Essence>>>,
+    /// The list that is under way.
+    arriving: HashMap<String, BTreeSet<Essence>>,
+    /// Whether the server has changed its list since the one under way began.
+    overtaken: bool,
+}
+
+impl Listed {
+    /// The first page of a list begins.
+    pub fn begin(&mut self) {
+        self.arriving.clear();
+        self.overtaken = false;
+    }
+
+    /// Takes one tool of a page.
+    pub fn take(&mut self, name: &str, definition: &str) {
+        if self.arriving.len() >= LISTED_TOOLS_MAX && !self.arriving.contains_key(name) {
+            return;
+        }
+        let seen = self.arriving.entry(name.to_owned()).or_default();
+        // What cannot be read is like nothing that was reviewed.
+        seen.insert(essence(definition).unwrap_or_else(Essence::unknown));
+    }
+
+    /// The last page is there.
+    pub fn complete(&mut self) {
+        let list = std::mem::take(&mut self.arriving);
+        if !self.overtaken {
+            self.complete = Some(list);
+        }
+    }
+
+    /// The server says that its list has changed, or is another process: what is known of it holds no more.
+    pub fn forget(&mut self) {
+        self.complete = None;
+        self.overtaken = true;
+    }
+
+    /// How a tool differs from what was reviewed, by the newest list.
+    pub fn change(&self, name: &str, reviewed: &Reviewed) -> Option<ToolChange> {
+        // A page of a list that is not complete yet knows more than the list before.
+        let newer = self.arriving.get(name).and_then(|seen| reviewed.change(name, seen));
+        let Some(list) = &self.complete else { return newer.or(Some(ToolChange::Unseen)) };
+        newer.or_else(|| reviewed.change(name, list.get(name).unwrap_or(&BTreeSet::new())))
+    }
+}
+
+fn essence(definition: &str) -> Option<Essence> {
+    let raw: &RawValue = serde_json::from_str(definition).ok()?;
+    ToolDefinition::parse(raw).ok().map(|tool| Essence::of(&tool))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+mod tests {
+    use super::*;
+    use crate::catalog::LockedServer;
+    use crate::classify::{Options, RuleSet, classify};
+
+    const SAME: &str = r#"{"name":"same","description":"a"}"#;
+    const CHANGED: &str = r#"{"name":"same","description":"b"}"#;
+
+    fn reviewed(tools: &str) -> Reviewed {
+        let text = format!("{{\"server\":\"s\",\"tools\":[{tools}]}}");
+        let mut found = Vec::new();
+        crate::catalog::read(text.as_bytes(), "x.json", &mut |it| found.push(it.unwrap())).unwrap();
+        Reviewed::of([&LockedServer::of(&classify(RuleSet::builtin(), found.remove(0), &Options::default()), None)])
+    }
+
+    fn list(listed: &mut Listed, tools: &[(&str, &str)]) {
+        listed.begin();
+        tools.iter().for_each(|(name, definition)| listed.take(name, definition));
+        listed.complete();
+    }
+
+    #[test]
+    fn the_newest_list_decides() {
+        let reviewed = reviewed(SAME);
+        let mut listed = Listed::default();
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen));
+        list(&mut listed, &[("same", SAME), ("new", SAME)]);
+        assert_eq!(listed.change("same", &reviewed), None);
+        assert_eq!(listed.change("new", &reviewed), Some(ToolChange::New));
+        list(&mut listed, &[("same", CHANGED)]);
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed));
+        list(&mut listed, &[]);
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Gone));
+        list(&mut listed, &[("same", SAME), ("same", CHANGED)]);
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed), "every definition counts");
+        list(&mut listed, &[("same", "{\"name\":5}")]);
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed), "what cannot be read was not reviewed");
+    }
+
+    #[test]
+    fn pages_count_as_they_come() {
+        let reviewed = reviewed(SAME);
+        let mut listed = Listed::default();
+        list(&mut listed, &[("same", SAME)]);
+        listed.begin();
+        assert_eq!(listed.change("same", &reviewed), None, "not on the first page, and not gone yet");
+        listed.take("same", CHANGED);
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed));
+    }
+
+    #[test]
+    fn a_list_that_was_taken_back_says_nothing() {
+        let reviewed = reviewed(SAME);
+        let mut listed = Listed::default();
+        list(&mut listed, &[("same", SAME)]);
+        listed.forget();
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen));
+        listed.begin();
+        listed.take("same", SAME);
+        listed.forget();
+        listed.complete();
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen), "the list is older than the notice");
+        list(&mut listed, &[("same", SAME)]);
+        assert_eq!(listed.change("same", &reviewed), None);
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let mut listed = Listed::default();
+        listed.begin();
+        (0..=LISTED_TOOLS_MAX).for_each(|at| listed.take(&format!("t{at}"), SAME));
+        assert_eq!(listed.arriving.len(), LISTED_TOOLS_MAX);
+    }
+
+    #[test]
+    fn only_what_was_reviewed_is_listed() {
+        let guard = Guard::new(reviewed(SAME), OnChange::Deny);
+        assert!(guard.lists("same", SAME) && !guard.lists("same", CHANGED) && !guard.lists("other", SAME));
+        assert!(guard.set(reviewed(CHANGED)) && guard.lists("same", CHANGED));
+        assert!(!guard.set(reviewed(CHANGED)), "the same again changes nothing");
+        let guard = Guard::new(reviewed(SAME), OnChange::Warn);
+        assert!(guard.lists("same", CHANGED));
+        assert!(guard.is_news("same", ToolChange::Changed) && !guard.is_news("same", ToolChange::Changed));
+    }
+}
