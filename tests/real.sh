@@ -14,10 +14,8 @@ real=$here/.real
 mcpol=${MCPOL:-${CARGO_TARGET_DIR:-$top/target}/debug/mcpol}
 update=${1:-}
 
-uv=0.13.9
-# Nothing newer than this is installed below the Python servers, so that their lists stay as they are.
-newest=2026-11-20T00:00:00Z
-python_servers=(mcp-server-time==2026.10.19 mcp-server-git==2026.10.19 mcp-server-fetch==2026.10.24 mcp-grafana==2.1.1)
+# shellcheck source=tests/real/install.sh
+. "$here/real/install.sh"
 
 [ -x "$mcpol" ] || (cd "$top" && cargo build --quiet)
 started=()
@@ -27,34 +25,6 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-install() {
-  mkdir -p "$real"
-  if ! cmp -s "$here/real/package-lock.json" "$real/package-lock.json"; then
-    echo "installing npm servers"
-    cp "$here/real/package.json" "$real/package.json"
-    (cd "$real" && cp "$here/real/package-lock.json" wanted-lock.json && cp wanted-lock.json package-lock.json &&
-      npm ci --no-audit --no-fund --loglevel=error >npm.log 2>&1) || { rm -f "$real/package-lock.json"; cat "$real/npm.log" >&2; fail "npm ci"; }
-  fi
-  if [ ! -x "$real/venv/bin/uv" ] || [ "$("$real/venv/bin/uv" --version | cut -d' ' -f2)" != "$uv" ]; then
-    echo "installing uv $uv"
-    python3 -m venv "$real/venv"
-    "$real/venv/bin/pip" install --quiet "uv==$uv"
-  fi
-  export PATH="$real/venv/bin:$PATH" UV_TOOL_DIR="$real/uv-tools" UV_TOOL_BIN_DIR="$real/uv-bin" UV_CACHE_DIR="$real/uv-cache"
-  if [ "$(cat "$real/python-servers" 2>/dev/null)" != "${python_servers[*]} $newest" ]; then
-    for server in "${python_servers[@]}"; do
-      echo "installing $server"
-      uv tool install --quiet --force --exclude-newer "$newest" "$server"
-    done
-    echo "${python_servers[*]} $newest" >"$real/python-servers"
-  fi
-}
 
 # How many tools a record or a scan holds.
 tools() {
