@@ -117,13 +117,13 @@ fn calls(gateway: &mut Gateway) -> Result<(), Failure> {
         say(&format!("  {call}\n      {}\n", answer(&reply)))?;
     }
     say(&format!("  pause_focus_session {{}}, {BURST} times\n"))?;
-    let mut passed = 0;
-    for _ in 0..BURST {
-        let reply = gateway.ask("tools/call", &json!({"name": "pause_focus_session", "arguments": {}}))?;
-        match reply["result"]["_meta"].get("io.github.mcpol/decision") {
-            None => passed += 1,
-            Some(_) => say(&format!("      {passed} passed, then: {}\n", answer(&reply)))?,
-        }
+    // Written at once, the calls are decided on in one moment, so that no new minute can begin between two of them.
+    let replies =
+        gateway.ask_together(BURST, "tools/call", &json!({"name": "pause_focus_session", "arguments": {}}))?;
+    let (refused, passed): (Vec<_>, Vec<_>) =
+        replies.iter().partition(|reply| reply["result"]["_meta"].get("io.github.mcpol/decision").is_some());
+    for reply in refused {
+        say(&format!("      {} passed, then: {}\n", passed.len(), answer(reply)))?;
     }
     Ok(())
 }
@@ -157,25 +157,41 @@ impl Gateway {
     }
 
     fn send(&mut self, message: &Value) -> Result<(), Failure> {
+        self.write(&format!("{message}\n"))
+    }
+
+    fn write(&mut self, lines: &str) -> Result<(), Failure> {
         let stdin = self.child.stdin.as_mut().ok_or_else(|| output::internal("the gateway has no input"))?;
-        stdin.write_all(format!("{message}\n").as_bytes()).map_err(output::internal)
+        stdin.write_all(lines.as_bytes()).map_err(output::internal)
     }
 
     fn ask(&mut self, method: &str, params: &Value) -> Result<Value, Failure> {
-        self.id += 1;
-        let id = self.id;
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))?;
+        self.ask_together(1, method, params)?.pop().ok_or_else(|| output::internal("the gateway did not answer"))
+    }
+
+    /// Asks the same several times with one write, and answers the replies as they come.
+    fn ask_together(&mut self, times: usize, method: &str, params: &Value) -> Result<Vec<Value>, Failure> {
+        let mut lines = String::new();
+        for _ in 0..times {
+            self.id += 1;
+            let message = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "{message}");
+        }
+        self.write(&lines)?;
+        let mut replies = Vec::with_capacity(times);
         let mut line = String::new();
-        loop {
+        while replies.len() < times {
             line.clear();
             if self.replies.read_line(&mut line).map_err(output::internal)? == 0 {
                 return Err(output::internal("the gateway ended"));
             }
             let reply: Value = serde_json::from_str(&line).map_err(output::internal)?;
-            if reply["id"] == id {
-                return Ok(reply);
+            if reply.get("id").is_some() {
+                replies.push(reply);
             }
         }
+        Ok(replies)
     }
 
     fn end(mut self) -> Result<(), Failure> {
