@@ -1,32 +1,39 @@
-//! Whatever bytes a client sends: nothing is forwarded, or one line that is read back as the very message that was judged.
+//! Whatever bytes a client sends: what reaches the server is nothing, or messages that every reader reads alike and that
+//! the policy permits.
 //!
-//! Run with `cargo +nightly fuzz run admission`. The property test beside the parser holds the same promise on lines
-//! made of pieces that parsers quarrel about.
+//! Run with `cargo +nightly fuzz run admission`. The property tests of the gateway run the same check on lines made of
+//! pieces that parsers quarrel about.
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use mcpol::mcp::envelope::{Message, admit};
-use serde_json::Value;
+#[path = "../readings.rs"]
+mod readings;
 
-fuzz_target!(|line: &[u8]| {
-    let Ok(message) = admit(line) else { return };
-    let (forwarded, call) = match &message {
-        Message::Call(_, call) => (call.line(), Some(call)),
-        Message::Request(_, passage) | Message::Notification(passage) | Message::Reply(_, passage) => {
-            (passage.line(), None)
-        }
-    };
-    let text = std::str::from_utf8(forwarded).expect("what is forwarded is UTF-8");
-    assert!(!text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']), "one line to every reader");
-    assert!(admit(forwarded).is_ok(), "what is forwarded would be admitted again");
-    // Numbers beyond every float are JSON, but serde_json cannot hold them.
-    let Ok(read) = serde_json::from_str::<Value>(text) else { return };
-    let is_call = read["method"] == "tools/call";
-    assert_eq!(is_call, call.is_some(), "a tool call is a call to every reader");
-    if let Some(call) = call {
-        assert_eq!(read["params"]["name"], call.name().as_str());
-        let judged = call.arguments().map(|text| serde_json::from_str::<Value>(text).expect("arguments are JSON"));
-        assert_eq!(read["params"].get("arguments"), judged.as_ref());
+use libfuzzer_sys::fuzz_target;
+use mcpol::clock::Timestamp;
+use mcpol::gateway::audit::{Audit, Destination};
+use mcpol::gateway::desk::Desk;
+use mcpol::gateway::mediate::{Mediator, Settings, UnknownMethods};
+use mcpol::policy::{Caller, Policy, parse};
+use mcpol::state::MemoryStore;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+static POLICY: LazyLock<Arc<Policy>> =
+    LazyLock::new(|| Arc::new(parse(readings::POLICY, "policy.json").expect("the policy is valid")));
+
+fuzz_target!(|bytes: &[u8]| {
+    let store = Arc::new(MemoryStore::default());
+    let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).expect("there is nothing to open");
+    let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+    let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
+    let settings =
+        Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), caller, settings);
+    // A question of the server's that may be answered.
+    mediator.from_server(br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#, Timestamp::from_millis(0));
+    let effects = mediator.from_client(bytes, Timestamp::from_millis(0));
+    if let Err(why) = readings::check(effects.to_server.bytes()) {
+        panic!("{why}");
     }
 });

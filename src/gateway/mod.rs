@@ -22,3 +22,6 @@ pub mod session;
 pub mod shipment;
 pub mod tools;
 pub mod upstream;
+
+#[cfg(test)]
+mod bytes_tests;

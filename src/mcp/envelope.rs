@@ -4,7 +4,8 @@
 //! the other side could read differently from us (the first of two members or the last, `Name` as `name`, three lines
 //! where we saw one) is refused and never forwarded. What passes is forwarded as the very tokens that were judged.
 
-use super::json::{self, Fatal, Flaw, Members, Seen, TOP, Tag, Visitor, nearly_known, string_value};
+pub use super::id::{ID_BYTES_MAX, Id};
+use super::json::{self, Fatal, Flaw, Members, PROTOTYPE, Seen, TOP, Tag, Visitor, nearly_known, string_value};
 use crate::model::ToolName;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,46 +13,6 @@ use std::sync::Arc;
 
 /// Most bytes of one message, either way, without the line break.
 pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
-/// Most bytes of an id in its JSON form: ids of calls in flight are kept.
-pub const ID_BYTES_MAX: usize = 1024;
-/// Largest integer that every reader holds exactly as a number (RFC 8259, section 6).
-const ID_INTEGER_MAX: u64 = (1 << 53) - 1;
-
-/// A request id (JSON-RPC 2.0, section 4): a string, or an integer that every reader holds exactly.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Id {
-    /// An integer within ±(2⁵³ − 1).
-    Integer(i64),
-    /// A string, decoded.
-    Text(Box<str>),
-}
-
-impl Id {
-    /// Reads an id from its JSON text; `None` for null, fractions, exponents, `-0`, other types and ids over a bound.
-    pub fn parse(json: &str) -> Option<Self> {
-        if json.len() > ID_BYTES_MAX {
-            return None;
-        }
-        if json.starts_with('"') {
-            return Some(Self::Text(string_value(json)?.into()));
-        }
-        let number: i64 = json.parse().ok()?;
-        // `+1`, `-0` and `01` are spelled so that two readers could print them differently.
-        let plain = json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && json != "-0";
-        (plain && number.unsigned_abs() <= ID_INTEGER_MAX).then_some(Self::Integer(number))
-    }
-
-    /// Appends the id as JSON.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        use std::io::Write as _;
-        // Writing to a vector cannot fail.
-        match self {
-            Self::Integer(number) => drop(write!(out, "{number}")),
-            Self::Text(text) => drop(serde_json::to_writer(out, text)),
-        }
-    }
-}
-
 /// A `tools/call` request that was read strictly. What is judged and what is forwarded are the same bytes.
 #[derive(Clone, Debug)]
 pub struct ToolCall {
@@ -191,6 +152,9 @@ pub enum Reason {
     /// A member's name holds U+0000.
     #[error("a member whose name holds NUL")]
     NulInName,
+    /// A member that some readers take for the prototype of the object.
+    #[error("a member named `__proto__`")]
+    Prototype,
     /// `jsonrpc` is not `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
     Version,
@@ -215,6 +179,9 @@ pub enum Reason {
     /// `params.name` of a call.
     #[error("`params.name` must be a string")]
     Name,
+    /// `params.name` of a call holds U+0000, where readers in C end it.
+    #[error("`params.name` must not hold NUL")]
+    NulInToolName,
     /// `params.arguments` of a call.
     #[error("`params.arguments` must be an object")]
     Arguments,
@@ -261,6 +228,7 @@ const GUARDED_METHODS: [&str; 3] = ["tools/call", "tools/list", "initialize"];
 struct Fields {
     spans: [Option<Range<usize>>; TAGS],
     nearly_known: bool,
+    prototype: bool,
     ids: usize,
 }
 
@@ -281,6 +249,7 @@ const TAGS: usize = 14;
 impl Fields {
     fn near(&mut self, name: &[u8], known: &[&str]) -> Tag {
         self.nearly_known |= nearly_known(name, known);
+        self.prototype |= name == PROTOTYPE.as_bytes();
         0
     }
 }
@@ -411,6 +380,9 @@ fn check(found: &Parts<'_>, seen: Seen) -> Result<Checked, Reason> {
     if found.fields.nearly_known {
         return Err(Reason::NearlyKnownMember);
     }
+    if found.fields.prototype {
+        return Err(Reason::Prototype);
+    }
     if found.get(JSONRPC) != Some("\"2.0\"") {
         return Err(Reason::Version);
     }
@@ -432,7 +404,8 @@ fn check(found: &Parts<'_>, seen: Seen) -> Result<Checked, Reason> {
         return Err(Reason::Shape);
     }
     let method = string_value(method).ok_or(Reason::Method)?;
-    let trimmed = method.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    // U+FEFF is white space to JavaScript's `trim`.
+    let trimmed = method.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\0' | '\u{feff}'));
     let guarded = GUARDED_METHODS.contains(&trimmed) || nearly_known(trimmed.as_bytes(), &GUARDED_METHODS);
     if guarded && !GUARDED_METHODS.contains(&&*method) {
         return Err(Reason::NearlyKnownMethod);
@@ -460,10 +433,16 @@ fn check_call(found: &Parts<'_>, seen: Seen) -> Result<ToolName, Reason> {
     if seen.nul_in_name {
         return Err(Reason::NulInName);
     }
+    if seen.prototype {
+        return Err(Reason::Prototype);
+    }
     if found.get(PARAMS).is_none() || !found.is(PARAMS, b'{') {
         return Err(Reason::Params);
     }
     let name = found.get(NAME).and_then(string_value).ok_or(Reason::Name)?;
+    if name.contains('\0') {
+        return Err(Reason::NulInToolName);
+    }
     if !found.is(ARGUMENTS, b'{') {
         return Err(Reason::Arguments);
     }

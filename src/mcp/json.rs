@@ -61,6 +61,10 @@ pub trait Visitor {
     fn value(&mut self, tag: Tag, span: Range<usize>);
 }
 
+/// A name that is an ordinary member to every reader of JSON, but replaces what stands behind an object as soon as a
+/// program in JavaScript copies the members one by one: then its members are found in place of those that are not there.
+pub const PROTOTYPE: &str = "__proto__";
+
 /// How far equal members are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Members {
@@ -83,6 +87,8 @@ pub struct Seen {
     pub near_duplicate: bool,
     /// A member whose name holds U+0000: readers in C end the name there.
     pub nul_in_name: bool,
+    /// A member named [`PROTOTYPE`].
+    pub prototype: bool,
 }
 
 /// Scans one JSON text.
@@ -324,6 +330,7 @@ impl<V: Visitor> Scanner<'_, V> {
                 let key = self.key(start..self.at - 1, escapes, plain);
                 let name = name_of(self.bytes, &self.decoded, &key);
                 self.seen.nul_in_name |= escapes && name.contains(&0);
+                self.seen.prototype |= name == PROTOTYPE.as_bytes();
                 if tag != 0 {
                     inner = self.visitor.member(tag, name);
                 }

@@ -3,6 +3,7 @@
 pub mod child;
 pub mod envelope;
 pub mod http;
+mod id;
 pub mod json;
 pub mod lines;
 pub mod sse;

@@ -1,6 +1,7 @@
 //! Where in a call's arguments a condition or an increment looks.
 
 use super::json::{Json, Node};
+use crate::mcp::json::nearly_known;
 use std::fmt;
 
 /// Most steps of a path.
@@ -30,7 +31,8 @@ pub(crate) enum Next<'n, 'a> {
     Found(&'n Node<'a>),
     /// To nothing.
     Missing,
-    /// The value is not of the kind that the step goes into.
+    /// The value is not of the kind that the step goes into, or has a member that some readers take for the one that is
+    /// looked for.
     WrongType(&'n Node<'a>),
 }
 
@@ -142,10 +144,16 @@ impl fmt::Display for ArgumentPath {
 impl Step {
     /// Goes one step. `Each` is not a single step and is answered by its caller.
     pub fn take<'n, 'a>(&self, node: &'n Node<'a>) -> Next<'n, 'a> {
-        let member = |name: &str| node.get(name).map_or(Next::Missing, Next::Found);
         match (self, &node.json) {
             (_, Json::Null) => Next::Missing,
-            (Self::Key(name) | Self::Token(name, _), Json::Object(_)) => member(name),
+            (Self::Key(name) | Self::Token(name, _), Json::Object(members)) => match node.get(name) {
+                Some(value) => Next::Found(value),
+                // `Amount` is `amount` to a server that ignores case, so it must not count as missing.
+                None if members.iter().any(|other| nearly_known(other.name.as_bytes(), &[name])) => {
+                    Next::WrongType(node)
+                }
+                None => Next::Missing,
+            },
             (Self::Token(_, Some(index)), Json::Array(items)) => items.get(*index).map_or(Next::Missing, Next::Found),
             (Self::Key(_) | Self::Token(..) | Self::Each, _) => Next::WrongType(node),
         }
@@ -188,6 +196,10 @@ mod tests {
             ("args:/a/01", r#"{"a":[5,6]}"#, "wrong type array"),
             ("args:/a/0", r#"{"a":{"0":5}}"#, "5"),
             ("args:/a/b", r#"{"a":[5]}"#, "wrong type array"),
+            ("args.amount", r#"{"Amount":5}"#, "wrong type object"),
+            ("args.a.task", "{\"a\":{\"tas\u{212a}\":5}}", "wrong type object"),
+            ("args.amount", r#"{"amounts":5}"#, "missing"),
+            ("args.amount", r#"{"amount":5,"Amount":6}"#, "5"),
             ("args:/a/99999999999999999999999", r#"{"a":[5]}"#, "wrong type array"),
         ] {
             check(path, arguments, expected);

@@ -1,0 +1,220 @@
+//! The gateway's promise on bytes: whatever a client writes, what reaches the server is nothing, or messages that every
+//! reader reads alike and that the policy permits. The fuzzer in `fuzz/` runs the same check.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot make a session must fail")]
+
+#[path = "../../fuzz/readings.rs"]
+mod readings;
+
+use super::audit::{Audit, Destination};
+use super::desk::Desk;
+use super::mediate::{Mediator, Settings, UnknownMethods};
+use crate::clock::Timestamp;
+use crate::policy::{Caller, Policy, parse};
+use crate::state::MemoryStore;
+use proptest::prelude::*;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(parse(readings::POLICY, "policy.json").unwrap()));
+
+/// A session with the policy of the readings, and a question of the server's that may be answered.
+fn session() -> Mediator {
+    let store = Arc::new(MemoryStore::default());
+    let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
+    let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+    let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
+    let settings =
+        Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), caller, settings);
+    mediator.from_server(br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#, Timestamp::from_millis(0));
+    mediator
+}
+
+fn forwarded(bytes: &[u8]) -> Vec<u8> {
+    session().from_client(bytes, Timestamp::from_millis(0)).to_server.bytes().to_vec()
+}
+
+fn holds(bytes: &[u8]) -> Result<(), TestCaseError> {
+    readings::check(&forwarded(bytes)).map_err(TestCaseError::fail)
+}
+
+/// Names that parsers quarrel about, as they stand between quotes.
+fn name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "jsonrpc",
+        "id",
+        "method",
+        "params",
+        "result",
+        "error",
+        "name",
+        "arguments",
+        "_meta",
+        "task",
+        "x",
+        "y",
+        "X",
+        "Y",
+        "Name",
+        "NAME",
+        "Id",
+        "METHOD",
+        "Method",
+        "Params",
+        "_META",
+        "Arguments",
+        "argument\u{17f}",
+        "tas\u{212a}",
+        "m\\u0065thod",
+        "\\u0078",
+        "\\u0079",
+        "name\\u0000",
+        "na\\u0000me",
+        "x\\u0000",
+        "\\u0000y",
+        "x\\u0000y",
+        "parm\u{0430}s",
+        "__proto__",
+        "\\u005f_proto__",
+        "constructor",
+        "progressToken",
+        "\u{feff}name",
+        "name ",
+        "",
+    ])
+}
+
+fn leaf() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "\"2.0\"",
+        "\"tools/call\"",
+        "\"tools/list\"",
+        "\"Tools/Call\"",
+        "\"tools\\/call\"",
+        "\"tools/call\\u0000\"",
+        "1",
+        "1.0",
+        "1e0",
+        "2",
+        "null",
+        "\"a\"",
+        "\"b\"",
+        "\"\\u0061\"",
+        "\"a\\u0000\"",
+        "{}",
+        "[]",
+        "NaN",
+        "\"\\ud800\"",
+        "-0",
+        "1e999",
+        "\"\u{2028}\"",
+        "\"\u{85}\"",
+        "true",
+        "\"notifications/cancelled\"",
+        "9007199254740993",
+        "01",
+        "\"",
+        "{\"x\":2}",
+        "{\"y\":2}",
+        "{\"name\":\"b\"}",
+        "{\"name\":\"a\",\"arguments\":{\"x\":1}}",
+        "[{\"x\":1,\"x\":2}]",
+    ])
+}
+
+fn space() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["", "", "", "", "", " ", "\r", "\n", "\t", "\u{a0}", "\u{feff}", "\u{b}", "\0"])
+}
+
+/// Members of an object: the good ones, with others put in anywhere.
+fn members(good: Vec<String>) -> impl Strategy<Value = String> {
+    let more = prop::collection::vec((any::<prop::sample::Index>(), name(), leaf(), space()), 0..3);
+    more.prop_map(move |more| {
+        let mut all = good.clone();
+        for (at, name, value, space) in more {
+            all.insert(at.index(all.len() + 1), format!("{space}\"{name}\":{space}{value}"));
+        }
+        format!("{{{}}}", all.join(","))
+    })
+}
+
+/// Lines that are nearly a call that passes.
+fn nearly_a_call() -> impl Strategy<Value = String> {
+    let arguments = members(vec!["\"x\":1".to_owned()]);
+    let params = arguments.prop_flat_map(|arguments| {
+        members(vec!["\"name\":\"a\"".to_owned(), format!("\"arguments\":{arguments}"), "\"_meta\":{}".to_owned()])
+    });
+    params.prop_flat_map(|params| {
+        members(vec![
+            "\"jsonrpc\":\"2.0\"".to_owned(),
+            "\"id\":1".to_owned(),
+            "\"method\":\"tools/call\"".to_owned(),
+            format!("\"params\":{params}"),
+        ])
+    })
+}
+
+/// Lines that are nearly anything else.
+fn nearly_a_message() -> impl Strategy<Value = String> {
+    let good = prop::sample::select(vec![
+        vec!["\"id\":1", "\"result\":{}"],
+        vec!["\"id\":1", "\"method\":\"tools/list\""],
+        vec!["\"method\":\"notifications/x\"", "\"params\":{}"],
+        vec!["\"id\":2", "\"method\":\"x\"", "\"params\":{\"name\":\"b\"}"],
+    ]);
+    good.prop_flat_map(|good| {
+        members(std::iter::once("\"jsonrpc\":\"2.0\"").chain(good).map(str::to_owned).collect::<Vec<_>>())
+    })
+}
+
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![3 => nearly_a_call(), 1 => nearly_a_message()]
+}
+
+#[test]
+fn the_good_call_passes_and_the_check_is_not_blind() {
+    let good = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1}}}"#;
+    assert_eq!(forwarded(&[good.as_slice(), b"\n"].concat()), [good.as_slice(), b"\n"].concat());
+    assert_eq!(readings::check(good).map_err(|why| why.contains("half")), Err(true));
+    let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#) + "\n";
+    for params in [
+        r#"{"name":"b","arguments":{"x":1}}"#,
+        r#"{"name":"a","arguments":{"x":2}}"#,
+        r#"{"name":"a","arguments":{"x":1,"y":1}}"#,
+        r#"{"name":"a","arguments":{"x":1,"x":1}}"#,
+        r#"{"name":"a","arguments":{"x":1,"X":2}}"#,
+        r#"{"name":"a","arguments":{"x\u0000":2,"x":1}}"#,
+        r#"{"name":"a","arguments":{"x":1,"Y":1}}"#,
+        r#"{"name":"a","arguments":{"x":1,"__proto__":{"y":1}}}"#,
+        r#"{"name\u0000":"b","name":"a","arguments":{"x":1}}"#,
+        "{\"name\":\"a\",\"arguments\":{\"x\":1,\"z\":\"\u{2028}\"}}",
+        "{\"name\":\"a\",\r\"arguments\":{\"x\":1}}",
+    ] {
+        assert!(readings::check(call(params).as_bytes()).is_err(), "{params}");
+        assert_eq!(readings::check(&forwarded(call(params).as_bytes())), Ok(()), "{params}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn whatever_is_forwarded_has_one_reading_and_is_permitted(lines in prop::collection::vec(line(), 1..3)) {
+        holds(format!("{}\n", lines.join("\n")).as_bytes())?;
+    }
+
+    #[test]
+    fn so_have_bytes_changed_at_random(
+        line in line(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut line = line.into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(line.len());
+            line[at] = byte;
+        }
+        line.push(b'\n');
+        holds(&line)?;
+    }
+}
