@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod audit;
+pub mod config;
 pub mod desk;
 pub mod filter;
 pub mod framing;

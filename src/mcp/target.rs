@@ -14,8 +14,8 @@ pub enum Target {
     Http(HttpTarget),
 }
 
-/// A command to run.
-#[derive(Clone, Debug)]
+/// A command to run. Its `Debug` shows what [`StdioTarget::shown_argv`] shows.
+#[derive(Clone)]
 pub struct StdioTarget {
     /// What the server is called here.
     pub server: ServerName,
@@ -46,6 +46,17 @@ impl StdioTarget {
             shown.push(if hide { "…".to_owned() } else { without_secret(argument) });
         }
         shown
+    }
+}
+
+impl fmt::Debug for StdioTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StdioTarget")
+            .field("server", &self.server)
+            .field("argv", &self.shown_argv())
+            .field("env", &self.env)
+            .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
     }
 }
 

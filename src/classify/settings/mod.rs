@@ -4,7 +4,7 @@ mod date;
 mod parse;
 
 pub use date::Date;
-pub use parse::{ENTRIES_MAX, SETTINGS_BYTES_MAX};
+pub use parse::{ENTRIES_MAX, GATEWAY_SECTIONS, LIST_SECTIONS, SETTINGS_BYTES_MAX};
 
 use super::{Options, findings};
 use crate::model::{

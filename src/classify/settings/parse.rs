@@ -23,6 +23,11 @@ const SECTIONS: &[(&str, ReadEntry)] = &[
     ("override", |reader, table| reader.override_(table)),
 ];
 
+/// Sections that are lists of tables, `[[NAME]]`.
+pub const LIST_SECTIONS: [&str; 3] = ["accept", "disable", "override"];
+/// Sections about the gateway: `gateway::config` reads and checks them.
+pub const GATEWAY_SECTIONS: [&str; 4] = ["gateway", "grants", "jwt", "servers"];
+
 type ReadEntry = for<'a, 'b, 'c> fn(&'a mut Reader<'b>, Table<'c>);
 
 /// Reads a settings file. `rules` are the ids of the rules that it may switch off.
@@ -40,6 +45,15 @@ pub(super) fn parse(file: &str, text: &str, rules: &BTreeSet<String>) -> Result<
     }
     reader.problems.sort();
     Err(reader.problems)
+}
+
+/// A section's name as it is written above its keys.
+fn written(section: &str) -> String {
+    match section {
+        "grants" | "servers" => format!("[{section}.NAME]"),
+        _ if GATEWAY_SECTIONS.contains(&section) => format!("[{section}]"),
+        _ => format!("[[{section}]]"),
+    }
 }
 
 struct Reader<'a> {
@@ -79,11 +93,12 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             match SECTIONS.iter().find(|(known, _)| *known == name) {
                 Some((section, read)) => self.entries(section, value, *read),
+                None if GATEWAY_SECTIONS.contains(&name) => {}
                 None => {
-                    let known = SECTIONS.iter().map(|(known, _)| *known);
-                    let help = nearest(name, known.clone()).map(|near| format!("did you mean `[[{near}]]`?"));
-                    let all: Vec<_> = known.map(|section| format!("`[[{section}]]`")).collect();
-                    let help = help.unwrap_or_else(|| format!("there are {}", all.join(" and ")));
+                    let known = LIST_SECTIONS.iter().chain(&GATEWAY_SECTIONS).copied();
+                    let help = nearest(name, known.clone()).map(|near| format!("did you mean `{}`?", written(near)));
+                    let all: Vec<_> = known.map(|section| format!("`{}`", written(section))).collect();
+                    let help = help.unwrap_or_else(|| format!("there are {}", all.join(", ")));
                     self.report(key.span().start, "", format!("unknown section `{name}`"), Some(help));
                 }
             }
@@ -362,12 +377,21 @@ mod tests {
         check(
             "other = 3\n",
             &[
-                "mcpol.toml:1:1: unknown section `other`\n  help: there are `[[accept]]` and `[[disable]]` and `[[override]]`",
+                "mcpol.toml:1:1: unknown section `other`\n  help: there are `[[accept]]`, `[[disable]]`, `[[override]]`, `[gateway]`, `[grants.NAME]`, `[jwt]`, `[servers.NAME]`",
             ],
         );
+        let near = "unknown section `server`\n  help: did you mean `[servers.NAME]`?";
+        check("[server.a]\n", &[&format!("mcpol.toml:1:2: {near}")]);
         assert!(read("[[override]\n").is_err());
         let star = "[[override]]\nserver = \"s\"\ntool = \"*\"\nreason = \"r\"\nrisk = \"low\"\n";
         assert!(read(star).is_err());
+    }
+
+    #[test]
+    fn the_gateways_sections_pass_unread() {
+        check("[gateway]\nlisten = 3\n[servers.a]\nx = 1\n[grants.g]\n[jwt]\n", &[""; 0]);
+        let lists: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(lists, LIST_SECTIONS, "one table of sections, two lists of names");
     }
 
     #[test]

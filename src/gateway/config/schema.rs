@@ -1,0 +1,176 @@
+//! JSON Schema of `mcpol.toml`, so that editors complete and check it. The types here are for the schema alone: the file is
+//! read key by key, because every problem in it is told with its place. A test holds the two together.
+#![expect(dead_code, reason = "these types are never built, only described")]
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use std::collections::BTreeMap;
+
+/// JSON Schema (2020-12) of `mcpol.toml`: `schemas/mcpol.schema.json`.
+pub fn schema_text() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>();
+    // A schema is a JSON value: printing it cannot fail.
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// What the people of a project know better than the rules, and what the gateway runs.
+#[derive(JsonSchema)]
+#[schemars(title = "mcpol.toml", deny_unknown_fields)]
+struct File {
+    /// Verdicts of the classifier that a person has corrected.
+    #[schemars(rename = "override")]
+    overrides: Option<Vec<Override>>,
+    /// Rules and findings that are switched off.
+    disable: Option<Vec<Disable>>,
+    /// Deviations from the lock that are accepted.
+    accept: Option<Vec<Accept>>,
+    /// The listener, and what all servers share.
+    gateway: Option<Gateway>,
+    /// The servers behind the gateway, by name. A name is the last segment of the server's URL: letters, digits, `-` and
+    /// single `_`, at most 32.
+    servers: Option<BTreeMap<String, Server>>,
+    /// Callers, by name.
+    grants: Option<BTreeMap<String, Grant>>,
+    /// Tokens of an issuer as grants.
+    jwt: Option<Jwt>,
+}
+
+/// What is said replaces what the rules found; the rest stays.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Override {
+    /// The server, as scans call it.
+    server: String,
+    /// The tool, exactly as declared.
+    tool: String,
+    category: Option<crate::model::Category>,
+    blast_radius: Option<crate::model::BlastRadius>,
+    /// Without it, the risk follows from category and radius.
+    risk: Option<crate::model::RiskLevel>,
+    /// All flags; they replace those of the rules.
+    flags: Option<Vec<crate::model::Flag>>,
+    /// Why.
+    reason: String,
+    /// The last day on which it applies.
+    expires: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Disable {
+    /// Id of a rule or finding; `mcpol rules list` shows them.
+    id: String,
+    /// Why.
+    reason: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Accept {
+    /// The code of the deviation, for example `D001`.
+    code: String,
+    /// Only of this server.
+    server: Option<String>,
+    /// Only of this tool.
+    tool: Option<String>,
+    /// Why.
+    reason: String,
+    /// The last day on which it is accepted.
+    expires: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Gateway {
+    /// Address and port where clients connect; `127.0.0.1:8787` without it.
+    listen: Option<String>,
+    /// Address and port of `/healthz`, `/readyz`, `/metrics` and `/status`; without it there are none.
+    admin: Option<String>,
+    /// Counters, approvals and grants: a path, `memory:`, or `redis://…`; `${NAME}` stands for a variable.
+    state: Option<String>,
+    /// The audit log: a path, `-` for standard error, or `none`.
+    audit: Option<String>,
+    /// Certificate and key, for TLS without a reverse proxy.
+    tls: Option<Tls>,
+    /// Host names under which clients reach the gateway, beside those of this machine.
+    hosts: Option<Vec<String>>,
+    /// Origins of web pages that may call it.
+    origins: Option<Vec<String>>,
+    /// Nobody calls without a grant, even while there is none.
+    require_grants: Option<bool>,
+    /// How long a call may be without answer or progress: `10m`; `0s` is for ever.
+    call_timeout: Option<String>,
+    /// How long a call that wants approval waits for a person: `50s`.
+    approval_wait: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Tls {
+    /// The certificate with its chain, PEM.
+    cert: String,
+    /// The private key, PEM.
+    key: String,
+}
+
+/// One server: `url` or `command`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Server {
+    /// Its URL (streamable HTTP).
+    url: Option<String>,
+    /// Program and arguments of a stdio server.
+    command: Option<Vec<String>>,
+    /// Headers for the URL; `${NAME}` stands for a variable.
+    headers: Option<BTreeMap<String, String>>,
+    /// Variables for the command, beside the few that programs need; `${NAME}` stands for a variable of the gateway.
+    env: Option<BTreeMap<String, String>>,
+    /// Working directory of the command.
+    cwd: Option<String>,
+    /// Its policy.json; without it every call is refused, unless the grant brings one.
+    policy: Option<String>,
+    /// Who shares a child process of the command.
+    per: Option<Per>,
+    /// How long a child may stay unused: `10m`.
+    idle: Option<String>,
+    /// How often a child that died is started again.
+    restart: Option<u32>,
+    /// Decide and log, but forward every call.
+    shadow: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Per {
+    /// One child for each session.
+    Session,
+    /// One child for all sessions of a grant.
+    Grant,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Grant {
+    /// The servers that it is good for.
+    servers: Vec<String>,
+    /// Its own policy.json, instead of the servers'.
+    policy: Option<String>,
+    /// SHA-256 of its token in hexadecimal digits.
+    token_sha256: Option<String>,
+    /// The last day, or a moment in UTC.
+    expires: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Jwt {
+    /// The issuer's keys: an https URL or a file.
+    jwks: String,
+    /// What `iss` must be.
+    issuer: String,
+    /// What `aud` must hold.
+    audience: String,
+    /// The claim that names the grant; `sub` without it.
+    grant_claim: Option<String>,
+}
