@@ -1,7 +1,7 @@
 //! Tables of a configuration while their keys are taken out of them; whatever is wrong is noted and reading goes on.
 
+use super::LIST_MAX;
 use super::references::{BadReference, Expanded, expand};
-use super::{LIST_MAX, PolicyFile};
 use crate::gateway::reload::{self, BadPolicy, Enforcement};
 use crate::policy::Policy;
 use crate::problem::{Place, Problem, reason};
@@ -35,7 +35,7 @@ pub(super) struct Reader<'a> {
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
     /// Policies that were read already, or could not be.
-    policies: BTreeMap<PathBuf, Option<Arc<Policy>>>,
+    pub policies: BTreeMap<PathBuf, Option<Arc<Policy>>>,
 }
 
 /// One table.
@@ -295,12 +295,12 @@ impl<'r> Reader<'r> {
         None
     }
 
-    /// The policy that a key names. Its own problems are told with their own places, once.
-    pub fn policy_of(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<PolicyFile> {
+    /// The file of the policy that a key names. The policy's own problems are told with their own places, once.
+    pub fn policy_of(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
         let text = self.text_of(table, key)?;
         let path = self.path(&text.text);
-        if let Some(known) = self.policies.get(&path) {
-            return known.clone().map(|policy| PolicyFile { path, policy });
+        if self.policies.contains_key(&path) {
+            return Some(path);
         }
         let policy = match reload::read(&path, Enforcement::AsWritten) {
             Ok(policy) => Some(Arc::new(policy)),
@@ -316,8 +316,8 @@ impl<'r> Reader<'r> {
                 None
             }
         };
-        self.policies.insert(path.clone(), policy.clone());
-        policy.map(|policy| PolicyFile { path, policy })
+        self.policies.insert(path.clone(), policy);
+        Some(path)
     }
 }
 

@@ -97,12 +97,27 @@ struct Gateway {
     hosts: Option<Vec<String>>,
     /// Origins of web pages that may call it.
     origins: Option<Vec<String>>,
+    /// Web pages of these origins may read answers (CORS).
+    cors: Option<bool>,
     /// Nobody calls without a grant, even while there is none.
     require_grants: Option<bool>,
     /// How long a call may be without answer or progress: `10m`; `0s` is for ever.
     call_timeout: Option<String>,
     /// How long a call that wants approval waits for a person: `50s`.
     approval_wait: Option<String>,
+    /// Requests that no revision of the protocol knows.
+    unknown_methods: Option<UnknownMethods>,
+    /// How long calls in flight may take when the gateway is asked to end: `5s`.
+    drain: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum UnknownMethods {
+    /// They are forwarded, and logged.
+    Forward,
+    /// They are answered: method not found.
+    Refuse,
 }
 
 #[derive(JsonSchema)]
@@ -157,7 +172,7 @@ struct Grant {
     /// Its own policy.json, instead of the servers'.
     policy: Option<String>,
     /// SHA-256 of its token in hexadecimal digits.
-    token_sha256: Option<String>,
+    token_sha256: String,
     /// The last day, or a moment in UTC.
     expires: Option<String>,
 }

@@ -2,9 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
+use crate::gateway::plan::{Backend, Cors, Per};
+use crate::gateway::reload::Enforcement;
 use proptest::prelude::{any, proptest};
+use std::time::Duration;
 
 const POLICY: &str = r#"{"version": "1", "default": "deny", "tools": {"read": {}}}"#;
+
+const HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -28,7 +34,7 @@ fn folder(text: &str) -> (tempfile::TempDir, PathBuf) {
 fn read(text: &str) -> Result<Checked, Vec<String>> {
     let (folder, path) = folder(text);
     let shown = format!("{}/", folder.path().display());
-    load(&path, &environment).map_err(|error| match error {
+    load(&path, &environment, NOW).map_err(|error| match error {
         BadConfig::Invalid { problems, .. } => {
             problems.iter().map(|problem| problem.to_string().replace(&shown, "")).collect()
         }
@@ -56,11 +62,14 @@ admin = "[::1]:9001"
 state = "redis://:${TOKEN}@db.example:6379/1"
 audit = "logs/audit.jsonl"
 tls = { cert = "cert.pem", key = "cert.pem" }
-hosts = ["Gateway.example.com", "other.example:8443"]
+hosts = ["Gateway.example.com", "other.example"]
 origins = ["https://app.example.com"]
 require_grants = true
 call_timeout = "5m"
 approval_wait = "30s"
+unknown_methods = "refuse"
+drain = "1m"
+cors = true
 
 [servers.github]
 url = "https://api.example.com/mcp"
@@ -96,29 +105,31 @@ id = "not checked here"
 #[test]
 fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_variables() {
     let (folder, path) = folder(WHOLE);
-    let Checked { config, warnings } = load(&path, &environment).unwrap();
+    let Checked { config, warnings } = load(&path, &environment, NOW).unwrap();
     assert_eq!(warnings, []);
-    assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
+    let Plan { listener, servers, settings, drain } = &config.plan;
+    assert_eq!(listener.address.to_string(), "127.0.0.1:9000");
     assert_eq!(config.admin.unwrap().to_string(), "[::1]:9001");
-    assert_eq!(config.state.as_ref().unwrap().reveal(), "redis://:hush-hush@db.example:6379/1");
+    assert_eq!(config.state.as_ref().unwrap().to_string(), "redis://db.example:6379/1");
     assert_eq!(config.audit, AuditPlace::File(folder.path().join("logs/audit.jsonl")));
-    assert_eq!(config.tls.as_ref().unwrap().cert, folder.path().join("cert.pem"));
-    assert_eq!(config.hosts, ["gateway.example.com", "other.example:8443"]);
-    assert_eq!(config.grants_required, GrantsRequired::Always);
-    assert_eq!(config.call_timeout, Some(Duration::from_secs(300)));
-    let Target::Http(github) = &config.servers["github"].target else { unreachable!("it has a URL") };
+    assert_eq!(listener.tls.as_ref().unwrap().cert, folder.path().join("cert.pem"));
+    assert_eq!(listener.hosts.iter().collect::<Vec<_>>(), ["gateway.example.com", "other.example"]);
+    assert_eq!((config.token_rule, listener.cors), (TokenRule::Always, Cors::On));
+    assert_eq!((settings.call_timeout, *drain), (Some(Duration::from_secs(300)), Duration::from_secs(60)));
+    let server = |name: &str| &servers[&crate::model::ServerName::new(name)];
+    let Backend::Http(github) = &server("github").backend else { unreachable!("it has a URL") };
     assert_eq!(github.headers["Authorization"].reveal(), "Bearer hush-hush");
-    let files = &config.servers["files"];
-    let Target::Stdio(target) = &files.target else { unreachable!("it has a command") };
-    assert_eq!(target.shown_argv(), ["npx", "-y", "files", "…"]);
-    assert_eq!(target.argv[3], "--key=hush-hush");
-    assert_eq!((target.env["TOKEN"].reveal(), target.env["MODE"].reveal()), ("hush-hush", ""));
-    assert_eq!((files.per, files.restarts, files.shadow), (Per::Grant, 3, true));
-    assert_eq!(files.idle, Some(Duration::from_secs(600)));
-    let policy = |file: &Option<PolicyFile>| Arc::as_ptr(&file.as_ref().unwrap().policy);
-    assert_eq!(policy(&files.policy), policy(&config.grants["alice"].policy), "one file is read once");
-    let alice = &config.grants["alice"];
-    assert_eq!(alice.token_sha256.as_deref(), Some(&*"a".repeat(64)));
+    let Backend::Stdio(files) = &server("files").backend else { unreachable!("it has a command") };
+    assert_eq!(files.target.shown_argv(), ["npx", "-y", "files", "…"]);
+    assert_eq!(files.target.argv[3], "--key=hush-hush");
+    assert_eq!((files.target.env["TOKEN"].reveal(), files.target.env["MODE"].reveal()), ("hush-hush", ""));
+    assert_eq!((files.per, files.restarts, files.idle), (Per::Grant, 3, Duration::from_secs(600)));
+    assert_eq!(server("files").enforcement, Enforcement::Shadow);
+    assert_eq!(server("files").policy, Some(folder.path().join("policy.json")));
+    assert_eq!(config.policies.len(), 1, "one file is read once");
+    let [alice] = config.grants.as_slice() else { unreachable!("one grant") };
+    assert_eq!(alice.token.hex(), "a".repeat(64));
+    assert_eq!(alice.policy.as_deref(), folder.path().join("policy.json").to_str());
     assert_eq!(alice.expires, crate::policy::parse_utc("2027-07-01"), "the last day counts to its end");
     assert_eq!(config.jwt.as_ref().unwrap().grant_claim, "team");
     assert!(!format!("{config:?}").contains("hush"), "no secret shows in debug output");
@@ -127,11 +138,13 @@ fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_vari
 #[test]
 fn what_is_left_out_has_careful_defaults() {
     let config = read("[servers.a]\nurl = \"http://127.0.0.1:1/mcp\"\npolicy = \"policy.json\"\n").unwrap().config;
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8787");
-    assert_eq!((config.admin, config.state.is_none(), config.tls), (None, true, None));
-    assert_eq!(config.grants_required, GrantsRequired::WhenThereAreAny);
-    let server = &config.servers["a"];
-    assert_eq!((server.per, server.restarts, server.shadow), (Per::Session, 0, false));
+    let Plan { listener, servers, settings, drain } = &config.plan;
+    assert_eq!(listener.address.to_string(), "127.0.0.1:8787");
+    assert_eq!((config.admin, &config.state, &listener.tls), (None, &None, &None));
+    assert_eq!((config.token_rule, listener.cors), (TokenRule::WhereGranted, Cors::Off));
+    assert_eq!((settings.call_timeout, drain.as_secs()), (Some(Duration::from_secs(600)), 5));
+    let server = servers.values().next().unwrap();
+    assert_eq!(server.enforcement, Enforcement::AsWritten);
 }
 
 #[test]
@@ -143,11 +156,11 @@ fn every_problem_is_told_at_once_with_its_place_and_the_nearest_name() {
          [grants.alice]\nservers = [\"githib\"]\ntoken_sha256 = \"my-token\"\n\n[jwt]\njwks = \"http://x.example/\"\n",
         &[
             "mcpol.toml:1:2: unknown section `gatway`\n  help: did you mean `gateway`?",
-            "mcpol.toml:5:10  gateway.listen: `8787` is no address with a port\n  help: write for example `127.0.0.1:8787` or `[::1]:8787`",
+            "mcpol.toml:5:10  gateway.listen: `8787` is not an address to listen on\n  help: an address is an IP and a port, such as `127.0.0.1:8787` or `[::1]:8787`",
             "mcpol.toml:6:9  gateway.admin: must be a text, not a whole number",
             "mcpol.toml:7:1  gateway: unknown key `host`\n  help: did you mean `hosts`?",
-            "mcpol.toml:8:10  gateway.hosts: `https://x` is no name of a host\n  help: write it as it stands in the `Host` header: `gateway.example.com`, with a port only if it is not the usual one",
-            "mcpol.toml:9:12  gateway.origins: `*` is no origin\n  help: write scheme and host as the browser sends them: `https://app.example.com`",
+            "mcpol.toml:8:10  gateway.hosts: `https://x` is not the name of a host\n  help: a host is a name without scheme and port, such as `gateway.example.com`",
+            "mcpol.toml:9:12  gateway.origins: `*` is not an origin\n  help: an origin is a scheme, a host and a port if it is unusual: `https://app.example.com`",
             "mcpol.toml:10:16  gateway.call_timeout: `soon` is no length of time up to a week\n  help: write it as `30s`, `10m` or `2h`",
             "mcpol.toml:13:7  servers.github.url: `ftp://x` is no http or https URL\n  help: write for example `https://mcp.example.com/mcp`",
             "mcpol.toml:14:10  servers.github.policy: cannot read `none.json`: no such file or directory\n  help: `mcpol gen-policy -o FILE …` writes one; relative paths begin at the configuration's folder",
@@ -155,7 +168,7 @@ fn every_problem_is_told_at_once_with_its_place_and_the_nearest_name() {
             "mcpol.toml:17:1  servers.both: has both `url` and `command`\n  help: keep the one that reaches the server",
             "mcpol.toml:21:1  servers.neither: has neither `url` nor `command`\n  help: add `url = \"https://…\"` or `command = [\"PROGRAM\", …]`",
             "mcpol.toml:24:12  grants.alice.servers: no server `githib` is configured\n  help: did you mean `github`?",
-            "mcpol.toml:25:16  grants.alice.token_sha256: is no SHA-256\n  help: it has 64 hexadecimal digits; `mcpol grant create` makes tokens and keeps their hash",
+            "mcpol.toml:25:16  grants.alice.token_sha256: is no SHA-256\n  help: write its 64 hexadecimal digits; or leave the grant out here and make it with `mcpol grant create`",
             "mcpol.toml:27:1  jwt: `audience` is missing",
             "mcpol.toml:27:1  jwt: `issuer` is missing",
             "mcpol.toml:28:8  jwt.jwks: `http://x.example/` is no https URL\n  help: whoever can change the keys on their way can issue tokens: use https or a file",
@@ -221,7 +234,10 @@ fn secrets_that_are_written_out_are_warned_of() {
 fn a_server_that_can_do_nothing_is_warned_of() {
     let server = "[servers.a]\nurl = \"http://x/mcp\"\n";
     warned(server, &["servers.a has no policy, so every call is refused unless a grant brings one"]);
-    warned(&format!("{server}[grants.g]\nservers = [\"a\"]\npolicy = \"policy.json\"\n"), &[]);
+    warned(
+        &format!("{server}[grants.g]\nservers = [\"a\"]\npolicy = \"policy.json\"\ntoken_sha256 = \"{HASH}\"\n"),
+        &[],
+    );
 }
 
 #[test]
@@ -233,7 +249,8 @@ fn an_open_listener_needs_grants() {
         &["mcpol.toml:2:10  gateway.listen: `0.0.0.0:8787` can be reached from other machines, and callers need no \
            grant\n  help: add `require_grants = true`, `[grants.NAME]` or `[jwt]`, or listen on `127.0.0.1`"],
     );
-    for more in ["[grants.g]\nservers = [\"a\"]\n", "[jwt]\njwks = \"cert.pem\"\nissuer = \"i\"\naudience = \"a\"\n"] {
+    let grant = format!("[grants.g]\nservers = [\"a\"]\ntoken_sha256 = \"{HASH}\"\n");
+    for more in [&*grant, "[jwt]\njwks = \"cert.pem\"\nissuer = \"i\"\naudience = \"a\"\n"] {
         warned(&format!("{open}{more}"), &[]);
     }
     warned(&format!("[gateway]\nlisten = \"0.0.0.0:8787\"\nrequire_grants = true\n{server}"), &[]);
@@ -256,10 +273,10 @@ fn names_of_servers_split_from_their_tools_in_one_way() {
         ("a/b", false),
         ("ä", false),
     ] {
-        assert_eq!(sections::check_server_name(name).is_ok(), expected, "{name}");
+        assert_eq!(servers::check_server_name(name).is_ok(), expected, "{name}");
     }
-    assert!(sections::check_server_name(&"a".repeat(SERVER_NAME_CHARS_MAX)).is_ok());
-    assert!(sections::check_server_name(&"a".repeat(SERVER_NAME_CHARS_MAX + 1)).is_err());
+    assert!(servers::check_server_name(&"a".repeat(SERVER_NAME_CHARS_MAX)).is_ok());
+    assert!(servers::check_server_name(&"a".repeat(SERVER_NAME_CHARS_MAX + 1)).is_err());
     let two = "[servers.a]\nurl = \"http://x/\"\n[servers.A]\nurl = \"http://x/\"\n";
     refused(two, &["mcpol.toml:1:10  servers.a: `A` and `a` differ in case only\n  help: rename one of them"]);
 }
@@ -270,7 +287,9 @@ fn problems_of_a_policy_are_told_with_its_own_places_and_once() {
         "[servers.a]\nurl = \"http://x/\"\npolicy = \"bad.json\"\n[servers.b]\nurl = \"http://x/\"\npolicy = \"bad.json\"\n",
     );
     std::fs::write(folder.path().join("bad.json"), "{\"version\": \"2\", \"default\": \"deny\"}").unwrap();
-    let Err(BadConfig::Invalid { problems, .. }) = load(&path, &environment) else { unreachable!("it is not valid") };
+    let Err(BadConfig::Invalid { problems, .. }) = load(&path, &environment, NOW) else {
+        unreachable!("it is not valid")
+    };
     let places: Vec<_> =
         problems.iter().map(|problem| (problem.file.ends_with("bad.json"), &*problem.pointer)).collect();
     assert_eq!(places, [(true, "/version")]);

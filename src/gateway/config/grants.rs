@@ -1,0 +1,122 @@
+//! `[grants.NAME]` and `[jwt]`: who may call.
+
+use super::reader::{Reader, Table, Text, Value};
+use super::{GRANTS_MAX, Jwks, Jwt};
+use crate::clock::Timestamp;
+use crate::policy::parse_utc;
+use crate::state::{GRANT_SERVERS_MAX, Grant, GrantName, TokenHash};
+use crate::text::{excerpt, nearest};
+use std::collections::{BTreeMap, BTreeSet};
+use toml::de::DeValue;
+
+/// Characters of a value in a message.
+const SHOWN_CHARS: usize = 60;
+const DAY_MILLIS: u64 = 86_400_000;
+
+impl Reader<'_> {
+    /// `servers` are the names of all servers; `now` is when the grants count as made.
+    pub(super) fn grants(&mut self, value: Value<'_>, servers: &BTreeSet<String>, now: Timestamp) -> Vec<Grant> {
+        let (mut grants, mut tokens) = (Vec::new(), BTreeMap::new());
+        for (name, at, mut table) in self.named("grants", value, GRANTS_MAX) {
+            let grant = GrantName::parse(&name);
+            if let Err(error) = &grant {
+                self.report(at, &format!("grants.{}", excerpt(&name, SHOWN_CHARS)), error.to_string(), None);
+            }
+            let table = &mut table;
+            let good_for = self.good_for(table, servers);
+            let policy = self.policy_of(table, "policy");
+            let token = self.token_of(table);
+            if let Some(token) = token
+                && let Some(other) = tokens.insert(token, name.clone())
+            {
+                let message = format!("is the token of `{}` too", excerpt(&other, SHOWN_CHARS));
+                self.report(table.at, &table.key("token_sha256"), message, Some("every grant needs its own token"));
+            }
+            let expires = self.expiry(table);
+            self.finish(table);
+            let (Ok(name), Some(token)) = (grant, token) else { continue };
+            // The path is kept beside paths of other folders, so it must not depend on ours.
+            let policy = policy.map(|path| std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned());
+            grants.push(Grant { name, servers: good_for, policy, token, created: now, expires, revoked: None });
+        }
+        grants
+    }
+
+    fn good_for(&mut self, table: &mut Table<'_>, servers: &BTreeSet<String>) -> BTreeSet<String> {
+        let given = self.texts_of(table, "servers").unwrap_or_default();
+        let told = self.problems.iter().any(|problem| problem.pointer.starts_with(&table.key("servers")));
+        if given.is_empty() && !told {
+            let help = Some("add `servers = [\"NAME\"]`");
+            self.report(table.at, &table.path, "names no server that it is good for", help);
+        }
+        if given.len() > GRANT_SERVERS_MAX {
+            let message = format!("{} servers, and {GRANT_SERVERS_MAX} are the most", given.len());
+            self.report(table.at, &table.key("servers"), message, None);
+        }
+        for text in given.iter().filter(|text| !servers.contains(&text.text)) {
+            let help = nearest(&text.text, servers.iter().map(String::as_str)).map_or_else(
+                || "add it as `[servers.NAME]`, or take it out".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("no server `{}` is configured", excerpt(&text.text, SHOWN_CHARS));
+            self.report(text.at, &table.key("servers"), message, Some(&help));
+        }
+        given.into_iter().map(|text| text.text).collect()
+    }
+
+    fn token_of(&mut self, table: &mut Table<'_>) -> Option<TokenHash> {
+        let text: Text = self.required(table, "token_sha256")?;
+        let hash = TokenHash::parse(&text.text);
+        if hash.is_none() {
+            // Whoever puts the token itself here must not see it printed.
+            let help =
+                "write its 64 hexadecimal digits; or leave the grant out here and make it with `mcpol grant create`";
+            self.report(text.at, &table.key("token_sha256"), "is no SHA-256", Some(help));
+        }
+        hash
+    }
+
+    fn expiry(&mut self, table: &mut Table<'_>) -> Option<Timestamp> {
+        let value = table.take("expires")?;
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Datetime(moment) => moment.to_string(),
+            _ => String::new(),
+        };
+        let moment = parse_utc(&text);
+        if moment.is_none() {
+            let help = "write the last day, `2027-06-30`, or a moment in UTC, `2027-06-30T12:00:00Z`";
+            self.report(value.span().start, &table.key("expires"), "is no day or moment", Some(help));
+        }
+        // A day alone is the last day: it counts to its end.
+        let day = if text.contains('T') { 0 } else { DAY_MILLIS };
+        moment.map(|moment| Timestamp::from_millis(moment.millis().saturating_add(day)))
+    }
+
+    pub(super) fn jwt(&mut self, value: Value<'_>) -> Option<Jwt> {
+        let mut table = self.table("jwt", value)?;
+        let jwks = self.required(&mut table, "jwks");
+        let jwks = jwks.and_then(|text| self.jwks(&text));
+        let issuer = self.required(&mut table, "issuer");
+        let audience = self.required(&mut table, "audience");
+        let claim = self.text_of(&mut table, "grant_claim").map_or_else(|| "sub".to_owned(), |text| text.text);
+        self.finish(&table);
+        Some(Jwt { jwks: jwks?, issuer: issuer?.text, audience: audience?.text, grant_claim: claim })
+    }
+
+    fn jwks(&mut self, text: &Text) -> Option<Jwks> {
+        if !text.text.contains("://") {
+            return self.existing("jwt.jwks", text).map(Jwks::File);
+        }
+        let url = url::Url::parse(&text.text).ok();
+        let safe =
+            |url: &url::Url| url.scheme() == "https" || (url.scheme() == "http" && crate::mcp::http::is_loopback(url));
+        let url = url.filter(safe);
+        if url.is_none() {
+            let message = format!("`{}` is no https URL", excerpt(&text.text, SHOWN_CHARS));
+            let help = "whoever can change the keys on their way can issue tokens: use https or a file";
+            self.report(text.at, "jwt.jwks", message, Some(help));
+        }
+        url.map(Jwks::Url)
+    }
+}

@@ -1,0 +1,210 @@
+//! `[servers.NAME]`: where a server is, what is handed to it, and by which policy it is held.
+
+use super::reader::{Reader, Table, Text, Value};
+use super::{SERVER_NAME_CHARS_MAX, SERVERS_MAX};
+use crate::classify::findings::source::literal_secret;
+use crate::gateway::plan::{Backend, Children, Per, Served};
+use crate::gateway::reload::Enforcement;
+use crate::mcp::target::{HttpTarget, Secret, StdioTarget};
+use crate::model::ServerName;
+use crate::text::excerpt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often a child may be started again.
+const RESTARTS_MAX: u32 = 1000;
+/// How long a child may stay unused if nothing is said.
+const IDLE_DEFAULT: Duration = Duration::from_secs(600);
+/// Characters of a value in a message.
+const SHOWN_CHARS: usize = 60;
+
+impl Reader<'_> {
+    /// Every table of a section, by name, at most so many.
+    pub(super) fn named<'v>(
+        &mut self,
+        section: &str,
+        value: Value<'v>,
+        most: usize,
+    ) -> Vec<(String, usize, Table<'v>)> {
+        let Some(mut table) = self.table(section, value) else { return Vec::new() };
+        let all = table.take_all();
+        if all.len() > most {
+            self.report(table.at, section, format!("{} entries, and {most} are the most", all.len()), None);
+            return Vec::new();
+        }
+        let tables = all.into_iter().filter_map(|(name, (at, value))| {
+            let table = self.table(&format!("{section}.{name}"), value)?;
+            Some((name, at, table))
+        });
+        tables.collect()
+    }
+
+    /// `named` takes the names of all, also of those that are not valid otherwise.
+    pub(super) fn servers(
+        &mut self,
+        value: Value<'_>,
+        named: &mut BTreeSet<String>,
+    ) -> BTreeMap<String, (usize, Served)> {
+        let mut servers: BTreeMap<String, (usize, Served)> = BTreeMap::new();
+        for (name, at, table) in self.named("servers", value, SERVERS_MAX) {
+            if let Err(why) = check_server_name(&name) {
+                let help = format!(
+                    "use letters, digits, `-` and single `_`, at most {SERVER_NAME_CHARS_MAX}, with a letter or digit at both ends"
+                );
+                self.report(at, &format!("servers.{}", excerpt(&name, SHOWN_CHARS)), why, Some(&help));
+            }
+            if let Some(first) = named.iter().find(|known| known.eq_ignore_ascii_case(&name)) {
+                let message = format!("`{first}` and `{name}` differ in case only");
+                self.report(at, &format!("servers.{name}"), message, Some("rename one of them"));
+            }
+            named.insert(name.clone());
+            if let Some(server) = self.server(&name, table) {
+                servers.insert(name, (at, server));
+            }
+        }
+        servers
+    }
+
+    fn server(&mut self, name: &str, mut table: Table<'_>) -> Option<Served> {
+        let table = &mut table;
+        let server = ServerName::new(name);
+        let command = self.texts_of(table, "command");
+        let url = self.text_of(table, "url");
+        let headers = self.map_of(table, "headers");
+        let variables = self.map_of(table, "env");
+        let cwd = self.text_of(table, "cwd").map(|text| self.path(&text.text));
+        let policy = self.policy_of(table, "policy");
+        let per = self.word_of(table, "per", &[("session", Per::Session), ("grant", Per::Grant)]);
+        let idle = self.span_of(table, "idle");
+        let restarts = self.number_of(table, "restart", RESTARTS_MAX);
+        let shadow = self.truth_of(table, "shadow").unwrap_or(false);
+        self.finish(table);
+        let mut foreign = |given: bool, key: &str, whose: &str| {
+            if given {
+                let message = format!("`{key}` is for servers with `{whose}`");
+                self.report(table.at, &table.path, message, Some("take it out"));
+            }
+        };
+        let backend = match (url, command) {
+            (Some(_), Some(_)) => {
+                let help = "keep the one that reaches the server";
+                self.report(table.at, &table.path, "has both `url` and `command`", Some(help));
+                None
+            }
+            (None, None) => {
+                // A value that was refused was told already.
+                if !self.problems.iter().any(|problem| problem.pointer.starts_with(&format!("{}.", table.path))) {
+                    let help = "add `url = \"https://…\"` or `command = [\"PROGRAM\", …]`";
+                    self.report(table.at, &table.path, "has neither `url` nor `command`", Some(help));
+                }
+                None
+            }
+            (Some(url), None) => {
+                foreign(!variables.is_empty(), "env", "command");
+                foreign(cwd.is_some(), "cwd", "command");
+                foreign(per.is_some(), "per", "command");
+                foreign(restarts.is_some(), "restart", "command");
+                foreign(idle.is_some(), "idle", "command");
+                self.url_target(server, &table.path, &url, headers).map(Backend::Http)
+            }
+            (None, Some(command)) => {
+                foreign(!headers.is_empty(), "headers", "url");
+                let target = self.command_target(server, &table.path, &command, variables, cwd);
+                target.map(|target| {
+                    let (per, idle) = (per.unwrap_or(Per::Session), idle.unwrap_or(IDLE_DEFAULT));
+                    Backend::Stdio(Children { target, per, idle, restarts: restarts.unwrap_or(0) })
+                })
+            }
+        };
+        let enforcement = if shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
+        Some(Served { backend: backend?, policy, enforcement })
+    }
+
+    fn url_target(
+        &mut self,
+        server: ServerName,
+        path: &str,
+        text: &Text,
+        headers: BTreeMap<String, (usize, Text)>,
+    ) -> Option<HttpTarget> {
+        let pointer = format!("{path}.url");
+        let expanded = self.expand(&pointer, text)?;
+        let url = url::Url::parse(&expanded.text).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if url.is_none() {
+            let shown = if expanded.from_variable { "it" } else { &*excerpt(&text.text, SHOWN_CHARS) };
+            let message = format!("`{shown}` is no http or https URL");
+            self.report(text.at, &pointer, message, Some("write for example `https://mcp.example.com/mcp`"));
+        }
+        let mut target = HttpTarget { server, url: url?, headers: BTreeMap::new() };
+        for (name, (at, text)) in headers {
+            let pointer = format!("{path}.headers.{name}");
+            if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                self.report(at, &pointer, "is no name of a header", None);
+                continue;
+            }
+            self.literal(&pointer, &name, &text);
+            let Some(value) = self.expand(&pointer, &text) else { continue };
+            if http::HeaderValue::from_str(&value.text).is_err() {
+                self.report(text.at, &pointer, "has characters that no header may have", None);
+            }
+            target.headers.insert(name, Secret::new(value.text));
+        }
+        Some(target)
+    }
+
+    fn command_target(
+        &mut self,
+        server: ServerName,
+        path: &str,
+        command: &[Text],
+        variables: BTreeMap<String, (usize, Text)>,
+        cwd: Option<PathBuf>,
+    ) -> Option<StdioTarget> {
+        if command.is_empty() {
+            self.report(0, &format!("{path}.command"), "is empty", Some("name the program first"));
+            return None;
+        }
+        let mut target = StdioTarget::new(server, Vec::new());
+        for (index, text) in command.iter().enumerate() {
+            let expanded = self.expand(&format!("{path}.command[{index}]"), text)?;
+            if expanded.from_variable {
+                target.hidden.insert(index);
+            }
+            target.argv.push(expanded.text);
+        }
+        for (name, (_, text)) in variables {
+            let pointer = format!("{path}.env.{name}");
+            self.literal(&pointer, &name, &text);
+            if let Some(value) = self.expand(&pointer, &text) {
+                target.env.insert(name, Secret::new(value.text));
+            }
+        }
+        target.cwd = cwd;
+        Some(target)
+    }
+
+    /// A secret that is written out is used, but its owner is told.
+    fn literal(&mut self, pointer: &str, name: &str, text: &Text) {
+        if !text.text.contains("${") && literal_secret(name, &text.text) {
+            let message = "holds a secret that everybody who can read this file knows";
+            let help = "put it into an environment variable and write `${NAME}` in its place";
+            self.warn(text.at, pointer, message, help);
+        }
+    }
+}
+
+/// A server's name is a segment of a URL and the beginning of tools' names: `NAME__tool` must split in one way.
+pub(super) fn check_server_name(name: &str) -> Result<(), &'static str> {
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    if name.chars().count() > SERVER_NAME_CHARS_MAX {
+        Err("is too long for the name of a server")
+    } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+        Err("has characters that no server's name may have")
+    } else if name.contains("__") || !ends(name.chars().next()) || !ends(name.chars().last()) {
+        Err("cannot be told from the names of its tools")
+    } else {
+        Ok(())
+    }
+}
