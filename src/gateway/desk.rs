@@ -4,6 +4,7 @@
 //! anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
 
 use super::audit::{Audit, Decided, Ended};
+use super::meter::{Meter, Outcome};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{
@@ -63,6 +64,7 @@ pub struct Desk {
     decisions: AtomicU64,
     store_told: AtomicBool,
     notice: Notice,
+    meter: Option<Arc<Meter>>,
 }
 
 impl fmt::Debug for Desk {
@@ -82,7 +84,14 @@ impl Desk {
             decisions: AtomicU64::new(0),
             store_told: AtomicBool::new(false),
             notice,
+            meter: None,
         }
+    }
+
+    /// The same, with every ruling counted.
+    #[must_use]
+    pub fn with_meter(self, meter: Arc<Meter>) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     /// The log.
@@ -126,7 +135,7 @@ impl Desk {
         if let Err(error) = &logged {
             self.tell_once(&format!("cannot write the audit log, so no call passes: {error}"));
         }
-        let rulings = verdicts.into_iter().zip(first..).map(|(verdict, number)| {
+        let rulings = verdicts.into_iter().zip(first..).zip(cases).map(|((verdict, number), case)| {
             let verdict = match (verdict, &logged) {
                 (Verdict::Allow(permit), Err(_)) => {
                     self.ended(permit.into_parts().1, Ending::NotSent);
@@ -140,6 +149,7 @@ impl Desk {
             {
                 self.tell_once(&denial.message);
             }
+            self.count(now, case, &verdict);
             Ruling { number, verdict }
         });
         rulings.collect()
@@ -171,6 +181,17 @@ impl Desk {
         }
     }
 
+    fn count(&self, now: Timestamp, case: &Case<'_>, verdict: &Verdict) {
+        let Some(meter) = &self.meter else { return };
+        let server = meter.server(&case.caller.server);
+        server.decided(now, Some(case.policy), case.call.name().as_str(), verdict.outcome(), verdict.rule());
+        match verdict {
+            Verdict::Allow(permit) => server.charged(now, case.policy, permit.reservation()),
+            Verdict::Deny(denial) if denial.code == DenialCode::StateUnavailable => meter.store_error(),
+            Verdict::Deny(_) | Verdict::Wait(..) => {}
+        }
+    }
+
     /// A forwarded call has ended: what it gives back waits for the next transaction.
     pub fn ended(&self, reservation: Reservation, ending: Ending) {
         if let Some(settlement) = reservation.end(ending) {
@@ -185,6 +206,9 @@ impl Desk {
             return;
         }
         if let Err(error) = self.limits.settle(now, &batch) {
+            if let Some(meter) = &self.meter {
+                meter.store_error();
+            }
             // The counters stay too high, which errs on the strict side.
             self.audit.repeated(now, "settle_failed", |line| line.text("reason", &error.to_string()));
         }
@@ -222,13 +246,17 @@ fn not_logged() -> Denial {
 }
 
 impl Verdict {
-    fn word(&self) -> &'static str {
+    fn outcome(&self) -> Outcome {
         match self {
-            Self::Allow(permit) if permit.would_deny().is_some() => "would_deny",
-            Self::Allow(_) => "allow",
-            Self::Deny(_) => "deny",
-            Self::Wait(..) => "ask",
+            Self::Allow(permit) if permit.would_deny().is_some() => Outcome::WouldDeny,
+            Self::Allow(_) => Outcome::Allow,
+            Self::Deny(_) => Outcome::Deny,
+            Self::Wait(..) => Outcome::Ask,
         }
+    }
+
+    fn word(&self) -> &'static str {
+        self.outcome().as_str()
     }
 
     fn rule(&self) -> &str {

@@ -187,8 +187,11 @@ impl Meter {
     }
 
     /// The meter of one server, made at first use. What was counted stays when a server goes and comes back, as
-    /// Prometheus expects of counters. Ask once a server, not once a call.
+    /// Prometheus expects of counters.
     pub fn server(&self, name: &str) -> Arc<ServerMeter> {
+        if let Some(known) = self.servers.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(known);
+        }
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
         let meter = servers.entry(name.to_owned()).or_insert_with(|| Arc::new(ServerMeter::new(name)));
         Arc::clone(meter)
