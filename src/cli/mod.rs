@@ -9,6 +9,7 @@ mod rules;
 mod lock;
 mod check;
 mod enforce;
+mod grant;
 mod audit;
 mod approvals;
 mod demo;
@@ -21,6 +22,8 @@ pub use demo::DemoArgs;
 pub use enforce::{EnforceArgs, UnknownMethodsArg};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
+pub(crate) use grant::servers_fit;
+pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
 pub use lock::LockArgs;
 pub use policy::{
     CheckFormat, DiffFail, FailLevel, PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicyDiffArgs, PolicyTestArgs,
@@ -60,6 +63,8 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
+    /// Say who may call which servers through the HTTP gateway.
+    Grant(GrantArgs),
     /// Read and verify the gateway's audit log.
     Audit(AuditArgs),
     /// List, approve and deny calls that wait for a person.

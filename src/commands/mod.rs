@@ -15,6 +15,7 @@ mod lock_file;
 mod check;
 mod policies;
 mod enforce;
+mod grant;
 mod audit;
 mod approvals;
 mod demo;
@@ -96,6 +97,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Lock(args) => lock::run(args),
         Command::Check(args) => check::run(*args),
         Command::Enforce(args) => enforce::run(args),
+        Command::Grant(args) => grant::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),
         Command::Demo(args) => demo::run(args),

@@ -2,6 +2,7 @@
 
 mod scan;
 mod explain;
+mod grants;
 mod grid;
 mod json;
 mod lines;
@@ -30,6 +31,7 @@ pub use check_sarif::check_sarif;
 pub use check_table::check_table;
 pub use explain::{Explained, explanation};
 pub use github::check_github;
+pub use grants::{grants_json, grants_table};
 pub use json::{check_schema, line_schema, lock_schema, record_schema, scan_json, scan_schema};
 pub use junit::check_junit;
 pub use lines::{SORT_BYTES_MAX, SortedLines};

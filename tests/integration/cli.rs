@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
     "scan",
     "explain",
     "gen-policy",
@@ -11,6 +11,7 @@ const SUBCOMMANDS: [&str; 13] = [
     "lock",
     "check",
     "enforce",
+    "grant",
     "audit",
     "approvals",
     "demo",

@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod explain;
 mod gateway;
+mod grants;
 mod policy;
 mod readme;
 mod rules;

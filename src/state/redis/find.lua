@@ -1,0 +1,3 @@
+-- The question that is live for a binding.
+
+return answer({ live() })
