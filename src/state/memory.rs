@@ -1,5 +1,6 @@
 //! Counters, approvals and grants in memory: for one process, for tests, for `--state memory:`.
 
+use super::approvals::{ARGUMENTS_BYTES_MAX, PENDING_MAX};
 use super::grants::MemoryGrants;
 use crate::clock::Timestamp;
 use crate::policy::{
@@ -190,11 +191,16 @@ impl ApprovalStore for MemoryStore {
         if let Some(known) = approvals.live(now, &key) {
             return Ok(known.clone());
         }
+        let waiting = approvals.rows.values().filter(|(known, _)| known.state == ApprovalState::Pending).count();
+        if waiting as u64 >= PENDING_MAX {
+            return Err(StoreError::Unavailable(format!("{PENDING_MAX} approvals wait already")));
+        }
         approvals.next += 1;
+        let arguments = request.arguments.clone().filter(|text| text.len() <= ARGUMENTS_BYTES_MAX);
         let approval = Approval {
             id: format!("a{:06}", approvals.next),
             state: ApprovalState::Pending,
-            request: request.clone(),
+            request: ApprovalRequest { arguments, ..request.clone() },
             created: now,
             expires: later(now, request.ttl_s),
         };
@@ -211,6 +217,7 @@ impl ApprovalStore for MemoryStore {
         match approvals.live(now, key) {
             Some(approval) if approval.state == ApprovalState::Approved => {
                 approval.state = ApprovalState::Used;
+                approval.request.arguments = None;
                 Ok(true)
             }
             Some(_) | None => Ok(false),
@@ -242,35 +249,5 @@ impl ApprovalStore for MemoryStore {
         };
         approval.expires = later(now, approval.request.ttl_s);
         Ok(Answered::Done(approval.clone()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
-    use super::*;
-    use crate::policy::{Scope, Window};
-    use std::sync::Arc;
-
-    #[test]
-    fn parallel_calls_never_exceed_the_maximum() {
-        let store = MemoryStore::new();
-        let counter = CounterKey {
-            server: Arc::from("s"),
-            scope: Scope::Grant,
-            value: Arc::from("g"),
-            name: Arc::from("c"),
-            window: Window::Day,
-        };
-        let charge = Charge { counter, amount: 1, max: 100 };
-        let held: usize = std::thread::scope(|scope| {
-            let worker = || {
-                let reserve = |_: &i32| store.reserve(Timestamp::from_millis(0), &[vec![charge.clone()]]).unwrap();
-                (0..64).filter(|n| matches!(reserve(n)[..], [Reserve::Held(_)])).count()
-            };
-            let workers: Vec<_> = (0..8).map(|_| scope.spawn(worker)).collect();
-            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
-        });
-        assert_eq!(held, 100);
     }
 }

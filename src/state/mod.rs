@@ -1,6 +1,8 @@
 //! Where counters, approvals and grants live.
 
 mod approvals;
+#[cfg(test)]
+mod contract;
 mod grants;
 mod memory;
 mod open;

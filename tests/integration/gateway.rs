@@ -5,6 +5,7 @@ mod audit;
 mod demo;
 mod faults;
 mod limits;
+mod redis;
 mod reload;
 mod remote;
 mod traffic;

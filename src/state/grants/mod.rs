@@ -246,7 +246,7 @@ pub trait GrantStore: Send + Sync {
 }
 
 /// A store that holds [`GRANTS_MAX`] grants.
-fn full() -> StoreError {
+pub(super) fn full() -> StoreError {
     StoreError::Unavailable(format!("it holds {GRANTS_MAX} grants, which is the most"))
 }
 

@@ -1,7 +1,7 @@
 -- Asks. ARGV: id, ttl in milliseconds, ttl in seconds, body, most that may wait, and the arguments if they are kept.
 
 local known = live()
-if known then return answer({ known }) end
+if known or damaged then return answer({ known }) end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', whole(now))
 local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. whole(now - KEEP), 'LIMIT', 0, SWEEP)
 for _, id in ipairs(old) do

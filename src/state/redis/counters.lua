@@ -35,10 +35,8 @@ local function subtract(a, b)
   return { a[1] - b[1], low }
 end
 
--- Days from 1970-01-01 to the first of a month, which may be the 13th; years begin in March, so that the leap day is
--- the last of its year.
+-- Days from 1970-01-01 to the first of a month; years are counted from March, so that the leap day ends them.
 local function first_of(year, month)
-  if month > 12 then year, month = year + 1, month - 12 end
   if month <= 2 then year, month = year - 1, month + 12 end
   local of_year = math.floor((153 * (month - 3) + 2) / 5)
   return year * 365 + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400) + of_year - 719468
@@ -46,7 +44,7 @@ end
 
 -- Where the month of a day begins and ends, in days from 1970-01-01.
 local function month_of(day)
-  -- 30.436875 days a month on average: the guess is right or one too early.
+  -- A month has 30.436875 days on average, so the guess is a month off at most.
   local months = math.floor(day / 30.436875)
   local function from(n) return first_of(1970 + math.floor(n / 12), n % 12 + 1) end
   while from(months) > day do months = months - 1 end

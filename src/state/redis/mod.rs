@@ -1,84 +1,89 @@
 //! Counters, approvals and grants in Redis, for gateways on many machines.
+//!
+//! Every use is one script, which Redis runs alone and whole, so gateways never decide on one count at a time. The time
+//! is the server's. All keys begin with `{mcpol}`: in a cluster they lie on one node, as the keys of one script must.
+//! What Redis loses is lost: without `appendonly yes` a restart forgets counters, and a replica that takes over may not
+//! have seen the last of them.
 
 mod address;
+mod approvals;
+mod connection;
+mod grants;
+mod limits;
 
 pub use address::{BadAddress, RedisAddress};
+pub use connection::REDIS_TIMEOUT;
 
-use super::grants::{Grant, GrantCreated, GrantName, GrantRevoked, GrantStore, TokenHash};
 use crate::clock::Timestamp;
-use crate::policy::{
-    Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, LimitStore, Reserve, Settlement, StoreError,
-    Usage,
-};
-use std::time::Duration;
+use crate::policy::StoreError;
+use connection::Pool;
 
-/// How long one use of Redis may take before the call is denied.
-pub const REDIS_TIMEOUT: Duration = Duration::from_millis(1000);
+/// Begins the names of all keys.
+const PREFIX: &str = "{mcpol}:";
 
-/// The store of many machines.
+/// The store of many machines. It connects when it is first used, and again when a connection was lost.
 #[derive(Debug)]
 pub struct RedisStore {
-    address: RedisAddress,
+    pool: Pool,
+    prefix: String,
+    time: Time,
+}
+
+/// Whose clock counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Time {
+    /// The server's.
+    Server,
+    /// The one that a test gives.
+    #[cfg(test)]
+    Given,
 }
 
 impl RedisStore {
     /// A store in this Redis; nothing is connected to before it is used.
     pub fn new(address: RedisAddress) -> Self {
-        Self { address }
+        Self { pool: Pool::new(address), prefix: PREFIX.to_owned(), time: Time::Server }
     }
 
-    fn missing<T>(&self) -> Result<T, StoreError> {
-        Err(StoreError::Unavailable(self.address.to_string()))
+    /// A store with keys of its own that goes by the times which it is given.
+    #[cfg(test)]
+    fn for_test(address: RedisAddress, name: &str) -> Self {
+        Self { pool: Pool::new(address), prefix: format!("{{test-{name}}}:"), time: Time::Given }
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn clock_key(&self) -> String {
+        self.key("clock")
+    }
+
+    /// What a script is given for a time: nothing, because it asks the server.
+    fn given(&self, now: Timestamp) -> String {
+        match self.time {
+            Time::Server => {
+                let _ = now;
+                String::new()
+            }
+            #[cfg(test)]
+            Time::Given => now.millis().to_string(),
+        }
+    }
+
+    /// An answer that no script of ours gives.
+    fn odd(&self) -> StoreError {
+        StoreError::Damaged(format!("`{}` answered something else than was asked", self.pool.address()))
+    }
+
+    fn number(&self, text: &str) -> Result<u64, StoreError> {
+        text.parse().map_err(|_| self.odd())
+    }
+
+    fn time(&self, text: &str) -> Result<Timestamp, StoreError> {
+        self.number(text).map(Timestamp::from_millis)
     }
 }
 
-impl LimitStore for RedisStore {
-    fn reserve(&self, _: Timestamp, _: &[Vec<Charge>]) -> Result<Vec<Reserve>, StoreError> {
-        self.missing()
-    }
-    fn settle(&self, _: Timestamp, _: &[Settlement]) -> Result<(), StoreError> {
-        self.missing()
-    }
-    fn usage(&self, _: Timestamp, _: &[Charge]) -> Result<Vec<Usage>, StoreError> {
-        self.missing()
-    }
-}
-
-impl ApprovalStore for RedisStore {
-    fn request(&self, _: Timestamp, _: &ApprovalRequest) -> Result<Approval, StoreError> {
-        self.missing()
-    }
-    fn find(&self, _: Timestamp, _: &str) -> Result<Option<Approval>, StoreError> {
-        self.missing()
-    }
-    fn take(&self, _: Timestamp, _: &str) -> Result<bool, StoreError> {
-        self.missing()
-    }
-    fn get(&self, _: Timestamp, _: &str) -> Result<Option<Approval>, StoreError> {
-        self.missing()
-    }
-    fn list(&self, _: Timestamp) -> Result<Vec<Approval>, StoreError> {
-        self.missing()
-    }
-    fn decide(&self, _: Timestamp, _: &str, _: Answer) -> Result<Answered, StoreError> {
-        self.missing()
-    }
-}
-
-impl GrantStore for RedisStore {
-    fn create(&self, _: Timestamp, _: &Grant) -> Result<GrantCreated, StoreError> {
-        self.missing()
-    }
-    fn list(&self) -> Result<Vec<Grant>, StoreError> {
-        self.missing()
-    }
-    fn revoke(&self, _: Timestamp, _: &GrantName) -> Result<GrantRevoked, StoreError> {
-        self.missing()
-    }
-    fn find(&self, _: &TokenHash) -> Result<Option<Grant>, StoreError> {
-        self.missing()
-    }
-    fn any_for(&self, _: &str) -> Result<bool, StoreError> {
-        self.missing()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Connections to Redis: made when they are needed, bounded in time, and made again by themselves.
+
+use super::address::{Encryption, RedisAddress};
+use crate::policy::StoreError;
+use redis::{
+    Client, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisError, ScriptInvocation, ServerErrorKind,
+};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long Redis may take to be connected to, and how long to answer, before the call is denied.
+pub const REDIS_TIMEOUT: Duration = Duration::from_millis(1000);
+/// A Redis that could not be reached is not tried again for this long.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Connections kept while nobody uses them.
+const IDLE_MAX: usize = 32;
+
+/// Whether a script may be sent once more when a connection that was kept turns out to be dead. It may have run the
+/// first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Running it twice errs on the strict side at most.
+    Safe,
+    /// Running it twice would not.
+    Never,
+}
+
+/// The connections of one store.
+pub(super) struct Pool {
+    address: RedisAddress,
+    idle: Mutex<Vec<Connection>>,
+    health: Mutex<Health>,
+}
+
+/// What is known of the server.
+#[derive(Clone, Debug)]
+enum Health {
+    /// Nothing bad.
+    Up,
+    /// It could not be used. One caller at a time tries again; the others are told at once and do not queue up.
+    Down { error: StoreError, since: Instant, probing: bool },
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind the locks here is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    pub(super) fn new(address: RedisAddress) -> Self {
+        Self { address, idle: Mutex::default(), health: Mutex::new(Health::Up) }
+    }
+
+    pub(super) fn address(&self) -> &RedisAddress {
+        &self.address
+    }
+
+    /// Runs a script to its end.
+    pub(super) fn run<T: FromRedisValue>(
+        &self,
+        repeat: Repeat,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        self.with(repeat, |connection| script.invoke(connection))
+    }
+
+    /// Runs one command or script on a connection of its own.
+    pub(super) fn with<T>(
+        &self,
+        repeat: Repeat,
+        work: impl Fn(&mut Connection) -> Result<T, RedisError>,
+    ) -> Result<T, StoreError> {
+        let kept = lock(&self.idle).pop();
+        if let Some(mut connection) = kept {
+            match work(&mut connection) {
+                Err(error) if is_dead(&error) => {
+                    // The others were made before it and are dead as well, or soon will be.
+                    lock(&self.idle).clear();
+                    if error.is_timeout() || repeat == Repeat::Never {
+                        return Err(self.broken(&error));
+                    }
+                }
+                answer => return self.answered(connection, answer),
+            }
+        }
+        let mut connection = self.connect()?;
+        let answer = work(&mut connection);
+        self.answered(connection, answer)
+    }
+
+    fn answered<T>(&self, connection: Connection, answer: Result<T, RedisError>) -> Result<T, StoreError> {
+        match answer {
+            Ok(value) => {
+                self.keep(connection);
+                Ok(value)
+            }
+            // An answer that is late would be taken for that of the next command.
+            Err(error) if is_dead(&error) => Err(self.broken(&error)),
+            Err(error) => {
+                self.keep(connection);
+                Err(self.explain(&error))
+            }
+        }
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    fn connect(&self) -> Result<Connection, StoreError> {
+        if let Health::Down { error, since, probing } = &mut *lock(&self.health) {
+            if *probing || since.elapsed() < PAUSE {
+                return Err(error.clone());
+            }
+            *probing = true;
+        }
+        match open(&self.address) {
+            Ok(connection) => {
+                *lock(&self.health) = Health::Up;
+                Ok(connection)
+            }
+            Err(Refused::Broken(error)) => Err(self.broken(&error)),
+            Err(Refused::Forgetful(policy)) => {
+                let address = &self.address;
+                Err(self.down(StoreError::Unavailable(format!(
+                    "`{address}` drops keys when its memory is full (`maxmemory-policy {policy}`), so no limit would \
+                     hold; set `maxmemory-policy noeviction`"
+                ))))
+            }
+        }
+    }
+
+    fn broken(&self, error: &RedisError) -> StoreError {
+        self.down(self.explain(error))
+    }
+
+    fn down(&self, error: StoreError) -> StoreError {
+        *lock(&self.health) = Health::Down { error: error.clone(), since: Instant::now(), probing: false };
+        error
+    }
+
+    fn explain(&self, error: &RedisError) -> StoreError {
+        let address = &self.address;
+        let unavailable = |what: &str| StoreError::Unavailable(format!("`{address}` {what}"));
+        match (error.code(), error.kind()) {
+            (Some("MCPOLDAMAGED"), _) => {
+                let key = error.detail().unwrap_or_default();
+                StoreError::Damaged(format!("`{address}`: the key `{key}` cannot be read; delete it to start anew"))
+            }
+            (Some("WRONGTYPE"), _) => StoreError::Damaged(format!("`{address}`: a key of ours holds something else")),
+            (_, ErrorKind::UnexpectedReturnType | ErrorKind::Parse) => {
+                StoreError::Damaged(format!("`{address}` answered something else than was asked"))
+            }
+            (_, ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown)) => {
+                unavailable(
+                    "is a node of a cluster that does not hold the keys of mcpol; name the node that holds the slot of \
+                 `{mcpol}`",
+                )
+            }
+            (_, ErrorKind::AuthenticationFailed) => unavailable("does not take this user and password"),
+            _ if error.is_timeout() => unavailable(&format!("did not answer within {} s", REDIS_TIMEOUT.as_secs_f32())),
+            _ if error.is_connection_refusal() => unavailable("cannot be reached: connection refused"),
+            _ => StoreError::Unavailable(format!("`{address}`: {error}")),
+        }
+    }
+}
+
+/// Whether the connection cannot be used any more.
+fn is_dead(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout()
+}
+
+/// Why a connection is of no use.
+enum Refused {
+    /// It could not be made.
+    Broken(RedisError),
+    /// The server throws keys away to make room, by this policy.
+    Forgetful(String),
+}
+
+impl From<RedisError> for Refused {
+    fn from(error: RedisError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+fn open(address: &RedisAddress) -> Result<Connection, Refused> {
+    let host = address.host.clone();
+    let place = match address.encryption {
+        Encryption::Plain => ConnectionAddr::Tcp(host, address.port),
+        Encryption::Tls => {
+            // Another part of the program may have chosen already; there is one choice.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            ConnectionAddr::TcpTls { host, port: address.port, insecure: false, tls_params: None }
+        }
+    };
+    let mut settings = RedisConnectionInfo::default().set_db(address.database);
+    if let Some(user) = &address.user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = &address.password {
+        settings = settings.set_password(password.reveal());
+    }
+    let client = Client::open(place.into_connection_info()?.set_redis_settings(settings))?;
+    let mut connection = client.get_connection_with_timeout(REDIS_TIMEOUT)?;
+    connection.set_read_timeout(Some(REDIS_TIMEOUT))?;
+    connection.set_write_timeout(Some(REDIS_TIMEOUT))?;
+    match redis::cmd("INFO").arg("memory").query::<String>(&mut connection) {
+        Ok(info) => forgetful(&info).map_or(Ok(connection), |policy| Err(Refused::Forgetful(policy))),
+        Err(error) if is_dead(&error) => Err(error.into()),
+        // A server that does not let us look: whoever runs it must know.
+        Err(_) => Ok(connection),
+    }
+}
+
+/// How the server makes room, if it has a bound and makes room by dropping keys.
+fn forgetful(info: &str) -> Option<String> {
+    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let bounded = value("maxmemory").is_some_and(|bytes| bytes != "0");
+    value("maxmemory_policy").filter(|policy| bounded && *policy != "noeviction").map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_drops_keys_is_known_by_what_it_says() {
+        for (info, expected) in [
+            ("", None),
+            ("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n", None),
+            ("maxmemory:100\r\nmaxmemory_policy:noeviction\r\n", None),
+            (
+                "# Memory\r\nmaxmemory:100\r\nmaxmemory_human:100B\r\nmaxmemory_policy:volatile-ttl\r\n",
+                Some("volatile-ttl"),
+            ),
+            ("maxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\n", Some("allkeys-lru")),
+        ] {
+            assert_eq!(forgetful(info).as_deref(), expected, "{info:?}");
+        }
+    }
+}
