@@ -6,6 +6,16 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on must fail, and it prints")]
 
+#[path = "support/measure.rs"]
+mod measure;
+#[path = "support/percentile.rs"]
+mod percentile;
+#[path = "support/policy.rs"]
+mod policy;
+
+use measure::memory_mib;
+use percentile::percentile;
+use policy::{limit, policy};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -122,9 +132,7 @@ impl Peer {
                 all.push(begun.elapsed());
             }
         }
-        all.sort_unstable();
-        let at = |percent: usize| all[all.len() * percent / 100].as_secs_f64() * 1e6;
-        (at(50), at(99))
+        (percentile(&mut all, 50.0), percentile(&mut all, 99.0))
     }
 
     /// Calls a second with [`WINDOW`] in flight.
@@ -150,12 +158,6 @@ impl Peer {
         received as f64 / begun.elapsed().as_secs_f64()
     }
 
-    fn memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
-    }
-
     fn end(mut self) {
         drop(self.to);
         self.child.wait().unwrap();
@@ -169,21 +171,9 @@ fn request(id: usize, amount: u32) -> String {
 }
 
 fn gateway(folder: &std::path::Path, name: &str, limits: &str, more_tools: usize, options: &[&str]) -> Command {
-    let rules: Vec<String> = (0..more_tools)
-        .map(|tool| {
-            let entries: Vec<String> =
-                (0..5).map(|rule| format!("{{\"path\":\"args.a{rule}\",\"op\":\"lte\",\"value\":{rule}}}")).collect();
-            format!(",\"tool_{tool}\":{{\"require\":[{}]}}", entries.join(","))
-        })
-        .collect();
-    let condition = "\"require\":[{\"path\":\"args.amount\",\"op\":\"lte\",\"value\":100}]";
-    let policy = format!(
-        "{{\"version\":\"1\",\"default\":\"deny\",\"tools\":{{\"pay\":{{{condition}{limits}}}{}}}}}",
-        rules.concat()
-    );
     let place = folder.join(name);
     std::fs::create_dir_all(&place).unwrap();
-    std::fs::write(place.join("policy.json"), policy).unwrap();
+    std::fs::write(place.join("policy.json"), policy(&["pay"], limits, more_tools)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpol"));
     command.current_dir(&place).env("MCPOL_STATE_DIR", &place);
     command.args(["enforce", "--policy", "policy.json"]).args(options).arg("--");
@@ -193,7 +183,7 @@ fn gateway(folder: &std::path::Path, name: &str, limits: &str, more_tools: usize
 
 fn bench() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = ",\"limits\":[{\"counter\":\"c\",\"window\":\"day\",\"max\":1000000000,\"scope\":\"grant\"}]";
+    let limits = &limit("c", 1_000_000_000);
     let quiet = ["--audit", "none", "--state", "memory:"];
     let entries: Vec<(&str, Command, u32)> = vec![
         ("no gateway", server_command(), 5),
@@ -222,7 +212,7 @@ fn bench() {
         // Ratios are to the copying proxy.
         let ratio =
             |value: f64, base: Option<f64>| base.map_or_else(String::new, |base| format!("{:.2}", value / base));
-        let memory = peer.memory_kib() as f64 / 1024.0;
+        let memory = memory_mib(peer.child.id());
         println!(
             "{name:36} {p50:8.1} {:>7} {p99:8.1} {rate:9.0} {:>7} {:8.1} {memory:7.1}",
             ratio(p50, base.map(|(p50, _)| p50)),
