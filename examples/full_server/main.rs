@@ -23,7 +23,8 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use server::{Era, Server, Shared};
+pub use server::Era;
+use server::{Server, Shared};
 use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -52,10 +53,17 @@ fn main() {
         std::process::exit(0);
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime starts").block_on(serve(era, port));
+    runtime.expect("a runtime starts").block_on(run(era, port));
 }
 
-async fn serve(era: Era, port: u16) {
+async fn run(era: Era, port: u16) {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port is free");
+    println!("http://{}/mcp", listener.local_addr().expect("a listener has an address"));
+    serve(era, listener).await;
+}
+
+/// Serves all who connect, until it is dropped.
+pub async fn serve(era: Era, listener: tokio::net::TcpListener) {
     let shared = Arc::new(Shared::new());
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.sse_retry = Some(RETRY);
@@ -66,8 +74,6 @@ async fn serve(era: Era, port: u16) {
     let service =
         StreamableHttpService::new(move || Ok(Server::new(era, Arc::clone(&shared))), Arc::new(sessions), config);
     let router = axum::Router::new().nest_service("/mcp", service).layer(axum::middleware::from_fn(cut));
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port is free");
-    println!("http://{}/mcp", listener.local_addr().expect("a listener has an address"));
     axum::serve(listener, router).await.expect("the listener works");
 }
 

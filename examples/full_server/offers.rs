@@ -1,7 +1,7 @@
 //! Prompts, resources and completions: what a client reads without calling anything.
 
-use crate::answers::{PIXEL, cacheable, complete};
-use crate::rounds;
+use super::answers::{PIXEL, cacheable, complete};
+use super::rounds;
 use rmcp::ErrorData;
 use rmcp::model::*;
 use serde_json::{Value, json};

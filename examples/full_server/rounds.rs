@@ -1,8 +1,8 @@
 //! Tools that need several rounds (`input_required`): the server asks in its result, the client calls again with the
 //! answers and with the server's own state, which is sealed so that nobody changes it on the way.
 
-use crate::answers::{complete, text, typed};
-use crate::server::Shared;
+use super::answers::{complete, text, typed};
+use super::server::Shared;
 use rmcp::ErrorData;
 use rmcp::model::*;
 use serde_json::{Value, json};

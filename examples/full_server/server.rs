@@ -1,6 +1,6 @@
 //! The server's side of the protocol, by rmcp: what it can do, and who hears of changes.
 
-use crate::{answers, offers, tools};
+use super::{answers, offers, tools};
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};

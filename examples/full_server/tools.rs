@@ -1,8 +1,8 @@
 //! The tools, and what each does when it is called.
 
-use crate::answers::{PIXEL, SILENCE, complete, text, typed};
-use crate::rounds;
-use crate::server::{Change, Era, Server};
+use super::answers::{PIXEL, SILENCE, complete, text, typed};
+use super::rounds;
+use super::server::{Change, Era, Server};
 use rmcp::model::*;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
