@@ -4,6 +4,7 @@
 //! without threads; the files below them move bytes.
 
 pub mod answers;
+pub mod admin;
 pub mod audit;
 pub mod config;
 pub mod desk;
@@ -21,6 +22,7 @@ pub mod remote;
 pub mod reply;
 pub mod session;
 pub mod shipment;
+pub mod status;
 pub mod tools;
 pub mod upstream;
 
