@@ -8,11 +8,18 @@ use std::time::Duration;
 #[command(after_help = "Examples:
   mcpol enforce --policy policy.json -- npx -y @modelcontextprotocol/server-filesystem .
   mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --bearer-env TOKEN
+  mcpol enforce --policy policy.json --locked mcpol.lock -- uvx mcp-server-time
   mcpol enforce --policy policy.json --shadow -- uvx mcp-server-git")]
 pub struct EnforceArgs {
     /// The policy; edits take effect at once.
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
+    /// Hold calls to what was reviewed: a tool that is new, or not as this lock has it, is refused until it is accepted.
+    #[arg(long, value_name = "FILE")]
+    pub locked: Option<PathBuf>,
+    /// What becomes of calls of tools that are not as they were locked.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnChangeArg::Deny, requires = "locked")]
+    pub on_change: OnChangeArg,
     /// URL of the server (streamable HTTP), instead of a command.
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub upstream: Option<String>,
@@ -56,6 +63,15 @@ pub struct EnforceArgs {
     /// Command of a stdio server, after `--`.
     #[arg(last = true, value_name = "CMD", required_unless_present_any = ["upstream", "dry_run"])]
     pub command: Vec<String>,
+}
+
+/// What becomes of calls of tools that are not as they were locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnChangeArg {
+    /// Refuse them, and do not list the tools.
+    Deny,
+    /// Say it once for each tool, log it, and pass them on.
+    Warn,
 }
 
 /// What becomes of requests that no revision of the protocol knows.

@@ -1,10 +1,11 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
 use super::{Failure, load, output, state, voice};
-use crate::cli::{EnforceArgs, UnknownMethodsArg};
+use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination, new_session_id};
 use crate::gateway::desk::Desk;
+use crate::gateway::locked::{self, BadLock, Guard, OnChange};
 use crate::gateway::mediate::{Mediator, Settings, UnknownMethods};
 use crate::gateway::outbox::standard_streams;
 use crate::gateway::reload::{BadPolicy, Enforcement, Reload, read};
@@ -32,8 +33,9 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     let place = state::place(args.state.as_deref())?;
     let audit = audit_destination(args.audit.as_deref())?;
     let server = server_name(&args)?;
+    let guard = guard(&args, &server)?;
     if args.dry_run {
-        return dry_run(&args, &policy, &place, &audit, &server);
+        return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
     }
     let id = new_session_id().map_err(output::internal)?;
     let log = open_audit(&audit, id.clone())?;
@@ -54,8 +56,12 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     let hash = policy.hash().to_owned();
     let notice = Box::new(|text: &str| voice::say(text));
     let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, notice));
-    let mediator = Arc::new(Mediator::new(Arc::clone(&policy), desk, caller, settings));
-    voice::say(&startup_line(&args, &policy, &server));
+    voice::say(&startup_line(&args, &policy, guard.as_deref(), &server));
+    let mediator = Mediator::new(Arc::clone(&policy), desk, caller, settings);
+    let mediator = Arc::new(match guard {
+        Some(guard) => mediator.with_guard(guard),
+        None => mediator,
+    });
     mediator.audit().event(crate::clock::now(), "start", |line| {
         line.text("version", env!("CARGO_PKG_VERSION")).text("server", server.as_str()).text("policy", &hash)
     });
@@ -82,7 +88,14 @@ fn serve(
         Failure::usage(format!("standard input or output is closed: {error}"))
             .with_help("`mcpol enforce` is started by an MCP client, in place of the server")
     })?;
-    let reload = |session: &Session| Reload::watch(args.policy.clone(), enforcement, session.sender());
+    let name = server.clone();
+    let reload = |session: &Session| {
+        let reload = Reload::watch(args.policy.clone(), enforcement, session.sender());
+        match &args.locked {
+            Some(lock) => reload.and_lock(lock.clone(), name.clone(), session.sender()),
+            None => reload,
+        }
+    };
     if let Some(url) = &args.upstream {
         let target = load::http_target(url, server, &args.header, args.bearer_env.as_deref())?;
         let session = Session::connect(mediator, streams, &target, DRAIN).map_err(unreachable)?;
@@ -131,6 +144,35 @@ fn bad_policy(error: BadPolicy) -> Failure {
     match error {
         BadPolicy::Unreadable { .. } => failure.with_help("`mcpol gen-policy -o policy.json …` writes one"),
         BadPolicy::Invalid { problems, .. } => failure.with_problems(problems),
+    }
+}
+
+/// The lock that calls are held to, if one was named.
+fn guard(args: &EnforceArgs, server: &ServerName) -> Result<Option<Arc<Guard>>, Failure> {
+    let Some(path) = &args.locked else { return Ok(None) };
+    let reviewed = locked::read(path, server).map_err(bad_lock)?;
+    let on_change = match args.on_change {
+        OnChangeArg::Deny => OnChange::Deny,
+        OnChangeArg::Warn => OnChange::Warn,
+    };
+    Ok(Some(Arc::new(Guard::new(reviewed, on_change))))
+}
+
+fn bad_lock(error: BadLock) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        BadLock::Unreadable { .. } => failure.with_help("`mcpol lock` writes down what you have reviewed"),
+        BadLock::Invalid { problems, .. } => failure.with_problems(problems),
+        BadLock::NoServer { known, .. } if known.is_empty() => {
+            failure.with_help("the lock is empty: `mcpol lock --update` adds a server to it")
+        }
+        BadLock::NoServer { known, .. } => {
+            let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+            let known = known.join(", ");
+            failure.with_help(format!(
+                "it has {known}: say with `--name` which one this is, or `mcpol lock --update` adds it"
+            ))
+        }
     }
 }
 
@@ -184,14 +226,25 @@ fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {
         .with_help("name another file with --audit, or run without a log: `--audit none`")
 }
 
-fn startup_line(args: &EnforceArgs, policy: &Policy, server: &ServerName) -> String {
+fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, server: &ServerName) -> String {
+    let lock = match (&args.locked, guard) {
+        (Some(path), Some(guard)) => {
+            let what = match guard.on_change() {
+                OnChange::Deny => "refused",
+                OnChange::Warn => "said",
+            };
+            let count = guard.reviewed().count();
+            format!("; lock {} ({count} tools): others and changed ones are {what}", path.display())
+        }
+        _ => String::new(),
+    };
     let summary = policy.summary();
     let rest = match policy.document().default {
         crate::policy::Unlisted::Allow => "allowed",
         crate::policy::Unlisted::Deny => "denied",
     };
     format!(
-        "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}{}",
+        "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}{lock}{}",
         args.policy.display(),
         &policy.hash()[..12],
         summary.allowed,
@@ -205,6 +258,7 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, server: &ServerName) -> Str
 fn dry_run(
     args: &EnforceArgs,
     policy: &Policy,
+    guard: Option<&Guard>,
     place: &StatePlace,
     audit: &Destination,
     server: &ServerName,
@@ -217,7 +271,7 @@ fn dry_run(
         Destination::Nowhere => "none".to_owned(),
     };
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}", startup_line(args, policy, server));
+    let _ = writeln!(text, "{}", startup_line(args, policy, guard, server));
     let _ = writeln!(text, "state  {place}\naudit  {audit}\ngrant  {}\n", crate::text::escape(&args.grant));
     let names = policy.tool_names();
     let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
@@ -228,7 +282,9 @@ fn dry_run(
             Visibility::Listed if policy.wants_approval(name) => "after approval",
             Visibility::Listed => "listed",
         };
-        let _ = writeln!(text, "  {:width$}  {what}", crate::text::escape(name));
+        let unlocked = guard.is_some_and(|guard| !guard.reviewed().has(name));
+        let lock = if unlocked { ", not in the lock" } else { "" };
+        let _ = writeln!(text, "  {:width$}  {what}{lock}", crate::text::escape(name));
     }
     output::coloured(&text)?;
     Ok(Exit::Clean)

@@ -1,12 +1,12 @@
 //! The way back: lines from the server, and what time brings when the server says nothing.
 
 use super::audit::Ended;
-use super::filter::filter;
+use super::filter::{Page, filter};
 use super::mediate::{Effects, Mediator, Waiting, is_listed, lock};
 use super::pending::{Entry, Forwarded, Kind};
 use super::reply;
 use super::shipment::Shipment;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
@@ -99,6 +99,10 @@ impl Mediator {
                         self.ended(*forwarded, ending);
                         pass(answers);
                     }
+                    Kind::OwnList if is_error => {
+                        self.own_list_failed("it answered with an error", now, &mut answers.effects);
+                    }
+                    Kind::OwnList => self.own_list(id, received, now, answers),
                     Kind::List { first } if !is_error => self.list(id, first, received, now, answers),
                     Kind::Initialize if !is_error => match unknown_version(received) {
                         None => pass(answers),
@@ -131,6 +135,9 @@ impl Mediator {
                 }
             },
             Arrival::Notification(method) => {
+                if &**method == "notifications/tools/list_changed" {
+                    lock(&self.listed).forget();
+                }
                 if &**method == "notifications/progress"
                     && let Some((token, _)) = received.params().and_then(|params| member(params, "progressToken"))
                 {
@@ -154,7 +161,8 @@ impl Mediator {
     fn list(&self, id: &Id, first: bool, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
         let policy = self.policy();
-        let page = match filter(result, |name| is_listed(&policy, name)) {
+        let reviewed = |name: &str, definition: &str| self.guard.as_ref().is_none_or(|it| it.lists(name, definition));
+        let page = match filter(result, |name, definition| is_listed(&policy, name) && reviewed(name, definition)) {
             Ok(page) => page,
             Err(error) => {
                 let to_client = &mut answers.effects.to_client;
@@ -168,7 +176,7 @@ impl Mediator {
             if first {
                 tools.begin();
             }
-            for name in &page.names {
+            for (name, _) in &page.tools {
                 tools.take(name, None);
             }
             for span in &page.kept {
@@ -178,6 +186,9 @@ impl Mediator {
                 if policy.wants_schema(&name) {
                     tools.take(&name, Some(definition));
                 }
+            }
+            if self.guard.is_some() {
+                self.take_list(first, result, &page);
             }
             if !page.more {
                 let unknown = tools.complete(&policy);
@@ -193,8 +204,26 @@ impl Mediator {
         to_client.push(b'\n');
     }
 
+    /// Keeps what a page of the client's list says of the tools, for comparing them with the lock.
+    fn take_list(&self, first: bool, result: &str, page: &Page) {
+        let mut listed = lock(&self.listed);
+        if first {
+            listed.begin();
+        }
+        for (name, span) in &page.tools {
+            listed.of_client().take(name, &result[span.clone()]);
+        }
+        if !page.more {
+            listed.complete_of_client();
+        }
+    }
+
     /// Answers a request that the server will not answer.
     fn failed(&self, id: &Id, entry: Entry, outcome: &'static str, message: &str, answers: &mut Answers) {
+        if matches!(entry.kind, Kind::OwnList) {
+            self.own_list_failed(message, clock::now(), &mut answers.effects);
+            return;
+        }
         if let Kind::Call(forwarded) = entry.kind {
             answers.ended.push(ended(&forwarded, entry.sent, outcome, 0));
             // What a server did before it failed nobody knows.
@@ -226,6 +255,8 @@ impl Mediator {
 
     /// A server was started again: what it must hear first, if the session had got that far.
     pub fn replay(&self) -> Option<Shipment> {
+        // Another process may have other tools.
+        lock(&self.listed).forget();
         let (id, line) = lock(&self.handshake).initialize.clone()?;
         lock(&self.pending).begin(&id, Kind::Replay, Instant::now()).ok()?;
         let mut shipment = Shipment::default();
@@ -255,6 +286,7 @@ impl Mediator {
                 self.failed(&id, entry, "timeout", &message, &mut answers);
             }
         }
+        self.look_at_list(now, &mut answers.effects);
         self.look_at_approvals(now, &mut answers.effects);
         self.desk.tick(now);
         answers

@@ -9,8 +9,8 @@ use std::ops::Range;
 pub struct Page {
     /// `result`, filtered.
     pub result: String,
-    /// Names of all tools on the page, kept or not.
-    pub names: Vec<String>,
+    /// All tools on the page, kept or not: name, and where the definition stands in the original result.
+    pub tools: Vec<(String, Range<usize>)>,
     /// The kept definitions, as pieces of the original result.
     pub kept: Vec<Range<usize>>,
     /// Whether more pages follow.
@@ -39,11 +39,11 @@ impl Visitor for Nothing {
     fn value(&mut self, _: Tag, _: Range<usize>) {}
 }
 
-/// Filters one page. `listed` says whether a tool of this name may be shown.
+/// Filters one page. `listed` says of a name and its definition whether the tool may be shown.
 ///
 /// # Errors
 /// The result cannot be read without doubt: a client could see tools in it that we did not.
-pub fn filter(result: &str, listed: impl Fn(&str) -> bool) -> Result<Page, Unreadable> {
+pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page, Unreadable> {
     let seen = json::scan(result, Members::Everywhere, &mut Nothing).map_err(|_| Unreadable::Ambiguous)?;
     if seen.flaw.is_some() {
         return Err(Unreadable::Ambiguous);
@@ -52,22 +52,22 @@ pub fn filter(result: &str, listed: impl Fn(&str) -> bool) -> Result<Page, Unrea
     if !tools.starts_with('[') {
         return Err(Unreadable::NoTools);
     }
-    let (mut names, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0);
+    let (mut all, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0);
     for element in elements(tools) {
         let definition = &tools[element.clone()];
         // An entry without a name cannot be called, and nothing can be said about it.
         let name = member(definition, "name").and_then(|(literal, _)| string_value(literal).map(String::from));
-        match name {
-            Some(name) if listed(&name) => {
-                kept.push(span.start + element.start..span.start + element.end);
-                names.push(name);
-            }
-            Some(name) => {
-                dropped += 1;
-                names.push(name);
-            }
-            None => dropped += 1,
+        let Some(name) = name else {
+            dropped += 1;
+            continue;
+        };
+        let place = span.start + element.start..span.start + element.end;
+        if listed(&name, definition) {
+            kept.push(place.clone());
+        } else {
+            dropped += 1;
         }
+        all.push((name, place));
     }
     let more = member(result, "nextCursor").is_some_and(|(cursor, _)| cursor != "null");
     let mut edits = vec![];
@@ -92,7 +92,7 @@ pub fn filter(result: &str, listed: impl Fn(&str) -> bool) -> Result<Page, Unrea
         at = span.end;
     }
     out.push_str(&result[at..]);
-    Ok(Page { result: out, names, kept, more, dropped })
+    Ok(Page { result: out, tools: all, kept, more, dropped })
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn check(result: &str, expected: &str) {
-        let page = filter(result, |name| !name.starts_with("rm"));
+        let page = filter(result, |name, _| !name.starts_with("rm"));
         assert_eq!(page.map(|page| page.result), Ok(expected.to_owned()), "{result}");
     }
 
@@ -141,14 +141,15 @@ mod tests {
             (r#"{}"#, Unreadable::NoTools),
             (r#"[{"name":"rm"}]"#, Unreadable::NoTools),
         ] {
-            assert_eq!(filter(result, |_| true).map(|page| page.result), Err(error), "{result}");
+            assert_eq!(filter(result, |_, _| true).map(|page| page.result), Err(error), "{result}");
         }
     }
 
     #[test]
     fn names_and_pages_are_told() {
-        let page = filter(r#"{"tools":[{"name":"a"},{"name":"rm"}],"nextCursor":"2"}"#, |name| name == "a");
-        let page = page.map(|page| (page.names, page.more, page.dropped, page.kept.len()));
+        let page = filter(r#"{"tools":[{"name":"a"},{"name":"rm"}],"nextCursor":"2"}"#, |name, _| name == "a");
+        let names = |page: &Page| page.tools.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let page = page.map(|page| (names(&page), page.more, page.dropped, page.kept.len()));
         assert_eq!(page, Ok((vec!["a".to_owned(), "rm".to_owned()], true, 1, 1)));
     }
 }

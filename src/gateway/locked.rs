@@ -59,6 +59,16 @@ pub enum BadLock {
     },
 }
 
+impl BadLock {
+    /// Every problem with the file.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Invalid { problems, .. } => problems,
+            Self::Unreadable { .. } | Self::NoServer { .. } => &[],
+        }
+    }
+}
+
 /// Most servers that an error names.
 const KNOWN_MAX: usize = 10;
 
@@ -133,47 +143,70 @@ impl Guard {
 pub struct Listed {
     /// The newest list that is complete; none before the first, and none after the server took it back.
     complete: Option<HashMap<String, BTreeSet<Essence>>>,
-    /// The list that is under way.
-    arriving: HashMap<String, BTreeSet<Essence>>,
-    /// Whether the server has changed its list since the one under way began.
-    overtaken: bool,
+    /// The client's list that is under way.
+    client: Arriving,
+    /// How often the server has taken its list back.
+    generation: u64,
 }
 
-impl Listed {
-    /// The first page of a list begins.
-    pub fn begin(&mut self) {
-        self.arriving.clear();
-        self.overtaken = false;
-    }
+/// A list that is under way.
+#[derive(Debug, Default)]
+pub struct Arriving {
+    tools: HashMap<String, BTreeSet<Essence>>,
+    generation: u64,
+}
 
+impl Arriving {
     /// Takes one tool of a page.
     pub fn take(&mut self, name: &str, definition: &str) {
-        if self.arriving.len() >= LISTED_TOOLS_MAX && !self.arriving.contains_key(name) {
+        if self.tools.len() >= LISTED_TOOLS_MAX && !self.tools.contains_key(name) {
             return;
         }
-        let seen = self.arriving.entry(name.to_owned()).or_default();
+        let seen = self.tools.entry(name.to_owned()).or_default();
         // What cannot be read is like nothing that was reviewed.
         seen.insert(essence(definition).unwrap_or_else(Essence::unknown));
     }
+}
 
-    /// The last page is there.
-    pub fn complete(&mut self) {
-        let list = std::mem::take(&mut self.arriving);
-        if !self.overtaken {
-            self.complete = Some(list);
+impl Listed {
+    /// A list that begins now.
+    pub fn arriving(&self) -> Arriving {
+        Arriving { tools: HashMap::new(), generation: self.generation }
+    }
+
+    /// The client's list that is under way.
+    pub fn of_client(&mut self) -> &mut Arriving {
+        &mut self.client
+    }
+
+    /// The first page of the client's list has come.
+    pub fn begin(&mut self) {
+        self.client = self.arriving();
+    }
+
+    /// The last page of the client's list is there.
+    pub fn complete_of_client(&mut self) {
+        let list = std::mem::take(&mut self.client);
+        self.complete(list);
+    }
+
+    /// A list is complete. One that the server took back meanwhile says nothing.
+    pub fn complete(&mut self, list: Arriving) {
+        if list.generation == self.generation {
+            self.complete = Some(list.tools);
         }
     }
 
     /// The server says that its list has changed, or is another process: what is known of it holds no more.
     pub fn forget(&mut self) {
         self.complete = None;
-        self.overtaken = true;
+        self.generation += 1;
     }
 
     /// How a tool differs from what was reviewed, by the newest list.
     pub fn change(&self, name: &str, reviewed: &Reviewed) -> Option<ToolChange> {
         // A page of a list that is not complete yet knows more than the list before.
-        let newer = self.arriving.get(name).and_then(|seen| reviewed.change(name, seen));
+        let newer = self.client.tools.get(name).and_then(|seen| reviewed.change(name, seen));
         let Some(list) = &self.complete else { return newer.or(Some(ToolChange::Unseen)) };
         newer.or_else(|| reviewed.change(name, list.get(name).unwrap_or(&BTreeSet::new())))
     }
@@ -203,8 +236,8 @@ mod tests {
 
     fn list(listed: &mut Listed, tools: &[(&str, &str)]) {
         listed.begin();
-        tools.iter().for_each(|(name, definition)| listed.take(name, definition));
-        listed.complete();
+        tools.iter().for_each(|(name, definition)| listed.of_client().take(name, definition));
+        listed.complete_of_client();
     }
 
     #[test]
@@ -232,7 +265,7 @@ mod tests {
         list(&mut listed, &[("same", SAME)]);
         listed.begin();
         assert_eq!(listed.change("same", &reviewed), None, "not on the first page, and not gone yet");
-        listed.take("same", CHANGED);
+        listed.of_client().take("same", CHANGED);
         assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed));
     }
 
@@ -244,9 +277,9 @@ mod tests {
         listed.forget();
         assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen));
         listed.begin();
-        listed.take("same", SAME);
+        listed.of_client().take("same", SAME);
         listed.forget();
-        listed.complete();
+        listed.complete_of_client();
         assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen), "the list is older than the notice");
         list(&mut listed, &[("same", SAME)]);
         assert_eq!(listed.change("same", &reviewed), None);
@@ -254,10 +287,9 @@ mod tests {
 
     #[test]
     fn lists_are_bounded() {
-        let mut listed = Listed::default();
-        listed.begin();
-        (0..=LISTED_TOOLS_MAX).for_each(|at| listed.take(&format!("t{at}"), SAME));
-        assert_eq!(listed.arriving.len(), LISTED_TOOLS_MAX);
+        let mut list = Arriving::default();
+        (0..=LISTED_TOOLS_MAX).for_each(|at| list.take(&format!("t{at}"), SAME));
+        assert_eq!(list.tools.len(), LISTED_TOOLS_MAX);
     }
 
     #[test]

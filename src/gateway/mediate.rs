@@ -2,7 +2,9 @@
 
 use super::audit::{Audit, Ended};
 use super::desk::{Case, Desk, Verdict};
+use super::locked::{Guard, Listed};
 use super::pending::{Forwarded, Kind, NotTaken, Pending};
+use super::relist::Relist;
 use super::reply;
 use super::shipment::Shipment;
 use super::tools::Tools;
@@ -66,6 +68,9 @@ pub struct Mediator {
     pub(super) settings: Settings,
     pub(super) pending: Mutex<Pending>,
     pub(super) tools: Mutex<Tools>,
+    pub(super) guard: Option<Arc<Guard>>,
+    pub(super) listed: Mutex<Listed>,
+    pub(super) relist: Mutex<Relist>,
     pub(super) waiting: Mutex<Vec<Waiting>>,
     pub(super) handshake: Mutex<Handshake>,
 }
@@ -92,9 +97,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A call whose id is taken, before and after the gate.
-struct Taken {
-    id: Id,
-    call: ToolCall,
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) id: Id,
+    pub(super) call: ToolCall,
+    /// Lists that it has waited for.
+    pub(super) lists: u8,
 }
 
 enum Step {
@@ -112,9 +120,24 @@ impl Mediator {
             settings,
             pending: Mutex::default(),
             tools: Mutex::default(),
+            guard: None,
+            listed: Mutex::default(),
+            relist: Mutex::default(),
             waiting: Mutex::default(),
             handshake: Mutex::default(),
         }
+    }
+
+    /// The same session, held to a lock.
+    #[must_use]
+    pub fn with_guard(mut self, guard: Arc<Guard>) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// The lock that calls are held to, if there is one.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_deref()
     }
 
     /// The policy of new calls.
@@ -219,7 +242,7 @@ impl Mediator {
             Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, instant) {
                 Ok(()) => {
                     steps.push(Step::Call(calls.len()));
-                    calls.push(Taken { id, call });
+                    calls.push(Taken { id, call, lists: 0 });
                 }
                 Err(refused) => refuse(&id, refused),
             },
@@ -271,7 +294,8 @@ impl Mediator {
     /// The client withdraws a request. Answers whether the server must hear of it.
     fn cancel(&self, passage: &Passage, instant: Instant, pending: &mut Pending, now: Timestamp) -> bool {
         let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
-        let Some(entry) = id.as_ref().and_then(|id| pending.get_mut(id)) else {
+        let entry = id.as_ref().and_then(|id| pending.get_mut(id));
+        let Some(entry) = entry.filter(|entry| !matches!(entry.kind, Kind::OwnList)) else {
             self.audit()
                 .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign cancellation"));
             return false;
@@ -297,31 +321,39 @@ impl Mediator {
         effects: &mut Effects,
     ) -> Vec<Option<(Id, u64, Permit)>> {
         let policy = self.policy();
-        let schemas: Vec<_> = calls
+        let mut permits: Vec<_> = calls.iter().map(|_| None).collect();
+        let mut ready = Vec::with_capacity(calls.len());
+        for (at, taken) in calls.into_iter().enumerate() {
+            if !self.wants_list(&policy, &taken) {
+                ready.push((at, taken));
+            } else if let Err(taken) = self.park(taken, asked, effects) {
+                ready.push((at, taken));
+            }
+        }
+        let schemas: Vec<_> = ready
             .iter()
-            .map(|taken| {
+            .map(|(_, taken)| {
                 let name = taken.call.name().as_str();
                 policy.wants_schema(name).then(|| lock(&self.tools).schema(name)).flatten()
             })
             .collect();
-        let cases: Vec<Case<'_>> = calls
+        let cases: Vec<Case<'_>> = ready
             .iter()
             .zip(&schemas)
-            .map(|(taken, schema)| Case {
+            .map(|((_, taken), schema)| Case {
                 policy: &policy,
                 caller: &self.caller,
                 call: &taken.call,
                 schema: schema.as_deref(),
-                change: None,
+                change: self.change(&policy, taken.call.name().as_str(), now),
                 asked,
             })
             .collect();
         let rulings = self.desk.rule(now, &cases);
-        let mut permits = Vec::with_capacity(calls.len());
-        for (taken, ruling) in calls.into_iter().zip(rulings) {
+        for ((at, taken), ruling) in ready.into_iter().zip(rulings) {
             let denial = match ruling.verdict {
                 Verdict::Allow(permit) => {
-                    permits.push(Some((taken.id, ruling.number, permit)));
+                    permits[at] = Some((taken.id, ruling.number, permit));
                     continue;
                 }
                 Verdict::Wait(question, approval) => self.wait(&taken, *question, approval),
@@ -330,7 +362,6 @@ impl Mediator {
             if let Some(denial) = denial {
                 self.refuse(&taken, &denial, ruling.number, &mut effects.to_client);
             }
-            permits.push(None);
         }
         permits
     }
@@ -390,16 +421,21 @@ impl Mediator {
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
     pub(super) fn decide_again(&self, waited: Vec<Waiting>, now: Timestamp, effects: &mut Effects) {
         for waiting in waited {
-            match lock(&self.pending).get_mut(&waiting.id) {
-                Some(entry) if matches!(entry.kind, Kind::Waiting) => entry.kind = Kind::Arriving,
-                Some(_) | None => continue,
-            }
-            let taken = Taken { id: waiting.id, call: waiting.question.call };
-            let mut permits = self.decide(vec![taken], now, Some(&waiting.approval), effects);
-            let mut reservations = Vec::new();
-            self.load(permits.first_mut(), &mut reservations, &mut effects.to_server);
-            self.in_transit(reservations);
+            let taken = Taken { id: waiting.id, call: waiting.question.call, lists: 0 };
+            self.decide_later(taken, now, Some(&waiting.approval), effects);
         }
+    }
+
+    /// Brings a call that has waited to the desk, unless the client has withdrawn it meanwhile.
+    pub(super) fn decide_later(&self, taken: Taken, now: Timestamp, asked: Option<&str>, effects: &mut Effects) {
+        match lock(&self.pending).get_mut(&taken.id) {
+            Some(entry) if matches!(entry.kind, Kind::Waiting) => entry.kind = Kind::Arriving,
+            Some(_) | None => return,
+        }
+        let mut permits = self.decide(vec![taken], now, asked, effects);
+        let mut reservations = Vec::new();
+        self.load(permits.first_mut(), &mut reservations, &mut effects.to_server);
+        self.in_transit(reservations);
     }
 
     /// A call has ended: what it gives back waits for the next transaction.

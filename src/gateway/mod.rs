@@ -17,6 +17,7 @@ pub mod meter;
 pub mod outbox;
 pub mod pending;
 pub mod plan;
+pub mod relist;
 pub mod reload;
 pub mod remote;
 pub mod reply;

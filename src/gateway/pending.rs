@@ -28,6 +28,8 @@ pub enum Kind {
         /// Without a cursor: the first page.
         first: bool,
     },
+    /// `tools/list`, asked by us: the client does not know of it.
+    OwnList,
     /// `initialize`.
     Initialize,
     /// Everything else.

@@ -1,8 +1,10 @@
-//! The policy's file, watched: a good new version takes over, a bad one is refused and said.
+//! The files of the policy and of the lock, watched: a good new version takes over, a bad one is refused and said.
 
+use super::locked;
 use super::mediate::Mediator;
 use super::session::Event;
 use crate::clock::Timestamp;
+use crate::model::ServerName;
 use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
 use crate::problem::Problem;
 use std::fs::File;
@@ -106,6 +108,16 @@ pub struct Reload {
     enforcement: Enforcement,
     stamp: Stamp,
     refused: Option<String>,
+    lock: Option<LockWatch>,
+}
+
+/// A lock that is looked after with the policy.
+#[derive(Debug)]
+struct LockWatch {
+    path: PathBuf,
+    server: ServerName,
+    stamp: Stamp,
+    refused: Option<String>,
 }
 
 impl Reload {
@@ -113,15 +125,29 @@ impl Reload {
     /// systems, links in folders above) a look now and then is enough.
     pub fn watch(path: PathBuf, enforcement: Enforcement, sender: Sender<Event>) -> Self {
         let stamp = Stamp::of(&path);
-        // The folder, not the file: editors and deployments put another file in its place.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        notify(folder, sender);
-        Self { path, enforcement, stamp, refused: None }
+        notify(folder_of(&path), sender);
+        Self { path, enforcement, stamp, refused: None, lock: None }
     }
 
-    /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool appears
+    /// Looks after the lock too that calls with this server are held to.
+    #[must_use]
+    pub fn and_lock(mut self, path: PathBuf, server: ServerName, sender: Sender<Event>) -> Self {
+        if folder_of(&path) != folder_of(&self.path) {
+            notify(folder_of(&path), sender);
+        }
+        let stamp = Stamp::of(&path);
+        self.lock = Some(LockWatch { path, server, stamp, refused: None });
+        self
+    }
+
+    /// Looks whether a file has changed, and puts a good new version in place. Answers whether any tool may appear
     /// otherwise now.
     pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
+        let lock = self.lock.as_mut().is_some_and(|lock| lock.look(mediator, now));
+        self.look_at_policy(mediator, now) || lock
+    }
+
+    fn look_at_policy(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
         let stamp = Stamp::of(&self.path);
         if stamp == self.stamp {
             return false;
@@ -160,6 +186,44 @@ impl Reload {
         mediator.notice(&text);
         self.refused = Some(text);
     }
+}
+
+impl LockWatch {
+    fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
+        let stamp = Stamp::of(&self.path);
+        let Some(guard) = mediator.guard().filter(|_| stamp != self.stamp) else { return false };
+        self.stamp = stamp;
+        match locked::read(&self.path, &self.server) {
+            Ok(reviewed) => {
+                self.refused = None;
+                let count = reviewed.count();
+                let differs = guard.set(reviewed);
+                if differs {
+                    mediator.audit().event(now, "lock_reload", |line| line.number("tools", count as u64));
+                    mediator.notice(&format!("lock reloaded: {count} tools"));
+                }
+                differs
+            }
+            Err(error) => {
+                let mut text = format!("{error}; what was locked before stays in force");
+                for problem in error.problems() {
+                    text.push_str(&format!("\n  {problem}"));
+                }
+                // A file that stays bad is said once.
+                if self.refused.as_ref() != Some(&text) {
+                    mediator.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
+                    mediator.notice(&text);
+                    self.refused = Some(text);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// The folder, not the file: editors and deployments put another file in its place.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Sends an event whenever a file of the folder is finished, made or moved. Not for every write: counters and log often

@@ -22,6 +22,7 @@ pub struct Tools {
     definitions: BTreeMap<String, Box<str>>,
     compiled: HashMap<String, Option<Arc<ArgumentSchema>>>,
     compared: bool,
+    known: bool,
 }
 
 impl Tools {
@@ -47,8 +48,19 @@ impl Tools {
         self.names.iter().map(String::as_str)
     }
 
+    /// A whole list has been seen.
+    pub fn known(&mut self) {
+        self.known = true;
+    }
+
+    /// Whether a whole list has been seen.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
     /// A listing is complete: the tools that the policy names and the server does not have, when this is the first one.
     pub fn complete(&mut self, policy: &Policy) -> Vec<String> {
+        self.known = true;
         if std::mem::replace(&mut self.compared, true) {
             return Vec::new();
         }

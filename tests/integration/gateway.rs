@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod limits;
 mod redis;
+mod locked;
 mod reload;
 mod remote;
 mod traffic;

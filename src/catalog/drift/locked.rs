@@ -47,6 +47,11 @@ impl Reviewed {
         self.tools.len()
     }
 
+    /// Whether a tool of this name was reviewed.
+    pub fn has(&self, name: &str) -> bool {
+        self.tools.contains_key(name)
+    }
+
     /// How a tool with these definitions differs; no definition is one that is not listed. Of a name that is listed
     /// twice every definition must be one that was reviewed.
     pub fn change(&self, name: &str, listed: &BTreeSet<Essence>) -> Option<ToolChange> {

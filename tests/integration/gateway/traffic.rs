@@ -189,7 +189,6 @@ fn a_schema_is_held_as_first_listed() {
         list("string", 2)
     );
     let mut gateway = Gateway::script(&sandbox, &[], &script);
-    refusal(&gateway.ask_tool(9, "t", &json!({"a": 1})));
     gateway.ask(1, "tools/list", &json!({}));
     gateway.ask(2, "tools/list", &json!({}));
     refusal(&gateway.ask_tool(3, "t", &json!({"a": "x"})));
