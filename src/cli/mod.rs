@@ -14,6 +14,7 @@ mod audit;
 mod approvals;
 mod demo;
 mod sample_server;
+mod status;
 
 pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
@@ -31,6 +32,7 @@ pub use policy::{
 pub use rules::{EvalArgs, ExplainRuleArgs, LayerArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat};
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
+pub use status::{StatusArgs, StatusFormat};
 pub use target::{ClientCapability, RuleArgs, TargetArgs};
 
 use clap::{Parser, Subcommand};
@@ -69,6 +71,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// List, approve and deny calls that wait for a person.
     Approvals(ApprovalsArgs),
+    /// Look at a running gateway: servers, sessions, decisions, latency.
+    Status(StatusArgs),
     /// See the whole path in two seconds, offline.
     Demo(DemoArgs),
     /// Serve the embedded sample MCP server over stdio.

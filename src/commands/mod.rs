@@ -20,6 +20,7 @@ mod audit;
 mod approvals;
 mod demo;
 mod sample_server;
+mod status;
 mod voice;
 mod write;
 
@@ -100,6 +101,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Grant(args) => grant::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),
+        Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::SampleServer(args) => sample_server::run(args),
     }

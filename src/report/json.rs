@@ -3,6 +3,7 @@
 use super::check::CheckReport;
 use super::scan::{ScanLine, ScanReport};
 use crate::catalog::{Lock, Record};
+use crate::gateway::status::Status;
 use schemars::{JsonSchema, generate::SchemaSettings};
 
 /// The whole scan as one document, pretty-printed, with a line break at the end.
@@ -40,6 +41,11 @@ pub fn check_schema() -> String {
     schema_of::<CheckReport>()
 }
 
+/// JSON Schema (2020-12) of `mcpol status --format json`: `schemas/status.schema.json`.
+pub fn status_schema() -> String {
+    schema_of::<Status>()
+}
+
 fn schema_of<T: JsonSchema>() -> String {
     let schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     // A schema is a JSON value: printing it cannot fail.
@@ -63,6 +69,7 @@ mod tests {
             ("record", record_schema()),
             ("lock", lock_schema()),
             ("check", check_schema()),
+            ("status", status_schema()),
         ] {
             let path = folder.join(format!("{name}.schema.json"));
             if std::env::var_os("MCPOL_UPDATE_SCHEMAS").is_some() {

@@ -14,7 +14,7 @@ use super::identity::TokenRule;
 use super::plan::Plan;
 use crate::clock::Timestamp;
 use crate::policy::Policy;
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 use crate::state::{Grant, StatePlace};
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -127,14 +127,34 @@ pub enum BadConfig {
 /// # Errors
 /// A file cannot be read, or anything in it is not valid.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>, now: Timestamp) -> Result<Checked, BadConfig> {
-    let unreadable = |source| BadConfig::Unreadable { path: path.to_owned(), source };
+    let text = text_of(path)?;
+    sections::read(path, &text, environment, now)
+        .map_err(|problems| BadConfig::Invalid { path: path.to_owned(), problems })
+}
+
+/// The address for operators that a configuration opens, whatever else is wrong with it.
+///
+/// # Errors
+/// The file cannot be read, or is no TOML.
+pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, BadConfig> {
+    let text = text_of(path)?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| {
+        let place = error.span().map(|span| Place::of_offset(&text, span.start));
+        let (file, message) = (path.display().to_string(), error.message().to_lowercase());
+        let problem = Problem { file, place, pointer: String::new(), message, help: None };
+        BadConfig::Invalid { path: path.to_owned(), problems: vec![problem] }
+    })?;
+    let admin = table.get("gateway").and_then(|gateway| gateway.get("admin")).and_then(toml::Value::as_str);
+    Ok(admin.and_then(|text| super::plan::listen_address(text).ok()))
+}
+
+fn text_of(path: &Path) -> Result<String, BadConfig> {
     let mut text = String::new();
     // One byte more than may be, so that the parser sees that it is too large.
     std::fs::File::open(path)
         .and_then(|file| file.take(CONFIG_BYTES_MAX as u64 + 1).read_to_string(&mut text))
-        .map_err(unreadable)?;
-    sections::read(path, &text, environment, now)
-        .map_err(|problems| BadConfig::Invalid { path: path.to_owned(), problems })
+        .map_err(|source| BadConfig::Unreadable { path: path.to_owned(), source })?;
+    Ok(text)
 }
 
 #[cfg(test)]
