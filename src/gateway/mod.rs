@@ -11,6 +11,7 @@ pub mod desk;
 pub mod filter;
 pub mod framing;
 pub mod identity;
+pub mod jwt;
 pub mod locked;
 pub mod mediate;
 pub mod meter;

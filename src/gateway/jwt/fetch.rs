@@ -1,0 +1,82 @@
+//! Getting an issuer's keys: from a file, or over HTTPS without redirects, bounded in size and time.
+
+use super::keys::KeySet;
+use crate::gateway::config::Jwks;
+use crate::mcp::http::is_loopback;
+use crate::mcp::target::redacted;
+use crate::problem::reason;
+use std::io::Read as _;
+use std::time::Duration;
+use url::Url;
+
+/// Largest set of keys, in bytes.
+pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
+/// How long an issuer may take, from the connection to the last byte.
+pub const FETCH_WAIT: Duration = Duration::from_secs(4);
+
+/// Reads the keys, wherever they are.
+///
+/// # Errors
+/// A fragment that says what is wrong, and where.
+pub(super) fn keys(place: &Jwks) -> Result<KeySet, String> {
+    let (shown, text) = match place {
+        Jwks::File(path) => (path.display().to_string(), read(path)),
+        Jwks::Url(url) => (redacted(url), download(url)),
+    };
+    let text = text.map_err(|why| format!("cannot read the keys of the issuer at `{shown}`: {why}"))?;
+    KeySet::parse(&text).map_err(|why| format!("cannot use the keys of the issuer at `{shown}`: {why}"))
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
+    let mut text = Vec::new();
+    // One byte past the bound is enough to see that there are too many.
+    file.take(KEY_SET_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| reason(&error))?;
+    within_bound(text)
+}
+
+fn within_bound(text: Vec<u8>) -> Result<Vec<u8>, String> {
+    if text.len() > KEY_SET_BYTES_MAX { Err(format!("more than {KEY_SET_BYTES_MAX} bytes")) } else { Ok(text) }
+}
+
+/// Whether keys may be fetched from there: nobody on the way may put his own in their place.
+pub(super) fn is_trustworthy(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
+fn download(url: &Url) -> Result<Vec<u8>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no event loop: {}", reason(&error)))?;
+    let answer = runtime.block_on(async { tokio::time::timeout(FETCH_WAIT, get(url)).await });
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", FETCH_WAIT.as_secs())))
+}
+
+async fn get(url: &Url) -> Result<Vec<u8>, String> {
+    if !is_trustworthy(url) {
+        return Err("it is neither `https` nor on this machine".to_owned());
+    }
+    // Another part of the program may have chosen already; there is one choice.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("mcpol/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false);
+    if is_loopback(url) {
+        builder = builder.no_proxy();
+    }
+    let client = builder.build().map_err(|_| "TLS cannot be set up".to_owned())?;
+    // The error of the HTTP client would repeat the address with its query.
+    let failed = |error: reqwest::Error| error.without_url().to_string();
+    let mut response = client.get(url.clone()).header("accept", "application/json").send().await.map_err(failed)?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(format!("the answer is {}", response.status()));
+    }
+    let mut text = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        text.extend_from_slice(&chunk);
+        text = within_bound(text)?;
+    }
+    Ok(text)
+}
