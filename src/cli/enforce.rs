@@ -1,5 +1,7 @@
 //! Arguments of `mcpol enforce`.
 
+use crate::gateway::plan::{self, BadListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use std::time::Duration;
   mcpol enforce --policy policy.json -- npx -y @modelcontextprotocol/server-filesystem .
   mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --bearer-env TOKEN
   mcpol enforce --policy policy.json --locked mcpol.lock -- uvx mcp-server-time
-  mcpol enforce --policy policy.json --shadow -- uvx mcp-server-git")]
+  mcpol enforce --policy policy.json --shadow -- uvx mcp-server-git
+  mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --listen 127.0.0.1:8787")]
 pub struct EnforceArgs {
     /// The policy; edits take effect at once.
     #[arg(long, value_name = "FILE")]
@@ -29,6 +32,27 @@ pub struct EnforceArgs {
     /// Environment variable that holds a bearer token for the URL.
     #[arg(long, value_name = "VAR", requires = "upstream")]
     pub bearer_env: Option<String>,
+    /// Serve over HTTP at this address, endpoint `/mcp`, instead of standard input and output.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address, help_heading = LISTENING)]
+    pub listen: Option<SocketAddr>,
+    /// Certificate chain (PEM), to speak TLS; read again when it changes.
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"], help_heading = LISTENING)]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate.
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_cert"], help_heading = LISTENING)]
+    pub tls_key: Option<PathBuf>,
+    /// Another name by which clients know this gateway, beside localhost and its address; may be given more than once.
+    #[arg(long, value_name = "NAME", requires = "listen", value_parser = host_name, help_heading = LISTENING)]
+    pub host: Vec<String>,
+    /// Origin of a web page that may call, such as `https://app.example.com`; may be given more than once.
+    #[arg(long, value_name = "ORIGIN", requires = "listen", value_parser = origin, help_heading = LISTENING)]
+    pub origin: Vec<String>,
+    /// Let pages of these origins read answers (CORS).
+    #[arg(long, requires = "origin", help_heading = LISTENING)]
+    pub cors: bool,
+    /// Every caller must present a token (`mcpol grant create`). Needed to listen on anything but loopback.
+    #[arg(long, requires = "listen", help_heading = LISTENING)]
+    pub grants: bool,
     /// What the server is called in counters and logs [default: its package, program or host].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -72,6 +96,24 @@ pub enum OnChangeArg {
     Deny,
     /// Say it once for each tool, log it, and pass them on.
     Warn,
+}
+
+const LISTENING: &str = "Over HTTP";
+
+fn helped<T>(read: Result<T, BadListener>) -> Result<T, String> {
+    read.map_err(|error| format!("{error}; {}", error.help()))
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    helped(plan::listen_address(text))
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    helped(plan::host_name(text))
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    helped(plan::origin(text))
 }
 
 /// What becomes of requests that no revision of the protocol knows.

@@ -1,6 +1,6 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
-use super::{Failure, load, output, state, voice};
+use super::{Failure, enforce_http, load, output, state, voice};
 use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination, new_session_id};
@@ -21,7 +21,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// How long calls in flight may take to end when we are asked to.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(super) const DRAIN: Duration = Duration::from_secs(5);
 /// The audit log in the state directory.
 pub(super) const AUDIT_FILE: &str = "audit.jsonl";
 /// The key of its argument hashes, beside it.
@@ -37,6 +37,9 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
     }
+    if let Some(address) = args.listen {
+        return enforce_http::run(&args, address, enforcement, &place, &audit, server);
+    }
     let id = new_session_id().map_err(output::internal)?;
     let log = open_audit(&audit, id.clone())?;
     let stores = crate::state::open(&place);
@@ -45,14 +48,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         grant: Some(args.grant.as_str().into()),
         session: Some(id.as_str().into()),
     };
-    let settings = Settings {
-        call_timeout: (!args.call_timeout.is_zero()).then_some(args.call_timeout),
-        approval_wait: args.approval_wait,
-        unknown_methods: match args.unknown_methods {
-            UnknownMethodsArg::Forward => UnknownMethods::Forward,
-            UnknownMethodsArg::Refuse => UnknownMethods::Refuse,
-        },
-    };
+    let settings = settings(&args);
     let hash = policy.hash().to_owned();
     let notice = Box::new(|text: &str| voice::say(text));
     let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, notice));
@@ -76,6 +72,17 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         End::Signal(signal) if signal == signal_hook::consts::SIGINT => Exit::Interrupted,
         End::Signal(_) => Exit::Clean,
     })
+}
+
+pub(super) fn settings(args: &EnforceArgs) -> Settings {
+    Settings {
+        call_timeout: (!args.call_timeout.is_zero()).then_some(args.call_timeout),
+        approval_wait: args.approval_wait,
+        unknown_methods: match args.unknown_methods {
+            UnknownMethodsArg::Forward => UnknownMethods::Forward,
+            UnknownMethodsArg::Refuse => UnknownMethods::Refuse,
+        },
+    }
 }
 
 fn serve(
@@ -103,11 +110,7 @@ fn serve(
         let reload = reload(&session);
         return Ok(session.run(Some(reload)));
     }
-    let mut target = StdioTarget::new(server, args.command.clone());
-    // It stands where the server stood in the client's configuration, so the server sees what it saw there.
-    target.env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
-        .collect();
+    let target = command(server, args);
     let launch = Launch { target, launcher: std::env::current_exe().ok(), stderr: voice::say_of_server };
     let process = launch.start().map_err(unreachable)?;
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
@@ -117,7 +120,17 @@ fn serve(
     Ok(session.run(Some(reload)))
 }
 
-fn unreachable(error: crate::mcp::ConnectError) -> Failure {
+/// The server of a command line. It stands where the server stood in the client's configuration, so it sees what it saw
+/// there.
+pub(super) fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
+    let mut target = StdioTarget::new(server, args.command.clone());
+    target.env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
+        .collect();
+    target
+}
+
+pub(super) fn unreachable(error: crate::mcp::ConnectError) -> Failure {
     let failure = Failure::usage(error.to_string()).with_exit(error.exit());
     match error.help() {
         Some(help) => failure.with_help(help),
@@ -139,7 +152,7 @@ fn listen_to_signals(sender: Sender<Event>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bad_policy(error: BadPolicy) -> Failure {
+pub(super) fn bad_policy(error: BadPolicy) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error {
         BadPolicy::Unreadable { .. } => failure.with_help("`mcpol gen-policy -o policy.json …` writes one"),
@@ -195,7 +208,7 @@ fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
     })
 }
 
-fn open_audit(destination: &Destination, session: String) -> Result<Audit, Failure> {
+pub(super) fn open_audit(destination: &Destination, session: String) -> Result<Audit, Failure> {
     let key = match destination {
         Destination::Nowhere => None,
         // One key for all logs of a user, so that the same arguments have the same hash in each.
@@ -226,7 +239,7 @@ fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {
         .with_help("name another file with --audit, or run without a log: `--audit none`")
 }
 
-fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, server: &ServerName) -> String {
+pub(super) fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, server: &ServerName) -> String {
     let lock = match (&args.locked, guard) {
         (Some(path), Some(guard)) => {
             let what = match guard.on_change() {

@@ -16,6 +16,7 @@ mod check;
 mod policies;
 mod enforce;
 mod grant;
+mod enforce_http;
 mod audit;
 mod approvals;
 mod demo;

@@ -361,7 +361,8 @@ fn id_near_start(head: &[u8]) -> Option<Id> {
     (span.end < text.len()).then(|| Id::parse(&text[span])).flatten()
 }
 
-fn unknown_tools(unknown: &[String], known: Vec<&str>) -> String {
+/// Tells of tools that only the policy knows.
+pub(super) fn unknown_tools(unknown: &[String], known: Vec<&str>) -> String {
     let mut words = Vec::new();
     for name in unknown.iter().take(5) {
         let shown = crate::text::excerpt(name, 60);

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A call and all that is needed to decide on it.
 #[derive(Debug)]
 pub struct Case<'c> {
-    /// The policy of the caller.
-    pub policy: &'c Policy,
+    /// The policy of the caller; without one the call is denied.
+    pub policy: Option<&'c Policy>,
     /// Who calls.
     pub caller: &'c Caller,
     /// The call.
@@ -127,7 +127,7 @@ impl Desk {
             tool: case.call.name().as_str(),
             rule: verdict.rule(),
             code: verdict.denial().map(|denial| denial.code.as_str()),
-            policy: case.policy.hash(),
+            policy: case.policy.map_or("", Policy::hash),
             arguments: case.call.arguments(),
             approval: verdict.approval().or(case.asked),
         });
@@ -184,9 +184,13 @@ impl Desk {
     fn count(&self, now: Timestamp, case: &Case<'_>, verdict: &Verdict) {
         let Some(meter) = &self.meter else { return };
         let server = meter.server(&case.caller.server);
-        server.decided(now, Some(case.policy), case.call.name().as_str(), verdict.outcome(), verdict.rule());
+        server.decided(now, case.policy, case.call.name().as_str(), verdict.outcome(), verdict.rule());
         match verdict {
-            Verdict::Allow(permit) => server.charged(now, case.policy, permit.reservation()),
+            Verdict::Allow(permit) => {
+                if let Some(policy) = case.policy {
+                    server.charged(now, policy, permit.reservation());
+                }
+            }
             Verdict::Deny(denial) if denial.code == DenialCode::StateUnavailable => meter.store_error(),
             Verdict::Deny(_) | Verdict::Wait(..) => {}
         }

@@ -160,6 +160,11 @@ impl Mediator {
         names.into_iter().any(|name| old.visible(name) != policy.visible(name))
     }
 
+    /// Where calls are decided on.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     /// The log.
     pub fn audit(&self) -> &Audit {
         self.desk.audit()
@@ -341,7 +346,7 @@ impl Mediator {
             .iter()
             .zip(&schemas)
             .map(|((_, taken), schema)| Case {
-                policy: &policy,
+                policy: Some(&policy),
                 caller: &self.caller,
                 call: &taken.call,
                 schema: schema.as_deref(),
@@ -466,7 +471,7 @@ pub(super) fn is_listed(policy: &Policy, tool: &str) -> bool {
 }
 
 /// Requests that some known revision lets a client send; `tools/call` is not among them, it never gets here.
-const KNOWN_REQUESTS: [&str; 20] = [
+pub(super) const KNOWN_REQUESTS: [&str; 20] = [
     "initialize",
     "ping",
     "server/discover",

@@ -57,7 +57,7 @@ pub struct TlsFiles {
 }
 
 /// One server behind the gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     /// Where it is.
     pub backend: Backend,
@@ -68,7 +68,7 @@ pub struct Served {
 }
 
 /// Where a server is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// Behind a URL.
     Http(HttpTarget),
@@ -77,7 +77,7 @@ pub enum Backend {
 }
 
 /// A command, and how many children of it there are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Children {
     /// The command, with the whole environment that it gets.
     pub target: StdioTarget,

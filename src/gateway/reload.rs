@@ -1,5 +1,6 @@
 //! The files of the policy and of the lock, watched: a good new version takes over, a bad one is refused and said.
 
+use super::desk::Desk;
 use super::locked;
 use super::mediate::Mediator;
 use super::session::Event;
@@ -124,8 +125,13 @@ impl Reload {
     /// Begins to watch. The system's notifications make it quick; where they are missing (other systems, network file
     /// systems, links in folders above) a look now and then is enough.
     pub fn watch(path: PathBuf, enforcement: Enforcement, sender: Sender<Event>) -> Self {
+        notify(folder_of(&path), move || sender.send(Event::PolicyTouched).is_ok());
+        Self::new(path, enforcement)
+    }
+
+    /// Looks after a file without being told when to look.
+    pub fn new(path: PathBuf, enforcement: Enforcement) -> Self {
         let stamp = Stamp::of(&path);
-        notify(folder_of(&path), sender);
         Self { path, enforcement, stamp, refused: None, lock: None }
     }
 
@@ -133,7 +139,7 @@ impl Reload {
     #[must_use]
     pub fn and_lock(mut self, path: PathBuf, server: ServerName, sender: Sender<Event>) -> Self {
         if folder_of(&path) != folder_of(&self.path) {
-            notify(folder_of(&path), sender);
+            notify(folder_of(&path), move || sender.send(Event::PolicyTouched).is_ok());
         }
         let stamp = Stamp::of(&path);
         self.lock = Some(LockWatch { path, server, stamp, refused: None });
@@ -144,35 +150,38 @@ impl Reload {
     /// otherwise now.
     pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
         let lock = self.lock.as_mut().is_some_and(|lock| lock.look(mediator, now));
-        self.look_at_policy(mediator, now) || lock
+        let old = mediator.policy();
+        self.newer(Some(&old), mediator.desk(), now).is_some_and(|new| mediator.set_policy(new)) || lock
     }
 
-    fn look_at_policy(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
+    /// Looks whether the policy has changed, and answers a good new version that says something else than the one in
+    /// force.
+    pub fn newer(&mut self, old: Option<&Policy>, desk: &Desk, now: Timestamp) -> Option<Arc<Policy>> {
         let stamp = Stamp::of(&self.path);
         if stamp == self.stamp {
-            return false;
+            return None;
         }
         self.stamp = stamp;
         let policy = match read(&self.path, self.enforcement) {
             Ok(policy) => policy,
             Err(error) => {
-                self.refuse(&error, mediator, now);
-                return false;
+                self.refuse(&error, old, desk, now);
+                return None;
             }
         };
         self.refused = None;
-        let old = mediator.policy();
-        if old.hash() == policy.hash() {
-            return false;
+        let hash = old.map(Policy::hash);
+        if hash == Some(policy.hash()) {
+            return None;
         }
-        let new = Arc::new(policy);
-        mediator.audit().event(now, "reload", |line| line.text("policy", new.hash()).text("old", old.hash()));
-        mediator.notice(&format!("policy reloaded: {}", &new.hash()[..12]));
-        mediator.set_policy(new)
+        desk.audit().event(now, "reload", |line| line.text("policy", policy.hash()).text_if("old", hash));
+        desk.notice(&format!("policy reloaded: {}", &policy.hash()[..12]));
+        Some(Arc::new(policy))
     }
 
-    fn refuse(&mut self, error: &BadPolicy, mediator: &Mediator, now: Timestamp) {
-        let mut text = format!("{error}; the old policy stays in force");
+    fn refuse(&mut self, error: &BadPolicy, old: Option<&Policy>, desk: &Desk, now: Timestamp) {
+        let rest = if old.is_some() { "the old policy stays in force" } else { "calls under it are denied" };
+        let mut text = format!("{error}; {rest}");
         if let BadPolicy::Invalid { problems, .. } = error {
             for problem in problems {
                 text.push_str(&format!("\n  {problem}"));
@@ -182,8 +191,8 @@ impl Reload {
         if self.refused.as_ref() == Some(&text) {
             return;
         }
-        mediator.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
-        mediator.notice(&text);
+        desk.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
+        desk.notice(&text);
         self.refused = Some(text);
     }
 }
@@ -221,15 +230,15 @@ impl LockWatch {
     }
 }
 
-/// The folder, not the file: editors and deployments put another file in its place.
-fn folder_of(path: &Path) -> &Path {
+/// The folder of a file, which is what is watched: editors and deployments put another file in its place.
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Sends an event whenever a file of the folder is finished, made or moved. Not for every write: counters and log often
+/// Calls `tell` whenever a file of the folder is finished, made or moved, until it answers false. Not for every write: counters and log often
 /// lie beside the policy, and each call writes to them.
 #[cfg(target_os = "linux")]
-fn notify(folder: &Path, sender: Sender<Event>) {
+pub fn notify(folder: &Path, tell: impl Fn() -> bool + Send + 'static) {
     use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
     let wanted = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::MOVED_TO;
     let Ok(watch) = init(CreateFlags::CLOEXEC) else { return };
@@ -240,7 +249,7 @@ fn notify(folder: &Path, sender: Sender<Event>) {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(watch, &mut buffer);
         while reader.next().is_ok() {
-            if sender.send(Event::PolicyTouched).is_err() {
+            if !tell() {
                 return;
             }
         }
@@ -249,5 +258,6 @@ fn notify(folder: &Path, sender: Sender<Event>) {
     drop(std::thread::Builder::new().name("policy-folder".to_owned()).spawn(work));
 }
 
+/// Elsewhere there is only the look now and then.
 #[cfg(not(target_os = "linux"))]
-fn notify(_folder: &Path, _sender: Sender<Event>) {}
+pub fn notify(_folder: &Path, _tell: impl Fn() -> bool + Send + 'static) {}

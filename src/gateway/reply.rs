@@ -36,6 +36,17 @@ pub fn error(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
     out.extend_from_slice(b"}}\n");
 }
 
+/// Appends an error that names the revisions of the protocol that are known here (MCP 2026-07-28, `data.supported`).
+pub fn unsupported_version(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
+    head(out, to);
+    let _ = write!(out, ",\"error\":{{\"code\":{code},\"message\":");
+    text(out, message);
+    out.extend_from_slice(b",\"data\":{\"supported\":");
+    // Writing to a vector cannot fail.
+    let _ = serde_json::to_writer(&mut *out, &crate::mcp::envelope::PROTOCOL_VERSIONS);
+    out.extend_from_slice(b"}}}\n");
+}
+
 /// Appends the answer to a call that was refused. A tool that the client must not know of is answered like one that
 /// does not exist. `typed` is for the revisions of the protocol that want `resultType` in every result.
 pub fn denied(out: &mut Vec<u8>, id: &Id, tool: &str, denial: &Denial, decision: &str, typed: bool) {

@@ -58,6 +58,11 @@ impl ToolCall {
         self.revision.is_some()
     }
 
+    /// The revision of the protocol that the call names, decoded.
+    pub fn revision(&self) -> Option<Cow<'_, str>> {
+        string_value(self.text.get(self.revision.clone()?)?)
+    }
+
     /// The message to forward, without line break; empty for a synthetic call.
     pub fn line(&self) -> &[u8] {
         if self.synthetic { &[] } else { self.text.as_bytes() }
@@ -70,6 +75,7 @@ pub struct Passage {
     text: String,
     method: Option<Box<str>>,
     params: Option<Range<usize>>,
+    revision: Option<Range<usize>>,
 }
 
 impl Passage {
@@ -86,6 +92,11 @@ impl Passage {
     /// `params` as JSON text.
     pub fn params(&self) -> Option<&str> {
         self.text.get(self.params.clone()?)
+    }
+
+    /// The revision of the protocol that the message names in `_meta`, decoded.
+    pub fn revision(&self) -> Option<Cow<'_, str>> {
+        string_value(self.text.get(self.revision.clone()?)?)
     }
 }
 
@@ -469,7 +480,12 @@ fn check_meta(found: &Parts<'_>) -> Result<(), Reason> {
 }
 
 fn build(found: &Parts<'_>, checked: Checked) -> Message {
-    let passage = |method| Passage { text: found.text.to_owned(), method, params: found.span(PARAMS) };
+    let passage = |method| Passage {
+        text: found.text.to_owned(),
+        method,
+        params: found.span(PARAMS),
+        revision: found.span(REVISION),
+    };
     match checked {
         Checked::Call(id, name) => Message::Call(
             id,

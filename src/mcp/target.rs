@@ -15,7 +15,7 @@ pub enum Target {
 }
 
 /// A command to run. Its `Debug` shows what [`StdioTarget::shown_argv`] shows.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StdioTarget {
     /// What the server is called here.
     pub server: ServerName,
@@ -173,7 +173,7 @@ fn has_user_info(url: &url::Url) -> bool {
 }
 
 /// An endpoint to call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
     /// What the server is called here.
     pub server: ServerName,

@@ -145,21 +145,24 @@ pub fn gate_batch(
     now: Timestamp,
     requests: Vec<Request<'_>>,
 ) -> Vec<Decision> {
-    gate_each(limits, approvals, now, requests.into_iter().map(|request| (policy, request)))
+    gate_each(limits, approvals, now, requests.into_iter().map(|request| (Some(policy), request)))
 }
 
 /// Decides on calls that arrived together, each under a policy of its own, in order, with one reservation for all of
-/// them.
+/// them. A call without policy is denied.
 pub fn gate_each<'p>(
     limits: &dyn LimitStore,
     approvals: &dyn ApprovalStore,
     now: Timestamp,
-    requests: impl IntoIterator<Item = (&'p Policy, Request<'p>)>,
+    requests: impl IntoIterator<Item = (Option<&'p Policy>, Request<'p>)>,
 ) -> Vec<Decision> {
     let mut charges: Vec<Vec<Charge>> = Vec::new();
-    let waiting: Vec<(&Policy, ToolCall, Waiting<'_>)> = requests
+    let waiting: Vec<(Option<&Policy>, ToolCall, Waiting<'_>)> = requests
         .into_iter()
         .map(|(policy, request)| {
+            let Some(policy) = policy else {
+                return (None, request.call, Waiting::Refused(Denial::no_policy()));
+            };
             let judged = judge(policy, request.caller, &request.call, request.facts);
             let waiting = match judged {
                 Judgement::Deny(denial) => Waiting::Refused(denial),
@@ -169,7 +172,7 @@ pub fn gate_each<'p>(
                     after_approval(need, binding, approvals, now, &mut charges)
                 }
             };
-            (policy, request.call, waiting)
+            (Some(policy), request.call, waiting)
         })
         .collect();
     let outcomes = if charges.is_empty() { Ok(Vec::new()) } else { limits.reserve(now, &charges) };
@@ -288,8 +291,8 @@ fn permit(call: ToolCall, receipts: Vec<Receipt>, rule: &Arc<str>) -> Decision {
     Decision::Allow(Permit { call, reservation: Reservation { receipts }, rule: Arc::clone(rule), would_deny: None })
 }
 
-fn refuse(policy: &Policy, call: ToolCall, denial: Denial) -> Decision {
-    match policy.mode_of(call.name().as_str()) {
+fn refuse(policy: Option<&Policy>, call: ToolCall, denial: Denial) -> Decision {
+    match policy.map_or(Mode::Enforce, |policy| policy.mode_of(call.name().as_str())) {
         Mode::Enforce => Decision::Deny(denial),
         Mode::Shadow => Decision::Allow(Permit {
             rule: Arc::from(denial.rule.as_str()),
@@ -300,8 +303,8 @@ fn refuse(policy: &Policy, call: ToolCall, denial: Denial) -> Decision {
     }
 }
 
-fn ask(policy: &Policy, call: ToolCall, question: Question<'_>) -> Decision {
-    match policy.mode_of(call.name().as_str()) {
+fn ask(policy: Option<&Policy>, call: ToolCall, question: Question<'_>) -> Decision {
+    match policy.map_or(Mode::Enforce, |policy| policy.mode_of(call.name().as_str())) {
         Mode::Enforce => Decision::Ask(PendingApproval {
             binding: question.binding,
             call,

@@ -1,0 +1,114 @@
+//! `mcpol enforce --listen`: the gateway over HTTP, for one server named by flags.
+
+use super::enforce::{DRAIN, bad_policy, command, open_audit, settings, startup_line, unreachable};
+use super::{Failure, load, output, voice};
+use crate::cli::EnforceArgs;
+use crate::clock;
+use crate::exit::Exit;
+use crate::gateway::audit::{Destination, new_session_id};
+use crate::gateway::desk::Desk;
+use crate::gateway::http::queue::Pace;
+use crate::gateway::http::serve::{Hooks, ServeError};
+use crate::gateway::http::{Gateway, SetUpError, serve};
+use crate::gateway::identity::{Grants, TokenRule};
+use crate::gateway::plan::{Backend, Children, Cors, Listener, Per, Plan, Served, TlsFiles};
+use crate::gateway::reload::{Enforcement, read};
+use crate::model::ServerName;
+use crate::state::StatePlace;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A child that nobody asks anything is ended after this long.
+const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
+
+pub(super) fn run(
+    args: &EnforceArgs,
+    address: SocketAddr,
+    enforcement: Enforcement,
+    place: &StatePlace,
+    audit: &Destination,
+    server: ServerName,
+) -> Result<Exit, Failure> {
+    if !address.ip().is_loopback() && !args.grants {
+        return Err(Failure::usage(format!("{address} can be reached by others, and no token is asked of them"))
+            .with_help("make tokens with `mcpol grant create` and add --grants, or listen on 127.0.0.1"));
+    }
+    if args.locked.is_some() {
+        return Err(Failure::usage("--locked cannot be held to over HTTP yet")
+            .with_help("run the server over stdio, or check the lock with `mcpol check`"));
+    }
+    let line = {
+        let policy = read(&args.policy, enforcement).map_err(bad_policy)?;
+        startup_line(args, &policy, None, &server)
+    };
+    let plan = plan(args, address, enforcement, server.clone())?;
+    let log = open_audit(audit, new_session_id().map_err(output::internal)?)?;
+    let stores = crate::state::open(place);
+    let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, Box::new(|text: &str| voice::say(text))));
+    let rule = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
+    let identify = Arc::new(Grants::new(stores.grants, rule, &args.grant));
+    let listener = plan.listener.clone();
+    let gateway = Gateway::new(plan, Arc::clone(&desk), identify, Pace::of(place, audit)).map_err(not_set_up)?;
+    desk.audit().event(clock::now(), "start", |line| {
+        line.text("version", env!("CARGO_PKG_VERSION")).text("server", server.as_str())
+    });
+    // A log that cannot be written is said before the first call, and the first call is denied.
+    desk.tick(clock::now());
+    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    let started = move |address: SocketAddr| {
+        voice::say(&line);
+        voice::say(&format!("listening on {scheme}://{address}{}", crate::gateway::http::ENDPOINT));
+    };
+    let hooks = Hooks { started: Box::new(started), look: Box::new(|| {}) };
+    match serve::run(&Arc::new(gateway), &listener, DRAIN, hooks) {
+        Ok(signal) if signal == signal_hook::consts::SIGINT => Ok(Exit::Interrupted),
+        Ok(_) => Ok(Exit::Clean),
+        Err(error) => Err(not_served(&error)),
+    }
+}
+
+fn plan(
+    args: &EnforceArgs,
+    address: SocketAddr,
+    enforcement: Enforcement,
+    server: ServerName,
+) -> Result<Plan, Failure> {
+    let backend = match &args.upstream {
+        Some(url) => Backend::Http(load::http_target(url, server.clone(), &args.header, args.bearer_env.as_deref())?),
+        None => Backend::Stdio(Children {
+            target: command(server.clone(), args),
+            per: Per::Session,
+            idle: CHILD_IDLE,
+            restarts: args.restart,
+        }),
+    };
+    let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
+    let listener = Listener {
+        address,
+        tls,
+        hosts: args.host.iter().cloned().collect(),
+        origins: args.origin.iter().cloned().collect(),
+        cors: if args.cors { Cors::On } else { Cors::Off },
+    };
+    let served = Served { backend, policy: Some(args.policy.clone()), enforcement };
+    Ok(Plan { listener, servers: [(server, served)].into(), settings: settings(args), drain: DRAIN })
+}
+
+fn not_set_up(error: SetUpError) -> Failure {
+    match error {
+        SetUpError::Policy(error) => bad_policy(error),
+        SetUpError::Server(error) => unreachable(error),
+    }
+}
+
+fn not_served(error: &ServeError) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        ServeError::Listen { .. } => {
+            failure.with_help("another address is given with --listen; port 0 takes any free one")
+        }
+        ServeError::Tls(_) => failure.with_help("--tls-cert and --tls-key name PEM files that belong together"),
+        ServeError::System(_) => failure.with_exit(Exit::Internal),
+    }
+}

@@ -1,0 +1,265 @@
+//! A stream of server-sent events, cut into blocks to the byte (WHATWG HTML, section 9.2.6).
+//!
+//! What is passed on must be what came: ids, comments, `retry`, unknown fields, line breaks of any kind. So a stream is
+//! not parsed and written again but cut where an event ends, and only the `data` of each piece is read.
+
+use crate::mcp::envelope::MESSAGE_BYTES_MAX;
+use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
+
+/// Longest event, in bytes: a message, and room for its other fields and for the names of its lines.
+pub const EVENT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 256 * 1024;
+
+/// An event is longer than the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTooLong;
+
+/// Cuts a stream into blocks: events with the empty line behind them, and single lines of comment between events, which
+/// are there to show that somebody is alive and must not wait.
+#[derive(Debug)]
+pub struct Blocks {
+    buffer: BytesMut,
+    /// Up to here the buffer was looked at.
+    scanned: usize,
+    /// Where the line under way begins.
+    line: usize,
+    /// The byte before `scanned` is a carriage return: a line feed right after it belongs to it.
+    after_return: bool,
+    at_start: bool,
+    max_bytes: usize,
+}
+
+/// A piece of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// As it came.
+    pub bytes: Bytes,
+    /// It begins with a byte order mark, which is no part of its first field.
+    marked: bool,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self::new(EVENT_BYTES_MAX)
+    }
+}
+
+impl Blocks {
+    /// For events of at most `max_bytes` bytes.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { buffer: BytesMut::new(), scanned: 0, line: 0, after_return: false, at_start: true, max_bytes }
+    }
+
+    /// Takes the next bytes of the stream, cut anywhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next complete block.
+    ///
+    /// # Errors
+    /// It is too long; the stream cannot be read any further.
+    pub fn next_block(&mut self) -> Result<Option<Block>, EventTooLong> {
+        loop {
+            if self.after_return
+                && let Some(byte) = self.buffer.get(self.scanned)
+            {
+                self.after_return = false;
+                if *byte == b'\n' {
+                    if self.scanned == 0 {
+                        return Ok(Some(self.cut(1)));
+                    }
+                    self.scanned += 1;
+                    self.line = self.scanned;
+                }
+            }
+            let Some(found) = memchr::memchr2(b'\r', b'\n', &self.buffer[self.scanned..]) else {
+                self.scanned = self.buffer.len();
+                return if self.buffer.len() > self.max_bytes { Err(EventTooLong) } else { Ok(None) };
+            };
+            let end = self.scanned + found;
+            let mut next = end + 1;
+            let is_return = self.buffer[end] == b'\r';
+            if is_return && self.buffer.get(next) == Some(&b'\n') {
+                next += 1;
+            }
+            self.after_return = is_return && next == self.buffer.len() && next == end + 1;
+            let line = &self.buffer[self.line..end];
+            if line.is_empty() || (self.line == 0 && line[0] == b':') {
+                return if next > self.max_bytes { Err(EventTooLong) } else { Ok(Some(self.cut(next))) };
+            }
+            (self.scanned, self.line) = (next, next);
+        }
+    }
+
+    fn cut(&mut self, end: usize) -> Block {
+        let bytes = self.buffer.split_to(end).freeze();
+        (self.scanned, self.line) = (0, 0);
+        let marked = std::mem::take(&mut self.at_start) && bytes.starts_with(BYTE_ORDER_MARK);
+        Block { bytes, marked }
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The lines of a block, without their breaks, each with the bytes from it to the next one.
+fn lines(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        let break_bytes = if rest[end..].starts_with(b"\r\n") { 2 } else { usize::from(end < rest.len()) };
+        let (whole, next) = rest.split_at(end + break_bytes);
+        rest = next;
+        Some((&whole[..end], whole))
+    })
+}
+
+/// The value of a line's field, if it is this one.
+fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let rest = line.strip_prefix(name)?;
+    match rest.strip_prefix(b":") {
+        Some(value) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+        None => rest.is_empty().then_some(rest),
+    }
+}
+
+impl Block {
+    fn fields(&self) -> &[u8] {
+        if self.marked { &self.bytes[BYTE_ORDER_MARK.len()..] } else { &self.bytes }
+    }
+
+    /// `data`, its lines joined with line feeds; `None` if the block has none.
+    pub fn data(&self) -> Option<Cow<'_, [u8]>> {
+        let mut values = lines(self.fields()).filter_map(|(line, _)| field(line, b"data"));
+        let first = values.next()?;
+        let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
+        let mut all = first.to_vec();
+        for value in std::iter::once(second).chain(values) {
+            all.push(b'\n');
+            all.extend_from_slice(value);
+        }
+        Some(Cow::Owned(all))
+    }
+
+    /// Whether the event is of the kind that carries messages.
+    pub fn is_message(&self) -> bool {
+        let last = lines(self.fields()).filter_map(|(line, _)| field(line, b"event")).last();
+        last.is_none_or(|kind| kind.is_empty() || kind == b"message")
+    }
+
+    /// Whether the block has an `id`, from which the stream can be resumed.
+    pub fn has_id(&self) -> bool {
+        lines(self.fields()).any(|(line, _)| field(line, b"id").is_some_and(|id| !id.is_empty() && !id.contains(&0)))
+    }
+
+    /// The same block with other data, of one line.
+    pub fn with_data(&self, data: &[u8]) -> Bytes {
+        let mut out = BytesMut::with_capacity(data.len() + 64);
+        let mut written = false;
+        for (line, whole) in lines(self.fields()) {
+            if field(line, b"data").is_none() {
+                out.extend_from_slice(whole);
+            } else if !std::mem::replace(&mut written, true) {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(data);
+                out.extend_from_slice(b"\n");
+            }
+        }
+        out.freeze()
+    }
+}
+
+/// An event of our own.
+pub fn event(data: &[u8]) -> Bytes {
+    let data = data.strip_suffix(b"\n").unwrap_or(data);
+    Bytes::from([b"event: message\ndata: ", data, b"\n\n"].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
+    use super::*;
+    use crate::mcp::sse::SseParser;
+    use proptest::prelude::*;
+
+    fn cut(text: &[u8], step: usize, max: usize) -> Result<Vec<Block>, EventTooLong> {
+        let mut blocks = Blocks::new(max);
+        let mut out = Vec::new();
+        for piece in text.chunks(step) {
+            blocks.feed(piece);
+            while let Some(block) = blocks.next_block()? {
+                out.push(block);
+            }
+        }
+        Ok(out)
+    }
+
+    fn texts(text: &str, step: usize) -> Vec<String> {
+        let blocks = cut(text.as_bytes(), step, 1000).unwrap();
+        blocks.iter().map(|block| String::from_utf8_lossy(&block.bytes).into_owned()).collect()
+    }
+
+    #[test]
+    fn a_block_ends_with_its_empty_line_whatever_the_breaks() {
+        for step in [1, 2, 3, 1000] {
+            assert_eq!(texts("data: a\n\ndata: b\r\n\r\nid: 1\n", step).concat(), "data: a\n\ndata: b\r\n\r\n");
+            assert_eq!(texts("id: 1\rdata\r\rdata: b\r\r", step).concat(), "id: 1\rdata\r\rdata: b\r\r");
+            assert_eq!(texts(": alive\ndata: a\n: inside\n\n\n", step), [": alive\n", "data: a\n: inside\n\n", "\n"]);
+        }
+        assert_eq!(texts("data: a\r\n\r\ndata: b\n\n", 9), ["data: a\r\n\r\n", "data: b\n\n"]);
+        // The line feed may come when the block went out already.
+        assert_eq!(texts("data: a\r\r\ndata: b\n\n", 9), ["data: a\r\r", "\n", "data: b\n\n"]);
+    }
+
+    #[test]
+    fn data_is_read_as_the_standard_says() {
+        let check = |text: &str, data: Option<&str>, is_message: bool, has_id: bool| {
+            let block = cut(text.as_bytes(), 1000, 1000).unwrap().remove(0);
+            let found = block.data().map(|data| String::from_utf8_lossy(&data).into_owned());
+            assert_eq!((found.as_deref(), block.is_message(), block.has_id()), (data, is_message, has_id), "{text:?}");
+        };
+        check("data: a\n\n", Some("a"), true, false);
+        check("data:  a\rdata\rdata:b\r\r", Some(" a\n\nb"), true, false);
+        check("event: ping\nid: 7\ndata: {}\n\n", Some("{}"), false, true);
+        check("event: ping\nevent: message\nid\n\n", None, true, false);
+        check("\u{feff}data: a\n\n", Some("a"), true, false);
+        check("datas: a\nid: a\0b\n\n", None, true, false);
+        check(" data: a\n\n", None, true, false);
+    }
+
+    #[test]
+    fn other_lines_stay_to_the_letter_when_data_changes() {
+        let block = cut(b"id: 1\r\ndata: {\ndata: }\nretry: 5\nx:y\n\n", 7, 1000).unwrap().remove(0);
+        assert_eq!(&block.with_data(b"[1]")[..], b"id: 1\r\ndata: [1]\nretry: 5\nx:y\n\n");
+    }
+
+    #[test]
+    fn an_event_at_the_bound_passes_and_one_byte_more_does_not() {
+        for step in [1, 5, 1000] {
+            assert_eq!(cut(b"data: 78\n\n", step, 10).map(|blocks| blocks.len()), Ok(1));
+            assert_eq!(cut(b"data: 789\n\n", step, 10), Err(EventTooLong));
+            assert_eq!(cut(b"data: 7890123", step, 10), Err(EventTooLong));
+        }
+    }
+
+    proptest! {
+        /// The cut stream says the same as the whole one to a parser of the standard, however the bytes arrive.
+        #[test]
+        fn nothing_is_lost_added_or_understood_otherwise(text in "(data|id|:|\u{feff}|[a\r\n ]){0,30}", step in 1_usize..9) {
+            let blocks = cut(text.as_bytes(), step, 1000).unwrap();
+            let joined: Vec<u8> = blocks.iter().flat_map(|block| block.bytes.to_vec()).collect();
+            prop_assert!(text.as_bytes().starts_with(&joined));
+            let mut parser = SseParser::new(1000);
+            parser.feed(text.as_bytes()).unwrap();
+            let expected: Vec<String> = std::iter::from_fn(|| parser.next_event()).map(|event| event.data).collect();
+            let found: Vec<String> = blocks
+                .iter()
+                .filter_map(Block::data)
+                .map(|data| String::from_utf8_lossy(&data).into_owned())
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the messages of an answer mean: whose they are, what is settled with them, what the client may see of them.
+
+use super::Server;
+use crate::clock;
+use crate::gateway::audit::Ended;
+use crate::gateway::desk::Desk;
+use crate::gateway::filter::filter;
+use crate::gateway::mediate::is_listed;
+use crate::gateway::reply;
+use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
+use crate::mcp::json::string_value;
+use crate::mcp::walk::member;
+use crate::policy::{Ending, Policy, Reservation};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A call that was forwarded. However it ends, it is settled and logged once.
+pub struct Flight {
+    desk: Arc<Desk>,
+    number: u64,
+    reservation: Option<Reservation>,
+    sent: Instant,
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Flight {
+    /// A call that is about to leave.
+    pub fn new(desk: Arc<Desk>, number: u64, reservation: Reservation) -> Self {
+        Self { desk, number, reservation: Some(reservation), sent: Instant::now() }
+    }
+
+    /// The call has ended.
+    pub fn end(&mut self, outcome: &'static str, ending: Ending, bytes: usize) {
+        let Some(reservation) = self.reservation.take() else { return };
+        let micros = u64::try_from(self.sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.desk.ended(reservation, ending);
+        self.desk.log_ended(clock::now(), vec![Ended { number: self.number, outcome, micros, bytes: bytes as u64 }]);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        // Whoever waited for the answer has gone. What the server does with the call nobody knows.
+        self.end("client_gone", Ending::Kept, 0);
+    }
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A call.
+    Call(Flight),
+    /// The list of tools; whether its first page.
+    List {
+        /// Without a cursor.
+        first: bool,
+    },
+    /// `initialize`.
+    Initialize,
+    /// Anything else.
+    Other,
+}
+
+/// What becomes of one message of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on as it came.
+    Pass,
+    /// This goes on in its place.
+    Replace(Vec<u8>),
+    /// It does not go on.
+    Drop,
+}
+
+/// Looks at the messages of one answer, or of one stream that no request asked for.
+#[derive(Debug)]
+pub struct Exchange {
+    server: Arc<Server>,
+    policy: Option<Arc<Policy>>,
+    /// The request, until it is answered. A stream has none.
+    open: Option<(Id, Asked)>,
+    is_stream: bool,
+}
+
+impl Exchange {
+    /// For the answer to a request.
+    pub fn answer(server: Arc<Server>, policy: Option<Arc<Policy>>, id: Id, asked: Asked) -> Self {
+        Self { server, policy, open: Some((id, asked)), is_stream: false }
+    }
+
+    /// For what comes back on a notification or on a reply: no message is due.
+    pub fn nothing(server: Arc<Server>, policy: Option<Arc<Policy>>) -> Self {
+        Self { server, policy, open: None, is_stream: false }
+    }
+
+    /// For a stream that the client listens on: answers to requests of other connections may come here when it is
+    /// resumed.
+    pub fn stream(server: Arc<Server>, policy: Option<Arc<Policy>>) -> Self {
+        Self { server, policy, open: None, is_stream: true }
+    }
+
+    /// Whether an answer is still due.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the request is a call.
+    pub fn is_call(&self) -> bool {
+        matches!(self.open, Some((_, Asked::Call(_))))
+    }
+
+    /// The id of the request that waits.
+    pub fn id(&self) -> Option<&Id> {
+        self.open.as_ref().map(|(id, _)| id)
+    }
+
+    /// Looks at one message.
+    pub fn message(&mut self, text: &[u8]) -> Fate {
+        let received = match receive(text) {
+            Ok(received) => received,
+            Err(malformed) => {
+                self.dropped(&malformed.reason.to_string(), text.len());
+                let is_ours =
+                    matches!((&malformed.reply_to, &self.open), (ReplyTo::Id(id), Some((open, _))) if id == open);
+                if !is_ours {
+                    return Fate::Drop;
+                }
+                // An answer that cannot be read is an answer all the same: nobody must wait for another.
+                let message = format!("the server's answer is not valid: {}", malformed.reason);
+                return self.fail("invalid", &message).map_or(Fate::Drop, Fate::Replace);
+            }
+        };
+        let (id, is_error) = match &received.arrival {
+            Arrival::Request(..) | Arrival::Notification(_) => return Fate::Pass,
+            Arrival::Result(id) => (id, false),
+            Arrival::Error(id) => (id, true),
+        };
+        if self.is_stream {
+            return self.resumed(id, is_error, &received);
+        }
+        let asked = match self.open.take() {
+            Some((open, asked)) if open == *id => asked,
+            other => {
+                self.open = other;
+                self.dropped("foreign reply", text.len());
+                return Fate::Drop;
+            }
+        };
+        match asked {
+            Asked::Call(mut flight) => {
+                let (outcome, ending) = if is_error { ("error", Ending::ErrorReply) } else { ("result", Ending::Kept) };
+                flight.end(outcome, ending, text.len());
+                Fate::Pass
+            }
+            Asked::List { first } if !is_error => self.list(id, first, &received),
+            Asked::Initialize if !is_error => match unknown_version(&received) {
+                None => Fate::Pass,
+                Some(version) => {
+                    let message =
+                        format!("the server speaks protocol version `{version}`, which this gateway does not know");
+                    self.server.desk.notice(&message);
+                    Fate::Replace(error(id, &message))
+                }
+            },
+            Asked::List { .. } | Asked::Initialize | Asked::Other => Fate::Pass,
+        }
+    }
+
+    /// An answer on a stream: what it was asked for is not known here, so a list is known by its look.
+    fn resumed(&mut self, id: &Id, is_error: bool, received: &Received<'_>) -> Fate {
+        let looks_like_list = !is_error && received.result().is_some_and(|result| member(result, "tools").is_some());
+        if looks_like_list { self.list(id, false, received) } else { Fate::Pass }
+    }
+
+    fn list(&self, id: &Id, first: bool, received: &Received<'_>) -> Fate {
+        let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
+        let policy = self.policy.as_deref();
+        match filter(result, |name, _| policy.is_some_and(|policy| is_listed(policy, name))) {
+            Ok(page) => {
+                if let Some(policy) = policy {
+                    self.server.remember(&page, result, first, policy);
+                }
+                let text = received.text.as_bytes();
+                Fate::Replace([&text[..span.start], page.result.as_bytes(), &text[span.end..]].concat())
+            }
+            Err(reason) => {
+                self.dropped("tool list", received.text.len());
+                Fate::Replace(error(id, &reason.to_string()))
+            }
+        }
+    }
+
+    /// The server will not answer: what the client gets in its place, if it still waits.
+    pub fn fail(&mut self, outcome: &'static str, message: &str) -> Option<Vec<u8>> {
+        let (id, asked) = self.open.take()?;
+        if let Asked::Call(mut flight) = asked {
+            // What a server did before it failed nobody knows.
+            flight.end(outcome, Ending::Kept, 0);
+        }
+        Some(error(&id, message))
+    }
+
+    /// The request never reached the server.
+    pub fn not_sent(&mut self) -> Option<Id> {
+        let (id, asked) = self.open.take()?;
+        if let Asked::Call(mut flight) = asked {
+            flight.end("not_sent", Ending::NotSent, 0);
+        }
+        Some(id)
+    }
+
+    /// The server has answered with an error status and no message that says to which request.
+    pub fn refused(&mut self, bytes: usize) {
+        if let Some((_, Asked::Call(mut flight))) = self.open.take() {
+            flight.end("http_error", Ending::Kept, bytes);
+        }
+    }
+
+    /// The client may take the stream up again elsewhere; the answer will not be seen here.
+    pub fn detached(&mut self) {
+        if let Some((_, Asked::Call(mut flight))) = self.open.take() {
+            flight.end("detached", Ending::Kept, 0);
+        }
+    }
+
+    /// Notes that something of the server's does not go on.
+    pub fn dropped(&self, what: &str, bytes: usize) {
+        self.server.desk.audit().repeated(clock::now(), "dropped", |line| {
+            line.text("from", "server")
+                .text("server", self.server.name.as_str())
+                .text("what", what)
+                .number("bytes", bytes as u64)
+        });
+    }
+}
+
+fn error(id: &Id, message: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    reply::error(&mut out, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, message);
+    out.pop();
+    out
+}
+
+/// The version that a server chose, if it is none that we know.
+fn unknown_version(received: &Received<'_>) -> Option<String> {
+    let (literal, _) = member(received.result()?, "protocolVersion")?;
+    let version = string_value(literal).unwrap_or_default();
+    (!PROTOCOL_VERSIONS.contains(&&*version)).then(|| crate::text::excerpt(&version, 40))
+}

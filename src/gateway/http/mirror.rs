@@ -1,0 +1,210 @@
+//! Headers that repeat what the body says (MCP 2026-07-28, streamable HTTP): they must say the same.
+//!
+//! They are there so that whatever stands between can route and refuse without reading bodies. Whoever could make the
+//! two differ would show one call to the guard and another to the server.
+
+use super::refusal::{HEADER_MISMATCH, Refusal, UNSUPPORTED_VERSION};
+use crate::mcp::envelope::{Id, Message, PROTOCOL_VERSIONS, Passage};
+use crate::mcp::http::header;
+use crate::mcp::json::string_value;
+use crate::mcp::walk::member;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, StatusCode};
+use std::borrow::Cow;
+
+/// The first revision whose requests must carry these headers.
+const FIRST_MIRRORED: &str = "2026-07-28";
+
+/// Compares headers with the message.
+///
+/// # Errors
+/// They differ, one is missing, or the revision is not known.
+pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
+    let (id, method, name, revision) = match message {
+        Message::Call(id, call) => (Some(id), "tools/call", Some(Cow::Borrowed(call.name().as_str())), call.revision()),
+        Message::Request(id, passage) => {
+            (Some(id), passage.method().unwrap_or_default(), name_of(passage), passage.revision())
+        }
+        Message::Notification(passage) => (None, passage.method().unwrap_or_default(), None, passage.revision()),
+        Message::Reply(..) => return known_version(headers, None).map(drop),
+    };
+    let refuse = |what: String| {
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH);
+        Err(match id {
+            Some(id) => refusal.to(id),
+            None => refusal,
+        })
+    };
+    let version = known_version(headers, id)?;
+    if let Some(revision) = &revision {
+        match version {
+            None => return refuse(format!("missing {} header", header::PROTOCOL_VERSION)),
+            Some(version) if version != revision => {
+                return refuse(format!("{} header does not match the body", header::PROTOCOL_VERSION));
+            }
+            Some(_) => {}
+        }
+    }
+    // `initialize` comes before a revision was agreed on, so it need not carry them.
+    let is_due = id.is_some() && method != "initialize" && version.is_some_and(|version| version >= FIRST_MIRRORED);
+    match one(headers, header::METHOD) {
+        Ok(Some(stated)) if stated == method => {}
+        Ok(None) if !is_due => {}
+        Ok(None) => return refuse(format!("missing {} header", header::METHOD)),
+        Ok(Some(_)) => return refuse(format!("{} header does not match the body", header::METHOD)),
+        Err(what) => return refuse(what),
+    }
+    let Some(name) = name else { return Ok(()) };
+    match one(headers, header::NAME) {
+        Ok(Some(stated)) if decoded(stated).as_deref() == Some(name.as_bytes()) => Ok(()),
+        Ok(None) if !(is_due && NAME_IS_DUE.contains(&method)) => Ok(()),
+        Ok(None) => refuse(format!("missing {} header", header::NAME)),
+        Ok(Some(_)) => refuse(format!("{} header does not match the body", header::NAME)),
+        Err(what) => refuse(what),
+    }
+}
+
+/// Methods whose requests must carry `Mcp-Name`.
+const NAME_IS_DUE: [&str; 3] = ["tools/call", "prompts/get", "resources/read"];
+
+/// What `Mcp-Name` says, for methods that name something.
+fn name_of(passage: &Passage) -> Option<Cow<'_, str>> {
+    let key = match passage.method()? {
+        "prompts/get" => "name",
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+        _ => return None,
+    };
+    string_value(member(passage.params()?, key)?.0)
+}
+
+/// The revision that the header names.
+fn known_version<'h>(headers: &'h HeaderMap, id: Option<&Id>) -> Result<Option<&'h str>, Refusal> {
+    let refuse = |refusal: Refusal| match id {
+        Some(id) => refusal.to(id),
+        None => refusal,
+    };
+    let bad = |what| refuse(Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH));
+    let Some(version) = one(headers, header::PROTOCOL_VERSION).map_err(bad)? else { return Ok(None) };
+    if PROTOCOL_VERSIONS.contains(&version) {
+        return Ok(Some(version));
+    }
+    Err(refuse(unsupported()))
+}
+
+/// The refusal of a revision that is not known here.
+pub fn unsupported() -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "unsupported protocol version")
+        .with_code(UNSUPPORTED_VERSION)
+        .with_supported_versions()
+}
+
+/// The one value of a header. Of several, two readers may take different ones.
+fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, String> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(format!("more than one {name} header"));
+    }
+    value.to_str().map(Some).map_err(|_| format!("{name} header holds characters that it may not have"))
+}
+
+/// The text of a value; names that no header can hold come as `=?base64?…?=`.
+fn decoded(value: &str) -> Option<Cow<'_, [u8]>> {
+    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+        Some(encoded) => STANDARD.decode(encoded).ok().map(Cow::Owned),
+        None => Some(Cow::Borrowed(value.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
+    use super::*;
+    use crate::mcp::envelope::admit;
+    use http::HeaderName;
+
+    fn check_row(body: &str, rows: &[(&str, &str)]) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in rows {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        check(&headers, &admit(body.as_bytes()).unwrap()).is_ok()
+    }
+
+    const MODERN: (&str, &str) = ("MCP-Protocol-Version", "2026-07-28");
+
+    fn call(name: &str) -> String {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_modern_call_repeats_its_method_name_and_version() {
+        let (method, name) = (("Mcp-Method", "tools/call"), ("Mcp-Name", "add"));
+        for (headers, good) in [
+            (&[MODERN, method, name][..], true),
+            (&[method, name], false),
+            (&[MODERN, name], false),
+            (&[MODERN, method], false),
+            (&[MODERN, ("Mcp-Method", "tools/list"), name], false),
+            (&[MODERN, ("Mcp-Method", "Tools/Call"), name], false),
+            (&[MODERN, method, ("Mcp-Name", "sub")], false),
+            (&[MODERN, method, ("Mcp-Name", "=?base64?YWRk?=")], true),
+            (&[MODERN, method, ("Mcp-Name", "=?base64?c3Vi?=")], false),
+            (&[MODERN, method, ("Mcp-Name", "=?base64?!?=")], false),
+            (&[MODERN, method, name, name], false),
+            (&[MODERN, method, method, name], false),
+            (&[MODERN, MODERN, method, name], false),
+            (&[("MCP-Protocol-Version", "2025-11-25"), method, name], false),
+            (&[("MCP-Protocol-Version", "2030-01-01"), method, name], false),
+        ] {
+            assert_eq!(check_row(&call("add"), headers), good, "{headers:?}");
+        }
+        assert!(check_row(&call("caf\u{e9}"), &[MODERN, method, ("Mcp-Name", "=?base64?Y2Fmw6k=?=")]));
+    }
+
+    #[test]
+    fn older_requests_need_no_such_headers_but_may_not_contradict_themselves() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add"}}"#;
+        for (headers, good) in [
+            (&[][..], true),
+            (&[("MCP-Protocol-Version", "2025-06-18")], true),
+            (&[("MCP-Protocol-Version", "1999-01-01")], false),
+            (&[("Mcp-Method", "tools/list")], false),
+            (&[("Mcp-Name", "sub")], false),
+            (&[("Mcp-Name", "add")], true),
+        ] {
+            assert_eq!(check_row(body, headers), good, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_depends_on_the_method() {
+        let body =
+            |method: &str, params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        for (method, params, name, good) in [
+            ("resources/read", r#"{"uri":"a://b","name":"x"}"#, Some("a://b"), true),
+            ("resources/read", r#"{"uri":"a://b","name":"x"}"#, Some("x"), false),
+            ("resources/read", r#"{"uri":"a://b"}"#, None, false),
+            ("prompts/get", r#"{"name":"p"}"#, Some("p"), true),
+            ("tasks/get", r#"{"taskId":"t"}"#, Some("t"), true),
+            ("tasks/get", r#"{"taskId":"t"}"#, None, true),
+            ("tools/list", "{}", None, true),
+        ] {
+            let mut headers = vec![MODERN, ("Mcp-Method", method)];
+            headers.extend(name.map(|name| ("Mcp-Name", name)));
+            assert_eq!(check_row(&body(method, params), &headers), good, "{method} {params} {name:?}");
+        }
+    }
+
+    #[test]
+    fn initialize_may_come_without() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+        assert!(check_row(body, &[MODERN]));
+        assert!(!check_row(body, &[MODERN, ("Mcp-Method", "tools/list")]));
+        assert!(check_row(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, &[MODERN]));
+    }
+}

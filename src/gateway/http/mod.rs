@@ -1,0 +1,365 @@
+//! The gateway over HTTP: many servers, many callers, each call judged at the one desk.
+//!
+//! A request goes through `front` (is it meant for us?), `identity` (who asks?), the envelope (what is asked?), the desk
+//! (may it pass?) and on to a server by `relay` or `bridge`. What comes back goes through `exchange` and `events`.
+
+pub mod blocks;
+pub mod body;
+pub mod client;
+pub mod events;
+pub mod exchange;
+pub mod front;
+pub mod headers;
+pub mod io;
+pub mod mirror;
+pub mod queue;
+pub mod refusal;
+pub mod relay;
+pub mod seats;
+pub mod serve;
+pub mod sessions;
+pub mod tls;
+
+use super::desk::Desk;
+use super::filter::Page;
+use super::identity::{Identify, Identity, PolicyChoice, Unauthorized, authorization};
+use super::mediate::Settings;
+use super::plan::{Backend, Plan, Served};
+use super::policies::{Policies, Slot};
+use super::reload::BadPolicy;
+use super::tools::Tools;
+use crate::clock;
+use crate::mcp::ConnectError;
+use crate::mcp::json::string_value;
+use crate::mcp::walk::member;
+use crate::model::ServerName;
+use crate::policy::{ArgumentSchema, Policy};
+use body::{Answer, Room};
+use front::Front;
+use http::header::WWW_AUTHENTICATE;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use queue::{Pace, Queue};
+use refusal::Refusal;
+use relay::Relay;
+use seats::Seats;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// The path of the endpoint; servers are below it by name.
+pub const ENDPOINT: &str = "/mcp";
+
+/// A gateway that serves requests.
+pub struct Gateway {
+    table: RwLock<Arc<Table>>,
+    identify: Arc<dyn Identify>,
+    policies: Policies,
+    desk: Arc<Desk>,
+    queue: Arc<Queue>,
+    settings: Settings,
+    seats: Seats,
+    room: Room,
+    ending: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// What a plan can change while the gateway runs.
+#[derive(Debug)]
+struct Table {
+    servers: BTreeMap<String, Arc<Server>>,
+    front: Front,
+}
+
+/// One server behind it.
+#[derive(Debug)]
+pub struct Server {
+    name: ServerName,
+    label: Arc<str>,
+    /// As it stands in the plan.
+    plan: RwLock<Served>,
+    policy: RwLock<Option<Arc<Slot>>>,
+    desk: Arc<Desk>,
+    way: Way,
+    tools: Mutex<Tools>,
+}
+
+/// The way to a server.
+#[derive(Debug)]
+enum Way {
+    Http(Relay),
+}
+
+/// Why a gateway cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// A policy is not good.
+    #[error(transparent)]
+    Policy(#[from] BadPolicy),
+    /// A server cannot be connected to like this.
+    #[error(transparent)]
+    Server(#[from] ConnectError),
+}
+
+impl Gateway {
+    /// Sets everything up; nothing is sent to any server yet.
+    ///
+    /// # Errors
+    /// A policy or a target is not good.
+    pub fn new(plan: Plan, desk: Arc<Desk>, identify: Arc<dyn Identify>, pace: Pace) -> Result<Self, SetUpError> {
+        let policies = Policies::default();
+        let settings = plan.settings;
+        let table = table(plan, &policies, &desk, None)?;
+        Ok(Self {
+            table: RwLock::new(Arc::new(table)),
+            identify,
+            policies,
+            queue: Queue::new(Arc::clone(&desk), pace),
+            desk,
+            settings,
+            seats: Seats::default(),
+            room: Room::default(),
+            ending: watch::Sender::new(false),
+        })
+    }
+
+    /// Puts the servers, policies, hosts and origins of another plan in place. Servers that stay where they are keep
+    /// their sessions; requests that are open go on. Address, TLS and settings stay as they are.
+    ///
+    /// # Errors
+    /// A policy or a target is not good; everything stays as it is.
+    pub fn reload(&self, plan: Plan) -> Result<(), SetUpError> {
+        let table = table(plan, &self.policies, &self.desk, Some(&self.table()))?;
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        Ok(())
+    }
+
+    fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where calls are decided on.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Requests that are open.
+    pub fn open_requests(&self) -> usize {
+        self.seats.open()
+    }
+
+    /// What time brings: policies, counters and log are brought up to date, what nobody uses is let go.
+    pub fn tick(&self) {
+        let now = clock::now();
+        self.policies.look(&self.desk, now);
+        self.desk.tick(now);
+        for server in self.table().servers.values() {
+            match &server.way {
+                Way::Http(relay) => relay.tick(),
+            }
+        }
+    }
+
+    /// Ends streams that would last for ever; requests that are open go on.
+    pub fn begin_to_end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Answers one request. `local` is the address that the client reached.
+    pub async fn answer(self: &Arc<Self>, local: IpAddr, request: Request<Incoming>) -> Response<Answer> {
+        let (head, body) = request.into_parts();
+        let table = self.table();
+        let origin = match table.front.check(&head, local) {
+            Ok(origin) => origin,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        if let Some(mut response) = table.front.preflight(&head, origin.as_ref()) {
+            origin.into_iter().for_each(|origin| front::allow_origin(response.headers_mut(), origin));
+            return response;
+        }
+        let mut response = match self.serve(&table, head, body).await {
+            Ok(response) => response,
+            Err(refusal) => self.refuse(refusal),
+        };
+        origin.into_iter().for_each(|origin| front::allow_origin(response.headers_mut(), origin));
+        response
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Answer> {
+        self.desk.audit().repeated(clock::now(), "refused_request", |line| {
+            line.number("status", u64::from(refusal.status().as_u16())).text("reason", refusal.message())
+        });
+        refusal.into_response()
+    }
+
+    async fn serve(self: &Arc<Self>, table: &Table, head: Parts, body: Incoming) -> Result<Response<Answer>, Refusal> {
+        let server = table.route(head.uri.path())?;
+        let who = self.who(&head, server).await?;
+        match head.method {
+            Method::POST => {
+                front::content(&head.headers)?;
+                let seat = self.seats.take(&who.grant)?;
+                let (bytes, _taken) = body::read(body, &self.room).await?;
+                match &server.way {
+                    Way::Http(relay) => relay.post(self, server, who, head, bytes, seat).await,
+                }
+            }
+            Method::GET => {
+                let seat = self.seats.take(&who.grant)?;
+                match &server.way {
+                    Way::Http(relay) => relay.get(self, server, &who, head, seat).await,
+                }
+            }
+            Method::DELETE => match &server.way {
+                Way::Http(relay) => relay.delete(server, &who, head).await,
+            },
+            _ => Err(front::bad_method()),
+        }
+    }
+
+    async fn who(&self, head: &Parts, server: &Arc<Server>) -> Result<Identity, Refusal> {
+        let presented = authorization(&head.headers).map_err(|error| unauthorized(&error))?;
+        let identified = if self.queue.pace() == Pace::Elsewhere {
+            let (identify, server) = (Arc::clone(&self.identify), Arc::clone(server));
+            let presented = presented.map(<[u8]>::to_vec);
+            let work = move || identify.identify(presented.as_deref(), &server.name, clock::now());
+            tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or_else(|_| Err(Unauthorized::Unavailable("no answer".to_owned())))
+        } else {
+            self.identify.identify(presented, &server.name, clock::now())
+        };
+        identified.map_err(|error| unauthorized(&error))
+    }
+
+    /// The policy by which a caller's calls to a server are judged.
+    fn policy(&self, who: &Identity, server: &Server) -> Option<Arc<Policy>> {
+        match &who.policy {
+            PolicyChoice::Server => server.policy(),
+            PolicyChoice::File(path) => self.policies.of(path, server.plan().enforcement, &self.desk).policy(),
+        }
+    }
+}
+
+impl Table {
+    fn route(&self, path: &str) -> Result<&Arc<Server>, Refusal> {
+        let unknown = |what: String| Refusal::new(StatusCode::NOT_FOUND, what);
+        let rest = path.strip_prefix(ENDPOINT).ok_or_else(|| unknown(format!("the endpoint is {ENDPOINT}")))?;
+        match rest.strip_prefix('/').unwrap_or(rest) {
+            "" => match self.servers.values().next() {
+                Some(server) if self.servers.len() == 1 => Ok(server),
+                Some(_) | None => Err(unknown(format!("there are several servers, each at {ENDPOINT}/NAME"))),
+            },
+            // `/mcpfoo` is no path of ours.
+            _ if !rest.starts_with('/') => Err(unknown(format!("the endpoint is {ENDPOINT}"))),
+            name => self.servers.get(name).ok_or_else(|| unknown("there is no server of this name".to_owned())),
+        }
+    }
+}
+
+fn table(plan: Plan, policies: &Policies, desk: &Arc<Desk>, old: Option<&Table>) -> Result<Table, SetUpError> {
+    let mut servers = BTreeMap::new();
+    let mut changes = Vec::new();
+    for (name, served) in plan.servers {
+        let kept =
+            old.and_then(|old| old.servers.get(name.as_str())).filter(|server| server.plan().backend == served.backend);
+        let slot = match &served.policy {
+            Some(path) => Some(policies.load(path, served.enforcement)?),
+            None => None,
+        };
+        let key = name.as_str().to_owned();
+        let server = match kept {
+            Some(server) => {
+                changes.push((Arc::clone(server), served, slot));
+                Arc::clone(server)
+            }
+            None => Arc::new(Server::new(name, served, slot, desk)?),
+        };
+        servers.insert(key, server);
+    }
+    // Nothing can fail any more.
+    for (server, served, slot) in changes {
+        *server.plan.write().unwrap_or_else(PoisonError::into_inner) = served;
+        *server.policy.write().unwrap_or_else(PoisonError::into_inner) = slot;
+    }
+    Ok(Table { servers, front: Front::new(&plan.listener) })
+}
+
+fn unauthorized(error: &Unauthorized) -> Refusal {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return Refusal::new(status, "tokens cannot be checked at the moment");
+    }
+    Refusal::new(status, "a valid token is needed")
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
+}
+
+impl Server {
+    fn new(name: ServerName, plan: Served, policy: Option<Arc<Slot>>, desk: &Arc<Desk>) -> Result<Self, SetUpError> {
+        let way = match &plan.backend {
+            Backend::Http(target) => Way::Http(Relay::new(target)?),
+            Backend::Stdio(_) => {
+                return Err(ConnectError::BadTarget("a command cannot be served over HTTP yet".to_owned()).into());
+            }
+        };
+        Ok(Self {
+            label: name.as_str().into(),
+            name,
+            plan: RwLock::new(plan),
+            policy: RwLock::new(policy),
+            desk: Arc::clone(desk),
+            way,
+            tools: Mutex::default(),
+        })
+    }
+
+    fn plan(&self) -> std::sync::RwLockReadGuard<'_, Served> {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its own policy, as it is at the moment.
+    fn policy(&self) -> Option<Arc<Policy>> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.policy()
+    }
+
+    fn tools(&self) -> std::sync::MutexGuard<'_, Tools> {
+        self.tools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The schema for the arguments of a tool, where the policy wants one.
+    fn schema(&self, policy: Option<&Policy>, tool: &str) -> Option<Arc<ArgumentSchema>> {
+        if policy?.wants_schema(tool) { self.tools().schema(tool) } else { None }
+    }
+
+    /// Takes in a page of the list of tools that is on its way to a client.
+    fn remember(&self, page: &Page, result: &str, first: bool, policy: &Policy) {
+        let mut tools = self.tools();
+        if first {
+            tools.begin();
+        }
+        for (name, _) in &page.tools {
+            tools.take(name, None);
+        }
+        for span in &page.kept {
+            let definition = &result[span.clone()];
+            let name = member(definition, "name").and_then(|(literal, _)| string_value(literal)).unwrap_or_default();
+            if policy.wants_schema(&name) {
+                tools.take(&name, Some(definition));
+            }
+        }
+        if !page.more {
+            let unknown = tools.complete(policy);
+            if !unknown.is_empty() {
+                self.desk.notice(&super::answers::unknown_tools(&unknown, tools.names().collect()));
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Requests that the gateway answers itself with an HTTP error: the status for machines, a JSON-RPC error for people.
+
+use super::body::Answer;
+use crate::gateway::reply;
+use crate::mcp::envelope::{Id, ReplyTo};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Response, StatusCode};
+use std::borrow::Cow;
+
+/// JSON-RPC: the request is not valid.
+pub const INVALID_REQUEST: i32 = -32600;
+/// MCP 2026-07-28: headers are missing or do not say what the body says.
+pub const HEADER_MISMATCH: i32 = -32020;
+/// MCP 2026-07-28: a revision of the protocol that is not spoken here.
+pub const UNSUPPORTED_VERSION: i32 = -32022;
+
+/// What the client gets instead of an answer.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    code: i32,
+    message: Cow<'static, str>,
+    to: ReplyTo,
+    header: Option<(HeaderName, HeaderValue)>,
+    supported: bool,
+    close: bool,
+}
+
+impl Refusal {
+    /// A refusal that names no request.
+    pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let code = if status.is_server_error() { reply::INTERNAL_ERROR } else { INVALID_REQUEST };
+        let message = message.into();
+        Self { status, code, message, to: ReplyTo::Unknown, header: None, supported: false, close: false }
+    }
+
+    /// Says which request it answers.
+    #[must_use]
+    pub fn to(mut self, id: &Id) -> Self {
+        self.to = ReplyTo::Id(id.clone());
+        self
+    }
+
+    /// The same with another JSON-RPC code.
+    #[must_use]
+    pub fn with_code(mut self, code: i32) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// Names the revisions that are known here.
+    #[must_use]
+    pub fn with_supported_versions(mut self) -> Self {
+        self.supported = true;
+        self
+    }
+
+    /// Ends the connection: what comes next on it cannot be told from the rest of this request.
+    #[must_use]
+    pub fn and_close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// Why, for the log; nothing of the request is in it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response.
+    pub fn into_response(self) -> Response<Answer> {
+        let mut body = Vec::new();
+        if self.supported {
+            reply::unsupported_version(&mut body, &self.to, self.code, &self.message);
+        } else {
+            reply::error(&mut body, &self.to, self.code, &self.message);
+        }
+        let mut response = json(self.status, body);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        if self.close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A response of one message; the line break that lines over stdio end with is taken off.
+pub fn json(status: StatusCode, mut message: Vec<u8>) -> Response<Answer> {
+    if message.last() == Some(&b'\n') {
+        message.pop();
+    }
+    let mut response = Response::new(Answer::whole(message));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

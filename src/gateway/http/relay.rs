@@ -1,0 +1,481 @@
+//! A server behind a URL: requests go on as they were judged, answers come back as they were sent.
+
+use super::body::Answer;
+use super::client::{Held, Outgoing, SendError, Upstream};
+use super::events::Events;
+use super::exchange::{Asked, Exchange, Fate, Flight};
+use super::queue::Ticket;
+use super::refusal::{Refusal, json};
+use super::seats::Seat;
+use super::sessions::Sessions;
+use super::{Gateway, Server, headers, mirror};
+use crate::clock;
+use crate::gateway::desk::Verdict;
+use crate::gateway::identity::Identity;
+use crate::gateway::mediate::{KNOWN_REQUESTS, UnknownMethods};
+use crate::gateway::reply;
+use crate::mcp::ConnectError;
+use crate::mcp::envelope::{
+    Arrival, Id, MESSAGE_BYTES_MAX, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit, receive,
+};
+use crate::mcp::http::header;
+use crate::mcp::target::HttpTarget;
+use crate::mcp::walk::member;
+use crate::policy::{Caller, Permit, Policy};
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, response};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Between two looks whether a person has answered.
+const APPROVAL_LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long an answer that nobody can be given up for may pause, where calls wait for ever.
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// What is kept for one such server.
+#[derive(Debug)]
+pub struct Relay {
+    upstream: Upstream,
+    sessions: Sessions,
+}
+
+/// A request on its way: everything that is the same for all kinds of messages.
+struct Trip<'g> {
+    gateway: &'g Arc<Gateway>,
+    server: &'g Arc<Server>,
+    policy: Option<Arc<Policy>>,
+    headers: HeaderMap,
+    seat: Seat,
+}
+
+impl Relay {
+    /// For a target. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The target cannot be used.
+    pub fn new(target: &HttpTarget) -> Result<Self, ConnectError> {
+        Ok(Self { upstream: Upstream::new(target)?, sessions: Sessions::default() })
+    }
+
+    /// What time brings.
+    pub fn tick(&self) {
+        self.upstream.sweep();
+    }
+
+    /// Sessions that are known.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// One message of a client.
+    ///
+    /// # Errors
+    /// It is refused before a server hears of it, or the server cannot be reached.
+    pub async fn post(
+        &self,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
+        who: Identity,
+        head: Parts,
+        body: Bytes,
+        seat: Seat,
+    ) -> Result<Response<Answer>, Refusal> {
+        let message = admit(&body).map_err(|malformed| not_admitted(&malformed))?;
+        drop(body);
+        let mut headers = head.headers;
+        mirror::check(&headers, &message)?;
+        let session = self.session(&headers, &who)?;
+        headers::to_server(&mut headers);
+        let policy = gateway.policy(&who, server);
+        let trip = Trip { gateway, server, policy, headers, seat };
+        match message {
+            Message::Call(id, call) => {
+                let caller = Caller { server: Arc::clone(&server.label), grant: Some(who.grant), session };
+                self.call(trip, caller, id, call).await
+            }
+            Message::Request(id, passage) => self.request(trip, &who, id, &passage).await,
+            Message::Notification(passage) | Message::Reply(_, passage) => {
+                let exchange = Exchange::nothing(Arc::clone(server), trip.policy.clone());
+                self.forward(trip, Outgoing::pass(&passage), exchange, None).await
+            }
+        }
+    }
+
+    /// The caller's session, as counters know it.
+    fn session(&self, headers: &HeaderMap, who: &Identity) -> Result<Option<Arc<str>>, Refusal> {
+        let mut ids = headers.get_all(&SESSION).iter();
+        match (ids.next(), ids.next()) {
+            (None, _) => Ok(None),
+            (Some(id), None) => self
+                .sessions
+                .take(id.as_bytes(), &who.grant)
+                .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session")),
+            (Some(_), Some(_)) => {
+                Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
+            }
+        }
+    }
+
+    async fn call(&self, trip: Trip<'_>, caller: Caller, id: Id, call: ToolCall) -> Result<Response<Answer>, Refusal> {
+        let (tool, typed) = (call.name().clone(), call.is_stateless());
+        let (number, permit) = match decide(&trip, caller, call).await {
+            Ok(allowed) => allowed,
+            Err((number, denial)) => {
+                let mut line = Vec::new();
+                let decision = trip.gateway.desk.audit().decision_id(number);
+                reply::denied(&mut line, &id, tool.as_str(), &denial, &decision, typed);
+                return Ok(json(StatusCode::OK, line));
+            }
+        };
+        let (outgoing, reservation) = Outgoing::call(permit);
+        let flight = Flight::new(Arc::clone(&trip.gateway.desk), number, reservation);
+        let exchange = Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, Asked::Call(flight));
+        let patience = trip.gateway.settings.call_timeout;
+        self.forward(trip, outgoing, exchange, patience).await
+    }
+
+    async fn request(
+        &self,
+        trip: Trip<'_>,
+        who: &Identity,
+        id: Id,
+        passage: &Passage,
+    ) -> Result<Response<Answer>, Refusal> {
+        let method = passage.method().unwrap_or_default();
+        if !KNOWN_REQUESTS.contains(&method) {
+            trip.gateway.desk.audit().repeated(clock::now(), "unknown_method", |line| line.text("method", method));
+            if trip.gateway.settings.unknown_methods == UnknownMethods::Refuse {
+                let status = if passage.revision().is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+                return Err(Refusal::new(status, "method not found").with_code(-32601).to(&id));
+            }
+        }
+        let asked = match method {
+            "tools/list" => Asked::List { first: passage.params().and_then(|p| member(p, "cursor")).is_none() },
+            "initialize" => Asked::Initialize,
+            _ => Asked::Other,
+        };
+        let opens = matches!(asked, Asked::Initialize);
+        let exchange = Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, asked);
+        let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
+        if opens
+            && response.status().is_success()
+            && let Some(session) = response.headers().get(&SESSION)
+        {
+            self.sessions.open(session.as_bytes(), &who.grant);
+        }
+        Ok(response)
+    }
+
+    /// Sends a message and brings back what comes. Whatever happens, a request gets one answer.
+    async fn forward(
+        &self,
+        trip: Trip<'_>,
+        outgoing: Outgoing,
+        mut exchange: Exchange,
+        patience: Option<Duration>,
+    ) -> Result<Response<Answer>, Refusal> {
+        let Trip { gateway, headers, seat, .. } = trip;
+        let session = headers.get(&SESSION).cloned();
+        let sending = self.upstream.send(Method::POST, headers, outgoing);
+        let sent = match patience {
+            None => sending.await,
+            Some(wait) => match tokio::time::timeout(wait, sending).await {
+                Ok(sent) => sent,
+                Err(_) => {
+                    let message = format!("the server has not answered within {} s", wait.as_secs_f64());
+                    return Ok(failed(&mut exchange, StatusCode::GATEWAY_TIMEOUT, "timeout", &message));
+                }
+            },
+        };
+        let (mut head, held) = match sent {
+            Ok(answer) => answer,
+            Err(error @ SendError::Unreachable(_)) => {
+                let refusal = Refusal::new(StatusCode::BAD_GATEWAY, error.to_string());
+                return Err(match exchange.not_sent() {
+                    Some(id) => refusal.to(&id),
+                    None => refusal,
+                });
+            }
+            Err(error @ SendError::Broken) => {
+                return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, "upstream_gone", &error.to_string()));
+            }
+        };
+        if head.status == StatusCode::NOT_FOUND
+            && let Some(session) = session
+        {
+            self.sessions.close(session.as_bytes());
+        }
+        headers::to_client(&mut head.headers);
+        if head.status.is_redirection() {
+            let message = "the server redirects, and redirects are not followed";
+            return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, "redirect", message));
+        }
+        match kind_of(&head.headers) {
+            Kind::Events => {
+                let events = Events::new(held, exchange, seat).with_patience(patience);
+                Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
+            }
+            Kind::Json => Ok(whole(head, held, exchange, patience).await),
+            Kind::Other => Ok(other(head, held, exchange, gateway)),
+        }
+    }
+
+    /// A client listens.
+    ///
+    /// # Errors
+    /// The session is another's, or the server cannot be reached.
+    pub async fn get(
+        &self,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
+        who: &Identity,
+        head: Parts,
+        seat: Seat,
+    ) -> Result<Response<Answer>, Refusal> {
+        let mut headers = head.headers;
+        self.session(&headers, who)?;
+        headers::to_server(&mut headers);
+        headers.remove(CONTENT_TYPE);
+        let sent = self.upstream.send(Method::GET, headers, Outgoing::nothing()).await;
+        let (mut head, held) = sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+        headers::to_client(&mut head.headers);
+        let exchange = Exchange::stream(Arc::clone(server), gateway.policy(who, server));
+        if head.status.is_redirection() {
+            let message = "the server redirects, and redirects are not followed";
+            return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
+        }
+        match kind_of(&head.headers) {
+            Kind::Events => {
+                let events = Events::new(held, exchange, seat).until(gateway.ending.subscribe());
+                Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
+            }
+            Kind::Json => Ok(whole(head, held, exchange, None).await),
+            Kind::Other if head.status.is_success() && !held.is_end_stream() => {
+                exchange.dropped("a body that is no stream of events", 0);
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server answered with something else than events"))
+            }
+            Kind::Other => Ok(Response::from_parts(head, Answer::Raw(Box::new(held)))),
+        }
+    }
+
+    /// A client ends its session.
+    ///
+    /// # Errors
+    /// The session is another's, or the server cannot be reached.
+    pub async fn delete(&self, server: &Arc<Server>, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
+        let mut headers = head.headers;
+        self.session(&headers, who)?;
+        let session = headers.get(&SESSION).cloned();
+        headers::to_server(&mut headers);
+        headers.remove(CONTENT_TYPE);
+        let sent = self.upstream.send(Method::DELETE, headers, Outgoing::nothing()).await;
+        let (mut head, held) = sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+        headers::to_client(&mut head.headers);
+        if head.status.is_redirection() {
+            let message = "the server redirects, and redirects are not followed";
+            return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
+        }
+        if (head.status.is_success() || head.status == StatusCode::NOT_FOUND)
+            && let Some(session) = session
+        {
+            self.sessions.close(session.as_bytes());
+        }
+        if head.status.is_success() && !held.is_end_stream() {
+            // No message is due, whatever this is.
+            return Ok(whole(head, held, Exchange::nothing(Arc::clone(server), None), None).await);
+        }
+        Ok(Response::from_parts(head, Answer::Raw(Box::new(held))))
+    }
+}
+
+/// What the body of an answer is.
+enum Kind {
+    Json,
+    Events,
+    Other,
+}
+
+fn kind_of(headers: &HeaderMap) -> Kind {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Kind::Other };
+    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        Kind::Json
+    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        Kind::Events
+    } else {
+        Kind::Other
+    }
+}
+
+fn without_length(mut head: response::Parts) -> response::Parts {
+    head.headers.remove(http::header::CONTENT_LENGTH);
+    head
+}
+
+/// A message that is not admitted is answered with 400, whoever sent it.
+fn not_admitted(malformed: &Malformed) -> Refusal {
+    let refusal = match malformed.reason {
+        Reason::ProtocolVersion => mirror::unsupported(),
+        Reason::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, malformed.reason.to_string()),
+        reason => Refusal::new(StatusCode::BAD_REQUEST, reason.to_string()).with_code(reason.code()),
+    };
+    match &malformed.reply_to {
+        ReplyTo::Id(id) => refusal.to(id),
+        ReplyTo::Unknown | ReplyTo::Nobody => refusal,
+    }
+}
+
+/// Brings a call to the desk, and waits for a person where the policy wants one.
+async fn decide(
+    trip: &Trip<'_>,
+    caller: Caller,
+    call: ToolCall,
+) -> Result<(u64, Permit), (u64, crate::policy::Denial)> {
+    let Trip { gateway, server, policy, .. } = trip;
+    let schema = server.schema(policy.as_deref(), call.name().as_str());
+    let ticket = |policy, call, asked| Ticket {
+        policy,
+        caller: caller.clone(),
+        call,
+        schema: schema.clone(),
+        change: None,
+        asked,
+    };
+    let alone = gateway.seats.open() <= 1;
+    let ruling = gateway.queue.rule(ticket(policy.clone(), call, None), alone).await;
+    let (question, approval) = match ruling.verdict {
+        Verdict::Allow(permit) => return Ok((ruling.number, permit)),
+        Verdict::Deny(denial) => return Err((ruling.number, denial)),
+        Verdict::Wait(question, approval) => (question, approval),
+    };
+    let since = Instant::now();
+    while since.elapsed() < gateway.settings.approval_wait {
+        tokio::time::sleep(APPROVAL_LOOK_EVERY.min(gateway.settings.approval_wait)).await;
+        if gateway.queue.answered(&approval).await {
+            break;
+        }
+    }
+    // The policy may be another one by now.
+    let ruling = gateway.queue.rule(ticket(policy.clone(), question.call, Some(approval)), false).await;
+    match ruling.verdict {
+        Verdict::Allow(permit) => Ok((ruling.number, permit)),
+        Verdict::Deny(denial) => Err((ruling.number, denial)),
+        Verdict::Wait(question, approval) => {
+            Err((ruling.number, crate::policy::Denial::unanswered(&question, &approval)))
+        }
+    }
+}
+
+/// The server will not answer. A request gets an error, everything else the status alone.
+fn failed(exchange: &mut Exchange, status: StatusCode, outcome: &'static str, message: &str) -> Response<Answer> {
+    match exchange.fail(outcome, message) {
+        Some(error) => json(status, error),
+        None => Refusal::new(status, message.to_owned()).into_response(),
+    }
+}
+
+/// Reads a JSON body, which cannot be judged before its end.
+async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (&'static str, String)> {
+    let reading = async {
+        let mut held = held;
+        let too_long = || ("too_long", "the server's answer is longer than this gateway takes".to_owned());
+        let broken = |_| ("broken", "the answer from the server broke off".to_owned());
+        if held.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
+            return Err(too_long());
+        }
+        let mut first = Bytes::new();
+        while first.is_empty() {
+            match held.frame().await {
+                None => return Ok(first),
+                Some(frame) => first = frame.map_err(broken)?.into_data().unwrap_or_default(),
+            }
+        }
+        if held.is_end_stream() {
+            return if first.len() > MESSAGE_BYTES_MAX { Err(too_long()) } else { Ok(first) };
+        }
+        let mut all = BytesMut::from(first);
+        while let Some(frame) = held.frame().await {
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            if all.len() + piece.len() > MESSAGE_BYTES_MAX {
+                return Err(too_long());
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    };
+    match patience {
+        None => reading.await,
+        Some(wait) => tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
+            Err(("timeout", format!("the server has not answered within {} s", wait.as_secs_f64())))
+        }),
+    }
+}
+
+/// An answer in one piece.
+async fn whole(
+    head: response::Parts,
+    held: Held,
+    mut exchange: Exchange,
+    patience: Option<Duration>,
+) -> Response<Answer> {
+    let body = match collect(held, patience).await {
+        Ok(body) => body,
+        Err((outcome, message)) => return failed(&mut exchange, StatusCode::BAD_GATEWAY, outcome, &message),
+    };
+    if !head.status.is_success() {
+        // Errors of HTTP name the request as they like; only what could be taken for a result is looked at.
+        let is_result = !matches!(receive(&body), Ok(received) if matches!(received.arrival, Arrival::Error(_)))
+            && memchr::memmem::find(&body, b"result").is_some();
+        if !is_result {
+            settle_error(&mut exchange, &body);
+            return Response::from_parts(head, Answer::whole(body));
+        }
+    }
+    if body.trim_ascii().is_empty() && !exchange.is_open() {
+        return Response::from_parts(head, Answer::whole(body));
+    }
+    match exchange.message(&body) {
+        Fate::Pass => Response::from_parts(head, Answer::whole(body)),
+        Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
+        Fate::Drop => match exchange.fail("invalid", "the server's answer is not for this request") {
+            Some(error) => json(StatusCode::BAD_GATEWAY, error),
+            None => {
+                let mut response = Response::new(Answer::empty());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                response
+            }
+        },
+    }
+}
+
+/// An answer with an error status: a JSON-RPC error to this very request gives back what the call held.
+fn settle_error(exchange: &mut Exchange, body: &Bytes) {
+    let is_for_this = match (receive(body), exchange.id()) {
+        (Ok(received), Some(open)) => matches!(&received.arrival, Arrival::Error(id) if id == open),
+        _ => false,
+    };
+    if is_for_this {
+        exchange.message(body);
+    } else {
+        exchange.refused(body.len());
+    }
+}
+
+/// An answer that is neither JSON nor events: pages of proxies, plain text, nothing at all.
+fn other(head: response::Parts, held: Held, mut exchange: Exchange, _gateway: &Arc<Gateway>) -> Response<Answer> {
+    if head.status.is_success() {
+        if exchange.is_open() {
+            let message = "the server answered with something else than JSON or events";
+            return failed(&mut exchange, StatusCode::BAD_GATEWAY, "not_mcp", message);
+        }
+        // Nothing is due, and nothing that a client could take for a message passes.
+        return Response::from_parts(without_length(head), Answer::empty());
+    }
+    exchange.refused(0);
+    Response::from_parts(head, Answer::Raw(Box::new(held)))
+}

@@ -1,0 +1,101 @@
+//! How many requests may be open at the same time, in all and for one grant.
+
+use super::refusal::Refusal;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Requests that may be open, streams included; more get 503.
+pub const REQUESTS_MAX: usize = 8192;
+/// Requests of one grant that may be open, streams included; more get 429.
+pub const GRANT_REQUESTS_MAX: usize = 4096;
+
+/// The seats.
+#[derive(Clone, Debug, Default)]
+pub struct Seats(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    grants: HashMap<Arc<str>, usize>,
+}
+
+/// One seat; it is free again when this is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    seats: Seats,
+    grant: Arc<str>,
+}
+
+impl Seats {
+    fn with<T>(&self, work: impl FnOnce(&mut Taken) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a seat for a request.
+    ///
+    /// # Errors
+    /// There is none left: 503, or 429 if this grant has too many.
+    pub fn take(&self, grant: &Arc<str>) -> Result<Seat, Refusal> {
+        let busy =
+            |status, what| Err(Refusal::new(status, what).with_header(RETRY_AFTER, HeaderValue::from_static("1")));
+        self.with(|taken| {
+            if taken.all >= REQUESTS_MAX {
+                return busy(StatusCode::SERVICE_UNAVAILABLE, "too many requests are open");
+            }
+            match taken.grants.get_mut(grant) {
+                Some(count) if *count >= GRANT_REQUESTS_MAX => {
+                    return busy(StatusCode::TOO_MANY_REQUESTS, "too many requests of this grant are open");
+                }
+                Some(count) => *count += 1,
+                None => {
+                    taken.grants.insert(Arc::clone(grant), 1);
+                }
+            }
+            taken.all += 1;
+            Ok(Seat { seats: self.clone(), grant: Arc::clone(grant) })
+        })
+    }
+
+    /// Seats that are taken.
+    pub fn open(&self) -> usize {
+        self.with(|taken| taken.all)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.with(|taken| {
+            taken.all = taken.all.saturating_sub(1);
+            if let Some(count) = taken.grants.get_mut(&self.grant) {
+                *count = count.saturating_sub(1);
+                // Grants come and go; one that is not used for a while takes no room.
+                if *count == 0 && taken.grants.len() > GRANT_REQUESTS_MAX {
+                    taken.grants.remove(&self.grant);
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
+    use super::*;
+
+    #[test]
+    fn seats_are_bounded_for_each_grant_and_for_all() {
+        let seats = Seats::default();
+        let grants: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
+        let mut held: Vec<Seat> = (0..GRANT_REQUESTS_MAX).map(|_| seats.take(&grants[0]).unwrap()).collect();
+        assert_eq!(seats.take(&grants[0]).unwrap_err().status(), 429);
+        held.extend((0..REQUESTS_MAX - GRANT_REQUESTS_MAX).map(|_| seats.take(&grants[1]).unwrap()));
+        assert_eq!(seats.take(&grants[2]).unwrap_err().status(), 503);
+        held.remove(0);
+        let again = seats.take(&grants[0]).unwrap();
+        assert_eq!(seats.open(), REQUESTS_MAX);
+        drop((held, again));
+        assert_eq!(seats.open(), 0);
+    }
+}

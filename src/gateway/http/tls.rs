@@ -1,0 +1,89 @@
+//! TLS of the listener: a certificate and a key from files, read again when they change.
+
+use crate::gateway::plan::TlsFiles;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTls {
+    /// A file cannot be read or holds something else.
+    #[error("cannot use `{}`: {detail}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The two do not belong together.
+    #[error("certificate and key cannot be used together: {0}")]
+    Pair(String),
+}
+
+/// TLS, as it is spoken at the moment.
+#[derive(Debug)]
+pub struct Tls {
+    files: TlsFiles,
+    config: RwLock<Arc<ServerConfig>>,
+    stamp: Mutex<Stamp>,
+}
+
+type Stamp = [Option<SystemTime>; 2];
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn load(files: TlsFiles) -> Result<Self, BadTls> {
+        let (stamp, config) = (stamp(&files), read(&files)?);
+        Ok(Self { files, config: RwLock::new(Arc::new(config)), stamp: Mutex::new(stamp) })
+    }
+
+    /// For the next connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Reads the files again if they have changed; what is not good is answered, and the old ones serve on.
+    ///
+    /// # Errors
+    /// The new files cannot be used.
+    pub fn look(&self) -> Result<(), BadTls> {
+        let now = stamp(&self.files);
+        if std::mem::replace(&mut *self.stamp.lock().unwrap_or_else(PoisonError::into_inner), now) == now {
+            return Ok(());
+        }
+        let config = read(&self.files)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        Ok(())
+    }
+}
+
+fn stamp(files: &TlsFiles) -> Stamp {
+    [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
+}
+
+fn read(files: &TlsFiles) -> Result<ServerConfig, BadTls> {
+    let bad = |path: &Path, detail: String| BadTls::File { path: path.to_owned(), detail };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(&files.cert, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(bad(&files.cert, "no certificate in PEM form".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| bad(&files.key, error.to_string()))?;
+    // It fails if a provider is there already, and then that one serves.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| BadTls::Pair(error.to_string()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
