@@ -72,7 +72,7 @@ fn parse_text(path: &Path, text: &str) -> Result<Policy, BadPolicy> {
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     place: Option<PathBuf>,
     modified: (i64, i64),
     bytes: u64,
@@ -80,7 +80,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Self {
+    /// The state of a file as it is now.
+    pub fn of(path: &Path) -> Self {
         let metadata = std::fs::metadata(path).ok();
         #[cfg(unix)]
         let (file, modified) = metadata.as_ref().map_or((0, (0, 0)), |metadata| {

@@ -1,9 +1,9 @@
 //! TLS of the listener: a certificate and a key from files, read again when they change.
 
 use crate::gateway::plan::TlsFiles;
+use crate::gateway::reload::Stamp;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -30,10 +30,8 @@ pub enum BadTls {
 pub struct Tls {
     files: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
-    stamp: Mutex<Stamp>,
+    stamps: Mutex<[Stamp; 2]>,
 }
-
-type Stamp = [Option<SystemTime>; 2];
 
 impl Tls {
     /// Reads the files.
@@ -41,8 +39,8 @@ impl Tls {
     /// # Errors
     /// They cannot be used.
     pub fn load(files: TlsFiles) -> Result<Self, BadTls> {
-        let (stamp, config) = (stamp(&files), read(&files)?);
-        Ok(Self { files, config: RwLock::new(Arc::new(config)), stamp: Mutex::new(stamp) })
+        let (stamps, config) = (stamps(&files), read(&files)?);
+        Ok(Self { files, config: RwLock::new(Arc::new(config)), stamps: Mutex::new(stamps) })
     }
 
     /// For the next connection.
@@ -55,9 +53,13 @@ impl Tls {
     /// # Errors
     /// The new files cannot be used.
     pub fn look(&self) -> Result<(), BadTls> {
-        let now = stamp(&self.files);
-        if std::mem::replace(&mut *self.stamp.lock().unwrap_or_else(PoisonError::into_inner), now) == now {
-            return Ok(());
+        let now = stamps(&self.files);
+        {
+            let mut known = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known == now {
+                return Ok(());
+            }
+            *known = now;
         }
         let config = read(&self.files)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -65,8 +67,8 @@ impl Tls {
     }
 }
 
-fn stamp(files: &TlsFiles) -> Stamp {
-    [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
+fn stamps(files: &TlsFiles) -> [Stamp; 2] {
+    [&files.cert, &files.key].map(|path| Stamp::of(path))
 }
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, BadTls> {
