@@ -40,6 +40,9 @@ pub struct TailArgs {
     /// How many entries.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub lines: usize,
+    /// Only calls that were refused, would be in `--shadow`, or had to wait for a person.
+    #[arg(long)]
+    pub denied: bool,
     /// Go on with new entries until Ctrl-C.
     #[arg(short, long)]
     pub follow: bool,

@@ -87,11 +87,16 @@ fn tail(args: &TailArgs) -> Result<Exit, Failure> {
     for file in files_of(&path) {
         let reader = BufReader::new(File::open(&file).map_err(unreadable(&file))?);
         for line in reader.split(b'\n') {
+            let line = line.map_err(unreadable(&file))?;
+            let line = String::from_utf8_lossy(&line);
+            if !is_wanted(args, &line) {
+                continue;
+            }
             if last.len() >= wanted {
                 last.pop_front();
             }
             if wanted > 0 {
-                last.push_back(String::from_utf8_lossy(&line.map_err(unreadable(&file))?).into_owned());
+                last.push_back(line.into_owned());
             }
         }
     }
@@ -122,9 +127,21 @@ fn tail(args: &TailArgs) -> Result<Exit, Failure> {
         // Half a line is shown when it is whole.
         let whole = memchr::memrchr(b'\n', &new).map_or(0, |end| end + 1);
         at += whole as u64;
-        let lines: Vec<String> = String::from_utf8_lossy(&new[..whole]).lines().map(str::to_owned).collect();
+        let lines: Vec<String> = String::from_utf8_lossy(&new[..whole])
+            .lines()
+            .filter(|line| is_wanted(args, line))
+            .map(str::to_owned)
+            .collect();
         print(&lines)?;
     }
+}
+
+/// A line that cannot be read may tell of a refusal too.
+fn is_wanted(args: &TailArgs, line: &str) -> bool {
+    !args.denied
+        || parse_line(line).map_or(true, |entry| {
+            entry.event == "decision" && entry.verdict.as_deref().is_some_and(|verdict| verdict != "allow")
+        })
 }
 
 fn show(args: &ShowArgs) -> Result<Exit, Failure> {

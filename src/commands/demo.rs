@@ -42,8 +42,8 @@ pub(super) fn run(_args: DemoArgs) -> Result<Exit, Failure> {
     outcome?;
     ended?;
 
-    title("What happened?  mcpol audit tail")?;
-    if let Command::Audit(args) = parse(&["audit", "tail", "-n", "6", "--file", &log], &[])? {
+    title("What was refused?  mcpol audit tail --denied")?;
+    if let Command::Audit(args) = parse(&["audit", "tail", "--denied", "--file", &log], &[])? {
         audit::run(args)?;
     }
     say("\nNow your own servers: `mcpol scan --discover` lists what your MCP clients have configured.\n")?;
