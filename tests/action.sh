@@ -24,7 +24,9 @@ text, step = open(sys.argv[1], encoding="utf-8").read(), sys.argv[2]
 steps = re.split(r"(?m)^    - ", text.split("\n  steps:\n", 1)[1])
 found = [part for part in steps if re.search(rf"(?m)^ *id: {re.escape(step)}$", part)]
 block = found[0].split("run: |\n", 1)[1]
-if "${{" in block:
+if re.search(r"(?m)^ *(-  *)?uses:", text):
+    sys.exit("the action takes another one: pin it to a commit, and check that here")
+if any("${{" in part.split("run: |\n", 1)[-1] for part in steps if "run: |\n" in part):
     sys.exit("an expression inside a script is an injection")
 print(textwrap.dedent(block), end="")
 PYTHON
@@ -51,6 +53,7 @@ run "no lock" 2
 "$mcpol" lock --tools memory-old.json 2>/dev/null
 run "clean" 0
 grep -q 'no findings' "$work/summary" || fail "clean: the summary"
+[ "$(grep -c . mcpol.sarif)" -gt 1 ] || fail "clean: a SARIF file without results is one all the same"
 run "drift" 1 MCPOL_FAIL_ON=note MCPOL_ARGUMENTS=$'--tools\nmemory-new.json'
 grep -q '^::notice ' "$work/log" || fail "drift: annotations"
 grep -q '^| note | D0' "$work/summary" || fail "drift: the summary"

@@ -29,8 +29,26 @@ impl LockPrinter {
     /// # Errors
     /// A definition nests deeper than JSON readers go.
     pub fn server(&mut self, server: &LockedServer, out: &mut String) -> serde_json::Result<()> {
+        self.separate(out);
+        Self::entry(server, out)
+    }
+
+    /// One server that [`Self::entry`] has printed before.
+    pub fn printed(&mut self, entry: &str, out: &mut String) {
+        self.separate(out);
+        out.push_str(entry);
+    }
+
+    fn separate(&mut self, out: &mut String) {
         out.push_str(if self.first { "\n" } else { ",\n" });
         self.first = false;
+    }
+
+    /// The text of one server, without what separates it from others. Its only control characters are line feeds.
+    ///
+    /// # Errors
+    /// A definition nests deeper than JSON readers go.
+    pub fn entry(server: &LockedServer, out: &mut String) -> serde_json::Result<()> {
         out.push_str("    {\n");
         line(out, 3, "server", &quoted(server.server.as_str()), ",");
         line(out, 3, "source", &block(&server.source)?, ",");

@@ -2,6 +2,7 @@
 
 use super::{RuleArgs, TargetArgs};
 use crate::model::Severity;
+use clap::ValueEnum as _;
 use std::path::PathBuf;
 
 /// What is different from what was reviewed, and how much does it matter?
@@ -29,6 +30,9 @@ pub struct CheckArgs {
     /// What to print on standard output.
     #[arg(long, value_enum, default_value_t = DriftFormat::Table)]
     pub format: DriftFormat,
+    /// Write the same findings into a file too; may be given more than once.
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = also)]
+    pub also: Vec<(DriftFormat, PathBuf)>,
     /// Exit with 1 when a finding is this severe or worse.
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Warning)]
     pub fail_on: FailOn,
@@ -55,6 +59,16 @@ pub enum DriftFormat {
     Github,
     /// JUnit XML, for GitLab and others.
     Junit,
+}
+
+fn also(text: &str) -> Result<(DriftFormat, PathBuf), String> {
+    let (format, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("must be `FORMAT=FILE`")?;
+    let known = || DriftFormat::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+    let format = DriftFormat::from_str(format, false).map_err(|_| {
+        let known: Vec<_> = known().map(|value| value.get_name().to_owned()).collect();
+        format!("`{}` is not one of {}", crate::text::excerpt(format, 40), known.join(", "))
+    })?;
+    Ok((format, PathBuf::from(file)))
 }
 
 /// From which severity on a check fails.

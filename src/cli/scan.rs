@@ -35,7 +35,8 @@ pub enum Format {
     Table,
     /// One document (schemas/scan.schema.json).
     Json,
-    /// One tool a line, sorted by server and tool (schemas/scan-line.schema.json).
+    /// One tool a line with its findings, sorted by server and tool (schemas/scan-line.schema.json); findings about a
+    /// server or a whole set are in the other formats.
     Ndjson,
     /// For reviews and wikis.
     Markdown,

@@ -136,9 +136,16 @@ impl Locking {
     fn push(&mut self, server: &LockedServer) -> Result<(), Failure> {
         self.servers += 1;
         self.tools += server.tools.len();
-        // JSON strings hold no control characters: a line break in a definition as received is white space.
         let key = serde_json::to_string(&server.order()).map_err(output::internal)?;
-        let line = serde_json::to_string(server).map_err(output::internal)?.replace(['\n', '\r'], " ");
+        let mut text = String::new();
+        LockPrinter::entry(server, &mut text).map_err(output::internal)?;
+        if text.len() > ENTRY_BYTES_MAX {
+            let name = crate::text::excerpt(server.server.as_str(), 60);
+            let most = ENTRY_BYTES_MAX >> 20;
+            return Err(Failure::usage(format!("the entry of `{name}` would be longer than {most} MiB")));
+        }
+        // Sorting wants one line, and the text of an entry has no other control character than the line feed.
+        let line = text.replace('\n', "\r");
         self.lines.push(key, line).map_err(output::failed)
     }
 
@@ -166,7 +173,7 @@ impl Locking {
         let print = |server: Option<&LockedServer>| -> Result<String, Failure> {
             let mut text = String::new();
             if let Some(server) = server {
-                LockPrinter::begin("", &mut String::new()).server(server, &mut text).map_err(output::internal)?;
+                LockPrinter::entry(server, &mut text).map_err(output::internal)?;
             }
             Ok(text)
         };
@@ -326,7 +333,7 @@ fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServ
     out
 }
 
-/// Takes entries as lines of JSON and writes them as the lock spells them.
+/// Takes printed entries, each as one line, and puts them together.
 struct Printing<'w> {
     out: &'w mut dyn Write,
     printer: LockPrinter,
@@ -352,15 +359,9 @@ impl Write for Printing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
         if self.line.last() == Some(&b'\n') {
-            let server: LockedServer = serde_json::from_slice(&self.line)?;
-            self.line.clear();
+            let entry = String::from_utf8(std::mem::take(&mut self.line)).map_err(io::Error::other)?;
             let mut text = String::new();
-            self.printer.server(&server, &mut text)?;
-            if text.len() > ENTRY_BYTES_MAX {
-                let name = crate::text::excerpt(server.server.as_str(), 60);
-                let why = format!("the entry of `{name}` would be longer than {} MiB", ENTRY_BYTES_MAX >> 20);
-                return Err(io::Error::other(why));
-            }
+            self.printer.printed(&entry.trim_end_matches('\n').replace('\r', "\n"), &mut text);
             self.out.write_all(text.as_bytes())?;
         }
         Ok(bytes.len())

@@ -56,6 +56,15 @@ pub(super) fn atomically_with(
     }
 }
 
+/// Writes a text into a file that may be there already, or may be no ordinary one: a pipe, or what a CI service watches.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn in_place(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::usage(format!("cannot write `{}`: {}", path.display(), reason(&error))))
+}
+
 /// Readable by everyone, writable by the owner.
 #[cfg(unix)]
 fn ordinary() -> std::io::Result<std::fs::Permissions> {

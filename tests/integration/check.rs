@@ -139,6 +139,16 @@ fn every_format_says_the_same_and_keeps_the_exit_code() {
     assert_eq!(run("junit").matches("<testcase ").count(), count);
     assert_eq!(run("markdown").lines().filter(|line| line.starts_with("| ")).count(), count + 1);
     assert!(run("table").contains("D011"));
+    let also = ["sarif", "markdown", "junit", "github", "json", "table"].map(|format| format!("{format}=out.{format}"));
+    let options: Vec<&str> = also.iter().flat_map(|also| ["--also", also]).collect();
+    let args = [&["check", "--tools", "new.json", "--format", "github"], &options[..]].concat();
+    assert_eq!(sandbox.run(&args).quiet(1), run("github"));
+    for format in ["sarif", "markdown", "junit", "github", "json"] {
+        assert_eq!(sandbox.read(&format!("out.{format}")), run(format), "{format}");
+    }
+    assert!(sandbox.read("out.table").contains("D011"));
+    let said = sandbox.run(&["check", "--tools", "new.json", "--also", "pdf=x"]).refused(2);
+    assert!(said.contains("`pdf` is not one of table, json"), "{said}");
 }
 
 #[test]
@@ -261,6 +271,90 @@ fn ci_starts_no_server_unasked() {
     assert!(said.contains("--run-servers"), "{said}");
     assert!(sandbox.run(&["check", "--run-servers"]).quiet(0).ends_with("no findings\n"));
     assert!(sandbox.run(&["check", "--offline"]).quiet(0).ends_with("no findings\n"));
+}
+
+#[test]
+fn what_a_client_declares_is_part_of_the_lock() {
+    let sandbox = Sandbox::new();
+    let program = env!("CARGO_BIN_EXE_mcpol");
+    let command = ["--name", "sample", "--", program, "sample-server"];
+    sandbox.run(&[&["lock", "--capability", "roots", "--capability", "tasks"], &command[..]].concat()).both(0);
+    let lock: Value = serde_json::from_str(&sandbox.read("mcpol.lock")).unwrap();
+    assert_eq!(lock["servers"][0]["client_capabilities"], json!(["roots", "tasks"]));
+    let check = |options: &[&str]| sandbox.run(&[&["check"], options, &["--fail-on", "note"], &command[..]].concat());
+    let found = check(&["--format", "json"]).quiet(1);
+    assert!(found.contains("was asked with other client capabilities: roots, tasks → none"), "{found}");
+    check(&["--capability", "tasks", "--capability", "roots"]).quiet(0);
+    // Asked again as the lock says, it is asked with the same.
+    sandbox.run(&["check", "--run-servers", "--fail-on", "note"]).quiet(0);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_not_passed_over() {
+    let sandbox = Sandbox::new();
+    sandbox.write("old.json", "{\"server\":\"s\",\"tools\":[{\"name\":\"a\"}]}");
+    let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
+    sandbox.write(
+        "new.json",
+        &format!("{{\"server\":\"s\",\"tools\":[{{\"name\":\"a\"}},{{\"name\":\"b\",\"x\":{deep}}}]}}"),
+    );
+    sandbox.run(&["lock", "--tools", "old.json"]).both(0);
+    let found = sandbox.run(&["check", "--tools", "new.json"]).quiet(1);
+    assert!(found.contains("error   D001  server `s` now lists 1 entry that cannot be read"), "{found}");
+    sandbox.run(&["lock", "--tools", "new.json", "--update", "--accept"]).both(0);
+    sandbox.run(&["check", "--tools", "new.json", "--fail-on", "note"]).quiet(0);
+}
+
+#[test]
+fn a_definition_that_is_not_the_one_of_its_fingerprints_is_never_believed() {
+    let sandbox = locked();
+    // What a reviewer reads is made harmless; the fingerprints are those of what the server really offers.
+    sandbox.run(&["lock", "--tools", "new.json", "--force"]).both(0);
+    let lock = sandbox.read("mcpol.lock");
+    assert!(lock.contains("Code to run on the new file."));
+    sandbox.write("mcpol.lock", &lock.replace("Code to run on the new file.", "A comment."));
+    let said = sandbox.run(&["check", "--tools", "new.json"]).refused(2);
+    assert!(said.contains("`create_file` does not match its fingerprints"), "{said}");
+}
+
+#[test]
+fn hidden_characters_are_spelled_out_wherever_a_person_may_look() {
+    let sandbox = Sandbox::new();
+    let list =
+        |text: &str| json!({"server": "s\u{202e}", "tools": [{"name": "a\u{202e}", "description": text}]}).to_string();
+    sandbox.write("old.json", &list("x \u{200b}"));
+    sandbox.write("new.json", &list("y \u{200b} [z](https://evil.test)"));
+    sandbox.run(&["lock", "--tools", "old.json"]).both(0);
+    let mut all = vec![sandbox.read("mcpol.lock")];
+    for format in ["table", "json", "sarif", "markdown", "github", "junit"] {
+        all.push(sandbox.run(&["check", "--tools", "new.json", "--fail-on", "never", "--format", format]).quiet(0));
+    }
+    all.push(sandbox.run(&["lock", "--tools", "new.json", "--update"]).both(1).0);
+    for text in all {
+        assert!(!text.contains(['\u{202e}', '\u{200b}']), "{text}");
+    }
+    sandbox.run(&["check", "--tools", "old.json", "--fail-on", "note"]).quiet(0);
+}
+
+#[test]
+fn of_servers_with_one_name_each_is_compared_with_its_own_entry() {
+    let sandbox = Sandbox::new();
+    let server = |path: &str, tools: &str| {
+        format!(
+            "{{\"server\":\"s\",\"source\":{{\"kind\":\"file\",\"path\":\"{path}\"}},\"format\":\"mcpol-record\",\"tools\":[{tools}]}}"
+        )
+    };
+    let tool = |name: &str, text: &str| {
+        format!("{{\"name\":\"{name}\",\"definition\":{{\"name\":\"{name}\",\"description\":\"{text}\"}}}}")
+    };
+    let (mail, files) = (tool("send_mail", "Send a mail."), tool("read_file", "Read a file."));
+    sandbox.write("old.ndjson", &format!("{}\n{}\n", server("a", &mail), server("b", &files)));
+    sandbox.run(&["lock", "--tools", "old.ndjson"]).both(0);
+    // Both sources are others now, and the order is turned round.
+    let changed = tool("read_file", "Read a text file.");
+    sandbox.write("new.ndjson", &format!("{}\n{}\n", server("y", &changed), server("x", &mail)));
+    let found = findings(&sandbox.run(&["check", "--tools", "new.ndjson", "--format", "json"]).quiet(0));
+    assert_eq!(found, [("D010".to_owned(), "note".to_owned(), "read_file".to_owned())]);
 }
 
 #[test]

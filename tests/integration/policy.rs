@@ -276,6 +276,9 @@ fn a_decision_is_explained_step_by_step() {
     assert_eq!(allowed["decision"], "allow");
     assert_eq!(allowed["counters"][0]["resets"], "2026-11-24T00:00:00Z");
     assert_eq!(allowed["counters"][1]["resets"], "2026-11-23T00:01:00Z");
+    let said = sandbox.run(&["explain", "t", "--policy", "p.json", "--state", "memory:"]).refused(2);
+    assert!(said.contains("none is named") && said.contains("`--name`"), "{said}");
+    sandbox.run(&["explain", "t", "--policy", "p.json", "--state", "memory:", "--name", "x"]).both(0);
     let said = sandbox.run(&["explain", "t", "--policy", "p.json", "--args", "{"]).refused(2);
     assert!(said.contains("not a JSON object"), "{said}");
 }

@@ -12,6 +12,16 @@ fn configuration() -> Value {
 }
 
 #[test]
+fn a_header_given_twice_is_a_mistake() {
+    let sandbox = crate::harness::Sandbox::new().with_env("TOKEN", "t");
+    let scan = |more: &[&str]| sandbox.run(&[&["scan", "http://127.0.0.1:1/mcp"], more].concat()).refused(2);
+    let said = scan(&["--header", "X-Key: a", "--header", "x-key: b"]);
+    assert!(said.contains("the header `x-key` is given twice"), "{said}");
+    let said = scan(&["--header", "authorization: a", "--bearer-env", "TOKEN"]);
+    assert!(said.contains("`Authorization` is given twice") && said.contains("--bearer-env"), "{said}");
+}
+
+#[test]
 fn with_no_argument_the_sample_server_is_scanned_and_said_so() {
     let (table, said) = Sandbox::new().run(&["scan"]).both(0);
     assert!(said.contains("scanning the sample server") && said.contains("mcpol scan -- npx"), "{said}");

@@ -8,6 +8,7 @@ mod state;
 use super::load::{Classifier, Item, Problems};
 use super::lock_file::{self, Locked};
 use super::policies::Policies;
+use super::write;
 use super::{Failure, output};
 use crate::catalog::drift::{self, Accepted, Code, Drift};
 use crate::cli::{CheckArgs, DriftFormat};
@@ -22,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// Most findings that are kept and shown; the rest is counted.
 const FINDINGS_MAX: usize = 100_000;
+/// Columns of a table that goes into a file.
+const WIDTH: usize = 100;
 /// Settings that are read when none are named.
 const SETTINGS: &str = "mcpol.toml";
 
@@ -79,8 +82,8 @@ struct Run {
 impl Run {
     fn look(&mut self, args: &CheckArgs) -> Result<(), Failure> {
         // The servers of the lock are read from a second handle: the first is busy with comparing.
-        let mut list = Locked::new(lock_file::open(&args.lock)?)?;
-        sources::each(args, &mut list, &mut |item| {
+        let list = || Locked::new(lock_file::open(&args.lock)?);
+        sources::each(args, &list, &mut |item| {
             match item {
                 Item::Listing(listing, findings) => self.server(*listing, findings)?,
                 Item::Failed(failed) => self.failed.push(failed),
@@ -163,15 +166,16 @@ impl Run {
         let lock = self.state.locked.lock.file().to_owned();
         let findings = std::mem::take(&mut self.findings);
         let report = CheckReport::new(&lock, findings, self.summary.clone(), self.failed.clone());
-        let text = match args.format {
-            DriftFormat::Table => return output::coloured(&report::check_table(&report, output::terminal_width())),
-            DriftFormat::Json => return output::json(&report::check_json(&report).map_err(output::internal)?),
-            DriftFormat::Sarif => return output::json(&report::check_sarif(&report).map_err(output::internal)?),
-            DriftFormat::Markdown => report::check_markdown(&report),
-            DriftFormat::Github => report::check_github(&report),
-            DriftFormat::Junit => report::check_junit(&report),
-        };
-        output::machine(|out| out.write_all(text.as_bytes()))
+        for (format, path) in &args.also {
+            write::in_place(path, &text(*format, &report)?)?;
+        }
+        match args.format {
+            DriftFormat::Table => output::coloured(&report::check_table(&report, output::terminal_width())),
+            other => {
+                let text = text(other, &report)?;
+                output::machine(|out| out.write_all(text.as_bytes()))
+            }
+        }
     }
 
     /// A file that is not valid before a server that failed, a server that failed before findings, because then not
@@ -188,4 +192,19 @@ impl Run {
         }
         Ok(if self.worst.is_some_and(|worst| args.fail_on.reached(worst)) { Exit::Findings } else { Exit::Clean })
     }
+}
+
+/// A report in one of the formats for machines; for the table, without a terminal.
+fn text(format: DriftFormat, report: &CheckReport) -> Result<String, Failure> {
+    let json = |text: serde_json::Result<String>| {
+        text.map(|text| crate::text::visible_json(&text).into_owned()).map_err(output::internal)
+    };
+    Ok(match format {
+        DriftFormat::Table => anstream::adapter::strip_str(&report::check_table(report, WIDTH)).to_string(),
+        DriftFormat::Json => json(report::check_json(report))?,
+        DriftFormat::Sarif => json(report::check_sarif(report))?,
+        DriftFormat::Markdown => report::check_markdown(report),
+        DriftFormat::Github => report::check_github(report),
+        DriftFormat::Junit => report::check_junit(report),
+    })
 }

@@ -30,12 +30,13 @@ pub(super) fn is_whole(args: &CheckArgs) -> bool {
 /// Something would be started that may not be; or whatever `on` returned.
 pub(super) fn each(
     args: &CheckArgs,
-    locked: &mut Locked,
+    locked: &dyn Fn() -> Result<Locked, Failure>,
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if load::names_anything(&args.target) {
         return named(args, on);
     }
+    let mut locked = locked()?;
     let names: Vec<_> = locked.lock.names().map(|(name, _)| name.clone()).collect();
     for name in names {
         let file = locked.lock.file().to_owned();
