@@ -45,7 +45,7 @@ impl Mediator {
                     self.drop_junk(line, &reason, now);
                     // An answer that cannot be read is an answer all the same: nobody must wait for another.
                     if let ReplyTo::Id(id) = &to
-                        && let Some(entry) = lock(&self.pending).end(id)
+                        && let Some(entry) = self.end_answered(id)
                     {
                         let message = format!("the server's answer is not valid: {reason}");
                         self.failed(id, entry, "invalid", &message, &mut answers);
@@ -56,15 +56,19 @@ impl Mediator {
         answers
     }
 
-    /// A line from the server that is too long; only its beginning is there.
-    pub fn too_long_from_server(&self, head: &[u8], now: Timestamp) -> Answers {
+    /// A line from the server that is too long; what is left of it is its [skeleton](super::skeleton).
+    pub fn too_long_from_server(&self, skeleton: &[u8], now: Timestamp) -> Answers {
         let mut answers = Answers::default();
-        self.drop_junk(head, "too long", now);
-        if let Some(id) = id_near_start(head)
-            && let Some(entry) = lock(&self.pending).end(&id)
-        {
-            let message = "the server's answer is longer than this gateway takes";
-            self.failed(&id, entry, "too_long", message, &mut answers);
+        self.drop_junk(skeleton, "too long", now);
+        match receive(skeleton).map(|received| received.arrival) {
+            Ok(Arrival::Result(id) | Arrival::Error(id)) => {
+                if let Some(entry) = self.end_answered(&id) {
+                    let message = "the server's answer is longer than this gateway takes";
+                    self.failed(&id, entry, "too_long", message, &mut answers);
+                }
+            }
+            Ok(Arrival::Request(id, _)) => answers.effects.to_server.refuse(&id, "a request of more bytes than may be"),
+            Ok(Arrival::Notification(_)) | Err(_) => {}
         }
         answers
     }
@@ -135,13 +139,22 @@ impl Mediator {
                 }
             },
             Arrival::Notification(method) => {
-                if &**method == "notifications/tools/list_changed" {
-                    lock(&self.listed).forget();
-                }
-                if &**method == "notifications/progress"
-                    && let Some((token, _)) = received.params().and_then(|params| member(params, "progressToken"))
-                {
-                    lock(&self.pending).progressed(token, Instant::now());
+                let named = |name| received.params().and_then(|params| member(params, name));
+                let named = |name| named(name).and_then(|(id, _)| Id::parse(id));
+                match &**method {
+                    "notifications/progress" => {
+                        if let Some(token) = named("progressToken") {
+                            lock(&self.pending).progressed(&token, Instant::now());
+                        }
+                    }
+                    // A request that the server has withdrawn is answered by nobody, and must not be counted for ever.
+                    "notifications/cancelled" => {
+                        if let Some(id) = named("requestId") {
+                            lock(&self.pending).end_server(&id);
+                        }
+                    }
+                    "notifications/tools/list_changed" => lock(&self.listed).forget(),
+                    _ => {}
                 }
                 pass(answers);
             }
@@ -224,12 +237,14 @@ impl Mediator {
             self.own_list_failed(message, clock::now(), &mut answers.effects);
             return;
         }
+        let is_replay = matches!(entry.kind, Kind::Replay);
         if let Kind::Call(forwarded) = entry.kind {
             answers.ended.push(ended(&forwarded, entry.sent, outcome, 0));
             // What a server did before it failed nobody knows.
             self.ended(*forwarded, Ending::Kept);
         }
-        if !entry.cancelled {
+        // `initialize` that was sent again was answered when it first came.
+        if !entry.cancelled && !is_replay {
             reply::error(&mut answers.effects.to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, message);
         }
     }
@@ -239,6 +254,17 @@ impl Mediator {
         let mut answers = Answers::default();
         if let Some(entry) = self.end_answered(id) {
             self.failed(id, entry, "unanswered", why, &mut answers);
+        }
+        answers
+    }
+
+    /// The session ends: calls that wait for a person are answered.
+    pub fn deserted(&self, why: &str) -> Answers {
+        let mut answers = Answers::default();
+        lock(&self.waiting).clear();
+        let orphans = lock(&self.pending).deserted();
+        for (id, entry) in orphans {
+            self.failed(&id, entry, "gone", why, &mut answers);
         }
         answers
     }
@@ -279,7 +305,10 @@ impl Mediator {
         let mut answers = Answers::default();
         let overdue = lock(&self.pending).overdue(Instant::now(), self.settings.call_timeout);
         for (id, entry) in overdue {
-            if !entry.cancelled {
+            if entry.cancelled {
+                // Most servers send no answer to what was withdrawn.
+                self.failed(&id, entry, "cancelled", "", &mut answers);
+            } else {
                 let seconds = self.settings.call_timeout.unwrap_or_default().as_secs_f64();
                 answers.effects.to_server.cancel(&id, "no answer in time");
                 let message = format!("the server has not answered within {seconds} s");
@@ -299,40 +328,37 @@ impl Mediator {
 
     fn look_at_approvals(&self, now: Timestamp, effects: &mut Effects) {
         let instant = Instant::now();
-        let mut ready = Vec::new();
+        // The store may be slow: nobody else waits for these locks meanwhile.
+        let mut all = std::mem::take(&mut *lock(&self.waiting));
         {
-            let mut waiting = lock(&self.waiting);
-            let all = std::mem::take(&mut *waiting);
-            let mut withdrawn = {
-                let mut pending = lock(&self.pending);
-                move |id: &Id| !pending.get_mut(id).is_some_and(|entry| matches!(entry.kind, Kind::Waiting))
-            };
-            for mut call in all {
-                if withdrawn(&call.id) {
-                    continue;
-                }
-                let late = instant.saturating_duration_since(call.since) >= self.settings.approval_wait;
-                let answered = match self.desk.approvals().get(now, &call.approval) {
-                    Ok(Some(approval)) => approval.state != ApprovalState::Pending,
-                    Ok(None) => true,
-                    // The store may come back before the time is over.
-                    Err(_) => false,
-                };
-                if late || answered {
-                    ready.push(call);
-                    continue;
-                }
-                if instant.saturating_duration_since(call.told) >= PROGRESS_EVERY {
-                    tell_progress(&mut call, instant, effects);
-                }
-                waiting.push(call);
-            }
+            let mut pending = lock(&self.pending);
+            all.retain(|call| pending.get_mut(&call.id).is_some_and(|entry| matches!(entry.kind, Kind::Waiting)));
         }
+        let (mut ready, mut waiting) = (Vec::new(), Vec::with_capacity(all.len()));
+        for mut call in all {
+            let late = instant.saturating_duration_since(call.since) >= self.settings.approval_wait;
+            let answered = match self.desk.approvals().get(now, &call.approval) {
+                Ok(Some(approval)) => approval.state != ApprovalState::Pending,
+                Ok(None) => true,
+                // The store may come back before the time is over.
+                Err(_) => false,
+            };
+            if late || answered {
+                ready.push(call);
+                continue;
+            }
+            if instant.saturating_duration_since(call.told) >= PROGRESS_EVERY {
+                tell_progress(&mut call, instant, effects);
+            }
+            waiting.push(call);
+        }
+        lock(&self.waiting).append(&mut waiting);
         self.decide_again(ready, now, effects);
     }
 }
 
-fn tell_progress(call: &mut Waiting, instant: Instant, effects: &mut Effects) {
+/// Tells a client that asked for progress that its call waits for a person.
+pub(super) fn tell_progress(call: &mut Waiting, instant: Instant, effects: &mut Effects) {
     (call.told, call.steps) = (instant, call.steps + 1);
     if let Some(token) = call.question.call.progress_token() {
         let message = format!("waiting for approval {}", call.approval);
@@ -350,15 +376,6 @@ fn unknown_version(received: &Received<'_>) -> Option<String> {
     let (literal, _) = member(received.result()?, "protocolVersion")?;
     let version = string_value(literal).unwrap_or_default();
     (!PROTOCOL_VERSIONS.contains(&&*version)).then(|| crate::text::excerpt(&version, 40))
-}
-
-/// The id of a message of which only the beginning is known: servers write it before the result.
-fn id_near_start(head: &[u8]) -> Option<Id> {
-    let text = std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()])).ok()?;
-    let (name, span) = crate::mcp::walk::members(text).take(3).find(|(name, _)| *name == "\"id\"")?;
-    let _ = name;
-    // A value that reaches the cut may be half of another one.
-    (span.end < text.len()).then(|| Id::parse(&text[span])).flatten()
 }
 
 /// Tells of tools that only the policy knows.

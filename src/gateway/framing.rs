@@ -1,19 +1,20 @@
 //! Lines from a pipe, as many at a time as have arrived: what arrives together shares a transaction and a write.
 
+use super::skeleton::Skeleton;
 use std::io::{self, Read};
 
 /// How much is read at once, in bytes: a full pipe on Linux.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How much of a line over the bound is kept, in bytes, to find out whose answer it was.
-pub const HEAD_BYTES: usize = 4096;
+/// Least room for a read, in bytes.
+const ROOM_BYTES: usize = 4096;
 
 /// What has arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Batch<'a> {
     /// Whole lines, each with its `\n`.
     Lines(&'a [u8]),
-    /// The first bytes of a line over the bound; the rest of it is passed over.
-    TooLong(&'a [u8]),
+    /// A line over the bound has ended; its outermost members ([`Skeleton`]).
+    TooLong(Vec<u8>),
     /// The stream has ended; what stood after the last `\n`.
     End(&'a [u8]),
 }
@@ -27,13 +28,14 @@ pub struct BatchReader<R> {
     filled: usize,
     handed: usize,
     line_bytes_max: usize,
-    skipping: bool,
+    /// The line that is passed over.
+    skipped: Option<Skeleton>,
 }
 
 impl<R: Read> BatchReader<R> {
     /// A reader of lines of at most `line_bytes_max` bytes, `\n` not counted.
     pub fn new(source: R, line_bytes_max: usize) -> Self {
-        Self { source, buffer: vec![0; CHUNK_BYTES], filled: 0, handed: 0, line_bytes_max, skipping: false }
+        Self { source, buffer: vec![0; CHUNK_BYTES], filled: 0, handed: 0, line_bytes_max, skipped: None }
     }
 
     /// Blocks until at least one line is whole, and answers all that are.
@@ -46,34 +48,28 @@ impl<R: Read> BatchReader<R> {
         self.handed = 0;
         let mut searched = 0;
         loop {
-            if let Some(last) = memchr::memrchr(b'\n', &self.buffer[searched..self.filled]) {
-                let end = searched + last + 1;
-                if std::mem::take(&mut self.skipping) {
-                    // The end of a line that was too long, with others behind it perhaps.
-                    let first = memchr::memchr(b'\n', &self.buffer[..end]).map_or(end, |at| at + 1);
-                    self.buffer.copy_within(first..self.filled, 0);
-                    self.filled -= first;
-                    searched = 0;
-                    continue;
+            if let Some(skipped) = &mut self.skipped {
+                // The end of a line that is too long, with others behind it perhaps.
+                let end = memchr::memchr(b'\n', &self.buffer[..self.filled]);
+                skipped.feed(&self.buffer[..end.unwrap_or(self.filled)]);
+                self.handed = end.map_or(self.filled, |end| end + 1);
+                if end.is_some() {
+                    return Ok(Batch::TooLong(self.passed_over()));
                 }
+                (self.filled, self.handed, searched) = (0, 0, 0);
+            } else if let Some(last) = memchr::memrchr(b'\n', &self.buffer[searched..self.filled]) {
                 // A line that outgrows the bound is caught below before it is whole, but for the last few bytes.
-                self.handed = end;
-                return Ok(Batch::Lines(&self.buffer[..end]));
-            }
-            searched = self.filled;
-            if self.skipping {
-                self.filled = 0;
-                searched = 0;
+                self.handed = searched + last + 1;
+                return Ok(Batch::Lines(&self.buffer[..self.handed]));
             } else if self.filled > self.line_bytes_max {
-                self.skipping = true;
-                let head = HEAD_BYTES.min(std::mem::take(&mut self.filled));
-                self.buffer.truncate(head);
-                self.buffer.shrink_to(CHUNK_BYTES);
-                self.buffer.resize(CHUNK_BYTES, 0);
-                return Ok(Batch::TooLong(&self.buffer[..head]));
+                self.skipped = Some(Skeleton::default());
+                continue;
+            } else {
+                searched = self.filled;
             }
             self.make_room();
             match self.source.read(&mut self.buffer[self.filled..]) {
+                Ok(0) if self.skipped.is_some() => return Ok(Batch::TooLong(self.passed_over())),
                 Ok(0) => {
                     let rest = std::mem::take(&mut self.filled);
                     return Ok(Batch::End(&self.buffer[..rest]));
@@ -85,12 +81,16 @@ impl<R: Read> BatchReader<R> {
         }
     }
 
+    fn passed_over(&mut self) -> Vec<u8> {
+        self.skipped.take().map(|mut skipped| skipped.take()).unwrap_or_default()
+    }
+
     fn make_room(&mut self) {
         if self.filled == 0 && self.buffer.len() > 16 * CHUNK_BYTES {
             // One long message must not hold its memory for the rest of a session.
             self.buffer = vec![0; CHUNK_BYTES];
         } else if self.filled == self.buffer.len() {
-            let grown = (self.buffer.len() * 2).min(self.line_bytes_max + CHUNK_BYTES).max(self.filled + HEAD_BYTES);
+            let grown = (self.buffer.len() * 2).min(self.line_bytes_max + CHUNK_BYTES).max(self.filled + ROOM_BYTES);
             self.buffer.resize(grown, 0);
         }
     }
@@ -147,6 +147,8 @@ mod tests {
         assert_eq!(read(&text, 5000, long), ["a\n".to_owned(), "x".repeat(long) + "\n", "b\n".into(), "end ".into()]);
         let text = [b"a\n".as_slice(), &vec![b'x'; 2 * long], b"\nb\n"].concat();
         assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "b\n", "end "]);
+        let text = [b"a\n".as_slice(), &vec![b'x'; 2 * long]].concat();
+        assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "end "], "nor does its end come");
     }
 
     proptest! {

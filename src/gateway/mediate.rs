@@ -1,5 +1,6 @@
 //! The middle: what lines from one side mean for both. No threads and no pipes here; whoever calls moves the bytes.
 
+use super::answers::tell_progress;
 use super::audit::{Audit, Ended};
 use super::desk::{Case, Desk, Verdict};
 use super::locked::{Guard, Listed};
@@ -175,16 +176,27 @@ impl Mediator {
         self.desk.notice(text);
     }
 
-    /// Requests of the client that are in flight.
-    pub fn in_flight(&self) -> usize {
-        lock(&self.pending).len()
+    /// Whether a request of the client has no answer yet.
+    pub fn waits_for(&self, id: &Id) -> bool {
+        lock(&self.pending).get_mut(id).is_some_and(|entry| !entry.cancelled)
     }
 
-    /// A message from the client that is longer than [`MESSAGE_BYTES_MAX`]; only its beginning is there.
-    pub fn too_long_from_client(&self, now: Timestamp) -> Effects {
+    /// Requests of the client that the server has to answer.
+    pub fn at_server(&self) -> usize {
+        lock(&self.pending).at_server()
+    }
+
+    /// A message from the client that is longer than [`MESSAGE_BYTES_MAX`]; what is left of it is its
+    /// [skeleton](super::skeleton).
+    pub fn too_long_from_client(&self, skeleton: &[u8], now: Timestamp) -> Effects {
         let mut effects = Effects::default();
         let message = format!("a message of more than {MESSAGE_BYTES_MAX} bytes");
-        reply::error(&mut effects.to_client, &ReplyTo::Unknown, -32600, &message);
+        let to = match admit(skeleton) {
+            Ok(Message::Request(id, _) | Message::Call(id, _)) => ReplyTo::Id(id),
+            Ok(Message::Notification(_) | Message::Reply(..)) => ReplyTo::Nobody,
+            Err(malformed) => malformed.reply_to,
+        };
+        reply::error(&mut effects.to_client, &to, -32600, &message);
         self.audit().repeated(now, "refused_message", |line| line.text("reason", &message));
         effects
     }
@@ -217,14 +229,15 @@ impl Mediator {
             }
         }
         let mut permits = if calls.is_empty() { Vec::new() } else { self.decide(calls, now, None, &mut effects) };
-        let mut reservations = Vec::new();
+        let mut pending = lock(&self.pending);
         for step in steps {
             match step {
                 Step::Pass(passage) => effects.to_server.pass(&passage),
-                Step::Call(index) => self.load(permits.get_mut(index), &mut reservations, &mut effects.to_server),
+                Step::Call(index) => {
+                    self.load(permits.get_mut(index).and_then(Option::take), now, &mut pending, &mut effects);
+                }
             }
         }
-        self.in_transit(reservations);
         effects
     }
 
@@ -265,11 +278,14 @@ impl Mediator {
                     "initialize" => Kind::Initialize,
                     _ => Kind::Other,
                 };
-                if matches!(kind, Kind::Initialize) {
-                    lock(&self.handshake).initialize = Some((id.clone(), passage.line().to_vec()));
-                }
+                let is_first = matches!(kind, Kind::Initialize);
                 match pending.begin(&id, kind, instant) {
-                    Ok(()) => steps.push(Step::Pass(passage)),
+                    Ok(()) => {
+                        if is_first {
+                            lock(&self.handshake).initialize = Some((id, passage.line().to_vec()));
+                        }
+                        steps.push(Step::Pass(passage));
+                    }
                     Err(refused) => refuse(&id, refused),
                 }
             }
@@ -306,8 +322,13 @@ impl Mediator {
             return false;
         };
         (entry.cancelled, entry.since) = (true, instant);
-        if !matches!(entry.kind, Kind::Waiting) {
-            return true;
+        match entry.kind {
+            Kind::Waiting => {}
+            // It has not left yet, and will not.
+            Kind::Arriving => return false,
+            Kind::Call(_) | Kind::Replay | Kind::List { .. } | Kind::OwnList | Kind::Initialize | Kind::Other => {
+                return true;
+            }
         }
         // The server never heard of a call that waits for a person, and a withdrawn request gets no answer.
         if let Some(id) = id {
@@ -361,7 +382,7 @@ impl Mediator {
                     permits[at] = Some((taken.id, ruling.number, permit));
                     continue;
                 }
-                Verdict::Wait(question, approval) => self.wait(&taken, *question, approval),
+                Verdict::Wait(question, approval) => self.wait(&taken, *question, approval, effects),
                 Verdict::Deny(denial) => Some(denial),
             };
             if let Some(denial) = denial {
@@ -372,7 +393,13 @@ impl Mediator {
     }
 
     /// Lets a call wait for a person, or says why it cannot.
-    fn wait(&self, taken: &Taken, question: PendingApproval, approval: String) -> Option<Denial> {
+    fn wait(
+        &self,
+        taken: &Taken,
+        question: PendingApproval,
+        approval: String,
+        effects: &mut Effects,
+    ) -> Option<Denial> {
         let since = Instant::now();
         let mut waiting = lock(&self.waiting);
         if waiting.len() >= WAITING_MAX {
@@ -386,13 +413,15 @@ impl Mediator {
             return None;
         }
         entry.kind = Kind::Waiting;
-        waiting.push(Waiting { id: taken.id.clone(), question, approval, since, told: since, steps: 0 });
+        let mut call = Waiting { id: taken.id.clone(), question, approval, since, told: since, steps: 0 };
+        tell_progress(&mut call, since, effects);
+        waiting.push(call);
         None
     }
 
     fn refuse(&self, taken: &Taken, denial: &Denial, number: u64, to_client: &mut Vec<u8>) {
         // A request that was withdrawn meanwhile gets no answer.
-        if lock(&self.pending).end(&taken.id).is_none() {
+        if lock(&self.pending).end(&taken.id).is_none_or(|entry| entry.cancelled) {
             return;
         }
         let decision = self.audit().decision_id(number);
@@ -400,27 +429,19 @@ impl Mediator {
         reply::denied(to_client, &taken.id, call.name().as_str(), denial, &decision, call.is_stateless());
     }
 
-    fn load(
-        &self,
-        permit: Option<&mut Option<(Id, u64, Permit)>>,
-        reservations: &mut Vec<(Id, Forwarded)>,
-        to_server: &mut Shipment,
-    ) {
-        let Some((id, decision, permit)) = permit.and_then(Option::take) else { return };
-        let progress_token = permit.call().progress_token().map(Into::into);
-        let reservation = to_server.call(permit);
-        reservations.push((id, Forwarded { decision, reservation, progress_token }));
-    }
-
-    fn in_transit(&self, reservations: Vec<(Id, Forwarded)>) {
-        if reservations.is_empty() {
+    /// Puts a call on its way, unless the client has withdrawn it meanwhile.
+    fn load(&self, permitted: Option<(Id, u64, Permit)>, now: Timestamp, pending: &mut Pending, effects: &mut Effects) {
+        let Some((id, decision, permit)) = permitted else { return };
+        if pending.get_mut(&id).is_none_or(|entry| entry.cancelled) {
+            pending.end(&id);
+            self.desk.ended(permit.into_parts().1, Ending::NotSent);
+            let outcome = Ended { number: decision, outcome: "cancelled", micros: 0, bytes: 0 };
+            self.log_ended(now, vec![outcome]);
             return;
         }
-        let instant = Instant::now();
-        let mut pending = lock(&self.pending);
-        for (id, forwarded) in reservations {
-            pending.forwarded(&id, forwarded, instant);
-        }
+        let progress_token = permit.call().progress_token().and_then(Id::parse);
+        let reservation = effects.to_server.call(permit);
+        pending.forwarded(&id, Forwarded { decision, reservation, progress_token }, Instant::now());
     }
 
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
@@ -438,9 +459,7 @@ impl Mediator {
             Some(_) | None => return,
         }
         let mut permits = self.decide(vec![taken], now, asked, effects);
-        let mut reservations = Vec::new();
-        self.load(permits.first_mut(), &mut reservations, &mut effects.to_server);
-        self.in_transit(reservations);
+        self.load(permits.pop().flatten(), now, &mut lock(&self.pending), effects);
     }
 
     /// A call has ended: what it gives back waits for the next transaction.

@@ -26,6 +26,7 @@ pub mod remote;
 pub mod reply;
 pub mod session;
 pub mod shipment;
+pub mod skeleton;
 pub mod status;
 pub mod tools;
 pub mod upstream;

@@ -17,7 +17,7 @@ pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// `tools/call`, forwarded.
     Call(Box<Forwarded>),
-    /// `tools/call`, on its way through the gate.
+    /// `tools/call`, on its way through the gate; the server does not know of it yet.
     Arriving,
     /// `tools/call`, waiting for a person; the server does not know of it.
     Waiting,
@@ -43,8 +43,8 @@ pub struct Forwarded {
     pub decision: u64,
     /// What it holds of its counters.
     pub reservation: Reservation,
-    /// `progressToken`, as JSON: progress shows that the call is alive.
-    pub progress_token: Option<Box<str>>,
+    /// `progressToken`: progress shows that the call is alive. Tokens are what ids are, and a server may spell them anew.
+    pub progress_token: Option<Id>,
 }
 
 /// A request in flight.
@@ -76,7 +76,7 @@ pub enum NotTaken {
 pub struct Pending {
     client: HashMap<Id, Entry>,
     server: HashSet<Id>,
-    tokens: HashMap<Box<str>, Id>,
+    tokens: HashMap<Id, Id>,
 }
 
 impl Pending {
@@ -113,7 +113,9 @@ impl Pending {
         let entry = self.client.remove(id)?;
         if let Kind::Call(forwarded) = &entry.kind
             && let Some(token) = &forwarded.progress_token
+            && self.tokens.get(token) == Some(id)
         {
+            // A later call may have taken the same token; it is alive for that one then.
             self.tokens.remove(token);
         }
         Some(entry)
@@ -125,7 +127,7 @@ impl Pending {
     }
 
     /// A call has shown that it is alive.
-    pub fn progressed(&mut self, token: &str, now: Instant) {
+    pub fn progressed(&mut self, token: &Id, now: Instant) {
         if let Some(id) = self.tokens.get(token)
             && let Some(entry) = self.client.get_mut(id)
         {
@@ -160,6 +162,11 @@ impl Pending {
         self.end_where(|entry| !matches!(entry.kind, Kind::Waiting | Kind::Arriving))
     }
 
+    /// Ends calls that wait for a person: nobody will be asked any more.
+    pub fn deserted(&mut self) -> Vec<(Id, Entry)> {
+        self.end_where(|entry| matches!(entry.kind, Kind::Waiting))
+    }
+
     /// Ends calls older than `call_timeout`, and cancelled requests that will not be answered any more.
     pub fn overdue(&mut self, now: Instant, call_timeout: Option<Duration>) -> Vec<(Id, Entry)> {
         self.end_where(|entry| {
@@ -173,6 +180,11 @@ impl Pending {
         let mut ids: Vec<Id> = self.client.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
         ids.sort_unstable();
         ids.into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
+    }
+
+    /// How many requests the server has to answer.
+    pub fn at_server(&self) -> usize {
+        self.client.values().filter(|entry| !matches!(entry.kind, Kind::Waiting)).count()
     }
 
     /// How many requests of the client are in flight.
@@ -224,18 +236,16 @@ mod tests {
     fn only_calls_are_overdue_and_progress_keeps_them_alive() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         let timeout = Duration::from_secs(10);
-        let forwarded = |token: Option<&str>| Forwarded {
-            decision: 0,
-            reservation: Reservation::default(),
-            progress_token: token.map(Into::into),
-        };
-        for (number, token) in [(1, None), (2, Some("\"t\""))] {
+        let forwarded =
+            |token: Option<Id>| Forwarded { decision: 0, reservation: Reservation::default(), progress_token: token };
+        let token = Id::Text("t".into());
+        for (number, token) in [(1, None), (2, Some(token.clone()))] {
             assert_eq!(pending.begin(&id(number), Kind::Waiting, start), Ok(()));
             pending.forwarded(&id(number), forwarded(token), start);
         }
         assert_eq!(pending.begin(&id(3), Kind::Other, start), Ok(()));
         assert!(pending.overdue(start + timeout - Duration::from_millis(1), Some(timeout)).is_empty());
-        pending.progressed("\"t\"", start + Duration::from_secs(5));
+        pending.progressed(&token, start + Duration::from_secs(5));
         let late = pending.overdue(start + timeout, Some(timeout));
         assert_eq!(late.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [id(1)]);
         assert_eq!(pending.overdue(start + timeout * 2, Some(timeout)).len(), 1);

@@ -71,12 +71,13 @@ pub fn denied(out: &mut Vec<u8>, id: &Id, tool: &str, denial: &Denial, decision:
     out.push(b'\n');
 }
 
-/// Appends `notifications/progress` for a token in its JSON form.
+/// Appends `notifications/progress` for a token in its JSON form. Progress may only grow, and the server's own comes
+/// later, so steps are counted in millionths.
 pub fn progress(out: &mut Vec<u8>, token: &str, progress: u64, message: &str) {
     let _ = write!(
         out,
         "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{token},\
-         \"progress\":{progress},\"message\":"
+         \"progress\":0.{progress:06},\"message\":"
     );
     text(out, message);
     out.extend_from_slice(b"}}\n");

@@ -39,6 +39,8 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 /// Between two looks whether it has.
 const EXIT_LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Threads that may hold the server's end at the same time, those of the session included.
+const SENDERS_MAX: usize = 16;
 /// Ticks in a row in which the server takes nothing before we look whether the client is still there.
 const STUCK_TICKS: u32 = 3;
 
@@ -170,13 +172,17 @@ impl Session {
         let work = move || {
             let mut reader = BatchReader::new(input, MESSAGE_BYTES_MAX);
             loop {
-                let effects = match reader.next_batch() {
-                    Ok(Batch::Lines(lines)) => mediator.from_client(lines, clock::now()),
-                    Ok(Batch::TooLong(_)) => mediator.too_long_from_client(clock::now()),
-                    // Half a message that will never be whole is not a message.
-                    Ok(Batch::End(_)) | Err(_) => break,
+                let (effects, last) = match reader.next_batch() {
+                    Ok(Batch::Lines(lines)) => (mediator.from_client(lines, clock::now()), false),
+                    Ok(Batch::TooLong(skeleton)) => (mediator.too_long_from_client(&skeleton, clock::now()), false),
+                    // The last message may lack its line break: half of one is never a whole object.
+                    Ok(Batch::End(rest)) => (mediator.from_client(rest, clock::now()), true),
+                    Err(_) => break,
                 };
                 deliver(&mediator, &upstream, &outbox, &effects);
+                if last {
+                    break;
+                }
             }
             // Nobody listens any more if this fails.
             let _ = sender.send(Event::ClientClosed);
@@ -192,7 +198,7 @@ impl Session {
             loop {
                 let (answers, last) = match reader.next_batch() {
                     Ok(Batch::Lines(lines)) => (mediator.from_server(lines, clock::now()), false),
-                    Ok(Batch::TooLong(head)) => (mediator.too_long_from_server(head, clock::now()), false),
+                    Ok(Batch::TooLong(skeleton)) => (mediator.too_long_from_server(&skeleton, clock::now()), false),
                     Ok(Batch::End(rest)) => (mediator.from_server(rest, clock::now()), true),
                     Err(_) => break,
                 };
@@ -203,8 +209,8 @@ impl Session {
                 }
                 outbox.write(&answers.effects.to_client);
                 if !replayed {
-                    // If the server is gone its end says so next.
-                    let _ = upstream.send(&answers.effects.to_server);
+                    let to_server = Effects { to_server: answers.effects.to_server, to_client: Vec::new() };
+                    deliver_elsewhere(&mediator, &upstream, &outbox, to_server);
                 }
                 mediator.log_ended(clock::now(), answers.ended);
                 if last {
@@ -256,17 +262,7 @@ impl Session {
     fn tick(&self) {
         let Answers { effects, ended, .. } = self.mediator.tick(clock::now());
         self.mediator.log_ended(clock::now(), ended);
-        if effects.to_server.is_empty() {
-            self.outbox.post(&effects.to_client);
-            return;
-        }
-        // A server that does not read must not stop the clock.
-        let (mediator, upstream) = (Arc::clone(&self.mediator), Arc::clone(&self.upstream));
-        let outbox = self.outbox.clone();
-        let work = move || deliver(&mediator, &upstream, &outbox, &effects);
-        if let Err(error) = std::thread::Builder::new().name("to-server".to_owned()).spawn(work) {
-            self.mediator.notice(&format!("cannot start a thread: {error}"));
-        }
+        deliver_elsewhere(&self.mediator, &self.upstream, &self.outbox, effects);
     }
 
     /// Whether the client has gone while the thread that reads from it waits for the server to take something: that
@@ -387,18 +383,20 @@ impl Session {
 
     /// Ends everything in order, within bounds of time.
     fn wind_up(&mut self, end: &End) {
+        // Nobody looks whether a person answers from now on.
+        self.answer(self.mediator.deserted("the gateway has ended"));
         let deadline = Instant::now() + self.lifetime.drain;
         let mut server_gone = matches!(end, End::Server(_));
         if matches!(end, End::Signal(_)) {
             // Calls in flight may end first.
-            while self.mediator.in_flight() > 0 && !self.until_event(deadline, &mut server_gone) {}
+            while self.mediator.at_server() > 0 && !self.until_event(deadline, &mut server_gone) {}
         }
         // The server hears that nothing more comes, and may answer what it has.
         if self.upstream.is_busy() {
             self.end_process();
         }
         self.upstream.close();
-        while !server_gone && self.mediator.in_flight() > 0 && !self.until_event(deadline, &mut server_gone) {}
+        while !server_gone && self.mediator.at_server() > 0 && !self.until_event(deadline, &mut server_gone) {}
         self.end_process();
         if !server_gone {
             // Its pipe is closed now, so its reader ends after the last line.
@@ -454,6 +452,21 @@ fn is_hung_up(input: &File) -> bool {
 #[cfg(not(unix))]
 fn is_hung_up(_input: &File) -> bool {
     false
+}
+
+/// Delivers, on a thread of its own what is for the server: a server that does not read must stop neither the clock nor
+/// the thread that reads what it writes, or both would wait for each other.
+fn deliver_elsewhere(mediator: &Arc<Mediator>, upstream: &Arc<Upstream>, outbox: &Outbox, effects: Effects) {
+    // A server that asks without end and never reads stops itself in the end, and does not collect threads.
+    if effects.to_server.is_empty() || Arc::strong_count(upstream) > SENDERS_MAX {
+        deliver(mediator, upstream, outbox, &effects);
+        return;
+    }
+    let (owned, upstream, outbox) = (Arc::clone(mediator), Arc::clone(upstream), outbox.clone());
+    let work = move || deliver(&owned, &upstream, &outbox, &effects);
+    if let Err(error) = std::thread::Builder::new().name("to-server".to_owned()).spawn(work) {
+        mediator.notice(&format!("cannot start a thread: {error}"));
+    }
 }
 
 fn deliver(mediator: &Mediator, upstream: &Upstream, outbox: &Outbox, effects: &Effects) {

@@ -79,6 +79,37 @@ fn a_call_that_waits_can_be_withdrawn() {
 }
 
 #[test]
+fn whoever_asked_for_progress_hears_at_once_that_the_call_waits() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    let params = json!({"name": "create_task", "arguments": {"title": "a"}, "_meta": {"progressToken": "p"}});
+    gateway.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string());
+    let told = gateway.message();
+    assert_eq!((&told["method"], &told["params"]["progressToken"]), (&json!("notifications/progress"), &json!("p")));
+    // The server's own progress begins later, and must not seem to go back.
+    assert!(told["params"]["progress"].as_f64().is_some_and(|progress| progress > 0.0 && progress < 0.1), "{told}");
+    let id = waiting(&sandbox);
+    assert!(told["params"]["message"].as_str().is_some_and(|text| text.contains(&id)), "{told}");
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    passed(&gateway.message());
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn a_call_that_waits_when_the_client_leaves_is_answered_and_not_made() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    gateway.call(1, "create_task", &json!({"title": "a"}));
+    waiting(&sandbox);
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines.len()), (Some(0), 1), "{lines:?}");
+    assert!(lines[0].contains(r#""id":1,"error""#) && lines[0].contains("the gateway has ended"), "{lines:?}");
+    assert_eq!(events(&log(&sandbox), "outcome").len(), 0);
+}
+
+#[test]
 fn looking_where_nothing_was_asked_makes_no_file() {
     let sandbox = sandbox(&asking());
     let (out, said) = sandbox.run(&["approvals", "list"]).both(0);

@@ -49,6 +49,36 @@ fn a_server_is_started_again_and_hears_the_handshake_but_no_call_twice() {
 }
 
 #[test]
+fn a_server_that_dies_in_the_handshake_that_it_hears_again_answers_nobody() {
+    let sandbox = open();
+    let script = r#"read -r first; [ -e again ] && exit 1
+        : > again; echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}'
+        read -r initialized; read -r call; exit 1"#;
+    let mut gateway = Gateway::script(&sandbox, &["--restart", "1"], script);
+    gateway.initialize();
+    assert!(gateway.ask_tool(1, "crash", &json!({})).get("error").is_some());
+    let (code, lines, stderr) = gateway.finish();
+    assert_eq!((code, lines), (Some(3), vec![]), "`initialize` has its answer: {stderr}");
+}
+
+#[test]
+fn requests_that_the_server_withdraws_are_not_counted_for_ever() {
+    let sandbox = open();
+    let script = r#"i=0; while [ $i -lt 1100 ]; do
+            echo "{\"jsonrpc\":\"2.0\",\"id\":$i,\"method\":\"roots/list\"}"
+            echo "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":$i}}"
+        i=$((i + 1)); done; cat > heard"#;
+    let mut gateway = Gateway::script(&sandbox, &[], script);
+    for id in 0..1100 {
+        assert_eq!(gateway.message()["id"], id, "the server may ask as often as it likes");
+        assert_eq!(gateway.message()["params"]["requestId"], id);
+    }
+    gateway.send(r#"{"jsonrpc":"2.0","id":5,"result":{"roots":[]}}"#);
+    assert_eq!(gateway.close().0, Some(0));
+    assert_eq!(sandbox.read("heard"), "", "an answer that nobody waits for goes nowhere");
+}
+
+#[test]
 fn a_server_that_keeps_dying_is_given_up() {
     let sandbox = open();
     let gateway = Gateway::script(&sandbox, &["--restart", "2"], "exit 1");
@@ -111,6 +141,56 @@ fn a_line_of_a_hundred_megabytes_costs_one_answer_and_little_memory() {
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
         assert!(kib < 100_000, "{kib} KiB at the most");
     }
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn lines_over_the_bound_are_answered_wherever_the_id_stands() {
+    let sandbox = open();
+    // As servers in JavaScript write it: the id comes last.
+    let script = format!(
+        "read -r a; printf '%s' '{{\"result\":{{\"id\":7,\"x\":\"'; head -c 11000000 /dev/zero | tr '\\0' x
+        echo '\"}},\"jsonrpc\":\"2.0\",\"id\":1}}'; read -r b; echo '{}'; read -r c",
+        result(2, "after")
+    );
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    let reply = gateway.ask(1, "resources/read", &json!({"uri": "a:b"}));
+    assert!(reply["error"]["message"].as_str().unwrap().contains("longer than"), "{reply}");
+    let long = json!({"uri": "x".repeat(11_000_000)});
+    let line = json!({"jsonrpc": "2.0", "method": "resources/read", "params": long, "z": 0}).to_string();
+    gateway.send(&line.replace("\"z\":0", "\"id\":\"me\""));
+    let reply = gateway.message();
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!("me"), &json!(-32600)), "{reply}");
+    passed(&gateway.ask_tool(2, "t", &json!({})));
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn half_a_line_at_the_end_is_no_answer() {
+    let sandbox = open();
+    let script = r#"read -r a; printf '%s' '{"jsonrpc":"2.0","id":1,"result":{"content":[]'"#;
+    let mut gateway = Gateway::script(&sandbox, &[], script);
+    gateway.call(1, "t", &json!({}));
+    let (code, lines, _) = gateway.finish();
+    assert_eq!((code, lines.len()), (Some(3), 1), "{lines:?}");
+    assert!(lines[0].contains(r#""id":1,"error""#), "{lines:?}");
+}
+
+#[test]
+fn a_server_that_changes_its_list_is_filtered_anew() {
+    let sandbox = sandbox(&json!({"version": "1", "default": "allow", "hide": ["rm"], "tools": {}}));
+    let list = |id: u64, names: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{names}]}}}}"#);
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let script = format!(
+        "read -r a; echo '{}'; echo '{changed}'; read -r b; echo '{}'; read -r c",
+        list(1, r#"{"name":"a"}"#),
+        list(2, r#"{"name":"rm"},{"name":"b"}"#)
+    );
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    assert_eq!(gateway.ask(1, "tools/list", &json!({}))["result"]["tools"], json!([{"name": "a"}]));
+    assert_eq!(gateway.line(), changed);
+    assert_eq!(gateway.ask(2, "tools/list", &json!({}))["result"]["tools"], json!([{"name": "b"}]));
+    assert_eq!(gateway.ask_tool(3, "rm", &json!({}))["error"]["code"], -32602);
     assert_eq!(gateway.close().0, Some(0));
 }
 
@@ -206,6 +286,34 @@ fn the_server_and_what_it_started_end_with_us() {
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
+}
+
+#[test]
+fn a_call_that_is_withdrawn_before_it_left_is_not_made() {
+    let sandbox = sandbox(&only(json!({"work": {"rate_limit": {"max": 1, "window": 86400}}})));
+    let script = format!("while read -r line; do printf '%s\n' \"$line\" >> heard; echo '{}'; done", result(2, "done"));
+    let mut gateway = Gateway::script(&sandbox, &[], &script);
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"work"}}"#;
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    // Written at once, they are read at once.
+    gateway.send(&format!("{call}\n{cancel}"));
+    assert!(gateway.ask_tool(9, "unknown", &json!({})).get("error").is_some());
+    passed(&gateway.ask_tool(2, "work", &json!({})));
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]));
+    assert_eq!(sandbox.read("heard").lines().count(), 1, "nor does the server hear that it was withdrawn");
+    assert!(events(&log(&sandbox), "outcome").iter().any(|entry| entry["outcome"] == "cancelled"));
+}
+
+#[test]
+fn the_last_message_may_lack_its_line_break() {
+    let sandbox = open();
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    gateway.send_bytes(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines.len()), (Some(0), 1));
+    assert!(lines[0].contains(r#""id":1"#) && lines[0].contains("result"), "{lines:?}");
 }
 
 #[test]

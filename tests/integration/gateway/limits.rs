@@ -122,3 +122,41 @@ fn a_full_disk_for_the_log_denies_calls_and_nothing_else() {
     passed(&gateway.ask_tool(1, "work", &json!({})));
     assert_eq!(gateway.close().0, Some(0));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_for_the_counters_denies_limited_calls_and_nothing_else() {
+    let sandbox = sandbox(&only(json!({"free": {}, "work": {"rate_limit": {"max": 100_000, "window": 86400}}})));
+    let gateway = |shell: &str| {
+        let mut command = std::process::Command::new("sh");
+        let binary = env!("CARGO_BIN_EXE_mcpol");
+        let enforce = format!(
+            "{shell} exec {binary} enforce --policy policy.json --audit none --name scripted -- sh -c \"$ECHO\""
+        );
+        command.args(["-c", &enforce]).current_dir(sandbox.dir()).env("ECHO", ECHO);
+        command.env("MCPOL_STATE_DIR", sandbox.dir().join("state"));
+        Gateway::run(command)
+    };
+    // No file may grow beyond 100 KiB, as on a disk that is full; the signal would only hide the error.
+    let mut full = gateway("trap '' XFSZ; ulimit -f 200;");
+    let mut allowed = 0;
+    let refused = loop {
+        let reply = full.ask_tool(allowed, "work", &json!({}));
+        if reply["result"].get("isError").is_some() {
+            break reply;
+        }
+        allowed += 1;
+        assert!(allowed < 5000, "the disk never got full");
+    };
+    assert_eq!(refused["result"]["_meta"]["io.github.mcpol/decision"]["code"], "state_unavailable", "{refused}");
+    passed(&full.ask_tool(9_000, "free", &json!({})));
+    assert!(full.ask(9_001, "ping", &json!({})).get("result").is_some());
+    assert_eq!(full.close().0, Some(0));
+    // Nothing is damaged: with room the counter goes on where it was.
+    let mut roomy = gateway("");
+    passed(&roomy.ask_tool(1, "work", &json!({})));
+    assert_eq!(roomy.close().0, Some(0));
+    let state = rusqlite::Connection::open(sandbox.dir().join("state/state.db")).unwrap();
+    let used: i64 = state.query_row("SELECT max(used) FROM counters", [], |row| row.get(0)).unwrap();
+    assert_eq!(used, allowed as i64 + 1);
+}
