@@ -27,6 +27,12 @@ const QUEUE_MAX: usize = 256;
 const OPEN_MAX: usize = 256;
 /// Between two tries to listen for what the server sends unasked.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+/// Between the end of a stream and the try to go on with it, unless the server says how long.
+const RESUME_AFTER: Duration = Duration::from_secs(1);
+/// Least time between two looks, whatever the server says.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Tries to go on with a stream that bring nothing, in a row.
+const RESUMES_MAX: u32 = 5;
 /// How long the server may take to hear that a session is over.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -40,6 +46,19 @@ struct Shared {
     outbox: Outbox,
     session: Mutex<Option<String>>,
     version: Mutex<Option<String>>,
+    /// Held while a session that the server has forgotten is opened anew.
+    renewing: tokio::sync::Mutex<()>,
+    /// For what the gateway itself has to say. Weak: the session is over when everybody else has let go.
+    lines: tokio::sync::mpsc::WeakSender<Vec<u8>>,
+}
+
+/// How far a stream of events was read.
+#[derive(Debug, Default)]
+struct Place {
+    last_id: Option<String>,
+    retry: Option<Duration>,
+    /// Events since the stream was last opened.
+    events: u32,
 }
 
 /// What of a message decides about its headers and its answer.
@@ -66,8 +85,9 @@ pub fn start(
     let cannot = |error: std::io::Error| ConnectError::BadTarget(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let (sender, receiver) = channel(QUEUE_MAX);
-    let (session, version) = (Mutex::default(), Mutex::default());
-    let shared = Arc::new(Shared { client, mediator, outbox, session, version });
+    let (session, version, renewing) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
+    let lines = sender.downgrade();
+    let shared = Arc::new(Shared { client, mediator, outbox, session, version, renewing, lines });
     let work = move || {
         runtime.block_on(forward(shared, receiver));
         // Nobody waits for it any more if this fails.
@@ -173,19 +193,8 @@ impl Shared {
     }
 
     async fn post(&self, line: Vec<u8>, head: Head) {
-        let mut headers = self.headers(&head);
-        headers.push(("Content-Type", "application/json".to_owned()));
-        let why = match self.client.send(Method::POST, Some(line), &borrowed(&headers)).await {
-            Ok(mut reply) => {
-                let is_first = head.method.as_deref() == Some("initialize");
-                if is_first && let Some(session) = reply.header(header::SESSION_ID) {
-                    *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.to_owned());
-                }
-                match self.read(&mut reply, is_first).await {
-                    Ok(()) => format!("the server answered with HTTP status {} and no reply", reply.status()),
-                    Err(error) => error.to_string(),
-                }
-            }
+        let why = match self.exchange(line, &head).await {
+            Ok(why) => why,
             Err(error) => error.to_string(),
         };
         // Whatever came, a request is answered by now.
@@ -194,7 +203,105 @@ impl Shared {
         }
     }
 
-    async fn read(&self, reply: &mut HttpReply, is_first: bool) -> Result<(), ConnectError> {
+    /// Sends a message and reads what comes for it. Answers what to say if that was no reply.
+    async fn exchange(&self, line: Vec<u8>, head: &Head) -> Result<String, ConnectError> {
+        let used = self.session().filter(|_| head.method.as_deref() != Some("initialize"));
+        // A server that does not know the session any more has done nothing, so the message may be sent again.
+        let again = used.is_some().then(|| line.clone());
+        let mut reply = self.send(line, head).await?;
+        if let (404, Some(used), Some(line)) = (reply.status(), used, again)
+            && self.renew(&used).await?
+        {
+            reply = self.send(line, head).await?;
+        }
+        let (mut place, is_first) = (Place::default(), head.method.as_deref() == Some("initialize"));
+        let mut read = self.read(&mut reply, is_first, &mut place).await;
+        if let Some(id) = &head.id
+            // The stateless revisions know no streams that go on.
+            && head.version.is_none()
+            && reply.kind() == ContentKind::EventStream
+        {
+            read = self.go_on(id, read, &mut place).await;
+        }
+        read?;
+        Ok(format!("the server answered with HTTP status {} and no reply", reply.status()))
+    }
+
+    async fn send(&self, line: Vec<u8>, head: &Head) -> Result<HttpReply, ConnectError> {
+        let mut headers = self.headers(head);
+        headers.push(("Content-Type", "application/json".to_owned()));
+        let reply = self.client.send(Method::POST, Some(line), &borrowed(&headers)).await?;
+        if head.method.as_deref() == Some("initialize")
+            && let Some(session) = reply.header(header::SESSION_ID)
+        {
+            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.to_owned());
+        }
+        Ok(reply)
+    }
+
+    /// Opens a new session in place of one that the server has forgotten, as the specification wants of a client; ours
+    /// knows of no sessions. Answers whether there is another one now.
+    async fn renew(&self, lost: &str) -> Result<bool, ConnectError> {
+        let _turn = self.renewing.lock().await;
+        if self.session().as_deref() != Some(lost) {
+            return Ok(self.session().is_some());
+        }
+        let Some(hello) = self.mediator.replay() else { return Ok(false) };
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.mediator.notice("the server has forgotten the session; opening another one");
+        for shipment in [hello, self.mediator.initialized_again()] {
+            let line = shipment.bytes().strip_suffix(b"\n").unwrap_or_default().to_vec();
+            if line.is_empty() {
+                continue;
+            }
+            let head = Head::of(&line);
+            let is_first = head.id.is_some();
+            let mut reply = self.send(line, &head).await?;
+            let read = self.read(&mut reply, is_first, &mut Place::default()).await;
+            if let Some(id) = &head.id {
+                // The client heard the first answer; nobody waits for this one.
+                drop(self.mediator.unanswered(id, ""));
+            }
+            read?;
+        }
+        Ok(self.session().is_some())
+    }
+
+    /// Goes on with the stream of a request that ended before the answer came (streamable HTTP, resumability).
+    async fn go_on(&self, id: &Id, mut read: Result<(), ConnectError>, place: &mut Place) -> Result<(), ConnectError> {
+        let mut tries = 0;
+        while self.mediator.waits_for(id) && tries < RESUMES_MAX && !matches!(read, Err(ConnectError::TooLong { .. })) {
+            let Some(last) = place.last_id.clone() else { break };
+            tokio::time::sleep(place.retry.unwrap_or(RESUME_AFTER).max(RETRY_MIN)).await;
+            tries += 1;
+            place.events = 0;
+            match self.open(Some(last)).await {
+                Ok(Some(mut reply)) => {
+                    read = self.read(&mut reply, false, place).await;
+                    if place.events > 0 {
+                        tries = 0;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => read = Err(error),
+            }
+        }
+        read
+    }
+
+    /// Opens a stream of what the server sends, from an event on if one is named. `None` if it offers none.
+    async fn open(&self, last: Option<String>) -> Result<Option<HttpReply>, ConnectError> {
+        let mut headers = self.headers(&Head::none());
+        if let Some(accept) = headers.first_mut() {
+            accept.1 = "text/event-stream".to_owned();
+        }
+        headers.extend(last.filter(|id| fits_header(id)).map(|id| (header::LAST_EVENT_ID, id)));
+        let reply = self.client.send(Method::GET, None, &borrowed(&headers)).await?;
+        Ok((reply.status() == 200 && reply.kind() == ContentKind::EventStream).then_some(reply))
+    }
+
+    async fn read(&self, reply: &mut HttpReply, is_first: bool, place: &mut Place) -> Result<(), ConnectError> {
         match reply.kind() {
             ContentKind::Json => {
                 let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
@@ -205,8 +312,14 @@ impl Shared {
                 while let Some(chunk) = reply.chunk().await? {
                     parser.feed(&chunk).map_err(|_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX })?;
                     while let Some(event) = parser.next_event() {
+                        place.events += 1;
                         self.arrived(event.data.as_bytes(), is_first);
                     }
+                    // Only what was handed on counts: the server sends everything after this again.
+                    if let Some(id) = parser.last_event_id() {
+                        place.last_id = Some(id.to_owned());
+                    }
+                    place.retry = parser.retry().or(place.retry);
                 }
             }
             ContentKind::Html | ContentKind::Other => {}
@@ -234,24 +347,29 @@ impl Shared {
     fn deliver(&self, answers: Answers) {
         self.outbox.write(&answers.effects.to_client);
         self.mediator.log_ended(clock::now(), answers.ended);
+        for line in answers.effects.to_server.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let (Some(lines), line) = (self.lines.upgrade(), line.to_vec()) else { return };
+            // Whoever reads an answer must not wait for room.
+            tokio::spawn(async move { lines.send(line).await });
+        }
     }
 
     /// Listens for what the server sends unasked, for as long as the session lasts. Many servers offer no such stream.
     async fn listen(&self) {
+        let (mut place, mut offered) = (Place::default(), false);
         loop {
-            let mut headers = self.headers(&Head::none());
-            if let Some(accept) = headers.first_mut() {
-                accept.1 = "text/event-stream".to_owned();
-            }
-            match self.client.send(Method::GET, None, &borrowed(&headers)).await {
-                Ok(mut reply) if reply.status() == 200 && reply.kind() == ContentKind::EventStream => {
-                    // A stream that breaks is opened again.
-                    let _ = self.read(&mut reply, false).await;
+            match self.open(place.last_id.clone()).await {
+                // A stream that breaks is opened again, and goes on where it broke.
+                Ok(Some(mut reply)) => {
+                    offered = true;
+                    drop(self.read(&mut reply, false, &mut place).await);
                 }
-                Ok(_) => return,
+                // One that was there before may come back, with another session perhaps, from its beginning.
+                Ok(None) if offered => place.last_id = None,
+                Ok(None) => return,
                 Err(_) => {}
             }
-            tokio::time::sleep(LISTEN_AGAIN).await;
+            tokio::time::sleep(place.retry.unwrap_or(LISTEN_AGAIN).max(RETRY_MIN)).await;
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::mcp::{ConnectError, Home};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How a server is started.
@@ -42,6 +43,8 @@ pub struct Gone;
 pub struct Upstream {
     state: Mutex<State>,
     changed: Condvar,
+    /// Threads that wait for room in the queue to a server behind a URL.
+    queueing: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,7 @@ enum State {
 impl Upstream {
     /// A server that is not there yet.
     pub fn starting() -> Self {
-        Self { state: Mutex::new(State::Starting), changed: Condvar::new() }
+        Self { state: Mutex::new(State::Starting), changed: Condvar::new(), queueing: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -82,6 +85,7 @@ impl Upstream {
     /// Whether somebody is sending at this moment.
     pub fn is_busy(&self) -> bool {
         matches!(self.state.try_lock(), Err(std::sync::TryLockError::WouldBlock))
+            || self.queueing.load(Ordering::Relaxed) > 0
     }
 
     /// Closes the server's standard input, which asks it to end; nothing is taken any more.
@@ -103,8 +107,14 @@ impl Upstream {
             match &mut *state {
                 State::Open(stdin) => return stdin.write_all(shipment.bytes()).map_err(|_| Gone),
                 State::Remote(lines) => {
+                    // Whoever wants to close must not wait for room in the queue.
+                    let lines = lines.clone();
+                    drop(state);
+                    self.queueing.fetch_add(1, Ordering::Relaxed);
                     let mut each = shipment.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                    return each.try_for_each(|line| lines.blocking_send(line.to_vec())).map_err(|_| Gone);
+                    let sent = each.try_for_each(|line| lines.blocking_send(line.to_vec())).map_err(|_| Gone);
+                    self.queueing.fetch_sub(1, Ordering::Relaxed);
+                    return sent;
                 }
                 State::Closed => return Err(Gone),
                 State::Starting => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),

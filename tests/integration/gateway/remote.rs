@@ -2,10 +2,14 @@
 
 use super::*;
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 
+/// What a server answers to the head of a request and the message in it (null without one): status, session, body.
+type Answer = fn(&str, &Value) -> (&'static str, String, String);
+
 /// Answers every request on a connection of its own; what was asked goes to the receiver: request line, headers, body.
-fn serve(answer: fn(&Value) -> (&'static str, String)) -> (String, Receiver<String>) {
+fn serve(answer: Answer) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let (sender, seen) = channel();
@@ -18,7 +22,7 @@ fn serve(answer: fn(&Value) -> (&'static str, String)) -> (String, Receiver<Stri
     (url, seen)
 }
 
-fn one(stream: TcpStream, answer: fn(&Value) -> (&'static str, String), seen: &Sender<String>) {
+fn one(stream: TcpStream, answer: Answer, seen: &Sender<String>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -27,7 +31,8 @@ fn one(stream: TcpStream, answer: fn(&Value) -> (&'static str, String), seen: &S
         if line.trim().is_empty() {
             break;
         }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+        let line = line.to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
         head.push_str(&line);
@@ -35,39 +40,51 @@ fn one(stream: TcpStream, answer: fn(&Value) -> (&'static str, String), seen: &S
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let body = String::from_utf8(body).unwrap();
-    let (status, text) = match serde_json::from_str(&body) {
-        Ok(message) => answer(&message),
-        Err(_) => ("405 Method Not Allowed", String::new()),
-    };
-    seen.send(format!("{head}\n{body}")).unwrap();
-    let kind = if text.starts_with("event:") { "text/event-stream" } else { "application/json" };
+    let (status, session, text) = answer(&head, &serde_json::from_str(&body).unwrap_or_default());
+    // Whoever asked after the test has seen enough is not recorded.
+    let _ = seen.send(format!("{head}\n{body}"));
+    let kind = if text.starts_with(['e', 'i', 'd', ':']) { "text/event-stream" } else { "application/json" };
     let reply = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nMcp-Session-Id: s1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nMcp-Session-Id: {session}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
         text.len()
     );
     (&stream).write_all(reply.as_bytes()).unwrap();
 }
 
-fn answer(message: &Value) -> (&'static str, String) {
-    let reply = |result: Value| json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
-    match (message["method"].as_str().unwrap_or_default(), message["params"]["name"].as_str().unwrap_or_default()) {
-        ("initialize", _) => ("200 OK", format!("{:#}", reply(json!({"protocolVersion": "2025-06-18"})))),
-        ("tools/list", _) => {
-            let list = reply(json!({"tools": [{"name": "good"}, {"name": "hidden"}]}));
-            let progress = json!({"jsonrpc": "2.0", "method": "notifications/message"});
-            ("200 OK", format!("event: message\ndata: {progress}\n\nevent: message\ndata: {list}\n\n"))
+fn reply(message: &Value, result: &Value) -> String {
+    json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string()
+}
+
+fn enforce(sandbox: &Sandbox, url: &str, options: &[&str]) -> Gateway {
+    let args = [&["enforce", "--policy", "policy.json", "--upstream", url], options].concat();
+    Gateway::run(sandbox.command(&args))
+}
+
+fn answer(head: &str, message: &Value) -> (&'static str, String, String) {
+    let (status, text) = match (message["method"].as_str().unwrap_or_default(), &message["params"]["name"]) {
+        // On several lines, as a body may be.
+        ("initialize", _) => {
+            let result = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"protocolVersion": "2025-06-18"}});
+            ("200 OK", format!("{result:#}"))
         }
-        ("tools/call", "good") => ("200 OK", reply(json!({"content": []})).to_string()),
-        ("tools/call", "broken") => ("500 Internal Server Error", "{}".to_owned()),
+        ("tools/list", _) => {
+            let list = reply(message, &json!({"tools": [{"name": "good"}, {"name": "hidden"}]}));
+            let log = json!({"jsonrpc": "2.0", "method": "notifications/message"});
+            ("200 OK", format!("event: message\ndata: {log}\n\nevent: message\ndata: {list}\n\n"))
+        }
+        ("tools/call", name) if name == "good" => ("200 OK", reply(message, &json!({"content": []}))),
+        ("tools/call", name) if name == "broken" => ("500 Internal Server Error", "{}".to_owned()),
+        _ if head.starts_with("get ") => ("405 Method Not Allowed", String::new()),
         _ => ("202 Accepted", String::new()),
-    }
+    };
+    (status, "s1".to_owned(), text)
 }
 
 #[test]
 fn messages_become_requests_and_every_answer_comes_back() {
     let sandbox = sandbox(&only(json!({"good": {}, "broken": {}})));
     let (url, seen) = serve(answer);
-    let mut gateway = Gateway::run(sandbox.command(&["enforce", "--policy", "policy.json", "--upstream", &url]));
+    let mut gateway = enforce(&sandbox, &url, &[]);
     gateway.initialize();
     gateway.send(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
     assert_eq!(gateway.message()["method"], "notifications/message");
@@ -80,9 +97,9 @@ fn messages_become_requests_and_every_answer_comes_back() {
     assert_eq!((code, lines), (Some(0), vec![]), "{stderr}");
     let seen: Vec<String> = seen.try_iter().collect();
     assert!(!seen.iter().any(|request| request.contains("hidden")), "{seen:?}");
-    let call = seen.iter().find(|request| request.contains("tools/call")).unwrap().to_ascii_lowercase();
+    let call = seen.iter().find(|request| request.contains("tools/call")).unwrap();
     assert!(call.contains("mcp-session-id: s1") && call.contains("mcp-protocol-version: 2025-06-18"), "{call}");
-    assert!(seen.last().unwrap().starts_with("DELETE /mcp"), "{seen:?}");
+    assert!(seen.last().unwrap().starts_with("delete /mcp"), "{seen:?}");
 }
 
 #[test]
@@ -91,10 +108,97 @@ fn a_server_that_is_not_there_is_an_error_for_each_request() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", free.local_addr().unwrap());
     drop(free);
-    let mut gateway = Gateway::run(sandbox.command(&["enforce", "--policy", "policy.json", "--upstream", &url]));
+    let mut gateway = enforce(&sandbox, &url, &[]);
     let reply = gateway.ask(1, "ping", &json!({}));
     assert!(reply["error"]["message"].as_str().unwrap().contains("cannot connect"), "{reply}");
     assert_eq!(gateway.close().0, Some(0));
     let stderr = sandbox.run(&["enforce", "--policy", "policy.json", "--upstream", "not a url"]).refused(2);
     assert!(stderr.contains("is not an http or https URL"), "{stderr}");
+}
+
+/// Ends the stream of a call before the answer, twice, and says more to whoever asks from where it broke.
+fn breaking(head: &str, message: &Value) -> (&'static str, String, String) {
+    let text = match message["method"].as_str() {
+        Some("initialize") => reply(message, &json!({"protocolVersion": "2025-11-25"})),
+        Some("tools/call") => "id: 7\nretry: 1\ndata:\n\n".to_owned(),
+        _ if head.contains("last-event-id: 7\r\n") => {
+            "id: 8\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n".to_owned()
+        }
+        _ if head.contains("last-event-id: 8\r\n") => {
+            let answer = reply(&json!({"id": 1}), &json!({"content": []}));
+            format!("id: 9\ndata: {answer}\n\nid: 10\ndata: {answer}\n\n")
+        }
+        _ => return ("405 Method Not Allowed", "s1".to_owned(), String::new()),
+    };
+    ("200 OK", "s1".to_owned(), text)
+}
+
+#[test]
+fn a_stream_that_ends_before_the_answer_is_gone_on_with() {
+    let sandbox = sandbox(&only(json!({"good": {}})));
+    let (url, seen) = serve(breaking);
+    let mut gateway = enforce(&sandbox, &url, &[]);
+    gateway.initialize();
+    gateway.call(1, "good", &json!({}));
+    assert_eq!(gateway.message()["method"], "notifications/message");
+    passed(&gateway.message());
+    let (code, lines, stderr) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]), "{stderr}");
+    let resumed: Vec<String> = seen.try_iter().filter(|request| request.contains("last-event-id")).collect();
+    assert_eq!(resumed.len(), 2, "{resumed:?}");
+    assert!(resumed.iter().all(|request| request.starts_with("get ") && request.contains("mcp-session-id: s1")));
+}
+
+#[test]
+fn a_stream_that_cannot_be_gone_on_with_is_an_error() {
+    fn ending(_: &str, message: &Value) -> (&'static str, String, String) {
+        match message["method"].as_str() {
+            // Without an id there is nowhere to go on from.
+            Some("tools/call") => ("200 OK", "s1".to_owned(), ": nothing yet\n\n".to_owned()),
+            _ => ("405 Method Not Allowed", "s1".to_owned(), String::new()),
+        }
+    }
+    let sandbox = sandbox(&only(json!({"good": {}})));
+    let (url, _seen) = serve(ending);
+    let mut gateway = enforce(&sandbox, &url, &[]);
+    let answer = gateway.ask_tool(1, "good", &json!({}));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("no reply"), "{answer}");
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+/// Knows the second session only: the first is forgotten as soon as it is open.
+fn forgetting(head: &str, message: &Value) -> (&'static str, String, String) {
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    let session = |number: u32| format!("s{number}");
+    match message["method"].as_str() {
+        Some("initialize") => {
+            let number = OPENED.fetch_add(1, Ordering::SeqCst) + 1;
+            ("200 OK", session(number), reply(message, &json!({"protocolVersion": "2025-11-25"})))
+        }
+        Some("tools/call") if head.contains("mcp-session-id: s2") => {
+            ("200 OK", session(2), reply(message, &json!({"content": []})))
+        }
+        Some("tools/call") => ("404 Not Found", session(1), String::new()),
+        Some(_) => ("202 Accepted", session(1), String::new()),
+        None => ("405 Method Not Allowed", session(1), String::new()),
+    }
+}
+
+#[test]
+fn a_session_that_the_server_has_forgotten_is_opened_anew() {
+    let sandbox = sandbox(&only(json!({"good": {}})));
+    let (url, seen) = serve(forgetting);
+    let mut gateway = enforce(&sandbox, &url, &[]);
+    gateway.initialize();
+    passed(&gateway.ask_tool(1, "good", &json!({})));
+    passed(&gateway.ask_tool(2, "good", &json!({})));
+    let (code, lines, stderr) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]), "the client hears of no second handshake: {stderr}");
+    let seen: Vec<String> = seen.try_iter().collect();
+    let count = |what: &str| seen.iter().filter(|request| request.contains(what)).count();
+    assert_eq!(
+        (count("\"initialize\""), count("notifications/initialized"), count("tools/call")),
+        (2, 2, 3),
+        "{seen:?}"
+    );
 }
