@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Puts `mcpol enforce` between independent clients and real servers of npm and PyPI, over stdio: the Inspector's command
 # line and a client written with the official Rust SDK list, call, and try what the policy hides. Then uses everything
-# that server-everything offers, directly and through the gateway, and compares every message.
+# that server-everything offers, directly and through the gateway, and compares every message. Last, says things that a
+# server of the official Python SDK and the gateway might read differently.
 #
 # Needs node with npm, python3 with venv, git, cargo, and a network for the first run. No accounts.
 set -euo pipefail
@@ -24,6 +25,13 @@ official=$target/debug/examples/official_client
 
 install
 npm_packages "$here/real-gateway" "$real/gateway"
+python_sdk=mcp==2.3.0
+if [ "$(cat "$real/python-sdk/version" 2>/dev/null)" != "$python_sdk" ]; then
+  echo "installing $python_sdk"
+  uv venv --quiet --clear "$real/python-sdk"
+  uv pip install --quiet --python "$real/python-sdk/bin/python" --exclude-newer "$newest" "$python_sdk"
+  echo "$python_sdk" >"$real/python-sdk/version"
+fi
 # The Inspector wants a newer node than some systems have.
 node=$real/gateway/node_modules/node/bin/node
 inspector=$real/gateway/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js
@@ -108,3 +116,6 @@ cat >"$work/open.json" <<'JSON'
 JSON
 python3 "$here/real/both_ways.py" "$mcpol" enforce --policy "$work/open.json" -- "$npm/mcp-server-everything" stdio ||
   fail "the gateway shows"
+
+echo "talking past the gateway to the official Python SDK"
+python3 "$here/real/talk_past.py" "$real/python-sdk/bin/python" "$mcpol" || fail "the server did what the policy forbids"
