@@ -7,6 +7,10 @@ mod grants;
 mod memory;
 mod open;
 mod place;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(not(feature = "redis"))]
+#[path = "redis_left_out.rs"]
 mod redis;
 mod sqlite;
 
@@ -18,5 +22,7 @@ pub use grants::{
 pub use memory::MemoryStore;
 pub use open::{StatePlace, Stores, open};
 pub use place::{NoPlace, folder, make_private_folder};
-pub use redis::{BadAddress, REDIS_TIMEOUT, RedisAddress, RedisStore};
+pub use redis::{BadAddress, RedisAddress};
+#[cfg(feature = "redis")]
+pub use redis::{REDIS_TIMEOUT, RedisStore};
 pub use sqlite::{BUSY_TIMEOUT, SqliteStore};

@@ -2,7 +2,7 @@
 
 use super::grants::GrantStore;
 use super::memory::MemoryStore;
-use super::redis::{BadAddress, RedisAddress, RedisStore};
+use super::redis::{self, BadAddress, RedisAddress};
 use super::sqlite::SqliteStore;
 use crate::policy::{ApprovalStore, LimitStore};
 use std::ffi::OsStr;
@@ -55,7 +55,7 @@ pub struct Stores {
     /// Who may call.
     pub grants: Arc<dyn GrantStore>,
     /// Whether a call of a store may wait for a disk or a network: for up to
-    /// [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT) or [`REDIS_TIMEOUT`](super::REDIS_TIMEOUT).
+    /// [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), or a second for Redis.
     pub may_wait: bool,
 }
 
@@ -71,11 +71,11 @@ pub fn open(place: &StatePlace) -> Stores {
     match place {
         StatePlace::Memory => stores(MemoryStore::new(), false),
         StatePlace::File(path) => stores(SqliteStore::new(path), true),
-        StatePlace::Redis(address) => stores(RedisStore::new(address.clone()), true),
+        StatePlace::Redis(address) => redis::open(address),
     }
 }
 
-fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S, may_wait: bool) -> Stores {
+pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S, may_wait: bool) -> Stores {
     let store = Arc::new(store);
     Stores {
         limits: Arc::clone(&store) as Arc<dyn LimitStore>,
@@ -85,7 +85,7 @@ fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S, may_wa
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 mod tests {
     use super::*;
 

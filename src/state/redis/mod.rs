@@ -14,6 +14,7 @@ mod limits;
 pub use address::{BadAddress, RedisAddress};
 pub use connection::REDIS_TIMEOUT;
 
+use super::open::{Stores, stores};
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
 use connection::Pool;
@@ -37,6 +38,11 @@ enum Time {
     /// The one that a test gives.
     #[cfg(test)]
     Given,
+}
+
+/// The stores in this Redis.
+pub(super) fn open(address: &RedisAddress) -> Stores {
+    stores(RedisStore::new(address.clone()), true)
 }
 
 impl RedisStore {

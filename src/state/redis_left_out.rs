@@ -1,0 +1,57 @@
+//! Stands where Redis would be in a build without it: there is no address of one, so there is nothing to open.
+
+use super::open::Stores;
+use std::fmt;
+
+/// No address of a Redis: this build has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisAddress {}
+
+/// Why there is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this mcpol was built without Redis")]
+pub struct BadAddress;
+
+impl BadAddress {
+    /// The next step.
+    pub fn help() -> &'static str {
+        "build it with the feature `redis`, which is there by default"
+    }
+}
+
+impl RedisAddress {
+    /// Whether a text is meant as the URL of a Redis.
+    pub fn is_meant(text: &str) -> bool {
+        text.split_once("://")
+            .is_some_and(|(scheme, _)| ["redis", "rediss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+    }
+
+    /// Refuses every URL.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn parse(_: &str) -> Result<Self, BadAddress> {
+        Err(BadAddress)
+    }
+}
+
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+pub(super) fn open(address: &RedisAddress) -> Stores {
+    match *address {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redis_url_is_refused_and_not_taken_for_a_file() {
+        assert!(RedisAddress::is_meant("redis://h") && RedisAddress::is_meant("REDISS://h"));
+        assert_eq!(RedisAddress::parse("redis://h"), Err(BadAddress));
+    }
+}
