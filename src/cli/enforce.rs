@@ -53,6 +53,18 @@ pub struct EnforceArgs {
     /// Every caller must present a token (`mcpol grant create`). Needed to listen on anything but loopback.
     #[arg(long, requires = "listen", help_heading = LISTENING)]
     pub grants: bool,
+    /// Keys of an issuer of tokens (JWT), beside grants: a file or an `https` URL. Every caller needs a token then.
+    #[arg(long, value_name = "URL|FILE", requires_all = ["listen", "jwt_issuer", "jwt_audience"], help_heading = LISTENING)]
+    pub jwks: Option<String>,
+    /// What `iss` of such a token must be.
+    #[arg(long, value_name = "TEXT", requires = "jwks", help_heading = LISTENING)]
+    pub jwt_issuer: Option<String>,
+    /// What `aud` of such a token must hold.
+    #[arg(long, value_name = "TEXT", requires = "jwks", help_heading = LISTENING)]
+    pub jwt_audience: Option<String>,
+    /// Which claim names the caller, who is then called `jwt:` and that name.
+    #[arg(long, value_name = "CLAIM", requires = "jwks", default_value = "sub", help_heading = LISTENING)]
+    pub jwt_grant_claim: String,
     /// What the server is called in counters and logs [default: its package, program or host].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

@@ -6,11 +6,13 @@ use crate::cli::EnforceArgs;
 use crate::clock;
 use crate::exit::Exit;
 use crate::gateway::audit::{Destination, new_session_id};
+use crate::gateway::config::{Jwks, Jwt};
 use crate::gateway::desk::Desk;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::http::serve::{Hooks, ServeError};
 use crate::gateway::http::{Gateway, SetUpError, serve};
 use crate::gateway::identity::{Grants, TokenRule};
+use crate::gateway::jwt::{BadIssuer, JwtIssuer};
 use crate::gateway::plan::{Backend, Children, Cors, Listener, Per, Plan, Served, TlsFiles};
 use crate::gateway::reload::{Enforcement, read};
 use crate::model::ServerName;
@@ -30,9 +32,9 @@ pub(super) fn run(
     audit: &Destination,
     server: ServerName,
 ) -> Result<Exit, Failure> {
-    if !address.ip().is_loopback() && !args.grants {
+    if !address.ip().is_loopback() && !args.grants && args.jwks.is_none() {
         return Err(Failure::usage(format!("{address} can be reached by others, and no token is asked of them"))
-            .with_help("make tokens with `mcpol grant create` and add --grants, or listen on 127.0.0.1"));
+            .with_help("make tokens with `mcpol grant create` and add --grants, or name an issuer with --jwks, or listen on 127.0.0.1"));
     }
     if args.locked.is_some() {
         return Err(Failure::usage("--locked cannot be held to over HTTP yet")
@@ -47,7 +49,11 @@ pub(super) fn run(
     let stores = crate::state::open(place);
     let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, Box::new(|text: &str| voice::say(text))));
     let rule = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
-    let identify = Arc::new(Grants::new(stores.grants, rule, &args.grant));
+    let grants = Grants::new(stores.grants, rule, &args.grant);
+    let identify = Arc::new(match issuer(args)? {
+        Some(issuer) => grants.with_issuer(Box::new(issuer)),
+        None => grants,
+    });
     let listener = plan.listener.clone();
     let gateway = Gateway::new(plan, Arc::clone(&desk), identify, Pace::of(place, audit)).map_err(not_set_up)?;
     desk.audit().event(clock::now(), "start", |line| {
@@ -66,6 +72,34 @@ pub(super) fn run(
         Ok(_) => Ok(Exit::Clean),
         Err(error) => Err(not_served(&error)),
     }
+}
+
+/// The issuer that the flags name.
+fn issuer(args: &EnforceArgs) -> Result<Option<JwtIssuer>, Failure> {
+    // The command line wants all three or none.
+    let (Some(keys), Some(issuer), Some(audience)) = (&args.jwks, &args.jwt_issuer, &args.jwt_audience) else {
+        return Ok(None);
+    };
+    let jwks = match url::Url::parse(keys) {
+        Ok(url) if url.has_host() => Jwks::Url(url),
+        Ok(_) | Err(_) => Jwks::File(keys.into()),
+    };
+    let grant_claim = args.jwt_grant_claim.clone();
+    let settings = Jwt { jwks, issuer: issuer.clone(), audience: audience.clone(), grant_claim };
+    bad_issuer(JwtIssuer::new(settings, Box::new(|text: &str| voice::say(text)))).map(Some)
+}
+
+/// The failure for an issuer that cannot be used.
+pub(super) fn bad_issuer(issuer: Result<JwtIssuer, BadIssuer>) -> Result<JwtIssuer, Failure> {
+    issuer.map_err(|error| {
+        let failure = Failure::usage(error.to_string());
+        match error {
+            BadIssuer::Unencrypted(_) => {
+                failure.with_help("whoever can change the keys on their way can issue tokens: use https or a file")
+            }
+            BadIssuer::BadFile(_) => failure.with_help("it holds `{\"keys\": […]}`, as issuers publish it (RFC 7517)"),
+        }
+    })
 }
 
 fn plan(

@@ -114,6 +114,16 @@ pub trait Identify: Send + Sync {
         server: &ServerName,
         now: Timestamp,
     ) -> Result<Identity, Unauthorized>;
+
+    /// The same, if it can be told without waiting for an issuer or for a signature to be checked.
+    fn at_once(
+        &self,
+        authorization: Option<&[u8]>,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Option<Result<Identity, Unauthorized>> {
+        Some(self.identify(authorization, server, now))
+    }
 }
 
 /// The one `Authorization` header of a request, if there is any.
@@ -162,6 +172,9 @@ pub trait Issuer: Send + Sync {
     /// # Errors
     /// It is not good, or keys cannot be had to judge it.
     fn identify(&self, token: &str, server: &ServerName, now: Timestamp) -> Result<Identity, Unauthorized>;
+
+    /// The same for a token that was seen before and whose keys are there; else nothing.
+    fn at_once(&self, token: &str, server: &ServerName, now: Timestamp) -> Option<Result<Identity, Unauthorized>>;
 }
 
 /// Grants of the state store and of the configuration, and the tokens of an issuer.
@@ -235,11 +248,7 @@ impl Identify for Grants {
     ) -> Result<Identity, Unauthorized> {
         let Some(value) = authorization else { return self.without_token(server) };
         let token = bearer(value)?;
-        if let Some(issuer) = &self.issuer
-            && looks_signed(token)
-        {
-            // Only ASCII gets here.
-            let token = std::str::from_utf8(token).map_err(|_| Unauthorized::Malformed)?;
+        if let Some((issuer, token)) = self.signed(token) {
             return issuer.identify(token, server, now);
         }
         let hash = TokenHash::of(token);
@@ -264,6 +273,26 @@ impl Identify for Grants {
             GrantState::Expired => Err(Unauthorized::Expired),
             GrantState::Revoked => Err(Unauthorized::Revoked),
         }
+    }
+
+    fn at_once(
+        &self,
+        authorization: Option<&[u8]>,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Option<Result<Identity, Unauthorized>> {
+        match authorization.and_then(|value| self.signed(bearer(value).ok()?)) {
+            Some((issuer, token)) => issuer.at_once(token, server, now),
+            None => Some(self.identify(authorization, server, now)),
+        }
+    }
+}
+
+impl Grants {
+    /// The issuer, and the token as text, if it may be one of the issuer's.
+    fn signed<'t>(&self, token: &'t [u8]) -> Option<(&dyn Issuer, &'t str)> {
+        let issuer = self.issuer.as_deref().filter(|_| looks_signed(token))?;
+        std::str::from_utf8(token).ok().map(|token| (issuer, token))
     }
 }
 

@@ -227,15 +227,20 @@ impl Gateway {
 
     async fn who(&self, head: &Parts, server: &Arc<Server>) -> Result<Identity, Refusal> {
         let presented = authorization(&head.headers).map_err(|error| unauthorized(&error))?;
-        let identified = if self.queue.pace() == Pace::Elsewhere {
-            let (identify, server) = (Arc::clone(&self.identify), Arc::clone(server));
-            let presented = presented.map(<[u8]>::to_vec);
-            let work = move || identify.identify(presented.as_deref(), &server.name, clock::now());
-            tokio::task::spawn_blocking(work)
-                .await
-                .unwrap_or_else(|_| Err(Unauthorized::Unavailable("no answer".to_owned())))
-        } else {
-            self.identify.identify(presented, &server.name, clock::now())
+        let at_once = match self.queue.pace() {
+            Pace::Elsewhere => None,
+            Pace::Alone | Pace::Together => self.identify.at_once(presented, &server.name, clock::now()),
+        };
+        let identified = match at_once {
+            Some(identified) => identified,
+            None => {
+                let (identify, server) = (Arc::clone(&self.identify), Arc::clone(server));
+                let presented = presented.map(<[u8]>::to_vec);
+                let work = move || identify.identify(presented.as_deref(), &server.name, clock::now());
+                tokio::task::spawn_blocking(work)
+                    .await
+                    .unwrap_or_else(|_| Err(Unauthorized::Unavailable("no answer".to_owned())))
+            }
         };
         identified.map_err(|error| unauthorized(&error))
     }

@@ -189,8 +189,8 @@ impl JwtIssuer {
     /// Keys that are not too old, waiting for them if need be. `wanted` is the name of one that has to be there.
     fn keys(&self, wanted: Option<&str>) -> Result<Loaded, Unauthorized> {
         let rhythm = &self.0.rhythm;
-        let good = |state: &State| state.keys.clone().filter(|loaded| loaded.at.elapsed() < rhythm.stale);
-        let known = good(&lock(&self.0.state));
+        let fresh = |loaded: &Loaded| loaded.at.elapsed() < rhythm.stale;
+        let known = self.0.loaded().filter(fresh);
         if let Some(loaded) = known.filter(|loaded| wanted.is_none_or(|id| loaded.keys.knows(id))) {
             if loaded.at.elapsed() >= rhythm.renew {
                 self.renew();
@@ -211,12 +211,17 @@ impl JwtIssuer {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
         }
-        match (good(&state), &state.attempt) {
+        match (state.keys.clone().filter(fresh), &state.attempt) {
             // Possibly without the one that is wanted: then the token is not good.
             (Some(loaded), _) => Ok(loaded),
             (None, Some(Attempt::Ended { error: Some(error), .. })) => Err(Unauthorized::Unavailable(error.clone())),
             (None, _) => Err(Unauthorized::Unavailable("the keys of the issuer are not there yet".to_owned())),
         }
+    }
+
+    /// A token that was read before, with these keys.
+    fn remembered(&self, hash: &TokenHash, generation: u64) -> Option<Remembered> {
+        lock(&self.0.remembered).get(hash).filter(|known| known.generation == generation).cloned()
     }
 
     /// Reads a token to the end: signature, issuer, audience, and what it says about the caller.
@@ -282,6 +287,10 @@ impl Remembered {
 }
 
 impl Inner {
+    fn loaded(&self) -> Option<Loaded> {
+        lock(&self.state).keys.clone()
+    }
+
     fn end_attempt(&self, outcome: Result<KeySet, String>) {
         let mut state = lock(&self.state);
         let (now, error) = (Instant::now(), outcome.as_ref().err().cloned());
@@ -307,7 +316,7 @@ impl Issuer for JwtIssuer {
         // Also for tokens that are remembered: when the keys are too old, nothing is known about any.
         let generation = self.keys(None)?.generation;
         let hash = TokenHash::of(token.as_bytes());
-        if let Some(known) = lock(&self.0.remembered).get(&hash).filter(|known| known.generation == generation) {
+        if let Some(known) = self.remembered(&hash, generation) {
             return known.at(now);
         }
         let read = self.read(token)?;
@@ -317,6 +326,11 @@ impl Issuer for JwtIssuer {
         }
         remembered.insert(hash, read.clone());
         read.at(now)
+    }
+
+    fn at_once(&self, token: &str, _: &ServerName, now: Timestamp) -> Option<Result<Identity, Unauthorized>> {
+        let loaded = self.0.loaded().filter(|loaded| loaded.at.elapsed() < self.0.rhythm.renew)?;
+        self.remembered(&TokenHash::of(token.as_bytes()), loaded.generation).map(|known| known.at(now))
     }
 }
 

@@ -410,7 +410,12 @@ fn a_remembered_token_expires_all_the_same() {
     let signer = Signer::ed();
     let issuer = issuer(&json!({"keys": [signer.jwk("k")]}));
     let token = signer.token("k", &claims(json!({"exp": NOW + 10})));
+    let server = ServerName::new("s");
+    assert!(issuer.at_once(&token, &server, at(NOW)).is_none(), "it has to be read first");
     for (seconds, expected) in [(0, "jwt:alice"), (39, "jwt:alice"), (40, "- expired"), (39, "jwt:alice")] {
         assert_eq!(ask_at(&issuer, &token, NOW + seconds), expected);
+        let at_once = issuer.at_once(&token, &server, at(NOW + seconds)).unwrap();
+        assert_eq!(at_once.is_ok(), expected == "jwt:alice");
     }
+    assert!(issuer.at_once(&signer.token("k", &claims(json!({}))), &server, at(NOW)).is_none(), "another token");
 }
