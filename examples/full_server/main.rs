@@ -23,7 +23,7 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-pub use server::Era;
+pub(crate) use server::Era;
 use server::{Server, Shared};
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -63,7 +63,7 @@ async fn run(era: Era, port: u16) {
 }
 
 /// Serves all who connect, until it is dropped.
-pub async fn serve(era: Era, listener: tokio::net::TcpListener) {
+pub(crate) async fn serve(era: Era, listener: tokio::net::TcpListener) {
     let shared = Arc::new(Shared::new());
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.sse_retry = Some(RETRY);

@@ -112,6 +112,16 @@ impl ServerHandler for Server {
             .with_instructions("Every tool, prompt and resource is there to be tested.")
     }
 
+    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        match self.era {
+            // Servers of that time did not know the method.
+            Era::Legacy => Err(ErrorData::method_not_found::<DiscoverRequestMethod>()),
+            Era::Modern => {
+                Ok(DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info()))
+            }
+        }
+    }
+
     fn get_tool(&self, name: &str) -> Option<Tool> {
         self.tools.iter().find(|tool| tool.name == name).cloned()
     }

@@ -9,6 +9,7 @@ mod redis;
 mod locked;
 mod reload;
 mod remote;
+mod sdk;
 mod traffic;
 
 use crate::harness::Sandbox;
