@@ -20,6 +20,9 @@ suite=@modelcontextprotocol/conformance@0.2.0-alpha.12
 everything=@modelcontextprotocol/server-everything@2026.8.31
 newer_node=node@22.23.3
 versions=(2025-11-25 2026-07-28)
+# The suite runs extensions only when they are named. It skips tasks-status-notifications itself.
+extensions=(lifecycle capability-negotiation wire-fields request-state-removal mrtr-input request-headers
+  dispatch-and-envelope required-task-error mrtr-composition)
 
 work=$(mktemp -d)
 started=()
@@ -71,12 +74,29 @@ start() {
   wait_for "$port" "$name"
 }
 
+# usage: suite NAME PORT WHAT…
+suite() {
+  local name=$1 port=$2
+  shift 2
+  # Its exit code tells of failed scenarios: the table does that, and knows which.
+  "$node" "$tools/node_modules/@modelcontextprotocol/conformance/dist/index.js" server --url "http://127.0.0.1:$port/mcp" \
+    -o "$work/results/$name" "$@" >>"$work/$name.log" 2>&1 || true
+}
+
 # Runs every scenario of one revision. usage: run NAME VERSION PORT
 run() {
-  # Its exit code tells of failed scenarios: the table does that, and knows which.
-  "$node" "$tools/node_modules/@modelcontextprotocol/conformance/dist/index.js" server --suite all \
-    --spec-version "$2" --url "http://127.0.0.1:$3/mcp" -o "$work/results/$1" >"$work/$1.log" 2>&1 || true
+  suite "$1" "$3" --suite all --spec-version "$2"
   [ -d "$work/results/$1" ] || fail "the suite did not run: $1"
+}
+
+# Runs the scenarios of the tasks extension, which mostly wait, at once. usage: run_extensions NAME PORT
+run_extensions() {
+  local waiting=()
+  for extension in "${extensions[@]}"; do
+    suite "$1" "$2" --scenario "tasks-$extension" &
+    waiting+=($!)
+  done
+  wait "${waiting[@]}"
 }
 
 mkfifo "$work/alive"
@@ -107,6 +127,7 @@ for version in "${versions[@]}"; do
     for server in "${servers[@]}"; do run "$server-$version-$side" "$version" "${at[$server-$side]}"; done
   done
 done
+for side in "${sides[@]}"; do run_extensions "modern-2026-07-28-$side" "${at[modern-$side]}"; done
 # Without the gateway both columns are the server's own.
 [ "$only_direct" != --direct ] || for folder in "$work"/results/*-direct; do cp -r "$folder" "${folder%direct}gateway"; done
 

@@ -14,6 +14,7 @@ mod answers;
 mod offers;
 mod rounds;
 mod server;
+mod tasks;
 mod tools;
 
 use axum::body::Body;

@@ -3,6 +3,7 @@
 use super::{answers, offers, tools};
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::task_manager::TaskManager;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
 use std::borrow::Cow;
@@ -36,6 +37,7 @@ pub struct Shared {
     changes: broadcast::Sender<Change>,
     watched: Mutex<BTreeSet<String>>,
     seal: RequestStateCodec,
+    pub tasks: TaskManager,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             changes: broadcast::channel(64).0,
             watched: Mutex::default(),
             seal: RequestStateCodec::new(key.to_vec()),
+            tasks: TaskManager::new(),
         }
     }
 
@@ -105,7 +108,7 @@ impl ServerHandler for Server {
             .enable_completions();
         let capabilities = match self.era {
             Era::Legacy => capabilities.enable_logging().build(),
-            Era::Modern => capabilities.build(),
+            Era::Modern => capabilities.enable_tasks().build(),
         };
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("full-server", env!("CARGO_PKG_VERSION")))
@@ -223,6 +226,22 @@ impl ServerHandler for Server {
         }
         self.watched().remove(&request.uri);
         Ok(())
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.shared.tasks.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(&self, request: UpdateTaskParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        self.shared.tasks.update_task(&request.task_id, request.input_responses)
+    }
+
+    async fn cancel_task(&self, request: CancelTaskParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        self.shared.tasks.cancel_task(&request.task_id)
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {

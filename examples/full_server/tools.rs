@@ -1,8 +1,8 @@
 //! The tools, and what each does when it is called.
 
 use super::answers::{PIXEL, SILENCE, complete, text, typed};
-use super::rounds;
 use super::server::{Change, Era, Server};
+use super::{rounds, tasks};
 use rmcp::model::*;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -29,6 +29,9 @@ pub async fn call(
     }
     let client = context.client_capabilities().unwrap_or_default();
     if let Some(result) = rounds::call(&server.shared, &request, &client) {
+        return result;
+    }
+    if let Some(result) = tasks::call(&server.shared, &request, &client) {
         return result;
     }
     let argument = |name: &str| {
@@ -96,6 +99,7 @@ pub async fn call(
             tokio::time::sleep(STEP * 4).await;
             text("Here you are again.")
         }
+        "greet" => text(format!("Hello, {}!", argument("name"))),
         "test_region_header" => text(format!("You are in {}.", argument("region"))),
         "test_missing_capability" => {
             if client.sampling.is_none() {
