@@ -37,13 +37,22 @@ pub fn error(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
 }
 
 /// Appends an error that names the revisions of the protocol that are known here (MCP 2026-07-28, `data.supported`).
-pub fn unsupported_version(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
+pub fn unsupported_version(
+    out: &mut Vec<u8>,
+    to: &ReplyTo,
+    code: i32,
+    message: &str,
+    requested: &str,
+    supported: &[&str],
+) {
     head(out, to);
     let _ = write!(out, ",\"error\":{{\"code\":{code},\"message\":");
     text(out, message);
     out.extend_from_slice(b",\"data\":{\"supported\":");
     // Writing to a vector cannot fail.
-    let _ = serde_json::to_writer(&mut *out, &crate::mcp::envelope::PROTOCOL_VERSIONS);
+    let _ = serde_json::to_writer(&mut *out, supported);
+    out.extend_from_slice(b",\"requested\":");
+    text(out, requested);
     out.extend_from_slice(b"}}}\n");
 }
 

@@ -27,7 +27,7 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
             (Some(id), passage.method().unwrap_or_default(), name_of(passage), passage.revision())
         }
         Message::Notification(passage) => (None, passage.method().unwrap_or_default(), None, passage.revision()),
-        Message::Reply(..) => return known_version(headers, None).map(drop),
+        Message::Reply(_, passage) => (None, "", None, passage.revision()),
     };
     let refuse = |what: String| {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH);
@@ -36,15 +36,25 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
             None => refusal,
         })
     };
-    let version = known_version(headers, id)?;
-    if let Some(revision) = &revision {
-        match version {
-            None => return refuse(format!("missing {} header", header::PROTOCOL_VERSION)),
-            Some(version) if version != revision => {
-                return refuse(format!("{} header does not match the body", header::PROTOCOL_VERSION));
-            }
-            Some(_) => {}
+    let version = match (one(headers, header::PROTOCOL_VERSION), &revision) {
+        (Err(what), _) => return refuse(what),
+        (Ok(None), Some(_)) => return refuse(format!("missing {} header", header::PROTOCOL_VERSION)),
+        (Ok(Some(version)), Some(revision)) if version != revision => {
+            return refuse(format!("{} header does not match the body", header::PROTOCOL_VERSION));
         }
+        (Ok(version), _) => version,
+    };
+    if let Some(version) = version
+        && !PROTOCOL_VERSIONS.contains(&version)
+    {
+        let refusal = unsupported(version, &PROTOCOL_VERSIONS);
+        return Err(match id {
+            Some(id) => refusal.to(id),
+            None => refusal,
+        });
+    }
+    if let Message::Reply(..) = message {
+        return Ok(());
     }
     // `initialize` comes before a revision was agreed on, so it need not carry them.
     let is_due = id.is_some() && method != "initialize" && version.is_some_and(|version| version >= FIRST_MIRRORED);
@@ -79,25 +89,24 @@ fn name_of(passage: &Passage) -> Option<Cow<'_, str>> {
     string_value(member(passage.params()?, key)?.0)
 }
 
-/// The revision that the header names.
-fn known_version<'h>(headers: &'h HeaderMap, id: Option<&Id>) -> Result<Option<&'h str>, Refusal> {
-    let refuse = |refusal: Refusal| match id {
-        Some(id) => refusal.to(id),
-        None => refusal,
-    };
-    let bad = |what| refuse(Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH));
-    let Some(version) = one(headers, header::PROTOCOL_VERSION).map_err(bad)? else { return Ok(None) };
-    if PROTOCOL_VERSIONS.contains(&version) {
-        return Ok(Some(version));
+/// The refusal of a body that names a revision which is not known here. The header comes first: one that names another
+/// revision, or none, does not match. Only the stateless revisions stand in bodies, so only those are offered.
+pub fn unknown_revision(headers: &HeaderMap) -> Refusal {
+    let mismatch = |what: String| Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH);
+    match one(headers, header::PROTOCOL_VERSION) {
+        Err(what) => mismatch(what),
+        Ok(None) => mismatch(format!("missing {} header", header::PROTOCOL_VERSION)),
+        Ok(Some(known)) if PROTOCOL_VERSIONS.contains(&known) => {
+            mismatch(format!("{} header does not match the body", header::PROTOCOL_VERSION))
+        }
+        Ok(Some(unknown)) => unsupported(unknown, &[FIRST_MIRRORED]),
     }
-    Err(refuse(unsupported()))
 }
 
-/// The refusal of a revision that is not known here.
-pub fn unsupported() -> Refusal {
+fn unsupported(requested: &str, supported: &'static [&'static str]) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "unsupported protocol version")
         .with_code(UNSUPPORTED_VERSION)
-        .with_supported_versions()
+        .with_versions(requested, supported)
 }
 
 /// The one value of a header. Of several, two readers may take different ones.
@@ -206,5 +215,25 @@ mod tests {
         assert!(check_row(body, &[MODERN]));
         assert!(!check_row(body, &[MODERN, ("Mcp-Method", "tools/list")]));
         assert!(check_row(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, &[MODERN]));
+    }
+
+    #[test]
+    fn a_revision_that_is_not_known_is_told_from_headers_that_differ() {
+        for (stated, what) in [
+            (Some("v999"), "unsupported protocol version"),
+            (Some("2026-07-28"), "MCP-Protocol-Version header does not match the body"),
+            (None, "missing MCP-Protocol-Version header"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(stated.map(|version| {
+                (HeaderName::from_static("mcp-protocol-version"), http::HeaderValue::from_static(version))
+            }));
+            assert_eq!(unknown_revision(&headers).message(), what, "{stated:?}");
+        }
+        // The other way round: a header that is not known and a body that is.
+        assert!(!check_row(
+            &call("add"),
+            &[("MCP-Protocol-Version", "v999"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "add")]
+        ));
     }
 }

@@ -22,7 +22,7 @@ pub struct Refusal {
     message: Cow<'static, str>,
     to: ReplyTo,
     header: Option<(HeaderName, HeaderValue)>,
-    supported: bool,
+    versions: Option<(String, &'static [&'static str])>,
     close: bool,
 }
 
@@ -31,7 +31,7 @@ impl Refusal {
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         let code = if status.is_server_error() { reply::INTERNAL_ERROR } else { INVALID_REQUEST };
         let message = message.into();
-        Self { status, code, message, to: ReplyTo::Unknown, header: None, supported: false, close: false }
+        Self { status, code, message, to: ReplyTo::Unknown, header: None, versions: None, close: false }
     }
 
     /// Says which request it answers.
@@ -55,10 +55,10 @@ impl Refusal {
         self
     }
 
-    /// Names the revisions that are known here.
+    /// Says which revision was asked for, and which are there.
     #[must_use]
-    pub fn with_supported_versions(mut self) -> Self {
-        self.supported = true;
+    pub fn with_versions(mut self, requested: &str, supported: &'static [&'static str]) -> Self {
+        self.versions = Some((requested.to_owned(), supported));
         self
     }
 
@@ -82,10 +82,11 @@ impl Refusal {
     /// The response.
     pub fn into_response(self) -> Response<Answer> {
         let mut body = Vec::new();
-        if self.supported {
-            reply::unsupported_version(&mut body, &self.to, self.code, &self.message);
-        } else {
-            reply::error(&mut body, &self.to, self.code, &self.message);
+        match self.versions {
+            Some((requested, supported)) => {
+                reply::unsupported_version(&mut body, &self.to, self.code, &self.message, &requested, supported);
+            }
+            None => reply::error(&mut body, &self.to, self.code, &self.message),
         }
         let mut response = json(self.status, body);
         if let Some((name, value)) = self.header {

@@ -84,7 +84,7 @@ impl Relay {
         body: Bytes,
         seat: Seat,
     ) -> Result<Response<Answer>, Refusal> {
-        let message = admit(&body).map_err(|malformed| not_admitted(&malformed))?;
+        let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         drop(body);
         let mut headers = head.headers;
         mirror::check(&headers, &message)?;
@@ -318,9 +318,9 @@ fn without_length(mut head: response::Parts) -> response::Parts {
 }
 
 /// A message that is not admitted is answered with 400, whoever sent it.
-fn not_admitted(malformed: &Malformed) -> Refusal {
+fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
     let refusal = match malformed.reason {
-        Reason::ProtocolVersion => mirror::unsupported(),
+        Reason::ProtocolVersion => mirror::unknown_revision(headers),
         Reason::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, malformed.reason.to_string()),
         reason => Refusal::new(StatusCode::BAD_REQUEST, reason.to_string()).with_code(reason.code()),
     };
