@@ -113,8 +113,12 @@ fn soak(calls: u64) {
     let port = server.address.port();
     let gateway = Listening::mcpol(folder.path(), &policy(), server.address, &["--call-timeout", CALL_TIMEOUT]);
     println!("the gateway listened after {:.0} ms\n", gateway.start.as_secs_f64() * 1e3);
-    // What stays open after the first session is what the gateway keeps for itself.
-    Client::begin(gateway.address).unwrap();
+    // What stays open after the first calls is what the gateway keeps for itself.
+    let mut first = Client::begin(gateway.address).unwrap();
+    for (id, tool) in ["plain", "stream", "refused"].into_iter().enumerate() {
+        first.post(&call(id as u64, tool, "5")).unwrap();
+    }
+    drop(first);
     let descriptors_before = settled(&gateway, &mut None);
 
     let asked = AtomicU64::new(0);
