@@ -2,9 +2,10 @@
 # Locks real servers of npm and PyPI and checks them again: two runs of one version must not differ in anything.
 # Servers and versions stand in tests/drift/servers.tsv: lines `name environment command`, separated by tabs (`-` is no
 # environment, DIR a directory of its own). Needs node with npm, uv or python3 with venv, and a network. No accounts: keys
-# are dummies. Fails where two runs differ; where servers are named, also where one of them does not answer.
+# are dummies. Left out is mcp-shell-server 1.1.14: its description names a set in another order at every start, which is
+# a difference in what the model reads (D010) and is told as one. Fails where two runs differ; where servers are named, also where one of them does not answer.
 #
-#   tests/drift.sh            all of them: 36 servers, a quarter of an hour with an empty cache
+#   tests/drift.sh            all of them: 33 servers, a quarter of an hour with an empty cache
 #   tests/drift.sh NAME…      these
 set -uo pipefail
 

@@ -352,7 +352,7 @@ impl Mediator {
         for (at, taken) in calls.into_iter().enumerate() {
             if !self.wants_list(&policy, &taken) {
                 ready.push((at, taken));
-            } else if let Err(taken) = self.park(taken, asked, effects) {
+            } else if let Some(taken) = self.park(taken, asked, effects) {
                 ready.push((at, taken));
             }
         }

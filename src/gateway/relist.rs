@@ -86,10 +86,10 @@ impl Mediator {
     }
 
     /// Lets a call wait for a list, and asks for one. Gives the call back where that cannot be done.
-    pub(super) fn park(&self, mut taken: Taken, asked: Option<&str>, effects: &mut Effects) -> Result<(), Taken> {
+    pub(super) fn park(&self, mut taken: Taken, asked: Option<&str>, effects: &mut Effects) -> Option<Taken> {
         let mut relist = lock(&self.relist);
         if relist.parked.len() >= PARKED_MAX {
-            return Err(taken);
+            return Some(taken);
         }
         if relist.flight.is_none() {
             let meta = taken.call.is_stateless().then(|| meta_of(&taken.call)).flatten();
@@ -103,7 +103,7 @@ impl Mediator {
                 arriving,
             });
             if relist.flight.is_none() {
-                return Err(taken);
+                return Some(taken);
             }
         }
         match lock(&self.pending).get_mut(&taken.id) {
@@ -114,12 +114,12 @@ impl Mediator {
                 entry.kind = Kind::Waiting;
                 taken.lists += 1;
                 relist.parked.push(Parked { taken, asked: asked.map(str::to_owned) });
-                return Ok(());
+                return None;
             }
-            None => return Ok(()),
+            None => return None,
         }
         lock(&self.pending).end(&taken.id);
-        Ok(())
+        None
     }
 
     /// Sends the request for a page.
