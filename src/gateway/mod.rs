@@ -28,6 +28,7 @@ pub mod session;
 pub mod shipment;
 pub mod skeleton;
 pub mod status;
+pub mod telemetry;
 pub mod tools;
 pub mod upstream;
 

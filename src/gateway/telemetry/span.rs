@@ -1,0 +1,227 @@
+//! The span of one request (OpenTelemetry semantic conventions for MCP, server side) and its duration.
+
+use crate::gateway::mediate::KNOWN_REQUESTS;
+use crate::gateway::meter::Outcome;
+use crate::mcp::json::string_value;
+use crate::mcp::walk::member;
+use crate::policy::Policy;
+use crate::text::excerpt;
+use opentelemetry::metrics::Histogram;
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::{Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, Span};
+use std::time::Instant;
+
+/// Characters of a name in an attribute.
+const NAME_CHARS: usize = 256;
+/// Stands for every method that no revision of the protocol knows.
+const OTHER: &str = "_OTHER";
+
+/// How the client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Over HTTP.
+    Http,
+    /// Over standard input and output.
+    Stdio,
+}
+
+/// A request of a client, as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'r> {
+    /// The server that it is for.
+    pub server: &'r str,
+    /// The method, from the client.
+    pub method: &'r str,
+    /// The params as JSON text.
+    pub params: Option<&'r str>,
+    /// The request's id.
+    pub id: &'r str,
+    /// How the client is connected.
+    pub transport: Transport,
+    /// `traceparent` and `tracestate` of the HTTP request.
+    pub headers: (Option<&'r str>, Option<&'r str>),
+    /// The revision of the protocol, if the params do not say.
+    pub revision: Option<&'r str>,
+    /// By which the call is judged; tools that it names may stand in names of spans and in metrics.
+    pub policy: Option<&'r Policy>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With a result.
+    Result,
+    /// With a result of a tool that says `isError`, a refusal of the gateway included.
+    ToolError,
+    /// With a JSON-RPC error of this code.
+    Error(i64),
+    /// Without any answer of the server: one of the audit log's words (`timeout`, `upstream_gone` …).
+    Failed(&'static str),
+}
+
+/// A request that is being served. Dropped without an end, it counts as abandoned.
+#[derive(Debug)]
+pub struct RequestSpan {
+    span: Option<Span>,
+    durations: Option<Histogram<f64>>,
+    began: Instant,
+    /// Attributes of the duration; few, and from closed sets.
+    of_duration: Vec<KeyValue>,
+}
+
+/// Trace context out of the two texts that carry it.
+struct Carrier<'c>(Option<&'c str>, Option<&'c str>);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            "traceparent" => self.0,
+            "tracestate" => self.1,
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent", "tracestate"]
+    }
+}
+
+/// The context that these texts carry, if they are valid (W3C Trace Context).
+fn context(parent: Option<&str>, state: Option<&str>) -> Option<SpanContext> {
+    let found = TraceContextPropagator::new().extract_with_context(&Context::new(), &Carrier(parent, state));
+    let context = found.span().span_context().clone();
+    context.is_valid().then_some(context)
+}
+
+fn text_in(params: Option<&str>, name: &str) -> Option<String> {
+    Some(string_value(member(params?, name)?.0)?.into_owned())
+}
+
+impl RequestSpan {
+    pub(super) fn begin(
+        tracer: Option<&SdkTracer>,
+        durations: Option<&Histogram<f64>>,
+        incoming: &Incoming<'_>,
+    ) -> Self {
+        let method = if incoming.method == "tools/call" || KNOWN_REQUESTS.contains(&incoming.method) {
+            incoming.method.to_owned()
+        } else {
+            OTHER.to_owned()
+        };
+        let named = matches!(&*method, "tools/call" | "prompts/get").then(|| text_in(incoming.params, "name"));
+        let name = named.flatten().map(|name| excerpt(&name, NAME_CHARS));
+        let is_tool = method == "tools/call";
+        // A name that a client made up must not make a series of its own.
+        let known = name.as_deref().filter(|name| is_tool && incoming.policy.is_some_and(|policy| policy.names(name)));
+        let mut of_duration = vec![
+            KeyValue::new("mcp.method.name", method.clone()),
+            KeyValue::new("mcpol.server", incoming.server.to_owned()),
+            KeyValue::new(
+                "network.transport",
+                match incoming.transport {
+                    Transport::Http => "tcp",
+                    Transport::Stdio => "pipe",
+                },
+            ),
+        ];
+        of_duration.extend(known.map(|name| KeyValue::new("gen_ai.tool.name", name.to_owned())));
+        let span = tracer.map(|tracer| {
+            let title = known.map_or_else(|| method.clone(), |name| format!("{method} {name}"));
+            let meta = incoming.params.and_then(|params| member(params, "_meta")).map(|(meta, _)| meta);
+            let revision = text_in(meta, "io.modelcontextprotocol/protocolVersion")
+                .or_else(|| incoming.revision.map(str::to_owned))
+                .map(|revision| excerpt(&revision, NAME_CHARS));
+            let mut attributes = vec![
+                KeyValue::new("mcp.method.name", method),
+                KeyValue::new("mcpol.server", incoming.server.to_owned()),
+                KeyValue::new("jsonrpc.request.id", excerpt(incoming.id, NAME_CHARS)),
+            ];
+            attributes.extend(of_duration.get(2).cloned());
+            if incoming.transport == Transport::Http {
+                attributes.push(KeyValue::new("network.protocol.name", "http"));
+            }
+            attributes.extend(revision.map(|revision| KeyValue::new("mcp.protocol.version", revision)));
+            if let Some(name) = &name {
+                let key = if is_tool { "gen_ai.tool.name" } else { "gen_ai.prompt.name" };
+                attributes.push(KeyValue::new(key, name.clone()));
+            }
+            if is_tool {
+                attributes.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+            }
+            // What the message carries is the client's own span; what the HTTP request carries may be that of a proxy.
+            let in_message = context(text_in(meta, "traceparent").as_deref(), text_in(meta, "tracestate").as_deref());
+            let in_headers = context(incoming.headers.0, incoming.headers.1);
+            let (parent, other) = match (in_message, in_headers) {
+                (Some(parent), other) => (Some(parent), other),
+                (None, parent) => (parent, None),
+            };
+            let other = other.filter(|other| Some(other.span_id()) != parent.as_ref().map(SpanContext::span_id));
+            let parent = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
+            tracer
+                .span_builder(title)
+                .with_kind(SpanKind::Server)
+                .with_attributes(attributes)
+                .with_links(other.into_iter().map(|other| Link::new(other, Vec::new(), 0)).collect())
+                .start_with_context(tracer, &parent)
+        });
+        Self { span, durations: durations.cloned(), began: Instant::now(), of_duration }
+    }
+
+    /// What the gate said about a call.
+    pub fn decided(&mut self, grant: &str, outcome: Outcome, rule: &str, decision: &str) {
+        if let Some(span) = &mut self.span {
+            span.set_attribute(KeyValue::new("mcpol.grant", grant.to_owned()));
+            span.set_attribute(KeyValue::new("mcpol.outcome", outcome.as_str()));
+            span.set_attribute(KeyValue::new("mcpol.rule", rule.to_owned()));
+            span.set_attribute(KeyValue::new("mcpol.decision", decision.to_owned()));
+        }
+    }
+
+    /// The answer is on its way, whole.
+    pub fn end(mut self, ended: Ended) {
+        self.finish(ended);
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        let mut attributes = Vec::new();
+        match ended {
+            Ended::Result => {}
+            Ended::ToolError => attributes.push(KeyValue::new("error.type", "tool_error")),
+            Ended::Error(code) => {
+                attributes.push(KeyValue::new("error.type", code.to_string()));
+                attributes.push(KeyValue::new("rpc.response.status_code", code.to_string()));
+            }
+            Ended::Failed(why) => attributes.push(KeyValue::new("error.type", why)),
+        }
+        if let Some(mut span) = self.span.take() {
+            if ended != Ended::Result {
+                // The message of an error is the server's, and may quote arguments.
+                span.set_status(Status::error(""));
+            }
+            for attribute in &attributes {
+                span.set_attribute(attribute.clone());
+            }
+            span.end();
+        }
+        if let Some(durations) = self.durations.take() {
+            // A server can answer with any code; only those that the protocol knows are told apart here.
+            if !matches!(ended, Ended::Error(code) if !(-32_799..=-32_000).contains(&code)) {
+                self.of_duration.append(&mut attributes);
+            } else {
+                self.of_duration.push(KeyValue::new("error.type", OTHER));
+            }
+            durations.record(self.began.elapsed().as_secs_f64(), &self.of_duration);
+        }
+    }
+}
+
+impl Drop for RequestSpan {
+    fn drop(&mut self) {
+        if self.span.is_some() || self.durations.is_some() {
+            self.finish(Ended::Failed("abandoned"));
+        }
+    }
+}
