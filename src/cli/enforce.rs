@@ -2,7 +2,7 @@
 
 use crate::gateway::plan::{self, BadListener};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Stand between a client and a server and hold calls to a policy.
@@ -12,11 +12,15 @@ use std::time::Duration;
   mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --bearer-env TOKEN
   mcpol enforce --policy policy.json --locked mcpol.lock -- uvx mcp-server-time
   mcpol enforce --policy policy.json --shadow -- uvx mcp-server-git
-  mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --listen 127.0.0.1:8787")]
+  mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --listen 127.0.0.1:8787
+  mcpol enforce --config mcpol.toml --dry-run")]
 pub struct EnforceArgs {
     /// The policy; edits take effect at once.
-    #[arg(long, value_name = "FILE")]
-    pub policy: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    pub policy: Option<PathBuf>,
+    /// Serve what this file describes over HTTP: many servers, grants, listener, state. Edits take effect at once.
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_ONE_SERVER)]
+    pub config: Option<PathBuf>,
     /// Hold calls to what was reviewed: a tool that is new, or not as this lock has it, is refused until it is accepted.
     #[arg(long, value_name = "FILE")]
     pub locked: Option<PathBuf>,
@@ -50,6 +54,9 @@ pub struct EnforceArgs {
     /// Let pages of these origins read answers (CORS).
     #[arg(long, requires = "origin", help_heading = LISTENING)]
     pub cors: bool,
+    /// Serve `/healthz`, `/readyz`, `/metrics` and `/status` at this address; it asks nobody who they are.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address, help_heading = LISTENING)]
+    pub admin: Option<SocketAddr>,
     /// Every caller must present a token (`mcpol grant create`). Needed to listen on anything but loopback.
     #[arg(long, requires = "listen", help_heading = LISTENING)]
     pub grants: bool,
@@ -97,7 +104,7 @@ pub struct EnforceArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub restart: u32,
     /// Command of a stdio server, after `--`.
-    #[arg(last = true, value_name = "CMD", required_unless_present_any = ["upstream", "dry_run"])]
+    #[arg(last = true, value_name = "CMD", required_unless_present_any = ["upstream", "dry_run", "config"])]
     pub command: Vec<String>,
 }
 
@@ -109,6 +116,36 @@ pub enum OnChangeArg {
     /// Say it once for each tool, log it, and pass them on.
     Warn,
 }
+
+impl EnforceArgs {
+    /// The policy of the one server; clap demands it where there is no configuration.
+    pub fn policy(&self) -> &Path {
+        self.policy.as_deref().unwrap_or(Path::new(""))
+    }
+}
+
+/// What a configuration says itself.
+const OF_ONE_SERVER: [&str; 19] = [
+    "policy",
+    "locked",
+    "upstream",
+    "header",
+    "bearer_env",
+    "listen",
+    "tls_cert",
+    "host",
+    "origin",
+    "grants",
+    "name",
+    "state",
+    "audit",
+    "shadow",
+    "unknown_methods",
+    "call_timeout",
+    "approval_wait",
+    "restart",
+    "command",
+];
 
 const LISTENING: &str = "Over HTTP";
 

@@ -1,6 +1,6 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
-use super::{Failure, enforce_http, load, output, state, voice};
+use super::{Failure, enforce_config, enforce_http, load, output, state, voice};
 use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination, new_session_id};
@@ -28,8 +28,14 @@ pub(super) const AUDIT_FILE: &str = "audit.jsonl";
 const KEY_FILE: &str = "audit.key";
 
 pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
+    if let Some(path) = &args.config {
+        return enforce_config::run(&args, path);
+    }
+    if args.admin.is_some() && args.listen.is_none() {
+        return Err(Failure::usage("--admin is for a gateway over HTTP").with_help("add --listen or --config"));
+    }
     let enforcement = if args.shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
-    let policy = Arc::new(read(&args.policy, enforcement).map_err(bad_policy)?);
+    let policy = Arc::new(read(args.policy(), enforcement).map_err(bad_policy)?);
     let place = state::place(args.state.as_deref())?;
     let audit = audit_destination(args.audit.as_deref())?;
     let server = server_name(&args)?;
@@ -97,7 +103,7 @@ fn serve(
     })?;
     let name = server.clone();
     let reload = |session: &Session| {
-        let reload = Reload::watch(args.policy.clone(), enforcement, session.sender());
+        let reload = Reload::watch(args.policy().to_owned(), enforcement, session.sender());
         match &args.locked {
             Some(lock) => reload.and_lock(lock.clone(), name.clone(), session.sender()),
             None => reload,
@@ -199,7 +205,7 @@ fn server_name(args: &EnforceArgs) -> Result<ServerName, Failure> {
     Ok(load::name_of_command(&args.command))
 }
 
-fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
+pub(super) fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
     Ok(match given {
         Some(path) if path == Path::new("none") => Destination::Nowhere,
         Some(path) if path == Path::new("-") => Destination::Stderr,
@@ -258,7 +264,7 @@ pub(super) fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&G
     };
     format!(
         "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}{lock}{}",
-        args.policy.display(),
+        args.policy().display(),
         &policy.hash()[..12],
         summary.allowed,
         summary.limited,

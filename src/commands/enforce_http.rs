@@ -1,6 +1,7 @@
 //! `mcpol enforce --listen`: the gateway over HTTP, for one server named by flags.
 
 use super::enforce::{DRAIN, bad_policy, command, open_audit, settings, startup_line, unreachable};
+use super::operators::{Operators, telemetry};
 use super::{Failure, load, output, voice};
 use crate::cli::EnforceArgs;
 use crate::clock;
@@ -13,6 +14,7 @@ use crate::gateway::http::serve::{Hooks, ServeError};
 use crate::gateway::http::{Gateway, SetUpError, serve};
 use crate::gateway::identity::{Grants, TokenRule};
 use crate::gateway::jwt::{BadIssuer, JwtIssuer};
+use crate::gateway::meter::Meter;
 use crate::gateway::plan::{Backend, Children, Cors, Listener, Per, Plan, Served, TlsFiles};
 use crate::gateway::reload::{Enforcement, read};
 use crate::model::ServerName;
@@ -41,13 +43,17 @@ pub(super) fn run(
             .with_help("run the server over stdio, or check the lock with `mcpol check`"));
     }
     let line = {
-        let policy = read(&args.policy, enforcement).map_err(bad_policy)?;
+        let policy = read(args.policy(), enforcement).map_err(bad_policy)?;
         startup_line(args, &policy, None, &server)
     };
     let plan = plan(args, address, enforcement, server.clone())?;
+    let operators = Operators::open(args.admin)?;
     let log = open_audit(audit, new_session_id().map_err(output::internal)?)?;
     let stores = crate::state::open(place);
-    let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, Box::new(|text: &str| voice::say(text))));
+    let meter = Arc::new(Meter::new(clock::now()));
+    let notice = Box::new(|text: &str| voice::say(text));
+    let desk = Desk::new(Arc::clone(&stores.limits), stores.approvals, log, notice).with_meter(Arc::clone(&meter));
+    let desk = Arc::new(desk);
     let rule = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
     let grants = Grants::new(stores.grants, rule, &args.grant);
     let identify = Arc::new(match issuer(args)? {
@@ -56,18 +62,23 @@ pub(super) fn run(
     });
     let listener = plan.listener.clone();
     let gateway = Gateway::new(plan, Arc::clone(&desk), identify, Pace::of(place, audit)).map_err(not_set_up)?;
+    let gateway = Arc::new(gateway.with_telemetry(telemetry(&meter)?));
     desk.audit().event(clock::now(), "start", |line| {
         line.text("version", env!("CARGO_PKG_VERSION")).text("server", server.as_str())
     });
     // A log that cannot be written is said before the first call, and the first call is denied.
     desk.tick(clock::now());
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    let served = Arc::clone(&gateway);
     let started = move |address: SocketAddr| {
         voice::say(&line);
         voice::say(&format!("listening on {scheme}://{address}{}", crate::gateway::http::ENDPOINT));
+        operators.serve(&served, &meter, &stores.limits);
     };
     let hooks = Hooks { started: Box::new(started), look: Box::new(|| {}) };
-    match serve::run(&Arc::new(gateway), &listener, DRAIN, hooks) {
+    let ended = serve::run(&gateway, &listener, DRAIN, hooks);
+    gateway.end_telemetry();
+    match ended {
         Ok(signal) if signal == signal_hook::consts::SIGINT => Ok(Exit::Interrupted),
         Ok(_) => Ok(Exit::Clean),
         Err(error) => Err(not_served(&error)),
@@ -125,18 +136,18 @@ fn plan(
         origins: args.origin.iter().cloned().collect(),
         cors: if args.cors { Cors::On } else { Cors::Off },
     };
-    let served = Served { backend, policy: Some(args.policy.clone()), enforcement };
+    let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement };
     Ok(Plan { listener, servers: [(server, served)].into(), settings: settings(args), drain: DRAIN })
 }
 
-fn not_set_up(error: SetUpError) -> Failure {
+pub(super) fn not_set_up(error: SetUpError) -> Failure {
     match error {
         SetUpError::Policy(error) => bad_policy(error),
         SetUpError::Server(error) => unreachable(error),
     }
 }
 
-fn not_served(error: &ServeError) -> Failure {
+pub(super) fn not_served(error: &ServeError) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error {
         ServeError::Listen { .. } => {

@@ -94,6 +94,11 @@ impl Desk {
         Self { meter: Some(meter), ..self }
     }
 
+    /// Where rulings are counted, if anywhere.
+    pub fn meter(&self) -> Option<&Meter> {
+        self.meter.as_deref()
+    }
+
     /// The log.
     pub fn audit(&self) -> &Audit {
         &self.audit

@@ -1,6 +1,7 @@
 //! Results for people and machines: one file a format. Everything here makes text; nobody prints.
 
 mod scan;
+mod config;
 mod explain;
 mod grants;
 mod grid;
@@ -30,6 +31,7 @@ pub use check_markdown::check_markdown;
 pub use check_pages::check_page;
 pub use check_sarif::check_sarif;
 pub use check_table::check_table;
+pub use config::{PlannedServer, config_table};
 pub use explain::{Explained, explanation};
 pub use github::check_github;
 pub use grants::{grants_json, grants_table};

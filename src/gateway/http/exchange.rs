@@ -2,18 +2,20 @@
 
 use super::Server;
 use crate::clock;
-use crate::gateway::audit::Ended;
+use crate::gateway::audit;
 use crate::gateway::desk::Desk;
 use crate::gateway::filter::filter;
 use crate::gateway::mediate::is_listed;
+use crate::gateway::meter::{Held, ServerMeter};
 use crate::gateway::reply;
+use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::{Ending, Policy, Reservation};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A call that was forwarded. However it ends, it is settled and logged once.
 pub struct Flight {
@@ -21,6 +23,8 @@ pub struct Flight {
     number: u64,
     reservation: Option<Reservation>,
     sent: Instant,
+    /// What the gateway itself took, and the place of the call among those in flight.
+    counted: Option<(Arc<ServerMeter>, Held, Duration)>,
 }
 
 impl fmt::Debug for Flight {
@@ -30,17 +34,30 @@ impl fmt::Debug for Flight {
 }
 
 impl Flight {
-    /// A call that is about to leave.
-    pub fn new(desk: Arc<Desk>, number: u64, reservation: Reservation) -> Self {
-        Self { desk, number, reservation: Some(reservation), sent: Instant::now() }
+    /// A call to this server that is about to leave; it arrived at `began`.
+    pub fn new(desk: Arc<Desk>, server: &str, number: u64, reservation: Reservation, began: Instant) -> Self {
+        let sent = Instant::now();
+        let counted = desk.meter().map(|meter| {
+            let server = meter.server(server);
+            let held = server.call();
+            (server, held, sent.saturating_duration_since(began))
+        });
+        Self { desk, number, reservation: Some(reservation), sent, counted }
     }
 
     /// The call has ended.
     pub fn end(&mut self, outcome: &'static str, ending: Ending, bytes: usize) {
         let Some(reservation) = self.reservation.take() else { return };
-        let micros = u64::try_from(self.sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = self.sent.elapsed();
+        if let Some((server, _held, added)) = self.counted.take()
+            && ending != Ending::NotSent
+        {
+            server.call_ended(outcome, added, took);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.desk.ended(reservation, ending);
-        self.desk.log_ended(clock::now(), vec![Ended { number: self.number, outcome, micros, bytes: bytes as u64 }]);
+        self.desk
+            .log_ended(clock::now(), vec![audit::Ended { number: self.number, outcome, micros, bytes: bytes as u64 }]);
     }
 }
 
@@ -86,23 +103,37 @@ pub struct Exchange {
     /// The request, until it is answered. A stream has none.
     open: Option<(Id, Asked)>,
     is_stream: bool,
+    /// The request, as it is told to whoever collects spans.
+    span: Option<RequestSpan>,
 }
 
 impl Exchange {
     /// For the answer to a request.
     pub fn answer(server: Arc<Server>, policy: Option<Arc<Policy>>, id: Id, asked: Asked) -> Self {
-        Self { server, policy, open: Some((id, asked)), is_stream: false }
+        Self { server, policy, open: Some((id, asked)), is_stream: false, span: None }
+    }
+
+    /// The same, told to whoever collects spans.
+    #[must_use]
+    pub fn with_span(self, span: Option<RequestSpan>) -> Self {
+        Self { span, ..self }
+    }
+
+    fn traced(&mut self, ended: Ended) {
+        if let Some(span) = self.span.take() {
+            span.end(ended);
+        }
     }
 
     /// For what comes back on a notification or on a reply: no message is due.
     pub fn nothing(server: Arc<Server>, policy: Option<Arc<Policy>>) -> Self {
-        Self { server, policy, open: None, is_stream: false }
+        Self { server, policy, open: None, is_stream: false, span: None }
     }
 
     /// For a stream that the client listens on: answers to requests of other connections may come here when it is
     /// resumed.
     pub fn stream(server: Arc<Server>, policy: Option<Arc<Policy>>) -> Self {
-        Self { server, policy, open: None, is_stream: true }
+        Self { server, policy, open: None, is_stream: true, span: None }
     }
 
     /// Whether an answer is still due.
@@ -152,6 +183,9 @@ impl Exchange {
                 return Fate::Drop;
             }
         };
+        if self.span.is_some() {
+            self.traced(ended(&received, is_error));
+        }
         match asked {
             Asked::Call(mut flight) => {
                 let (outcome, ending) = if is_error { ("error", Ending::ErrorReply) } else { ("result", Ending::Kept) };
@@ -199,6 +233,7 @@ impl Exchange {
     /// The server will not answer: what the client gets in its place, if it still waits.
     pub fn fail(&mut self, outcome: &'static str, message: &str) -> Option<Vec<u8>> {
         let (id, asked) = self.open.take()?;
+        self.traced(Ended::Failed(outcome));
         if let Asked::Call(mut flight) = asked {
             // What a server did before it failed nobody knows.
             flight.end(outcome, Ending::Kept, 0);
@@ -209,6 +244,7 @@ impl Exchange {
     /// The request never reached the server.
     pub fn not_sent(&mut self) -> Option<Id> {
         let (id, asked) = self.open.take()?;
+        self.traced(Ended::Failed("not_sent"));
         if let Asked::Call(mut flight) = asked {
             flight.end("not_sent", Ending::NotSent, 0);
         }
@@ -217,6 +253,7 @@ impl Exchange {
 
     /// The server has answered with an error status and no message that says to which request.
     pub fn refused(&mut self, bytes: usize) {
+        self.traced(Ended::Failed("http_error"));
         if let Some((_, Asked::Call(mut flight))) = self.open.take() {
             flight.end("http_error", Ending::Kept, bytes);
         }
@@ -224,6 +261,7 @@ impl Exchange {
 
     /// The client may take the stream up again elsewhere; the answer will not be seen here.
     pub fn detached(&mut self) {
+        self.traced(Ended::Failed("detached"));
         if let Some((_, Asked::Call(mut flight))) = self.open.take() {
             flight.end("detached", Ending::Kept, 0);
         }
@@ -238,6 +276,17 @@ impl Exchange {
                 .number("bytes", bytes as u64)
         });
     }
+}
+
+/// How an answer ends a request.
+fn ended(received: &Received<'_>, is_error: bool) -> Ended {
+    if is_error {
+        let error = member(received.text, "error").map(|(error, _)| error);
+        let code = error.and_then(|error| member(error, "code")).and_then(|(code, _)| code.trim().parse().ok());
+        return Ended::Error(code.unwrap_or(0));
+    }
+    let says_error = received.result().and_then(|result| member(result, "isError"));
+    if says_error.is_some_and(|(value, _)| value.trim() == "true") { Ended::ToolError } else { Ended::Result }
 }
 
 fn error(id: &Id, message: &str) -> Vec<u8> {

@@ -27,9 +27,13 @@ use super::mediate::Settings;
 use super::plan::{Backend, Plan, Served};
 use super::policies::{Policies, Slot};
 use super::reload::BadPolicy;
+use super::status::ServerView;
+use super::telemetry::{Incoming, RequestSpan, Telemetry, Transport};
 use super::tools::Tools;
 use crate::clock;
 use crate::mcp::ConnectError;
+use crate::mcp::envelope::Message;
+use crate::mcp::http::header;
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::model::ServerName;
@@ -38,7 +42,7 @@ use body::{Answer, Room};
 use front::Front;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use queue::{Pace, Queue};
 use refusal::Refusal;
@@ -64,6 +68,7 @@ pub struct Gateway {
     seats: Seats,
     room: Room,
     ending: watch::Sender<bool>,
+    telemetry: Telemetry,
 }
 
 impl fmt::Debug for Gateway {
@@ -128,6 +133,50 @@ impl Gateway {
             seats: Seats::default(),
             room: Room::default(),
             ending: watch::Sender::new(false),
+            telemetry: Telemetry::off(),
+        })
+    }
+
+    /// The same, with spans and durations of requests sent to a collector.
+    #[must_use]
+    pub fn with_telemetry(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
+    }
+
+    /// Sends what is left of spans and counts. Not to be called inside of the event loop.
+    pub fn end_telemetry(&self) {
+        self.telemetry.end();
+    }
+
+    /// The span of a request that has arrived; nothing if no collector wants any.
+    fn trace(
+        &self,
+        server: &Server,
+        headers: &HeaderMap,
+        message: &Message,
+        policy: Option<&Policy>,
+    ) -> Option<RequestSpan> {
+        if !self.telemetry.is_on() {
+            return None;
+        }
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (id, method, params) = match message {
+            Message::Call(id, call) => {
+                let line = std::str::from_utf8(call.line()).unwrap_or_default();
+                (id, "tools/call", member(line, "params").map(|(params, _)| params))
+            }
+            Message::Request(id, passage) => (id, passage.method().unwrap_or_default(), passage.params()),
+            Message::Notification(_) | Message::Reply(..) => return None,
+        };
+        self.telemetry.begin(&Incoming {
+            server: server.name.as_str(),
+            method,
+            params,
+            id,
+            transport: Transport::Http,
+            headers: (text("traceparent"), text("tracestate")),
+            revision: text(header::PROTOCOL_VERSION),
+            policy,
         })
     }
 
@@ -151,6 +200,20 @@ impl Gateway {
         &self.desk
     }
 
+    /// What operators may see of the servers.
+    pub fn views(&self) -> Vec<ServerView> {
+        let view = |server: &Arc<Server>| {
+            let (plan, current) = (server.plan(), server.policy());
+            let policy = plan.policy.as_ref().map(|path| match &current {
+                Some(policy) => format!("{} ({})", path.display(), &policy.hash()[..12]),
+                None => path.display().to_string(),
+            });
+            let problem = (plan.policy.is_some() && current.is_none()).then(|| "its policy cannot be used".to_owned());
+            ServerView { name: server.name.as_str().to_owned(), policy, problem }
+        };
+        self.table().servers.values().map(view).collect()
+    }
+
     /// Requests that are open.
     pub fn open_requests(&self) -> usize {
         self.seats.open()
@@ -163,7 +226,12 @@ impl Gateway {
         self.desk.tick(now);
         for server in self.table().servers.values() {
             match &server.way {
-                Way::Http(relay) => relay.tick(),
+                Way::Http(relay) => {
+                    relay.tick();
+                    if let Some(meter) = self.desk.meter() {
+                        meter.server(server.name.as_str()).set_sessions(relay.sessions());
+                    }
+                }
             }
         }
     }
@@ -194,6 +262,21 @@ impl Gateway {
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Answer> {
+        if let Some(meter) = self.desk.meter() {
+            meter.refused_request(match refusal.status().as_u16() {
+                400 => "malformed",
+                401 => "unauthorized",
+                403 => "host_or_origin",
+                404 => "unknown_path_or_session",
+                405 => "method",
+                408 => "too_slow",
+                413 => "too_large",
+                415 => "content_type",
+                429 | 503 => "busy",
+                502 | 504 => "upstream",
+                _ => "other",
+            });
+        }
         self.desk.audit().repeated(clock::now(), "refused_request", |line| {
             line.number("status", u64::from(refusal.status().as_u16())).text("reason", refusal.message())
         });

@@ -13,7 +13,9 @@ use crate::clock;
 use crate::gateway::desk::Verdict;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{KNOWN_REQUESTS, UnknownMethods};
+use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
+use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{
     Arrival, Id, MESSAGE_BYTES_MAX, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit, receive,
@@ -50,6 +52,8 @@ struct Trip<'g> {
     policy: Option<Arc<Policy>>,
     headers: HeaderMap,
     seat: Seat,
+    began: Instant,
+    span: Option<RequestSpan>,
 }
 
 impl Relay {
@@ -84,14 +88,16 @@ impl Relay {
         body: Bytes,
         seat: Seat,
     ) -> Result<Response<Answer>, Refusal> {
+        let began = Instant::now();
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         drop(body);
         let mut headers = head.headers;
         mirror::check(&headers, &message)?;
         let session = self.session(&headers, &who)?;
-        headers::to_server(&mut headers);
         let policy = gateway.policy(&who, server);
-        let trip = Trip { gateway, server, policy, headers, seat };
+        let span = gateway.trace(server, &headers, &message, policy.as_deref());
+        headers::to_server(&mut headers);
+        let trip = Trip { gateway, server, policy, headers, seat, began, span };
         match message {
             Message::Call(id, call) => {
                 let caller = Caller { server: Arc::clone(&server.label), grant: Some(who.grant), session };
@@ -120,27 +126,47 @@ impl Relay {
         }
     }
 
-    async fn call(&self, trip: Trip<'_>, caller: Caller, id: Id, call: ToolCall) -> Result<Response<Answer>, Refusal> {
+    async fn call(
+        &self,
+        mut trip: Trip<'_>,
+        caller: Caller,
+        id: Id,
+        call: ToolCall,
+    ) -> Result<Response<Answer>, Refusal> {
         let (tool, typed) = (call.name().clone(), call.is_stateless());
+        let grant = caller.grant.clone();
         let (number, permit) = match decide(&trip, caller, call).await {
             Ok(allowed) => allowed,
             Err((number, denial)) => {
                 let mut line = Vec::new();
                 let decision = trip.gateway.desk.audit().decision_id(number);
+                if let Some(mut span) = trip.span.take() {
+                    span.decided(grant.as_deref().unwrap_or_default(), Outcome::Deny, &denial.rule, &decision);
+                    span.end(Ended::ToolError);
+                }
                 reply::denied(&mut line, &id, tool.as_str(), &denial, &decision, typed);
                 return Ok(json(StatusCode::OK, line));
             }
         };
+        if let Some(span) = &mut trip.span {
+            let decision = trip.gateway.desk.audit().decision_id(number);
+            let would = permit.would_deny();
+            let outcome = if would.is_some() { Outcome::WouldDeny } else { Outcome::Allow };
+            let rule = would.map_or(permit.rule(), |denial| &denial.rule);
+            span.decided(grant.as_deref().unwrap_or_default(), outcome, rule, &decision);
+        }
         let (outgoing, reservation) = Outgoing::call(permit);
-        let flight = Flight::new(Arc::clone(&trip.gateway.desk), number, reservation);
-        let exchange = Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, Asked::Call(flight));
+        let desk = Arc::clone(&trip.gateway.desk);
+        let flight = Flight::new(desk, trip.server.name.as_str(), number, reservation, trip.began);
+        let exchange = Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, Asked::Call(flight))
+            .with_span(trip.span.take());
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
     }
 
     async fn request(
         &self,
-        trip: Trip<'_>,
+        mut trip: Trip<'_>,
         who: &Identity,
         id: Id,
         passage: &Passage,
@@ -159,7 +185,8 @@ impl Relay {
             _ => Asked::Other,
         };
         let opens = matches!(asked, Asked::Initialize);
-        let exchange = Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, asked);
+        let exchange =
+            Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, asked).with_span(trip.span.take());
         let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
         if opens
             && response.status().is_success()

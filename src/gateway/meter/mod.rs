@@ -357,6 +357,11 @@ impl ServerMeter {
         Held { server: Arc::clone(self), gauge }
     }
 
+    /// So many sessions are open, where they are counted elsewhere.
+    pub fn set_sessions(&self, count: usize) {
+        self.sessions.store(count as u64, Ordering::Relaxed);
+    }
+
     /// Calls in flight.
     pub fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)

@@ -2,6 +2,7 @@
 
 use crate::gateway::mediate::KNOWN_REQUESTS;
 use crate::gateway::meter::Outcome;
+use crate::mcp::envelope::Id;
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::Policy;
@@ -38,7 +39,7 @@ pub struct Incoming<'r> {
     /// The params as JSON text.
     pub params: Option<&'r str>,
     /// The request's id.
-    pub id: &'r str,
+    pub id: &'r Id,
     /// How the client is connected.
     pub transport: Transport,
     /// `traceparent` and `tracestate` of the HTTP request.
@@ -134,10 +135,14 @@ impl RequestSpan {
             let revision = text_in(meta, "io.modelcontextprotocol/protocolVersion")
                 .or_else(|| incoming.revision.map(str::to_owned))
                 .map(|revision| excerpt(&revision, NAME_CHARS));
+            let id = match incoming.id {
+                Id::Integer(number) => number.to_string(),
+                Id::Text(text) => excerpt(text, NAME_CHARS),
+            };
             let mut attributes = vec![
                 KeyValue::new("mcp.method.name", method),
                 KeyValue::new("mcpol.server", incoming.server.to_owned()),
-                KeyValue::new("jsonrpc.request.id", excerpt(incoming.id, NAME_CHARS)),
+                KeyValue::new("jsonrpc.request.id", id),
             ];
             attributes.extend(of_duration.get(2).cloned());
             if incoming.transport == Transport::Http {

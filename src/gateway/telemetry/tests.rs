@@ -4,7 +4,8 @@
 use super::*;
 use crate::clock::Timestamp;
 use crate::gateway::meter::Outcome;
-use crate::policy::parse;
+use crate::mcp::envelope::Id;
+use crate::policy::{Policy, parse};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -61,20 +62,20 @@ fn attributes(all: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> BTree
     all.iter().map(|it| (it.key.clone(), text(it.value.as_ref().unwrap()))).collect()
 }
 
+const ID: Id = Id::Integer(7);
+
 fn incoming<'r>(method: &'r str, params: &'r str, policy: &'r Policy) -> Incoming<'r> {
     Incoming {
         server: "files",
         method,
         params: Some(params),
-        id: "7",
+        id: &ID,
         transport: Transport::Http,
         headers: (None, None),
         revision: Some("2025-11-25"),
         policy: Some(policy),
     }
 }
-
-use crate::policy::Policy;
 
 fn policy() -> Policy {
     parse(r#"{"version":"1","default":"allow","tools":{"read":{}}}"#, "p").unwrap()

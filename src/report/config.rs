@@ -1,0 +1,100 @@
+//! What a configuration of the gateway comes to, for `mcpol enforce --config FILE --dry-run`.
+
+use super::grid::grid;
+use crate::gateway::config::Config;
+use crate::gateway::identity::TokenRule;
+use crate::gateway::reload::Enforcement;
+use crate::policy::{Summary, Unlisted, utc};
+use crate::text::{escape, excerpt};
+use anstyle::Style;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Narrowest table, in columns.
+const WIDTH_MIN: usize = 60;
+/// Widest table, in columns.
+const WIDTH_MAX: usize = 120;
+/// Characters of a command, URL or path in a cell.
+const CELL_CHARS: usize = 160;
+
+/// One server as it would be served.
+#[derive(Clone, Debug)]
+pub struct PlannedServer {
+    /// Its name.
+    pub name: String,
+    /// Its URL or command, without secrets.
+    pub place: String,
+    /// The file of its policy, or `none`.
+    pub policy: String,
+    /// What the policy says about tools, and about those that it does not list.
+    pub summary: Option<(Summary, Unlisted)>,
+    /// Whether decisions are enforced.
+    pub enforcement: Enforcement,
+}
+
+/// The whole set as tables. `about` are lines above them: a word and what it stands for.
+pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config: &Config, columns: usize) -> String {
+    let columns = columns.clamp(WIDTH_MIN, WIDTH_MAX);
+    let (mut out, bold) = (String::new(), Style::new().bold());
+    // Writing to a string cannot fail.
+    for (word, value) in about {
+        let _ = writeln!(out, "{bold}{word:7}{bold:#} {}", escape(value));
+    }
+    let tokens = match (config.token_rule, config.grants.is_empty(), config.jwt.is_some()) {
+        (TokenRule::Always, _, false) => "needed everywhere",
+        (_, _, true) => "needed everywhere; an issuer's, or of `mcpol grant create`",
+        (TokenRule::WhereGranted, false, false) => "needed for servers that a grant names",
+        (TokenRule::WhereGranted, true, false) => "needed for servers that a grant of the state names",
+    };
+    let _ = writeln!(out, "{bold}tokens {bold:#} {tokens}\n");
+    let folder = config.file.parent().unwrap_or(Path::new(""));
+    let short = |path: &str| {
+        let path = Path::new(path);
+        let short = path.strip_prefix(folder).unwrap_or(path);
+        excerpt(&short.display().to_string(), CELL_CHARS)
+    };
+    let rows: Vec<_> = servers
+        .iter()
+        .map(|server| {
+            vec![
+                escape(&server.name).into_owned(),
+                excerpt(&server.place, CELL_CHARS),
+                short(&server.policy),
+                tools(server),
+            ]
+        })
+        .collect();
+    out.push_str(&grid(&["SERVER", "WHERE", "POLICY", "TOOLS"], &rows, &[1, 2, 3], columns));
+    if !config.grants.is_empty() {
+        out.push('\n');
+        let rows: Vec<_> = config
+            .grants
+            .iter()
+            .map(|grant| {
+                let servers: Vec<_> = grant.servers.iter().map(|name| escape(name).into_owned()).collect();
+                let policy = grant.policy.as_deref().map_or_else(|| "the server's".to_owned(), short);
+                let until =
+                    grant.expires.map_or_else(|| "always".to_owned(), |expires| format!("until {}", utc(expires)));
+                vec![escape(grant.name.as_str()).into_owned(), servers.join(", "), policy, until]
+            })
+            .collect();
+        out.push_str(&grid(&["GRANT", "SERVERS", "POLICY", "GOOD"], &rows, &[1, 2], columns));
+    }
+    out
+}
+
+fn tools(server: &PlannedServer) -> String {
+    let Some((summary, unlisted)) = &server.summary else { return "every call is refused".to_owned() };
+    let Summary { allowed, limited, refused, hidden } = *summary;
+    let counted = [(allowed, "allowed"), (limited, "limited"), (refused, "refused"), (hidden, "hidden")];
+    let mut parts: Vec<_> =
+        counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    parts.push(match unlisted {
+        Unlisted::Allow => "the rest allowed".to_owned(),
+        Unlisted::Deny => "the rest denied".to_owned(),
+    });
+    if server.enforcement == Enforcement::Shadow {
+        parts.push("SHADOW: every call is forwarded".to_owned());
+    }
+    parts.join(", ")
+}
