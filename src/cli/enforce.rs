@@ -125,7 +125,7 @@ impl EnforceArgs {
 }
 
 /// What a configuration says itself.
-const OF_ONE_SERVER: [&str; 19] = [
+const OF_ONE_SERVER: [&str; 20] = [
     "policy",
     "locked",
     "upstream",
@@ -136,6 +136,7 @@ const OF_ONE_SERVER: [&str; 19] = [
     "host",
     "origin",
     "grants",
+    "jwks",
     "name",
     "state",
     "audit",

@@ -1,7 +1,7 @@
 //! `mcpol enforce --config`: many servers, grants and a listener, as `mcpol.toml` describes them.
 
 use super::enforce::{audit_destination, open_audit};
-use super::enforce_http::{not_served, not_set_up};
+use super::enforce_http::{bad_issuer, not_served, not_set_up};
 use super::operators::{Operators, telemetry};
 use super::{Failure, output, state, voice};
 use crate::cli::EnforceArgs;
@@ -14,7 +14,7 @@ use crate::gateway::http::queue::Pace;
 use crate::gateway::http::serve::Hooks;
 use crate::gateway::http::{ENDPOINT, Gateway, serve};
 use crate::gateway::identity::Grants;
-use crate::gateway::jwt::{BadIssuer, JwtIssuer};
+use crate::gateway::jwt::JwtIssuer;
 use crate::gateway::meter::Meter;
 use crate::gateway::plan::{Backend, Plan};
 use crate::gateway::reload::Stamp;
@@ -55,7 +55,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     let mut grants = Grants::new(stores.grants, config.token_rule, &args.grant);
     grants.set_configured(config.grants.clone());
     if let Some(jwt) = &config.jwt {
-        grants = grants.with_issuer(Box::new(JwtIssuer::new(jwt.clone(), notice()).map_err(bad_issuer)?));
+        grants = grants.with_issuer(Box::new(bad_issuer(JwtIssuer::new(jwt.clone(), notice()))?));
     }
     let grants = Arc::new(grants);
     let (listener, drain) = (config.plan.listener.clone(), config.plan.drain);
@@ -105,10 +105,6 @@ fn load(path: &Path) -> Result<Checked, Failure> {
             BadConfig::Invalid { problems, .. } => failure.with_problems(problems),
         }
     })
-}
-
-fn bad_issuer(error: BadIssuer) -> Failure {
-    Failure::usage(format!("the issuer of `[jwt]` cannot be used: {error}"))
 }
 
 /// One line a server, for whoever reads what the gateway says.

@@ -281,7 +281,7 @@ impl Exchange {
 /// How an answer ends a request.
 fn ended(received: &Received<'_>, is_error: bool) -> Ended {
     if is_error {
-        let error = member(received.text, "error").map(|(error, _)| error);
+        let error = member(&received.text, "error").map(|(error, _)| error);
         let code = error.and_then(|error| member(error, "code")).and_then(|(code, _)| code.trim().parse().ok());
         return Ended::Error(code.unwrap_or(0));
     }

@@ -28,7 +28,7 @@ use super::plan::{Backend, Plan, Served};
 use super::policies::{Policies, Slot};
 use super::reload::BadPolicy;
 use super::status::ServerView;
-use super::telemetry::{Incoming, RequestSpan, Telemetry, Transport};
+use super::telemetry::{self, RequestSpan, Telemetry, Transport};
 use super::tools::Tools;
 use crate::clock;
 use crate::mcp::ConnectError;
@@ -168,7 +168,7 @@ impl Gateway {
             Message::Request(id, passage) => (id, passage.method().unwrap_or_default(), passage.params()),
             Message::Notification(_) | Message::Reply(..) => return None,
         };
-        self.telemetry.begin(&Incoming {
+        self.telemetry.begin(&telemetry::Incoming {
             server: server.name.as_str(),
             method,
             params,
