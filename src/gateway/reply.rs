@@ -12,12 +12,17 @@ pub const INTERNAL_ERROR: i32 = -32603;
 /// JSON-RPC: invalid params; what MCP servers answer for a tool that they do not have.
 const INVALID_PARAMS: i32 = -32602;
 
+/// Bytes that most replies need.
+const REPLY_BYTES_USUAL: usize = 512;
+
 fn text(out: &mut Vec<u8>, value: &str) {
     // Writing to a vector cannot fail.
     let _ = serde_json::to_writer(out, value);
 }
 
 fn head(out: &mut Vec<u8>, id: &ReplyTo) {
+    // One growth instead of many.
+    out.reserve(REPLY_BYTES_USUAL);
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     match id {
         ReplyTo::Id(id) => id.write(out),
@@ -70,14 +75,18 @@ pub fn denied(out: &mut Vec<u8>, id: &Id, tool: &str, denial: &Denial, decision:
     }
     out.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":");
     text(out, &denial.text());
-    let _ =
-        write!(out, "}}],\"isError\":true,\"_meta\":{{\"{DECISION_META}\":{{\"code\":\"{}\",\"rule\":", denial.code);
+    for part in
+        ["}],\"isError\":true,\"_meta\":{\"", DECISION_META, "\":{\"code\":\"", denial.code.as_str(), "\",\"rule\":"]
+    {
+        out.extend_from_slice(part.as_bytes());
+    }
     text(out, &denial.rule);
     if let Some(seconds) = denial.retry_after_s {
         let _ = write!(out, ",\"retry_after_s\":{seconds}");
     }
-    let _ = write!(out, ",\"id\":\"{decision}\"}}}}}}}}");
-    out.push(b'\n');
+    for part in [",\"id\":\"", decision, "\"}}}}\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Appends `notifications/progress` for a token in its JSON form. Progress may only grow, and the server's own comes

@@ -9,6 +9,8 @@ use std::io::Write as _;
 pub const KEYS_MAX: usize = 64;
 /// Most characters of one argument name, rule or tool name in a line.
 pub const TEXT_CHARS_MAX: usize = 256;
+/// Bytes that most lines need.
+const LINE_BYTES_USUAL: usize = 768;
 
 /// A line under construction; [`Line::end`] chains and closes it.
 pub struct Line<'a> {
@@ -20,10 +22,17 @@ impl<'a> Line<'a> {
     /// Begins a line of one session.
     pub fn begin(out: &'a mut Vec<u8>, now: Timestamp, session: &str, sequence: u64, event: &str) -> Self {
         let start = out.len();
+        // One growth instead of many for an ordinary line.
+        out.reserve(LINE_BYTES_USUAL);
         out.extend_from_slice(b"{\"time\":\"");
         write_time(out, now);
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "\",\"session\":\"{session}\",\"seq\":{sequence},\"event\":\"{event}\"");
+        out.extend_from_slice(b"\",\"session\":\"");
+        out.extend_from_slice(session.as_bytes());
+        out.extend_from_slice(b"\",\"seq\":");
+        write_number(out, sequence);
+        out.extend_from_slice(b",\"event\":\"");
+        out.extend_from_slice(event.as_bytes());
+        out.push(b'"');
         Self { out, start }
     }
 
@@ -51,7 +60,7 @@ impl<'a> Line<'a> {
     /// An integer.
     pub fn number(mut self, key: &str, value: u64) -> Self {
         self.key(key);
-        let _ = write!(self.out, "{value}");
+        write_number(self.out, value);
         self
     }
 
@@ -98,9 +107,10 @@ impl<'a> Line<'a> {
 
 /// Appends a JSON string. Hidden characters become escapes: logs are looked at in terminals.
 fn write_text(out: &mut Vec<u8>, value: &str) {
-    let simple = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ';
+    let simple = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     out.push(b'"');
-    if value.len() <= TEXT_CHARS_MAX && value.chars().all(simple) {
+    // Every byte is looked at, without a way out: that can be done many bytes at a time.
+    if value.len() <= TEXT_CHARS_MAX && value.bytes().fold(true, |all, byte| all & simple(byte)) {
         out.extend_from_slice(value.as_bytes());
     } else {
         for (at, c) in value.chars().enumerate() {
@@ -126,10 +136,25 @@ fn write_text(out: &mut Vec<u8>, value: &str) {
 /// Appends lower-case hexadecimal digits.
 pub fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
+    out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+}
+
+/// Appends a number in decimal.
+fn write_number(out: &mut Vec<u8>, number: u64) {
+    write_padded(out, number, 1);
+}
+
+/// Appends a number in decimal, with zeros before it up to `width` digits, at most 20.
+fn write_padded(out: &mut Vec<u8>, mut number: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    while number > 0 {
+        at -= 1;
+        // A remainder by ten is a digit.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
     }
+    out.extend_from_slice(&digits[at.min(digits.len() - width)..]);
 }
 
 /// Appends a time as RFC 3339 in UTC with milliseconds.
@@ -145,8 +170,18 @@ fn write_time(out: &mut Vec<u8>, now: Timestamp) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let millis = now.millis() % 1000;
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
+    for (number, width, after) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (hour, 2, b':'),
+        (minute, 2, b':'),
+        (second, 2, b'.'),
+        (now.millis() % 1000, 3, b'Z'),
+    ] {
+        write_padded(out, number, width);
+        out.push(after);
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +204,15 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(time(millis), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_everywhere() {
+        for number in [0, 7, 10, 999, 1000, 1_234_567, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, number);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
         }
     }
 
