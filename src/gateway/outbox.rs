@@ -58,6 +58,13 @@ impl Outbox {
         if lines.is_empty() {
             return;
         }
+        // The ordinary case: nobody else writes and nothing waits.
+        if let Ok(sink) = self.0.sink.try_lock()
+            && lock(&self.0.queue).is_empty()
+        {
+            self.put_ready(sink, lines);
+            return;
+        }
         let full = {
             let mut queue = lock(&self.0.queue);
             queue.extend_from_slice(lines);
@@ -68,27 +75,34 @@ impl Outbox {
             return;
         }
         // Whoever holds the sink looks at the queue again after letting it go.
-        let Ok(mut sink) = self.0.sink.try_lock() else { return };
-        let mut waiting = std::mem::take(&mut *lock(&self.0.queue));
-        let mut done = 0;
-        while done < waiting.len() && is_ready(&sink) {
-            let end = waiting.len().min(done + READY_BYTES);
-            self.put(&mut sink, &waiting[done..end]);
-            done = end;
-        }
-        if done < waiting.len() {
-            let mut queue = lock(&self.0.queue);
-            waiting.drain(..done);
-            waiting.extend_from_slice(&queue);
-            *queue = waiting;
-            drop(queue);
-            drop(sink);
-            self.drain_elsewhere();
-        } else {
-            drop(sink);
-            if !lock(&self.0.queue).is_empty() {
-                self.drain_elsewhere();
+        let Ok(sink) = self.0.sink.try_lock() else { return };
+        let waiting = std::mem::take(&mut *lock(&self.0.queue));
+        self.put_ready(sink, &waiting);
+    }
+
+    /// Writes as much as the client takes at once, queues the rest before what others have queued meanwhile, and lets
+    /// the sink go.
+    fn put_ready(&self, mut sink: MutexGuard<'_, File>, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.is_gone() {
+            match write_ready(&mut sink, rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // As in `put`.
+                Err(_) => self.0.gone.store(true, Ordering::Relaxed),
             }
+        }
+        let waits = {
+            let mut queue = lock(&self.0.queue);
+            if !rest.is_empty() && !self.is_gone() {
+                queue.splice(..0, rest.iter().copied());
+            }
+            !queue.is_empty()
+        };
+        drop(sink);
+        if waits {
+            self.drain_elsewhere();
         }
     }
 
@@ -127,6 +141,24 @@ impl Outbox {
             self.0.gone.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// Writes what a client takes without waiting; `WouldBlock` if that is nothing. The stream itself must not be made
+/// non-blocking: it is shared with whoever started us.
+fn write_ready(sink: &mut File, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+        // An offset of -1 is the current one. Pipes and sockets can do this (Linux 6.4), files and terminals cannot.
+        match pwritev2(&*sink, &[io::IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::SPIPE | Errno::INVAL) => {}
+            done => return done.map_err(io::Error::from),
+        }
+    }
+    if !is_ready(sink) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    sink.write(&bytes[..bytes.len().min(READY_BYTES)])
 }
 
 #[cfg(unix)]
