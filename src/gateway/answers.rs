@@ -2,6 +2,7 @@
 
 use super::audit::Ended;
 use super::filter::{Page, filter};
+use super::framing::lines_of;
 use super::mediate::{Effects, Mediator, Waiting, is_listed, lock};
 use super::pending::{Entry, Forwarded, Kind};
 use super::reply;
@@ -33,11 +34,9 @@ impl Mediator {
     /// Lines from the server, each with its `\n`; the last may lack it.
     pub fn from_server(&self, lines: &[u8], now: Timestamp) -> Answers {
         let mut answers = Answers::default();
-        for line in lines.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
+        // Most of it is passed on.
+        answers.effects.to_client.reserve(lines.len() + 1);
+        for line in lines_of(lines) {
             match receive(line) {
                 Ok(received) => self.arrived(&received, now, &mut answers),
                 Err(malformed) => {
@@ -88,7 +87,7 @@ impl Mediator {
         };
         match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) => {
-                let Some(entry) = self.end_answered(id) else {
+                let Some(entry) = lock(&self.pending).end_answered(id) else {
                     self.audit()
                         .repeated(now, "dropped", |line| line.text("from", "server").text("what", "foreign reply"));
                     return;
@@ -159,16 +158,6 @@ impl Mediator {
                 pass(answers);
             }
         }
-    }
-
-    /// Ends the request that an answer is for. The server does not know of calls that wait for a person, so an answer
-    /// to one of these is foreign, whatever its id.
-    fn end_answered(&self, id: &Id) -> Option<Entry> {
-        let mut pending = lock(&self.pending);
-        if matches!(pending.get_mut(id)?.kind, Kind::Waiting | Kind::Arriving) {
-            return None;
-        }
-        pending.end(id)
     }
 
     fn list(&self, id: &Id, first: bool, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
@@ -252,7 +241,7 @@ impl Mediator {
     /// A request that the server has not answered, and will not any more.
     pub fn unanswered(&self, id: &Id, why: &str) -> Answers {
         let mut answers = Answers::default();
-        if let Some(entry) = self.end_answered(id) {
+        if let Some(entry) = lock(&self.pending).end_answered(id) {
             self.failed(id, entry, "unanswered", why, &mut answers);
         }
         answers

@@ -174,7 +174,7 @@ impl Desk {
                     arguments: question.call.arguments().map(str::to_owned),
                 };
                 match self.approvals.request(now, &request) {
-                    Ok(approval) => Verdict::Wait(Box::new(question), approval.id),
+                    Ok(approval) => Verdict::Wait(question, approval.id),
                     Err(error) => Verdict::Deny(Denial {
                         code: DenialCode::StateUnavailable,
                         rule: question.rule,

@@ -19,6 +19,18 @@ pub enum Batch<'a> {
     End(&'a [u8]),
 }
 
+/// The lines of a batch, without line breaks; blank ones are left out.
+pub fn lines_of(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', batch).chain(std::iter::once(batch.len()));
+    ends.map(move |end| {
+        let line = &batch[start..end];
+        start = (end + 1).min(batch.len());
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
+    .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
+}
+
 /// Reads batches of lines from a blocking stream.
 #[derive(Debug)]
 pub struct BatchReader<R> {
@@ -149,6 +161,14 @@ mod tests {
         assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "b\n", "end "]);
         let text = [b"a\n".as_slice(), &vec![b'x'; 2 * long]].concat();
         assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "end "], "nor does its end come");
+    }
+
+    #[test]
+    fn blank_lines_are_no_lines() {
+        let lines = |batch: &'static [u8]| lines_of(batch).collect::<Vec<_>>();
+        assert_eq!(lines(b"a\r\n\n \t\r\nb\n"), [b"a", b"b"]);
+        assert_eq!(lines(b"a\nb"), [b"a", b"b"]);
+        assert!(lines(b"").is_empty());
     }
 
     proptest! {

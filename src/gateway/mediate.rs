@@ -3,6 +3,7 @@
 use super::answers::tell_progress;
 use super::audit::{Audit, Ended};
 use super::desk::{Case, Desk, Verdict};
+use super::framing::lines_of;
 use super::locked::{Guard, Listed};
 use super::pending::{Forwarded, Kind, NotTaken, Pending};
 use super::relist::Relist;
@@ -20,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// Calls that may wait for a person at the same time in one session.
 pub const WAITING_MAX: usize = 256;
+
+/// Messages that arrive together at most times; more make the tables grow.
+const BATCH_MESSAGES_USUAL: usize = 64;
 
 /// What becomes of requests whose method no revision of the protocol knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,12 +208,8 @@ impl Mediator {
     /// Lines from the client, each with its `\n`.
     pub fn from_client(&self, lines: &[u8], now: Timestamp) -> Effects {
         let mut effects = Effects::default();
-        let mut messages = Vec::new();
-        for line in lines.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
+        let mut messages = Vec::with_capacity(memchr::memchr_iter(b'\n', lines).take(BATCH_MESSAGES_USUAL).count());
+        for line in lines_of(lines) {
             match admit(line) {
                 Ok(message) => messages.push(message),
                 Err(malformed) => {
@@ -220,7 +220,7 @@ impl Mediator {
             }
         }
         let mut steps = Vec::with_capacity(messages.len());
-        let mut calls = Vec::new();
+        let mut calls = Vec::with_capacity(messages.len());
         {
             let instant = Instant::now();
             let mut pending = lock(&self.pending);
@@ -229,6 +229,9 @@ impl Mediator {
             }
         }
         let mut permits = if calls.is_empty() { Vec::new() } else { self.decide(calls, now, None, &mut effects) };
+        if permits.iter().any(Option::is_some) {
+            effects.to_server.reserve(lines.len() + 1);
+        }
         let mut pending = lock(&self.pending);
         for step in steps {
             match step {

@@ -2,7 +2,7 @@
 
 use crate::mcp::envelope::Id;
 use crate::policy::Reservation;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::{Duration, Instant};
 
 /// Requests of the client that may be in flight; more are refused until some are answered.
@@ -72,11 +72,14 @@ pub enum NotTaken {
 }
 
 /// All requests in flight.
+///
+/// The ids are chosen by the two ends, and this hash can be made to collide. That is bounded: a table of
+/// [`CLIENT_REQUESTS_MAX`] rows that all collide costs microseconds a look, and only in the session that does it.
 #[derive(Debug, Default)]
 pub struct Pending {
-    client: HashMap<Id, Entry>,
-    server: HashSet<Id>,
-    tokens: HashMap<Id, Id>,
+    client: FxHashMap<Id, Entry>,
+    server: FxHashSet<Id>,
+    tokens: FxHashMap<Id, Id>,
 }
 
 impl Pending {
@@ -108,9 +111,24 @@ impl Pending {
         }
     }
 
+    /// Ends the request that an answer of the server is for. The server does not know of calls that wait for a person or
+    /// are on their way through the gate, so an answer to one of these is foreign, whatever its id.
+    pub fn end_answered(&mut self, id: &Id) -> Option<Entry> {
+        let entry = self.client.remove(id)?;
+        if matches!(entry.kind, Kind::Waiting | Kind::Arriving) {
+            self.client.insert(id.clone(), entry);
+            return None;
+        }
+        Some(self.forget_token(id, entry))
+    }
+
     /// Ends a request of the client; `None` if there is none in flight with this id.
     pub fn end(&mut self, id: &Id) -> Option<Entry> {
         let entry = self.client.remove(id)?;
+        Some(self.forget_token(id, entry))
+    }
+
+    fn forget_token(&mut self, id: &Id, entry: Entry) -> Entry {
         if let Kind::Call(forwarded) = &entry.kind
             && let Some(token) = &forwarded.progress_token
             && self.tokens.get(token) == Some(id)
@@ -118,7 +136,7 @@ impl Pending {
             // A later call may have taken the same token; it is alive for that one then.
             self.tokens.remove(token);
         }
-        Some(entry)
+        entry
     }
 
     /// The request with this id, to be changed.

@@ -39,6 +39,11 @@ impl Shipment {
         self.line(line);
     }
 
+    /// Makes room for so many bytes at once.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.lines.reserve(bytes);
+    }
+
     fn line(&mut self, line: &[u8]) {
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');

@@ -13,10 +13,14 @@ use std::sync::Arc;
 
 /// Most bytes of one message, either way, without the line break.
 pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
-/// A `tools/call` request that was read strictly. What is judged and what is forwarded are the same bytes.
+/// A `tools/call` request that was read strictly. What is judged and what is forwarded are the same bytes. Clones share
+/// them.
 #[derive(Clone, Debug)]
-pub struct ToolCall {
-    text: Arc<str>,
+pub struct ToolCall(Arc<CallParts>);
+
+#[derive(Debug)]
+struct CallParts {
+    text: Box<str>,
     synthetic: bool,
     name: ToolName,
     arguments: Option<Range<usize>>,
@@ -28,34 +32,34 @@ impl ToolCall {
     /// A call that no client sent: for `explain`, policy tests and replay.
     pub fn synthetic(name: ToolName, arguments: Option<String>) -> Self {
         let span = arguments.as_ref().map(|text| 0..text.len());
-        Self {
+        Self(Arc::new(CallParts {
             text: arguments.unwrap_or_default().into(),
             synthetic: true,
             name,
             arguments: span,
             progress_token: None,
             revision: None,
-        }
+        }))
     }
 
     /// `params.name`, decoded.
     pub fn name(&self) -> &ToolName {
-        &self.name
+        &self.0.name
     }
 
     /// `params.arguments` as JSON text; absent when the member is.
     pub fn arguments(&self) -> Option<&str> {
-        self.text.get(self.arguments.clone()?)
+        self.0.text.get(self.0.arguments.clone()?)
     }
 
     /// `params._meta.progressToken` as JSON text, if the client wants to hear of progress.
     pub fn progress_token(&self) -> Option<&str> {
-        self.text.get(self.progress_token.clone()?)
+        self.0.text.get(self.0.progress_token.clone()?)
     }
 
     /// Whether the call is of a revision without sessions (from 2026-07-28), which names its version in every request.
     pub fn is_stateless(&self) -> bool {
-        self.revision.is_some()
+        self.0.revision.is_some()
     }
 
     /// The revision of the protocol that the call names, decoded.
@@ -65,7 +69,7 @@ impl ToolCall {
 
     /// The message to forward, without line break; empty for a synthetic call.
     pub fn line(&self) -> &[u8] {
-        if self.synthetic { &[] } else { self.text.as_bytes() }
+        if self.0.synthetic { &[] } else { self.0.text.as_bytes() }
     }
 }
 
@@ -489,14 +493,14 @@ fn build(found: &Parts<'_>, checked: Checked) -> Message {
     match checked {
         Checked::Call(id, name) => Message::Call(
             id,
-            ToolCall {
+            ToolCall(Arc::new(CallParts {
                 text: found.text.into(),
                 synthetic: false,
                 name,
                 arguments: found.span(ARGUMENTS),
                 progress_token: found.span(PROGRESS),
                 revision: found.span(REVISION),
-            },
+            })),
         ),
         Checked::Request(id, method) => Message::Request(id, passage(Some(method))),
         Checked::Notification(method) => Message::Notification(passage(Some(method))),

@@ -13,6 +13,9 @@ pub const DEPTH_MAX: usize = 128;
 /// Objects with more members than this are compared by sorting instead of pair by pair.
 const PAIRWISE_MEMBERS_MAX: usize = 12;
 
+/// Names that are open at the same time in most messages; more make the table grow.
+const KEYS_USUAL: usize = 16;
+
 /// Why a text is no JSON that every reader agrees on. The scan ends here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fatal {
@@ -101,8 +104,15 @@ pub fn scan(text: &str, members: Members, visitor: &mut impl Visitor) -> Result<
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(Fatal::ByteOrderMark);
     }
-    let mut scanner =
-        Scanner { bytes, at: 0, seen: Seen::default(), members, keys: Vec::new(), decoded: Vec::new(), visitor };
+    let mut scanner = Scanner {
+        bytes,
+        at: 0,
+        seen: Seen::default(),
+        members,
+        keys: Vec::with_capacity(KEYS_USUAL),
+        decoded: Vec::new(),
+        visitor,
+    };
     scanner.space();
     scanner.value(TOP, 0)?;
     scanner.space();
@@ -223,18 +233,16 @@ impl<V: Visitor> Scanner<'_, V> {
         Ok(())
     }
 
-    /// Reads a string; answers whether it holds escapes and whether it is plain ASCII.
-    fn string(&mut self) -> Result<(bool, bool), Fatal> {
+    /// Reads a string; answers whether it holds escapes.
+    fn string(&mut self) -> Result<bool, Fatal> {
         self.at += 1;
-        let start = self.at;
         let mut escapes = false;
         loop {
             self.at += until_special(&self.bytes[self.at..]);
             match self.peek()? {
                 b'"' => {
-                    let plain = !escapes && self.bytes[start..self.at].is_ascii();
                     self.at += 1;
-                    return Ok((escapes, plain));
+                    return Ok(escapes);
                 }
                 b'\\' => {
                     escapes = true;
@@ -324,10 +332,10 @@ impl<V: Visitor> Scanner<'_, V> {
                 return Err(Fatal::Syntax(self.at));
             }
             let start = self.at + 1;
-            let (escapes, plain) = self.string()?;
+            let escapes = self.string()?;
             let mut inner = 0;
             if compare {
-                let key = self.key(start..self.at - 1, escapes, plain);
+                let key = self.key(start..self.at - 1, escapes);
                 let name = name_of(self.bytes, &self.decoded, &key);
                 self.seen.nul_in_name |= escapes && name.contains(&0);
                 self.seen.prototype |= name == PROTOTYPE.as_bytes();
@@ -362,8 +370,9 @@ impl<V: Visitor> Scanner<'_, V> {
         Ok(())
     }
 
-    fn key(&mut self, span: Range<usize>, escapes: bool, plain: bool) -> Key {
+    fn key(&mut self, span: Range<usize>, escapes: bool) -> Key {
         if !escapes {
+            let plain = self.bytes[span.clone()].is_ascii();
             return Key { span, decoded: false, plain };
         }
         let start = self.decoded.len();
@@ -381,6 +390,10 @@ impl<V: Visitor> Scanner<'_, V> {
         if keys.len() <= PAIRWISE_MEMBERS_MAX {
             for (at, one) in keys.iter().enumerate() {
                 for other in &keys[..at] {
+                    // The ordinary pair, told apart without a look at the bytes.
+                    if one.plain && other.plain && one.span.len() != other.span.len() {
+                        continue;
+                    }
                     let (a, b) = (name(one), name(other));
                     let alike = if one.plain && other.plain { a.eq_ignore_ascii_case(b) } else { fold(a) == fold(b) };
                     if alike {
@@ -405,22 +418,46 @@ impl<V: Visitor> Scanner<'_, V> {
     }
 }
 
+#[inline]
 fn name_of<'k>(bytes: &'k [u8], decoded: &'k [u8], key: &Key) -> &'k [u8] {
     if key.decoded { &decoded[key.span.clone()] } else { &bytes[key.span.clone()] }
 }
 
-/// Bytes before the next quote, backslash or control character. Blocks of a fixed size, so that the compiler can use
-/// vector instructions: results of a megabyte are mostly one string.
+/// Bytes before the next quote, backslash or control character. The first few by words of eight bytes, because names
+/// and most texts end there; then in blocks of a size that the compiler can use vector instructions for: results of a
+/// megabyte are mostly one string.
 fn until_special(bytes: &[u8]) -> usize {
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     let mut at = 0;
-    for block in bytes.chunks_exact(32) {
+    for word in bytes.chunks_exact(8).take(SHORT_WORDS) {
+        let hit = special_in(word);
+        if hit != 0 {
+            return at + (hit.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    for block in bytes[at..].chunks_exact(32) {
         if block.iter().fold(false, |hit, &byte| hit | special(byte)) {
             break;
         }
         at += 32;
     }
     at + bytes[at..].iter().position(|&byte| special(byte)).unwrap_or(bytes.len() - at)
+}
+
+/// How many words of eight bytes are looked at one by one.
+const SHORT_WORDS: usize = 4;
+
+/// The lowest bit that is set is in the first byte of eight that is a quote, a backslash or a control character; bits
+/// above it mean nothing, because a borrow may have set them. 0 if there is none.
+fn special_in(word: &[u8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    let Ok(word) = <[u8; 8]>::try_from(word) else { return 0 };
+    let word = u64::from_le_bytes(word);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH_BITS;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 /// The name in the form in which readers that ignore case compare it, without U+0000: upper case, then lower case, which

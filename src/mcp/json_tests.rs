@@ -139,3 +139,13 @@ proptest! {
         prop_assert_eq!(value.as_deref(), Some(text.as_str()));
     }
 }
+
+proptest! {
+    #[test]
+    fn the_end_of_plain_text_is_found_wherever_it_is(
+        bytes in proptest::collection::vec(prop_oneof![0x1e_u8..0x24, 0x5a_u8..0x5e, any::<u8>(), Just(b'a')], 0..90),
+    ) {
+        let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+        prop_assert_eq!(until_special(&bytes), bytes.iter().position(special).unwrap_or(bytes.len()));
+    }
+}

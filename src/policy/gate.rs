@@ -32,7 +32,7 @@ pub enum Decision {
     /// It must not be forwarded.
     Deny(Denial),
     /// A person has to agree. Ask, wait, and bring the same call to the gate again.
-    Ask(PendingApproval),
+    Ask(Box<PendingApproval>),
 }
 
 /// The right to forward one call, once. It holds the very call that was judged, and what was reserved for it.
@@ -41,7 +41,8 @@ pub struct Permit {
     call: ToolCall,
     reservation: Reservation,
     rule: Arc<str>,
-    would_deny: Option<Denial>,
+    /// Boxed, as most permits have none and all are moved about.
+    would_deny: Option<Box<Denial>>,
 }
 
 /// What a call holds of its counters until it ends.
@@ -94,7 +95,7 @@ impl Permit {
 
     /// The refusal that shadow mode did not enforce.
     pub fn would_deny(&self) -> Option<&Denial> {
-        self.would_deny.as_ref()
+        self.would_deny.as_deref()
     }
 
     /// The call to forward and what to settle after it.
@@ -298,20 +299,20 @@ fn refuse(policy: Option<&Policy>, call: ToolCall, denial: Denial) -> Decision {
             rule: Arc::from(denial.rule.as_str()),
             call,
             reservation: Reservation::default(),
-            would_deny: Some(denial),
+            would_deny: Some(Box::new(denial)),
         }),
     }
 }
 
 fn ask(policy: Option<&Policy>, call: ToolCall, question: Question<'_>) -> Decision {
     match policy.map_or(Mode::Enforce, |policy| policy.mode_of(call.name().as_str())) {
-        Mode::Enforce => Decision::Ask(PendingApproval {
+        Mode::Enforce => Decision::Ask(Box::new(PendingApproval {
             binding: question.binding,
             call,
             rule: question.rule.to_owned(),
             message: question.message.to_owned(),
             ttl_s: question.ttl_s,
-        }),
+        })),
         Mode::Shadow => {
             refuse(policy, call, Denial::new(DenialCode::ApprovalRequired, question.rule, question.message))
         }
