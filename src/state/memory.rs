@@ -7,7 +7,8 @@ use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Charge, CounterKey, LimitStore, Receipt,
     Reserve, Settlement, StoreError, Usage,
 };
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 /// Counters whose windows are over are dropped when there are this many, or twice as many as were left the last time.
@@ -25,7 +26,7 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct Limits {
-    rows: HashMap<CounterKey, Row>,
+    rows: FxHashMap<CounterKey, Row>,
     /// The latest time seen: a clock that steps back does not reopen a window.
     latest: Timestamp,
     sweep_at: usize,
@@ -47,7 +48,7 @@ struct Approvals {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rows: HashMap::new(), latest: Timestamp::from_millis(0), sweep_at: SWEEP_ROWS_MIN }
+        Self { rows: FxHashMap::default(), latest: Timestamp::from_millis(0), sweep_at: SWEEP_ROWS_MIN }
     }
 }
 
