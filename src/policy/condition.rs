@@ -3,7 +3,7 @@
 use super::decimal::Decimal;
 use super::document::{Condition, Operator};
 use super::host_in::HostRule;
-use super::json::{Json, Node};
+use super::json::{Json, JsonText, Node};
 use super::path::{ArgumentPath, Next, Step};
 use super::path_within::Directory;
 use super::pattern::Pattern;
@@ -52,7 +52,9 @@ pub(crate) struct Outcome<'n, 'a> {
 #[derive(Debug)]
 pub(crate) struct Test {
     pub path: ArgumentPath,
-    pub written: Condition,
+    op: Operator,
+    /// As written; shared with the document.
+    value: JsonText,
     operand: Operand,
 }
 
@@ -132,7 +134,7 @@ impl Test {
             message,
             help,
         })?;
-        Ok(Self { path, written: condition.clone(), operand })
+        Ok(Self { path, op: condition.op, value: condition.value.clone(), operand })
     }
 
     /// Evaluates against a call's arguments (`None`: the call has none).
@@ -174,7 +176,12 @@ impl Test {
 
     /// The condition in words: "`args.amount` is greater than 10000".
     pub fn phrase(&self) -> String {
-        phrase(&self.written)
+        phrase(&self.condition())
+    }
+
+    /// The condition as written.
+    pub fn condition(&self) -> Condition {
+        Condition { path: self.path.to_string(), op: self.op, value: self.value.clone() }
     }
 }
 

@@ -255,7 +255,7 @@ impl Watcher for Log {
         };
         let holds = outcome.truth.counts(stance);
         self.conditions.push(TraceCondition { condition: test.phrase(), holds, because, found });
-        self.last = Some(Last { condition: test.written.clone(), truth: outcome.truth });
+        self.last = Some(Last { condition: test.condition(), truth: outcome.truth });
     }
 }
 

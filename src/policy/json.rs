@@ -4,8 +4,10 @@
 //! exact amounts, a line and column for each problem, and one reading that no other parser can differ from.
 
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Deepest nesting of a call's arguments (ARCHITECTURE.md, the bound of admission).
 pub(crate) const ARGUMENTS_DEPTH_MAX: usize = 128;
@@ -65,19 +67,34 @@ pub(crate) struct Duplicate {
 
 /// Reads one JSON text. Duplicate members are an error.
 pub(crate) fn parse(text: &str, depth_max: usize) -> Result<Node<'_>, Malformed> {
-    let (node, duplicates) = parse_with_duplicates(text, depth_max)?;
+    let (node, duplicates) = parse_into(text, depth_max, Room::Grown)?;
     match duplicates.first() {
         None => Ok(node),
         Some(first) => Err(Malformed { at: first.at, message: format!("duplicate member `{}`", first.pointer) }),
     }
 }
 
-/// Reads one JSON text and lists duplicate members beside it; the tree holds the first of each.
+/// Reads one JSON text and lists duplicate members beside it; the tree holds the first of each. For large texts: the
+/// tree takes no more memory than it needs.
 pub(crate) fn parse_with_duplicates(text: &str, depth_max: usize) -> Result<(Node<'_>, Vec<Duplicate>), Malformed> {
+    parse_into(text, depth_max, Room::Needed)
+}
+
+/// How much room the lists of a tree have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// What growing came to, which is quick.
+    Grown,
+    /// What is needed, which saves half of the memory of many small lists.
+    Needed,
+}
+
+fn parse_into(text: &str, depth_max: usize, room: Room) -> Result<(Node<'_>, Vec<Duplicate>), Malformed> {
     if u32::try_from(text.len()).is_err() {
         return Err(Malformed { at: 0, message: "text is too long".to_owned() });
     }
-    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, depth_left: depth_max, duplicates: Vec::new() };
+    let mut parser =
+        Parser { text, bytes: text.as_bytes(), at: 0, depth_left: depth_max, room, duplicates: Vec::new() };
     parser.space();
     let node = parser.value()?;
     parser.space();
@@ -146,6 +163,22 @@ impl<'a> Node<'a> {
         out
     }
 
+    /// SHA-256 of [`Node::canonical`], without the whole of it in memory.
+    pub fn canonical_hash(&self) -> [u8; 32] {
+        /// What is put together before it is hashed, in bytes.
+        const PIECE_BYTES: usize = 16 * 1024;
+        let mut hasher = Sha256::new();
+        let mut out = String::with_capacity(PIECE_BYTES);
+        self.write_in_pieces(&mut out, true, &mut |piece| {
+            if piece.len() >= PIECE_BYTES / 2 {
+                hasher.update(piece.as_bytes());
+                piece.clear();
+            }
+        });
+        hasher.update(out.as_bytes());
+        hasher.finalize().into()
+    }
+
     /// Compact JSON with members as they stand and numbers to the letter.
     pub fn compact(&self) -> String {
         let mut out = String::with_capacity((self.end - self.start) as usize);
@@ -154,6 +187,11 @@ impl<'a> Node<'a> {
     }
 
     fn write(&self, out: &mut String, sorted: bool) {
+        self.write_in_pieces(out, sorted, &mut |_| {});
+    }
+
+    /// Appends to `out`, and lets `full` empty it after every item and member.
+    fn write_in_pieces(&self, out: &mut String, sorted: bool, full: &mut impl FnMut(&mut String)) {
         match &self.json {
             Json::Null => out.push_str("null"),
             Json::Bool(true) => out.push_str("true"),
@@ -166,23 +204,28 @@ impl<'a> Node<'a> {
                     if index > 0 {
                         out.push(',');
                     }
-                    item.write(out, sorted);
+                    item.write_in_pieces(out, sorted, full);
+                    full(out);
                 }
                 out.push(']');
             }
             Json::Object(members) => {
-                let mut order: Vec<&Member<'_>> = members.iter().collect();
-                if sorted {
-                    order.sort_by(|a, b| a.name.cmp(&b.name));
-                }
                 out.push('{');
-                for (index, member) in order.into_iter().enumerate() {
+                let mut write = |index: usize, member: &Member<'_>| {
                     if index > 0 {
                         out.push(',');
                     }
                     write_string(&member.name, out);
                     out.push(':');
-                    member.value.write(out, sorted);
+                    member.value.write_in_pieces(out, sorted, full);
+                    full(out);
+                };
+                if sorted && !members.is_sorted_by(|a, b| a.name <= b.name) {
+                    let mut order: Vec<&Member<'_>> = members.iter().collect();
+                    order.sort_by(|a, b| a.name.cmp(&b.name));
+                    order.into_iter().enumerate().for_each(|(index, member)| write(index, member));
+                } else {
+                    members.iter().enumerate().for_each(|(index, member)| write(index, member));
                 }
                 out.push('}');
             }
@@ -207,6 +250,12 @@ impl Json<'_> {
 /// Writes a JSON string with the escapes that are needed and no others.
 pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
+    // Looks at every byte, without a way out: that can be done many bytes at a time, and most texts are plain.
+    if text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {
         let escape = match byte {
@@ -232,11 +281,14 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
 
 /// JSON text that a policy holds as a value: compact, members as written, numbers to the letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JsonText(String);
+pub struct JsonText(Arc<str>);
 
 impl JsonText {
     pub(crate) fn of(node: &Node<'_>) -> Self {
-        Self(node.compact())
+        match node.json {
+            Json::Number(text) => Self(text.into()),
+            _ => Self(node.compact().into()),
+        }
     }
 
     /// The text.
@@ -266,6 +318,7 @@ struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     depth_left: usize,
+    room: Room,
     duplicates: Vec<Duplicate>,
 }
 
@@ -335,6 +388,9 @@ impl<'a> Parser<'a> {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
                     self.at += 1;
+                    if self.room == Room::Needed {
+                        items.shrink_to_fit();
+                    }
                     return Ok(Json::Array(items));
                 }
                 _ => return self.fail("expected `,` or `]`"),
@@ -375,6 +431,9 @@ impl<'a> Parser<'a> {
                 }
                 _ => return self.fail("expected `,` or `}`"),
             }
+        }
+        if self.room == Room::Needed {
+            members.shrink_to_fit();
         }
         if members.len() <= PAIRWISE_MEMBERS_MAX {
             let mut index = 1;
@@ -477,6 +536,16 @@ mod tests {
         assert_eq!(node.as_deref(), Ok(r#"{"b":1.0,"a":[1e400,-0,9007199254740993,"é\n"]}"#));
         let node = parse(r#"{"b": {"y": 1, "x": 2}, "a": 0}"#, 8).map(|n| n.canonical());
         assert_eq!(node.as_deref(), Ok(r#"{"a":0,"b":{"x":2,"y":1}}"#));
+    }
+
+    #[test]
+    fn the_hash_of_a_text_in_pieces_is_the_hash_of_the_whole() {
+        for count in [0, 1, 5000] {
+            let items: Vec<String> = (0..count).map(|n| format!(r#"{{"z":"{n}","a":{n}}}"#)).collect();
+            let text = format!("[{}]", items.join(","));
+            let same = parse(&text, 8).map(|node| node.canonical_hash() == *Sha256::digest(node.canonical()));
+            assert_eq!(same, Ok(true), "{count}");
+        }
     }
 
     #[test]

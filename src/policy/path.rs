@@ -81,7 +81,8 @@ impl ArgumentPath {
     }
 
     fn dotted(text: &str) -> Result<Vec<Step>, String> {
-        let mut steps = Vec::new();
+        // Of the size that is needed: a policy may hold thousands of paths, of a step or two.
+        let mut steps = Vec::with_capacity(text.bytes().filter(|byte| matches!(byte, b'.' | b'[')).count() + 1);
         for part in text.split('.') {
             let name = part.split('[').next().unwrap_or_default();
             if name.is_empty() || name.contains(']') {

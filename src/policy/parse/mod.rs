@@ -6,7 +6,7 @@ mod rules;
 use super::compiled::{CheckedLimit, Counter, Policy, Tool};
 use super::document::{Document, Mode, Unlisted, Version};
 use super::json::{self, Node};
-use super::store::sha256_hex;
+use super::store::hex;
 use crate::problem::{Place, Problem};
 use checker::{At, Checker, Members};
 use rules::{CheckedRules, RuleSite};
@@ -109,7 +109,7 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<Policy> {
         approval: None,
         counters: Counter::group(all.limits.iter()),
     };
-    Some(Policy::new(document, sha256_hex(root.canonical().as_bytes()), tools.compiled, everything))
+    Some(Policy::new(document, hex(&root.canonical_hash()), tools.compiled, everything))
 }
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];

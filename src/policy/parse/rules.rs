@@ -12,6 +12,7 @@ use crate::policy::path::ArgumentPath;
 use crate::policy::store::COUNT_MAX;
 use crate::policy::window::{WINDOW_WORDS, Window};
 use rustc_hash::FxHashMap;
+use std::sync::LazyLock;
 
 /// Most decimals of an amount.
 pub const SCALE_MAX: u32 = 9;
@@ -167,11 +168,13 @@ struct Ids {
 
 impl Ids {
     fn next(&mut self, wanted: String) -> String {
-        let mut id = wanted.clone();
-        let mut count = 1;
-        while self.taken.contains(&id) {
-            count += 1;
-            id = format!("{wanted}-{count}");
+        let mut id = wanted;
+        if self.taken.contains(&id) {
+            let mut count = 2;
+            while self.taken.contains(&format!("{id}-{count}")) {
+                count += 1;
+            }
+            id = format!("{id}-{count}");
         }
         self.taken.push(id.clone());
         id
@@ -203,10 +206,10 @@ fn entries(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, site: &RuleSi
         let Some((entry, tests)) = entry(checker, item, here) else { continue };
         let last = match (&entry.id, entry.conditions.first()) {
             (Some(id), _) => id.clone(),
-            (None, Some(first)) => ids.next(format!("{}-{}", first.path, first.op.as_str())),
+            (None, Some(first)) => ids.next([&first.path, "-", first.op.as_str()].concat()),
             (None, None) => ids.next("always".to_owned()),
         };
-        let id = format!("{}{list}/{}", site.prefix, escape_token(&last));
+        let id = [&site.prefix, list, "/", &escape_token(&last)].concat();
         compiled.push(Rule { id, tests, on_deny: entry.on_deny.clone() });
         written.push(entry);
     }
@@ -221,7 +224,10 @@ fn entry(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Option<(Entr
     let on_deny = text(checker, &members, at, "on_deny");
     let id = members.get("id").and_then(|node| name(checker, node, at.name("id"), "an id"));
     let (conditions, tests) = if bare {
-        condition(checker, node, at, &members).into_iter().unzip()
+        match condition(checker, node, at, &members) {
+            Some((condition, test)) => (vec![condition], vec![test]),
+            None => (Vec::new(), Vec::new()),
+        }
     } else if let Some(list) = members.get("conditions") {
         conditions(checker, list, at.name("conditions"))
     } else {
@@ -234,15 +240,17 @@ fn entry(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Option<(Entr
 
 fn conditions(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> (Vec<Condition>, Vec<Test>) {
     let items = checker.list(node, &at, POLICY_ENTRIES_MAX);
-    items
-        .iter()
-        .enumerate()
-        .filter_map(|(index, item)| {
-            let here = at.index(index);
-            let members = Members::of(checker, item, &here, &["path", "op", "value"])?;
-            condition(checker, item, here, &members)
-        })
-        .unzip()
+    // Of the size that is needed, not of the size that growing would come to: there are thousands of these.
+    let (mut written, mut tests) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    for (index, item) in items.iter().enumerate() {
+        let here = at.index(index);
+        let Some(members) = Members::of(checker, item, &here, &["path", "op", "value"]) else { continue };
+        if let Some((condition, test)) = condition(checker, item, here, &members) {
+            written.push(condition);
+            tests.push(test);
+        }
+    }
+    (written, tests)
 }
 
 fn condition(
@@ -251,18 +259,18 @@ fn condition(
     at: At<'_>,
     members: &Members<'_, '_>,
 ) -> Option<(Condition, Test)> {
-    let missing = ["path", "op", "value"].into_iter().filter(|name| members.get(name).is_none());
-    let missing: Vec<String> = missing.map(|name| format!("`{name}`")).collect();
-    if !missing.is_empty() {
+    let [path_node, op_node, value] = ["path", "op", "value"].map(|name| members.get(name));
+    if path_node.is_none() || op_node.is_none() || value.is_none() {
+        let missing = ["path", "op", "value"].into_iter().filter(|name| members.get(name).is_none());
+        let missing: Vec<String> = missing.map(|name| format!("`{name}`")).collect();
         let message = format!("a condition has `path`, `op` and `value`; missing: {}", missing.join(", "));
         checker.problem(node, &at, message, None);
     }
-    let path = members.get("path").and_then(|node| checker.text(node, &at.name("path"), "a path"));
-    let op = members.get("op").and_then(|node| operator(checker, node, at.name("op")));
-    let value = members.get("value");
+    let path = path_node.and_then(|node| checker.text(node, &at.name("path"), "a path"));
+    let op = op_node.and_then(|node| operator(checker, node, at.name("op")));
     let (Some(path), Some(op), Some(value)) = (path, op, value) else {
         // Say what is wrong with the path all the same.
-        if let (Some(path), Some(node)) = (path, members.get("path"))
+        if let (Some(path), Some(node)) = (path, path_node)
             && let Err(message) = ArgumentPath::parse(path)
         {
             checker.problem(node, &at.name("path"), message, path_help(path));
@@ -288,8 +296,10 @@ fn path_help(path: &str) -> Option<String> {
 }
 
 fn operator(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Option<Operator> {
-    let known: Vec<(&str, Operator)> = Operator::ALL.iter().map(|op| (op.as_str(), *op)).collect();
-    checker.word(node, &at, &known, "an operator")
+    // Made once: there are thousands of conditions.
+    static KNOWN: LazyLock<Vec<(&str, Operator)>> =
+        LazyLock::new(|| Operator::ALL.iter().map(|op| (op.as_str(), *op)).collect());
+    checker.word(node, &at, &KNOWN, "an operator")
 }
 
 fn limits(
