@@ -273,7 +273,8 @@ impl Peer {
             tree.extend(parents.iter().filter(|(_, parent)| **parent == ancestor).map(|(pid, _)| *pid));
             at += 1;
         }
-        tree.into_iter().filter(|pid| !is_server(*pid)).map(memory_mib).sum()
+        // A sum of nothing would be -0.
+        tree.into_iter().filter(|pid| !is_server(*pid)).map(memory_mib).fold(0.0, std::ops::Add::add)
     }
 
     fn end(mut self) {

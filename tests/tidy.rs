@@ -50,12 +50,12 @@ fn modules() -> Vec<String> {
     order.captures_iter(&lib).map(|found| found[1].to_owned()).collect()
 }
 
-/// The module of `src/lib.rs` that a file belongs to; `None` for `lib.rs`, `main.rs` and everything outside `src`.
+/// The module of `src/lib.rs` that a file belongs to; `None` for `lib.rs`, the binaries and everything outside `src`.
 fn module_of(file: &str) -> Option<&str> {
     let rest = file.strip_prefix("src/")?;
     let first = rest.split('/').next()?;
     let module = first.strip_suffix(".rs").unwrap_or(first);
-    (!matches!(module, "lib" | "main")).then_some(module)
+    (!matches!(module, "lib" | "main" | "supervise")).then_some(module)
 }
 
 /// The top-level modules that a text names after `crate::`, groups and nested groups included.

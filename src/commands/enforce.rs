@@ -117,7 +117,7 @@ fn serve(
         return Ok(session.run(Some(reload)));
     }
     let target = command(server, args);
-    let launch = Launch { target, launcher: std::env::current_exe().ok(), stderr: voice::say_of_server };
+    let launch = Launch { target, launcher: crate::mcp::supervise::launcher(), stderr: voice::say_of_server };
     let process = launch.start().map_err(unreachable)?;
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
     let session = Session::start(mediator, streams, launch, process, lifetime).map_err(output::internal)?;

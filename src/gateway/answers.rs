@@ -87,7 +87,7 @@ impl Mediator {
         };
         match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) => {
-                let Some(entry) = lock(&self.pending).end_answered(id) else {
+                let Some(entry) = self.end_answered(id) else {
                     self.audit()
                         .repeated(now, "dropped", |line| line.text("from", "server").text("what", "foreign reply"));
                     return;
@@ -158,6 +158,11 @@ impl Mediator {
                 pass(answers);
             }
         }
+    }
+
+    /// The request that an answer is for, ended.
+    fn end_answered(&self, id: &Id) -> Option<Entry> {
+        lock(&self.pending).end_answered(id)
     }
 
     fn list(&self, id: &Id, first: bool, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
@@ -241,7 +246,7 @@ impl Mediator {
     /// A request that the server has not answered, and will not any more.
     pub fn unanswered(&self, id: &Id, why: &str) -> Answers {
         let mut answers = Answers::default();
-        if let Some(entry) = lock(&self.pending).end_answered(id) {
+        if let Some(entry) = self.end_answered(id) {
             self.failed(id, entry, "unanswered", why, &mut answers);
         }
         answers

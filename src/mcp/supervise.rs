@@ -1,4 +1,4 @@
-//! A hidden mode of our own binary that stands between us and a server's command, so that nothing survives us.
+//! A hidden mode of our own binaries that stands between us and a server's command, so that nothing survives us.
 //!
 //! A server whose client is ended by `kill -9` sees its standard input close; some ignore that, and a parent-death
 //! signal would reach only the first process of `npx` → `sh` → `node`. The supervisor leads the server's process group,
@@ -6,10 +6,32 @@
 //! the group ourselves and sooner.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// First argument of the hidden mode; the command follows.
 pub const SUPERVISE_ARGUMENT: &str = "__supervise";
+
+/// The small binary that knows this mode only. It is installed beside `mcpol`.
+const SMALL_BINARY: &str = "mcpol-supervise";
+
+/// The binary that offers the hidden mode: the small one beside this one, or this one itself.
+pub fn launcher() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let small = own.with_file_name(format!("{SMALL_BINARY}{}", std::env::consts::EXE_SUFFIX));
+    Some(if is_program(&small) { small } else { own })
+}
+
+#[cfg(unix)]
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(_path: &Path) -> bool {
+    false
+}
 
 /// Runs the hidden mode if the arguments of this process ask for it. Call it before anything else in `main`.
 pub fn run_if_asked() -> Option<ExitCode> {

@@ -83,7 +83,7 @@ pub(super) fn configured_here() -> Vec<String> {
 
 fn options(args: &TargetArgs) -> EnumerateOptions {
     let mut options = EnumerateOptions::new(args.timeout);
-    options.launcher = std::env::current_exe().ok();
+    options.launcher = crate::mcp::supervise::launcher();
     options.capabilities = capabilities(&args.capability);
     options.home = if args.real_home { Home::Real } else { Home::Scratch };
     options

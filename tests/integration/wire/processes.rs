@@ -12,6 +12,10 @@ use std::sync::mpsc;
 /// The server and the process that it starts each hold one connection to the test for as long as they live.
 const CONNECTIONS: usize = 2;
 
+/// The binaries that stand between us and a server: the small one, and `mcpol` where that one is missing.
+#[cfg(unix)]
+const LAUNCHERS: [&str; 2] = [env!("CARGO_BIN_EXE_mcpol-supervise"), env!("CARGO_BIN_EXE_mcpol")];
+
 struct Watched {
     listener: TcpListener,
     target: StdioTarget,
@@ -79,16 +83,14 @@ async fn an_abandoned_scan_leaves_nothing_running() {
 #[cfg(unix)]
 #[test]
 fn a_server_ends_even_if_we_are_killed() {
-    use crate::harness::Sandbox;
     use std::process::Stdio;
     // One ends when its input does and leaves its own process behind; the other cares for nothing but force.
-    for script in ["stays", "outlives"] {
+    let cases = LAUNCHERS.into_iter().flat_map(|launcher| ["stays", "outlives"].map(|script| (launcher, script)));
+    for (launcher, script) in cases {
         let watched = watched(script);
         // The hidden mode that stands between us and the command; the pipe to it is all that it knows of us.
-        let sandbox = Sandbox::new();
-        let mut arguments = vec!["__supervise"];
-        arguments.extend(watched.target.argv.iter().map(String::as_str));
-        let mut command = sandbox.command(&arguments);
+        let mut command = std::process::Command::new(launcher);
+        command.arg("__supervise").args(&watched.target.argv);
         command.envs(watched.target.env.iter().map(|(name, value)| (name, value.reveal())));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -158,18 +160,20 @@ async fn a_server_may_be_slow_to_start() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_launcher_in_between_changes_nothing_that_is_seen() {
-    let mut options = EnumerateOptions::new(PATIENCE);
-    options.launcher = Some(PathBuf::from(env!("CARGO_BIN_EXE_mcpol")));
-    let run = |script: &'static str| {
-        let (target, options) = (Target::Stdio(scripted::target(script)), options.clone());
-        async move { enumerate(&target, &options, &|_| ()).await }
-    };
-    assert_eq!(names(&run("plain").await.unwrap()), ["a", "b"]);
-    let story = run("exits_with_7").await.unwrap_err().render();
-    assert!(story.starts_with("the server exited with status 7 before it answered `initialize`\n"), "{story}");
-    let watched = watched("stays");
-    enumerate(&Target::Stdio(watched.target.clone()), &options, &|_| ()).await.unwrap();
-    wait_for_the_end(watched.alive());
+    for launcher in LAUNCHERS {
+        let mut options = EnumerateOptions::new(PATIENCE);
+        options.launcher = Some(PathBuf::from(launcher));
+        let run = |script: &'static str| {
+            let (target, options) = (Target::Stdio(scripted::target(script)), options.clone());
+            async move { enumerate(&target, &options, &|_| ()).await }
+        };
+        assert_eq!(names(&run("plain").await.unwrap()), ["a", "b"]);
+        let story = run("exits_with_7").await.unwrap_err().render();
+        assert!(story.starts_with("the server exited with status 7 before it answered `initialize`\n"), "{story}");
+        let watched = watched("stays");
+        enumerate(&Target::Stdio(watched.target.clone()), &options, &|_| ()).await.unwrap();
+        wait_for_the_end(watched.alive());
+    }
 }
 
 #[tokio::test]
