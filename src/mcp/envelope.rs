@@ -64,7 +64,7 @@ impl ToolCall {
 
     /// The revision of the protocol that the call names, decoded.
     pub fn revision(&self) -> Option<Cow<'_, str>> {
-        string_value(self.text.get(self.revision.clone()?)?)
+        string_value(self.0.text.get(self.0.revision.clone()?)?)
     }
 
     /// The message to forward, without line break; empty for a synthetic call.
