@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod demo;
 mod faults;
+mod http;
 mod limits;
 mod redis;
 mod locked;

@@ -16,6 +16,11 @@ use std::time::Duration;
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of request bodies that may be held at the same time, beyond [`SMALL_BYTES`] each.
 pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of a body that is too long which are read all the same: a client that is still writing when the connection is
+/// closed may never see why.
+const DISCARDED_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
+/// How long the next piece of these may take.
+const DISCARD_WAIT: Duration = Duration::from_millis(500);
 /// A body up to this many bytes is not counted.
 const SMALL_BYTES: usize = 64 * 1024;
 
@@ -29,6 +34,8 @@ pub enum Answer {
     Whole(Option<Bytes>),
     /// A stream of events.
     Events(Box<Events>),
+    /// Events of a child.
+    Child(Box<super::bridge::ChildEvents>),
     /// Bytes from the server that nobody takes for a message, passed on.
     Raw(Box<super::client::Held>),
 }
@@ -54,6 +61,7 @@ impl Body for Answer {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Events(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Self::Child(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Raw(held) => Pin::new(held).poll_frame(cx).map_err(Into::into),
         }
     }
@@ -61,7 +69,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(_) => false,
+            Self::Events(_) | Self::Child(_) => false,
             Self::Raw(held) => held.is_end_stream(),
         }
     }
@@ -69,7 +77,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Child(_) => SizeHint::default(),
             Self::Raw(held) => held.size_hint(),
         }
     }
@@ -122,15 +130,34 @@ impl Room {
 /// # Errors
 /// It is too long (413), too slow (408), or breaks off (400).
 pub async fn read<'r>(body: Incoming, room: &'r Room) -> Result<(Bytes, Taken<'r>), Refusal> {
-    if body.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
-        return Err(too_long());
-    }
-    tokio::time::timeout(BODY_WAIT, collect(body, room)).await.unwrap_or_else(|_| {
+    let mut body = body;
+    let reading = async {
+        let read = if body.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
+            Err(too_long())
+        } else {
+            collect(&mut body, room).await
+        };
+        if matches!(&read, Err(refusal) if refusal.status() == StatusCode::PAYLOAD_TOO_LARGE) {
+            discard(&mut body).await;
+        }
+        read
+    };
+    tokio::time::timeout(BODY_WAIT, reading).await.unwrap_or_else(|_| {
         Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body of the request did not arrive in time").and_close())
     })
 }
 
-async fn collect<'r>(mut body: Incoming, room: &'r Room) -> Result<(Bytes, Taken<'r>), Refusal> {
+async fn discard(body: &mut Incoming) {
+    let mut bytes = 0;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_WAIT, body.frame()).await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > DISCARDED_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+async fn collect<'r>(body: &mut Incoming, room: &'r Room) -> Result<(Bytes, Taken<'r>), Refusal> {
     let mut taken = room.none();
     let broken = || Refusal::new(StatusCode::BAD_REQUEST, "the body of the request broke off").and_close();
     let mut first = Bytes::new();

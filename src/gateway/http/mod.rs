@@ -5,6 +5,8 @@
 
 pub mod blocks;
 pub mod body;
+pub mod bridge;
+pub mod child;
 pub mod client;
 pub mod events;
 pub mod exchange;
@@ -39,6 +41,7 @@ use crate::mcp::walk::member;
 use crate::model::ServerName;
 use crate::policy::{ArgumentSchema, Policy};
 use body::{Answer, Room};
+use bridge::Bridge;
 use front::Front;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
@@ -101,6 +104,7 @@ pub struct Server {
 #[derive(Debug)]
 enum Way {
     Http(Relay),
+    Stdio(Bridge),
 }
 
 /// Why a gateway cannot be set up.
@@ -186,8 +190,14 @@ impl Gateway {
     /// # Errors
     /// A policy or a target is not good; everything stays as it is.
     pub fn reload(&self, plan: Plan) -> Result<(), SetUpError> {
-        let table = table(plan, &self.policies, &self.desk, Some(&self.table()))?;
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        let old = self.table();
+        let new = Arc::new(table(plan, &self.policies, &self.desk, Some(&old))?);
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        for (name, server) in &old.servers {
+            if new.servers.get(name).is_none_or(|kept| !Arc::ptr_eq(kept, server)) {
+                server.retire();
+            }
+        }
         Ok(())
     }
 
@@ -226,12 +236,15 @@ impl Gateway {
         self.desk.tick(now);
         for server in self.table().servers.values() {
             match &server.way {
-                Way::Http(relay) => {
-                    relay.tick();
-                    if let Some(meter) = self.desk.meter() {
-                        meter.server(server.name.as_str()).set_sessions(relay.sessions());
-                    }
-                }
+                Way::Http(relay) => relay.tick(),
+                Way::Stdio(bridge) => bridge.tick(self, server),
+            }
+            let sessions = match &server.way {
+                Way::Http(relay) => relay.sessions(),
+                Way::Stdio(bridge) => bridge.sessions(),
+            };
+            if let Some(meter) = self.desk.meter() {
+                meter.server(server.name.as_str()).set_sessions(sessions);
             }
         }
     }
@@ -239,6 +252,21 @@ impl Gateway {
     /// Ends streams that would last for ever; requests that are open go on.
     pub fn begin_to_end(&self) {
         self.ending.send_replace(true);
+    }
+
+    /// Says when streams are to end.
+    fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    /// Ends the servers that run as children, once nobody is served any more. Blocks until they are gone.
+    pub fn end(&self) {
+        for server in self.table().servers.values() {
+            match &server.way {
+                Way::Http(_) => {}
+                Way::Stdio(bridge) => bridge.end(),
+            }
+        }
     }
 
     /// Answers one request. `local` is the address that the client reached.
@@ -293,16 +321,19 @@ impl Gateway {
                 let (bytes, _taken) = body::read(body, &self.room).await?;
                 match &server.way {
                     Way::Http(relay) => relay.post(self, server, who, head, bytes, seat).await,
+                    Way::Stdio(bridge) => bridge.post(self, server, who, head, bytes, seat).await,
                 }
             }
             Method::GET => {
                 let seat = self.seats.take(&who.grant)?;
                 match &server.way {
                     Way::Http(relay) => relay.get(self, server, &who, head, seat).await,
+                    Way::Stdio(bridge) => bridge.get(self, &who, &head, seat),
                 }
             }
             Method::DELETE => match &server.way {
                 Way::Http(relay) => relay.delete(server, &who, head).await,
+                Way::Stdio(bridge) => bridge.delete(&who, &head),
             },
             _ => Err(front::bad_method()),
         }
@@ -394,9 +425,7 @@ impl Server {
     fn new(name: ServerName, plan: Served, policy: Option<Arc<Slot>>, desk: &Arc<Desk>) -> Result<Self, SetUpError> {
         let way = match &plan.backend {
             Backend::Http(target) => Way::Http(Relay::new(target)?),
-            Backend::Stdio(_) => {
-                return Err(ConnectError::BadTarget("a command cannot be served over HTTP yet".to_owned()).into());
-            }
+            Backend::Stdio(children) => Way::Stdio(Bridge::new(children.clone())),
         };
         Ok(Self {
             label: name.as_str().into(),
@@ -407,6 +436,14 @@ impl Server {
             way,
             tools: Mutex::default(),
         })
+    }
+
+    /// It is served no more: its children end, each on a thread of its own.
+    fn retire(&self) {
+        match &self.way {
+            Way::Http(_) => {}
+            Way::Stdio(bridge) => drop(bridge.begin_to_end()),
+        }
     }
 
     fn plan(&self) -> std::sync::RwLockReadGuard<'_, Served> {

@@ -277,7 +277,7 @@ impl Relay {
         }
         match kind_of(&head.headers) {
             Kind::Events => {
-                let events = Events::new(held, exchange, seat).until(gateway.ending.subscribe());
+                let events = Events::new(held, exchange, seat).until(gateway.ending());
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
             Kind::Json => Ok(whole(head, held, exchange, None).await),
@@ -345,7 +345,7 @@ fn without_length(mut head: response::Parts) -> response::Parts {
 }
 
 /// A message that is not admitted is answered with 400, whoever sent it.
-fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
+pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
     let refusal = match malformed.reason {
         Reason::ProtocolVersion => mirror::unknown_revision(headers),
         Reason::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, malformed.reason.to_string()),

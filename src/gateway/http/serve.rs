@@ -92,6 +92,7 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     })?;
     // What is left of requests ends with the runtime, and is settled and logged by it.
     runtime.shutdown_timeout(LAST_WAIT);
+    gateway.end();
     let now = clock::now();
     gateway.desk().audit().event(now, "stop", |line| line.text("why", "signal"));
     gateway.desk().tick(now);
@@ -147,8 +148,13 @@ async fn serve(
     Ok(signal)
 }
 
-fn look(gateway: &Gateway, tls: Option<&Tls>, also: &mut dyn FnMut()) {
-    gateway.tick();
+fn look(gateway: &Arc<Gateway>, tls: Option<&Tls>, also: &mut dyn FnMut()) {
+    let work = {
+        let gateway = Arc::clone(gateway);
+        move || gateway.tick()
+    };
+    // Files, stores and pipes may take a while; requests must not wait for them.
+    drop(tokio::task::spawn_blocking(work));
     also();
     if let Some(Err(error)) = tls.map(Tls::look) {
         gateway.desk().notice(&format!("{error}; the old certificate stays in use"));

@@ -7,7 +7,7 @@ fn asking() -> Value {
 }
 
 /// The id of the one approval that waits; asks until there is one.
-fn waiting(sandbox: &Sandbox) -> String {
+pub fn waiting(sandbox: &Sandbox) -> String {
     let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
     loop {
         let (out, _) = sandbox.run(&["approvals", "list"]).both(0);

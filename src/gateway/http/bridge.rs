@@ -1,0 +1,517 @@
+//! A stdio server behind HTTP: sessions are made here, each with a child of its own; requests without a session (from
+//! 2026-07-28) share the children of their grant.
+
+use super::body::Answer;
+use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
+use super::queue::Pace;
+use super::refusal::{Refusal, json};
+use super::relay::not_admitted;
+use super::seats::Seat;
+use super::{Gateway, Server, mirror};
+use crate::gateway::identity::{Identity, PolicyChoice};
+use crate::gateway::mediate::Mediator;
+use crate::gateway::plan::Children;
+use crate::mcp::envelope::{Id, Message, admit};
+use crate::mcp::http::header;
+use crate::mcp::walk::member;
+use crate::policy::{Caller, Policy, parse};
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::sync::watch;
+
+/// Children of one server that may run.
+pub const CHILDREN_MAX: usize = 256;
+/// Children of one grant that serve requests without a session; more are needed only where ids collide.
+pub const GRANT_CHILDREN_MAX: usize = 8;
+/// Random bytes of a session id: more than anybody can guess.
+const SESSION_ID_BYTES: usize = 24;
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The revision that has no sessions.
+const STATELESS: &str = "2026-07-28";
+
+/// One child and whose it is.
+#[derive(Clone, Debug)]
+struct Entry {
+    grant: Arc<str>,
+    choice: PolicyChoice,
+    child: Arc<Child>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    sessions: HashMap<Box<str>, Entry>,
+    shared: HashMap<Arc<str>, Vec<Entry>>,
+    /// Children that are being started.
+    starting: usize,
+}
+
+/// The children of one server.
+#[derive(Debug)]
+pub struct Bridge {
+    children: Children,
+    table: Mutex<Table>,
+}
+
+impl Bridge {
+    /// For a command. Nothing is started before somebody asks.
+    pub fn new(children: Children) -> Self {
+        Self { children, table: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One message of a client.
+    ///
+    /// # Errors
+    /// It is refused, or there is no server to take it.
+    pub async fn post(
+        &self,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
+        who: Identity,
+        head: Parts,
+        body: Bytes,
+        seat: Seat,
+    ) -> Result<Response<Answer>, Refusal> {
+        let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
+        mirror::check(&head.headers, &message)?;
+        let (id, line, is_initialize) = match &message {
+            Message::Call(id, call) => (Some(id.clone()), call.line(), false),
+            Message::Request(id, passage) => (Some(id.clone()), passage.line(), passage.method() == Some("initialize")),
+            Message::Notification(passage) | Message::Reply(_, passage) => (None, passage.line(), false),
+        };
+        let token = token_of(&message);
+        let is_stateless = is_stateless(&message, &head.headers);
+        let session = session_of(&head.headers)?;
+        let mut minted = None;
+        let child = match (session, id.as_ref()) {
+            (Some(session), _) => self.of_session(session, &who)?,
+            (None, Some(id)) if is_initialize => {
+                let session = new_session_id()?;
+                let entry = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
+                let child = Arc::clone(&entry.child);
+                self.table().sessions.insert(session.as_str().into(), entry);
+                minted = Some(session);
+                child
+            }
+            (None, Some(id)) if is_stateless => self.shared(gateway, server, &who, id, token.as_deref()).await?,
+            (None, None) if is_stateless => return Ok(accepted()),
+            (None, _) => {
+                let what = "a request without session: begin with `initialize`";
+                let refusal = Refusal::new(StatusCode::BAD_REQUEST, what);
+                return Err(id.iter().fold(refusal, Refusal::to));
+            }
+        };
+        let line = [line, b"\n"].concat();
+        let Some(id) = id else {
+            feed(gateway, &child, line).await.map_err(refused)?;
+            return Ok(accepted());
+        };
+        if !child.can_tell(&id, None) {
+            let what = "a request with this id is in flight already";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, what).to(&id));
+        }
+        let mut waiting = child.wait_for(id.clone(), token.as_deref());
+        if is_stateless && session.is_none() {
+            waiting.cancel_when_dropped();
+        }
+        feed(gateway, &child, line).await.map_err(|error| refused(error).to(&id))?;
+        let streams = accepts_events(&head.headers);
+        let mut response = if streams && is_subscription(&message) {
+            events(Stream::Answer(waiting), None, seat, None)
+        } else {
+            answer(waiting, streams, is_stateless, seat).await.map_err(|error| error.to(&id))?
+        };
+        if let Some(session) = minted {
+            if response.status().is_success() && !child.is_gone() {
+                let value = HeaderValue::from_str(&session)
+                    .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
+                response.headers_mut().insert(SESSION, value);
+            } else {
+                self.table().sessions.remove(session.as_str());
+            }
+        }
+        Ok(response)
+    }
+
+    /// A client listens to what its server sends unasked.
+    ///
+    /// # Errors
+    /// There is no such session.
+    pub fn get(
+        &self,
+        gateway: &Arc<Gateway>,
+        who: &Identity,
+        head: &Parts,
+        seat: Seat,
+    ) -> Result<Response<Answer>, Refusal> {
+        let Some(session) = session_of(&head.headers)? else {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "a stream needs a session: begin with `initialize`"));
+        };
+        if !accepts_events(&head.headers) {
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`"));
+        }
+        let child = self.of_session(session, who)?;
+        Ok(events(Stream::Listening(child.listen()), None, seat, Some(gateway.ending())))
+    }
+
+    /// A client ends its session.
+    ///
+    /// # Errors
+    /// There is no such session.
+    pub fn delete(&self, who: &Identity, head: &Parts) -> Result<Response<Answer>, Refusal> {
+        let Some(session) = session_of(&head.headers)? else {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("missing {} header", header::SESSION_ID)));
+        };
+        let child = self.of_session(session, who)?;
+        self.table().sessions.remove(session);
+        end([child]);
+        let mut response = Response::new(Answer::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+
+    fn of_session(&self, session: &str, who: &Identity) -> Result<Arc<Child>, Refusal> {
+        let table = self.table();
+        let entry = table.sessions.get(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
+        let child = entry.map(|entry| Arc::clone(&entry.child));
+        child.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
+    }
+
+    /// A child of a grant that can take this request.
+    async fn shared(
+        &self,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
+        who: &Identity,
+        id: &Id,
+        token: Option<&str>,
+    ) -> Result<Arc<Child>, Refusal> {
+        {
+            let mut table = self.table();
+            let children = table.shared.entry(Arc::clone(&who.grant)).or_default();
+            children.retain(|entry| !entry.child.is_gone());
+            if let Some(entry) = children.iter().find(|entry| entry.child.can_tell(id, token)) {
+                return Ok(Arc::clone(&entry.child));
+            }
+            if children.len() >= GRANT_CHILDREN_MAX {
+                let what = "too many requests with this id are open";
+                return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).to(id).with_header(RETRY_AFTER, SOON));
+            }
+        }
+        let entry = self.start(gateway, server, who, None).await.map_err(|error| error.to(id))?;
+        let child = Arc::clone(&entry.child);
+        self.table().shared.entry(Arc::clone(&who.grant)).or_default().push(entry);
+        Ok(child)
+    }
+
+    async fn start(
+        &self,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
+        who: &Identity,
+        session: Option<&str>,
+    ) -> Result<Entry, Refusal> {
+        let place = {
+            let mut table = self.table();
+            if table.len() >= CHILDREN_MAX {
+                let what = "too many servers are running";
+                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what).with_header(RETRY_AFTER, SOON));
+            }
+            table.starting += 1;
+            Place(self)
+        };
+        // In counters and logs the session has another name: its id opens it.
+        let label = session.map(|_| crate::gateway::audit::new_session_id()).transpose();
+        let label = label.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
+        let caller = Caller {
+            server: Arc::clone(&server.label),
+            grant: Some(Arc::clone(&who.grant)),
+            session: label.map(Into::into),
+        };
+        let policy = or_none(gateway.policy(who, server))
+            .ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no policy"))?;
+        let mediator = Mediator::new(policy, Arc::clone(&gateway.desk), caller, gateway.settings);
+        let (target, restarts) = (self.children.target.clone(), self.children.restarts);
+        let desk = Arc::clone(&gateway.desk);
+        let started = tokio::task::spawn_blocking(move || Child::start(target, restarts, mediator, &desk)).await;
+        drop(place);
+        match started {
+            Ok(Ok(child)) => Ok(Entry { grant: Arc::clone(&who.grant), choice: who.policy.clone(), child }),
+            Ok(Err(error)) => {
+                gateway.desk.notice(&error.to_string());
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started"))
+            }
+            Err(_) => Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started")),
+        }
+    }
+
+    /// What time brings: new policies reach sessions that are open, and children that nobody uses are ended. Blocks.
+    pub fn tick(&self, gateway: &Gateway, server: &Server) {
+        let entries: Vec<Entry> = {
+            let mut table = self.table();
+            let idle = self.children.idle;
+            let is_over = |entry: &Entry| entry.child.is_gone() || entry.child.idle() >= idle;
+            let mut over: Vec<Arc<Child>> = Vec::new();
+            let mut keep = |entry: &Entry| {
+                let is_over = is_over(entry);
+                if is_over {
+                    over.push(Arc::clone(&entry.child));
+                }
+                !is_over
+            };
+            table.sessions.retain(|_, entry| keep(entry));
+            table.shared.values_mut().for_each(|entries| entries.retain(&mut keep));
+            table.shared.retain(|_, entries| !entries.is_empty());
+            end(over);
+            table.entries().cloned().collect()
+        };
+        for entry in entries {
+            let who = Identity { grant: entry.grant, policy: entry.choice };
+            if let Some(policy) = or_none(gateway.policy(&who, server))
+                && entry.child.mediator().policy().hash() != policy.hash()
+                && entry.child.mediator().set_policy(policy)
+            {
+                entry.child.list_changed();
+            }
+            entry.child.tick();
+        }
+    }
+
+    /// Sessions that are open.
+    pub fn sessions(&self) -> usize {
+        self.table().sessions.len()
+    }
+
+    /// Ends all children, each on a thread of its own.
+    pub fn begin_to_end(&self) -> Vec<std::thread::JoinHandle<()>> {
+        let table = std::mem::take(&mut *self.table());
+        end(table.entries().map(|entry| Arc::clone(&entry.child)))
+    }
+
+    /// Ends all children. Blocks until they are gone.
+    pub fn end(&self) {
+        for thread in self.begin_to_end() {
+            // A thread that failed has nothing more to end.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends children, each on a thread of its own: it takes as long as the server takes.
+fn end(children: impl IntoIterator<Item = Arc<Child>>) -> Vec<std::thread::JoinHandle<()>> {
+    let thread =
+        |child: Arc<Child>| std::thread::Builder::new().name("end-server".to_owned()).spawn(move || child.end()).ok();
+    children.into_iter().filter_map(thread).collect()
+}
+
+impl Table {
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.sessions.values().chain(self.shared.values().flatten())
+    }
+
+    fn len(&self) -> usize {
+        self.starting + self.sessions.len() + self.shared.values().map(Vec::len).sum::<usize>()
+    }
+}
+
+struct Place<'b>(&'b Bridge);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut table = self.0.table();
+        table.starting = table.starting.saturating_sub(1);
+    }
+}
+
+const SOON: HeaderValue = HeaderValue::from_static("1");
+
+/// A caller without policy may call nothing and sees nothing.
+fn or_none(policy: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
+    policy.or_else(|| parse(NOTHING, "(no policy)").ok().map(Arc::new))
+}
+
+const NOTHING: &str = r#"{"version":"1","default":"deny","tools":{}}"#;
+
+/// Hands a message to a child where the stores may be waited for.
+async fn feed(gateway: &Gateway, child: &Arc<Child>, line: Vec<u8>) -> Result<(), Refused> {
+    if gateway.queue.pace() != Pace::Elsewhere {
+        return child.take(&line);
+    }
+    let child = Arc::clone(child);
+    tokio::task::spawn_blocking(move || child.take(&line)).await.unwrap_or(Err(Refused::Gone))
+}
+
+fn refused(error: Refused) -> Refusal {
+    match error {
+        Refused::Gone => Refusal::new(StatusCode::BAD_GATEWAY, "the server is gone"),
+        Refused::Busy => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server does not read what it is sent")
+            .with_header(RETRY_AFTER, SOON),
+    }
+}
+
+fn accepted() -> Response<Answer> {
+    let mut response = Response::new(Answer::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+fn new_session_id() -> Result<String, Refusal> {
+    let mut bytes = [0; SESSION_ID_BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut ids = headers.get_all(&SESSION).iter();
+    match (ids.next(), ids.next()) {
+        (None, _) => Ok(None),
+        // One that is no text is none that was given out here.
+        (Some(id), None) => Ok(Some(id.to_str().unwrap_or_default())),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
+        }
+    }
+}
+
+/// `progressToken` as JSON.
+fn token_of(message: &Message) -> Option<String> {
+    match message {
+        Message::Call(_, call) => call.progress_token().map(str::to_owned),
+        Message::Request(_, passage) => {
+            Some(member(member(passage.params()?, "_meta")?.0, "progressToken")?.0.to_owned())
+        }
+        Message::Notification(_) | Message::Reply(..) => None,
+    }
+}
+
+fn is_stateless(message: &Message, headers: &HeaderMap) -> bool {
+    let revision = match message {
+        Message::Call(_, call) => call.revision(),
+        Message::Request(_, passage) | Message::Notification(passage) => passage.revision(),
+        Message::Reply(..) => None,
+    };
+    revision.is_some_and(|revision| revision == STATELESS)
+        || headers.get(header::PROTOCOL_VERSION).is_some_and(|version| version == STATELESS)
+}
+
+fn is_subscription(message: &Message) -> bool {
+    matches!(message, Message::Request(_, passage) if passage.method() == Some("subscriptions/listen"))
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(|accept| {
+        let accept = accept.as_bytes().to_ascii_lowercase();
+        [&b"text/event-stream"[..], b"*/*", b"text/*"].iter().any(|kind| memchr::memmem::find(&accept, kind).is_some())
+    })
+}
+
+/// The answer to a request: in one piece if nothing else comes before it, else as a stream.
+async fn answer(
+    mut waiting: Waiting,
+    streams: bool,
+    is_stateless: bool,
+    seat: Seat,
+) -> Result<Response<Answer>, Refusal> {
+    loop {
+        match waiting.next().await {
+            Some(Piece::Last(message)) => {
+                let status = if is_stateless { status_of(&message) } else { StatusCode::OK };
+                return Ok(json(status, message.to_vec()));
+            }
+            Some(Piece::More(message)) if streams => {
+                return Ok(events(Stream::Answer(waiting), Some(as_event(&message)), seat, None));
+            }
+            Some(Piece::More(_)) => {}
+            None => return Err(refused(Refused::Gone)),
+        }
+    }
+}
+
+/// The status that goes with an error (MCP 2026-07-28, streamable HTTP).
+fn status_of(message: &[u8]) -> StatusCode {
+    let code = std::str::from_utf8(message).ok().and_then(|text| {
+        let (error, _) = member(text, "error")?;
+        member(error, "code")?.0.parse::<i64>().ok()
+    });
+    match code {
+        Some(-32_022..=-32_020) => StatusCode::BAD_REQUEST,
+        Some(-32_601) => StatusCode::NOT_FOUND,
+        Some(_) | None => StatusCode::OK,
+    }
+}
+
+/// What a stream of events is made of.
+#[derive(Debug)]
+enum Stream {
+    Answer(Waiting),
+    Listening(Listening),
+}
+
+/// Events from a child, for one client.
+pub struct ChildEvents {
+    stream: Option<Stream>,
+    first: Option<Bytes>,
+    drain: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    _seat: Seat,
+}
+
+impl fmt::Debug for ChildEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildEvents").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl ChildEvents {
+    /// The next event.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        if let Some(drain) = &mut self.drain
+            && drain.as_mut().poll(cx).is_ready()
+        {
+            self.stream = None;
+        }
+        let polled = match &mut self.stream {
+            None => return Poll::Ready(None),
+            Some(Stream::Listening(listening)) => listening.poll(cx).map(|message| message.map(|m| as_event(&m))),
+            Some(Stream::Answer(waiting)) => match std::task::ready!(waiting.poll(cx)) {
+                Some(Piece::More(message)) => Poll::Ready(Some(as_event(&message))),
+                Some(Piece::Last(message)) => {
+                    self.stream = None;
+                    return Poll::Ready(Some(as_event(&message)));
+                }
+                None => Poll::Ready(None),
+            },
+        };
+        if let Poll::Ready(None) = polled {
+            self.stream = None;
+        }
+        polled
+    }
+}
+
+fn events(stream: Stream, first: Option<Bytes>, seat: Seat, ending: Option<watch::Receiver<bool>>) -> Response<Answer> {
+    let drain = ending.map(|mut ending| {
+        let until = async move {
+            // It also ends if nobody is left who could say so.
+            let _ = ending.wait_for(|ending| *ending).await;
+        };
+        Box::pin(until) as Pin<Box<dyn Future<Output = ()> + Send + Sync>>
+    });
+    let events = ChildEvents { stream: Some(stream), first, drain, _seat: seat };
+    let mut response = Response::new(Answer::Child(Box::new(events)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

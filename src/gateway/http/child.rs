@@ -1,0 +1,508 @@
+//! A stdio server that serves requests of HTTP: one process, and who waits for what of its lines.
+//!
+//! The lines go through the same mediator as those of a session over stdio. Two threads move them, because pipes block:
+//! one writes to the server and one reads from it.
+
+use super::blocks::event;
+use crate::clock;
+use crate::gateway::answers::Answers;
+use crate::gateway::desk::Desk;
+use crate::gateway::framing::{Batch, BatchReader};
+use crate::gateway::mediate::{Effects, Mediator};
+use crate::gateway::reply;
+use crate::gateway::shipment::Shipment;
+use crate::gateway::upstream::{Upstream, pipes, send_first};
+use crate::mcp::child::ServerProcess;
+use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
+use crate::mcp::tail::Tail;
+use crate::mcp::target::StdioTarget;
+use crate::mcp::walk::member;
+use crate::mcp::{ConnectError, Home};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::fmt;
+use std::process::{ChildStdin, ChildStdout};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Events that may wait for one client to read.
+pub const EVENTS_WAITING_MAX: usize = 256;
+/// Messages kept for a client that does not listen at the moment.
+pub const MESSAGES_KEPT_MAX: usize = 256;
+/// Bytes of messages that may wait for a server to read.
+pub const SERVER_BYTES_WAITING_MAX: usize = 64 * 1024 * 1024;
+/// Lines of standard error that are said a second.
+const LINES_TOLD_MAX: u32 = 20;
+/// How long a server that has closed its output may take to end by itself.
+const EXIT_GRACE: Duration = Duration::from_millis(500);
+/// Between two looks whether it has.
+const EXIT_LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Before a server is started again.
+const RESTART_PAUSE: Duration = Duration::from_millis(250);
+
+/// A piece of the answer to one request.
+#[derive(Debug)]
+pub enum Piece {
+    /// A message that belongs to it; more follow.
+    More(Bytes),
+    /// The answer.
+    Last(Bytes),
+}
+
+struct Waiter {
+    id: Id,
+    /// `progressToken`, as JSON.
+    token: Option<Box<str>>,
+    sender: mpsc::Sender<Piece>,
+}
+
+#[derive(Default)]
+struct Routes {
+    waiters: Vec<Waiter>,
+    listener: Option<(u64, mpsc::Sender<Bytes>)>,
+    kept: VecDeque<Bytes>,
+    listeners: u64,
+}
+
+/// One process.
+pub struct Child {
+    mediator: Mediator,
+    upstream: Upstream,
+    routes: Mutex<Routes>,
+    process: Mutex<Option<ServerProcess>>,
+    to_server: Mutex<Option<std::sync::mpsc::Sender<Shipment>>>,
+    waiting_bytes: AtomicUsize,
+    gone: AtomicBool,
+    ending: AtomicBool,
+    /// Milliseconds since `born` at which it was last used.
+    used: AtomicU64,
+    born: Instant,
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("mediator", &self.mediator).field("gone", &self.gone).finish_non_exhaustive()
+    }
+}
+
+/// The server cannot take anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is gone.
+    Gone,
+    /// It does not read what it has been sent.
+    Busy,
+}
+
+fn start(target: &StdioTarget, desk: &Arc<Desk>) -> Result<ServerProcess, ConnectError> {
+    let (desk, name) = (Arc::clone(desk), target.server.to_string());
+    let (mut second, mut lines) = (Instant::now(), 0_u32);
+    let stderr = Tail::echoing(move |line| {
+        if second.elapsed() >= Duration::from_secs(1) {
+            (second, lines) = (Instant::now(), 0);
+        }
+        lines = lines.saturating_add(1);
+        if lines <= LINES_TOLD_MAX {
+            desk.notice(&format!("{name}: {line}"));
+        }
+    });
+    ServerProcess::spawn_with(target, std::env::current_exe().ok().as_deref(), Home::Real, stderr)
+}
+
+impl Child {
+    /// Starts a server. Blocks for a few milliseconds.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(
+        target: StdioTarget,
+        restarts: u32,
+        mediator: Mediator,
+        desk: &Arc<Desk>,
+    ) -> Result<Arc<Self>, ConnectError> {
+        let cannot = |error: std::io::Error| ConnectError::BadTarget(format!("the server cannot be used: {error}"));
+        let mut process = start(&target, desk)?;
+        let (stdin, stdout) = pipes(&mut process).map_err(|gone| cannot(std::io::Error::other(gone)))?;
+        let (sender, shipments) = std::sync::mpsc::channel::<Shipment>();
+        let child = Arc::new(Self {
+            mediator,
+            upstream: Upstream::starting(),
+            routes: Mutex::default(),
+            process: Mutex::new(Some(process)),
+            to_server: Mutex::new(Some(sender)),
+            waiting_bytes: AtomicUsize::new(0),
+            gone: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            used: AtomicU64::new(0),
+            born: Instant::now(),
+        });
+        child.upstream.open(stdin);
+        let writer = Arc::clone(&child);
+        let write = move || {
+            for shipment in shipments {
+                writer.waiting_bytes.fetch_sub(shipment.bytes().len(), Ordering::Relaxed);
+                if writer.upstream.send(&shipment).is_err() {
+                    writer.deliver(writer.mediator.upstream_gone("the server is gone"));
+                }
+            }
+            // Nobody will send any more.
+            writer.upstream.close();
+        };
+        std::thread::Builder::new().name("to-server".to_owned()).spawn(write).map_err(cannot)?;
+        let (reader, desk) = (Arc::clone(&child), Arc::clone(desk));
+        let read = move || reader.live(stdout, &target, restarts, &desk);
+        std::thread::Builder::new().name("from-server".to_owned()).spawn(read).map_err(cannot)?;
+        Ok(child)
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What calls go through.
+    pub fn mediator(&self) -> &Mediator {
+        &self.mediator
+    }
+
+    /// Whether it will never answer again.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Somebody uses it.
+    pub fn touch(&self) {
+        let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(millis, Ordering::Relaxed);
+    }
+
+    /// For how long nobody has asked it anything, waited for it or listened to it.
+    pub fn idle(&self) -> Duration {
+        let routes = self.routes();
+        if !routes.waiters.is_empty() || routes.listener.as_ref().is_some_and(|(_, sender)| !sender.is_closed()) {
+            return Duration::ZERO;
+        }
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a request with this id and token could be told from those that it serves.
+    pub fn can_tell(&self, id: &Id, token: Option<&str>) -> bool {
+        let routes = self.routes();
+        routes.waiters.iter().all(|waiter| waiter.id != *id && (token.is_none() || waiter.token.as_deref() != token))
+    }
+
+    /// Waits for the answer to a request that is about to be sent.
+    pub fn wait_for(self: &Arc<Self>, id: Id, token: Option<&str>) -> Waiting {
+        let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
+        self.routes().waiters.push(Waiter { id: id.clone(), token: token.map(Into::into), sender });
+        self.touch();
+        Waiting { child: Arc::clone(self), id, receiver, answered: false, cancels: false }
+    }
+
+    /// Listens to what is sent unasked. Whoever listened before does not any more.
+    pub fn listen(self: &Arc<Self>) -> Listening {
+        let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX.max(MESSAGES_KEPT_MAX));
+        let mut routes = self.routes();
+        routes.listeners += 1;
+        for message in std::mem::take(&mut routes.kept) {
+            // There is room for all of them.
+            let _ = sender.try_send(message);
+        }
+        routes.listener = Some((routes.listeners, sender));
+        drop(routes);
+        self.touch();
+        Listening { child: Arc::clone(self), receiver }
+    }
+
+    /// Takes one message of the client, as it was admitted. Blocks as long as the stores do.
+    ///
+    /// # Errors
+    /// The server is gone, or does not read.
+    pub fn take(&self, line: &[u8]) -> Result<(), Refused> {
+        if self.is_gone() {
+            return Err(Refused::Gone);
+        }
+        if self.waiting_bytes.load(Ordering::Relaxed) + line.len() > SERVER_BYTES_WAITING_MAX {
+            return Err(Refused::Busy);
+        }
+        self.touch();
+        let effects = self.mediator.from_client(line, clock::now());
+        self.effects(effects)
+    }
+
+    fn effects(&self, Effects { to_server, to_client }: Effects) -> Result<(), Refused> {
+        self.route(&to_client, false);
+        if to_server.is_empty() {
+            return Ok(());
+        }
+        self.waiting_bytes.fetch_add(to_server.bytes().len(), Ordering::Relaxed);
+        let sender = self.to_server.lock().unwrap_or_else(PoisonError::into_inner);
+        match sender.as_ref().map(|sender| sender.send(to_server)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => {
+                drop(sender);
+                self.deliver(self.mediator.upstream_gone("the server is gone"));
+                Err(Refused::Gone)
+            }
+        }
+    }
+
+    fn deliver(&self, answers: Answers) {
+        // What goes to a server that is gone goes nowhere.
+        let _ = self.effects(answers.effects);
+        self.mediator.log_ended(clock::now(), answers.ended);
+    }
+
+    /// What time brings.
+    pub fn tick(&self) {
+        self.deliver(self.mediator.tick(clock::now()));
+    }
+
+    /// Tells the client that the list of tools is another one.
+    pub fn list_changed(&self) {
+        let mut line = Vec::new();
+        reply::list_changed(&mut line);
+        self.route(&line, false);
+    }
+
+    /// Hands lines to whoever waits for them. A thread may wait for a slow client; a task must not.
+    fn route(&self, lines: &[u8], may_wait: bool) {
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let Ok(received) = receive(line) else { continue };
+            let message = Bytes::copy_from_slice(received.text.as_bytes());
+            let routes = self.routes();
+            match &received.arrival {
+                Arrival::Result(id) | Arrival::Error(id) => {
+                    let mut routes = routes;
+                    let Some(at) = routes.waiters.iter().position(|waiter| waiter.id == *id) else { continue };
+                    let waiter = routes.waiters.swap_remove(at);
+                    drop(routes);
+                    send(&waiter.sender, Piece::Last(message), may_wait);
+                }
+                Arrival::Request(..) | Arrival::Notification(_) => {
+                    let sender = routes.related(received.params()).map(|waiter| waiter.sender.clone());
+                    match (sender, &routes.listener) {
+                        (Some(sender), _) => {
+                            drop(routes);
+                            send(&sender, Piece::More(message), may_wait);
+                        }
+                        (None, Some((_, listener))) if !listener.is_closed() => {
+                            let listener = listener.clone();
+                            drop(routes);
+                            send(&listener, message, may_wait);
+                        }
+                        (None, _) => self.aside(routes, message, may_wait),
+                    }
+                }
+            }
+        }
+    }
+
+    /// A message that no request asked for, and nobody listens: it goes with the latest request, or waits.
+    fn aside(&self, mut routes: MutexGuard<'_, Routes>, message: Bytes, may_wait: bool) {
+        if let Some(waiter) = routes.waiters.last() {
+            let sender = waiter.sender.clone();
+            drop(routes);
+            send(&sender, Piece::More(message), may_wait);
+            return;
+        }
+        if routes.kept.len() >= MESSAGES_KEPT_MAX {
+            routes.kept.pop_front();
+        }
+        routes.kept.push_back(message);
+    }
+
+    /// Reads from the server until it is gone for good.
+    fn live(&self, stdout: ChildStdout, target: &StdioTarget, restarts: u32, desk: &Arc<Desk>) {
+        let mut next = Some((stdout, None));
+        let mut starts = 0;
+        while let Some((stdout, held)) = next.take() {
+            self.read(stdout, held);
+            if starts < restarts && !self.ending.load(Ordering::Relaxed) {
+                // What comes meanwhile waits for the next one.
+                self.upstream.suspend();
+            }
+            let how = self.bury();
+            let now = clock::now();
+            if !self.ending.load(Ordering::Relaxed) {
+                self.mediator.audit().event(now, "upstream_exit", |line| line.text("how", &how));
+                self.mediator.notice(&format!("{}: the server {how}", target.server));
+            }
+            self.deliver(self.mediator.upstream_gone(&format!("the server {how}")));
+            while next.is_none() && starts < restarts && !self.ending.load(Ordering::Relaxed) {
+                starts += 1;
+                std::thread::sleep(RESTART_PAUSE * starts);
+                next = self.start_again(target, desk);
+                if next.is_some() {
+                    let count = u64::from(starts);
+                    self.mediator.audit().event(now, "upstream_restart", |line| line.number("count", count));
+                }
+            }
+        }
+        self.gone.store(true, Ordering::Relaxed);
+        self.upstream.close();
+        self.to_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Streams end with their senders.
+        let routes = std::mem::take(&mut *self.routes());
+        drop(routes);
+    }
+
+    fn start_again(&self, target: &StdioTarget, desk: &Arc<Desk>) -> Option<(ChildStdout, Option<ChildStdin>)> {
+        let mut process = start(target, desk).ok()?;
+        let (mut stdin, stdout) = pipes(&mut process).ok()?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
+        let Some(shipment) = self.mediator.replay() else {
+            self.upstream.open(stdin);
+            return Some((stdout, None));
+        };
+        send_first(&mut stdin, &shipment).ok()?;
+        // Nobody else may write before the handshake is over.
+        Some((stdout, Some(stdin)))
+    }
+
+    fn read(&self, stdout: ChildStdout, mut held: Option<ChildStdin>) {
+        let mut reader = BatchReader::new(stdout, MESSAGE_BYTES_MAX);
+        loop {
+            let (answers, last) = match reader.next_batch() {
+                Ok(Batch::Lines(lines)) => (self.mediator.from_server(lines, clock::now()), false),
+                Ok(Batch::TooLong(head)) => (self.mediator.too_long_from_server(head, clock::now()), false),
+                Ok(Batch::End(rest)) => (self.mediator.from_server(rest, clock::now()), true),
+                Err(_) => return,
+            };
+            if answers.replayed
+                && let Some(mut stdin) = held.take()
+                && send_first(&mut stdin, &self.mediator.initialized_again()).is_ok()
+            {
+                self.upstream.open(stdin);
+                // It may have other tools now.
+                self.list_changed();
+            }
+            self.route(&answers.effects.to_client, true);
+            let effects = Effects { to_server: answers.effects.to_server, to_client: Vec::new() };
+            let _ = self.effects(effects);
+            self.mediator.log_ended(clock::now(), answers.ended);
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// The server's output is closed: how it ended, in words.
+    fn bury(&self) -> String {
+        let Some(mut process) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return "was ended".to_owned();
+        };
+        let until = Instant::now() + EXIT_GRACE;
+        let mut how = process.exit_status();
+        while how.is_none() && Instant::now() < until {
+            std::thread::sleep(EXIT_LOOK_EVERY);
+            how = process.exit_status();
+        }
+        process.end();
+        how.unwrap_or_else(|| "closed its output".to_owned())
+    }
+
+    /// Ends the process. Blocks until it is gone, for a few seconds at most.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.to_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if !self.upstream.is_busy() {
+            self.upstream.close();
+        }
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut process) = process {
+            process.end();
+        }
+    }
+}
+
+impl Routes {
+    /// The request that a message belongs to: by its progress token, or as a subscription.
+    fn related(&self, params: Option<&str>) -> Option<&Waiter> {
+        let params = params?;
+        if let Some((token, _)) = member(params, "progressToken") {
+            return self.waiters.iter().find(|waiter| waiter.token.as_deref() == Some(token));
+        }
+        let (meta, _) = member(params, "_meta")?;
+        let (id, _) = member(meta, "io.modelcontextprotocol/subscriptionId")?;
+        let id = Id::parse(id)?;
+        self.waiters.iter().find(|waiter| waiter.id == id)
+    }
+}
+
+/// Sends, or lets go of a client that does not read: what it misses it has asked for itself.
+fn send<T>(sender: &mpsc::Sender<T>, piece: T, may_wait: bool) {
+    let _ = if may_wait { sender.blocking_send(piece).map_err(drop) } else { sender.try_send(piece).map_err(drop) };
+}
+
+/// Somebody waits for the answer to a request.
+#[derive(Debug)]
+pub struct Waiting {
+    child: Arc<Child>,
+    id: Id,
+    receiver: mpsc::Receiver<Piece>,
+    answered: bool,
+    cancels: bool,
+}
+
+impl Waiting {
+    /// In revisions without sessions, whoever closes the stream withdraws the request.
+    pub fn cancel_when_dropped(&mut self) {
+        self.cancels = true;
+    }
+
+    /// The next piece; `None` when there will be none.
+    pub fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Piece>> {
+        let polled = self.receiver.poll_recv(cx);
+        if let std::task::Poll::Ready(None | Some(Piece::Last(_))) = &polled {
+            self.answered = true;
+        }
+        polled
+    }
+
+    /// The same, to be awaited.
+    pub async fn next(&mut self) -> Option<Piece> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        self.child.routes().waiters.retain(|waiter| waiter.id != self.id);
+        if self.cancels {
+            let mut line = Vec::new();
+            reply::cancelled(&mut line, &self.id, "the client has closed the stream");
+            // A server that is gone has nothing to be told.
+            let _ = self.child.take(&line);
+        }
+    }
+}
+
+/// Somebody listens to what a server sends unasked.
+#[derive(Debug)]
+pub struct Listening {
+    child: Arc<Child>,
+    receiver: mpsc::Receiver<Bytes>,
+}
+
+impl Listening {
+    /// The next message.
+    pub fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Bytes>> {
+        self.receiver.poll_recv(cx)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.child.touch();
+    }
+}
+
+/// A message as an event.
+pub fn as_event(message: &[u8]) -> Bytes {
+    event(message)
+}

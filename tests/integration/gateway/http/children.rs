@@ -1,0 +1,145 @@
+//! Stdio servers behind HTTP: a child for each session, and what one of them does is no concern of the others.
+
+use super::*;
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+
+/// Answers every request with its process's number; says `die`, and it does; says `ask`, and it asks back first.
+const SERVER: &str = r#"
+while read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}\n' "$id" ;;
+    *'"tools/list"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"good"},{"name":"hidden"}]}}\n' "$id" ;;
+    *'"die"'*) exit 7 ;;
+    *'"ask"'*) printf '{"jsonrpc":"2.0","id":"q","method":"roots/list"}\n{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}\n' "$id" ;;
+    *'"result":{"roots"'*) printf '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"thanks"}}\n' ;;
+    *'"tools/call"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"%s"}]}}\n' "$id" "$$" ;;
+  esac
+done
+"#;
+
+fn served(sandbox: &Sandbox, options: &[&str]) -> Served {
+    Served::start(sandbox, &[options, &["--name", "scripted", "--", "sh", "-c", SERVER]].concat())
+}
+
+#[track_caller]
+fn open(served: &Served) -> String {
+    let reply = served.post(&[], INITIALIZE);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let session = reply.header("mcp-session-id").expect("a session").to_owned();
+    assert!(session.len() >= 32, "{session}");
+    let header = format!("Mcp-Session-Id: {session}");
+    assert_eq!(served.post(&[&header], r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).status, 202);
+    header
+}
+
+fn text(reply: &Value) -> &str {
+    reply["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{reply}"))
+}
+
+#[test]
+fn each_session_has_a_child_of_its_own() {
+    let sandbox = usual();
+    let served = served(&sandbox, &[]);
+    let (one, two) = (open(&served), open(&served));
+    let (first, second) = (served.ask(&[&one], CALL), served.ask(&[&two], CALL));
+    assert_ne!(text(&first), text(&second));
+    assert_eq!(text(&served.ask(&[&one], CALL)), text(&first));
+    let list = served.ask(&[&one], r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
+    assert_eq!(list["result"]["tools"], json!([{"name": "good"}]));
+    assert_eq!(served.ask(&[&two], &CALL.replace("good", "hidden"))["error"]["code"], -32602);
+    for headers in [&["Mcp-Session-Id: 00000000000000000000000000000000"][..], &["Mcp-Session-Id: \u{e9}"]] {
+        assert_eq!(served.post(headers, CALL).status, 404);
+    }
+    assert_eq!(served.post(&[], CALL).status, 400, "calls need a session");
+    let mut connection = served.open();
+    connection.send("DELETE /mcp", &["Host: localhost"], &[&one], "");
+    assert_eq!(connection.reply().status, 204);
+    assert_eq!(served.post(&[&one], CALL).status, 404);
+    assert_eq!(text(&served.ask(&[&two], CALL)), text(&second));
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn a_crash_is_seen_by_its_callers_only() {
+    let sandbox = sandbox(&only(json!({"good": {}, "die": {}})));
+    let served = served(&sandbox, &[]);
+    let (one, two) = (open(&served), open(&served));
+    let died = served.ask(&[&one], &CALL.replace("good", "die"));
+    assert!(died["error"]["message"].as_str().unwrap().contains("status 7"), "{died}");
+    served.hear("exited with status 7");
+    // The session went with its server: the client has to begin a new one.
+    let reply = served.post(&[&one], CALL);
+    assert!([404, 502].contains(&reply.status), "{reply:?}");
+    passed(&served.ask(&[&two], CALL));
+    passed(&served.ask(&[&open(&served)], CALL));
+}
+
+#[test]
+fn a_server_that_died_is_started_again_if_asked_for() {
+    let sandbox = sandbox(&only(json!({"good": {}, "die": {}})));
+    let served = served(&sandbox, &["--restart", "1"]);
+    let one = open(&served);
+    let before = served.ask(&[&one], CALL);
+    served.ask(&[&one], &CALL.replace("good", "die"));
+    let after = served.ask(&[&one], CALL);
+    assert_ne!(text(&after), text(&before));
+}
+
+#[test]
+fn what_a_server_sends_unasked_reaches_whoever_listens() {
+    let sandbox = sandbox(&only(json!({"ask": {}})));
+    let served = served(&sandbox, &[]);
+    let one = open(&served);
+    let mut listening = served.open();
+    listening.get(&[&one]);
+    assert_eq!(listening.head().0, 200);
+    passed(&served.ask(&[&one], &CALL.replace("good", "ask")));
+    listening.until("roots/list");
+    assert_eq!(served.post(&[&one], r#"{"jsonrpc":"2.0","id":"q","result":{"roots":[]}}"#).status, 202);
+    listening.until("thanks");
+}
+
+#[test]
+fn without_a_listener_it_comes_with_the_answer() {
+    let sandbox = sandbox(&only(json!({"ask": {}})));
+    let served = served(&sandbox, &[]);
+    let reply = served.post(&[&open(&served)], &CALL.replace("good", "ask"));
+    assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+    let (question, answer) = (reply.body.find("roots/list").unwrap(), reply.body.find("\"content\"").unwrap());
+    assert!(question < answer, "{reply:?}");
+}
+
+#[test]
+fn requests_without_sessions_share_a_child_unless_their_ids_collide() {
+    let sandbox = usual();
+    let served = served(&sandbox, &[]);
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    let headers = ["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: good"];
+    let first = served.ask(&headers, body);
+    assert_eq!(text(&served.ask(&headers, body)), text(&first));
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_a_plain_failure() {
+    let sandbox = usual();
+    let served = Served::start(&sandbox, &["--", "no-such-program"]);
+    let reply = served.post(&[], INITIALIZE);
+    assert_eq!(reply.status, 502, "{reply:?}");
+    served.hear("no-such-program");
+}
+
+#[test]
+fn a_new_policy_reaches_sessions_that_are_open() {
+    let sandbox = usual();
+    let served = served(&sandbox, &[]);
+    let one = open(&served);
+    served.ask(&[&one], r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
+    let mut listening = served.open();
+    listening.get(&[&one]);
+    listening.head();
+    sandbox.write("policy.json", &only(json!({"hidden": {}})).to_string());
+    listening.until("notifications/tools/list_changed");
+    passed(&served.ask(&[&one], &CALL.replace("good", "hidden")));
+}

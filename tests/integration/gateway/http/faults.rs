@@ -1,0 +1,115 @@
+//! Servers that fail: every request gets one answer all the same, and limits err on the strict side.
+
+use super::*;
+
+#[track_caller]
+fn check(answer: &str, status: u16, expected: &str) {
+    let (sandbox, answer) = (usual(), answer.to_owned());
+    let upstream = Upstream::start(move |_, stream| {
+        stream.write_all(answer.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Both).unwrap();
+    });
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let reply = served.post(&[], CALL);
+    assert_eq!(reply.status, status, "{reply:?}");
+    assert!(reply.body.contains(expected), "{reply:?}");
+    assert!(!reply.body.contains("evil"), "{reply:?}");
+    // A call that may have been received is not sent twice.
+    upstream.next();
+    upstream.quiet();
+}
+
+#[test]
+fn whatever_a_server_does_there_is_one_answer() {
+    let foreign = json_response(r#"{"jsonrpc":"2.0","id":2,"result":{"evil":1}}"#);
+    for (answer, status, expected) in [
+        ("", 502, "without an answer"),
+        ("nonsense\r\n\r\n", 502, "without an answer"),
+        ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"evil", 502, "broke off"),
+        (&foreign, 502, "not for this request"),
+        (&json_response("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"result\":\"evil\"}"), 200, "not valid"),
+        (&json_response("[]"), 502, "not for this request"),
+        (&response("200 OK", &["Content-Type: text/html"], "<p>evil"), 502, "something else"),
+        (&response("200 OK", &[], DONE), 502, "something else"),
+        (&response("202 Accepted", &[], ""), 502, "something else"),
+        (&response("302 Found", &["Location: http://evil.example/"], "evil"), 502, "redirects"),
+        (&response("500 Internal Server Error", &["Content-Type: text/plain"], "out of order"), 500, "out of order"),
+        (&response("404 Not Found", &["Content-Type: application/json"], r#"{"error":"gone"}"#), 404, "gone"),
+        (
+            &response(
+                "500 Oops",
+                &["Content-Type: application/json"],
+                r#"{"jsonrpc":"2.0","id":2,"result":{"evil":1}}"#,
+            ),
+            502,
+            "not for this request",
+        ),
+        (STREAM, 200, "without an answer"),
+        (&format!("{STREAM}data: {{\"jsonrpc\""), 200, "without an answer"),
+    ] {
+        check(answer, status, expected);
+    }
+}
+
+#[test]
+fn a_stream_that_can_be_taken_up_again_ends_without_an_error() {
+    let sandbox = usual();
+    let upstream = Upstream::start(|_, stream| {
+        stream.write_all(format!("{STREAM}id: 1\ndata:\n\n").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Both).unwrap();
+    });
+    let served = Served::relay(&sandbox, &[], &upstream);
+    assert_eq!(served.post(&[], CALL).body, "id: 1\ndata:\n\n");
+}
+
+#[test]
+fn a_server_that_is_not_there_costs_nothing() {
+    let sandbox = usual();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let served = Served::start(&sandbox, &["--upstream", &format!("http://{free}/mcp"), "--name", "files"]);
+    let body = CALL.replace("good", "limited");
+    for _ in 0..20 {
+        let reply = served.post(&[], &body);
+        assert_eq!(reply.status, 502, "{reply:?}");
+        assert_eq!(reply.json()["id"], 1);
+    }
+    served.end();
+    let upstream = Upstream::answering(ordinary);
+    let served = Served::relay(&sandbox, &["--name", "files"], &upstream);
+    passed(&served.ask(&[], &body));
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up() {
+    for head in ["", STREAM] {
+        let sandbox = usual();
+        let upstream = Upstream::start(move |_, stream| {
+            stream.write_all(head.as_bytes()).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let served = Served::relay(&sandbox, &["--call-timeout", "0.2"], &upstream);
+        let reply = served.post(&[], CALL);
+        assert_eq!(reply.status, if head.is_empty() { 504 } else { 200 });
+        assert!(reply.body.contains("not answered within 0.2 s"), "{reply:?}");
+    }
+}
+
+#[test]
+fn connections_are_used_again() {
+    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    for _ in 0..10 {
+        connection.post(&[], CALL);
+        assert_eq!(connection.reply().status, 200);
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_every_call() {
+    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
+    let served = Served::relay(&sandbox, &["--audit", "/dev/full"], &upstream);
+    assert!(refusal(&served.ask(&[], CALL)).contains("cannot be logged"));
+    upstream.quiet();
+}

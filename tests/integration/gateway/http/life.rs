@@ -1,0 +1,96 @@
+//! Reload and end: nobody's session is dropped by the one, and everything in flight is let finish by the other.
+
+use super::*;
+
+#[test]
+fn a_new_policy_counts_for_the_next_call_and_a_bad_one_does_not() {
+    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    let mut ask = |tool: &str| {
+        connection.post(&[], &CALL.replace("good", tool));
+        connection.reply().json()
+    };
+    passed(&ask("good"));
+    sandbox.write("policy.json", &only(json!({"hidden": {}})).to_string());
+    served.hear("policy reloaded");
+    passed(&ask("hidden"));
+    assert_eq!(ask("good")["error"]["code"], -32602);
+    sandbox.write("policy.json", "{");
+    served.hear("the old policy stays in force");
+    passed(&ask("hidden"));
+}
+
+#[test]
+fn calls_in_flight_end_before_the_gateway_does() {
+    let sandbox = usual();
+    let (open, gate) = channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let upstream = Upstream::start(move |asked, stream| {
+        if asked.head.starts_with("GET") {
+            stream.write_all(format!("{STREAM}: alive\n").as_bytes()).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+            return;
+        }
+        let _ = gate.lock().unwrap().recv_timeout(Duration::from_secs(LINE_SECONDS_MAX));
+        stream.write_all(ordinary(asked).as_bytes()).unwrap();
+    });
+    let mut served = Served::relay(&sandbox, &[], &upstream);
+    let (mut listening, mut calling) = (served.open(), served.open());
+    listening.get(&[]);
+    listening.head();
+    listening.until(": alive");
+    upstream.next();
+    calling.post(&[], CALL);
+    upstream.next();
+    terminate(served.child.id());
+    // Streams that would last for ever end, and nobody new is let in.
+    assert_eq!(listening.chunk(), None);
+    open.send(()).unwrap();
+    passed(&calling.reply().json());
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert!(TcpStream::connect(&served.address).is_err());
+    let log = sandbox.read("state/audit.jsonl");
+    assert!(log.lines().last().unwrap().contains("\"event\":\"stop\""), "{log}");
+    sandbox.run(&["audit", "verify"]).quiet(0);
+}
+
+#[test]
+fn a_call_that_does_not_end_in_time_is_kept() {
+    let sandbox = usual();
+    let upstream = Upstream::start(|_, stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut served = Served::relay(&sandbox, &[], &upstream);
+    let mut calling = served.open();
+    calling.post(&[], CALL);
+    upstream.next();
+    terminate(served.child.id());
+    // Whoever asks twice does not want to wait.
+    served.hear_nothing_for_a_second_signal();
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert!(sandbox.read("state/audit.jsonl").contains("client_gone"));
+}
+
+impl Served {
+    fn hear_nothing_for_a_second_signal(&self) {
+        // The listener is closed first; then the second signal is the second one for sure.
+        while TcpStream::connect(&self.address).is_ok() {
+            std::thread::yield_now();
+        }
+        terminate(self.child.id());
+    }
+}
+
+#[test]
+fn people_can_be_asked_about_a_call() {
+    let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+    let upstream = Upstream::answering(ordinary);
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    connection.post(&[], CALL);
+    let id = approvals::waiting(&sandbox);
+    upstream.quiet();
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    passed(&connection.reply().json());
+}
