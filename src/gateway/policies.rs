@@ -93,6 +93,7 @@ impl Policies {
     /// Looks at all files, and puts good new versions in place. Answers whether there was one.
     pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
         let slots = self.all.read().unwrap_or_else(PoisonError::into_inner).clone();
-        slots.iter().fold(false, |any, slot| slot.look(desk, now) || any)
+        // Each is looked at, also when one before it has changed.
+        slots.iter().filter(|slot| slot.look(desk, now)).count() > 0
     }
 }

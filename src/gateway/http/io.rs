@@ -1,4 +1,4 @@
-//! Connections that do not wait for ever for a client to read.
+//! Connections that do not wait for ever for a client to read, and do not take back their last words.
 
 use std::io;
 use std::pin::Pin;
@@ -10,18 +10,25 @@ use tokio::time::{Instant, Sleep};
 /// A client that takes nothing for so long, while there is something for it, is given up.
 pub const WRITE_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a client that is still sending may take to notice that its connection is closed.
+const LINGER: Duration = Duration::from_millis(500);
+/// Bytes that are read and thrown away meanwhile.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
 /// A stream whose writes fail when the other end does not read.
 #[derive(Debug)]
 pub struct Patient<S> {
     stream: S,
     wait: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Our end is closed; bytes thrown away since.
+    lingering: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Patient<S> {
     /// Gives up after `wait`.
     pub fn new(stream: S, wait: Duration) -> Self {
-        Self { stream, wait, waiting: None }
+        Self { stream, wait, waiting: None, lingering: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -44,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch(cx, polled)
@@ -69,8 +76,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(cx, polled)
+        if self.lingering.is_none() {
+            let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+            std::task::ready!(self.watch(cx, polled))?;
+        }
+        self.linger(cx).map(Ok)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Reads on for a moment. If a connection is dropped with bytes unread the system resets it, and then the client may
+    /// never see the answer that says why.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (thrown, until) = self.lingering.get_or_insert_with(|| (0, Box::pin(tokio::time::sleep(LINGER))));
+        loop {
+            let mut space = [0; 8192];
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *thrown < LINGER_BYTES_MAX => {
+                    *thrown += buffer.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return until.as_mut().poll(cx),
+            }
+        }
     }
 }
 

@@ -16,7 +16,10 @@ pub const UNSUPPORTED_VERSION: i32 = -32022;
 
 /// What the client gets instead of an answer.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Refusal(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     code: i32,
     message: Cow<'static, str>,
@@ -31,68 +34,70 @@ impl Refusal {
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         let code = if status.is_server_error() { reply::INTERNAL_ERROR } else { INVALID_REQUEST };
         let message = message.into();
-        Self { status, code, message, to: ReplyTo::Unknown, header: None, versions: None, close: false }
+        let to = ReplyTo::Unknown;
+        Self(Box::new(Parts { status, code, message, to, header: None, versions: None, close: false }))
     }
 
     /// Says which request it answers.
     #[must_use]
     pub fn to(mut self, id: &Id) -> Self {
-        self.to = ReplyTo::Id(id.clone());
+        self.0.to = ReplyTo::Id(id.clone());
         self
     }
 
     /// The same with another JSON-RPC code.
     #[must_use]
     pub fn with_code(mut self, code: i32) -> Self {
-        self.code = code;
+        self.0.code = code;
         self
     }
 
     /// The same with one more header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.0.header = Some((name, value));
         self
     }
 
     /// Says which revision was asked for, and which are there.
     #[must_use]
     pub fn with_versions(mut self, requested: &str, supported: &'static [&'static str]) -> Self {
-        self.versions = Some((requested.to_owned(), supported));
+        self.0.versions = Some((requested.to_owned(), supported));
         self
     }
 
     /// Ends the connection: what comes next on it cannot be told from the rest of this request.
     #[must_use]
     pub fn and_close(mut self) -> Self {
-        self.close = true;
+        self.0.close = true;
         self
     }
 
     /// Why, for the log; nothing of the request is in it.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The response.
     pub fn into_response(self) -> Response<Answer> {
+        let Parts { status, code, message, to, header, versions, close } = *self.0;
         let mut body = Vec::new();
-        match self.versions {
+        match versions {
             Some((requested, supported)) => {
-                reply::unsupported_version(&mut body, &self.to, self.code, &self.message, &requested, supported);
+                reply::unsupported_version(&mut body, &to, code, &message, &requested, supported);
             }
-            None => reply::error(&mut body, &self.to, self.code, &self.message),
+            None => reply::error(&mut body, &to, code, &message),
         }
-        let mut response = json(self.status, body);
-        if let Some((name, value)) = self.header {
+        let mut response = json(status, body);
+        if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
         }
-        if self.close {
+        if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -201,8 +201,8 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .pipeline_flush(true)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(2 * HEAD_BYTES_MAX)
         .serve_connection(stream, service);
     // How a connection ends is the client's business.
     let _ = watcher.watch(connection).await;

@@ -255,10 +255,6 @@ impl Asked {
     fn message(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
-
-    fn is(&self, method: &str) -> bool {
-        self.message()["method"] == method
-    }
 }
 
 /// A scripted server.
