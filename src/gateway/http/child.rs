@@ -366,7 +366,7 @@ impl Child {
         loop {
             let (answers, last) = match reader.next_batch() {
                 Ok(Batch::Lines(lines)) => (self.mediator.from_server(lines, clock::now()), false),
-                Ok(Batch::TooLong(head)) => (self.mediator.too_long_from_server(head, clock::now()), false),
+                Ok(Batch::TooLong(head)) => (self.mediator.too_long_from_server(&head, clock::now()), false),
                 Ok(Batch::End(rest)) => (self.mediator.from_server(rest, clock::now()), true),
                 Err(_) => return,
             };
