@@ -4,7 +4,7 @@
 //! two differ would show one call to the guard and another to the server.
 
 use super::refusal::{HEADER_MISMATCH, Refusal, UNSUPPORTED_VERSION};
-use crate::mcp::envelope::{Id, Message, PROTOCOL_VERSIONS, Passage};
+use crate::mcp::envelope::{Message, PROTOCOL_VERSIONS, Passage};
 use crate::mcp::http::header;
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
