@@ -24,9 +24,10 @@ impl Slot {
 
     fn look(&self, desk: &Desk, now: Timestamp) -> bool {
         let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.policy();
-        let Some(new) = reload.newer(old.as_deref(), desk, now) else { return false };
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        // Held while the news is told: whoever hears it finds the new policy in force.
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(new) = reload.newer(current.as_deref(), desk, now) else { return false };
+        *current = Some(new);
         true
     }
 }
