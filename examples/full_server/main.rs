@@ -4,6 +4,7 @@
 //! ```text
 //! full_server --era legacy [--port PORT]    sessions, server-sent requests: up to 2025-11-25
 //! full_server --era modern [--port PORT]    stateless: 2026-07-28
+//! full_server --era legacy|modern --stdio   the same over standard input and output
 //! ```
 //! It listens on loopback only, prints its URL, and ends when its standard input does.
 
@@ -22,6 +23,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt as _;
+use rmcp::ServiceExt as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 pub(crate) use server::Era;
@@ -43,18 +45,26 @@ fn main() {
         Some("legacy") => Era::Legacy,
         Some("modern") => Era::Modern,
         _ => {
-            println!("usage: full_server --era legacy|modern [--port PORT]");
+            println!("usage: full_server --era legacy|modern [--port PORT | --stdio]");
             std::process::exit(2);
         }
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime starts");
+    if arguments.iter().any(|argument| argument == "--stdio") {
+        return runtime.block_on(async {
+            let server = Server::new(era, Arc::new(Shared::new()));
+            let session = server.serve(rmcp::transport::stdio()).await.expect("the client begins a session");
+            session.waiting().await.expect("the session ends in order");
+        });
+    }
     let port = value("--port").map_or(0, |port| port.parse().expect("the port is a number"));
     std::thread::spawn(|| {
         // Whoever started this holds the other end: no server is left behind when a script is killed.
         std::io::stdin().read_to_end(&mut Vec::new()).expect("standard input can be read");
         std::process::exit(0);
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime starts").block_on(run(era, port));
+    runtime.block_on(run(era, port));
 }
 
 async fn run(era: Era, port: u16) {

@@ -214,14 +214,24 @@ impl Exchange {
 
     fn list(&self, id: &Id, first: bool, received: &Received<'_>) -> Fate {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
-        let policy = self.policy.as_deref();
+        let text = received.text.as_bytes();
+        let instead =
+            |result: &str| Fate::Replace([&text[..span.start], result.as_bytes(), &text[span.end..]].concat());
+        if let Some(policy) = self.policy.as_ref().filter(|_| first)
+            && let Some(shown) = self.server.lists.known(policy, result)
+        {
+            return instead(&shown);
+        }
+        let policy = self.policy.as_ref();
         match filter(result, |name, _| policy.is_some_and(|policy| is_listed(policy, name))) {
             Ok(page) => {
                 if let Some(policy) = policy {
                     self.server.remember(&page, result, first, policy);
+                    if first && !page.more {
+                        self.server.lists.keep(policy, result, &page.result);
+                    }
                 }
-                let text = received.text.as_bytes();
-                Fate::Replace([&text[..span.start], page.result.as_bytes(), &text[span.end..]].concat())
+                instead(&page.result)
             }
             Err(reason) => {
                 self.dropped("tool list", received.text.len());

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod front;
 pub mod headers;
 pub mod io;
+pub mod lists;
 pub mod mirror;
 pub mod queue;
 pub mod refusal;
@@ -47,6 +48,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use lists::Lists;
 use queue::{Pace, Queue};
 use refusal::Refusal;
 use relay::Relay;
@@ -98,6 +100,7 @@ pub struct Server {
     desk: Arc<Desk>,
     way: Way,
     tools: Mutex<Tools>,
+    lists: Lists,
 }
 
 /// The way to a server.
@@ -435,6 +438,7 @@ impl Server {
             desk: Arc::clone(desk),
             way,
             tools: Mutex::default(),
+            lists: Lists::default(),
         })
     }
 
