@@ -7,6 +7,7 @@ mod gen_policy;
 mod policy;
 mod rules;
 mod lock;
+mod login;
 mod check;
 mod enforce;
 mod grant;
@@ -26,6 +27,7 @@ pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
 pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
 pub use lock::LockArgs;
+pub use login::{LoginArgs, LoginServer, LogoutArgs};
 pub use policy::{
     CheckFormat, DiffFail, FailLevel, PolicyArgs, PolicyCheckArgs, PolicyCommand, PolicyDiffArgs, PolicyTestArgs,
 };
@@ -65,6 +67,10 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
+    /// Log in at a server that asks for OAuth, in a browser.
+    Login(LoginArgs),
+    /// Forget the login at a server.
+    Logout(LogoutArgs),
     /// Say who may call which servers through the HTTP gateway.
     Grant(GrantArgs),
     /// Read and verify the gateway's audit log.

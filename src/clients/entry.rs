@@ -200,7 +200,7 @@ impl EntryReader<'_> {
                 }
             }
         }
-        Ok(Target::Http(HttpTarget { server, url, headers }))
+        Ok(Target::Http(HttpTarget { server, url, headers, token: None }))
     }
 
     /// An object of names and texts: `env`, `headers`.

@@ -12,6 +12,7 @@ mod policy;
 mod policy_file;
 mod rules;
 mod lock;
+mod login;
 mod lock_file;
 mod check;
 mod policies;
@@ -101,6 +102,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Lock(args) => lock::run(args),
         Command::Check(args) => check::run(*args),
         Command::Enforce(args) => enforce::run(args),
+        Command::Login(args) => login::run(args),
+        Command::Logout(args) => login::forget(&args),
         Command::Grant(args) => grant::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),

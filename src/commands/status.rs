@@ -71,7 +71,7 @@ fn client(address: SocketAddr) -> Result<HttpClient, Failure> {
         other => other,
     };
     let url = url::Url::parse(&format!("http://{address}/status")).map_err(output::internal)?;
-    let target = HttpTarget { server: ServerName::new("gateway"), url, headers: BTreeMap::new() };
+    let target = HttpTarget { server: ServerName::new("gateway"), url, headers: BTreeMap::new(), token: None };
     HttpClient::new(&target).map_err(|error| Failure::usage(error.to_string()))
 }
 

@@ -14,6 +14,7 @@ pub mod http;
 pub mod identity;
 pub mod jwt;
 pub mod locked;
+pub mod login;
 pub mod mediate;
 pub mod meter;
 pub mod outbox;

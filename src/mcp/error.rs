@@ -229,7 +229,7 @@ impl ConnectError {
                 Some("if the server speaks plain http, say `http://` in the URL".to_owned())
             }
             Self::Unauthorized { token: Token::NotSent, .. } => Some(
-                "put a token into an environment variable and pass its name with `--bearer-env VAR`, or a header with `--header`".to_owned(),
+                "log in with `mcpol login URL`; or put a token into an environment variable and pass its name with `--bearer-env VAR`".to_owned(),
             ),
             Self::Unauthorized { token: Token::Sent, .. } => {
                 Some("the token that was sent is not accepted: it may have expired or be meant for another server".to_owned())

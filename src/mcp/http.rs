@@ -1,7 +1,7 @@
 //! One small HTTP client for MCP endpoints: raw bytes in and out, no redirect to anybody else, errors that say what to do.
 
 use super::error::{ConnectError, Token};
-use super::target::{HttpTarget, redacted};
+use super::target::{HttpTarget, LiveToken, redacted};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use std::time::Duration;
 use url::{Host, Url};
@@ -35,6 +35,7 @@ pub struct HttpClient {
     client: reqwest::Client,
     url: Url,
     headers: HeaderMap,
+    token: Option<LiveToken>,
 }
 
 /// What a body is, by its `Content-Type`.
@@ -89,7 +90,7 @@ impl HttpClient {
         let client = builder
             .build()
             .map_err(|error| ConnectError::Tls { url: redacted(&target.url), detail: innermost(&error) })?;
-        Ok(Self { client, url: target.url.clone(), headers })
+        Ok(Self { client, url: target.url.clone(), headers, token: target.token.clone() })
     }
 
     /// The endpoint.
@@ -121,6 +122,9 @@ impl HttpClient {
         let mut url = self.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let mut request = self.client.request(method.clone(), url.clone()).headers(self.headers.clone());
+            if let Some(token) = &self.token {
+                request = request.bearer_auth(token.get().reveal());
+            }
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -148,7 +152,7 @@ impl HttpClient {
 
     /// Whether the requests carry a token.
     pub(super) fn token(&self) -> Token {
-        if self.headers.contains_key(AUTHORIZATION) { Token::Sent } else { Token::NotSent }
+        if self.headers.contains_key(AUTHORIZATION) || self.token.is_some() { Token::Sent } else { Token::NotSent }
     }
 
     /// The error for an answer that is neither a message nor a stream of them. Reads a little of its body.

@@ -4,6 +4,7 @@ use crate::model::ServerName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A server to connect to.
 #[derive(Clone, Debug)]
@@ -181,6 +182,44 @@ pub struct HttpTarget {
     pub url: url::Url,
     /// Headers sent with every request.
     pub headers: BTreeMap<String, Secret>,
+    /// The token of a login, sent as `Authorization: Bearer` with every request.
+    pub token: Option<LiveToken>,
+}
+
+/// A token that is replaced while we run, before it ends. Never shown.
+#[derive(Clone)]
+pub struct LiveToken(Arc<RwLock<Secret>>);
+
+impl LiveToken {
+    /// A token.
+    pub fn new(token: Secret) -> Self {
+        Self(Arc::new(RwLock::new(token)))
+    }
+
+    /// Puts another in its place, for the next request.
+    pub fn set(&self, token: Secret) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// The token of now, for the one place that needs it.
+    pub fn get(&self) -> Secret {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Which token it is at the moment is no part of what a target is.
+impl PartialEq for LiveToken {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LiveToken {}
+
+impl fmt::Debug for LiveToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A value that is used but never shown: its `Debug` prints three dots, and there is no `Display`.

@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 16] = [
     "scan",
     "explain",
     "gen-policy",
@@ -11,6 +11,8 @@ const SUBCOMMANDS: [&str; 14] = [
     "lock",
     "check",
     "enforce",
+    "login",
+    "logout",
     "grant",
     "audit",
     "approvals",

@@ -1,6 +1,6 @@
 //! From arguments to servers to ask: a URL or a command typed here, with what is handed to it on purpose.
 
-use super::super::Failure;
+use super::super::{Failure, login};
 use super::live::Job;
 use crate::cli::TargetArgs;
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
@@ -114,7 +114,9 @@ pub(in crate::commands) fn http_target(
         }
         headers.insert("Authorization".to_owned(), Secret::new(format!("Bearer {}", token.trim())));
     }
-    Ok(HttpTarget { server, url, headers })
+    let mut target = HttpTarget { server, url, headers, token: None };
+    login::attach(&mut target)?;
+    Ok(target)
 }
 
 /// `NAME` is taken from our environment, `NAME=VALUE` is what it says. Every name that is missing is told at once.

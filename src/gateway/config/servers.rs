@@ -137,7 +137,7 @@ impl Reader<'_> {
             let message = format!("`{shown}` is no http or https URL");
             self.report(text.at, &pointer, message, Some("write for example `https://mcp.example.com/mcp`"));
         }
-        let mut target = HttpTarget { server, url: url?, headers: BTreeMap::new() };
+        let mut target = HttpTarget { server, url: url?, headers: BTreeMap::new(), token: None };
         for (name, (at, text)) in headers {
             let pointer = format!("{path}.headers.{name}");
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {

@@ -6,10 +6,10 @@
 
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Passage;
-use crate::mcp::target::{HttpTarget, redacted};
+use crate::mcp::target::{HttpTarget, LiveToken, redacted};
 use crate::policy::{Permit, Reservation};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, HOST, HeaderName};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, response};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -82,6 +82,7 @@ pub struct Upstream {
     port: u16,
     host_header: HeaderValue,
     headers: Vec<(HeaderName, HeaderValue)>,
+    token: Option<LiveToken>,
     tls: Option<(TlsConnector, TlsName<'static>)>,
     idle: Arc<Idle>,
 }
@@ -143,6 +144,7 @@ impl Upstream {
             port,
             host_header: HeaderValue::from_str(&authority).map_err(|_| bad())?,
             headers: own_headers(target)?,
+            token: target.token.clone(),
             tls,
             idle: Arc::default(),
         })
@@ -163,6 +165,12 @@ impl Upstream {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
+        }
+        // A token that no header may hold is not sent; the server then says what it thinks of that.
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.get().reveal()));
+        if let Some(mut value) = bearer.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
         }
         let mut request = Request::new(Full::new(body));
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, self.uri.clone(), headers);

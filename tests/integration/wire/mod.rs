@@ -31,6 +31,7 @@ pub fn http(url: &str) -> Target {
         server: ServerName::new("remote"),
         url: url::Url::parse(url).unwrap(),
         headers: BTreeMap::new(),
+        token: None,
     })
 }
 

@@ -1,0 +1,40 @@
+//! Arguments of `mcpol login` and `mcpol logout`.
+
+use std::path::PathBuf;
+
+/// Log in at a server that asks for OAuth, in a browser.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mcpol login https://mcp.example.com/mcp
+  mcpol login github --config mcpol.toml
+  mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp")]
+pub struct LoginArgs {
+    /// The server.
+    #[command(flatten)]
+    pub server: LoginServer,
+    /// Client id that the server's owner has given to you, where it registers none by itself.
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// Scope to ask for, instead of those that the server names; may be given more than once.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Vec<String>,
+}
+
+/// Forget the login at a server.
+#[derive(Debug, clap::Args)]
+pub struct LogoutArgs {
+    /// The server.
+    #[command(flatten)]
+    pub server: LoginServer,
+}
+
+/// A server to log in at.
+#[derive(Debug, clap::Args)]
+pub struct LoginServer {
+    /// Its URL, or its name in the gateway's configuration.
+    #[arg(value_name = "URL|SERVER")]
+    pub server: String,
+    /// The configuration that names it.
+    #[arg(long, value_name = "FILE", default_value = "mcpol.toml")]
+    pub config: PathBuf,
+}

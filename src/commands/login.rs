@@ -1,0 +1,101 @@
+//! `mcpol login` and `mcpol logout`: tokens of servers that ask for OAuth, and their use by other commands.
+
+use super::{Failure, output, state};
+use crate::cli::{LoginArgs, LoginServer, LogoutArgs};
+use crate::exit::Exit;
+use crate::gateway::config::{self, BadConfig};
+use crate::gateway::login::{self, LoginError, LoginOptions};
+use crate::gateway::plan::Backend;
+use crate::mcp::target::{HttpTarget, redacted};
+use crate::model::ServerName;
+use crate::text::escape;
+use url::Url;
+
+pub(super) fn run(args: LoginArgs) -> Result<Exit, Failure> {
+    let url = address(&args.server)?;
+    let folder = state::folder("MCPOL_STATE_DIR")?;
+    let options = LoginOptions { client_id: args.client_id, scopes: args.scope };
+    let show = |address: &str| {
+        output::people(&format!(
+            "Open this address in a browser on this machine, and log in there:\n\n  {}\n\n",
+            escape(address)
+        ));
+    };
+    login::login(&folder, &url, &options, &show).map_err(|error| failed(&error, &url))?;
+    output::people(&format!(
+        "Logged in at {}. `mcpol scan` and `mcpol enforce --upstream` use it from now on.\n",
+        redacted(&url)
+    ));
+    Ok(Exit::Clean)
+}
+
+pub(super) fn forget(args: &LogoutArgs) -> Result<Exit, Failure> {
+    let url = address(&args.server)?;
+    let known = login::logout(&state::folder("MCPOL_STATE_DIR")?, &url).map_err(|error| failed(&error, &url))?;
+    let url = redacted(&url);
+    output::people(&if known {
+        format!("The login at {url} is forgotten here. Its owner may still list it: take it back there as well.\n")
+    } else {
+        format!("There is no login at {url}.\n")
+    });
+    Ok(Exit::Clean)
+}
+
+/// Gives a target the token of the login at its server, unless it brings credentials of its own.
+pub(super) fn attach(target: &mut HttpTarget) -> Result<(), Failure> {
+    if target.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+        return Ok(());
+    }
+    // Without a home there are no logins.
+    let Ok(folder) = state::folder("MCPOL_STATE_DIR") else { return Ok(()) };
+    let notice = |text: &str| super::voice::say(text);
+    target.token = login::token(&folder, &target.url, notice).map_err(|error| failed(&error, &target.url))?;
+    Ok(())
+}
+
+/// The URL that is meant.
+fn address(server: &LoginServer) -> Result<Url, Failure> {
+    let text = &server.server;
+    if let Some(url) = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        return Ok(url);
+    }
+    let unknown = |what: String| {
+        Failure::usage(what).with_help("name a URL such as `https://mcp.example.com/mcp`, or a server of mcpol.toml")
+    };
+    if !server.config.exists() {
+        return Err(unknown(format!(
+            "`{}` is no URL, and there is no `{}` that could name a server",
+            escape(text),
+            server.config.display()
+        )));
+    }
+    let environment = |name: &str| std::env::var(name).ok();
+    let checked = config::load(&server.config, &environment, crate::clock::now());
+    let config = checked.map_err(bad_config)?.config;
+    match config.plan.servers.get(&ServerName::new(text)).map(|served| &served.backend) {
+        Some(Backend::Http(target)) => Ok(target.url.clone()),
+        Some(Backend::Stdio(_)) => Err(unknown(format!("the server `{}` is a command", escape(text)))),
+        None => Err(unknown(format!("`{}` names no server `{}`", server.config.display(), escape(text)))),
+    }
+}
+
+fn bad_config(error: BadConfig) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        BadConfig::Unreadable { .. } => failure,
+        BadConfig::Invalid { problems, .. } => failure.with_problems(problems),
+    }
+}
+
+fn failed(error: &LoginError, url: &Url) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        LoginError::Ended(_) => failure.with_help(format!("log in again: `mcpol login {}`", redacted(url))),
+        LoginError::Protocol(_) => failure.with_exit(Exit::Unreachable).with_help(
+            "give a token with --bearer-env, or a client id of the server's owner with `mcpol login --client-id`",
+        ),
+        LoginError::Refused(_) | LoginError::TimedOut => failure.with_exit(Exit::Unreachable),
+        LoginError::Listen(_) => failure,
+        LoginError::File { .. } => failure.with_help("`mcpol logout` removes it; then log in again"),
+    }
+}
