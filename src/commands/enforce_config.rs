@@ -3,7 +3,7 @@
 use super::enforce::{audit_destination, open_audit};
 use super::enforce_http::{bad_issuer, not_served, not_set_up};
 use super::operators::{Operators, telemetry};
-use super::{Failure, output, state, voice};
+use super::{Failure, login, output, state, voice};
 use crate::cli::EnforceArgs;
 use crate::clock;
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
-    let Checked { config, warnings } = load(path)?;
+    let Checked { mut config, warnings } = load(path)?;
     for warning in &warnings {
         output::people(&format!("warning: {warning}\n"));
     }
@@ -45,6 +45,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry_run(&config, admin, &place, &audit);
     }
+    login::attach_all(&mut config.plan);
     let operators = Operators::open(admin)?;
     let log = open_audit(&audit, new_session_id().map_err(output::internal)?)?;
     let stores = crate::state::open(&place);
@@ -187,7 +188,8 @@ impl Watched {
 
     fn take(&mut self) -> Result<(), String> {
         let checked = config::load(&self.path, &|name| std::env::var(name).ok(), clock::now()).map_err(told)?;
-        let Checked { config, warnings } = checked;
+        let Checked { mut config, warnings } = checked;
+        login::attach_all(&mut config.plan);
         self.gateway.reload(config.plan.clone()).map_err(|error| error.to_string())?;
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();

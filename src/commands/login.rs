@@ -5,7 +5,7 @@ use crate::cli::{LoginArgs, LoginServer, LogoutArgs};
 use crate::exit::Exit;
 use crate::gateway::config::{self, BadConfig};
 use crate::gateway::login::{self, LoginError, LoginOptions};
-use crate::gateway::plan::Backend;
+use crate::gateway::plan::{Backend, Plan};
 use crate::mcp::target::{HttpTarget, redacted};
 use crate::model::ServerName;
 use crate::text::escape;
@@ -51,6 +51,18 @@ pub(super) fn attach(target: &mut HttpTarget) -> Result<(), Failure> {
     let notice = |text: &str| super::voice::say(text);
     target.token = login::token(&folder, &target.url, notice).map_err(|error| failed(&error, &target.url))?;
     Ok(())
+}
+
+/// The same for all servers of a plan. One whose login has ended does not keep the others from being served.
+pub(super) fn attach_all(plan: &mut Plan) {
+    for (name, served) in &mut plan.servers {
+        if let Backend::Http(target) = &mut served.backend
+            && let Err(failure) = attach(target)
+        {
+            let help = failure.help.map_or_else(String::new, |help| format!("; {help}"));
+            super::voice::say(&format!("{name}: {}{help}", failure.message));
+        }
+    }
 }
 
 /// The URL that is meant.
