@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,12 +69,14 @@ pub struct SqliteStore {
     path: PathBuf,
     connection: Mutex<Option<Connection>>,
     reader: Mutex<Option<grants::Reader>>,
+    /// Connections opened and grants written by this process; see [`SqliteStore::edition`].
+    changes: AtomicU64,
 }
 
 impl SqliteStore {
     /// A store in this file, which is made with its folder at first use, for the owner only.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), connection: Mutex::new(None), reader: Mutex::new(None) }
+        Self { path: path.into(), connection: Mutex::new(None), reader: Mutex::new(None), changes: AtomicU64::new(0) }
     }
 
     /// The file.
@@ -109,18 +112,39 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&mut grants::Reader) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
+        let edition = self.edition();
         let mut slot = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let result = (|| {
             let reader = match slot.take() {
                 Some(reader) => slot.insert(reader),
                 None => slot.insert(grants::Reader::new(open(&self.path)?)),
             };
+            reader.refresh(edition);
             work(reader)
         })();
         result.map_err(|error: rusqlite::Error| {
             *slot = None;
             self.explain(&error)
         })
+    }
+
+    /// Grants have been written by this process.
+    pub(super) fn granted(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What changes when anybody may have written a grant: other processes, by the version of the data as the connection
+    /// sees it that all our own counting goes through, and this one by its own count. The reader's own connection would
+    /// take every count for a change. `None` while that connection is busy: nobody knows then.
+    fn edition(&self) -> Option<(i64, u64)> {
+        let mut slot = self.connection.try_lock().ok()?;
+        if slot.is_none() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+            *slot = open(&self.path).ok();
+        }
+        let mut statement = slot.as_ref()?.prepare_cached("PRAGMA data_version").ok()?;
+        let version = statement.query_row([], |row| row.get(0)).ok()?;
+        Some((version, self.changes.load(Ordering::Relaxed)))
     }
 
     fn explain(&self, error: &rusqlite::Error) -> StoreError {

@@ -26,34 +26,32 @@ const COLUMNS: &str = "name, token, servers, policy, created, expires, revoked";
 /// Answers remembered at most; what has not been asked for since the last change is not worth more.
 const REMEMBERED_MAX: usize = 4096;
 
-/// A connection that only reads, and what it has read since any other connection wrote. `PRAGMA data_version` tells
-/// that from shared memory, without looking at the file: a grant that another process revokes is gone for the next
-/// request.
+/// A connection that only reads, and what it has read since anybody may have written a grant. `PRAGMA data_version`
+/// tells that from shared memory, without looking at the file: a grant that another process revokes is gone for the
+/// next request.
 #[derive(Debug)]
 pub(in crate::state) struct Reader {
     connection: Connection,
-    version: i64,
+    edition: Option<(i64, u64)>,
     by_token: HashMap<TokenHash, Option<Grant>>,
     servers: HashMap<String, bool>,
 }
 
 impl Reader {
     pub(in crate::state) fn new(connection: Connection) -> Self {
-        Self { connection, version: -1, by_token: HashMap::new(), servers: HashMap::new() }
+        Self { connection, edition: None, by_token: HashMap::new(), servers: HashMap::new() }
     }
 
-    fn refresh(&mut self) -> Result<(), Error> {
-        let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if version != self.version || self.by_token.len() + self.servers.len() >= REMEMBERED_MAX {
+    /// Forgets what may have changed.
+    pub(in crate::state) fn refresh(&mut self, edition: Option<(i64, u64)>) {
+        if edition.is_none() || edition != self.edition || self.by_token.len() + self.servers.len() >= REMEMBERED_MAX {
             self.by_token.clear();
             self.servers.clear();
-            self.version = version;
+            self.edition = edition;
         }
-        Ok(())
     }
 
     fn find(&mut self, token: &TokenHash) -> Result<Option<Grant>, Error> {
-        self.refresh()?;
         if let Some(known) = self.by_token.get(token) {
             return Ok(known.clone());
         }
@@ -67,7 +65,6 @@ impl Reader {
     }
 
     fn any_for(&mut self, server: &str) -> Result<bool, Error> {
-        self.refresh()?;
         if let Some(known) = self.servers.get(server) {
             return Ok(*known);
         }
@@ -143,6 +140,7 @@ impl GrantStore for SqliteStore {
             insert(connection, grant)?;
             Ok(Some(GrantCreated::Done))
         })?;
+        self.granted();
         created.ok_or_else(super::full)
     }
 
@@ -156,7 +154,7 @@ impl GrantStore for SqliteStore {
     }
 
     fn revoke(&self, now: Timestamp, name: &GrantName) -> Result<GrantRevoked, StoreError> {
-        self.transact(|connection| {
+        let revoked = self.transact(|connection| {
             let Some(known) = by_name(connection, name)? else { return Ok(GrantRevoked::Unknown) };
             if known.revoked.is_some() {
                 return Ok(GrantRevoked::Already(known));
@@ -164,7 +162,9 @@ impl GrantStore for SqliteStore {
             let revoked = Grant { revoked: Some(now), ..known };
             insert(connection, &revoked)?;
             Ok(GrantRevoked::Done(revoked))
-        })
+        })?;
+        self.granted();
+        Ok(revoked)
     }
 
     fn find(&self, token: &TokenHash) -> Result<Option<Grant>, StoreError> {
