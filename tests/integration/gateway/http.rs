@@ -6,6 +6,7 @@ mod faults;
 mod life;
 mod relay;
 mod streams;
+mod tls;
 
 use super::*;
 use std::net::{Shutdown, TcpListener, TcpStream};
