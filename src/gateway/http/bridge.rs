@@ -1,5 +1,5 @@
-//! A stdio server behind HTTP: sessions are made here, each with a child of its own; requests without a session (from
-//! 2026-07-28) share the children of their grant.
+//! A stdio server behind HTTP: sessions are made here, each with a child of its own, or all of a grant with one.
+//! Requests without a session (from 2026-07-28) share the children of their grant.
 
 use super::body::Answer;
 use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
@@ -10,7 +10,7 @@ use super::seats::Seat;
 use super::{Gateway, Server, mirror};
 use crate::gateway::identity::{Identity, PolicyChoice};
 use crate::gateway::mediate::Mediator;
-use crate::gateway::plan::Children;
+use crate::gateway::plan::{Children, Per};
 use crate::mcp::envelope::{Id, Message, admit};
 use crate::mcp::http::header;
 use crate::mcp::walk::member;
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,8 @@ use tokio::sync::watch;
 
 /// Children of one server that may run.
 pub const CHILDREN_MAX: usize = 256;
+/// Sessions of one server that may share children.
+pub const SESSIONS_MAX: usize = 16_384;
 /// Children of one grant that serve requests without a session; more are needed only where ids collide.
 pub const GRANT_CHILDREN_MAX: usize = 8;
 /// Random bytes of a session id: more than anybody can guess.
@@ -57,12 +59,14 @@ struct Table {
 pub struct Bridge {
     children: Children,
     table: Mutex<Table>,
+    /// Held while a child is started that all sessions of a grant share.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Bridge {
     /// For a command. Nothing is started before somebody asks.
     pub fn new(children: Children) -> Self {
-        Self { children, table: Mutex::default() }
+        Self { children, table: Mutex::default(), opening: tokio::sync::Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -92,7 +96,14 @@ impl Bridge {
         let token = token_of(&message);
         let is_stateless = is_stateless(&message, &head.headers);
         let session = session_of(&head.headers)?;
+        let shares = self.children.per == Per::Grant;
         let mut minted = None;
+        let _opening = if is_initialize && shares { Some(self.opening.lock().await) } else { None };
+        if let (None, Some(id), true) = (session, &id, is_initialize && shares)
+            && let Some(response) = self.join(&who, id)?
+        {
+            return Ok(response);
+        }
         let child = match (session, id.as_ref()) {
             (Some(session), _) => self.of_session(session, &who)?,
             (None, Some(id)) if is_initialize => {
@@ -113,15 +124,24 @@ impl Bridge {
         };
         let line = [line, b"\n"].concat();
         let Some(id) = id else {
+            let is_initialized = matches!(&message, Message::Notification(passage) if passage.method() == Some("notifications/initialized"));
+            // Its server has heard that from the first of its sessions.
+            if is_initialized && child.heard_initialized() && shares {
+                return Ok(accepted());
+            }
             feed(gateway, &child, line).await.map_err(refused)?;
             return Ok(accepted());
         };
-        if !child.can_tell(&id, None) {
+        let is_alone = session.is_none() && is_stateless;
+        let waiting = match shares && !is_alone {
+            true => Some(child.wait_in_turn(&id, token.as_deref()).await),
+            false => child.wait_for(&id, token.as_deref(), is_alone),
+        };
+        let Some(mut waiting) = waiting else {
             let what = "a request with this id is in flight already";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, what).to(&id));
-        }
-        let mut waiting = child.wait_for(id.clone(), token.as_deref());
-        if is_stateless && session.is_none() {
+        };
+        if is_alone {
             waiting.cancel_when_dropped();
         }
         feed(gateway, &child, line).await.map_err(|error| refused(error).to(&id))?;
@@ -129,7 +149,8 @@ impl Bridge {
         let mut response = if streams && is_subscription(&message) {
             events(Stream::Answer(waiting), None, seat, None)
         } else {
-            answer(waiting, streams, is_stateless, seat).await.map_err(|error| error.to(&id))?
+            let greets = is_initialize.then(|| Arc::clone(&child));
+            answer(waiting, streams, is_stateless, seat, greets).await.map_err(|error| error.to(&id))?
         };
         if let Some(session) = minted {
             if response.status().is_success() && !child.is_gone() {
@@ -141,6 +162,35 @@ impl Bridge {
             }
         }
         Ok(response)
+    }
+
+    /// A further session of a grant whose child runs already: it is told what the first one was told.
+    fn join(&self, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
+        let mut table = self.table();
+        let of_grant = |entry: &&Entry| entry.grant == who.grant && !entry.child.is_gone();
+        let Some(entry) = table.sessions.values().find(of_grant).cloned() else { return Ok(None) };
+        let greeting = entry.child.greeting();
+        let Some((result, _)) =
+            greeting.as_deref().and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| member(text, "result"))
+        else {
+            return Ok(None);
+        };
+        let mut body = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
+        id.write(&mut body);
+        body.extend_from_slice(b",\"result\":");
+        body.extend_from_slice(result.as_bytes());
+        body.push(b'}');
+        if table.sessions.len() >= SESSIONS_MAX {
+            let what = "too many sessions are open";
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what).to(id).with_header(RETRY_AFTER, SOON));
+        }
+        let session = new_session_id()?;
+        let value = HeaderValue::from_str(&session)
+            .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
+        table.sessions.insert(session.into(), entry);
+        let mut response = json(StatusCode::OK, body);
+        response.headers_mut().insert(SESSION, value);
+        Ok(Some(response))
     }
 
     /// A client listens to what its server sends unasked.
@@ -161,7 +211,12 @@ impl Bridge {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`"));
         }
         let child = self.of_session(session, who)?;
-        Ok(events(Stream::Listening(child.listen()), None, seat, Some(gateway.ending())))
+        Ok(events(
+            Stream::Listening(child.listen(self.children.per == Per::Session)),
+            None,
+            seat,
+            Some(gateway.ending()),
+        ))
     }
 
     /// A client ends its session.
@@ -173,8 +228,14 @@ impl Bridge {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("missing {} header", header::SESSION_ID)));
         };
         let child = self.of_session(session, who)?;
-        self.table().sessions.remove(session);
-        end([child]);
+        let is_last = {
+            let mut table = self.table();
+            table.sessions.remove(session);
+            !table.sessions.values().any(|entry| Arc::ptr_eq(&entry.child, &child))
+        };
+        if is_last {
+            end([child]);
+        }
         let mut response = Response::new(Answer::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
@@ -223,7 +284,7 @@ impl Bridge {
     ) -> Result<Entry, Refusal> {
         let place = {
             let mut table = self.table();
-            if table.len() >= CHILDREN_MAX {
+            if table.children() >= CHILDREN_MAX {
                 let what = "too many servers are running";
                 return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what).with_header(RETRY_AFTER, SOON));
             }
@@ -319,8 +380,10 @@ impl Table {
         self.sessions.values().chain(self.shared.values().flatten())
     }
 
-    fn len(&self) -> usize {
-        self.starting + self.sessions.len() + self.shared.values().map(Vec::len).sum::<usize>()
+    /// Children that run or are being started.
+    fn children(&self) -> usize {
+        let children: HashSet<*const Child> = self.entries().map(|entry| Arc::as_ptr(&entry.child)).collect();
+        self.starting + children.len()
     }
 }
 
@@ -421,10 +484,16 @@ async fn answer(
     streams: bool,
     is_stateless: bool,
     seat: Seat,
+    greets: Option<Arc<Child>>,
 ) -> Result<Response<Answer>, Refusal> {
+    // A handshake is awaited whole, however much is said before it.
+    let streams = streams && greets.is_none();
     loop {
         match waiting.next().await {
             Some(Piece::Last(message)) => {
+                if let Some(child) = &greets {
+                    child.set_greeting(&message);
+                }
                 let status = if is_stateless { status_of(&message) } else { StatusCode::OK };
                 return Ok(json(status, message.to_vec()));
             }

@@ -25,7 +25,7 @@ use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Events that may wait for one client to read.
 pub const EVENTS_WAITING_MAX: usize = 256;
@@ -61,9 +61,8 @@ struct Waiter {
 #[derive(Default)]
 struct Routes {
     waiters: Vec<Waiter>,
-    listener: Option<(u64, mpsc::Sender<Bytes>)>,
+    listeners: Vec<mpsc::Sender<Bytes>>,
     kept: VecDeque<Bytes>,
-    listeners: u64,
 }
 
 /// One process.
@@ -71,6 +70,11 @@ pub struct Child {
     mediator: Mediator,
     upstream: Upstream,
     routes: Mutex<Routes>,
+    /// Told when a request has been answered, and its id is free again.
+    freed: Notify,
+    /// What it answered to `initialize`, for further sessions of the same grant.
+    greeting: Mutex<Option<Bytes>>,
+    initialized: AtomicBool,
     process: Mutex<Option<ServerProcess>>,
     to_server: Mutex<Option<std::sync::mpsc::Sender<Shipment>>>,
     waiting_bytes: AtomicUsize,
@@ -130,6 +134,9 @@ impl Child {
             mediator,
             upstream: Upstream::starting(),
             routes: Mutex::default(),
+            freed: Notify::new(),
+            greeting: Mutex::default(),
+            initialized: AtomicBool::new(false),
             process: Mutex::new(Some(process)),
             to_server: Mutex::new(Some(sender)),
             waiting_bytes: AtomicUsize::new(0),
@@ -180,7 +187,7 @@ impl Child {
     /// For how long nobody has asked it anything, waited for it or listened to it.
     pub fn idle(&self) -> Duration {
         let routes = self.routes();
-        if !routes.waiters.is_empty() || routes.listener.as_ref().is_some_and(|(_, sender)| !sender.is_closed()) {
+        if !routes.waiters.is_empty() || routes.listeners.iter().any(|listener| !listener.is_closed()) {
             return Duration::ZERO;
         }
         self.born.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
@@ -188,28 +195,60 @@ impl Child {
 
     /// Whether a request with this id and token could be told from those that it serves.
     pub fn can_tell(&self, id: &Id, token: Option<&str>) -> bool {
-        let routes = self.routes();
-        routes.waiters.iter().all(|waiter| waiter.id != *id && (token.is_none() || waiter.token.as_deref() != token))
+        self.routes().can_tell(id, token)
     }
 
-    /// Waits for the answer to a request that is about to be sent.
-    pub fn wait_for(self: &Arc<Self>, id: Id, token: Option<&str>) -> Waiting {
+    /// Waits for the answer to a request that is about to be sent; `None` if it could not be told from another's.
+    /// `token` is compared as well where requests of several clients meet.
+    pub fn wait_for(self: &Arc<Self>, id: &Id, token: Option<&str>, meets_others: bool) -> Option<Waiting> {
         let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-        self.routes().waiters.push(Waiter { id: id.clone(), token: token.map(Into::into), sender });
+        {
+            let mut routes = self.routes();
+            if !routes.can_tell(id, token.filter(|_| meets_others)) {
+                return None;
+            }
+            routes.waiters.push(Waiter { id: id.clone(), token: token.map(Into::into), sender });
+        }
         self.touch();
-        Waiting { child: Arc::clone(self), id, receiver, answered: false, cancels: false }
+        Some(Waiting { child: Arc::clone(self), id: id.clone(), receiver, answered: false, cancels: false })
     }
 
-    /// Listens to what is sent unasked. Whoever listened before does not any more.
-    pub fn listen(self: &Arc<Self>) -> Listening {
+    /// The same; waits until the answer could be told from another's.
+    pub async fn wait_in_turn(self: &Arc<Self>, id: &Id, token: Option<&str>) -> Waiting {
+        loop {
+            let freed = self.freed.notified();
+            if let Some(waiting) = self.wait_for(id, token, true) {
+                return waiting;
+            }
+            freed.await;
+        }
+    }
+
+    /// What it answered to `initialize`.
+    pub fn greeting(&self) -> Option<Bytes> {
+        self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what it answered to `initialize`.
+    pub fn set_greeting(&self, reply: &[u8]) {
+        *self.greeting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Bytes::copy_from_slice(reply));
+    }
+
+    /// Whether it heard before that its client is ready.
+    pub fn heard_initialized(&self) -> bool {
+        self.initialized.swap(true, Ordering::Relaxed)
+    }
+
+    /// Listens to what is sent unasked. With `alone`, whoever listened before does not any more.
+    pub fn listen(self: &Arc<Self>, alone: bool) -> Listening {
         let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX.max(MESSAGES_KEPT_MAX));
         let mut routes = self.routes();
-        routes.listeners += 1;
         for message in std::mem::take(&mut routes.kept) {
             // There is room for all of them.
             let _ = sender.try_send(message);
         }
-        routes.listener = Some((routes.listeners, sender));
+        routes.listeners.retain(|listener| !alone && !listener.is_closed());
+        routes.listeners.push(sender);
         drop(routes);
         self.touch();
         Listening { child: Arc::clone(self), receiver }
@@ -278,21 +317,27 @@ impl Child {
                     let Some(at) = routes.waiters.iter().position(|waiter| waiter.id == *id) else { continue };
                     let waiter = routes.waiters.swap_remove(at);
                     drop(routes);
+                    self.freed.notify_waiters();
                     send(&waiter.sender, Piece::Last(message), may_wait);
                 }
                 Arrival::Request(..) | Arrival::Notification(_) => {
-                    let sender = routes.related(received.params()).map(|waiter| waiter.sender.clone());
-                    match (sender, &routes.listener) {
-                        (Some(sender), _) => {
-                            drop(routes);
-                            send(&sender, Piece::More(message), may_wait);
-                        }
-                        (None, Some((_, listener))) if !listener.is_closed() => {
-                            let listener = listener.clone();
-                            drop(routes);
-                            send(&listener, message, may_wait);
-                        }
-                        (None, _) => self.aside(routes, message, may_wait),
+                    let related = routes.related(received.params()).map(|waiter| waiter.sender.clone());
+                    if let Some(sender) = related {
+                        drop(routes);
+                        send(&sender, Piece::More(message), may_wait);
+                        continue;
+                    }
+                    // A question is for one, news is for all.
+                    let count = if matches!(received.arrival, Arrival::Request(..)) { 1 } else { usize::MAX };
+                    let open = routes.listeners.iter().filter(|listener| !listener.is_closed());
+                    let listeners: Vec<_> = open.take(count).cloned().collect();
+                    if listeners.is_empty() {
+                        self.aside(routes, message, may_wait);
+                        continue;
+                    }
+                    drop(routes);
+                    for listener in listeners {
+                        send(&listener, message.clone(), may_wait);
                     }
                 }
             }
@@ -418,6 +463,10 @@ impl Child {
 }
 
 impl Routes {
+    fn can_tell(&self, id: &Id, token: Option<&str>) -> bool {
+        self.waiters.iter().all(|waiter| waiter.id != *id && (token.is_none() || waiter.token.as_deref() != token))
+    }
+
     /// The request that a message belongs to: by its progress token, or as a subscription.
     fn related(&self, params: Option<&str>) -> Option<&Waiter> {
         let params = params?;
@@ -473,6 +522,7 @@ impl Drop for Waiting {
             return;
         }
         self.child.routes().waiters.retain(|waiter| waiter.id != self.id);
+        self.child.freed.notify_waiters();
         if self.cancels {
             let mut line = Vec::new();
             reply::cancelled(&mut line, &self.id, "the client has closed the stream");

@@ -28,8 +28,11 @@ impl Served {
     fn start(sandbox: &Sandbox, options: &[&str]) -> Self {
         let mut args = vec!["enforce", "--policy", "policy.json", "--listen", "127.0.0.1:0"];
         args.extend(options);
-        let mut child =
-            sandbox.command(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::run(sandbox.command(&args))
+    }
+
+    fn run(mut command: std::process::Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, said) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {

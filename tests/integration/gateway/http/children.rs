@@ -143,3 +143,33 @@ fn a_new_policy_reaches_sessions_that_are_open() {
     listening.until("notifications/tools/list_changed");
     passed(&served.ask(&[&one], &CALL.replace("good", "hidden")));
 }
+
+#[test]
+fn all_sessions_of_a_grant_share_a_child_where_that_is_asked_for() {
+    let sandbox = sandbox(&only(json!({"good": {}, "ask": {}})));
+    let config = toml::to_string(&json!({
+        "gateway": {"listen": "127.0.0.1:0", "state": "memory:", "audit": "none"},
+        "servers": {"scripted": {"command": ["sh", "-c", SERVER], "policy": "policy.json", "per": "grant"}},
+    }));
+    sandbox.write("mcpol.toml", &config.unwrap());
+    let served = Served::run(sandbox.command(&["enforce", "--config", "mcpol.toml"]));
+    let (one, two) = (open(&served), open(&served));
+    assert_ne!(one, two);
+    let (first, second) = (served.ask(&[&one], CALL), served.ask(&[&two], CALL));
+    assert_eq!(text(&first), text(&second));
+    // News is for all of them, and the end of one session is not the end of the other.
+    let (mut hears, mut hears_too) = (served.open(), served.open());
+    for (connection, session) in [(&mut hears, &one), (&mut hears_too, &two)] {
+        connection.get(&[session]);
+        assert_eq!(connection.head().0, 200);
+    }
+    served.ask(&[&one], &CALL.replace("good", "ask"));
+    assert_eq!(served.post(&[&one], r#"{"jsonrpc":"2.0","id":"q","result":{"roots":[]}}"#).status, 202);
+    hears.until("thanks");
+    hears_too.until("thanks");
+    let mut connection = served.open();
+    connection.send("DELETE /mcp", &["Host: localhost"], &[&one], "");
+    assert_eq!(connection.reply().status, 204);
+    assert_eq!(served.post(&[&one], CALL).status, 404);
+    assert_eq!(text(&served.ask(&[&two], CALL)), text(&first));
+}
