@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod both_ways;
 mod demo;
 mod faults;
 mod http;

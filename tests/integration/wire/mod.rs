@@ -4,7 +4,7 @@ mod hostile_http;
 mod hostile_stdio;
 mod peers;
 mod processes;
-mod scripted;
+pub mod scripted;
 
 use mcpol::mcp::target::{HttpTarget, StdioTarget, Target};
 use mcpol::mcp::{ConnectError, EnumerateOptions, enumerate};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, Read as _, Write as _};
 
 /// The variable that names the script.
-const SCRIPT: &str = "MCPOL_TEST_SCRIPT";
+pub const SCRIPT: &str = "MCPOL_TEST_SCRIPT";
 /// A port of the test, for scripts that hold a connection as a sign of life.
 pub const PORT: &str = "MCPOL_TEST_PORT";
 
