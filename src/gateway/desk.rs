@@ -164,8 +164,9 @@ impl Desk {
         match (decision, asked) {
             (Decision::Allow(permit), _) => Verdict::Allow(permit),
             (Decision::Deny(denial), _) => Verdict::Deny(denial),
-            (Decision::Ask(question), Some(approval)) => Verdict::Deny(Denial::unanswered(&question, approval)),
-            (Decision::Ask(question), None) => {
+            // A call that has waited already is asked about again all the same: what it waited for may have lapsed, or
+            // was about another policy, and the client must be told of a question that can still be answered.
+            (Decision::Ask(question), _) => {
                 let request = ApprovalRequest {
                     binding: question.binding.clone(),
                     rule: question.rule.clone(),
@@ -174,6 +175,7 @@ impl Desk {
                     arguments: question.call.arguments().map(str::to_owned),
                 };
                 match self.approvals.request(now, &request) {
+                    Ok(approval) if asked.is_some() => Verdict::Deny(Denial::unanswered(&question, &approval.id)),
                     Ok(approval) => Verdict::Wait(question, approval.id),
                     Err(error) => Verdict::Deny(Denial {
                         code: DenialCode::StateUnavailable,

@@ -8,6 +8,8 @@ use rusqlite::{Connection, Error, OptionalExtension as _, Row, params};
 
 /// Questions that may wait at the same time; a client that asks without end must not fill the disk.
 pub const PENDING_MAX: u64 = 1000;
+/// Lapsed questions that are kept; more are forgotten, the oldest first.
+pub const LAPSED_MAX: u64 = 1000;
 /// Questions are kept this long after they lapsed, in milliseconds.
 const KEEP_LAPSED_MS: u64 = 7 * 24 * 3600 * 1000;
 /// Longest arguments that are shown to the person, in bytes; a call with longer ones is asked about without them.
@@ -56,6 +58,16 @@ pub(super) fn request(connection: &Connection, now: Timestamp, request: &Approva
     connection
         .prepare_cached("DELETE FROM approvals WHERE expires < ?1")?
         .execute([integer(now.millis().saturating_sub(KEEP_LAPSED_MS))])?;
+    // A client that asks without end must not fill the disk with questions that lapse at once.
+    connection
+        .prepare_cached(
+            "DELETE FROM approvals WHERE id IN
+             (SELECT id FROM approvals WHERE expires <= ?1 ORDER BY expires DESC, id LIMIT -1 OFFSET ?2)",
+        )?
+        .execute(params![integer(now.millis()), integer(LAPSED_MAX)])?;
+    connection
+        .prepare_cached("UPDATE approvals SET arguments = NULL WHERE expires <= ?1 AND arguments IS NOT NULL")?
+        .execute([integer(now.millis())])?;
     let pending: i64 = connection
         .prepare_cached("SELECT count(*) FROM approvals WHERE state = ?1 AND expires > ?2")?
         .query_row(params![PENDING, integer(now.millis())], |row| row.get(0))?;

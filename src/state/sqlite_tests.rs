@@ -33,6 +33,22 @@ fn counters_that_ended_long_ago_are_deleted() {
 }
 
 #[test]
+fn questions_that_lapse_at_once_do_not_fill_the_disk() {
+    let (_folder, store) = store();
+    let asked = approvals::LAPSED_MAX + 100;
+    for second in 0..asked {
+        let request = ApprovalRequest { ttl_s: 1, ..contract::question(&second.to_string()) };
+        store.request(at(second * 2), &request).unwrap();
+    }
+    let count = |what: &str| -> i64 {
+        let query = format!("SELECT count({what}) FROM approvals");
+        store.transact(|connection| connection.query_row(&query, [], |row| row.get(0))).unwrap()
+    };
+    assert_eq!(count("*"), approvals::LAPSED_MAX as i64 + 1, "the newest and the last that lapsed");
+    assert_eq!(count("arguments"), 1, "nobody will be asked about the others");
+}
+
+#[test]
 fn two_processes_never_exceed_a_maximum_together() {
     let (folder, _) = store();
     let path = folder.path().join("state.db");

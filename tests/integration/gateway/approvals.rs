@@ -65,6 +65,20 @@ fn nobody_answers_and_the_call_may_be_tried_again_once_approved() {
 }
 
 #[test]
+fn who_waited_longer_than_the_question_lives_is_told_of_one_that_can_be_answered() {
+    let sandbox = sandbox(&only(json!({"create_task": {"approval": {"message": "really?", "ttl_s": 1}}})));
+    let mut gateway = Gateway::sample(&sandbox, &["--approval-wait", "60"]);
+    gateway.initialize();
+    let params = json!({"name": "create_task", "arguments": {"title": "a"}, "_meta": {"progressToken": 1}});
+    gateway.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string());
+    let told = gateway.message()["params"]["message"].as_str().unwrap().to_owned();
+    let lapsed = told.rsplit(' ').next().unwrap();
+    let reply = gateway.reply();
+    assert!(refusal(&reply).contains("nobody has approved") && !refusal(&reply).contains(lapsed), "{reply} {lapsed}");
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
 fn a_call_that_waits_can_be_withdrawn() {
     let sandbox = sandbox(&asking());
     let mut gateway = Gateway::sample(&sandbox, &[]);
