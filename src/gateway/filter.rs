@@ -1,7 +1,7 @@
 //! `tools/list` answers: what can never be called is taken out, what stays is kept byte for byte.
 
 use crate::mcp::json::{self, Members, Tag, Visitor, string_value};
-use crate::mcp::walk::{elements, member};
+use crate::mcp::walk::{elements, member, members};
 use std::ops::Range;
 
 /// What a page of the list became.
@@ -48,6 +48,13 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     if seen.flaw.is_some() {
         return Err(Unreadable::Ambiguous);
     }
+    let near = |object: &str, known: &str| {
+        members(object)
+            .any(|(name, _)| string_value(name).is_some_and(|name| json::nearly_known(name.as_bytes(), &[known])))
+    };
+    if near(result, "tools") {
+        return Err(Unreadable::Ambiguous);
+    }
     let (tools, span) = member(result, "tools").ok_or(Unreadable::NoTools)?;
     if !tools.starts_with('[') {
         return Err(Unreadable::NoTools);
@@ -55,6 +62,10 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     let (mut all, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0);
     for element in elements(tools) {
         let definition = &tools[element.clone()];
+        // A client that ignores case would see another tool than we do.
+        if near(definition, "name") {
+            return Err(Unreadable::Ambiguous);
+        }
         // An entry without a name cannot be called, and nothing can be said about it.
         let name = member(definition, "name").and_then(|(literal, _)| string_value(literal).map(String::from));
         let Some(name) = name else {
@@ -136,6 +147,8 @@ mod tests {
             (r#"{"tools":[],"tools":[{"name":"rm"}]}"#, Unreadable::Ambiguous),
             (r#"{"tools":[{"name":"a","name":"rm"}]}"#, Unreadable::Ambiguous),
             (r#"{"tools":[{"name":"\ud800"}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":[],"Tools":[{"name":"rm"}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":[{"name":"a","NAME":"rm"}]}"#, Unreadable::Ambiguous),
             (r#"{"tools":{"name":"rm"}}"#, Unreadable::NoTools),
             (r#"{"tools":null}"#, Unreadable::NoTools),
             (r#"{}"#, Unreadable::NoTools),

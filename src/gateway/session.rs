@@ -282,7 +282,7 @@ impl Session {
     }
 
     fn answer(&self, answers: Answers) {
-        self.outbox.post(&answers.effects.to_client);
+        deliver_elsewhere(&self.mediator, &self.upstream, &self.outbox, answers.effects);
         self.mediator.log_ended(clock::now(), answers.ended);
     }
 
