@@ -152,7 +152,10 @@ impl Mediator {
                             lock(&self.pending).end_server(&id);
                         }
                     }
-                    "notifications/tools/list_changed" => lock(&self.listed).forget(),
+                    "notifications/tools/list_changed" => {
+                        lock(&self.listed).forget();
+                        lock(&self.tools).outdated();
+                    }
                     _ => {}
                 }
                 pass(answers);
@@ -277,6 +280,7 @@ impl Mediator {
     pub fn replay(&self) -> Option<Shipment> {
         // Another process may have other tools.
         lock(&self.listed).forget();
+        lock(&self.tools).outdated();
         let (id, line) = lock(&self.handshake).initialize.clone()?;
         lock(&self.pending).begin(&id, Kind::Replay, Instant::now()).ok()?;
         let mut shipment = Shipment::default();

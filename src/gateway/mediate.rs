@@ -156,7 +156,9 @@ impl Mediator {
             let mut slot = self.policy.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, Arc::clone(&policy))
         };
-        let tools = lock(&self.tools);
+        let mut tools = lock(&self.tools);
+        // The new policy may hold arguments to schemas that were not kept.
+        tools.outdated();
         let mut names: std::collections::BTreeSet<&str> = tools.names().collect();
         names.extend(old.tool_names());
         names.extend(policy.tool_names());

@@ -54,6 +54,12 @@ struct Flight {
 impl Mediator {
     /// How a call's tool differs from what was reviewed; `None` as well where that is only said.
     pub(super) fn change(&self, policy: &Policy, tool: &str, now: Timestamp) -> Option<ToolChange> {
+        if policy.hides_among_allowed(tool) {
+            let tools = lock(&self.tools);
+            if tools.is_known() && !tools.names_tool(tool) {
+                return Some(ToolChange::Unlisted);
+            }
+        }
         let guard = self.guard.as_ref()?;
         let change = lock(&self.listed).change(tool, &guard.reviewed())?;
         match guard.on_change() {
@@ -82,7 +88,12 @@ impl Mediator {
             .guard
             .as_ref()
             .is_some_and(|guard| lock(&self.listed).change(tool, &guard.reviewed()) == Some(ToolChange::Unseen));
-        unseen || (policy.wants_schema(tool) && !lock(&self.tools).is_known())
+        let (schema, hides) = (policy.wants_schema(tool), policy.hides_among_allowed(tool));
+        unseen
+            || ((schema || hides) && {
+                let tools = lock(&self.tools);
+                !tools.is_known() && (schema || !tools.names_tool(tool))
+            })
     }
 
     /// Lets a call wait for a list, and asks for one. Gives the call back where that cannot be done.
@@ -155,9 +166,7 @@ impl Mediator {
                     for (name, span) in &page.tools {
                         let definition = &result[span.clone()];
                         flight.arriving.take(name, definition);
-                        if policy.wants_schema(name) {
-                            tools.take(name, Some(definition));
-                        }
+                        tools.take(name, policy.wants_schema(name).then_some(definition));
                     }
                     if page.more {
                         let cursor = member(result, "nextCursor").map(|(cursor, _)| cursor.to_owned());

@@ -53,6 +53,16 @@ impl Tools {
         self.known = true;
     }
 
+    /// What is known is no longer the whole list: the server has changed it, or the policy wants more of it.
+    pub fn outdated(&mut self) {
+        self.known = false;
+    }
+
+    /// Whether some list has named this tool. True for all once there are too many to remember.
+    pub fn names_tool(&self, name: &str) -> bool {
+        self.names.len() >= TOOLS_MAX || self.names.contains(name)
+    }
+
     /// Whether a whole list has been seen.
     pub fn is_known(&self) -> bool {
         self.known

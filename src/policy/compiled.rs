@@ -19,6 +19,8 @@ pub struct Policy {
     pub(super) everything: Tool,
     /// Stands for the server in the key of a counter that all servers share.
     pub(super) nothing: Arc<str>,
+    /// Whether any tool is hidden by name.
+    hides_some: bool,
     shadow: Shadow,
 }
 
@@ -116,8 +118,10 @@ pub struct Summary {
 
 impl Policy {
     pub(super) fn new(document: Document, hash: String, tools: FxHashMap<String, Tool>, everything: Tool) -> Self {
-        let hidden = document.hide.iter().cloned().collect();
-        Self { document, hash, hidden, tools, everything, nothing: Arc::from(""), shadow: Shadow::AsWritten }
+        let hidden: FxHashSet<String> = document.hide.iter().cloned().collect();
+        let hides_some = !hidden.is_empty() || tools.values().any(|rules| rules.action == Some(Action::Hide));
+        let (nothing, shadow) = (Arc::from(""), Shadow::AsWritten);
+        Self { document, hash, hidden, tools, everything, nothing, hides_some, shadow }
     }
 
     /// The document, as checked.
@@ -154,6 +158,16 @@ impl Policy {
     pub(super) fn hides(&self, tool: &str) -> bool {
         (!self.hidden.is_empty() && (self.hidden.contains(tool) || self.hidden.contains("*")))
             || self.tools.get(tool).is_some_and(|rules| rules.action == Some(Action::Hide))
+    }
+
+    /// Whether a call of this tool must be answered as one of a hidden tool where the server has no such tool: the policy
+    /// hides some tools and allows what it does not name, and two ways to say no would tell which exist.
+    pub fn hides_among_allowed(&self, tool: &str) -> bool {
+        self.hides_some
+            && self.document.default == Unlisted::Allow
+            && !self.tools.contains_key(tool)
+            && !self.hides(tool)
+            && self.mode_of(tool) == Mode::Enforce
     }
 
     /// Whether decisions about a tool are enforced.

@@ -43,6 +43,8 @@ pub enum ToolChange {
     Gone,
     /// Nobody knows: the server's tools were not listed yet, or have changed since.
     Unseen,
+    /// Neither the policy nor the server's list has it, and the policy hides others.
+    Unlisted,
 }
 
 /// What the rules say about a call.
@@ -147,6 +149,10 @@ fn decide<'p>(
     };
     watcher.passed(Step::Listed, &rules.id);
     if let Some(change) = facts.change {
+        if change == ToolChange::Unlisted {
+            let message = format!("unknown tool: {}", call.name());
+            return Err(Denial::new(DenialCode::NotListed, "(not listed)", message));
+        }
         return Err(Denial::new(DenialCode::ToolChanged, "(tool changed)", change.message()));
     }
     watcher.passed(Step::Unchanged, "(tool changed)");
@@ -321,6 +327,7 @@ impl ToolChange {
             Self::Changed => "changed",
             Self::Gone => "gone",
             Self::Unseen => "unseen",
+            Self::Unlisted => "unlisted",
         }
     }
 
@@ -329,6 +336,7 @@ impl ToolChange {
             Self::New => "this tool is not in the lock file; someone has to review it first",
             Self::Changed => "this tool has changed since it was locked; someone has to review it first",
             Self::Gone => "this tool is in the lock file but the server no longer lists it",
+            Self::Unlisted => "the server does not list this tool",
             Self::Unseen => {
                 "nobody knows yet whether this tool is as it was locked; list the tools (tools/list) and try again"
             }

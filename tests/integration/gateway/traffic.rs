@@ -215,3 +215,36 @@ fn a_policy_that_is_wrong_stops_it_before_the_server_starts() {
     assert!(stderr.contains("cannot read policy `none.json`") && stderr.contains("help:"), "{stderr}");
     assert!(!sandbox.dir().join("started").exists());
 }
+
+#[test]
+fn a_hidden_tool_is_answered_like_one_that_nobody_has_also_where_the_rest_is_allowed() {
+    let sandbox = sandbox(&json!({"version": "1", "default": "allow", "hide": ["delete_task"], "tools": {}}));
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    let mut line = |tool: &str| {
+        gateway.call(4, tool, &json!({}));
+        gateway.line().replace(tool, "TOOL")
+    };
+    // The client has not listed the tools: the gateway has to, or it could not tell which name nobody has.
+    let unknown = line("no_such_tool");
+    assert_eq!(unknown, r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32602,"message":"Unknown tool: TOOL"}}"#);
+    assert_eq!(line("delete_task"), unknown);
+    assert!(line("list_tasks").contains("result"), "what the policy does not name is allowed");
+    assert_eq!(gateway.close().0, Some(0));
+    let log = log(&sandbox);
+    let rules: Vec<&str> = events(&log, "decision").iter().map(|entry| entry["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["(not listed)", "(hidden)", "(default allow)"]);
+}
+
+#[test]
+fn a_schema_that_a_reloaded_policy_wants_is_asked_for() {
+    let sandbox = sandbox(&only(json!({"create_task": {}})));
+    let mut gateway = Gateway::sample(&sandbox, &[]);
+    gateway.initialize();
+    gateway.ask(1, "tools/list", &json!({}));
+    sandbox.write("policy.json", &only(json!({"create_task": {"validate": "schema"}, "get_task": {}})).to_string());
+    assert_eq!(gateway.message()["method"], "notifications/tools/list_changed");
+    refusal(&gateway.ask_tool(2, "create_task", &json!({"title": 5})));
+    passed(&gateway.ask_tool(3, "create_task", &json!({"title": "a"})));
+    assert_eq!(gateway.close().0, Some(0));
+}
