@@ -292,22 +292,26 @@ impl Inner {
     }
 
     fn end_attempt(&self, outcome: Result<KeySet, String>) {
-        let mut state = lock(&self.state);
-        let (now, error) = (Instant::now(), outcome.as_ref().err().cloned());
-        let news = match outcome {
-            Ok(keys) => {
-                state.generation += 1;
-                state.keys = Some(Loaded { keys: Arc::new(keys), generation: state.generation, at: now });
-                std::mem::take(&mut state.told).then(|| "the keys of the issuer are there again".to_owned())
+        let news = {
+            let mut state = lock(&self.state);
+            match &outcome {
+                Ok(_) => std::mem::take(&mut state.told).then(|| "the keys of the issuer are there again".to_owned()),
+                Err(error) => (!std::mem::replace(&mut state.told, true)).then(|| error.clone()),
             }
-            Err(error) => (!std::mem::replace(&mut state.told, true)).then_some(error),
         };
-        state.attempt = Some(Attempt::Ended { at: now, error });
-        drop(state);
-        self.fetched.notify_all();
+        // Before anybody passes or is refused for it.
         if let Some(news) = news {
             (self.notice)(&news);
         }
+        let mut state = lock(&self.state);
+        let (now, error) = (Instant::now(), outcome.as_ref().err().cloned());
+        if let Ok(keys) = outcome {
+            state.generation += 1;
+            state.keys = Some(Loaded { keys: Arc::new(keys), generation: state.generation, at: now });
+        }
+        state.attempt = Some(Attempt::Ended { at: now, error });
+        drop(state);
+        self.fetched.notify_all();
     }
 }
 
