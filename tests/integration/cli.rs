@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 16] = [
+const SUBCOMMANDS: [&str; 17] = [
     "scan",
     "explain",
     "gen-policy",
@@ -16,6 +16,7 @@ const SUBCOMMANDS: [&str; 16] = [
     "grant",
     "audit",
     "approvals",
+    "status",
     "demo",
     "sample-server",
     "help",
