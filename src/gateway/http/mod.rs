@@ -73,6 +73,7 @@ pub struct Gateway {
     seats: Seats,
     room: Room,
     ending: watch::Sender<bool>,
+    turn: Mutex<()>,
     telemetry: Telemetry,
 }
 
@@ -140,6 +141,7 @@ impl Gateway {
             seats: Seats::default(),
             room: Room::default(),
             ending: watch::Sender::new(false),
+            turn: Mutex::default(),
             telemetry: Telemetry::off(),
         })
     }
@@ -234,6 +236,8 @@ impl Gateway {
 
     /// What time brings: policies, counters and log are brought up to date, what nobody uses is let go.
     pub fn tick(&self) {
+        // One after the other: where a store does not answer, looks must not pile up.
+        let Ok(_turn) = self.turn.try_lock() else { return };
         let now = clock::now();
         self.policies.look(&self.desk, now);
         self.desk.tick(now);

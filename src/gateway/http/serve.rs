@@ -195,7 +195,8 @@ where
 {
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(gateway.answer(local, request).await) }
+        // In a box, for the connection keeps room for it as long as it lasts: kilobytes for each that is idle.
+        Box::pin(async move { Ok::<_, Infallible>(gateway.answer(local, request).await) })
     });
     let stream = TokioIo::new(Patient::new(stream, WRITE_WAIT));
     let connection = http1::Builder::new()
