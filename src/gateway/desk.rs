@@ -235,6 +235,7 @@ impl Desk {
     /// What time brings: counters and log are brought up to date. Called now and then, and at the end.
     pub fn tick(&self, now: Timestamp) {
         self.settle(now);
+        self.limits.tidy();
         if let Err(error) = self.audit.tick() {
             self.notice(&format!("cannot write the audit log: {error}"));
         }

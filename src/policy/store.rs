@@ -130,6 +130,9 @@ pub trait LimitStore: Send + Sync {
     /// # Errors
     /// The store cannot be used.
     fn usage(&self, now: Timestamp, charges: &[Charge]) -> Result<Vec<Usage>, StoreError>;
+
+    /// Work that calls need not wait for. Called now and then, never on the way of a call.
+    fn tidy(&self) {}
 }
 
 /// What an approval is good for: this very call and no other.

@@ -24,8 +24,11 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_millis(2000);
 const PAGE_BYTES: i64 = 1024;
 /// Pages that SQLite may keep in memory; the whole database is rarely larger.
 const CACHE_PAGES: i64 = 256;
-/// Pages in the write-ahead log before they are copied into the file and both are synchronised with the disk.
-const CHECKPOINT_PAGES: i64 = 4000;
+/// Transactions after which [`LimitStore::tidy`] copies the write-ahead log into the file. That waits for the disk, which
+/// a call must not.
+const TIDY_COMMITS: u64 = 500;
+/// Pages in the write-ahead log at which a transaction copies it itself, because nobody has tidied up.
+const CHECKPOINT_PAGES: i64 = 32_000;
 /// Counters whose window ended this long ago are deleted, in milliseconds, so that the file does not grow with time.
 const KEEP_ENDED_MS: u64 = 24 * 3600 * 1000;
 /// How far the stored clock may lag behind, in milliseconds: it is written that often at most.
@@ -71,12 +74,22 @@ pub struct SqliteStore {
     reader: Mutex<Option<grants::Reader>>,
     /// Connections opened and grants written by this process; see [`SqliteStore::edition`].
     changes: AtomicU64,
+    /// Transactions since the log was last copied into the file.
+    commits: AtomicU64,
+    keeper: Mutex<Option<Connection>>,
 }
 
 impl SqliteStore {
     /// A store in this file, which is made with its folder at first use, for the owner only.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), connection: Mutex::new(None), reader: Mutex::new(None), changes: AtomicU64::new(0) }
+        Self {
+            path: path.into(),
+            connection: Mutex::new(None),
+            reader: Mutex::new(None),
+            changes: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            keeper: Mutex::new(None),
+        }
     }
 
     /// The file.
@@ -93,13 +106,17 @@ impl SqliteStore {
         let result = (|| {
             let connection = match slot.take() {
                 Some(connection) => connection,
-                None => open(&self.path)?,
+                None => {
+                    self.changes.fetch_add(1, Ordering::Relaxed);
+                    open(&self.path)?
+                }
             };
             // An error, or a thread that panics, drops the connection, which rolls back. These two statements are
             // prepared once: reading them anew each time would be a quarter of the transaction.
             connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let value = work(&connection)?;
             connection.prepare_cached("COMMIT")?.execute([])?;
+            self.commits.fetch_add(1, Ordering::Relaxed);
             *slot = Some(connection);
             Ok(value)
         })();
@@ -282,6 +299,23 @@ fn write(connection: &Connection, key: &CounterKey, text: &str, row: Row) -> Res
 }
 
 impl LimitStore for SqliteStore {
+    fn tidy(&self) {
+        if self.commits.load(Ordering::Relaxed) < TIDY_COMMITS {
+            return;
+        }
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.is_none() {
+            *keeper = open(&self.path).ok();
+        }
+        let copied =
+            keeper.as_ref().map(|connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
+        match copied {
+            Some(Ok(())) => self.commits.store(0, Ordering::Relaxed),
+            // It is tried again, and at the latest a transaction does it for itself.
+            Some(Err(_)) | None => *keeper = None,
+        }
+    }
+
     fn reserve(&self, now: Timestamp, batch: &[Vec<Charge>]) -> Result<Vec<Reserve>, StoreError> {
         self.transact(|connection| {
             let now = advance_clock(connection, now)?;

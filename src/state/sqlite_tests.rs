@@ -49,6 +49,24 @@ fn questions_that_lapse_at_once_do_not_fill_the_disk() {
 }
 
 #[test]
+fn the_log_stays_small_where_somebody_tidies_up() {
+    let (_folder, store) = store();
+    let log = || std::fs::metadata(format!("{}-wal", store.path().display())).unwrap().len();
+    let commit = |count: u64| {
+        for _ in 0..count {
+            store.reserve(at(0), &[vec![charge("a", "day", 1, 1_000_000)]]).unwrap();
+        }
+    };
+    commit(TIDY_COMMITS);
+    let once = log();
+    for _ in 0..3 {
+        store.tidy();
+        commit(TIDY_COMMITS);
+    }
+    assert!(log() < once * 2, "{} after {once}", log());
+}
+
+#[test]
 fn two_processes_never_exceed_a_maximum_together() {
     let (folder, _) = store();
     let path = folder.path().join("state.db");
