@@ -15,10 +15,13 @@ use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+/// Requests, each with its path and its body.
+type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A collector on this machine that keeps what it gets.
 struct Collector {
     url: String,
-    got: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    got: Requests,
     _runtime: tokio::runtime::Runtime,
 }
 
