@@ -446,7 +446,8 @@ impl Mediator {
         }
         let progress_token = permit.call().progress_token().and_then(Id::parse);
         let reservation = effects.to_server.call(permit);
-        pending.forwarded(&id, Forwarded { decision, reservation, progress_token }, Instant::now());
+        let counted = self.desk.meter().map(|meter| meter.server(&self.caller.server).call());
+        pending.forwarded(&id, Forwarded { decision, reservation, progress_token, counted }, Instant::now());
     }
 
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
@@ -479,6 +480,13 @@ impl Mediator {
 
     /// Notes how calls ended; after the answers are on their way.
     pub fn log_ended(&self, now: Timestamp, ended: Vec<Ended>) {
+        if let Some(meter) = self.desk.meter() {
+            let server = meter.server(&self.caller.server);
+            // A call that was withdrawn before it was sent took the server no time.
+            for ended in ended.iter().filter(|ended| ended.outcome != "cancelled" || ended.micros > 0) {
+                server.call_ended(ended.outcome, None, Duration::from_micros(ended.micros));
+            }
+        }
         self.desk.log_ended(now, ended);
     }
 

@@ -1,5 +1,6 @@
 //! Requests in flight, both ways apart: who asked what, since when, and what is to be settled when the answer comes.
 
+use super::meter::Held;
 use crate::mcp::envelope::Id;
 use crate::policy::Reservation;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -45,6 +46,8 @@ pub struct Forwarded {
     pub reservation: Reservation,
     /// `progressToken`: progress shows that the call is alive. Tokens are what ids are, and a server may spell them anew.
     pub progress_token: Option<Id>,
+    /// Its place among the calls in flight, where they are counted.
+    pub counted: Option<Held>,
 }
 
 /// A request in flight.
@@ -254,8 +257,12 @@ mod tests {
     fn only_calls_are_overdue_and_progress_keeps_them_alive() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         let timeout = Duration::from_secs(10);
-        let forwarded =
-            |token: Option<Id>| Forwarded { decision: 0, reservation: Reservation::default(), progress_token: token };
+        let forwarded = |token: Option<Id>| Forwarded {
+            decision: 0,
+            reservation: Reservation::default(),
+            progress_token: token,
+            counted: None,
+        };
         let token = Id::Text("t".into());
         for (number, token) in [(1, None), (2, Some(token.clone()))] {
             assert_eq!(pending.begin(&id(number), Kind::Waiting, start), Ok(()));

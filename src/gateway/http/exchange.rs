@@ -52,7 +52,7 @@ impl Flight {
         if let Some((server, _held, added)) = self.counted.take()
             && ending != Ending::NotSent
         {
-            server.call_ended(outcome, added, took);
+            server.call_ended(outcome, Some(added), took);
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.desk.ended(reservation, ending);

@@ -22,6 +22,9 @@ pub mod seats;
 pub mod serve;
 pub mod sessions;
 pub mod tls;
+pub mod union;
+mod union_names;
+mod union_part;
 
 use super::desk::Desk;
 use super::filter::Page;
@@ -75,6 +78,7 @@ pub struct Gateway {
     ending: watch::Sender<bool>,
     turn: Mutex<()>,
     telemetry: Telemetry,
+    union: union::Union,
 }
 
 impl fmt::Debug for Gateway {
@@ -143,6 +147,7 @@ impl Gateway {
             ending: watch::Sender::new(false),
             turn: Mutex::default(),
             telemetry: Telemetry::off(),
+            union: union::Union::default(),
         })
     }
 
@@ -319,6 +324,9 @@ impl Gateway {
     }
 
     async fn serve(self: &Arc<Self>, table: &Table, head: Parts, body: Incoming) -> Result<Response<Answer>, Refusal> {
+        if table.is_common(head.uri.path()) {
+            return union::serve(self, table, head, body).await;
+        }
         let server = table.route(head.uri.path())?;
         let who = self.who(&head, server).await?;
         match head.method {
@@ -376,6 +384,11 @@ impl Gateway {
 }
 
 impl Table {
+    /// Whether a path is the endpoint of all servers together.
+    fn is_common(&self, path: &str) -> bool {
+        self.servers.len() > 1 && path.strip_prefix(ENDPOINT).is_some_and(|rest| matches!(rest, "" | "/"))
+    }
+
     fn route(&self, path: &str) -> Result<&Arc<Server>, Refusal> {
         let unknown = |what: String| Refusal::new(StatusCode::NOT_FOUND, what);
         let rest = path.strip_prefix(ENDPOINT).ok_or_else(|| unknown(format!("the endpoint is {ENDPOINT}")))?;

@@ -333,10 +333,12 @@ impl ServerMeter {
     }
 
     /// A call that was forwarded has ended. `ending` is the audit log's word (`result`, `error`, `timeout` …), `added`
-    /// the time that the gateway itself took, `upstream` the time from forwarding to the end of the answer.
-    pub fn call_ended(&self, ending: &'static str, added: Duration, upstream: Duration) {
+    /// the time that the gateway itself took, where it is measured, `upstream` the time from forwarding to the end of the answer.
+    pub fn call_ended(&self, ending: &'static str, added: Option<Duration>, upstream: Duration) {
         *lock(&self.endings).entry(ending).or_default() += 1;
-        self.added.observe(added);
+        if let Some(added) = added {
+            self.added.observe(added);
+        }
         self.upstream.observe(upstream);
     }
 

@@ -2,11 +2,13 @@
 
 mod admission;
 mod children;
+mod config;
 mod faults;
 mod life;
 mod relay;
 mod streams;
 mod tls;
+mod union;
 
 use super::*;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -28,7 +30,11 @@ impl Served {
     fn start(sandbox: &Sandbox, options: &[&str]) -> Self {
         let mut args = vec!["enforce", "--policy", "policy.json", "--listen", "127.0.0.1:0"];
         args.extend(options);
-        Self::run(sandbox.command(&args))
+        Self::launch(sandbox, &args)
+    }
+
+    fn launch(sandbox: &Sandbox, args: &[&str]) -> Self {
+        Self::run(sandbox.command(args))
     }
 
     fn run(mut command: std::process::Command) -> Self {
@@ -289,7 +295,7 @@ impl Upstream {
                         if reader.read_exact(&mut body).is_err() {
                             return;
                         }
-                        let asked = Asked { head, body: String::from_utf8(body).unwrap() };
+                        let asked = Asked { head, body: String::from_utf8_lossy(&body).into_owned() };
                         let _ = sender.send(asked.clone());
                         script(&asked, &mut stream);
                     }
