@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting that is compared; what lies deeper counts as incomparable when it differs.
 pub const COMPARE_DEPTH_MAX: usize = 24;
-/// Most changes kept of one schema.
+/// Most changes kept of one schema in each direction; that there are more openings is said as one more.
 pub const CHANGES_MAX: usize = 200;
 /// Most pairs of schemas that are looked at in one comparison.
 pub const PAIRS_MAX: usize = 20_000;
@@ -96,9 +96,10 @@ pub fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<Change> {
     let absent = Value::Object(serde_json::Map::new());
     let (was, now) = (was.unwrap_or(&absent), now.unwrap_or(&absent));
     let mut comparison =
-        Comparison { roots: (was, now), found: BTreeSet::new(), pairs: BTreeSet::new(), left: PAIRS_MAX };
+        Comparison { roots: (was, now), found: BTreeMap::new(), pairs: BTreeSet::new(), left: PAIRS_MAX };
     comparison.schemas(was, now, "", 0);
-    let mut found: Vec<_> = comparison.found.into_iter().collect();
+    let mut found: Vec<_> = comparison.found.into_values().flatten().collect();
+    found.sort();
     if found.is_empty() && was != now {
         // Written in another way, and nothing that is looked at differs.
         let keywords = vec!["the way it is written".to_owned()];
@@ -109,7 +110,8 @@ pub fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<Change> {
 
 struct Comparison<'a> {
     roots: (&'a Value, &'a Value),
-    found: BTreeSet<Change>,
+    /// By direction, so that a flood of harmless changes cannot hide an opening.
+    found: BTreeMap<Direction, BTreeSet<Change>>,
     /// Pairs of references that are being compared right now: schemas may refer to themselves.
     pairs: BTreeSet<(&'a str, &'a str)>,
     /// Pairs of schemas that may still be looked at.
@@ -118,8 +120,12 @@ struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     fn add(&mut self, path: &str, direction: Direction, kind: Kind) {
-        if self.found.len() < CHANGES_MAX {
-            self.found.insert(Change { path: path.to_owned(), direction, kind });
+        let found = self.found.entry(direction).or_default();
+        if found.len() < CHANGES_MAX {
+            found.insert(Change { path: path.to_owned(), direction, kind });
+        } else if direction == Direction::Opened {
+            let kind = Kind::Incomparable(vec![format!("more than {CHANGES_MAX} places")]);
+            found.insert(Change { path: String::new(), direction, kind });
         }
     }
 
@@ -140,6 +146,11 @@ impl<'a> Comparison<'a> {
             return;
         }
         let (before, after) = (shapes(self.roots.0, was), shapes(self.roots.1, now));
+        if before.doubt || after.doubt {
+            let what = "more shapes or references than can be followed";
+            self.add(path, Direction::Opened, Kind::Incomparable(vec![what.to_owned()]));
+        }
+        let (before, after) = (before.shapes, after.shapes);
         self.texts(&before, &after, path);
         self.alternatives(before, after, path, depth);
         if let Some(pair) = pair {

@@ -2,11 +2,12 @@
 //! taken apart, so that two ways to write one thing compare as one.
 
 use super::schema::Direction;
+use crate::model::Fingerprint;
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most shapes of one schema; further ones are left out on both sides alike.
+/// Most shapes of one schema; of further ones only that there are more is known.
 pub const SHAPES_MAX: usize = 64;
 /// Deepest chain of references and combinators.
 const EXPAND_DEPTH_MAX: usize = 12;
@@ -63,6 +64,28 @@ const COMPARED: [&str; 32] = [
     "uniqueItems",
     "minProperties",
 ];
+/// Keywords that are read where they stand first; what `allOf` or a reference says beside that has to be equal.
+const FIRST_ONLY: [&str; 19] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "contentEncoding",
+    "contentMediaType",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "items",
+    "prefixItems",
+    "additionalProperties",
+    "patternProperties",
+];
 /// Keywords of a size: the lower one bounds from below.
 const SIZES: [(&str, bool); 6] = [
     ("minLength", true),
@@ -83,23 +106,34 @@ pub(super) struct Shape<'a> {
     layers: Vec<&'a Map<String, Value>>,
 }
 
-/// The shapes of `schema`, whose references are looked up in `root`. No shape at all accepts nothing.
-pub(super) fn shapes<'a>(root: &'a Value, schema: &'a Value) -> Vec<Shape<'a>> {
+/// What a schema accepts, as far as it can be told.
+pub(super) struct Shapes<'a> {
+    /// No shape at all accepts nothing.
+    pub shapes: Vec<Shape<'a>>,
+    /// Whether something was left out: more shapes than are kept, deeper references, or one into this document that
+    /// cannot be followed.
+    pub doubt: bool,
+}
+
+/// The shapes of `schema`, whose references are looked up in `root`.
+pub(super) fn shapes<'a>(root: &'a Value, schema: &'a Value) -> Shapes<'a> {
     let is_root = std::ptr::eq(root, schema);
-    let mut out = Vec::new();
-    for layers in expand(root, schema, 0) {
+    let (mut out, mut doubt) = (Vec::new(), false);
+    for layers in expand(root, schema, 0, &mut doubt) {
         for kind in kinds(&layers) {
             // Arguments are an object whether the schema says so or not (MCP, `Tool.inputSchema`).
             let kind = if is_root && kind == "any" { "object" } else { kind };
             if out.len() < SHAPES_MAX {
                 out.push(Shape { kind, layers: layers.clone() });
+            } else {
+                doubt = true;
             }
         }
     }
-    out
+    Shapes { shapes: out, doubt }
 }
 
-fn expand<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<Vec<&'a Map<String, Value>>> {
+fn expand<'a>(root: &'a Value, schema: &'a Value, depth: usize, doubt: &mut bool) -> Vec<Vec<&'a Map<String, Value>>> {
     let object = match schema {
         Value::Object(object) => object,
         Value::Bool(false) => return Vec::new(),
@@ -107,19 +141,24 @@ fn expand<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<Vec<&'a M
     };
     let mut found = vec![vec![object]];
     if depth >= EXPAND_DEPTH_MAX {
+        *doubt |= ["$ref", "allOf", "anyOf", "oneOf"].iter().any(|key| object.contains_key(*key));
         return found;
     }
-    if let Some(target) = object.get("$ref").and_then(Value::as_str).and_then(|path| local(root, path)) {
-        found = product(found, expand(root, target, depth + 1));
+    if let Some(path) = object.get("$ref").and_then(Value::as_str) {
+        match local(root, path) {
+            Some(target) => found = product(found, expand(root, target, depth + 1, doubt), doubt),
+            // Into another document nobody looks; in this one what stands there may have changed.
+            None => *doubt |= path.starts_with('#'),
+        }
     }
     let branches = |key: &str| object.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for branch in branches("allOf") {
-        found = product(found, expand(root, branch, depth + 1));
+        found = product(found, expand(root, branch, depth + 1, doubt), doubt);
     }
     for key in ["anyOf", "oneOf"] {
-        let any: Vec<_> = branches(key).iter().flat_map(|branch| expand(root, branch, depth + 1)).collect();
+        let any: Vec<_> = branches(key).iter().flat_map(|branch| expand(root, branch, depth + 1, doubt)).collect();
         if !branches(key).is_empty() {
-            found = product(found, any);
+            found = product(found, any, doubt);
         }
     }
     found
@@ -129,7 +168,9 @@ fn expand<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<Vec<&'a M
 fn product<'a>(
     a: Vec<Vec<&'a Map<String, Value>>>,
     b: Vec<Vec<&'a Map<String, Value>>>,
+    doubt: &mut bool,
 ) -> Vec<Vec<&'a Map<String, Value>>> {
+    *doubt |= a.len().saturating_mul(b.len()) > SHAPES_MAX;
     let both = a.iter().flat_map(|one| b.iter().map(|other| one.iter().chain(other).copied().collect()));
     both.take(SHAPES_MAX).collect()
 }
@@ -207,6 +248,15 @@ pub(super) fn shown(value: &Value) -> String {
     crate::text::excerpt(&text, VALUE_CHARS_MAX)
 }
 
+/// A value as it is shown and told from others: two long ones may begin alike.
+fn told(value: &Value) -> String {
+    let bytes = value.as_str().map_or_else(|| value.to_string().len(), str::len);
+    if bytes <= VALUE_CHARS_MAX {
+        return shown(value);
+    }
+    format!("{} ({bytes} bytes, {})", shown(value), &Fingerprint::of(value).as_str()[..8])
+}
+
 /// The value of a bound as it is shown.
 pub(super) fn bound_text(value: Option<&Value>) -> String {
     value.map_or_else(|| "none".to_owned(), shown)
@@ -270,7 +320,7 @@ impl<'a> Shape<'a> {
             self.kind == "any" || kind == self.kind || (kind == "integer" && self.kind == "number")
         };
         let lists = self.layers.iter().filter_map(|layer| listed(layer));
-        lists.map(|values| values.into_iter().filter(fits).map(shown).collect::<BTreeSet<_>>()).reduce(|a, b| &a & &b)
+        lists.map(|values| values.into_iter().filter(fits).map(told).collect::<BTreeSet<_>>()).reduce(|a, b| &a & &b)
     }
 
     /// Bounds that differ, each with the way it goes.
@@ -338,10 +388,35 @@ impl<'a> Shape<'a> {
         let known =
             |key: &&str| COMPARED.contains(key) || OPAQUE.contains(key) || SIZES.iter().any(|(size, _)| size == key);
         let differing = keys.into_iter().filter(|key| !known(key) && self.get(key) != now.get(key));
-        let (incomparable, remarks): (Vec<_>, Vec<_>) = differing
+        let (mut incomparable, remarks): (Vec<_>, Vec<_>) = differing
             .map(|key| crate::text::excerpt(key, VALUE_CHARS_MAX))
             .partition(|key| INCOMPARABLE.contains(&key.as_str()));
+        let hidden = |was: BTreeSet<String>, now: BTreeSet<String>| was != now && was.len().max(now.len()) > 1;
+        let twice = FIRST_ONLY.into_iter().filter(|key| hidden(self.all(key), now.all(key)));
+        incomparable.extend(twice.map(str::to_owned));
+        let names: BTreeSet<&str> = self.properties().into_keys().chain(now.properties().into_keys()).collect();
+        if names.into_iter().any(|name| hidden(self.declared(name), now.declared(name))) {
+            incomparable.push("properties".to_owned());
+        }
+        if self.elsewhere() != now.elsewhere() {
+            incomparable.push("$ref".to_owned());
+        }
         (incomparable, remarks)
+    }
+
+    /// Everything that a keyword says, each value once.
+    fn all(&self, keyword: &str) -> BTreeSet<String> {
+        self.said(keyword).map(Value::to_string).collect()
+    }
+
+    /// Every declaration of a member, also those behind the first.
+    fn declared(&self, name: &str) -> BTreeSet<String> {
+        self.said("properties").filter_map(|members| members.get(name)).map(Value::to_string).collect()
+    }
+
+    /// References into other documents.
+    fn elsewhere(&self) -> BTreeSet<&'a str> {
+        self.said("$ref").filter_map(Value::as_str).filter(|path| !path.starts_with('#')).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the comparison of schemas: what opens, what narrows, what changes nothing.
 
-use super::schema::{Change, Direction, compare};
+use super::schema::{CHANGES_MAX, Change, Direction, compare};
+use super::schema_shape::SHAPES_MAX;
 use crate::catalog::normal;
 use serde_json::{Value, json};
 
@@ -175,6 +176,59 @@ fn an_absent_schema_takes_anything() {
     assert_eq!(compare(None, Some(&json!({"type": "object"}))).len(), 1);
     let found: Vec<_> = compare(None, Some(&json!({"properties": {"a": {}}}))).iter().map(short).collect();
     assert_eq!(found, ["+ a Added { required: false }"]);
+}
+
+#[test]
+fn a_flood_of_harmless_changes_hides_no_opening() {
+    let schema = |text: &str, more: &[(String, Value)]| {
+        let many = (0..=CHANGES_MAX).map(|at| (format!("a{at}"), json!({"description": text})));
+        json!({"properties": many.chain(more.iter().cloned()).collect::<serde_json::Map<_, _>>()})
+    };
+    let found = changes(schema("a", &[]), schema("b", &[("z".to_owned(), json!({}))]));
+    assert_eq!(found.len(), CHANGES_MAX + 1);
+    assert!(found.iter().map(short).any(|change| change == "+ z Added { required: false }"));
+    let openings = |count: usize| {
+        let more: Vec<_> = (0..count).map(|at| (format!("z{at}"), json!({}))).collect();
+        changes(schema("a", &[]), schema("a", &more))
+    };
+    assert_eq!(openings(CHANGES_MAX).len(), CHANGES_MAX);
+    let found = openings(CHANGES_MAX + 1);
+    assert_eq!(found.len(), CHANGES_MAX + 1);
+    assert_eq!(short(&found[0]), format!("+  Incomparable([\"more than {CHANGES_MAX} places\"])"));
+}
+
+#[test]
+fn what_cannot_be_followed_counts_as_opened() {
+    let opened = |was: Value, now: Value| changes(was, now).iter().any(|change| change.direction == Direction::Opened);
+    let branches = |count: usize, more: Value| {
+        let mut all: Vec<_> = (0..count).map(|at| json!({"type": "string", "const": at.to_string()})).collect();
+        all.push(more);
+        with(json!({"anyOf": all}))
+    };
+    let (was, now) = (json!({"type": "string", "const": "x"}), json!({"type": "object"}));
+    assert!(opened(branches(SHAPES_MAX - 1, was.clone()), branches(SHAPES_MAX - 1, now.clone())), "seen");
+    assert!(opened(branches(SHAPES_MAX + 9, was.clone()), branches(SHAPES_MAX + 9, now)), "not seen");
+    let bound = |inner: u32| with(json!({"allOf": [{"type": "integer", "maximum": 10}, {"maximum": inner}]}));
+    assert!(opened(bound(5), bound(500)), "the second of two bounds");
+    let member = |inner: Value| {
+        with(json!({"allOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"a": inner}}]}))
+    };
+    assert!(opened(member(json!({"maxLength": 5})), member(json!({"maxLength": 500}))), "the second of two members");
+    let elsewhere = |at: &str| with(json!({"$ref": at}));
+    assert!(opened(elsewhere("https://a.io/1"), elsewhere("https://a.io/2")), "another document");
+    let named =
+        |inner: Value| json!({"$defs": {"x": {"$anchor": "x", "anyOf": [inner]}}, "properties": {"p": {"$ref": "#x"}}});
+    assert!(opened(named(was), named(json!({}))), "a name in this document");
+    let value = |end: &str| with(json!({"enum": [format!("{}{end}", "x".repeat(200)), "y"]}));
+    assert!(opened(value("a"), value("b")), "values that begin alike");
+}
+
+#[test]
+fn two_ways_to_write_one_thing_open_nothing() {
+    let plain = json!({"type": "string", "maxLength": 5, "description": "a"});
+    let referred = json!({"$defs": {"S": {"type": "string", "maxLength": 5}},
+        "properties": {"p": {"allOf": [{"$ref": "#/$defs/S"}], "description": "a"}}});
+    check(with(plain), referred, &["=  Remark([\"the way it is written\"])"]);
 }
 
 #[test]
