@@ -18,7 +18,7 @@ const QUOTE_CHARS_MAX: usize = 60;
 const NAME_BYTES_MIN: usize = 6;
 
 static HOSTS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i-u)\b(?:https?|wss?|ftp)://([a-z0-9_.\-\[\]:]+)"#).ok());
+    LazyLock::new(|| Regex::new(r#"(?i)\b(?:https?|wss?|ftp)://([^\s/\\?#"'<>`(){}|,;]+)"#).ok());
 
 static SECRET_PLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
@@ -119,7 +119,9 @@ fn new(was: BTreeSet<String>, now: BTreeSet<String>) -> BTreeSet<String> {
 fn hosts(text: &str) -> BTreeSet<String> {
     let Some(regex) = HOSTS.as_ref() else { return BTreeSet::new() };
     let hosts = regex.captures_iter(text).map(|found| {
-        let host = found[1].trim_end_matches(['.', ':', '-']).to_lowercase();
+        // `known.io@other.io` is `other.io` (RFC 3986, section 3.2).
+        let host = found[1].rsplit('@').next().unwrap_or_default();
+        let host = host.trim_end_matches(['.', ':', '-', '*', '_', '!']).to_lowercase();
         host.split_once(':').map_or(host.as_str(), |(host, _)| host).to_owned()
     });
     hosts
@@ -184,6 +186,10 @@ mod tests {
             "Adds. See https://Collect.Evil.io/x.",
             &[(Severity::Warning, "now points to `collect.evil.io`")],
         );
+        for (url, host) in [("https://a.io@evil.io/x", "evil.io"), ("wss://\u{435}vil.io", "\u{435}vil.io")] {
+            let expected = format!("now points to `{host}`");
+            check("See https://a.io/x", &format!("See https://a.io/x, {url}"), &[(Severity::Warning, &expected)]);
+        }
         check("Adds.", "Adds. Call list_facts first.", &[(Severity::Note, "now names `list_facts`")]);
         check("Adds.", "Replaces send_mail.", &[(Severity::Warning, "now names another server's tool `send_mail`")]);
         check("Adds.", "A\u{202e}dds.", &[(Severity::Error, "now holds a bidirectional override (U+202E)")]);
