@@ -183,6 +183,38 @@ fn a_baseline_leaves_what_was_known() {
 }
 
 #[test]
+fn a_further_change_of_what_a_baseline_knows_is_new() {
+    let sandbox = Sandbox::new();
+    let padding = "word ".repeat(60);
+    let tools = |end: &str, icon: &str| {
+        let parameter = json!({"type": "string", "description": format!("{padding}{end}")});
+        let schema = json!({"type": "object", "properties": {"path": parameter}});
+        let tool =
+            json!({"name": "read_file", "description": "Read it.", "inputSchema": schema, "icons": [{"src": icon}]});
+        list("files", &json!([tool]))
+    };
+    for (file, end, icon) in [("old.json", "a", "a"), ("known.json", "b", "b"), ("further.json", "c", "c")] {
+        sandbox.write(file, &tools(end, icon));
+    }
+    sandbox.run(&["lock", "--tools", "old.json"]).both(0);
+    let report = sandbox.run(&["check", "--tools", "known.json", "--format", "json"]).quiet(0);
+    sandbox.write("before", &report);
+    let check = |file: &str| {
+        let found = sandbox.run(&["check", "--tools", file, "--baseline", "before", "--format", "json"]).quiet(0);
+        findings(&found).into_iter().map(|(code, _, _)| code).collect::<Vec<_>>()
+    };
+    assert_eq!(check("known.json"), [""; 0]);
+    assert_eq!(check("further.json"), ["D010", "D042"]);
+}
+
+#[test]
+fn nothing_is_gone_that_stands_in_a_file_which_cannot_be_read() {
+    let sandbox = locked();
+    let (said, _) = sandbox.run(&["check", "--tools", "no-such.json"]).both(2);
+    assert!(!said.contains("D004"), "{said}");
+}
+
+#[test]
 fn a_git_revision_is_a_baseline() {
     let sandbox = locked();
     let git = |arguments: &[&str]| {

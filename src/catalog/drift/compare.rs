@@ -7,7 +7,7 @@ use super::schema::{self, Change, Direction, Kind};
 use super::words::{changes as in_words, difference, hazard, listed, name};
 use super::{annotations, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
-use crate::model::{Category, Flag, RiskLevel, Severity};
+use crate::model::{Category, Fingerprint, Flag, RiskLevel, Severity};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,7 +111,9 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn add(&mut self, code: Code, severity: Severity, tool: &LockedTool, message: String) -> &mut Drift {
-        self.found.push(Drift::new(code, severity, self.server, Some(&tool.name), message));
+        let mut drift = Drift::new(code, severity, self.server, Some(&tool.name), message);
+        drift.state = state(code, tool);
+        self.found.push(drift);
         let last = self.found.len() - 1;
         &mut self.found[last]
     }
@@ -371,6 +373,7 @@ impl Comparison<'_> {
         let message = format!("server {} {what}", name(self.server));
         let mut drift = Drift::new(Code::D010, Severity::Note, self.server, None, message);
         drift.say(was.unwrap_or_default(), now.unwrap_or_default());
+        drift.state = text_state(now.unwrap_or_default());
         drift.anchor = Anchor::Instructions;
         self.found.push(drift);
         self.cues(was.unwrap_or_default(), now.unwrap_or_default(), None, Severity::Note);
@@ -390,10 +393,44 @@ impl Comparison<'_> {
                 Severity::Note => String::new(),
                 Severity::Warning | Severity::Error => "the model may follow it without anybody asking".to_owned(),
             };
+            drift.state = text_state(now);
             drift.anchor = tool.map_or(Anchor::Instructions, |tool| Anchor::tool(&tool.name, "definition/description"));
             self.found.push(drift);
         }
     }
+}
+
+/// The parts of a tool that a difference of this kind is about, as they are now. A sentence quotes only pieces of them.
+fn state(code: Code, tool: &LockedTool) -> String {
+    let prints = &tool.fingerprints;
+    let part = match code {
+        Code::D010 => return format!("{:?}", (&prints.description, &prints.input_schema)),
+        Code::D012 => return format!("{:?}", (&prints.title, &prints.annotations)),
+        Code::D020 | Code::D021 | Code::D022 => &prints.input_schema,
+        Code::D023 => &prints.output_schema,
+        Code::D040 | Code::D041 | Code::D042 => return format!("{:?}", (&prints.annotations, &prints.other)),
+        // Of what nobody reviewed all of it counts.
+        Code::D001 | Code::D003 => return format!("{prints:?}"),
+        Code::R001 => return format!("{:?}", tool.flags),
+        // What their sentences say is all there is, or they are not made from a tool.
+        Code::D002
+        | Code::D004
+        | Code::D011
+        | Code::D030
+        | Code::D031
+        | Code::D050
+        | Code::D051
+        | Code::P001
+        | Code::P002
+        | Code::P003
+        | Code::P004
+        | Code::P005 => return String::new(),
+    };
+    part.clone().unwrap_or_default()
+}
+
+fn text_state(text: &str) -> String {
+    Fingerprint::of(&Value::from(text)).as_str().to_owned()
 }
 
 fn text_of(value: &Option<Value>) -> &str {

@@ -56,6 +56,8 @@ pub struct Drift {
     pub now: String,
     /// The changes of a schema, one by one.
     pub changes: Vec<Change>,
+    /// Fingerprint of what is compared as it is now, where the sentence need not hold all of it; else empty.
+    pub state: String,
     /// Where it is shown.
     pub anchor: Anchor,
 }
@@ -74,6 +76,7 @@ impl Drift {
             was: String::new(),
             now: String::new(),
             changes: Vec::new(),
+            state: String::new(),
             anchor: Anchor::Server,
         }
     }
@@ -90,12 +93,14 @@ impl Drift {
     }
 
     /// What tells this difference from others and survives edits elsewhere: 32 hexadecimal digits over code, server,
-    /// tool and what is different; neither lines nor the policy's answer are part of it.
+    /// tool, what is different and the whole of what it is now, so that a further change of the same kind is another
+    /// one; neither lines nor the policy's answer are part of it.
     pub fn fingerprint(&self) -> String {
         #[derive(Serialize)]
-        struct Identity<'a>(&'a str, &'a str, Option<&'a str>, &'a str, &'a str, &'a str);
+        struct Identity<'a>(&'a str, &'a str, Option<&'a str>, &'a str, &'a str, &'a str, &'a str);
         let tool = self.tool.as_deref();
-        let identity = Identity(self.code.as_str(), &self.server, tool, &self.message, &self.was, &self.now);
+        let identity =
+            Identity(self.code.as_str(), &self.server, tool, &self.message, &self.was, &self.now, &self.state);
         // Text always has a JSON form, and JSON keeps the parts apart.
         let text = serde_json::to_string(&identity).unwrap_or_default();
         Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Largest report or lock that is read as a baseline, in bytes.
 pub(super) const BASELINE_BYTES_MAX: usize = 256 << 20;
@@ -20,7 +21,7 @@ pub(super) const BASELINE_BYTES_MAX: usize = 256 << 20;
 /// What was known before.
 pub(super) enum Baseline {
     /// The fingerprints of an earlier report.
-    Report(BTreeSet<String>),
+    Report(Arc<BTreeSet<String>>),
     /// Earlier files: what is different from them too is known.
     Files(Box<State>),
 }
@@ -60,13 +61,14 @@ pub(super) fn read(name: &str, args: &CheckArgs) -> Result<Baseline, Failure> {
         if document.format.is_some() {
             return Ok(Baseline::Files(Box::new(files(&text, name, Policies::read(&args.policy)?)?)));
         }
+        let report = |known: BTreeSet<String>| Baseline::Report(Arc::new(known));
         let of_runs = |runs: Vec<Run>| {
             let results = runs.into_iter().flat_map(|run| run.results);
             results.filter_map(|mut result| result.partial_fingerprints.remove("mcpol/v1")).collect()
         };
         return match (document.findings, document.runs) {
-            (Some(findings), _) => Ok(Baseline::Report(findings.into_iter().map(|known| known.fingerprint).collect())),
-            (None, Some(runs)) => Ok(Baseline::Report(of_runs(runs))),
+            (Some(findings), _) => Ok(report(findings.into_iter().map(|known| known.fingerprint).collect())),
+            (None, Some(runs)) => Ok(report(of_runs(runs))),
             (None, None) => Err(neither(name)),
         };
     }

@@ -20,6 +20,7 @@ use baseline::Baseline;
 use state::State;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Most findings that are kept and shown; the rest is counted.
 const FINDINGS_MAX: usize = 100_000;
@@ -91,13 +92,18 @@ impl Run {
             }
             Ok(())
         })?;
-        if sources::is_whole(args) {
+        // What stands in a file that cannot be read nobody knows.
+        if sources::is_whole(args) && self.problems.is_empty() {
             for (name, count) in self.state.locked.unseen() {
                 // A server that did not answer is not gone.
                 if !self.failed.iter().any(|failed| failed.server == name) {
                     for _ in 0..count {
                         let drift = drift::missing_server(name.as_str());
-                        let known = matches!(&self.baseline, Some(Baseline::Report(known)) if known.contains(&drift.fingerprint()));
+                        let known = match &self.baseline {
+                            None => false,
+                            Some(Baseline::Report(known)) => known.contains(&drift.fingerprint()),
+                            Some(Baseline::Files(state)) => state.locked.unseen().iter().any(|(gone, _)| *gone == name),
+                        };
                         let file = self.state.locked.lock.file().to_owned();
                         self.keep(drift, &file, Place { line: 1, column: 1 }, known);
                     }
@@ -129,13 +135,13 @@ impl Run {
     }
 
     /// Fingerprints of what the baseline has too.
-    fn known(&mut self, listing: &Listing, findings: &[Finding]) -> Result<BTreeSet<String>, Failure> {
+    fn known(&mut self, listing: &Listing, findings: &[Finding]) -> Result<Arc<BTreeSet<String>>, Failure> {
         Ok(match &mut self.baseline {
-            None => BTreeSet::new(),
-            Some(Baseline::Report(known)) => known.clone(),
+            None => Arc::default(),
+            Some(Baseline::Report(known)) => Arc::clone(known),
             Some(Baseline::Files(state)) => {
                 let before = state.differences(listing.clone(), findings.to_vec(), &self.classifier, &self.today)?;
-                before.found.iter().map(Drift::fingerprint).collect()
+                Arc::new(before.found.iter().map(Drift::fingerprint).collect())
             }
         })
     }

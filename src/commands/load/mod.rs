@@ -152,6 +152,11 @@ impl Problems {
         }
     }
 
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     /// The failure for files that are not valid, in whole or in part; `Ok` where nothing is wrong.
     ///
     /// # Errors
