@@ -476,6 +476,11 @@ fn the_source_is_looked_at() {
     assert_eq!(found(pinned(), source("npx a", "a", None)), [(Code::D050, Severity::Warning)]);
     assert_eq!(found(pinned(), source("npx b@1", "b", Some("1"))), [(Code::D050, Severity::Error)]);
     assert_eq!(found(pinned(), source("npx a@1 --all", "a", Some("1"))), [(Code::D050, Severity::Warning)]);
+    // A new version is no cover for new arguments or another program.
+    let more = found(pinned(), source("npx a@2 --all", "a", Some("2")));
+    assert_eq!(more, [(Code::D050, Severity::Note), (Code::D050, Severity::Warning)]);
+    let other = found(pinned(), source("sh a@2", "a", Some("2")));
+    assert_eq!(other, [(Code::D050, Severity::Note), (Code::D050, Severity::Error)]);
     let url = |url: &str| ServerSource::Url { url: url.to_owned(), headers: BTreeSet::new() };
     assert_eq!(found(url("https://a.io/x"), url("https://a.io/y")), [(Code::D050, Severity::Warning)]);
     assert_eq!(found(url("https://a.io/x"), url("https://b.io/x")), [(Code::D050, Severity::Error)]);

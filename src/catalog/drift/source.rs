@@ -13,6 +13,8 @@ pub(super) fn compare(was: &LockedServer, now: &LockedServer) -> Vec<Drift> {
     let server = now.server.as_str();
     let mut add = |code, severity, what: String| {
         let mut drift = Drift::new(code, severity, server, None, format!("server {} {what}", name(server)));
+        // Long commands and addresses are only quoted in part.
+        drift.state = if code == Code::D050 { now.order().1 } else { String::new() };
         drift.anchor = if code == Code::D050 { Anchor::Source } else { Anchor::Server };
         found.push(drift);
     };
@@ -59,14 +61,21 @@ fn sources(was: &ServerSource, now: &ServerSource) -> Vec<(Severity, String)> {
             ServerSource::Command { argv: b, env: env_b, package: package_b },
         ) => {
             let mut found = packages(package_a.as_ref(), package_b.as_ref());
-            if found.is_empty() && a != b {
+            // What names the package is told already; beside it nothing else may come in unseen.
+            let rest = |argv: &[String], package: &Option<Package>| -> Vec<String> {
+                let names = |argument: &String| package.as_ref().is_some_and(|package| is_name_of(argument, package));
+                let kept = |&(at, argument): &(usize, &String)| at == 0 || found.is_empty() || !names(argument);
+                argv.iter().enumerate().filter(kept).map(|(_, argument)| argument.clone()).collect()
+            };
+            let (a, b) = (rest(a, package_a), rest(b, package_b));
+            if a != b {
                 let program = |argv: &[String]| argv.first().cloned().unwrap_or_default();
-                found.push(if program(a) == program(b) {
-                    (Severity::Warning, format!("is started with other arguments: {}", arguments(a, b)))
+                found.push(if program(&a) == program(&b) {
+                    (Severity::Warning, format!("is started with other arguments: {}", arguments(&a, &b)))
                 } else {
                     (
                         Severity::Error,
-                        format!("is started by another program: {}", step(Some(&program(a)), Some(&program(b)))),
+                        format!("is started by another program: {}", step(Some(&program(&a)), Some(&program(&b)))),
                     )
                 });
             }
@@ -118,6 +127,12 @@ fn packages(was: Option<&Package>, now: Option<&Package>) -> Vec<(Severity, Stri
         (Some(a), None) => vec![(Severity::Error, format!("is no longer the package {}", name(&a.name)))],
         (None, Some(_)) | (None, None) => Vec::new(),
     }
+}
+
+/// Whether an argument names the package: alone, or with a version, extra or tag behind it.
+fn is_name_of(argument: &str, package: &Package) -> bool {
+    let mut ends = argument.match_indices(&package.name).map(|(at, name)| &argument[at + name.len()..]);
+    ends.any(|rest| rest.is_empty() || rest.starts_with(['@', '=', '[', ':', '~', '<', '>']))
 }
 
 fn arguments(was: &[String], now: &[String]) -> String {
