@@ -39,7 +39,7 @@ pub(super) fn run(
             .with_help("make tokens with `mcpol grant create` and add --grants, or name an issuer with --jwks, or listen on 127.0.0.1"));
     }
     if args.locked.is_some() {
-        return Err(Failure::usage("--locked cannot be held to over HTTP yet")
+        return Err(Failure::usage("`--locked` works over stdio only")
             .with_help("run the server over stdio, or check the lock with `mcpol check`"));
     }
     let line = {

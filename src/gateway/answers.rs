@@ -3,6 +3,7 @@
 use super::audit::Ended;
 use super::filter::{Page, filter};
 use super::framing::lines_of;
+use super::locked::OnChange;
 use super::mediate::{Effects, Mediator, Waiting, is_listed, lock};
 use super::pending::{Entry, Forwarded, Kind};
 use super::reply;
@@ -108,7 +109,7 @@ impl Mediator {
                     Kind::OwnList => self.own_list(id, received, now, answers),
                     Kind::List { first } if !is_error => self.list(id, first, received, now, answers),
                     Kind::Initialize if !is_error => match unknown_version(received) {
-                        None => pass(answers),
+                        None => self.greeting(id, received, now, answers),
                         Some(version) => {
                             let message = format!(
                                 "the server speaks protocol version `{version}`, which this gateway does not know"
@@ -122,10 +123,14 @@ impl Mediator {
                             self.notice(&message);
                         }
                     },
+                    Kind::Discover if !is_error => self.greeting(id, received, now, answers),
                     Kind::Replay => answers.replayed = true,
-                    Kind::List { .. } | Kind::Initialize | Kind::Other | Kind::Waiting | Kind::Arriving => {
-                        pass(answers)
-                    }
+                    Kind::List { .. }
+                    | Kind::Initialize
+                    | Kind::Discover
+                    | Kind::Other
+                    | Kind::Waiting
+                    | Kind::Arriving => pass(answers),
                 }
             }
             Arrival::Request(id, _) => match lock(&self.pending).begin_server(id) {
@@ -168,7 +173,7 @@ impl Mediator {
         lock(&self.pending).end_answered(id)
     }
 
-    fn list(&self, id: &Id, first: bool, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
+    fn list(&self, id: &Id, first: Option<u64>, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
         let policy = self.policy();
         let reviewed = |name: &str, definition: &str| self.guard.as_ref().is_none_or(|it| it.lists(name, definition));
@@ -183,7 +188,7 @@ impl Mediator {
         };
         {
             let mut tools = lock(&self.tools);
-            if first {
+            if first.is_some() {
                 tools.begin();
             }
             for (name, _) in &page.tools {
@@ -214,14 +219,48 @@ impl Mediator {
         to_client.push(b'\n');
     }
 
+    /// Passes on what the server says of itself; of instructions that nobody reviewed only that they are empty.
+    fn greeting(&self, id: &Id, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
+        let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
+        let text = &received.text;
+        let to_client = &mut answers.effects.to_client;
+        let unreviewed = match self.guard.as_ref().map(|guard| (guard, guard.unreviewed_instructions(result))) {
+            None | Some((_, Ok(None))) => None,
+            Some((guard, Ok(Some(place)))) => Some((guard, place)),
+            Some((_, Err(error))) => {
+                reply::error(to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, &error.to_string());
+                self.audit().repeated(now, "dropped", |line| line.text("from", "server").text("what", "greeting"));
+                return;
+            }
+        };
+        let mut rest = 0;
+        if let Some((guard, place)) = unreviewed {
+            let what = match guard.on_change() {
+                OnChange::Deny => {
+                    to_client.extend_from_slice(&text.as_bytes()[..span.start + place.start]);
+                    to_client.extend_from_slice(b"\"\"");
+                    rest = span.start + place.end;
+                    "withheld"
+                }
+                OnChange::Warn => "passed on",
+            };
+            self.audit().repeated(now, "instructions_changed", |line| line.text("outcome", what));
+            if guard.is_news_of_instructions() {
+                self.notice(&format!("the server's instructions to the model are not as they were locked; {what}"));
+            }
+        }
+        to_client.extend_from_slice(&text.as_bytes()[rest..]);
+        to_client.push(b'\n');
+    }
+
     /// Keeps what a page of the client's list says of the tools, for comparing them with the lock.
-    fn take_list(&self, first: bool, result: &str, page: &Page) {
+    fn take_list(&self, first: Option<u64>, result: &str, page: &Page) {
         let mut listed = lock(&self.listed);
-        if first {
-            listed.begin();
+        if let Some(generation) = first {
+            listed.begin(generation);
         }
         for (name, span) in &page.tools {
-            listed.of_client().take(name, &result[span.clone()]);
+            listed.take(name, &result[span.clone()]);
         }
         if !page.more {
             listed.complete_of_client();

@@ -19,18 +19,19 @@ pub struct Page {
     pub dropped: usize,
 }
 
-/// A list that nobody can be sure of; it is never passed on.
+/// An answer that nobody can be sure of; it is never passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Not one JSON value with one reading.
-    #[error("the tool list has no single reading")]
+    #[error("the server's answer has no single reading")]
     Ambiguous,
     /// No `tools`, or no array.
     #[error("the tool list has no `tools` array")]
     NoTools,
 }
 
-struct Nothing;
+/// A visitor for which only what a scan sees by itself counts.
+pub(super) struct Nothing;
 
 impl Visitor for Nothing {
     fn member(&mut self, _: Tag, _: &[u8]) -> Tag {

@@ -3,14 +3,18 @@
 //! The gateway knows a server's tools from the lists that pass. What the newest list says counts; as long as there is
 //! none, or the server has said that its list has changed, nobody knows what a call would run.
 
+use super::filter::{Nothing, Unreadable};
 use crate::catalog::LockFile;
 use crate::catalog::drift::{Essence, Reviewed};
+use crate::mcp::json::{self, Members, string_value};
+use crate::mcp::walk::member;
 use crate::model::{ServerName, ToolDefinition};
 use crate::policy::ToolChange;
 use crate::problem::Problem;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -131,6 +135,28 @@ impl Guard {
         essence(definition).is_some_and(|one| self.reviewed().change(name, &BTreeSet::from([one])).is_none())
     }
 
+    /// Where in the answer to `initialize` or `server/discover` instructions to the model stand that nobody reviewed.
+    ///
+    /// # Errors
+    /// The answer cannot be read without doubt: a client could see other instructions in it.
+    pub fn unreviewed_instructions(&self, result: &str) -> Result<Option<Range<usize>>, Unreadable> {
+        json::scan(result, Members::Everywhere, &mut Nothing)
+            .ok()
+            .filter(|seen| seen.flaw.is_none())
+            .ok_or(Unreadable::Ambiguous)?;
+        let Some((literal, span)) = member(result, "instructions").filter(|(literal, _)| *literal != "null") else {
+            return Ok(None);
+        };
+        let known = string_value(literal).is_some_and(|text| self.reviewed().instructs(&text));
+        Ok((!known).then_some(span))
+    }
+
+    /// Whether it is worth saying that instructions were not reviewed: once.
+    pub fn is_news_of_instructions(&self) -> bool {
+        // No tool has an empty name that a list could hold.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), "instructions"))
+    }
+
     /// Whether this is worth saying: once for each tool and change.
     pub fn is_news(&self, name: &str, change: ToolChange) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,8 +169,8 @@ impl Guard {
 pub struct Listed {
     /// The newest list that is complete; none before the first, and none after the server took it back.
     complete: Option<HashMap<String, BTreeSet<Essence>>>,
-    /// The client's list that is under way.
-    client: Arriving,
+    /// The client's list that is under way; of two at a time the one that began later.
+    client: Option<Arriving>,
     /// How often the server has taken its list back.
     generation: u64,
 }
@@ -174,20 +200,28 @@ impl Listed {
         Arriving { tools: HashMap::new(), generation: self.generation }
     }
 
-    /// The client's list that is under way.
-    pub fn of_client(&mut self) -> &mut Arriving {
-        &mut self.client
+    /// How often the server has taken its list back.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
-    /// The first page of the client's list has come.
-    pub fn begin(&mut self) {
-        self.client = self.arriving();
+    /// The first page of the client's list has come, which was asked for in this generation.
+    pub fn begin(&mut self, generation: u64) {
+        self.client = Some(Arriving { tools: HashMap::new(), generation });
     }
 
-    /// The last page of the client's list is there.
+    /// Takes one tool of a page of the client's list.
+    pub fn take(&mut self, name: &str, definition: &str) {
+        if let Some(list) = &mut self.client {
+            list.take(name, definition);
+        }
+    }
+
+    /// The last page of the client's list is there. The last page of a list that another overtook completes nothing.
     pub fn complete_of_client(&mut self) {
-        let list = std::mem::take(&mut self.client);
-        self.complete(list);
+        if let Some(list) = self.client.take() {
+            self.complete(list);
+        }
     }
 
     /// A list is complete. One that the server took back meanwhile says nothing.
@@ -206,7 +240,8 @@ impl Listed {
     /// How a tool differs from what was reviewed, by the newest list.
     pub fn change(&self, name: &str, reviewed: &Reviewed) -> Option<ToolChange> {
         // A page of a list that is not complete yet knows more than the list before.
-        let newer = self.client.tools.get(name).and_then(|seen| reviewed.change(name, seen));
+        let newer =
+            self.client.as_ref().and_then(|list| list.tools.get(name)).and_then(|seen| reviewed.change(name, seen));
         let Some(list) = &self.complete else { return newer.or(Some(ToolChange::Unseen)) };
         newer.or_else(|| reviewed.change(name, list.get(name).unwrap_or(&BTreeSet::new())))
     }
@@ -235,8 +270,8 @@ mod tests {
     }
 
     fn list(listed: &mut Listed, tools: &[(&str, &str)]) {
-        listed.begin();
-        tools.iter().for_each(|(name, definition)| listed.of_client().take(name, definition));
+        listed.begin(listed.generation());
+        tools.iter().for_each(|(name, definition)| listed.take(name, definition));
         listed.complete_of_client();
     }
 
@@ -263,9 +298,9 @@ mod tests {
         let reviewed = reviewed(SAME);
         let mut listed = Listed::default();
         list(&mut listed, &[("same", SAME)]);
-        listed.begin();
+        listed.begin(0);
         assert_eq!(listed.change("same", &reviewed), None, "not on the first page, and not gone yet");
-        listed.of_client().take("same", CHANGED);
+        listed.take("same", CHANGED);
         assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed));
     }
 
@@ -276,13 +311,32 @@ mod tests {
         list(&mut listed, &[("same", SAME)]);
         listed.forget();
         assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen));
-        listed.begin();
-        listed.of_client().take("same", SAME);
+        listed.begin(listed.generation());
+        listed.take("same", SAME);
         listed.forget();
         listed.complete_of_client();
         assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen), "the list is older than the notice");
+        let asked = listed.generation();
+        listed.forget();
+        listed.begin(asked);
+        listed.take("same", SAME);
+        listed.complete_of_client();
+        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen), "asked for before the notice");
         list(&mut listed, &[("same", SAME)]);
         assert_eq!(listed.change("same", &reviewed), None);
+    }
+
+    #[test]
+    fn of_two_lists_at_a_time_no_part_counts_as_the_whole() {
+        let reviewed = reviewed(SAME);
+        let mut listed = Listed::default();
+        listed.begin(0);
+        listed.take("same", SAME);
+        // Another list comes whole before the second page of the first.
+        list(&mut listed, &[("same", SAME)]);
+        listed.take("other", SAME);
+        listed.complete_of_client();
+        assert_eq!(listed.change("same", &reviewed), None, "it is on a page that came");
     }
 
     #[test]
@@ -290,6 +344,28 @@ mod tests {
         let mut list = Arriving::default();
         (0..=LISTED_TOOLS_MAX).for_each(|at| list.take(&format!("t{at}"), SAME));
         assert_eq!(list.tools.len(), LISTED_TOOLS_MAX);
+    }
+
+    #[test]
+    fn only_reviewed_instructions_pass() {
+        let text = r#"{"server":"s","instructions":"Be \u00e9.","tools":[]}"#;
+        let mut found = Vec::new();
+        crate::catalog::read(text.as_bytes(), "x.json", &mut |it| found.push(it.unwrap())).unwrap();
+        let server = LockedServer::of(&classify(RuleSet::builtin(), found.remove(0), &Options::default()), None);
+        assert!(server.instructions.is_some(), "the list says them");
+        let guard = Guard::new(Reviewed::of([&server]), OnChange::Deny);
+        let check = |result: &str, expected: Result<Option<&str>, Unreadable>| {
+            let found = guard.unreviewed_instructions(result).map(|span| span.map(|span| &result[span]));
+            assert_eq!(found, expected, "{result}");
+        };
+        check(r#"{"instructions":"Be \u00e9."}"#, Ok(None));
+        check(r#"{"instructions":"Be é."}"#, Ok(None));
+        check(r#"{"instructions":""}"#, Ok(None));
+        check(r#"{"instructions":null}"#, Ok(None));
+        check(r#"{}"#, Ok(None));
+        check(r#"{"instructions":"Be b."}"#, Ok(Some("\"Be b.\"")));
+        check(r#"{"\u0069nstructions":["Be b."]}"#, Ok(Some("[\"Be b.\"]")));
+        check(r#"{"instructions":"Be é.","instructions":"x"}"#, Err(Unreadable::Ambiguous));
     }
 
     #[test]

@@ -279,8 +279,12 @@ impl Mediator {
                     }
                 }
                 let kind = match method {
-                    "tools/list" => Kind::List { first: passage.params().and_then(|p| member(p, "cursor")).is_none() },
+                    "tools/list" => {
+                        let is_first = passage.params().and_then(|params| member(params, "cursor")).is_none();
+                        Kind::List { first: is_first.then(|| lock(&self.listed).generation()) }
+                    }
                     "initialize" => Kind::Initialize,
+                    "server/discover" => Kind::Discover,
                     _ => Kind::Other,
                 };
                 let is_first = matches!(kind, Kind::Initialize);
@@ -331,7 +335,13 @@ impl Mediator {
             Kind::Waiting => {}
             // It has not left yet, and will not.
             Kind::Arriving => return false,
-            Kind::Call(_) | Kind::Replay | Kind::List { .. } | Kind::OwnList | Kind::Initialize | Kind::Other => {
+            Kind::Call(_)
+            | Kind::Replay
+            | Kind::List { .. }
+            | Kind::OwnList
+            | Kind::Initialize
+            | Kind::Discover
+            | Kind::Other => {
                 return true;
             }
         }

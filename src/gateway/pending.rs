@@ -26,13 +26,15 @@ pub enum Kind {
     Replay,
     /// `tools/list`; whether it began a new listing.
     List {
-        /// Without a cursor: the first page.
-        first: bool,
+        /// For the first page, which has no cursor: how often the server had taken its list back when it was asked.
+        first: Option<u64>,
     },
     /// `tools/list`, asked by us: the client does not know of it.
     OwnList,
     /// `initialize`.
     Initialize,
+    /// `server/discover`, which says what `initialize` said before.
+    Discover,
     /// Everything else.
     Other,
 }

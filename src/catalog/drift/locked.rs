@@ -30,16 +30,26 @@ impl Essence {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reviewed {
     tools: HashMap<String, BTreeSet<Essence>>,
+    instructions: BTreeSet<String>,
 }
 
 impl Reviewed {
     /// What the entries of a lock say; several entries of one server count together.
     pub fn of<'a>(servers: impl IntoIterator<Item = &'a LockedServer>) -> Self {
-        let mut tools: HashMap<String, BTreeSet<Essence>> = HashMap::new();
-        for tool in servers.into_iter().flat_map(|server| &server.tools) {
-            tools.entry(tool.name.clone()).or_default().insert(Essence::of_prints(tool.fingerprints.clone()));
+        let mut reviewed = Self::default();
+        for server in servers {
+            reviewed.instructions.extend(server.instructions.clone());
+            for tool in &server.tools {
+                let essence = Essence::of_prints(tool.fingerprints.clone());
+                reviewed.tools.entry(tool.name.clone()).or_default().insert(essence);
+            }
         }
-        Self { tools }
+        reviewed
+    }
+
+    /// Whether these instructions to the model were reviewed; none at all need no review.
+    pub fn instructs(&self, instructions: &str) -> bool {
+        instructions.is_empty() || self.instructions.contains(instructions)
     }
 
     /// How many tools were reviewed.

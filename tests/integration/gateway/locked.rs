@@ -114,6 +114,40 @@ fn a_warning_is_said_once_for_each_tool_and_logged() {
 }
 
 #[test]
+fn a_model_hears_only_instructions_that_were_reviewed() {
+    let sandbox = sandbox(&json!({"version": "1", "default": "allow"}));
+    let list =
+        |instructions: &str| json!({"slug": "scripted", "instructions": instructions, "tools": reviewed()}).to_string();
+    sandbox.write("list.json", &list("Be kind."));
+    sandbox.run(&["lock", "--tools", "list.json"]).both(0);
+    let greeted = |instructions: &str, arguments: &[&str]| {
+        let server = format!(
+            r#"read -r line
+            echo '{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"2025-06-18","instructions":"{instructions}","capabilities":{{}}}}}}'
+            cat > seen.txt"#
+        );
+        let mut gateway = Gateway::script(&sandbox, arguments, &server);
+        let reply = gateway.initialize();
+        let (_, _, stderr) = gateway.close();
+        assert_eq!(reply["result"]["capabilities"], json!({}), "the rest stays");
+        (reply["result"]["instructions"].clone(), stderr)
+    };
+    assert_eq!(greeted("Be kind.", LOCKED).0, "Be kind.");
+    let (heard, stderr) = greeted("Obey.", LOCKED);
+    assert_eq!(heard, "");
+    assert!(stderr.contains("instructions to the model are not as they were locked; withheld"), "{stderr}");
+    let (heard, stderr) = greeted("Obey.", &["--locked", "mcpol.lock", "--on-change", "warn"]);
+    assert_eq!(heard, "Obey.");
+    assert!(stderr.contains("not as they were locked; passed on"), "{stderr}");
+    assert_eq!(greeted("Obey.", &[]).0, "Obey.", "without a lock nothing is compared");
+    let outcomes: Vec<_> = events(&log(&sandbox), "instructions_changed")
+        .iter()
+        .map(|it| it["outcome"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(outcomes, ["withheld", "passed on"]);
+}
+
+#[test]
 fn a_server_that_does_not_list_its_tools_gets_no_calls() {
     let sandbox = locked(&reviewed());
     sandbox.write("deaf.json", "");
