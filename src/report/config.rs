@@ -50,7 +50,9 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
     let folder = config.file.parent().unwrap_or(Path::new(""));
     let short = |path: &str| {
         let path = Path::new(path);
-        let short = path.strip_prefix(folder).unwrap_or(path);
+        // Policies of grants are kept by their whole path.
+        let whole = std::path::absolute(folder.join(".")).unwrap_or_default();
+        let short = path.strip_prefix(&whole).or_else(|_| path.strip_prefix(folder)).unwrap_or(path);
         excerpt(&short.display().to_string(), CELL_CHARS)
     };
     let rows: Vec<_> = servers
