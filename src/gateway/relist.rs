@@ -27,6 +27,8 @@ pub const PAGES_MAX: u32 = 1_000;
 pub(super) struct Relist {
     parked: Vec<Parked>,
     flight: Option<Flight>,
+    /// Calls that have waited and are being decided on.
+    resuming: usize,
     asked: u64,
     /// Whether a person was told that a list did not come.
     told: bool,
@@ -149,6 +151,12 @@ impl Mediator {
         Some(id)
     }
 
+    /// Whether calls wait for a list, or for what follows from it.
+    pub(super) fn awaits_list(&self) -> bool {
+        let relist = lock(&self.relist);
+        relist.flight.is_some() || relist.resuming > 0
+    }
+
     /// A page of our own list has come.
     pub(super) fn own_list(&self, id: &Id, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
         let result = received.result().unwrap_or_default();
@@ -227,10 +235,12 @@ impl Mediator {
         let parked = {
             let mut relist = lock(&self.relist);
             relist.flight = None;
+            relist.resuming += relist.parked.len();
             std::mem::take(&mut relist.parked)
         };
         for Parked { taken, asked } in parked {
             self.decide_later(taken, now, asked.as_deref(), effects);
+            lock(&self.relist).resuming -= 1;
         }
     }
 }

@@ -383,10 +383,17 @@ impl Session {
 
     /// Ends everything in order, within bounds of time.
     fn wind_up(&mut self, end: &End) {
-        // Nobody looks whether a person answers from now on.
-        self.answer(self.mediator.deserted("the gateway has ended"));
         let deadline = Instant::now() + self.lifetime.drain;
         let mut server_gone = matches!(end, End::Server(_));
+        if matches!(end, End::Client) {
+            // A client that says all it has to say and closes gets its answers: the server must hear of calls that wait
+            // for a list before it hears that nothing more comes.
+            let waits = |mediator: &Mediator| mediator.awaits_list() || mediator.at_server() > 0;
+            let parked = self.mediator.awaits_list();
+            while parked && waits(&self.mediator) && !self.until_event(deadline, &mut server_gone) {}
+        }
+        // Nobody looks whether a person answers from now on.
+        self.answer(self.mediator.deserted("the gateway has ended"));
         if matches!(end, End::Signal(_)) {
             // Calls in flight may end first.
             while self.mediator.at_server() > 0 && !self.until_event(deadline, &mut server_gone) {}

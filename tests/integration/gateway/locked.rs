@@ -114,6 +114,17 @@ fn a_warning_is_said_once_for_each_tool_and_logged() {
 }
 
 #[test]
+fn a_client_that_closes_at_once_is_answered_all_the_same() {
+    let sandbox = locked(&reviewed());
+    let mut gateway = Gateway::script(&sandbox, LOCKED, SERVER);
+    gateway.call(1, "work", &json!({}));
+    gateway.call(2, "other", &json!({}));
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines.len()), (Some(0), 2), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("\"text\":\"ran\"")), "{lines:?}");
+}
+
+#[test]
 fn a_model_hears_only_instructions_that_were_reviewed() {
     let sandbox = sandbox(&json!({"version": "1", "default": "allow"}));
     let list =
