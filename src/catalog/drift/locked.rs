@@ -5,10 +5,10 @@ use crate::model::{Listing, ToolDefinition};
 use crate::policy::ToolChange;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The parts that decide what a call does and what makes a model or a person agree to it, as one fingerprint. A new
-/// title, icon or output schema changes none of them.
+/// Every part that a model or a person goes by, as fingerprints: title, description, both schemas, annotations. Icons,
+/// `_meta` and members that the specification does not know change none of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Essence(Option<String>, Option<String>, Option<String>);
+pub struct Essence([Option<String>; 5]);
 
 impl Essence {
     /// Of a definition as it is listed now.
@@ -18,11 +18,11 @@ impl Essence {
 
     /// Of a definition that cannot be read: like none that was reviewed.
     pub fn unknown() -> Self {
-        Self(Some(String::new()), None, None)
+        Self([const { Some(String::new()) }; 5])
     }
 
     fn of_prints(prints: PartFingerprints) -> Self {
-        Self(prints.description, prints.input_schema, prints.annotations)
+        Self([prints.title, prints.description, prints.input_schema, prints.output_schema, prints.annotations])
     }
 }
 
