@@ -35,10 +35,14 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--admin is for a gateway over HTTP").with_help("add --listen or --config"));
     }
     let enforcement = if args.shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
+    let mut reload = Reload::new(args.policy().to_owned(), enforcement);
     let policy = Arc::new(read(args.policy(), enforcement).map_err(bad_policy)?);
     let place = state::place(args.state.as_deref())?;
     let audit = audit_destination(args.audit.as_deref())?;
     let server = server_name(&args)?;
+    if let Some(lock) = &args.locked {
+        reload = reload.and_lock(lock.clone(), server.clone());
+    }
     let guard = guard(&args, &server)?;
     if args.dry_run {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
@@ -71,7 +75,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     if let Err(error) = mediator.audit().tick() {
         voice::say(&format!("cannot write the audit log: {error}"));
     }
-    let end = serve(&args, enforcement, mediator, server)?;
+    let end = serve(&args, reload, mediator, server)?;
     Ok(match end {
         End::Client => Exit::Clean,
         End::Server(_) => Exit::Unreachable,
@@ -91,29 +95,16 @@ pub(super) fn settings(args: &EnforceArgs) -> Settings {
     }
 }
 
-fn serve(
-    args: &EnforceArgs,
-    enforcement: Enforcement,
-    mediator: Arc<Mediator>,
-    server: ServerName,
-) -> Result<End, Failure> {
+fn serve(args: &EnforceArgs, reload: Reload, mediator: Arc<Mediator>, server: ServerName) -> Result<End, Failure> {
     let streams = standard_streams().map_err(|error| {
         Failure::usage(format!("standard input or output is closed: {error}"))
             .with_help("`mcpol enforce` is started by an MCP client, in place of the server")
     })?;
-    let name = server.clone();
-    let reload = |session: &Session| {
-        let reload = Reload::watch(args.policy().to_owned(), enforcement, session.sender());
-        match &args.locked {
-            Some(lock) => reload.and_lock(lock.clone(), name.clone(), session.sender()),
-            None => reload,
-        }
-    };
     if let Some(url) = &args.upstream {
         let target = load::http_target(url, server, &args.header, args.bearer_env.as_deref())?;
         let session = Session::connect(mediator, streams, &target, DRAIN).map_err(unreachable)?;
         listen_to_signals(session.sender())?;
-        let reload = reload(&session);
+        reload.tell(&session.sender());
         return Ok(session.run(Some(reload)));
     }
     let target = command(server, args);
@@ -122,7 +113,7 @@ fn serve(
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
     let session = Session::start(mediator, streams, launch, process, lifetime).map_err(output::internal)?;
     listen_to_signals(session.sender())?;
-    let reload = reload(&session);
+    reload.tell(&session.sender());
     Ok(session.run(Some(reload)))
 }
 

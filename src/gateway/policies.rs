@@ -48,8 +48,9 @@ impl Policies {
     /// # Errors
     /// It cannot be read or is no policy.
     pub fn load(&self, path: &Path, enforcement: Enforcement) -> Result<Arc<Slot>, BadPolicy> {
+        let reload = Reload::new(path.to_owned(), enforcement);
         let policy = read(path, enforcement)?;
-        Ok(self.put(path, enforcement, Some(policy)))
+        Ok(self.put(path, reload, Some(policy)))
     }
 
     /// The slot of a file that a grant names; one that is not good is said, and looked at again when it changes.
@@ -62,6 +63,7 @@ impl Policies {
         if let Some(slot) = named.read().unwrap_or_else(PoisonError::into_inner).get(path) {
             return Arc::clone(slot);
         }
+        let reload = Reload::new(path.to_owned(), enforcement);
         let policy = match read(path, enforcement) {
             Ok(policy) => Some(policy),
             Err(error) => {
@@ -69,14 +71,13 @@ impl Policies {
                 None
             }
         };
-        let slot = self.put(path, enforcement, policy);
+        let slot = self.put(path, reload, policy);
         named.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::clone(&slot));
         slot
     }
 
-    fn put(&self, path: &Path, enforcement: Enforcement, policy: Option<Policy>) -> Arc<Slot> {
-        let reload = Mutex::new(Reload::new(path.to_owned(), enforcement));
-        let slot = Arc::new(Slot { current: RwLock::new(policy.map(Arc::new)), reload });
+    fn put(&self, path: &Path, reload: Reload, policy: Option<Policy>) -> Arc<Slot> {
+        let slot = Arc::new(Slot { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) });
         self.all.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
         let folder = folder_of(path).to_owned();
         if self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone()) {

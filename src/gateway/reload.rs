@@ -123,28 +123,29 @@ struct LockWatch {
 }
 
 impl Reload {
-    /// Begins to watch. The system's notifications make it quick; where they are missing (other systems, network file
-    /// systems, links in folders above) a look now and then is enough.
-    pub fn watch(path: PathBuf, enforcement: Enforcement, sender: Sender<Event>) -> Self {
-        notify(folder_of(&path), move || sender.send(Event::PolicyTouched).is_ok());
-        Self::new(path, enforcement)
-    }
-
-    /// Looks after a file without being told when to look.
+    /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
     pub fn new(path: PathBuf, enforcement: Enforcement) -> Self {
         let stamp = Stamp::of(&path);
         Self { path, enforcement, stamp, refused: None, lock: None }
     }
 
-    /// Looks after the lock too that calls with this server are held to.
+    /// Looks after the lock too that calls with this server are held to; to be said before it is read.
     #[must_use]
-    pub fn and_lock(mut self, path: PathBuf, server: ServerName, sender: Sender<Event>) -> Self {
-        if folder_of(&path) != folder_of(&self.path) {
-            notify(folder_of(&path), move || sender.send(Event::PolicyTouched).is_ok());
-        }
+    pub fn and_lock(mut self, path: PathBuf, server: ServerName) -> Self {
         let stamp = Stamp::of(&path);
         self.lock = Some(LockWatch { path, server, stamp, refused: None });
         self
+    }
+
+    /// Begins to tell when it is worth looking. The system's notifications make it quick; where they are missing (other
+    /// systems, network file systems, links in folders above) a look now and then is enough.
+    pub fn tell(&self, sender: &Sender<Event>) {
+        let lock = self.lock.as_ref().map(|lock| folder_of(&lock.path));
+        let policy = folder_of(&self.path);
+        for folder in std::iter::once(policy).chain(lock.filter(|folder| *folder != policy)) {
+            let sender = sender.clone();
+            notify(folder, move || sender.send(Event::PolicyTouched).is_ok());
+        }
     }
 
     /// Looks whether a file has changed, and puts a good new version in place. Answers whether any tool may appear
@@ -262,3 +263,34 @@ pub fn notify(folder: &Path, tell: impl Fn() -> bool + Send + 'static) {
 /// Elsewhere there is only the look now and then.
 #[cfg(not(target_os = "linux"))]
 pub fn notify(_folder: &Path, _tell: impl Fn() -> bool + Send + 'static) {}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot write its files must fail")]
+    use super::*;
+    use crate::gateway::audit::{Audit, Destination};
+    use crate::state::MemoryStore;
+
+    #[test]
+    fn what_changes_while_a_policy_is_read_is_seen_at_the_first_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.json");
+        let write = |default: &str| {
+            std::fs::write(&path, format!(r#"{{"version":"1","default":"{default}"}}"#)).unwrap();
+        };
+        let store = Arc::new(MemoryStore::default());
+        let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
+        let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+        let now = Timestamp::from_millis(0);
+
+        write("allow");
+        let mut reload = Reload::new(path.clone(), Enforcement::AsWritten);
+        let old = read(&path, Enforcement::AsWritten).unwrap();
+        assert!(reload.newer(Some(&old), &desk, now).is_none(), "nothing has changed");
+        let mut reload = Reload::new(path.clone(), Enforcement::AsWritten);
+        let old = read(&path, Enforcement::AsWritten).unwrap();
+        write("deny");
+        let new = reload.newer(Some(&old), &desk, now).unwrap();
+        assert_ne!(new.hash(), old.hash());
+    }
+}
