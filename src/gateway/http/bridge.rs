@@ -2,6 +2,7 @@
 //! Requests without a session (from 2026-07-28) share the children of their grant.
 
 use super::body::Answer;
+use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
 use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
 use super::queue::Pace;
 use super::refusal::{Refusal, json};
@@ -16,7 +17,7 @@ use crate::mcp::http::header;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy, parse};
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::collections::{HashMap, HashSet};
@@ -35,8 +36,6 @@ pub const GRANT_CHILDREN_MAX: usize = 8;
 /// Random bytes of a session id: more than anybody can guess.
 const SESSION_ID_BYTES: usize = 24;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-/// The revision that has no sessions.
-const STATELESS: &str = "2026-07-28";
 
 /// One child and whose it is.
 #[derive(Clone, Debug)]
@@ -105,7 +104,11 @@ impl Bridge {
             return Ok(response);
         }
         let child = match (session, id.as_ref()) {
-            (Some(session), _) => self.of_session(session, &who)?,
+            (Some(session), _) => {
+                let child = self.of_session(session, &who)?;
+                self.follow(gateway, server, &who, session, &child);
+                child
+            }
             (None, Some(id)) if is_initialize => {
                 let session = new_session_id()?;
                 let entry = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
@@ -248,6 +251,24 @@ impl Bridge {
         child.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
+    /// A grant may have another policy by now than when its session began, and that one counts from this request on.
+    fn follow(&self, gateway: &Gateway, server: &Server, who: &Identity, session: &str, child: &Arc<Child>) {
+        let is_same = |entry: &Entry| entry.choice == who.policy;
+        if self.table().sessions.get(session).is_none_or(is_same) {
+            return;
+        }
+        let Some(policy) = or_none(gateway.policy(who, server)) else { return };
+        let is_changed = {
+            let mut table = self.table();
+            let entries = table.sessions.values_mut().filter(|entry| Arc::ptr_eq(&entry.child, child));
+            entries.for_each(|entry| entry.choice = who.policy.clone());
+            child.mediator().set_policy(policy)
+        };
+        if is_changed {
+            child.list_changed();
+        }
+    }
+
     /// A child of a grant that can take this request.
     async fn shared(
         &self,
@@ -261,7 +282,9 @@ impl Bridge {
             let mut table = self.table();
             let children = table.shared.entry(Arc::clone(&who.grant)).or_default();
             children.retain(|entry| !entry.child.is_gone());
-            if let Some(entry) = children.iter().find(|entry| entry.child.can_tell(id, token)) {
+            // One that was started under another policy judges by that one.
+            let is_fit = |entry: &&Entry| entry.choice == who.policy && entry.child.can_tell(id, token);
+            if let Some(entry) = children.iter().find(is_fit) {
                 return Ok(Arc::clone(&entry.child));
             }
             if children.len() >= GRANT_CHILDREN_MAX {
@@ -340,9 +363,16 @@ impl Bridge {
             let who = Identity { grant: entry.grant, policy: entry.choice };
             if let Some(policy) = or_none(gateway.policy(&who, server))
                 && entry.child.mediator().policy().hash() != policy.hash()
-                && entry.child.mediator().set_policy(policy)
             {
-                entry.child.list_changed();
+                let is_changed = {
+                    let table = self.table();
+                    // A request may have brought the policy of another file meanwhile.
+                    let is_current = |now: &Entry| Arc::ptr_eq(&now.child, &entry.child) && now.choice == who.policy;
+                    table.entries().any(is_current) && entry.child.mediator().set_policy(policy)
+                };
+                if is_changed {
+                    entry.child.list_changed();
+                }
             }
             entry.child.tick();
         }
@@ -444,38 +474,6 @@ fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
             Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
         }
     }
-}
-
-/// `progressToken` as JSON.
-fn token_of(message: &Message) -> Option<String> {
-    match message {
-        Message::Call(_, call) => call.progress_token().map(str::to_owned),
-        Message::Request(_, passage) => {
-            Some(member(member(passage.params()?, "_meta")?.0, "progressToken")?.0.to_owned())
-        }
-        Message::Notification(_) | Message::Reply(..) => None,
-    }
-}
-
-fn is_stateless(message: &Message, headers: &HeaderMap) -> bool {
-    let revision = match message {
-        Message::Call(_, call) => call.revision(),
-        Message::Request(_, passage) | Message::Notification(passage) => passage.revision(),
-        Message::Reply(..) => None,
-    };
-    revision.is_some_and(|revision| revision == STATELESS)
-        || headers.get(header::PROTOCOL_VERSION).is_some_and(|version| version == STATELESS)
-}
-
-fn is_subscription(message: &Message) -> bool {
-    matches!(message, Message::Request(_, passage) if passage.method() == Some("subscriptions/listen"))
-}
-
-fn accepts_events(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().any(|accept| {
-        let accept = accept.as_bytes().to_ascii_lowercase();
-        [&b"text/event-stream"[..], b"*/*", b"text/*"].iter().any(|kind| memchr::memmem::find(&accept, kind).is_some())
-    })
 }
 
 /// The answer to a request: in one piece if nothing else comes before it, else as a stream.

@@ -23,6 +23,7 @@ pub mod serve;
 pub mod sessions;
 pub mod tls;
 pub mod union;
+mod bridge_asked;
 mod union_names;
 mod union_part;
 

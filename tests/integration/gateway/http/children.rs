@@ -4,6 +4,10 @@ use super::*;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
 
+/// A token and its hash.
+const ALICE: &str = "Authorization: Bearer mcpol_token-of-alice";
+const ALICE_SHA256: &str = "94ab40bd3046a011c7dc0958533f817d5ddb97550ae32845f4283490c56ff317";
+
 /// Answers every request with its process's number; says `die`, and it does; says `ask`, and it asks back first.
 const SERVER: &str = r#"
 while read -r line; do
@@ -172,4 +176,31 @@ fn all_sessions_of_a_grant_share_a_child_where_that_is_asked_for() {
     assert_eq!(connection.reply().status, 204);
     assert_eq!(served.post(&[&one], CALL).status, 404);
     assert_eq!(text(&served.ask(&[&two], CALL)), text(&first));
+}
+
+#[test]
+fn a_grant_is_held_to_its_new_policy_in_sessions_that_are_open() {
+    let sandbox = sandbox(&only(json!({})));
+    sandbox.write("wide.json", &only(json!({"good": {}})).to_string());
+    sandbox.write("narrow.json", &only(json!({"good": {"action": "deny", "reason": "narrowed"}})).to_string());
+    let config = |policy: &str| {
+        toml::to_string(&json!({
+            "gateway": {"listen": "127.0.0.1:0", "state": "memory:", "audit": "none"},
+            "servers": {"scripted": {"command": ["sh", "-c", SERVER], "policy": "policy.json"}},
+            "grants": {"alice": {"servers": ["scripted"], "policy": policy, "token_sha256": ALICE_SHA256}},
+        }))
+        .unwrap()
+    };
+    sandbox.write("mcpol.toml", &config("wide.json"));
+    let served = Served::run(sandbox.command(&["enforce", "--config", "mcpol.toml"]));
+    let opened = served.post(&[ALICE], INITIALIZE);
+    let session = format!("Mcp-Session-Id: {}", opened.header("mcp-session-id").expect("a session"));
+    let modern = [ALICE, "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: good"];
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    passed(&served.ask(&[ALICE, &session], CALL));
+    passed(&served.ask(&modern, body));
+    sandbox.write("mcpol.toml", &config("narrow.json"));
+    served.hear("mcpol.toml reloaded");
+    assert!(refusal(&served.ask(&[ALICE, &session], CALL)).contains("narrowed"));
+    assert!(refusal(&served.ask(&modern, body)).contains("narrowed"));
 }
