@@ -100,8 +100,8 @@ impl Relay {
         let trip = Trip { gateway, server, policy, headers, seat, began, span };
         match message {
             Message::Call(id, call) => {
-                let caller = Caller { server: Arc::clone(&server.label), grant: Some(who.grant), session };
-                self.call(trip, caller, id, call).await
+                let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
+                self.call(trip, &who, caller, id, call).await
             }
             Message::Request(id, passage) => self.request(trip, &who, id, &passage).await,
             Message::Notification(passage) | Message::Reply(_, passage) => {
@@ -129,13 +129,14 @@ impl Relay {
     async fn call(
         &self,
         mut trip: Trip<'_>,
+        who: &Identity,
         caller: Caller,
         id: Id,
         call: ToolCall,
     ) -> Result<Response<Answer>, Refusal> {
         let (tool, typed) = (call.name().clone(), call.is_stateless());
         let grant = caller.grant.clone();
-        let (number, permit) = match decide(&trip, caller, call).await {
+        let (number, permit) = match decide(&trip, who, caller, call).await {
             Ok(allowed) => allowed,
             Err((number, denial)) => {
                 let mut line = Vec::new();
@@ -360,18 +361,14 @@ pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusa
 /// Brings a call to the desk, and waits for a person where the policy wants one.
 async fn decide(
     trip: &Trip<'_>,
+    who: &Identity,
     caller: Caller,
     call: ToolCall,
 ) -> Result<(u64, Permit), (u64, crate::policy::Denial)> {
     let Trip { gateway, server, policy, .. } = trip;
-    let schema = server.schema(policy.as_deref(), call.name().as_str());
-    let ticket = |policy, call, asked| Ticket {
-        policy,
-        caller: caller.clone(),
-        call,
-        schema: schema.clone(),
-        change: None,
-        asked,
+    let ticket = |policy: Option<Arc<Policy>>, call: ToolCall, asked| {
+        let schema = server.schema(policy.as_deref(), call.name().as_str());
+        Ticket { policy, caller: caller.clone(), call, schema, change: None, asked }
     };
     let alone = gateway.seats.open() <= 1;
     let ruling = gateway.queue.rule(ticket(policy.clone(), call, None), alone).await;
@@ -388,7 +385,8 @@ async fn decide(
         }
     }
     // The policy may be another one by now.
-    let ruling = gateway.queue.rule(ticket(policy.clone(), question.call, Some(approval)), false).await;
+    let policy = gateway.policy(who, server);
+    let ruling = gateway.queue.rule(ticket(policy, question.call, Some(approval)), false).await;
     match ruling.verdict {
         Verdict::Allow(permit) => Ok((ruling.number, permit)),
         Verdict::Deny(denial) => Err((ruling.number, denial)),

@@ -94,3 +94,18 @@ fn people_can_be_asked_about_a_call() {
     sandbox.run(&["approvals", "approve", &id]).both(0);
     passed(&connection.reply().json());
 }
+
+#[test]
+fn a_call_that_waited_for_a_person_is_judged_by_the_policy_of_now() {
+    let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+    let upstream = Upstream::answering(ordinary);
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    connection.post(&[], CALL);
+    let id = approvals::waiting(&sandbox);
+    sandbox.write("policy.json", &only(json!({"good": {"action": "deny", "reason": "not any more"}})).to_string());
+    served.hear("policy reloaded");
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    assert!(refusal(&connection.reply().json()).contains("not any more"));
+    upstream.quiet();
+}
