@@ -190,7 +190,14 @@ impl Watched {
         let checked = config::load(&self.path, &|name| std::env::var(name).ok(), clock::now()).map_err(told)?;
         let Checked { mut config, warnings } = checked;
         login::attach_all(&mut config.plan);
-        self.gateway.reload(config.plan.clone()).map_err(|error| error.to_string())?;
+        // A server that is new must not be open to everybody before its grants are there, nor one that goes after they
+        // are gone: while the servers change, grants of both versions count.
+        let both = self.running.grants.iter().chain(&config.grants).cloned().collect();
+        self.grants.set_configured(both);
+        if let Err(error) = self.gateway.reload(config.plan.clone()) {
+            self.grants.set_configured(self.running.grants.clone());
+            return Err(error.to_string());
+        }
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();
         self.desk.audit().event(clock::now(), "reload", |line| line.text("config", &self.path.display().to_string()));

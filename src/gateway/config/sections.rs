@@ -97,6 +97,9 @@ impl Reader<'_> {
             let help = "add `require_grants = true`, `[grants.NAME]` or `[jwt]`, or listen on `127.0.0.1`";
             self.report(listener.listen.1, "gateway.listen", message, Some(help));
         }
+        // A grant for one server must not leave the others to everybody, and a later version without any must not
+        // either: the address stays as it is until the gateway is started again.
+        let rule = if open { TokenRule::Always } else { listener.rule };
         self.without_policy(&servers, &grants);
         Some(Config {
             file: path.to_owned(),
@@ -115,7 +118,7 @@ impl Reader<'_> {
             admin: listener.admin,
             state: listener.state,
             audit: listener.audit,
-            token_rule: listener.rule,
+            token_rule: rule,
             grants,
             jwt,
             policies: self.known_policies(),

@@ -252,6 +252,8 @@ fn an_open_listener_needs_grants() {
     let grant = format!("[grants.g]\nservers = [\"a\"]\ntoken_sha256 = \"{HASH}\"\n");
     for more in [&*grant, "[jwt]\njwks = \"cert.pem\"\nissuer = \"i\"\naudience = \"a\"\n"] {
         warned(&format!("{open}{more}"), &[]);
+        // One grant does not leave the other servers to everybody.
+        assert_eq!(read(&format!("{open}{more}")).unwrap().config.token_rule, TokenRule::Always, "{more}");
     }
     warned(&format!("[gateway]\nlisten = \"0.0.0.0:8787\"\nrequire_grants = true\n{server}"), &[]);
     let admin = "can be reached from other machines, and asks nobody who they are";
