@@ -39,6 +39,8 @@ const CALL_TIMEOUT: &str = "1";
 const RESTARTS: u64 = 5;
 /// Longest until the gateway has let go of everything that was for clients who are gone.
 const SETTLE: Duration = Duration::from_secs(30);
+/// The store of counters opens its file and its log a second time once it has written often enough to tidy up.
+const STORE_DESCRIPTORS: usize = 2;
 /// What memory may grow from the first fifth to the end, in MiB.
 const GROWTH_MIB: f64 = 16.0;
 
@@ -164,7 +166,7 @@ fn soak(calls: u64) {
     assert!(executed <= LIMIT, "the limit did not hold: {executed} calls of at most {LIMIT}");
     // Enough tries were made, so the limit was reached: a soak in which all were refused shows nothing.
     assert!(calls < 20 * LIMIT || executed > LIMIT / 2, "only {executed} of {LIMIT} calls got through");
-    assert!(descriptors_after <= descriptors_before, "descriptors were left open");
+    assert!(descriptors_after <= descriptors_before + STORE_DESCRIPTORS, "descriptors were left open");
     let (_, early, _) = samples[1];
     let (_, late, _) = samples[samples.len() - 1];
     assert!(late <= early + GROWTH_MIB, "memory grew from {early:.1} to {late:.1} MiB");

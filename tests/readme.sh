@@ -14,6 +14,8 @@ mkdir "$work/home" "$work/mcpol"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$top/target}
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
 export CARGO_INSTALL_ROOT=$work/installed
+# Whether the commands work is tried here, not how fast: the optimizer would take longer than all the rest.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256
 # A newcomer is a person: with `CI` set, `mcpol check` starts no server unasked.
 unset CI
 export PATH=$CARGO_INSTALL_ROOT/bin:$PATH HOME=$work/home
