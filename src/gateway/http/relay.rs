@@ -454,8 +454,14 @@ async fn whole(
     };
     if !head.status.is_success() {
         // Errors of HTTP name the request as they like; only what could be taken for a result is looked at.
-        let is_result = !matches!(receive(&body), Ok(received) if matches!(received.arrival, Arrival::Error(_)))
-            && memchr::memmem::find(&body, b"result").is_some();
+        let is_result = match receive(&body) {
+            Ok(received) => matches!(received.arrival, Arrival::Result(_)),
+            // The name of a member may be written with escapes.
+            Err(_) => {
+                memchr::memmem::find(&body, b"result").is_some()
+                    || member(&String::from_utf8_lossy(&body), "result").is_some()
+            }
+        };
         if !is_result {
             settle_error(&mut exchange, &body);
             return Response::from_parts(head, Answer::whole(body));

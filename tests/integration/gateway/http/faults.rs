@@ -44,6 +44,24 @@ fn whatever_a_server_does_there_is_one_answer() {
             502,
             "not for this request",
         ),
+        (
+            &response(
+                "500 Oops",
+                &["Content-Type: application/json"],
+                r#"{"jsonrpc":"2.0","id":2,"res\u0075lt":{"evil":1}}"#,
+            ),
+            502,
+            "not for this request",
+        ),
+        (
+            &response(
+                "400 Bad Request",
+                &["Content-Type: application/json"],
+                r#"{"jsonrpc":"2.0","id":1,"res\u0075lt":{"evil":1},"error":{}}"#,
+            ),
+            400,
+            "not valid",
+        ),
         (STREAM, 200, "without an answer"),
         (&format!("{STREAM}data: {{\"jsonrpc\""), 200, "without an answer"),
     ] {
