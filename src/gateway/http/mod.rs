@@ -24,8 +24,6 @@ pub mod sessions;
 pub mod tls;
 pub mod union;
 mod bridge_asked;
-mod union_names;
-mod union_part;
 
 use super::desk::Desk;
 use super::filter::Page;

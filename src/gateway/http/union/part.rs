@@ -1,8 +1,8 @@
 //! One server's part in an answer of the common endpoint: asked at its own way, read to its end.
 
-use super::body::Answer;
-use super::refusal::Refusal;
-use super::{Gateway, Server, Way};
+use super::super::body::Answer;
+use super::super::refusal::Refusal;
+use super::super::{Gateway, Server, Way};
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::sse::SseParser;

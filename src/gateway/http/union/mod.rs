@@ -6,11 +6,13 @@
 //! or ask unasked (the GET stream, subscriptions, sampling, elicitation and roots of the revisions with sessions); servers
 //! are told that the client offers none of it.
 
+mod names;
+mod part;
+
 use super::body::{self, Answer};
 use super::refusal::{Refusal, json};
 use super::relay::not_admitted;
-use super::union_part::{PART_WAIT, Part, end, part, send};
-use super::{Gateway, Server, Table, front, mirror, union_names};
+use super::{Gateway, Server, Table, front, mirror};
 use crate::gateway::identity::Identity;
 use crate::gateway::reply;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
@@ -23,6 +25,7 @@ use http::header::{ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
+use part::{PART_WAIT, Part, end, part, send};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -256,7 +259,7 @@ impl Union {
     }
 
     fn remember(&self, server: &str, key: &'static str, name: &str, joined: &str) {
-        let Some((_, rest)) = union_names::split(joined).filter(|(_, rest)| union_names::is_shortened(rest)) else {
+        let Some((_, rest)) = names::split(joined).filter(|(_, rest)| names::is_shortened(rest)) else {
             return;
         };
         let mut names = lock(&self.names);
@@ -268,7 +271,7 @@ impl Union {
     }
 
     fn name(&self, server: &str, key: &'static str, rest: &str) -> Option<String> {
-        if !union_names::is_shortened(rest) {
+        if !names::is_shortened(rest) {
             return Some(rest.to_owned());
         }
         lock(&self.names).get(&(server.to_owned(), key, rest.to_owned())).cloned()
@@ -378,7 +381,7 @@ impl Turn {
     async fn named(&self, id: &Id, list: &List, name: &str, line: &str) -> Result<Response<Answer>, Refusal> {
         let kind = if list.key == "tools" { "tool" } else { "prompt" };
         let unknown = || failed(id, -32602, &format!("Unknown {kind}: {name}"));
-        let Some((server, rest)) = union_names::split(name) else { return Ok(unknown()) };
+        let Some((server, rest)) = names::split(name) else { return Ok(unknown()) };
         let Some((server, who)) = self.servers().find(|(known, _)| known.name.as_str() == server) else {
             return Ok(unknown());
         };
@@ -556,7 +559,7 @@ impl Turn {
     fn renamed(&self, server: &Server, list: &List, item: &str) -> String {
         let Some((literal, span)) = member(item, "name").filter(|_| list.is_renamed) else { return item.to_owned() };
         let Some(name) = string_value(literal) else { return item.to_owned() };
-        let joined = union_names::joined(server.name.as_str(), &name);
+        let joined = names::joined(server.name.as_str(), &name);
         self.gateway.union.remember(server.name.as_str(), list.key, &name, &joined);
         [&item[..span.start], &quoted(&joined), &item[span.end..]].concat()
     }
