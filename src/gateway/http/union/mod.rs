@@ -8,14 +8,14 @@
 
 mod names;
 mod part;
+mod replies;
 
 use super::body::{self, Answer};
-use super::refusal::{Refusal, json};
+use super::refusal::Refusal;
 use super::relay::not_admitted;
 use super::{Gateway, Server, Table, front, mirror};
 use crate::gateway::identity::Identity;
-use crate::gateway::reply;
-use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
+use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ToolCall, admit};
 use crate::mcp::http::header;
 use crate::mcp::json::string_value;
 use crate::mcp::walk::{elements, member};
@@ -26,6 +26,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use part::{PART_WAIT, Part, end, part, send};
+use replies::{accepted, done, failed, quoted};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -210,31 +211,6 @@ fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
             Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
         }
     }
-}
-
-fn accepted() -> Response<Answer> {
-    let mut response = Response::new(Answer::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
-fn failed(id: &Id, code: i32, message: &str) -> Response<Answer> {
-    let mut line = Vec::new();
-    reply::error(&mut line, &ReplyTo::Id(id.clone()), code, message);
-    json(StatusCode::OK, line)
-}
-
-fn done(id: &Id, result: &str) -> Response<Answer> {
-    let mut line = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
-    id.write(&mut line);
-    line.extend_from_slice(b",\"result\":");
-    line.extend_from_slice(result.as_bytes());
-    line.extend_from_slice(b"}");
-    json(StatusCode::OK, line)
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 impl Union {
