@@ -250,7 +250,8 @@ impl Reader<'_> {
         let expanded = self.expand("gateway.state", text)?.text;
         match StatePlace::parse(expanded.as_ref()) {
             Ok(StatePlace::File(path)) => Some(StatePlace::File(self.folder.join(path))),
-            Ok(place @ (StatePlace::Memory | StatePlace::Redis(_))) => Some(place),
+            Ok(StatePlace::Redis(address)) => Some(StatePlace::Redis(address.from_folder(self.folder))),
+            Ok(StatePlace::Memory) => Some(StatePlace::Memory),
             Err(error) => {
                 self.report(text.at, "gateway.state", error.to_string(), Some(BadAddress::help()));
                 None

@@ -2,6 +2,7 @@
 
 use crate::mcp::target::Secret;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 /// The port of Redis where the URL names none.
@@ -18,6 +19,16 @@ pub struct RedisAddress {
     pub(super) database: i64,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
+    pub(super) files: TlsFiles,
+}
+
+/// PEM files for an encrypted connection. They are read again for every connection that is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TlsFiles {
+    /// Certificates of the authorities that are trusted, instead of those of the system.
+    pub(super) authorities: Option<PathBuf>,
+    /// Our own certificate with its chain, and its key, for a server that asks who connects.
+    pub(super) own: Option<(PathBuf, PathBuf)>,
 }
 
 /// Whether the connection is encrypted.
@@ -37,7 +48,8 @@ pub struct BadAddress(&'static str);
 impl BadAddress {
     /// The next step.
     pub fn help() -> &'static str {
-        "write `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS"
+        "write `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS, with `?ca=FILE` for an \
+         authority of your own"
     }
 }
 
@@ -48,7 +60,8 @@ impl RedisAddress {
             .is_some_and(|(scheme, _)| ["redis", "rediss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
     }
 
-    /// Reads `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`; `rediss` asks for TLS.
+    /// Reads `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`; `rediss` asks for TLS, and may name files for it:
+    /// `?ca=FILE&cert=FILE&key=FILE`.
     ///
     /// # Errors
     /// It is something else; the error does not repeat it.
@@ -59,8 +72,12 @@ impl RedisAddress {
             "rediss" => Encryption::Tls,
             _ => return Err(BadAddress("does not begin with `redis://` or `rediss://`")),
         };
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(BadAddress("has a query or a fragment, which have no meaning here"));
+        if url.fragment().is_some() {
+            return Err(BadAddress("has a fragment, which has no meaning here"));
+        }
+        let files = TlsFiles::of(&url)?;
+        if encryption == Encryption::Plain && url.query().is_some() {
+            return Err(BadAddress("has a query, which `rediss://` only has a meaning for"));
         }
         // The brackets of an IPv6 address belong to the URL, not to the address.
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
@@ -84,7 +101,39 @@ impl RedisAddress {
             database,
             user: Some(part(url.username())?).filter(|user| !user.is_empty()),
             password: url.password().map(part).transpose()?.map(Secret::new),
+            files,
         })
+    }
+
+    /// The same, with the paths of its files beginning at this folder.
+    #[must_use]
+    pub fn from_folder(mut self, folder: &Path) -> Self {
+        let files = &mut self.files;
+        let own = files.own.iter_mut().flat_map(|(certificate, key)| [certificate, key]);
+        files.authorities.iter_mut().chain(own).for_each(|path| *path = folder.join(&path));
+        self
+    }
+}
+
+impl TlsFiles {
+    fn of(url: &Url) -> Result<Self, BadAddress> {
+        let (mut authorities, mut certificate, mut key) = (None, None, None);
+        for (name, value) in url.query_pairs() {
+            let place = match &*name {
+                "ca" => &mut authorities,
+                "cert" => &mut certificate,
+                "key" => &mut key,
+                _ => return Err(BadAddress("has a query that is not made of `ca`, `cert` and `key`")),
+            };
+            if value.is_empty() || place.replace(PathBuf::from(&*value)).is_some() {
+                return Err(BadAddress("names no file in its query, or one thing twice"));
+            }
+        }
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Self { authorities, own: Some((certificate, key)) }),
+            (None, None) => Ok(Self { authorities, own: None }),
+            (Some(_), None) | (None, Some(_)) => Err(BadAddress("needs `cert` and `key` together")),
+        }
     }
 }
 
@@ -133,6 +182,7 @@ mod tests {
             database: 12,
             user: Some("ali ce".to_owned()),
             password: Some(Secret::new("p@ss/word%")),
+            files: TlsFiles::default(),
         };
         assert_eq!(address, expected);
         assert_eq!(address.to_string(), "rediss://[::1]:7000/12");
@@ -140,5 +190,28 @@ mod tests {
         assert_eq!((plain.user, plain.port, plain.database), (None, 6379, 0));
         assert!(RedisAddress::parse("redis://h/65535").is_ok() && RedisAddress::parse("redis://h/65536").is_err());
         assert!(RedisAddress::parse("redis://:%ff@h").is_err());
+    }
+
+    #[test]
+    fn files_of_an_encrypted_connection_stand_in_the_query_and_begin_at_the_folder() {
+        let files = |text: &str| RedisAddress::parse(text).map(|address| address.from_folder(Path::new("/etc")).files);
+        let path = |text: &str| PathBuf::from(text);
+        let expected = TlsFiles { authorities: Some(path("/etc/my ca.pem")), own: None };
+        assert_eq!(files("rediss://h?ca=my%20ca.pem"), Ok(expected));
+        let expected =
+            TlsFiles { authorities: Some(path("/ca.pem")), own: Some((path("/etc/a.pem"), path("/etc/a.key"))) };
+        assert_eq!(files("rediss://h/1?key=a.key&ca=/ca.pem&cert=a.pem"), Ok(expected));
+        for text in [
+            "redis://h?ca=a.pem",
+            "redis://h?",
+            "rediss://h?cert=a.pem",
+            "rediss://h?key=a.pem",
+            "rediss://h?ca=",
+            "rediss://h?ca=a.pem&ca=b.pem",
+            "rediss://h?insecure=true",
+            "rediss://h#insecure",
+        ] {
+            assert!(files(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,11 +3,15 @@
 use super::address::{Encryption, RedisAddress};
 use crate::policy::StoreError;
 use redis::{
-    Client, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, ScriptInvocation, ServerErrorKind,
+    Client, ClientTlsConfig, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
+    RedisConnectionInfo, RedisError, ScriptInvocation, ServerErrorKind, TlsCertificates,
 };
+use rustls::CertificateError;
+use std::error::Error;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long Redis may take to be connected to, and how long to answer, before the call is denied.
@@ -16,6 +20,8 @@ pub const REDIS_TIMEOUT: Duration = Duration::from_millis(1000);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections kept while nobody uses them.
 const IDLE_MAX: usize = 32;
+/// Longest file of certificates that is read, in bytes: the authorities of a whole system are shorter.
+const PEM_BYTES_MAX: u64 = 4 << 20;
 
 /// Whether a script may be sent once more when a connection that was kept turns out to be dead. It may have run the
 /// first time.
@@ -131,6 +137,10 @@ impl Pool {
                 Ok(connection)
             }
             Err(Refused::Broken(error)) => Err(self.broken(&error)),
+            Err(Refused::BadFile(why)) => {
+                let address = &self.address;
+                Err(self.down(StoreError::Unavailable(format!("`{address}`: {why}"))))
+            }
             Err(Refused::Forgetful(policy)) => {
                 let address = &self.address;
                 Err(self.down(StoreError::Unavailable(format!(
@@ -171,6 +181,7 @@ impl Pool {
             (_, ErrorKind::AuthenticationFailed) => unavailable("does not take this user and password"),
             _ if error.is_timeout() => unavailable(&format!("did not answer within {} s", REDIS_TIMEOUT.as_secs_f32())),
             _ if error.is_connection_refusal() => unavailable("cannot be reached: connection refused"),
+            _ if let Some(why) = untrusted(error) => unavailable(&why),
             _ => StoreError::Unavailable(format!("`{address}`: {error}")),
         }
     }
@@ -185,6 +196,8 @@ fn is_dead(error: &RedisError) -> bool {
 enum Refused {
     /// It could not be made.
     Broken(RedisError),
+    /// A file that it needs is of no use.
+    BadFile(String),
     /// The server throws keys away to make room, by this policy.
     Forgetful(String),
 }
@@ -212,7 +225,12 @@ fn open(address: &RedisAddress) -> Result<Connection, Refused> {
     if let Some(password) = &address.password {
         settings = settings.set_password(password.reveal());
     }
-    let client = Client::open(place.into_connection_info()?.set_redis_settings(settings))?;
+    let place = place.into_connection_info()?.set_redis_settings(settings);
+    let client = match address.encryption {
+        Encryption::Plain => Client::open(place)?,
+        Encryption::Tls => Client::build_with_tls(place, certificates(address)?)
+            .map_err(|error| Refused::BadFile(format!("its certificates cannot be used: {error}")))?,
+    };
     let mut connection = client.get_connection_with_timeout(REDIS_TIMEOUT)?;
     connection.set_read_timeout(Some(REDIS_TIMEOUT))?;
     connection.set_write_timeout(Some(REDIS_TIMEOUT))?;
@@ -222,6 +240,55 @@ fn open(address: &RedisAddress) -> Result<Connection, Refused> {
         // A server that does not let us look: whoever runs it must know.
         Err(_) => Ok(connection),
     }
+}
+
+/// The certificates that the address names.
+fn certificates(address: &RedisAddress) -> Result<TlsCertificates, Refused> {
+    let client_tls = match &address.files.own {
+        Some((certificate, key)) => Some(ClientTlsConfig { client_cert: pem(certificate)?, client_key: pem(key)? }),
+        None => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert: address.files.authorities.as_deref().map(pem).transpose()? })
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>, Refused> {
+    let mut text = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut text));
+    let bad = |why: &str| Refused::BadFile(format!("cannot use `{}`: {why}", path.display()));
+    read.map_err(|error| bad(&crate::problem::reason(&error)))?;
+    // A file without any would be an empty list, and trusting nobody says less about why.
+    if memchr::memmem::find(&text, b"-----BEGIN ").is_none() { Err(bad("it is no PEM file")) } else { Ok(text) }
+}
+
+/// Why a certificate is not trusted, if that is what has gone wrong.
+fn untrusted(error: &RedisError) -> Option<String> {
+    let cause = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    let cause = cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let why = match cause {
+        rustls::Error::InvalidCertificate(why) => match why {
+            // A trusted authority that only has the same name is not the one that has signed.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                "shows a certificate of an authority that is not trusted; `?ca=FILE` in the URL names one that is"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "shows a certificate for another host"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "shows a certificate that has expired"
+            }
+            other => return Some(format!("shows a certificate that is not good: {other}")),
+        },
+        rustls::Error::AlertReceived(alert) => {
+            return Some(format!(
+                "refuses the connection (`{alert:?}`); if it asks who connects, `?cert=FILE&key=FILE` in the URL say so"
+            ));
+        }
+        other => return Some(format!("cannot be talked to: {other}")),
+    };
+    Some(why.to_owned())
 }
 
 /// How the server makes room, if it has a bound and makes room by dropping keys.

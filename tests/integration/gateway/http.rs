@@ -5,6 +5,8 @@ mod children;
 mod config;
 mod faults;
 mod life;
+mod redis_replicas;
+mod redis_tls;
 mod relay;
 mod streams;
 mod tls;

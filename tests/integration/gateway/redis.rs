@@ -6,30 +6,48 @@ use super::*;
 use std::io::BufRead;
 
 /// A Redis of its own on loopback, in a folder of its own; what it has counted outlives it.
-struct Redis {
+pub(super) struct Redis {
     child: Child,
     port: u16,
     folder: tempfile::TempDir,
+    encryption: Encryption,
+}
+
+/// What a Redis speaks.
+#[derive(Clone, Copy)]
+pub(super) enum Encryption {
+    Plain,
+    /// TLS, with the certificate of these tests, which is good for `localhost`.
+    Tls,
+    /// The same, and whoever connects must show that certificate as well.
+    Mutual,
 }
 
 impl Redis {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { child: launch(port, folder.path()), port, folder }
+    pub(super) fn start() -> Self {
+        Self::speaking(Encryption::Plain)
     }
 
-    fn kill(&mut self) {
+    pub(super) fn speaking(encryption: Encryption) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { child: launch(port, folder.path(), encryption), port, folder, encryption }
+    }
+
+    pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn restart(&mut self) {
-        self.child = launch(self.port, self.folder.path());
+    pub(super) fn restart(&mut self) {
+        self.child = launch(self.port, self.folder.path(), self.encryption);
     }
 
-    fn url(&self) -> String {
-        format!("redis://:open-sesame@127.0.0.1:{}/1", self.port)
+    pub(super) fn url(&self) -> String {
+        match self.encryption {
+            Encryption::Plain => format!("redis://:open-sesame@127.0.0.1:{}/1", self.port),
+            Encryption::Tls | Encryption::Mutual => format!("rediss://:open-sesame@localhost:{}/1", self.port),
+        }
     }
 }
 
@@ -40,9 +58,21 @@ impl Drop for Redis {
     }
 }
 
-fn launch(port: u16, folder: &Path) -> Child {
-    let mut child = std::process::Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--requirepass", "open-sesame"])
+fn launch(port: u16, folder: &Path, encryption: Encryption) -> Child {
+    let mut command = std::process::Command::new("redis-server");
+    let port = port.to_string();
+    let file = |name: &str| crate::harness::repository().join("tests/fixtures/tls").join(name);
+    match encryption {
+        Encryption::Plain => command.args(["--port", &port]),
+        Encryption::Tls | Encryption::Mutual => {
+            let asks = if matches!(encryption, Encryption::Mutual) { "yes" } else { "no" };
+            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", asks, "--tls-cert-file"]);
+            command.arg(file("cert.pem")).arg("--tls-key-file").arg(file("key.pem"));
+            command.arg("--tls-ca-cert-file").arg(file("cert.pem"))
+        }
+    };
+    let mut child = command
+        .args(["--bind", "127.0.0.1", "--requirepass", "open-sesame"])
         .args(["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir"])
         .arg(folder)
         .stdin(Stdio::null())
