@@ -24,9 +24,11 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_millis(2000);
 const PAGE_BYTES: i64 = 1024;
 /// Pages that SQLite may keep in memory; the whole database is rarely larger.
 const CACHE_PAGES: i64 = 256;
-/// Transactions after which [`LimitStore::tidy`] copies the write-ahead log into the file. That waits for the disk, which
-/// a call must not.
+/// Transactions after which [`LimitStore::tidy`] copies the write-ahead log into the file, if none has been made since it
+/// last looked. Copying waits for the disk, which a call must not, and holds up the calls that come meanwhile.
 const TIDY_COMMITS: u64 = 500;
+/// The same if calls keep coming.
+const TIDY_COMMITS_BUSY: u64 = 16_000;
 /// Pages in the write-ahead log at which a transaction copies it itself, because nobody has tidied up.
 const CHECKPOINT_PAGES: i64 = 32_000;
 /// Counters whose window ended this long ago are deleted, in milliseconds, so that the file does not grow with time.
@@ -76,6 +78,8 @@ pub struct SqliteStore {
     changes: AtomicU64,
     /// Transactions since the log was last copied into the file.
     commits: AtomicU64,
+    /// How many there were when [`LimitStore::tidy`] last looked.
+    looked: AtomicU64,
     keeper: Mutex<Option<Connection>>,
 }
 
@@ -88,6 +92,7 @@ impl SqliteStore {
             reader: Mutex::new(None),
             changes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             keeper: Mutex::new(None),
         }
     }
@@ -300,7 +305,9 @@ fn write(connection: &Connection, key: &CounterKey, text: &str, row: Row) -> Res
 
 impl LimitStore for SqliteStore {
     fn tidy(&self) {
-        if self.commits.load(Ordering::Relaxed) < TIDY_COMMITS {
+        let commits = self.commits.load(Ordering::Relaxed);
+        let is_quiet = self.looked.swap(commits, Ordering::Relaxed) == commits;
+        if commits < if is_quiet { TIDY_COMMITS } else { TIDY_COMMITS_BUSY } {
             return;
         }
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);

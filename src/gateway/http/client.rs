@@ -177,7 +177,8 @@ impl Upstream {
         loop {
             let (mut sender, is_new) = match self.kept() {
                 Some(sender) => (sender, false),
-                None => (self.connect().await?, true),
+                // In a box, as most requests find a connection.
+                None => (Box::pin(self.connect()).await?, true),
             };
             if sender.ready().await.is_err() {
                 if is_new {

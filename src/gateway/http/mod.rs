@@ -323,8 +323,9 @@ impl Gateway {
     }
 
     async fn serve(self: &Arc<Self>, table: &Table, head: Parts, body: Incoming) -> Result<Response<Answer>, Refusal> {
+        // What is not the path of most requests is in a box: the room for a request is that of its longest way.
         if table.is_common(head.uri.path()) {
-            return union::serve(self, table, head, body).await;
+            return Box::pin(union::serve(self, table, head, body)).await;
         }
         let server = table.route(head.uri.path())?;
         let who = self.who(&head, server).await?;
@@ -335,18 +336,18 @@ impl Gateway {
                 let (bytes, _taken) = body::read(body, &self.room).await?;
                 match &server.way {
                     Way::Http(relay) => relay.post(self, server, who, head, bytes, seat).await,
-                    Way::Stdio(bridge) => bridge.post(self, server, who, head, bytes, seat).await,
+                    Way::Stdio(bridge) => Box::pin(bridge.post(self, server, who, head, bytes, seat)).await,
                 }
             }
             Method::GET => {
                 let seat = self.seats.take(&who.grant)?;
                 match &server.way {
-                    Way::Http(relay) => relay.get(self, server, &who, head, seat).await,
+                    Way::Http(relay) => Box::pin(relay.get(self, server, &who, head, seat)).await,
                     Way::Stdio(bridge) => bridge.get(self, &who, &head, seat),
                 }
             }
             Method::DELETE => match &server.way {
-                Way::Http(relay) => relay.delete(server, &who, head).await,
+                Way::Http(relay) => Box::pin(relay.delete(server, &who, head)).await,
                 Way::Stdio(bridge) => bridge.delete(&who, &head),
             },
             _ => Err(front::bad_method()),
