@@ -48,7 +48,8 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
     }
     if let Some(address) = args.listen {
-        return enforce_http::run(&args, address, enforcement, &place, &audit, server);
+        let line = startup_line(&args, &policy, guard.as_deref(), &server);
+        return enforce_http::run(&args, address, enforcement, &place, &audit, server, line);
     }
     let id = new_session_id().map_err(output::internal)?;
     let log = open_audit(&audit, id.clone())?;
@@ -161,28 +162,22 @@ pub(super) fn bad_policy(error: BadPolicy) -> Failure {
 fn guard(args: &EnforceArgs, server: &ServerName) -> Result<Option<Arc<Guard>>, Failure> {
     let Some(path) = &args.locked else { return Ok(None) };
     let reviewed = locked::read(path, server).map_err(bad_lock)?;
-    let on_change = match args.on_change {
-        OnChangeArg::Deny => OnChange::Deny,
-        OnChangeArg::Warn => OnChange::Warn,
-    };
-    Ok(Some(Arc::new(Guard::new(reviewed, on_change))))
+    Ok(Some(Arc::new(Guard::new(reviewed, on_change(args)))))
 }
 
-fn bad_lock(error: BadLock) -> Failure {
+pub(super) fn on_change(args: &EnforceArgs) -> OnChange {
+    match args.on_change {
+        OnChangeArg::Deny => OnChange::Deny,
+        OnChangeArg::Warn => OnChange::Warn,
+    }
+}
+
+pub(super) fn bad_lock(error: BadLock) -> Failure {
     let failure = Failure::usage(error.to_string());
-    match error {
-        BadLock::Unreadable { .. } => failure.with_help("`mcpol lock` writes down what you have reviewed"),
-        BadLock::Invalid { problems, .. } => failure.with_problems(problems),
-        BadLock::NoServer { known, .. } if known.is_empty() => {
-            failure.with_help("the lock is empty: `mcpol lock --update` adds a server to it")
-        }
-        BadLock::NoServer { known, .. } => {
-            let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
-            let known = known.join(", ");
-            failure.with_help(format!(
-                "it has {known}: say with `--name` which one this is, or `mcpol lock --update` adds it"
-            ))
-        }
+    let naming = "say with `--name` which one this is, or `mcpol lock --update` adds it";
+    match &error {
+        BadLock::Invalid { problems, .. } => failure.with_problems(problems.clone()),
+        BadLock::Unreadable { .. } | BadLock::NoServer { .. } => failure.with_help(error.help(naming)),
     }
 }
 
@@ -236,7 +231,7 @@ fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {
         .with_help("name another file with --audit, or run without a log: `--audit none`")
 }
 
-pub(super) fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, server: &ServerName) -> String {
+fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, server: &ServerName) -> String {
     let lock = match (&args.locked, guard) {
         (Some(path), Some(guard)) => {
             let what = match guard.on_change() {

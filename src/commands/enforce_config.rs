@@ -112,7 +112,10 @@ fn load(path: &Path) -> Result<Checked, Failure> {
 fn startup_lines(config: &Config) -> Vec<String> {
     planned(config)
         .into_iter()
-        .map(|server| format!("{}: {}; policy {}", server.name, server.place, server.policy))
+        .map(|server| {
+            let lock = server.lock.map_or_else(String::new, |(tools, _)| format!("; lock of {tools} tools"));
+            format!("{}: {}; policy {}{lock}", server.name, server.place, server.policy)
+        })
         .collect()
 }
 
@@ -129,6 +132,7 @@ fn planned(config: &Config) -> Vec<PlannedServer> {
             policy: policy.map_or_else(|| "none".to_owned(), |(path, _)| path.display().to_string()),
             summary: policy.map(|(_, policy)| (policy.summary(), policy.document().default)),
             enforcement: served.enforcement,
+            lock: served.locked.as_ref().zip(config.locks.get(name)).map(|(lock, tools)| (*tools, lock.on_change)),
         }
     });
     servers.collect()
@@ -270,8 +274,12 @@ fn changes(old: &Config, new: &Config) -> String {
     let gone = names(&|name| !new.contains_key(*name), old);
     let moved =
         names(&|name| matches!((old.get(*name), new.get(*name)), (Some(a), Some(b)) if a.backend != b.backend), new);
+    let held = names(
+        &|name| matches!((old.get(*name), new.get(*name)), (Some(a), Some(b)) if a.backend == b.backend && a.locked != b.locked),
+        new,
+    );
     let mut parts = vec![format!("{} servers", new.len())];
-    for (what, names) in [("new", added), ("gone", gone), ("elsewhere", moved)] {
+    for (what, names) in [("new", added), ("gone", gone), ("elsewhere", moved), ("another lock", held)] {
         if !names.is_empty() {
             parts.push(format!("{what}: {}", names.join(", ")));
         }

@@ -1,6 +1,6 @@
 //! `mcpol enforce --listen`: the gateway over HTTP, for one server named by flags.
 
-use super::enforce::{DRAIN, bad_policy, command, open_audit, settings, startup_line, unreachable};
+use super::enforce::{DRAIN, bad_lock, bad_policy, command, on_change, open_audit, settings, unreachable};
 use super::operators::{Operators, telemetry};
 use super::{Failure, load, output, voice};
 use crate::cli::EnforceArgs;
@@ -15,8 +15,8 @@ use crate::gateway::http::{Gateway, SetUpError, serve};
 use crate::gateway::identity::{Grants, TokenRule};
 use crate::gateway::jwt::{BadIssuer, JwtIssuer};
 use crate::gateway::meter::Meter;
-use crate::gateway::plan::{Backend, Children, Cors, Listener, Per, Plan, Served, TlsFiles};
-use crate::gateway::reload::{Enforcement, read};
+use crate::gateway::plan::{Backend, Children, Cors, Listener, Locked, Per, Plan, Served, TlsFiles};
+use crate::gateway::reload::Enforcement;
 use crate::model::ServerName;
 use crate::state::StatePlace;
 use std::net::SocketAddr;
@@ -33,19 +33,12 @@ pub(super) fn run(
     place: &StatePlace,
     audit: &Destination,
     server: ServerName,
+    line: String,
 ) -> Result<Exit, Failure> {
     if !address.ip().is_loopback() && !args.grants && args.jwks.is_none() {
         return Err(Failure::usage(format!("{address} can be reached by others, and no token is asked of them"))
             .with_help("make tokens with `mcpol grant create` and add --grants, or name an issuer with --jwks, or listen on 127.0.0.1"));
     }
-    if args.locked.is_some() {
-        return Err(Failure::usage("`--locked` works over stdio only")
-            .with_help("run the server over stdio, or check the lock with `mcpol check`"));
-    }
-    let line = {
-        let policy = read(args.policy(), enforcement).map_err(bad_policy)?;
-        startup_line(args, &policy, None, &server)
-    };
     let plan = plan(args, address, enforcement, server.clone())?;
     let operators = Operators::open(args.admin)?;
     let log = open_audit(audit, new_session_id().map_err(output::internal)?)?;
@@ -136,13 +129,15 @@ fn plan(
         origins: args.origin.iter().cloned().collect(),
         cors: if args.cors { Cors::On } else { Cors::Off },
     };
-    let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement };
+    let locked = args.locked.clone().map(|path| Locked { path, on_change: on_change(args) });
+    let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement, locked };
     Ok(Plan { listener, servers: [(server, served)].into(), settings: settings(args), drain: DRAIN })
 }
 
 pub(super) fn not_set_up(error: SetUpError) -> Failure {
     match error {
         SetUpError::Policy(error) => bad_policy(error),
+        SetUpError::Lock(error) => bad_lock(error),
         SetUpError::Server(error) => unreachable(error),
     }
 }

@@ -3,7 +3,6 @@
 use super::audit::Ended;
 use super::filter::{Page, filter};
 use super::framing::lines_of;
-use super::locked::OnChange;
 use super::mediate::{Effects, Mediator, Waiting, is_listed, lock};
 use super::pending::{Entry, Forwarded, Kind};
 use super::reply;
@@ -221,35 +220,16 @@ impl Mediator {
 
     /// Passes on what the server says of itself; of instructions that nobody reviewed only that they are empty.
     fn greeting(&self, id: &Id, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
-        let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
-        let text = &received.text;
         let to_client = &mut answers.effects.to_client;
-        let unreviewed = match self.guard.as_ref().map(|guard| (guard, guard.unreviewed_instructions(result))) {
-            None | Some((_, Ok(None))) => None,
-            Some((guard, Ok(Some(place)))) => Some((guard, place)),
-            Some((_, Err(error))) => {
+        let guard = self.guard.as_ref();
+        match guard.map_or(Ok(None), |guard| guard.greeting(received, self.server(), &self.desk, now)) {
+            Ok(None) => to_client.extend_from_slice(received.text.as_bytes()),
+            Ok(Some(instead)) => to_client.extend_from_slice(&instead),
+            Err(error) => {
                 reply::error(to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, &error.to_string());
-                self.audit().repeated(now, "dropped", |line| line.text("from", "server").text("what", "greeting"));
                 return;
             }
-        };
-        let mut rest = 0;
-        if let Some((guard, place)) = unreviewed {
-            let what = match guard.on_change() {
-                OnChange::Deny => {
-                    to_client.extend_from_slice(&text.as_bytes()[..span.start + place.start]);
-                    to_client.extend_from_slice(b"\"\"");
-                    rest = span.start + place.end;
-                    "withheld"
-                }
-                OnChange::Warn => "passed on",
-            };
-            self.audit().repeated(now, "instructions_changed", |line| line.text("outcome", what));
-            if guard.is_news_of_instructions() {
-                self.notice(&format!("the server's instructions to the model are not as they were locked; {what}"));
-            }
         }
-        to_client.extend_from_slice(&text.as_bytes()[rest..]);
         to_client.push(b'\n');
     }
 

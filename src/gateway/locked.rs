@@ -3,9 +3,12 @@
 //! The gateway knows a server's tools from the lists that pass. What the newest list says counts; as long as there is
 //! none, or the server has said that its list has changed, nobody knows what a call would run.
 
+use super::desk::Desk;
 use super::filter::{Nothing, Unreadable};
 use crate::catalog::LockFile;
 use crate::catalog::drift::{Essence, Reviewed};
+use crate::clock::Timestamp;
+use crate::mcp::envelope::Received;
 use crate::mcp::json::{self, Members, string_value};
 use crate::mcp::walk::member;
 use crate::model::{ServerName, ToolDefinition};
@@ -17,6 +20,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// Tools remembered at most; further ones count as new.
 pub const LISTED_TOOLS_MAX: usize = 10_000;
@@ -69,6 +73,21 @@ impl BadLock {
         match self {
             Self::Invalid { problems, .. } => problems,
             Self::Unreadable { .. } | Self::NoServer { .. } => &[],
+        }
+    }
+
+    /// The next step. `naming` says how a server gets the name of an entry.
+    pub fn help(&self, naming: &str) -> String {
+        match self {
+            Self::Unreadable { .. } => "`mcpol lock` writes down what you have reviewed".to_owned(),
+            Self::Invalid { .. } => "restore it from version control, or write it anew with `mcpol lock`".to_owned(),
+            Self::NoServer { known, .. } if known.is_empty() => {
+                "the lock is empty: `mcpol lock --update` adds a server to it".to_owned()
+            }
+            Self::NoServer { known, .. } => {
+                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+                format!("it has {}: {naming}", known.join(", "))
+            }
         }
     }
 }
@@ -151,24 +170,92 @@ impl Guard {
         Ok((!known).then_some(span))
     }
 
-    /// Whether it is worth saying that instructions were not reviewed: once.
-    pub fn is_news_of_instructions(&self) -> bool {
+    /// What goes on in place of what a server says of itself (the answer to `initialize` or `server/discover`):
+    /// instructions that nobody reviewed are emptied, or passed on, and either is said. Nothing where it goes on as it
+    /// came.
+    ///
+    /// # Errors
+    /// It must not go on at all.
+    pub fn greeting(
+        &self,
+        received: &Received<'_>,
+        server: &str,
+        desk: &Desk,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unreadable> {
+        let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
+        let place = match self.unreviewed_instructions(result) {
+            Ok(None) => return Ok(None),
+            Ok(Some(place)) => place,
+            Err(error) => {
+                desk.audit().repeated(now, "dropped", |line| {
+                    line.text("from", "server").text("server", server).text("what", "greeting")
+                });
+                return Err(error);
+            }
+        };
+        let what = match self.on_change {
+            OnChange::Deny => "withheld",
+            OnChange::Warn => "passed on",
+        };
+        desk.audit().repeated(now, "instructions_changed", |line| line.text("server", server).text("outcome", what));
         // No tool has an empty name that a list could hold.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), "instructions"))
+        let is_news = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), "instructions"));
+        if is_news {
+            desk.notice(&format!(
+                "{server}: the server's instructions to the model are not as they were locked; {what}"
+            ));
+        }
+        Ok((self.on_change == OnChange::Deny).then(|| {
+            let text = received.text.as_bytes();
+            [&text[..span.start + place.start], b"\"\"", &text[span.start + place.end..]].concat()
+        }))
+    }
+
+    /// What the desk is told of a call whose tool is not as it was reviewed: the change, or nothing where it is only said.
+    /// `is_listed` tells whether the policy lets the tool be called at all.
+    pub fn refuses(
+        &self,
+        change: ToolChange,
+        tool: &str,
+        is_listed: bool,
+        server: &str,
+        desk: &Desk,
+        now: Timestamp,
+    ) -> Option<ToolChange> {
+        match self.on_change {
+            OnChange::Deny => return Some(change),
+            // What the policy refuses anyway is not worth a word.
+            OnChange::Warn if !is_listed => {}
+            OnChange::Warn => {
+                desk.audit().repeated(now, "tool_changed", |line| {
+                    line.text("server", server).text("tool", tool).text("change", change.as_str())
+                });
+                if self.is_news(tool, change) {
+                    let shown = crate::text::excerpt(tool, 80);
+                    let how = change.as_str();
+                    desk.notice(&format!("{server}: tool `{shown}` is not as it was locked ({how}); passed on"));
+                }
+            }
+        }
+        None
     }
 
     /// Whether this is worth saying: once for each tool and change.
-    pub fn is_news(&self, name: &str, change: ToolChange) -> bool {
+    fn is_news(&self, name: &str, change: ToolChange) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < TOLD_MAX && told.insert((name.to_owned(), change.as_str()))
     }
 }
 
+/// The tools of a list, each with what it says.
+pub type Seen = HashMap<String, BTreeSet<Essence>>;
+
 /// What one session has seen listed.
 #[derive(Debug, Default)]
 pub struct Listed {
-    /// The newest list that is complete; none before the first, and none after the server took it back.
-    complete: Option<HashMap<String, BTreeSet<Essence>>>,
+    /// The newest list that is complete, and when that was; none before the first, and none after the server took it back.
+    complete: Option<(Arc<Seen>, Instant)>,
     /// The client's list that is under way; of two at a time the one that began later.
     client: Option<Arriving>,
     /// How often the server has taken its list back.
@@ -178,7 +265,7 @@ pub struct Listed {
 /// A list that is under way.
 #[derive(Debug, Default)]
 pub struct Arriving {
-    tools: HashMap<String, BTreeSet<Essence>>,
+    tools: Seen,
     generation: u64,
 }
 
@@ -191,6 +278,11 @@ impl Arriving {
         let seen = self.tools.entry(name.to_owned()).or_default();
         // What cannot be read is like nothing that was reviewed.
         seen.insert(essence(definition).unwrap_or_else(Essence::unknown));
+    }
+
+    /// What was taken so far.
+    pub fn into_seen(self) -> Arc<Seen> {
+        Arc::new(self.tools)
     }
 }
 
@@ -227,8 +319,21 @@ impl Listed {
     /// A list is complete. One that the server took back meanwhile says nothing.
     pub fn complete(&mut self, list: Arriving) {
         if list.generation == self.generation {
-            self.complete = Some(list.tools);
+            self.complete = Some((list.into_seen(), Instant::now()));
         }
+    }
+
+    /// The client's list has come as one page, which was asked for in this generation.
+    pub fn whole(&mut self, generation: u64, seen: Arc<Seen>) {
+        self.client = None;
+        if generation == self.generation {
+            self.complete = Some((seen, Instant::now()));
+        }
+    }
+
+    /// How long ago the newest list was complete; nothing where there is none.
+    pub fn age(&self) -> Option<Duration> {
+        self.complete.as_ref().map(|(_, since)| since.elapsed())
     }
 
     /// The server says that its list has changed, or is another process: what is known of it holds no more.
@@ -242,7 +347,7 @@ impl Listed {
         // A page of a list that is not complete yet knows more than the list before.
         let newer =
             self.client.as_ref().and_then(|list| list.tools.get(name)).and_then(|seen| reviewed.change(name, seen));
-        let Some(list) = &self.complete else { return newer.or(Some(ToolChange::Unseen)) };
+        let Some((list, _)) = &self.complete else { return newer.or(Some(ToolChange::Unseen)) };
         newer.or_else(|| reviewed.change(name, list.get(name).unwrap_or(&BTreeSet::new())))
     }
 }

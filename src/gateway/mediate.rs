@@ -145,6 +145,11 @@ impl Mediator {
         self.guard.as_deref()
     }
 
+    /// What the server is called.
+    pub(super) fn server(&self) -> &str {
+        &self.caller.server
+    }
+
     /// The policy of new calls.
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))

@@ -13,6 +13,7 @@ pub mod framing;
 pub mod http;
 pub mod identity;
 pub mod jwt;
+pub mod lock_watch;
 pub mod locked;
 pub mod login;
 pub mod mediate;

@@ -1,5 +1,6 @@
 //! What a gateway over HTTP serves: complete and checked, whether it came from flags or from a file.
 
+use super::locked::OnChange;
 use super::mediate::Settings;
 use super::reload::Enforcement;
 use crate::mcp::target::{HttpTarget, StdioTarget};
@@ -65,6 +66,17 @@ pub struct Served {
     pub policy: Option<PathBuf>,
     /// Whether decisions are enforced.
     pub enforcement: Enforcement,
+    /// The lock that its tools are held to, if there is one.
+    pub locked: Option<Locked>,
+}
+
+/// A lock, and how strictly it is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// The file; its entry is the one with the server's name.
+    pub path: PathBuf,
+    /// What becomes of calls of tools that are not as they were locked.
+    pub on_change: OnChange,
 }
 
 /// Where a server is.

@@ -79,12 +79,17 @@ impl Policies {
     fn put(&self, path: &Path, reload: Reload, policy: Option<Policy>) -> Arc<Slot> {
         let slot = Arc::new(Slot { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) });
         self.all.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
+        self.watch(path);
+        slot
+    }
+
+    /// Has [`Self::touched`] tell when something changes in the folder of a file.
+    pub fn watch(&self, path: &Path) {
         let folder = folder_of(path).to_owned();
         if self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone()) {
             let touched = Arc::downgrade(&self.touched);
             notify(&folder, move || touched.upgrade().map(|touched| touched.notify_one()).is_some());
         }
-        slot
     }
 
     /// Waits until a file of a folder with policies has changed.

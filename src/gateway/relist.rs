@@ -3,7 +3,7 @@
 
 use super::answers::Answers;
 use super::filter::filter;
-use super::locked::{Arriving, OnChange};
+use super::locked::Arriving;
 use super::mediate::{Effects, Mediator, Taken, is_listed, lock};
 use super::pending::Kind;
 use crate::clock::Timestamp;
@@ -64,20 +64,7 @@ impl Mediator {
         }
         let guard = self.guard.as_ref()?;
         let change = lock(&self.listed).change(tool, &guard.reviewed())?;
-        match guard.on_change() {
-            OnChange::Deny => return Some(change),
-            // What the policy refuses anyway is not worth a word.
-            OnChange::Warn if !is_listed(policy, tool) => {}
-            OnChange::Warn => {
-                self.audit()
-                    .repeated(now, "tool_changed", |line| line.text("tool", tool).text("change", change.as_str()));
-                if guard.is_news(tool, change) {
-                    let shown = crate::text::excerpt(tool, 80);
-                    self.notice(&format!("tool `{shown}` is not as it was locked ({}); passed on", change.as_str()));
-                }
-            }
-        }
-        None
+        guard.refuses(change, tool, is_listed(policy, tool), self.server(), &self.desk, now)
     }
 
     /// Whether only a list can tell what becomes of a call.
@@ -246,7 +233,7 @@ impl Mediator {
 }
 
 /// `_meta` of a call as far as it is about the session: version, client and capabilities, and not the call's progress.
-fn meta_of(call: &ToolCall) -> Option<String> {
+pub(super) fn meta_of(call: &ToolCall) -> Option<String> {
     let line = std::str::from_utf8(call.line()).ok()?;
     let (params, _) = member(line, "params")?;
     let (meta, _) = member(params, "_meta")?;

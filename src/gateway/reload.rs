@@ -1,7 +1,7 @@
-//! The files of the policy and of the lock, watched: a good new version takes over, a bad one is refused and said.
+//! The file of the policy, watched: a good new version takes over, a bad one is refused and said.
 
 use super::desk::Desk;
-use super::locked;
+use super::lock_watch::LockWatch;
 use super::mediate::Mediator;
 use super::session::Event;
 use crate::clock::Timestamp;
@@ -113,15 +113,6 @@ pub struct Reload {
     lock: Option<LockWatch>,
 }
 
-/// A lock that is looked after with the policy.
-#[derive(Debug)]
-struct LockWatch {
-    path: PathBuf,
-    server: ServerName,
-    stamp: Stamp,
-    refused: Option<String>,
-}
-
 impl Reload {
     /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
     pub fn new(path: PathBuf, enforcement: Enforcement) -> Self {
@@ -132,15 +123,14 @@ impl Reload {
     /// Looks after the lock too that calls with this server are held to; to be said before it is read.
     #[must_use]
     pub fn and_lock(mut self, path: PathBuf, server: ServerName) -> Self {
-        let stamp = Stamp::of(&path);
-        self.lock = Some(LockWatch { path, server, stamp, refused: None });
+        self.lock = Some(LockWatch::new(path, server));
         self
     }
 
     /// Begins to tell when it is worth looking. The system's notifications make it quick; where they are missing (other
     /// systems, network file systems, links in folders above) a look now and then is enough.
     pub fn tell(&self, sender: &Sender<Event>) {
-        let lock = self.lock.as_ref().map(|lock| folder_of(&lock.path));
+        let lock = self.lock.as_ref().map(|lock| folder_of(lock.path()));
         let policy = folder_of(&self.path);
         for folder in std::iter::once(policy).chain(lock.filter(|folder| *folder != policy)) {
             let sender = sender.clone();
@@ -151,7 +141,10 @@ impl Reload {
     /// Looks whether a file has changed, and puts a good new version in place. Answers whether any tool may appear
     /// otherwise now.
     pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
-        let lock = self.lock.as_mut().is_some_and(|lock| lock.look(mediator, now));
+        let lock = match (&mut self.lock, mediator.guard()) {
+            (Some(lock), Some(guard)) => lock.look(guard, mediator.desk(), now),
+            (_, _) => false,
+        };
         let old = mediator.policy();
         self.newer(Some(&old), mediator.desk(), now).is_some_and(|new| mediator.set_policy(new)) || lock
     }
@@ -196,39 +189,6 @@ impl Reload {
         desk.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
         desk.notice(&text);
         self.refused = Some(text);
-    }
-}
-
-impl LockWatch {
-    fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
-        let stamp = Stamp::of(&self.path);
-        let Some(guard) = mediator.guard().filter(|_| stamp != self.stamp) else { return false };
-        self.stamp = stamp;
-        match locked::read(&self.path, &self.server) {
-            Ok(reviewed) => {
-                self.refused = None;
-                let count = reviewed.count();
-                let differs = guard.set(reviewed);
-                if differs {
-                    mediator.audit().event(now, "lock_reload", |line| line.number("tools", count as u64));
-                    mediator.notice(&format!("lock reloaded: {count} tools"));
-                }
-                differs
-            }
-            Err(error) => {
-                let mut text = format!("{error}; what was locked before stays in force");
-                for problem in error.problems() {
-                    text.push_str(&format!("\n  {problem}"));
-                }
-                // A file that stays bad is said once.
-                if self.refused.as_ref() != Some(&text) {
-                    mediator.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
-                    mediator.notice(&text);
-                    self.refused = Some(text);
-                }
-                false
-            }
-        }
     }
 }
 

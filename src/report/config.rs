@@ -3,6 +3,7 @@
 use super::grid::grid;
 use crate::gateway::config::Config;
 use crate::gateway::identity::TokenRule;
+use crate::gateway::locked::OnChange;
 use crate::gateway::reload::Enforcement;
 use crate::policy::{Summary, Unlisted, utc};
 use crate::text::{escape, excerpt};
@@ -30,6 +31,8 @@ pub struct PlannedServer {
     pub summary: Option<(Summary, Unlisted)>,
     /// Whether decisions are enforced.
     pub enforcement: Enforcement,
+    /// The lock that its tools are held to: how many it has, and what becomes of others.
+    pub lock: Option<(usize, OnChange)>,
 }
 
 /// The whole set as tables. `about` are lines above them: a word and what it stands for.
@@ -95,6 +98,13 @@ fn tools(server: &PlannedServer) -> String {
         Unlisted::Allow => "the rest allowed".to_owned(),
         Unlisted::Deny => "the rest denied".to_owned(),
     });
+    if let Some((tools, on_change)) = server.lock {
+        let others = match on_change {
+            OnChange::Deny => "refused",
+            OnChange::Warn => "said",
+        };
+        parts.push(format!("others than the {tools} of the lock are {others}"));
+    }
     if server.enforcement == Enforcement::Shadow {
         parts.push("SHADOW: every call is forwarded".to_owned());
     }

@@ -3,26 +3,37 @@
 use crate::catalog::{LockedServer, PartFingerprints, Parts};
 use crate::model::{Listing, ToolDefinition};
 use crate::policy::ToolChange;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Every part that a model or a person goes by, as fingerprints: title, description, both schemas, annotations. Icons,
 /// `_meta` and members that the specification does not know change none of them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Essence([Option<String>; 5]);
+///
+/// SHA-256 over all of them: a gateway keeps one for every tool of every session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Essence([u8; 32]);
 
 impl Essence {
     /// Of a definition as it is listed now.
     pub fn of(tool: &ToolDefinition) -> Self {
-        Self::of_prints(Parts::of(tool).fingerprints())
+        Self::of_prints(&Parts::of(tool).fingerprints())
     }
 
     /// Of a definition that cannot be read: like none that was reviewed.
     pub fn unknown() -> Self {
-        Self([const { Some(String::new()) }; 5])
+        Self([0; 32])
     }
 
-    fn of_prints(prints: PartFingerprints) -> Self {
-        Self([prints.title, prints.description, prints.input_schema, prints.output_schema, prints.annotations])
+    fn of_prints(prints: &PartFingerprints) -> Self {
+        let mut hash = Sha256::new();
+        let parts =
+            [&prints.title, &prints.description, &prints.input_schema, &prints.output_schema, &prints.annotations];
+        for part in parts {
+            // A part that is missing is not one that is empty, and none may end where another begins.
+            hash.update(part.as_ref().map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
+            hash.update(part.as_deref().unwrap_or_default());
+        }
+        Self(hash.finalize().into())
     }
 }
 
@@ -40,7 +51,7 @@ impl Reviewed {
         for server in servers {
             reviewed.instructions.extend(server.instructions.clone());
             for tool in &server.tools {
-                let essence = Essence::of_prints(tool.fingerprints.clone());
+                let essence = Essence::of_prints(&tool.fingerprints);
                 reviewed.tools.entry(tool.name.clone()).or_default().insert(essence);
             }
         }

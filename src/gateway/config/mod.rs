@@ -13,6 +13,7 @@ pub use schema::schema_text;
 use super::identity::TokenRule;
 use super::plan::Plan;
 use crate::clock::Timestamp;
+use crate::model::ServerName;
 use crate::policy::Policy;
 use crate::problem::{Place, Problem};
 use crate::state::{Grant, StatePlace};
@@ -54,6 +55,8 @@ pub struct Config {
     pub jwt: Option<Jwt>,
     /// Every policy that the file names, as written. Relative paths begin at the file's folder.
     pub policies: BTreeMap<PathBuf, Arc<Policy>>,
+    /// How many tools the lock of each server has, where there is one.
+    pub locks: BTreeMap<ServerName, usize>,
 }
 
 /// Where the audit log goes.

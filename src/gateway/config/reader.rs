@@ -3,6 +3,7 @@
 use super::LIST_MAX;
 use super::references::{BadReference, Expanded, expand};
 use crate::gateway::reload::{self, BadPolicy, Enforcement};
+use crate::model::ServerName;
 use crate::policy::Policy;
 use crate::problem::{Place, Problem, reason};
 use crate::text::nearest;
@@ -36,6 +37,8 @@ pub(super) struct Reader<'a> {
     pub warnings: Vec<Problem>,
     /// Policies that were read already, or could not be.
     pub policies: BTreeMap<PathBuf, Option<Arc<Policy>>>,
+    /// How many tools the lock has for a server.
+    pub locks: BTreeMap<ServerName, usize>,
 }
 
 /// One table.
@@ -73,7 +76,7 @@ impl<'r> Reader<'r> {
         environment: &'r dyn Fn(&str) -> Option<String>,
     ) -> Self {
         let (problems, warnings) = (Vec::new(), Vec::new());
-        Self { file, text, folder, environment, problems, warnings, policies: BTreeMap::new() }
+        Self { file, text, folder, environment, problems, warnings, policies: BTreeMap::new(), locks: BTreeMap::new() }
     }
 
     fn problem(&self, at: usize, pointer: &str, message: String, help: Option<String>) -> Problem {

@@ -145,6 +145,10 @@ struct Server {
     cwd: Option<String>,
     /// Its policy.json; without it every call is refused, unless the grant brings one.
     policy: Option<String>,
+    /// The lock that its tools are held to (`mcpol lock`): its entry with the server's name.
+    locked: Option<String>,
+    /// What becomes of calls of tools that are not as they were locked.
+    on_change: Option<OnChange>,
     /// Who shares a child process of the command.
     per: Option<Per>,
     /// How long a child may stay unused: `10m`.
@@ -153,6 +157,15 @@ struct Server {
     restart: Option<u32>,
     /// Decide and log, but forward every call.
     shadow: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum OnChange {
+    /// They are refused, and the tools are not listed.
+    Deny,
+    /// They are said once, logged and passed on.
+    Warn,
 }
 
 #[derive(JsonSchema)]

@@ -49,6 +49,8 @@ pub(super) fn read(
         }
         Some(_) | None => {
             reader.problems.sort();
+            // A lock that several servers name is told of once.
+            reader.problems.dedup();
             Err(reader.problems)
         }
     }
@@ -122,6 +124,7 @@ impl Reader<'_> {
             grants,
             jwt,
             policies: self.known_policies(),
+            locks: std::mem::take(&mut self.locks),
         })
     }
 

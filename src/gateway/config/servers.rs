@@ -3,7 +3,8 @@
 use super::reader::{Reader, Table, Text, Value};
 use super::{SERVER_NAME_CHARS_MAX, SERVERS_MAX};
 use crate::classify::findings::source::literal_secret;
-use crate::gateway::plan::{Backend, Children, Per, Served};
+use crate::gateway::locked::{self, BadLock, OnChange};
+use crate::gateway::plan::{Backend, Children, Locked, Per, Served};
 use crate::gateway::reload::Enforcement;
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget};
 use crate::model::ServerName;
@@ -75,6 +76,7 @@ impl Reader<'_> {
         let variables = self.map_of(table, "env");
         let cwd = self.text_of(table, "cwd").map(|text| self.path(&text.text));
         let policy = self.policy_of(table, "policy");
+        let locked = self.lock_of(table, &server);
         let per = self.word_of(table, "per", &[("session", Per::Session), ("grant", Per::Grant)]);
         let idle = self.span_of(table, "idle");
         let restarts = self.number_of(table, "restart", RESTARTS_MAX);
@@ -118,7 +120,33 @@ impl Reader<'_> {
             }
         };
         let enforcement = if shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
-        Some(Served { backend: backend?, policy, enforcement })
+        Some(Served { backend: backend?, policy, enforcement, locked })
+    }
+
+    /// `locked` and `on_change`. The lock's own problems are told with their own places.
+    fn lock_of(&mut self, table: &mut Table<'_>, server: &ServerName) -> Option<Locked> {
+        let text = self.text_of(table, "locked");
+        let at = table.at;
+        let on_change = self.word_of(table, "on_change", &[("deny", OnChange::Deny), ("warn", OnChange::Warn)]);
+        let Some(text) = text else {
+            if on_change.is_some() {
+                let help = Some("add `locked = \"mcpol.lock\"`, or take it out");
+                self.report(at, &table.key("on_change"), "is for servers with `locked`", help);
+            }
+            return None;
+        };
+        let (path, pointer) = (self.path(&text.text), table.key("locked"));
+        match locked::read(&path, server) {
+            Ok(reviewed) => drop(self.locks.insert(server.clone(), reviewed.count())),
+            Err(BadLock::Invalid { problems, .. }) => self.problems.extend(problems),
+            Err(error) => {
+                let help = error.help(
+                    "the entry has the name of the section: `mcpol lock --name NAME --update …` adds it to the lock",
+                );
+                self.report(text.at, &pointer, error.to_string(), Some(&help));
+            }
+        }
+        Some(Locked { path, on_change: on_change.unwrap_or(OnChange::Deny) })
     }
 
     fn url_target(

@@ -35,7 +35,7 @@ pub enum Answer {
     /// A stream of events.
     Events(Box<Events>),
     /// Events of a child.
-    Child(Box<super::bridge::ChildEvents>),
+    Child(Box<super::child_events::ChildEvents>),
     /// Bytes from the server that nobody takes for a message, passed on.
     Raw(Box<super::client::Held>),
 }

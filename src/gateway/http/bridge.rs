@@ -3,29 +3,28 @@
 
 use super::body::Answer;
 use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
-use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
+use super::child::{Child, Refused};
+use super::child_events::{Stream, answer, events};
 use super::queue::Pace;
 use super::refusal::{Refusal, json};
 use super::relay::not_admitted;
 use super::seats::Seat;
 use super::{Gateway, Server, mirror};
+use crate::clock;
+use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::{Identity, PolicyChoice};
 use crate::gateway::mediate::Mediator;
 use crate::gateway::plan::{Children, Per};
-use crate::mcp::envelope::{Id, Message, admit};
+use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy, parse};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use tokio::sync::watch;
 
 /// Children of one server that may run.
 pub const CHILDREN_MAX: usize = 256;
@@ -99,7 +98,7 @@ impl Bridge {
         let mut minted = None;
         let _opening = if is_initialize && shares { Some(self.opening.lock().await) } else { None };
         if let (None, Some(id), true) = (session, &id, is_initialize && shares)
-            && let Some(response) = self.join(&who, id)?
+            && let Some(response) = self.join(server, &who, id)?
         {
             return Ok(response);
         }
@@ -168,7 +167,7 @@ impl Bridge {
     }
 
     /// A further session of a grant whose child runs already: it is told what the first one was told.
-    fn join(&self, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
+    fn join(&self, server: &Server, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
         let mut table = self.table();
         let of_grant = |entry: &&Entry| entry.grant == who.grant && !entry.child.is_gone();
         let Some(entry) = table.sessions.values().find(of_grant).cloned() else { return Ok(None) };
@@ -183,6 +182,12 @@ impl Bridge {
         body.extend_from_slice(b",\"result\":");
         body.extend_from_slice(result.as_bytes());
         body.push(b'}');
+        // The lock may say something else by now than when the first one was told.
+        if let (Some(guard), Ok(received)) = (server.guard(), receive(&body)) {
+            let unreadable = |error: Unreadable| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()).to(id);
+            let instead = guard.greeting(&received, &server.label, &server.desk, clock::now()).map_err(unreadable)?;
+            body = instead.unwrap_or(body);
+        }
         if table.sessions.len() >= SESSIONS_MAX {
             let what = "too many sessions are open";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what).to(id).with_header(RETRY_AFTER, SOON));
@@ -325,6 +330,10 @@ impl Bridge {
         let policy = or_none(gateway.policy(who, server))
             .ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no policy"))?;
         let mediator = Mediator::new(policy, Arc::clone(&gateway.desk), caller, gateway.settings);
+        let mediator = match server.guard() {
+            Some(guard) => mediator.with_guard(Arc::clone(guard)),
+            None => mediator,
+        };
         let (target, restarts) = (self.children.target.clone(), self.children.restarts);
         let desk = Arc::clone(&gateway.desk);
         let started = tokio::task::spawn_blocking(move || Child::start(target, restarts, mediator, &desk)).await;
@@ -340,7 +349,8 @@ impl Bridge {
     }
 
     /// What time brings: new policies reach sessions that are open, and children that nobody uses are ended. Blocks.
-    pub fn tick(&self, gateway: &Gateway, server: &Server) {
+    /// `lock_differs` says that tools may appear otherwise under the lock as it is now.
+    pub fn tick(&self, gateway: &Gateway, server: &Server, lock_differs: bool) {
         let entries: Vec<Entry> = {
             let mut table = self.table();
             let idle = self.children.idle;
@@ -359,7 +369,12 @@ impl Bridge {
             end(over);
             table.entries().cloned().collect()
         };
+        let mut told = HashSet::new();
         for entry in entries {
+            // Sessions may share a child.
+            if lock_differs && told.insert(Arc::as_ptr(&entry.child)) {
+                entry.child.list_changed();
+            }
             let who = Identity { grant: entry.grant, policy: entry.choice };
             if let Some(policy) = or_none(gateway.policy(&who, server))
                 && entry.child.mediator().policy().hash() != policy.hash()
@@ -444,7 +459,7 @@ async fn feed(gateway: &Gateway, child: &Arc<Child>, line: Vec<u8>) -> Result<()
     tokio::task::spawn_blocking(move || child.take(&line)).await.unwrap_or(Err(Refused::Gone))
 }
 
-fn refused(error: Refused) -> Refusal {
+pub(super) fn refused(error: Refused) -> Refusal {
     match error {
         Refused::Gone => Refusal::new(StatusCode::BAD_GATEWAY, "the server is gone"),
         Refused::Busy => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server does not read what it is sent")
@@ -474,111 +489,4 @@ fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
             Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
         }
     }
-}
-
-/// The answer to a request: in one piece if nothing else comes before it, else as a stream.
-async fn answer(
-    mut waiting: Waiting,
-    streams: bool,
-    is_stateless: bool,
-    seat: Seat,
-    greets: Option<Arc<Child>>,
-) -> Result<Response<Answer>, Refusal> {
-    // A handshake is awaited whole, however much is said before it.
-    let streams = streams && greets.is_none();
-    loop {
-        match waiting.next().await {
-            Some(Piece::Last(message)) => {
-                if let Some(child) = &greets {
-                    child.set_greeting(&message);
-                }
-                let status = if is_stateless { status_of(&message) } else { StatusCode::OK };
-                return Ok(json(status, message.to_vec()));
-            }
-            Some(Piece::More(message)) if streams => {
-                return Ok(events(Stream::Answer(waiting), Some(as_event(&message)), seat, None));
-            }
-            Some(Piece::More(_)) => {}
-            None => return Err(refused(Refused::Gone)),
-        }
-    }
-}
-
-/// The status that goes with an error (MCP 2026-07-28, streamable HTTP).
-fn status_of(message: &[u8]) -> StatusCode {
-    let code = std::str::from_utf8(message).ok().and_then(|text| {
-        let (error, _) = member(text, "error")?;
-        member(error, "code")?.0.parse::<i64>().ok()
-    });
-    match code {
-        Some(-32_022..=-32_020) => StatusCode::BAD_REQUEST,
-        Some(-32_601) => StatusCode::NOT_FOUND,
-        Some(_) | None => StatusCode::OK,
-    }
-}
-
-/// What a stream of events is made of.
-#[derive(Debug)]
-enum Stream {
-    Answer(Waiting),
-    Listening(Listening),
-}
-
-/// Events from a child, for one client.
-pub struct ChildEvents {
-    stream: Option<Stream>,
-    first: Option<Bytes>,
-    drain: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-    _seat: Seat,
-}
-
-impl fmt::Debug for ChildEvents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChildEvents").field("stream", &self.stream).finish_non_exhaustive()
-    }
-}
-
-impl ChildEvents {
-    /// The next event.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
-        }
-        if let Some(drain) = &mut self.drain
-            && drain.as_mut().poll(cx).is_ready()
-        {
-            self.stream = None;
-        }
-        let polled = match &mut self.stream {
-            None => return Poll::Ready(None),
-            Some(Stream::Listening(listening)) => listening.poll(cx).map(|message| message.map(|m| as_event(&m))),
-            Some(Stream::Answer(waiting)) => match std::task::ready!(waiting.poll(cx)) {
-                Some(Piece::More(message)) => Poll::Ready(Some(as_event(&message))),
-                Some(Piece::Last(message)) => {
-                    self.stream = None;
-                    return Poll::Ready(Some(as_event(&message)));
-                }
-                None => Poll::Ready(None),
-            },
-        };
-        if let Poll::Ready(None) = polled {
-            self.stream = None;
-        }
-        polled
-    }
-}
-
-fn events(stream: Stream, first: Option<Bytes>, seat: Seat, ending: Option<watch::Receiver<bool>>) -> Response<Answer> {
-    let drain = ending.map(|mut ending| {
-        let until = async move {
-            // It also ends if nobody is left who could say so.
-            let _ = ending.wait_for(|ending| *ending).await;
-        };
-        Box::pin(until) as Pin<Box<dyn Future<Output = ()> + Send + Sync>>
-    });
-    let events = ChildEvents { stream: Some(stream), first, drain, _seat: seat };
-    let mut response = Response::new(Answer::Child(Box::new(events)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
 }

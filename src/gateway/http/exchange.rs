@@ -1,10 +1,13 @@
 //! What the messages of an answer mean: whose they are, what is settled with them, what the client may see of them.
 
-use super::Server;
+use super::sights::Sight;
+use super::{Gateway, Server};
 use crate::clock;
 use crate::gateway::audit;
 use crate::gateway::desk::Desk;
-use crate::gateway::filter::filter;
+use crate::gateway::filter::{Page, filter};
+use crate::gateway::identity::Identity;
+use crate::gateway::locked::{Arriving, Seen};
 use crate::gateway::mediate::is_listed;
 use crate::gateway::meter::{Held, ServerMeter};
 use crate::gateway::reply;
@@ -75,11 +78,13 @@ pub enum Asked {
     Call(Flight),
     /// The list of tools; whether its first page.
     List {
-        /// Without a cursor.
-        first: bool,
+        /// Without a cursor; then how often the server had taken its list back when it was asked for.
+        first: Option<u64>,
     },
     /// `initialize`.
     Initialize,
+    /// `server/discover`.
+    Discover,
     /// Anything else.
     Other,
 }
@@ -95,11 +100,30 @@ pub enum Fate {
     Drop,
 }
 
+/// Whom messages of a server go to.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    /// The server.
+    pub server: Arc<Server>,
+    /// The client.
+    pub who: Identity,
+    /// What was listed to it, where a lock wants to know.
+    pub sight: Option<Arc<Sight>>,
+}
+
+impl Recipient {
+    /// Its policy as it is now: a stream may last longer than the policy with which it began.
+    fn policy(&self) -> Option<Arc<Policy>> {
+        self.gateway.policy(&self.who, &self.server)
+    }
+}
+
 /// Looks at the messages of one answer, or of one stream that no request asked for.
 #[derive(Debug)]
 pub struct Exchange {
-    server: Arc<Server>,
-    policy: Option<Arc<Policy>>,
+    to: Recipient,
     /// The request, until it is answered. A stream has none.
     open: Option<(Id, Asked)>,
     is_stream: bool,
@@ -109,8 +133,8 @@ pub struct Exchange {
 
 impl Exchange {
     /// For the answer to a request.
-    pub fn answer(server: Arc<Server>, policy: Option<Arc<Policy>>, id: Id, asked: Asked) -> Self {
-        Self { server, policy, open: Some((id, asked)), is_stream: false, span: None }
+    pub fn answer(to: Recipient, id: Id, asked: Asked) -> Self {
+        Self { to, open: Some((id, asked)), is_stream: false, span: None }
     }
 
     /// The same, told to whoever collects spans.
@@ -126,14 +150,14 @@ impl Exchange {
     }
 
     /// For what comes back on a notification or on a reply: no message is due.
-    pub fn nothing(server: Arc<Server>, policy: Option<Arc<Policy>>) -> Self {
-        Self { server, policy, open: None, is_stream: false, span: None }
+    pub fn nothing(to: Recipient) -> Self {
+        Self { to, open: None, is_stream: false, span: None }
     }
 
     /// For a stream that the client listens on: answers to requests of other connections may come here when it is
     /// resumed.
-    pub fn stream(server: Arc<Server>, policy: Option<Arc<Policy>>) -> Self {
-        Self { server, policy, open: None, is_stream: true, span: None }
+    pub fn stream(to: Recipient) -> Self {
+        Self { to, open: None, is_stream: true, span: None }
     }
 
     /// Whether an answer is still due.
@@ -168,7 +192,13 @@ impl Exchange {
             }
         };
         let (id, is_error) = match &received.arrival {
-            Arrival::Request(..) | Arrival::Notification(_) => return Fate::Pass,
+            Arrival::Notification(method) => {
+                if &**method == "notifications/tools/list_changed" {
+                    self.to.server.list_changed();
+                }
+                return Fate::Pass;
+            }
+            Arrival::Request(..) => return Fate::Pass,
             Arrival::Result(id) => (id, false),
             Arrival::Error(id) => (id, true),
         };
@@ -194,50 +224,101 @@ impl Exchange {
             }
             Asked::List { first } if !is_error => self.list(id, first, &received),
             Asked::Initialize if !is_error => match unknown_version(&received) {
-                None => Fate::Pass,
+                None => self.greeting(id, &received),
                 Some(version) => {
                     let message =
                         format!("the server speaks protocol version `{version}`, which this gateway does not know");
-                    self.server.desk.notice(&message);
+                    self.to.server.desk.notice(&message);
                     Fate::Replace(error(id, &message))
                 }
             },
-            Asked::List { .. } | Asked::Initialize | Asked::Other => Fate::Pass,
+            Asked::Discover if !is_error => self.greeting(id, &received),
+            Asked::List { .. } | Asked::Initialize | Asked::Discover | Asked::Other => Fate::Pass,
         }
     }
 
-    /// An answer on a stream: what it was asked for is not known here, so a list is known by its look.
+    /// An answer on a stream: what it was asked for is not known here, so lists and greetings are known by their looks.
     fn resumed(&mut self, id: &Id, is_error: bool, received: &Received<'_>) -> Fate {
-        let looks_like_list = !is_error && received.result().is_some_and(|result| member(result, "tools").is_some());
-        if looks_like_list { self.list(id, false, received) } else { Fate::Pass }
+        let looks_like = |name| !is_error && received.result().is_some_and(|result| member(result, name).is_some());
+        if looks_like("tools") {
+            self.list(id, None, received)
+        } else if looks_like("instructions") {
+            self.greeting(id, received)
+        } else {
+            Fate::Pass
+        }
     }
 
-    fn list(&self, id: &Id, first: bool, received: &Received<'_>) -> Fate {
+    /// What the server says of itself; of instructions that nobody reviewed only that they are empty.
+    fn greeting(&self, id: &Id, received: &Received<'_>) -> Fate {
+        let server = &self.to.server;
+        let Some(guard) = server.guard() else { return Fate::Pass };
+        match guard.greeting(received, server.name.as_str(), &server.desk, clock::now()) {
+            Ok(None) => Fate::Pass,
+            Ok(Some(instead)) => Fate::Replace(instead),
+            Err(unreadable) => Fate::Replace(error(id, &unreadable.to_string())),
+        }
+    }
+
+    fn list(&self, id: &Id, first: Option<u64>, received: &Received<'_>) -> Fate {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
         let text = received.text.as_bytes();
         let instead =
             |result: &str| Fate::Replace([&text[..span.start], result.as_bytes(), &text[span.end..]].concat());
-        if let Some(policy) = self.policy.as_ref().filter(|_| first)
-            && let Some(shown) = self.server.lists.known(policy, result)
+        let (server, policy) = (&self.to.server, self.to.policy());
+        let guard = server.guard();
+        let reviewed = guard.map(|guard| guard.reviewed());
+        if let Some((policy, generation)) = policy.as_ref().zip(first)
+            && let Some(known) = server.lists.known(policy, reviewed.as_ref(), result)
         {
-            return instead(&shown);
-        }
-        let policy = self.policy.as_ref();
-        match filter(result, |name, _| policy.is_some_and(|policy| is_listed(policy, name))) {
-            Ok(page) => {
-                if let Some(policy) = policy {
-                    self.server.remember(&page, result, first, policy);
-                    if first && !page.more {
-                        self.server.lists.keep(policy, result, &page.result);
-                    }
-                }
-                instead(&page.result)
+            if let (Some(sight), Some(seen)) = (&self.to.sight, known.seen) {
+                sight.listed().whole(generation, seen);
             }
+            return instead(&known.shown);
+        }
+        let may_see = |name: &str, definition: &str| {
+            policy.as_ref().is_some_and(|policy| is_listed(policy, name))
+                && guard.is_none_or(|guard| guard.lists(name, definition))
+        };
+        let page = match filter(result, may_see) {
+            Ok(page) => page,
             Err(reason) => {
                 self.dropped("tool list", received.text.len());
-                Fate::Replace(error(id, &reason.to_string()))
+                return Fate::Replace(error(id, &reason.to_string()));
+            }
+        };
+        let seen = self.see(first, result, &page);
+        if let Some(policy) = &policy {
+            server.remember(&page, result, first.is_some(), policy);
+            if first.is_some() && !page.more {
+                server.lists.keep(policy, reviewed, result, &page.result, seen);
             }
         }
+        instead(&page.result)
+    }
+
+    /// Keeps what a page says of the tools, for comparing them with the lock. Answers a list that is whole.
+    fn see(&self, first: Option<u64>, result: &str, page: &Page) -> Option<Arc<Seen>> {
+        // Of an answer that is taken up again nobody knows which page it is.
+        let sight = self.to.sight.as_ref().filter(|_| !self.is_stream)?;
+        let mut listed = sight.listed();
+        if let Some(generation) = first
+            && !page.more
+        {
+            let mut list = Arriving::default();
+            page.tools.iter().for_each(|(name, span)| list.take(name, &result[span.clone()]));
+            let seen = list.into_seen();
+            listed.whole(generation, Arc::clone(&seen));
+            return Some(seen);
+        }
+        if let Some(generation) = first {
+            listed.begin(generation);
+        }
+        page.tools.iter().for_each(|(name, span)| listed.take(name, &result[span.clone()]));
+        if !page.more {
+            listed.complete_of_client();
+        }
+        None
     }
 
     /// The server will not answer: what the client gets in its place, if it still waits.
@@ -279,9 +360,9 @@ impl Exchange {
 
     /// Notes that something of the server's does not go on.
     pub fn dropped(&self, what: &str, bytes: usize) {
-        self.server.desk.audit().repeated(clock::now(), "dropped", |line| {
+        self.to.server.desk.audit().repeated(clock::now(), "dropped", |line| {
             line.text("from", "server")
-                .text("server", self.server.name.as_str())
+                .text("server", self.to.server.name.as_str())
                 .text("what", what)
                 .number("bytes", bytes as u64)
         });

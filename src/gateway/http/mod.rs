@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod body;
 pub mod bridge;
 pub mod child;
+pub mod child_events;
 pub mod client;
 pub mod events;
 pub mod exchange;
@@ -18,9 +19,11 @@ pub mod mirror;
 pub mod queue;
 pub mod refusal;
 pub mod relay;
+pub mod relist;
 pub mod seats;
 pub mod serve;
 pub mod sessions;
+pub mod sights;
 pub mod tls;
 pub mod union;
 mod bridge_asked;
@@ -28,14 +31,16 @@ mod bridge_asked;
 use super::desk::Desk;
 use super::filter::Page;
 use super::identity::{Identify, Identity, PolicyChoice, Unauthorized, authorization};
+use super::lock_watch::LockWatch;
+use super::locked::{self, BadLock, Guard};
 use super::mediate::Settings;
-use super::plan::{Backend, Plan, Served};
+use super::plan::{Backend, Locked, Plan, Served};
 use super::policies::{Policies, Slot};
 use super::reload::BadPolicy;
 use super::status::ServerView;
 use super::telemetry::{self, RequestSpan, Telemetry, Transport};
 use super::tools::Tools;
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Message;
 use crate::mcp::http::header;
@@ -103,8 +108,16 @@ pub struct Server {
     policy: RwLock<Option<Arc<Slot>>>,
     desk: Arc<Desk>,
     way: Way,
+    lock: Option<Lock>,
     tools: Mutex<Tools>,
     lists: Lists,
+}
+
+/// The lock that a server's tools are held to, and its file.
+#[derive(Debug)]
+struct Lock {
+    guard: Arc<Guard>,
+    watch: Mutex<LockWatch>,
 }
 
 /// The way to a server.
@@ -120,6 +133,9 @@ pub enum SetUpError {
     /// A policy is not good.
     #[error(transparent)]
     Policy(#[from] BadPolicy),
+    /// A lock is not good, or has no such server.
+    #[error(transparent)]
+    Lock(#[from] BadLock),
     /// A server cannot be connected to like this.
     #[error(transparent)]
     Server(#[from] ConnectError),
@@ -243,12 +259,17 @@ impl Gateway {
         // One after the other: where a store does not answer, looks must not pile up.
         let Ok(_turn) = self.turn.try_lock() else { return };
         let now = clock::now();
-        self.policies.look(&self.desk, now);
+        let has_new_policies = self.policies.look(&self.desk, now);
         self.desk.tick(now);
         for server in self.table().servers.values() {
+            let lock_differs = server.look_at_lock(now);
+            if has_new_policies {
+                // A new policy may hold arguments to schemas that were not kept.
+                server.tools().outdated();
+            }
             match &server.way {
                 Way::Http(relay) => relay.tick(),
-                Way::Stdio(bridge) => bridge.tick(self, server),
+                Way::Stdio(bridge) => bridge.tick(self, server, lock_differs),
             }
             let sessions = match &server.way {
                 Way::Http(relay) => relay.sessions(),
@@ -347,7 +368,7 @@ impl Gateway {
                 }
             }
             Method::DELETE => match &server.way {
-                Way::Http(relay) => Box::pin(relay.delete(server, &who, head)).await,
+                Way::Http(relay) => Box::pin(relay.delete(&who, head)).await,
                 Way::Stdio(bridge) => bridge.delete(&who, &head),
             },
             _ => Err(front::bad_method()),
@@ -408,8 +429,7 @@ fn table(plan: Plan, policies: &Policies, desk: &Arc<Desk>, old: Option<&Table>)
     let mut servers = BTreeMap::new();
     let mut changes = Vec::new();
     for (name, served) in plan.servers {
-        let kept =
-            old.and_then(|old| old.servers.get(name.as_str())).filter(|server| server.plan().backend == served.backend);
+        let kept = old.and_then(|old| old.servers.get(name.as_str())).filter(|server| server.serves(&served));
         let slot = match &served.policy {
             Some(path) => Some(policies.load(path, served.enforcement)?),
             None => None,
@@ -420,7 +440,13 @@ fn table(plan: Plan, policies: &Policies, desk: &Arc<Desk>, old: Option<&Table>)
                 changes.push((Arc::clone(server), served, slot));
                 Arc::clone(server)
             }
-            None => Arc::new(Server::new(name, served, slot, desk)?),
+            None => {
+                let server = Server::new(name, served, slot, desk)?;
+                if let Some(lock) = &server.plan().locked {
+                    policies.watch(&lock.path);
+                }
+                Arc::new(server)
+            }
         };
         servers.insert(key, server);
     }
@@ -441,8 +467,18 @@ fn unauthorized(error: &Unauthorized) -> Refusal {
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
 }
 
+impl Lock {
+    fn new(locked: &Locked, server: &ServerName) -> Result<Self, BadLock> {
+        // The watch first: what changes while the file is read is seen at the first look.
+        let watch = Mutex::new(LockWatch::new(locked.path.clone(), server.clone()));
+        let guard = Arc::new(Guard::new(locked::read(&locked.path, server)?, locked.on_change));
+        Ok(Self { guard, watch })
+    }
+}
+
 impl Server {
     fn new(name: ServerName, plan: Served, policy: Option<Arc<Slot>>, desk: &Arc<Desk>) -> Result<Self, SetUpError> {
+        let lock = plan.locked.as_ref().map(|lock| Lock::new(lock, &name)).transpose()?;
         let way = match &plan.backend {
             Backend::Http(target) => Way::Http(Relay::new(target)?),
             Backend::Stdio(children) => Way::Stdio(Bridge::new(children.clone())),
@@ -454,8 +490,37 @@ impl Server {
             policy: RwLock::new(policy),
             desk: Arc::clone(desk),
             way,
+            lock,
             tools: Mutex::default(),
             lists: Lists::default(),
+        })
+    }
+
+    /// Whether a plan leaves it where it is, held to the same lock: then its sessions go on.
+    fn serves(&self, served: &Served) -> bool {
+        let plan = self.plan();
+        plan.backend == served.backend && plan.locked == served.locked
+    }
+
+    /// What its tools are held to, if there is a lock.
+    fn guard(&self) -> Option<&Arc<Guard>> {
+        self.lock.as_ref().map(|lock| &lock.guard)
+    }
+
+    /// It says that its list of tools is another one.
+    fn list_changed(&self) {
+        match &self.way {
+            Way::Http(relay) => relay.sights.forget(),
+            Way::Stdio(_) => {}
+        }
+        self.tools().outdated();
+    }
+
+    /// Looks whether the lock has changed. Answers whether any tool may appear otherwise now.
+    fn look_at_lock(&self, now: Timestamp) -> bool {
+        self.lock.as_ref().is_some_and(|lock| {
+            let mut watch = lock.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.look(&lock.guard, &self.desk, now)
         })
     }
 

@@ -3,11 +3,13 @@
 use super::body::Answer;
 use super::client::{Held, Outgoing, SendError, Upstream};
 use super::events::Events;
-use super::exchange::{Asked, Exchange, Fate, Flight};
+use super::exchange::{Asked, Exchange, Fate, Flight, Recipient};
 use super::queue::Ticket;
 use super::refusal::{Refusal, json};
+use super::relist::Asking;
 use super::seats::Seat;
 use super::sessions::Sessions;
+use super::sights::{Sight, Sights};
 use super::{Gateway, Server, headers, mirror};
 use crate::clock;
 use crate::gateway::desk::Verdict;
@@ -23,7 +25,7 @@ use crate::mcp::envelope::{
 use crate::mcp::http::header;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
-use crate::policy::{Caller, Permit, Policy};
+use crate::policy::{Caller, Denial, Permit, Policy};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -35,25 +37,43 @@ use std::time::{Duration, Instant};
 
 /// Between two looks whether a person has answered.
 const APPROVAL_LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How long an answer that nobody can be given up for may pause, where calls wait for ever.
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// What is kept for one such server.
 #[derive(Debug)]
 pub struct Relay {
-    upstream: Upstream,
+    pub(super) upstream: Upstream,
     sessions: Sessions,
+    pub(super) sights: Sights,
+    pub(super) asking: Asking,
 }
 
 /// A request on its way: everything that is the same for all kinds of messages.
-struct Trip<'g> {
+pub(super) struct Trip<'g> {
     gateway: &'g Arc<Gateway>,
-    server: &'g Arc<Server>,
+    pub(super) server: &'g Arc<Server>,
     policy: Option<Arc<Policy>>,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
+    /// What was listed to whoever calls, where a lock wants to know.
+    pub(super) sight: Option<Arc<Sight>>,
+    pub(super) who: Identity,
     seat: Seat,
     began: Instant,
     span: Option<RequestSpan>,
+}
+
+/// What was decided, with the decision's number.
+type Decided = Result<(u64, Permit), (u64, Denial)>;
+
+impl Trip<'_> {
+    fn recipient(&self) -> Recipient {
+        Recipient {
+            gateway: Arc::clone(self.gateway),
+            server: Arc::clone(self.server),
+            who: self.who.clone(),
+            sight: self.sight.clone(),
+        }
+    }
 }
 
 impl Relay {
@@ -62,12 +82,23 @@ impl Relay {
     /// # Errors
     /// The target cannot be used.
     pub fn new(target: &HttpTarget) -> Result<Self, ConnectError> {
-        Ok(Self { upstream: Upstream::new(target)?, sessions: Sessions::default() })
+        Ok(Self {
+            upstream: Upstream::new(target)?,
+            sessions: Sessions::default(),
+            sights: Sights::default(),
+            asking: Asking::default(),
+        })
     }
 
     /// What time brings.
     pub fn tick(&self) {
         self.upstream.sweep();
+    }
+
+    /// A session is over.
+    pub(super) fn close(&self, session: &[u8]) {
+        self.sessions.close(session);
+        self.sights.close(session);
     }
 
     /// Sessions that are known.
@@ -97,15 +128,17 @@ impl Relay {
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
         headers::to_server(&mut headers);
-        let trip = Trip { gateway, server, policy, headers, seat, began, span };
+        let sight = self.sight(server, &headers, &who);
+        let trip = Trip { gateway, server, policy, headers, sight, who, seat, began, span };
         match message {
             Message::Call(id, call) => {
-                let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
-                self.call(trip, &who, caller, id, call).await
+                let grant = Some(Arc::clone(&trip.who.grant));
+                let caller = Caller { server: Arc::clone(&server.label), grant, session };
+                self.call(trip, caller, id, call).await
             }
-            Message::Request(id, passage) => self.request(trip, &who, id, &passage).await,
+            Message::Request(id, passage) => self.request(trip, id, &passage).await,
             Message::Notification(passage) | Message::Reply(_, passage) => {
-                let exchange = Exchange::nothing(Arc::clone(server), trip.policy.clone());
+                let exchange = Exchange::nothing(trip.recipient());
                 self.forward(trip, Outgoing::pass(&passage), exchange, None).await
             }
         }
@@ -129,14 +162,13 @@ impl Relay {
     async fn call(
         &self,
         mut trip: Trip<'_>,
-        who: &Identity,
         caller: Caller,
         id: Id,
         call: ToolCall,
     ) -> Result<Response<Answer>, Refusal> {
         let (tool, typed) = (call.name().clone(), call.is_stateless());
         let grant = caller.grant.clone();
-        let (number, permit) = match decide(&trip, who, caller, call).await {
+        let (number, permit) = match self.decide(&trip, caller, call).await.map_err(|refusal| refusal.to(&id))? {
             Ok(allowed) => allowed,
             Err((number, denial)) => {
                 let mut line = Vec::new();
@@ -159,19 +191,12 @@ impl Relay {
         let (outgoing, reservation) = Outgoing::call(permit);
         let desk = Arc::clone(&trip.gateway.desk);
         let flight = Flight::new(desk, trip.server.name.as_str(), number, reservation, trip.began);
-        let exchange = Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, Asked::Call(flight))
-            .with_span(trip.span.take());
+        let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight)).with_span(trip.span.take());
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
     }
 
-    async fn request(
-        &self,
-        mut trip: Trip<'_>,
-        who: &Identity,
-        id: Id,
-        passage: &Passage,
-    ) -> Result<Response<Answer>, Refusal> {
+    async fn request(&self, mut trip: Trip<'_>, id: Id, passage: &Passage) -> Result<Response<Answer>, Refusal> {
         let method = passage.method().unwrap_or_default();
         if !KNOWN_REQUESTS.contains(&method) {
             trip.gateway.desk.audit().repeated(clock::now(), "unknown_method", |line| line.text("method", method));
@@ -181,21 +206,61 @@ impl Relay {
             }
         }
         let asked = match method {
-            "tools/list" => Asked::List { first: passage.params().and_then(|p| member(p, "cursor")).is_none() },
+            "tools/list" => {
+                let is_first = passage.params().and_then(|p| member(p, "cursor")).is_none();
+                let generation = || trip.sight.as_ref().map_or(0, |sight| sight.listed().generation());
+                Asked::List { first: is_first.then(generation) }
+            }
             "initialize" => Asked::Initialize,
+            "server/discover" => Asked::Discover,
             _ => Asked::Other,
         };
         let opens = matches!(asked, Asked::Initialize);
-        let exchange =
-            Exchange::answer(Arc::clone(trip.server), trip.policy.clone(), id, asked).with_span(trip.span.take());
+        let (who, sight) = (trip.who.clone(), trip.sight.clone());
+        let exchange = Exchange::answer(trip.recipient(), id, asked).with_span(trip.span.take());
         let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
-        if opens
-            && response.status().is_success()
-            && let Some(session) = response.headers().get(&SESSION)
-        {
-            self.sessions.open(session.as_bytes(), &who.grant);
+        if opens && response.status().is_success() {
+            // What was listed before was listed to another session.
+            sight.iter().for_each(|sight| sight.listed().forget());
+            if let Some(session) = response.headers().get(&SESSION) {
+                self.sights.close(session.as_bytes());
+                self.sessions.open(session.as_bytes(), &who.grant);
+            }
         }
         Ok(response)
+    }
+
+    /// Brings a call to the desk, and waits for a person where the policy wants one.
+    async fn decide(&self, trip: &Trip<'_>, caller: Caller, call: ToolCall) -> Result<Decided, Refusal> {
+        let Trip { gateway, server, policy, who, .. } = trip;
+        let ticket = |policy: Option<Arc<Policy>>, call: ToolCall, change, asked| {
+            let schema = server.schema(policy.as_deref(), call.name().as_str());
+            Ticket { policy, caller: caller.clone(), call, schema, change, asked }
+        };
+        let alone = gateway.seats.open() <= 1;
+        let change = self.change(trip, policy.as_deref(), &call).await?;
+        let ruling = gateway.queue.rule(ticket(policy.clone(), call, change, None), alone).await;
+        let (question, approval) = match ruling.verdict {
+            Verdict::Allow(permit) => return Ok(Ok((ruling.number, permit))),
+            Verdict::Deny(denial) => return Ok(Err((ruling.number, denial))),
+            Verdict::Wait(question, approval) => (question, approval),
+        };
+        let since = Instant::now();
+        while since.elapsed() < gateway.settings.approval_wait {
+            tokio::time::sleep(APPROVAL_LOOK_EVERY.min(gateway.settings.approval_wait)).await;
+            if gateway.queue.answered(&approval).await {
+                break;
+            }
+        }
+        // The policy may be another one by now, and so may the tool.
+        let policy = gateway.policy(who, server);
+        let change = self.change(trip, policy.as_deref(), &question.call).await?;
+        let ruling = gateway.queue.rule(ticket(policy, question.call, change, Some(approval)), false).await;
+        Ok(match ruling.verdict {
+            Verdict::Allow(permit) => Ok((ruling.number, permit)),
+            Verdict::Deny(denial) => Err((ruling.number, denial)),
+            Verdict::Wait(question, approval) => Err((ruling.number, Denial::unanswered(&question, &approval))),
+        })
     }
 
     /// Sends a message and brings back what comes. Whatever happens, a request gets one answer.
@@ -235,7 +300,7 @@ impl Relay {
         if head.status == StatusCode::NOT_FOUND
             && let Some(session) = session
         {
-            self.sessions.close(session.as_bytes());
+            self.close(session.as_bytes());
         }
         headers::to_client(&mut head.headers);
         if head.status.is_redirection() {
@@ -266,19 +331,22 @@ impl Relay {
     ) -> Result<Response<Answer>, Refusal> {
         let mut headers = head.headers;
         self.session(&headers, who)?;
+        let sight = self.sight(server, &headers, who);
         headers::to_server(&mut headers);
         headers.remove(CONTENT_TYPE);
         let sent = self.upstream.send(Method::GET, headers, Outgoing::nothing()).await;
         let (mut head, held) = sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
         headers::to_client(&mut head.headers);
-        let exchange = Exchange::stream(Arc::clone(server), gateway.policy(who, server));
+        let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
+        let ending = gateway.ending();
+        let exchange = Exchange::stream(Recipient { gateway, server, who: who.clone(), sight });
         if head.status.is_redirection() {
             let message = "the server redirects, and redirects are not followed";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
         }
         match kind_of(&head.headers) {
             Kind::Events => {
-                let events = Events::new(held, exchange, seat).until(gateway.ending());
+                let events = Events::new(held, exchange, seat).until(ending);
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
             Kind::Json => Ok(whole(head, held, exchange, None).await),
@@ -294,7 +362,7 @@ impl Relay {
     ///
     /// # Errors
     /// The session is another's, or the server cannot be reached.
-    pub async fn delete(&self, server: &Arc<Server>, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
+    pub async fn delete(&self, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
         let mut headers = head.headers;
         self.session(&headers, who)?;
         let session = headers.get(&SESSION).cloned();
@@ -310,24 +378,24 @@ impl Relay {
         if (head.status.is_success() || head.status == StatusCode::NOT_FOUND)
             && let Some(session) = session
         {
-            self.sessions.close(session.as_bytes());
+            self.close(session.as_bytes());
         }
         if head.status.is_success() && !held.is_end_stream() {
             // No message is due, whatever this is.
-            return Ok(whole(head, held, Exchange::nothing(Arc::clone(server), None), None).await);
+            return Ok(Response::from_parts(without_length(head), Answer::empty()));
         }
         Ok(Response::from_parts(head, Answer::Raw(Box::new(held))))
     }
 }
 
 /// What the body of an answer is.
-enum Kind {
+pub(super) enum Kind {
     Json,
     Events,
     Other,
 }
 
-fn kind_of(headers: &HeaderMap) -> Kind {
+pub(super) fn kind_of(headers: &HeaderMap) -> Kind {
     let mut kinds = headers.get_all(CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Kind::Other };
     let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -358,44 +426,6 @@ pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusa
     }
 }
 
-/// Brings a call to the desk, and waits for a person where the policy wants one.
-async fn decide(
-    trip: &Trip<'_>,
-    who: &Identity,
-    caller: Caller,
-    call: ToolCall,
-) -> Result<(u64, Permit), (u64, crate::policy::Denial)> {
-    let Trip { gateway, server, policy, .. } = trip;
-    let ticket = |policy: Option<Arc<Policy>>, call: ToolCall, asked| {
-        let schema = server.schema(policy.as_deref(), call.name().as_str());
-        Ticket { policy, caller: caller.clone(), call, schema, change: None, asked }
-    };
-    let alone = gateway.seats.open() <= 1;
-    let ruling = gateway.queue.rule(ticket(policy.clone(), call, None), alone).await;
-    let (question, approval) = match ruling.verdict {
-        Verdict::Allow(permit) => return Ok((ruling.number, permit)),
-        Verdict::Deny(denial) => return Err((ruling.number, denial)),
-        Verdict::Wait(question, approval) => (question, approval),
-    };
-    let since = Instant::now();
-    while since.elapsed() < gateway.settings.approval_wait {
-        tokio::time::sleep(APPROVAL_LOOK_EVERY.min(gateway.settings.approval_wait)).await;
-        if gateway.queue.answered(&approval).await {
-            break;
-        }
-    }
-    // The policy may be another one by now.
-    let policy = gateway.policy(who, server);
-    let ruling = gateway.queue.rule(ticket(policy, question.call, Some(approval)), false).await;
-    match ruling.verdict {
-        Verdict::Allow(permit) => Ok((ruling.number, permit)),
-        Verdict::Deny(denial) => Err((ruling.number, denial)),
-        Verdict::Wait(question, approval) => {
-            Err((ruling.number, crate::policy::Denial::unanswered(&question, &approval)))
-        }
-    }
-}
-
 /// The server will not answer. A request gets an error, everything else the status alone.
 fn failed(exchange: &mut Exchange, status: StatusCode, outcome: &'static str, message: &str) -> Response<Answer> {
     match exchange.fail(outcome, message) {
@@ -405,7 +435,7 @@ fn failed(exchange: &mut Exchange, status: StatusCode, outcome: &'static str, me
 }
 
 /// Reads a JSON body, which cannot be judged before its end.
-async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (&'static str, String)> {
+pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (&'static str, String)> {
     let reading = async {
         let mut held = held;
         let too_long = || ("too_long", "the server's answer is longer than this gateway takes".to_owned());

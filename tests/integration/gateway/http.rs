@@ -5,6 +5,7 @@ mod children;
 mod config;
 mod faults;
 mod life;
+mod locked;
 mod redis_replicas;
 mod redis_tls;
 mod relay;

@@ -4,11 +4,13 @@ use super::*;
 
 /// A server whose tools are what a file says. A call of `flip` puts `next.json` in its place and says so; `deaf.json` makes
 /// it refuse to list.
-const SERVER: &str = r#"
+pub(super) const SERVER: &str = r#"
 say() { printf '{"jsonrpc":"2.0","id":%s,%s}\n' "$id" "$1"; }
 while read -r line; do
   id=${line#*\"id\":}; id=${id%%,*}
   case $line in
+    *'"initialize"'*|*'"server/discover"'*)
+      say "\"result\":{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{},\"instructions\":\"$(cat said.txt 2>/dev/null)\"}" ;;
     *'"tools/list"'*)
       if [ -e deaf.json ]; then say '"error":{"code":-32603,"message":"no"}'
       else say "\"result\":{\"tools\":$(cat tools.json)}"; fi ;;
@@ -20,12 +22,12 @@ while read -r line; do
   esac
 done"#;
 
-fn tool(name: &str, description: &str) -> Value {
+pub(super) fn tool(name: &str, description: &str) -> Value {
     json!({"name": name, "description": description, "inputSchema": {"type": "object", "properties": {"n": {"type": "integer"}}}})
 }
 
 /// A sandbox with a policy that allows everything, the server's tools and a lock of them.
-fn locked(tools: &Value) -> Sandbox {
+pub(super) fn locked(tools: &Value) -> Sandbox {
     let sandbox = sandbox(&json!({"version": "1", "default": "allow"}));
     sandbox.write("tools.json", &tools.to_string());
     sandbox.write("list.json", &json!({"slug": "scripted", "tools": tools}).to_string());
@@ -33,13 +35,13 @@ fn locked(tools: &Value) -> Sandbox {
     sandbox
 }
 
-fn reviewed() -> Value {
+pub(super) fn reviewed() -> Value {
     json!([tool("flip", "Flip it."), tool("work", "Do the work.")])
 }
 
-const LOCKED: &[&str] = &["--locked", "mcpol.lock"];
+pub(super) const LOCKED: &[&str] = &["--locked", "mcpol.lock"];
 
-fn names(list: &Value) -> Vec<&str> {
+pub(super) fn names(list: &Value) -> Vec<&str> {
     list["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect()
 }
 

@@ -1,0 +1,141 @@
+//! What a server behind a URL has listed: to each session, or to each grant where there are no sessions. Calls are held to
+//! the lock by it.
+//!
+//! A session's list is its own: a server may list other tools to another session. What is not known here is asked for
+//! again, so whatever is forgotten costs a question and opens nothing.
+
+use crate::catalog::drift::Reviewed;
+use crate::gateway::locked::Listed;
+use crate::policy::ToolChange;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lists kept for one server; those that were not used for longest are forgotten.
+pub const SIGHTS_MAX: usize = 4096;
+/// How long a list counts. Over stdio a server's word that its tools have changed always arrives; over HTTP it does only
+/// where the client listens.
+pub const SIGHT_AGE_MAX: Duration = Duration::from_secs(300);
+
+/// What one session, or the requests of one grant, have seen listed.
+#[derive(Debug, Default)]
+pub struct Sight {
+    listed: Mutex<Listed>,
+    /// Held by whoever asks for the list.
+    pub(super) asking: tokio::sync::Mutex<()>,
+    failures: AtomicU64,
+}
+
+impl Sight {
+    /// What was listed.
+    pub fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a tool differs from what was reviewed, by the newest list; one that is too old says nothing.
+    pub fn change(&self, tool: &str, reviewed: &Reviewed) -> Option<ToolChange> {
+        let listed = self.listed();
+        match listed.age() {
+            Some(age) if age < SIGHT_AGE_MAX => listed.change(tool, reviewed),
+            Some(_) | None => Some(ToolChange::Unseen),
+        }
+    }
+
+    /// How often the server did not answer with a list.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// The server did not answer with a list.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whose list it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Viewer {
+    /// A session, by its id.
+    Session(Box<[u8]>),
+    /// All requests of a grant that have no session.
+    Grant(Arc<str>),
+}
+
+/// The lists of one server.
+#[derive(Debug, Default)]
+pub struct Sights(Mutex<HashMap<Viewer, (Arc<Sight>, Instant)>>);
+
+impl Sights {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Viewer, (Arc<Sight>, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this viewer has seen.
+    pub fn of(&self, viewer: Viewer) -> Arc<Sight> {
+        let mut sights = self.lock();
+        if sights.len() >= SIGHTS_MAX && !sights.contains_key(&viewer) {
+            let mut ages: Vec<Instant> = sights.values().map(|(_, used)| *used).collect();
+            let (_, limit, _) = ages.select_nth_unstable(SIGHTS_MAX / 8);
+            let limit = *limit;
+            sights.retain(|_, (_, used)| *used > limit);
+        }
+        let (sight, used) = sights.entry(viewer).or_insert_with(|| (Arc::default(), Instant::now()));
+        *used = Instant::now();
+        Arc::clone(sight)
+    }
+
+    /// A session is over.
+    pub fn close(&self, session: &[u8]) {
+        self.lock().remove(&Viewer::Session(session.into()));
+    }
+
+    /// The server says that its list has changed, to whomever it said so: nobody knows it any more.
+    pub fn forget(&self) {
+        for (sight, _) in self.lock().values() {
+            sight.listed().forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(sight: &Sight) {
+        let mut listed = sight.listed();
+        let arriving = listed.arriving();
+        listed.complete(arriving);
+    }
+
+    #[test]
+    fn each_viewer_has_a_list_of_its_own_until_the_server_takes_it_back() {
+        let (sights, reviewed) = (Sights::default(), Reviewed::default());
+        let (one, other) = (Viewer::Session(b"1"[..].into()), Viewer::Grant("1".into()));
+        list(&sights.of(one.clone()));
+        assert_eq!(sights.of(one.clone()).change("t", &reviewed), Some(ToolChange::New));
+        assert_eq!(sights.of(other.clone()).change("t", &reviewed), Some(ToolChange::Unseen));
+        list(&sights.of(other.clone()));
+        sights.forget();
+        for viewer in [&one, &other] {
+            assert_eq!(sights.of(viewer.clone()).change("t", &reviewed), Some(ToolChange::Unseen));
+        }
+        list(&sights.of(one.clone()));
+        sights.close(b"1");
+        assert_eq!(sights.of(one).change("t", &reviewed), Some(ToolChange::Unseen));
+    }
+
+    #[test]
+    fn lists_are_bounded_and_a_forgotten_one_says_nothing() {
+        let (sights, reviewed) = (Sights::default(), Reviewed::default());
+        let viewer = |number: usize| Viewer::Session(number.to_be_bytes()[..].into());
+        for number in 0..SIGHTS_MAX {
+            list(&sights.of(viewer(number)));
+        }
+        assert_eq!(sights.lock().len(), SIGHTS_MAX);
+        list(&sights.of(viewer(SIGHTS_MAX)));
+        assert!(sights.lock().len() < SIGHTS_MAX);
+        assert_eq!(sights.of(viewer(SIGHTS_MAX)).change("t", &reviewed), Some(ToolChange::New));
+        assert_eq!(sights.of(viewer(0)).change("t", &reviewed), Some(ToolChange::Unseen));
+    }
+}

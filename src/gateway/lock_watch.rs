@@ -1,0 +1,67 @@
+//! The file of a lock, watched: a good new version takes over, a bad one is refused and said.
+
+use super::desk::Desk;
+use super::locked::{self, Guard};
+use super::reload::Stamp;
+use crate::clock::Timestamp;
+use crate::model::ServerName;
+use std::path::{Path, PathBuf};
+
+/// Looks after what a lock says about one server.
+#[derive(Debug)]
+pub struct LockWatch {
+    path: PathBuf,
+    server: ServerName,
+    stamp: Stamp,
+    refused: Option<String>,
+}
+
+impl LockWatch {
+    /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
+    pub fn new(path: PathBuf, server: ServerName) -> Self {
+        let stamp = Stamp::of(&path);
+        Self { path, server, stamp, refused: None }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool may appear
+    /// otherwise now.
+    pub fn look(&mut self, guard: &Guard, desk: &Desk, now: Timestamp) -> bool {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp;
+        match locked::read(&self.path, &self.server) {
+            Ok(reviewed) => {
+                self.refused = None;
+                let count = reviewed.count();
+                let differs = guard.set(reviewed);
+                if differs {
+                    desk.audit().event(now, "lock_reload", |line| {
+                        line.text("server", self.server.as_str()).number("tools", count as u64)
+                    });
+                    desk.notice(&format!("{}: lock reloaded: {count} tools", self.server));
+                }
+                differs
+            }
+            Err(error) => {
+                let mut text = format!("{error}; what was locked before stays in force");
+                for problem in error.problems() {
+                    text.push_str(&format!("\n  {problem}"));
+                }
+                // A file that stays bad is said once.
+                if self.refused.as_ref() != Some(&text) {
+                    desk.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
+                    desk.notice(&text);
+                    self.refused = Some(text);
+                }
+                false
+            }
+        }
+    }
+}
