@@ -56,7 +56,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     let mut grants = Grants::new(stores.grants, config.token_rule, &args.grant);
     grants.set_configured(config.grants.clone());
     if let Some(jwt) = &config.jwt {
-        grants = grants.with_issuer(Box::new(bad_issuer(JwtIssuer::new(jwt.clone(), notice()))?));
+        grants = grants.with_issuer(Box::new(bad_issuer(JwtIssuer::new(jwt.clone(), notice()))?), jwt.subjects);
     }
     let grants = Arc::new(grants);
     let (listener, drain) = (config.plan.listener.clone(), config.plan.drain);
@@ -99,7 +99,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
 }
 
 fn load(path: &Path) -> Result<Checked, Failure> {
-    config::load(path, &|name| std::env::var(name).ok(), clock::now()).map_err(|error| {
+    config::load(path, &|name| std::env::var(name).ok()).map_err(|error| {
         let failure = Failure::usage(error.to_string());
         match error {
             BadConfig::Unreadable { .. } => failure.with_help("`mcpol enforce --help` and docs/gateway.md show one"),
@@ -191,7 +191,7 @@ impl Watched {
     }
 
     fn take(&mut self) -> Result<(), String> {
-        let checked = config::load(&self.path, &|name| std::env::var(name).ok(), clock::now()).map_err(told)?;
+        let checked = config::load(&self.path, &|name| std::env::var(name).ok()).map_err(told)?;
         let Checked { mut config, warnings } = checked;
         login::attach_all(&mut config.plan);
         // A server that is new must not be open to everybody before its grants are there, nor one that goes after they

@@ -12,7 +12,7 @@ use crate::gateway::desk::Desk;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::http::serve::{Hooks, ServeError};
 use crate::gateway::http::{Gateway, SetUpError, serve};
-use crate::gateway::identity::{Grants, TokenRule};
+use crate::gateway::identity::{Grants, SubjectRule, TokenRule};
 use crate::gateway::jwt::{BadIssuer, JwtIssuer};
 use crate::gateway::meter::Meter;
 use crate::gateway::plan::{Backend, Children, Cors, Listener, Locked, Per, Plan, Served, TlsFiles};
@@ -50,7 +50,7 @@ pub(super) fn run(
     let rule = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
     let grants = Grants::new(stores.grants, rule, &args.grant);
     let identify = Arc::new(match issuer(args)? {
-        Some(issuer) => grants.with_issuer(Box::new(issuer)),
+        Some(issuer) => grants.with_issuer(Box::new(issuer), SubjectRule::Any),
         None => grants,
     });
     let listener = plan.listener.clone();
@@ -89,7 +89,8 @@ fn issuer(args: &EnforceArgs) -> Result<Option<JwtIssuer>, Failure> {
         Ok(_) | Err(_) => Jwks::File(keys.into()),
     };
     let grant_claim = args.jwt_grant_claim.clone();
-    let settings = Jwt { jwks, issuer: issuer.clone(), audience: audience.clone(), grant_claim };
+    let (issuer, audience, subjects) = (issuer.clone(), audience.clone(), SubjectRule::Any);
+    let settings = Jwt { jwks, issuer, audience, grant_claim, subjects };
     bad_issuer(JwtIssuer::new(settings, Box::new(|text: &str| voice::say(text)))).map(Some)
 }
 

@@ -82,7 +82,7 @@ fn address(server: &LoginServer) -> Result<Url, Failure> {
         )));
     }
     let environment = |name: &str| std::env::var(name).ok();
-    let checked = config::load(&server.config, &environment, crate::clock::now());
+    let checked = config::load(&server.config, &environment);
     let config = checked.map_err(bad_config)?.config;
     match config.plan.servers.get(&ServerName::new(text)).map(|served| &served.backend) {
         Some(Backend::Http(target)) => Ok(target.url.clone()),

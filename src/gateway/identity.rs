@@ -6,8 +6,8 @@
 use crate::clock::Timestamp;
 use crate::model::ServerName;
 use crate::policy::StoreError;
-use crate::state::{Grant, GrantState, GrantStore, TokenHash};
-use std::collections::HashMap;
+use crate::state::{Grant, GrantName, GrantState, GrantStore, TokenHash};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -55,6 +55,9 @@ pub enum Unauthorized {
     /// The grant is for other servers.
     #[error("token for another server")]
     OtherServer,
+    /// An issuer's token of somebody whom no grant names, where one is needed.
+    #[error("token of somebody without a grant")]
+    NoGrant,
     /// Tokens cannot be judged at the moment: the answer is 503, and the same token may be good later.
     #[error("tokens cannot be judged: {0}")]
     Unavailable(String),
@@ -67,16 +70,25 @@ impl Unauthorized {
             // Without credentials no error code is told.
             Self::Missing => "Bearer realm=\"mcpol\"",
             Self::Malformed => "Bearer realm=\"mcpol\", error=\"invalid_request\"",
-            Self::Unknown | Self::Expired | Self::Revoked | Self::OtherServer | Self::Unavailable(_) => {
-                "Bearer realm=\"mcpol\", error=\"invalid_token\""
-            }
+            Self::Unknown
+            | Self::Expired
+            | Self::Revoked
+            | Self::OtherServer
+            | Self::NoGrant
+            | Self::Unavailable(_) => "Bearer realm=\"mcpol\", error=\"invalid_token\"",
         }
     }
 
     /// The HTTP status: 401, or 503 where nothing can be judged.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Missing | Self::Malformed | Self::Unknown | Self::Expired | Self::Revoked | Self::OtherServer => 401,
+            Self::Missing
+            | Self::Malformed
+            | Self::Unknown
+            | Self::Expired
+            | Self::Revoked
+            | Self::OtherServer
+            | Self::NoGrant => 401,
             Self::Unavailable(_) => 503,
         }
     }
@@ -90,6 +102,7 @@ impl Unauthorized {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::OtherServer => "other_server",
+            Self::NoGrant => "no_grant",
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -165,23 +178,88 @@ pub enum TokenRule {
     Always,
 }
 
+/// Begins the name of every caller whom an issuer knows and no grant; no grant can be called so.
+pub const JWT_GRANT_PREFIX: &str = "jwt:";
+
 /// Tokens of an issuer: the other way to know a caller.
 pub trait Issuer: Send + Sync {
-    /// The identity in a signed token.
+    /// Whom a signed token is about: the value of its grant claim.
     ///
     /// # Errors
     /// It is not good, or keys cannot be had to judge it.
-    fn identify(&self, token: &str, server: &ServerName, now: Timestamp) -> Result<Identity, Unauthorized>;
+    fn subject(&self, token: &str, now: Timestamp) -> Result<Arc<str>, Unauthorized>;
 
     /// The same for a token that was seen before and whose keys are there; else nothing.
-    fn at_once(&self, token: &str, server: &ServerName, now: Timestamp) -> Option<Result<Identity, Unauthorized>>;
+    fn at_once(&self, token: &str, now: Timestamp) -> Option<Result<Arc<str>, Unauthorized>>;
+}
+
+/// Whose tokens of an issuer are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectRule {
+    /// Everybody's. Whom no grant names is served as `jwt:` and the claim, on every server, by the server's policy.
+    Any,
+    /// Of those whom a grant of the configuration names.
+    Granted,
+}
+
+/// A grant that a configuration makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredGrant {
+    /// In whose name calls are counted and logged.
+    pub name: GrantName,
+    /// The servers that it is good for; 1 to [`GRANT_SERVERS_MAX`](crate::state::GRANT_SERVERS_MAX).
+    pub servers: BTreeSet<String>,
+    /// A policy file of its own; without one the server's policy holds. An absolute path.
+    pub policy: Option<String>,
+    /// From when on it is no good; never, if nothing is said.
+    pub expires: Option<Timestamp>,
+    /// How its caller is known.
+    pub known_by: KnownBy,
+}
+
+/// How the caller of a grant is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// By a token with this hash.
+    Token(TokenHash),
+    /// By an issuer's token that names this subject in its grant claim.
+    Subject(String),
+}
+
+impl ConfiguredGrant {
+    fn identity(&self, server: &ServerName, now: Timestamp) -> Result<Identity, Unauthorized> {
+        let state = match self.expires {
+            Some(expires) if expires <= now => GrantState::Expired,
+            Some(_) | None => GrantState::Active,
+        };
+        identity(&self.name, state, &self.servers, self.policy.as_deref(), server)
+    }
+}
+
+/// The identity that a grant in this state gives for a server.
+fn identity(
+    name: &GrantName,
+    state: GrantState,
+    servers: &BTreeSet<String>,
+    policy: Option<&str>,
+    server: &ServerName,
+) -> Result<Identity, Unauthorized> {
+    match state {
+        GrantState::Active if servers.contains(server.as_str()) => Ok(Identity {
+            grant: name.as_str().into(),
+            policy: policy.map_or(PolicyChoice::Server, |path| PolicyChoice::File(Path::new(path).into())),
+        }),
+        GrantState::Active => Err(Unauthorized::OtherServer),
+        GrantState::Expired => Err(Unauthorized::Expired),
+        GrantState::Revoked => Err(Unauthorized::Revoked),
+    }
 }
 
 /// Grants of the state store and of the configuration, and the tokens of an issuer.
 pub struct Grants {
     store: Arc<dyn GrantStore>,
     configured: RwLock<Arc<Configured>>,
-    issuer: Option<Box<dyn Issuer>>,
+    issuer: Option<(Box<dyn Issuer>, SubjectRule)>,
     rule: TokenRule,
     local: Identity,
 }
@@ -189,7 +267,15 @@ pub struct Grants {
 /// The grants of a configuration, as they are looked up.
 #[derive(Debug, Default)]
 struct Configured {
-    by_token: HashMap<TokenHash, Grant>,
+    by_token: HashMap<TokenHash, ConfiguredGrant>,
+    by_subject: HashMap<String, ConfiguredGrant>,
+}
+
+impl Configured {
+    fn names(&self, server: &ServerName) -> bool {
+        let mut grants = self.by_token.values().chain(self.by_subject.values());
+        grants.any(|grant| grant.servers.contains(server.as_str()))
+    }
 }
 
 impl fmt::Debug for Grants {
@@ -212,17 +298,23 @@ impl Grants {
 
     /// The same with tokens of an issuer; a token is then needed for every server.
     #[must_use]
-    pub fn with_issuer(mut self, issuer: Box<dyn Issuer>) -> Self {
-        self.issuer = Some(issuer);
+    pub fn with_issuer(mut self, issuer: Box<dyn Issuer>, subjects: SubjectRule) -> Self {
+        self.issuer = Some((issuer, subjects));
         self.rule = TokenRule::Always;
         self
     }
 
     /// Puts the grants of a configuration in place, for the next request. They stand beside those of the store; of two
-    /// with one token, the configuration's counts.
-    pub fn set_configured(&self, grants: Vec<Grant>) {
-        let by_token = grants.into_iter().map(|grant| (grant.token, grant)).collect();
-        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Configured { by_token });
+    /// for one token or subject, the configuration's and the last counts.
+    pub fn set_configured(&self, grants: Vec<ConfiguredGrant>) {
+        let mut configured = Configured::default();
+        for grant in grants {
+            match &grant.known_by {
+                KnownBy::Token(token) => configured.by_token.insert(*token, grant),
+                KnownBy::Subject(subject) => configured.by_subject.insert(subject.clone(), grant),
+            };
+        }
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configured);
     }
 
     fn configured(&self) -> Arc<Configured> {
@@ -230,12 +322,35 @@ impl Grants {
     }
 
     fn without_token(&self, server: &ServerName) -> Result<Identity, Unauthorized> {
-        let granted = || self.configured().by_token.values().any(|grant| grant.servers.contains(server.as_str()));
         let needed = match self.rule {
             TokenRule::Always => true,
-            TokenRule::WhereGranted => granted() || self.store.any_for(server.as_str())?,
+            TokenRule::WhereGranted => self.configured().names(server) || self.store.any_for(server.as_str())?,
         };
         if needed { Err(Unauthorized::Missing) } else { Ok(self.local.clone()) }
+    }
+
+    /// The issuer with its rule, and the token as text, if it may be one of the issuer's.
+    fn signed<'t>(&self, token: &'t [u8]) -> Option<(&dyn Issuer, SubjectRule, &'t str)> {
+        let (issuer, rule) = self.issuer.as_ref().filter(|_| looks_signed(token))?;
+        std::str::from_utf8(token).ok().map(|token| (&**issuer, *rule, token))
+    }
+
+    /// The identity of whom an issuer knows. A grant for him counts whole: where it ends or is for other servers, he is
+    /// not served as somebody without one.
+    fn of_subject(
+        &self,
+        subject: &str,
+        rule: SubjectRule,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<Identity, Unauthorized> {
+        match (self.configured().by_subject.get(subject), rule) {
+            (Some(grant), _) => grant.identity(server, now),
+            (None, SubjectRule::Granted) => Err(Unauthorized::NoGrant),
+            (None, SubjectRule::Any) => {
+                Ok(Identity { grant: format!("{JWT_GRANT_PREFIX}{subject}").into(), policy: PolicyChoice::Server })
+            }
+        }
     }
 }
 
@@ -248,31 +363,15 @@ impl Identify for Grants {
     ) -> Result<Identity, Unauthorized> {
         let Some(value) = authorization else { return self.without_token(server) };
         let token = bearer(value)?;
-        if let Some((issuer, token)) = self.signed(token) {
-            return issuer.identify(token, server, now);
+        if let Some((issuer, rule, token)) = self.signed(token) {
+            return self.of_subject(&issuer.subject(token, now)?, rule, server, now);
         }
         let hash = TokenHash::of(token);
-        let configured = self.configured();
-        let stored;
-        let grant = match configured.by_token.get(&hash) {
-            Some(grant) => grant,
-            None => {
-                stored = self.store.find(&hash)?.ok_or(Unauthorized::Unknown)?;
-                &stored
-            }
-        };
-        match grant.state(now) {
-            GrantState::Active if grant.servers.contains(server.as_str()) => Ok(Identity {
-                grant: grant.name.as_str().into(),
-                policy: match &grant.policy {
-                    Some(path) => PolicyChoice::File(Path::new(path).into()),
-                    None => PolicyChoice::Server,
-                },
-            }),
-            GrantState::Active => Err(Unauthorized::OtherServer),
-            GrantState::Expired => Err(Unauthorized::Expired),
-            GrantState::Revoked => Err(Unauthorized::Revoked),
+        if let Some(grant) = self.configured().by_token.get(&hash) {
+            return grant.identity(server, now);
         }
+        let grant: Grant = self.store.find(&hash)?.ok_or(Unauthorized::Unknown)?;
+        identity(&grant.name, grant.state(now), &grant.servers, grant.policy.as_deref(), server)
     }
 
     fn at_once(
@@ -282,17 +381,12 @@ impl Identify for Grants {
         now: Timestamp,
     ) -> Option<Result<Identity, Unauthorized>> {
         match authorization.and_then(|value| self.signed(bearer(value).ok()?)) {
-            Some((issuer, token)) => issuer.at_once(token, server, now),
+            Some((issuer, rule, token)) => {
+                let subject = issuer.at_once(token, now)?;
+                Some(subject.and_then(|subject| self.of_subject(&subject, rule, server, now)))
+            }
             None => Some(self.identify(authorization, server, now)),
         }
-    }
-}
-
-impl Grants {
-    /// The issuer, and the token as text, if it may be one of the issuer's.
-    fn signed<'t>(&self, token: &'t [u8]) -> Option<(&dyn Issuer, &'t str)> {
-        let issuer = self.issuer.as_deref().filter(|_| looks_signed(token))?;
-        std::str::from_utf8(token).ok().map(|token| (issuer, token))
     }
 }
 

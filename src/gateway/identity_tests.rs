@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
 
 use super::*;
-use crate::state::{GrantName, MemoryStore};
+use crate::state::MemoryStore;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -107,7 +107,13 @@ fn several_authorizations_are_malformed() {
 
 #[test]
 fn a_stranger_does_not_learn_why_a_token_is_refused() {
-    let all = [Unauthorized::Unknown, Unauthorized::Expired, Unauthorized::Revoked, Unauthorized::OtherServer];
+    let all = [
+        Unauthorized::Unknown,
+        Unauthorized::Expired,
+        Unauthorized::Revoked,
+        Unauthorized::OtherServer,
+        Unauthorized::NoGrant,
+    ];
     for error in &all {
         assert_eq!((error.status(), error.www_authenticate()), (401, all[0].www_authenticate()), "{error}");
     }
@@ -119,12 +125,75 @@ fn a_stranger_does_not_learn_why_a_token_is_refused() {
 fn grants_of_the_configuration_count_from_the_next_request_on() {
     let grants = grants(TokenRule::WhereGranted);
     assert_eq!(ask(&grants, None, "free", 0), "local");
-    grants.set_configured(vec![grant("eve", "free")]);
+    grants.set_configured(vec![configured("eve", "free", KnownBy::Token(TokenHash::of(b"mcpol_eve")))]);
     assert_eq!(ask(&grants, None, "free", 0), "- missing");
     assert_eq!(ask(&grants, Some("Bearer mcpol_eve"), "free", 0), "eve");
     assert_eq!(ask(&grants, Some("Bearer mcpol_alice"), "files", 0), "alice");
     grants.set_configured(vec![]);
     assert_eq!(ask(&grants, Some("Bearer mcpol_eve"), "free", 0), "- unknown");
+}
+
+fn configured(name: &str, server: &str, known_by: KnownBy) -> ConfiguredGrant {
+    let (name, servers) = (GrantName::parse(name).unwrap(), [server.to_owned()].into());
+    ConfiguredGrant { name, servers, policy: None, expires: None, known_by }
+}
+
+/// Knows `a.SUBJECT.b` as a token of SUBJECT; those of `late` have expired.
+struct Signed;
+
+impl Issuer for Signed {
+    fn subject(&self, token: &str, _: Timestamp) -> Result<Arc<str>, Unauthorized> {
+        match token.split('.').nth(1) {
+            Some("late") => Err(Unauthorized::Expired),
+            Some(subject) => Ok(subject.into()),
+            None => Err(Unauthorized::Unknown),
+        }
+    }
+
+    fn at_once(&self, token: &str, now: Timestamp) -> Option<Result<Arc<str>, Unauthorized>> {
+        Some(self.subject(token, now))
+    }
+}
+
+#[test]
+fn whom_an_issuer_knows_has_the_grant_that_names_him_and_nothing_beside_it() {
+    let by_subject = |name: &str, server: &str| configured(name, server, KnownBy::Subject(format!("{name}-at-home")));
+    let all = || {
+        let with_policy = ConfiguredGrant { policy: Some("/eve.json".to_owned()), ..by_subject("eve", "mail") };
+        let until = ConfiguredGrant { expires: Some(at(100)), ..by_subject("fred", "mail") };
+        vec![by_subject("alice", "mail"), with_policy, until]
+    };
+    let served = |rule: SubjectRule| {
+        let grants = grants(TokenRule::WhereGranted).with_issuer(Box::new(Signed), rule);
+        grants.set_configured(all());
+        grants
+    };
+    let (any, granted) = (served(SubjectRule::Any), served(SubjectRule::Granted));
+    for (token, server, seconds, for_any, for_granted) in [
+        ("a.alice-at-home.b", "mail", 0, "alice", "alice"),
+        ("a.alice-at-home.b", "files", 0, "- other_server", "- other_server"),
+        ("a.eve-at-home.b", "mail", 0, "eve by /eve.json", "eve by /eve.json"),
+        ("a.fred-at-home.b", "mail", 99, "fred", "fred"),
+        ("a.fred-at-home.b", "mail", 100, "- expired", "- expired"),
+        ("a.late.b", "mail", 0, "- expired", "- expired"),
+        // The name of a grant is not the name of its caller, nor is one spelled otherwise.
+        ("a.alice.b", "mail", 0, "jwt:alice", "- no_grant"),
+        ("a.Alice-at-home.b", "mail", 0, "jwt:Alice-at-home", "- no_grant"),
+        ("a.gina.b", "free", 0, "jwt:gina", "- no_grant"),
+        // Tokens of ours go on.
+        ("mcpol_alice", "files", 0, "alice", "alice"),
+        ("alice-at-home", "mail", 0, "- unknown", "- unknown"),
+    ] {
+        let header = format!("Bearer {token}");
+        for (grants, expected) in [(&any, for_any), (&granted, for_granted)] {
+            assert_eq!(ask(grants, Some(&header), server, seconds), expected, "{token} for {server} at {seconds}");
+            let at_once = grants.at_once(Some(header.as_bytes()), &ServerName::new(server), at(seconds)).unwrap();
+            assert_eq!(at_once.is_ok(), !expected.starts_with('-'), "{token}");
+        }
+    }
+    assert_eq!(ask(&granted, None, "free", 0), "- missing");
+    granted.set_configured(vec![]);
+    assert_eq!(ask(&granted, Some("Bearer a.alice-at-home.b"), "mail", 0), "- no_grant", "from the next request on");
 }
 
 struct Broken;

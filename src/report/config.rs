@@ -2,7 +2,7 @@
 
 use super::grid::grid;
 use crate::gateway::config::Config;
-use crate::gateway::identity::TokenRule;
+use crate::gateway::identity::{KnownBy, SubjectRule, TokenRule};
 use crate::gateway::locked::OnChange;
 use crate::gateway::reload::Enforcement;
 use crate::policy::{Summary, Unlisted, utc};
@@ -43,11 +43,12 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
     for (word, value) in about {
         let _ = writeln!(out, "{bold}{word:7}{bold:#} {}", escape(value));
     }
-    let tokens = match (config.token_rule, config.grants.is_empty(), config.jwt.is_some()) {
-        (TokenRule::Always, _, false) => "needed everywhere",
-        (_, _, true) => "needed everywhere; an issuer's, or of `mcpol grant create`",
-        (TokenRule::WhereGranted, false, false) => "needed for servers that a grant names",
-        (TokenRule::WhereGranted, true, false) => "needed for servers that a grant of the state names",
+    let tokens = match (config.token_rule, config.grants.is_empty(), config.jwt.as_ref().map(|jwt| jwt.subjects)) {
+        (TokenRule::Always, _, None) => "needed everywhere",
+        (_, _, Some(SubjectRule::Any)) => "needed everywhere; an issuer's, or of `mcpol grant create`",
+        (_, _, Some(SubjectRule::Granted)) => "needed everywhere; an issuer's with a grant, or of `mcpol grant create`",
+        (TokenRule::WhereGranted, false, None) => "needed for servers that a grant names",
+        (TokenRule::WhereGranted, true, None) => "needed for servers that a grant of the state names",
     };
     let _ = writeln!(out, "{bold}tokens {bold:#} {tokens}\n");
     let folder = config.file.parent().unwrap_or(Path::new(""));
@@ -80,10 +81,14 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
                 let policy = grant.policy.as_deref().map_or_else(|| "the server's".to_owned(), short);
                 let until =
                     grant.expires.map_or_else(|| "always".to_owned(), |expires| format!("until {}", utc(expires)));
-                vec![escape(grant.name.as_str()).into_owned(), servers.join(", "), policy, until]
+                let caller = match &grant.known_by {
+                    KnownBy::Token(_) => "a token".to_owned(),
+                    KnownBy::Subject(subject) => excerpt(subject, CELL_CHARS),
+                };
+                vec![escape(grant.name.as_str()).into_owned(), caller, servers.join(", "), policy, until]
             })
             .collect();
-        out.push_str(&grid(&["GRANT", "SERVERS", "POLICY", "GOOD"], &rows, &[1, 2], columns));
+        out.push_str(&grid(&["GRANT", "CALLER", "SERVERS", "POLICY", "GOOD"], &rows, &[1, 2, 3], columns));
     }
     out
 }

@@ -3,8 +3,10 @@
 use super::reader::{Reader, Table, Text, Value};
 use super::{GRANTS_MAX, Jwks, Jwt};
 use crate::clock::Timestamp;
+use crate::gateway::identity::{ConfiguredGrant, KnownBy, SubjectRule};
+use crate::gateway::jwt::{CLAIM_BYTES_MAX, can_be_subject};
 use crate::policy::parse_utc;
-use crate::state::{GRANT_SERVERS_MAX, Grant, GrantName, TokenHash};
+use crate::state::{GRANT_SERVERS_MAX, GrantName, TokenHash};
 use crate::text::{excerpt, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
@@ -13,10 +15,22 @@ use toml::de::DeValue;
 const SHOWN_CHARS: usize = 60;
 const DAY_MILLIS: u64 = 86_400_000;
 
+/// Whether the file has `[jwt]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IssuerNamed {
+    Yes,
+    No,
+}
+
 impl Reader<'_> {
-    /// `servers` are the names of all servers; `now` is when the grants count as made.
-    pub(super) fn grants(&mut self, value: Value<'_>, servers: &BTreeSet<String>, now: Timestamp) -> Vec<Grant> {
-        let (mut grants, mut tokens) = (Vec::new(), BTreeMap::new());
+    /// `servers` are the names of all servers.
+    pub(super) fn grants(
+        &mut self,
+        value: Value<'_>,
+        servers: &BTreeSet<String>,
+        issuer: IssuerNamed,
+    ) -> Vec<ConfiguredGrant> {
+        let (mut grants, mut known) = (Vec::new(), BTreeMap::new());
         for (name, at, mut table) in self.named("grants", value, GRANTS_MAX) {
             let grant = GrantName::parse(&name);
             if let Err(error) = &grant {
@@ -25,19 +39,24 @@ impl Reader<'_> {
             let table = &mut table;
             let good_for = self.good_for(table, servers);
             let policy = self.policy_of(table, "policy");
-            let token = self.token_of(table);
-            if let Some(token) = token
-                && let Some(other) = tokens.insert(token, name.clone())
+            let known_by = self.known_by(table, issuer);
+            let (key, mark) = match &known_by {
+                Some(KnownBy::Token(token)) => ("token_sha256", Some(token.hex())),
+                Some(KnownBy::Subject(subject)) => ("subject", Some(subject.clone())),
+                None => ("", None),
+            };
+            if let Some(mark) = mark
+                && let Some(other) = known.insert((key, mark), name.clone())
             {
-                let message = format!("is the token of `{}` too", excerpt(&other, SHOWN_CHARS));
-                self.report(table.at, &table.key("token_sha256"), message, Some("every grant needs its own token"));
+                let message = format!("is that of `{}` too", excerpt(&other, SHOWN_CHARS));
+                self.report(table.at, &table.key(key), message, Some("every grant needs a caller of its own"));
             }
             let expires = self.expiry(table);
             self.finish(table);
-            let (Ok(name), Some(token)) = (grant, token) else { continue };
+            let (Ok(name), Some(known_by)) = (grant, known_by) else { continue };
             // The path is kept beside paths of other folders, so it must not depend on ours.
             let policy = policy.map(|path| std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned());
-            grants.push(Grant { name, servers: good_for, policy, token, created: now, expires, revoked: None });
+            grants.push(ConfiguredGrant { name, servers: good_for, policy, expires, known_by });
         }
         grants
     }
@@ -64,8 +83,48 @@ impl Reader<'_> {
         given.into_iter().map(|text| text.text).collect()
     }
 
-    fn token_of(&mut self, table: &mut Table<'_>) -> Option<TokenHash> {
-        let text: Text = self.required(table, "token_sha256")?;
+    /// `token_sha256` or `subject`.
+    fn known_by(&mut self, table: &mut Table<'_>, issuer: IssuerNamed) -> Option<KnownBy> {
+        let token = self.text_of(table, "token_sha256");
+        let subject = self.text_of(table, "subject");
+        match (token, subject) {
+            (Some(token), None) => self.token(table, &token).map(KnownBy::Token),
+            (None, Some(subject)) => self.subject(table, subject, issuer).map(KnownBy::Subject),
+            (Some(_), Some(subject)) => {
+                let help = "keep the one that its caller is known by";
+                self.report(subject.at, &table.path, "has both `token_sha256` and `subject`", Some(help));
+                None
+            }
+            (None, None) => {
+                // One that is there and no text was told already.
+                let told = self
+                    .problems
+                    .iter()
+                    .any(|problem| ["token_sha256", "subject"].iter().any(|key| problem.pointer == table.key(key)));
+                if !told {
+                    let help = "add `token_sha256 = \"…\"`, or `subject = \"…\"` for tokens of the issuer in `[jwt]`";
+                    self.report(table.at, &table.path, "has neither `token_sha256` nor `subject`", Some(help));
+                }
+                None
+            }
+        }
+    }
+
+    fn subject(&mut self, table: &Table<'_>, text: Text, issuer: IssuerNamed) -> Option<String> {
+        let pointer = table.key("subject");
+        if issuer == IssuerNamed::No {
+            let help = "add `[jwt]`, or use `token_sha256`";
+            self.report(text.at, &pointer, "is somebody whom an issuer knows, and there is none", Some(help));
+        }
+        if !can_be_subject(&text.text) {
+            let message = format!("is nobody's name: 1 to {CLAIM_BYTES_MAX} bytes, and no hidden characters");
+            self.report(text.at, &pointer, message, None);
+            return None;
+        }
+        Some(text.text)
+    }
+
+    fn token(&mut self, table: &Table<'_>, text: &Text) -> Option<TokenHash> {
         let hash = TokenHash::parse(&text.text);
         if hash.is_none() {
             // Whoever puts the token itself here must not see it printed.
@@ -100,8 +159,12 @@ impl Reader<'_> {
         let issuer = self.required(&mut table, "issuer");
         let audience = self.required(&mut table, "audience");
         let claim = self.text_of(&mut table, "grant_claim").map_or_else(|| "sub".to_owned(), |text| text.text);
+        let subjects = match self.truth_of(&mut table, "require_grant") {
+            Some(true) => SubjectRule::Granted,
+            Some(false) | None => SubjectRule::Any,
+        };
         self.finish(&table);
-        Some(Jwt { jwks: jwks?, issuer: issuer?.text, audience: audience?.text, grant_claim: claim })
+        Some(Jwt { jwks: jwks?, issuer: issuer?.text, audience: audience?.text, grant_claim: claim, subjects })
     }
 
     fn jwks(&mut self, text: &Text) -> Option<Jwks> {

@@ -10,13 +10,12 @@ mod servers;
 
 pub use schema::schema_text;
 
-use super::identity::TokenRule;
+use super::identity::{ConfiguredGrant, SubjectRule, TokenRule};
 use super::plan::Plan;
-use crate::clock::Timestamp;
 use crate::model::ServerName;
 use crate::policy::Policy;
 use crate::problem::{Place, Problem};
-use crate::state::{Grant, StatePlace};
+use crate::state::StatePlace;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -50,7 +49,7 @@ pub struct Config {
     /// Whether every caller must have a grant.
     pub token_rule: TokenRule,
     /// Grants that the file knows, by name.
-    pub grants: Vec<Grant>,
+    pub grants: Vec<ConfiguredGrant>,
     /// The issuer of tokens, if there is one.
     pub jwt: Option<Jwt>,
     /// Every policy that the file names, as written. Relative paths begin at the file's folder.
@@ -81,8 +80,10 @@ pub struct Jwt {
     pub issuer: String,
     /// What `aud` must hold.
     pub audience: String,
-    /// The claim that names the grant.
+    /// The claim that says who calls.
     pub grant_claim: String,
+    /// Whether callers need a grant beside their token.
+    pub subjects: SubjectRule,
 }
 
 /// Where an issuer's keys are.
@@ -125,14 +126,13 @@ pub enum BadConfig {
 }
 
 /// Reads a configuration with all policies that it names. `environment` looks a variable up; only variables that the file
-/// refers to are asked for. `now` is when grants of the file count as made.
+/// refers to are asked for.
 ///
 /// # Errors
 /// A file cannot be read, or anything in it is not valid.
-pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>, now: Timestamp) -> Result<Checked, BadConfig> {
+pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Checked, BadConfig> {
     let text = text_of(path)?;
-    sections::read(path, &text, environment, now)
-        .map_err(|problems| BadConfig::Invalid { path: path.to_owned(), problems })
+    sections::read(path, &text, environment).map_err(|problems| BadConfig::Invalid { path: path.to_owned(), problems })
 }
 
 /// The address for operators that a configuration opens, whatever else is wrong with it.

@@ -177,15 +177,18 @@ enum Per {
     Grant,
 }
 
+/// One caller: `token_sha256` or `subject`.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("oneOf" = [{"required": ["token_sha256"]}, {"required": ["subject"]}]))]
 struct Grant {
     /// The servers that it is good for.
     servers: Vec<String>,
     /// Its own policy.json, instead of the servers'.
     policy: Option<String>,
-    /// SHA-256 of its token in hexadecimal digits.
-    token_sha256: String,
+    /// SHA-256 of its token in hexadecimal digits; or `subject`.
+    token_sha256: Option<String>,
+    /// Whom an issuer's token has to name in its grant claim; or `token_sha256`.
+    subject: Option<String>,
     /// The last day, or a moment in UTC.
     expires: Option<String>,
 }
@@ -199,6 +202,8 @@ struct Jwt {
     issuer: String,
     /// What `aud` must hold.
     audience: String,
-    /// The claim that names the grant; `sub` without it.
+    /// The claim that says who calls; `sub` without it.
     grant_claim: Option<String>,
+    /// Only callers whom a grant names as its `subject` are served.
+    require_grant: Option<bool>,
 }

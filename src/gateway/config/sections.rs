@@ -1,16 +1,16 @@
 //! The sections of a configuration, and `[gateway]`: the listener and what all servers share.
 
+use super::grants::IssuerNamed;
 use super::reader::{Reader, Table, Text, Value};
 use super::{AuditPlace, CONFIG_BYTES_MAX, Checked, Config};
 use crate::classify::settings::{GATEWAY_SECTIONS, LIST_SECTIONS};
-use crate::clock::Timestamp;
-use crate::gateway::identity::TokenRule;
+use crate::gateway::identity::{ConfiguredGrant, TokenRule};
 use crate::gateway::mediate::{Settings, UnknownMethods};
 use crate::gateway::plan::{self, BadListener, Cors, Plan, Served, TlsFiles};
 use crate::model::ServerName;
 use crate::policy::Policy;
 use crate::problem::Problem;
-use crate::state::{BadAddress, Grant, StatePlace};
+use crate::state::{BadAddress, StatePlace};
 use crate::text::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -36,12 +36,11 @@ pub(super) fn read(
     path: &Path,
     text: &str,
     environment: &dyn Fn(&str) -> Option<String>,
-    now: Timestamp,
 ) -> Result<Checked, Vec<Problem>> {
     let file = path.display().to_string();
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut reader = Reader::new(&file, text, folder, environment);
-    let config = reader.config(path, now);
+    let config = reader.config(path);
     match config {
         Some(config) if reader.problems.is_empty() => {
             reader.warnings.sort();
@@ -72,7 +71,7 @@ struct Listener {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, path: &Path, now: Timestamp) -> Option<Config> {
+    fn config(&mut self, path: &Path) -> Option<Config> {
         if self.text.len() > CONFIG_BYTES_MAX {
             self.report(0, "", format!("longer than {CONFIG_BYTES_MAX} bytes"), None);
             return None;
@@ -84,7 +83,8 @@ impl Reader<'_> {
         };
         let mut named = BTreeSet::new();
         let servers = sections.remove("servers").map_or_else(BTreeMap::new, |value| self.servers(value, &mut named));
-        let grants = sections.remove("grants").map_or_else(Vec::new, |value| self.grants(value, &named, now));
+        let issuer = if sections.contains_key("jwt") { IssuerNamed::Yes } else { IssuerNamed::No };
+        let grants = sections.remove("grants").map_or_else(Vec::new, |value| self.grants(value, &named, issuer));
         let jwt = sections.remove("jwt").and_then(|value| self.jwt(value));
         if servers.is_empty() && self.problems.is_empty() {
             let help = "add one: `[servers.NAME]` with `url = \"…\"` or `command = [\"…\"]`, and `policy = \"…\"`";
@@ -162,7 +162,7 @@ impl Reader<'_> {
     }
 
     /// A server whose every call is refused is allowed, but hardly what its owner wants.
-    fn without_policy(&mut self, servers: &BTreeMap<String, (usize, Served)>, grants: &[Grant]) {
+    fn without_policy(&mut self, servers: &BTreeMap<String, (usize, Served)>, grants: &[ConfiguredGrant]) {
         for (name, (at, server)) in servers {
             let granted = grants.iter().any(|grant| grant.policy.is_some() && grant.servers.contains(name));
             if server.policy.is_none() && !granted {

@@ -2,15 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
+use crate::gateway::identity::KnownBy;
 use crate::gateway::plan::{Backend, Cors, Per};
 use crate::gateway::reload::Enforcement;
+use crate::state::TokenHash;
 use proptest::prelude::{any, proptest};
 use std::time::Duration;
 
 const POLICY: &str = r#"{"version": "1", "default": "deny", "tools": {"read": {}}}"#;
 
 const HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -34,7 +35,7 @@ fn folder(text: &str) -> (tempfile::TempDir, PathBuf) {
 fn read(text: &str) -> Result<Checked, Vec<String>> {
     let (folder, path) = folder(text);
     let shown = format!("{}/", folder.path().display());
-    load(&path, &environment, NOW).map_err(|error| match error {
+    load(&path, &environment).map_err(|error| match error {
         BadConfig::Invalid { problems, .. } => {
             problems.iter().map(|problem| problem.to_string().replace(&shown, "")).collect()
         }
@@ -92,11 +93,16 @@ policy = "policy.json"
 token_sha256 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 expires = 2027-06-30
 
+[grants.bob]
+servers = ["files"]
+subject = "bob@example.com"
+
 [jwt]
 jwks = "https://issuer.example/.well-known/jwks.json"
 issuer = "https://issuer.example/"
 audience = "mcpol"
 grant_claim = "team"
+require_grant = true
 
 [[disable]]
 id = "not checked here"
@@ -105,7 +111,7 @@ id = "not checked here"
 #[test]
 fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_variables() {
     let (folder, path) = folder(WHOLE);
-    let Checked { config, warnings } = load(&path, &environment, NOW).unwrap();
+    let Checked { config, warnings } = load(&path, &environment).unwrap();
     assert_eq!(warnings, []);
     let Plan { listener, servers, settings, drain } = &config.plan;
     assert_eq!(listener.address.to_string(), "127.0.0.1:9000");
@@ -127,11 +133,13 @@ fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_vari
     assert_eq!(server("files").enforcement, Enforcement::Shadow);
     assert_eq!(server("files").policy, Some(folder.path().join("policy.json")));
     assert_eq!(config.policies.len(), 1, "one file is read once");
-    let [alice] = config.grants.as_slice() else { unreachable!("one grant") };
-    assert_eq!(alice.token.hex(), "a".repeat(64));
+    let [alice, bob] = config.grants.as_slice() else { unreachable!("two grants") };
+    assert_eq!(alice.known_by, KnownBy::Token(TokenHash::parse(&"a".repeat(64)).unwrap()));
+    assert_eq!((&bob.known_by, &bob.policy), (&KnownBy::Subject("bob@example.com".to_owned()), &None));
     assert_eq!(alice.policy.as_deref(), folder.path().join("policy.json").to_str());
     assert_eq!(alice.expires, crate::policy::parse_utc("2027-07-01"), "the last day counts to its end");
-    assert_eq!(config.jwt.as_ref().unwrap().grant_claim, "team");
+    let jwt = config.jwt.as_ref().unwrap();
+    assert_eq!((&*jwt.grant_claim, jwt.subjects), ("team", SubjectRule::Granted));
     assert!(!format!("{config:?}").contains("hush"), "no secret shows in debug output");
 }
 
@@ -261,6 +269,51 @@ fn an_open_listener_needs_grants() {
 }
 
 #[test]
+fn the_caller_of_a_grant_is_known_in_one_way_that_nobody_else_has() {
+    let servers = "[servers.a]\nurl = \"http://x/mcp\"\npolicy = \"policy.json\"\n";
+    let issuer = "[jwt]\njwks = \"cert.pem\"\nissuer = \"i\"\naudience = \"a\"\n";
+    let grant = |name: &str, lines: &str| format!("[grants.{name}]\nservers = [\"a\"]\n{lines}");
+    let text = |grants: &[String]| format!("{issuer}{}{servers}", grants.concat());
+    let (token, subject) = (format!("token_sha256 = \"{HASH}\"\n"), "subject = \"bob\"\n");
+    assert_eq!(read(&text(&[grant("a", &token), grant("b", subject)])).unwrap().config.grants.len(), 2);
+    refused(
+        &text(&[grant("a", &format!("{token}{subject}"))]),
+        &["mcpol.toml:8:11  grants.a: has both `token_sha256` and `subject`\n  help: keep the one that its caller is \
+           known by"],
+    );
+    refused(
+        &text(&[grant("a", "")]),
+        &[
+            "mcpol.toml:5:1  grants.a: has neither `token_sha256` nor `subject`\n  help: add `token_sha256 = \"…\"`, or \
+           `subject = \"…\"` for tokens of the issuer in `[jwt]`",
+        ],
+    );
+    refused(
+        &text(&[grant("a", "subject = 7\n")]),
+        &["mcpol.toml:7:11  grants.a.subject: must be a text, not a whole number"],
+    );
+    for (lines, key) in [(&*token, "token_sha256"), (subject, "subject")] {
+        let problem = format!(
+            "mcpol.toml:8:1  grants.b.{key}: is that of `a` too\n  help: every grant needs a caller of its own"
+        );
+        refused(&text(&[grant("a", lines), grant("b", lines)]), &[&problem]);
+    }
+    refused(
+        &format!("{servers}{}", grant("a", subject)),
+        &[
+            "mcpol.toml:6:11  grants.a.subject: is somebody whom an issuer knows, and there is none\n  help: add `[jwt]`, or \
+           use `token_sha256`",
+        ],
+    );
+    let long = |bytes: usize| text(&[grant("a", &format!("subject = \"{}\"\n", "n".repeat(bytes)))]);
+    assert!(read(&long(256)).is_ok());
+    refused(
+        &long(257),
+        &["mcpol.toml:7:11  grants.a.subject: is nobody's name: 1 to 256 bytes, and no hidden characters"],
+    );
+}
+
+#[test]
 fn names_of_servers_split_from_their_tools_in_one_way() {
     for (name, expected) in [
         ("github", true),
@@ -289,9 +342,7 @@ fn problems_of_a_policy_are_told_with_its_own_places_and_once() {
         "[servers.a]\nurl = \"http://x/\"\npolicy = \"bad.json\"\n[servers.b]\nurl = \"http://x/\"\npolicy = \"bad.json\"\n",
     );
     std::fs::write(folder.path().join("bad.json"), "{\"version\": \"2\", \"default\": \"deny\"}").unwrap();
-    let Err(BadConfig::Invalid { problems, .. }) = load(&path, &environment, NOW) else {
-        unreachable!("it is not valid")
-    };
+    let Err(BadConfig::Invalid { problems, .. }) = load(&path, &environment) else { unreachable!("it is not valid") };
     let places: Vec<_> =
         problems.iter().map(|problem| (problem.file.ends_with("bad.json"), &*problem.pointer)).collect();
     assert_eq!(places, [(true, "/version")]);

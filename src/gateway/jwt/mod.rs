@@ -11,10 +11,9 @@ pub use fetch::{FETCH_WAIT, KEY_SET_BYTES_MAX};
 pub use keys::KEYS_MAX;
 
 use super::config::{Jwks, Jwt};
-use super::identity::{Identity, Issuer, PolicyChoice, Unauthorized};
+use super::identity::{Issuer, Unauthorized};
 use crate::clock::Timestamp;
 use crate::mcp::target::redacted;
-use crate::model::ServerName;
 use crate::state::TokenHash;
 use crate::text::is_hidden;
 use jsonwebtoken::{Validation, decode, decode_header};
@@ -25,8 +24,6 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Begins the name of every grant that comes from a token of an issuer; no grant of ours can be called so.
-pub const JWT_GRANT_PREFIX: &str = "jwt:";
 /// How far the issuer's clock may be from ours, in seconds.
 pub const LEEWAY_SECONDS: u64 = 30;
 /// Longest name in a claim, in bytes.
@@ -68,7 +65,7 @@ pub enum BadIssuer {
     BadFile(String),
 }
 
-/// An issuer whose tokens are grants.
+/// An issuer whose tokens say who calls.
 pub struct JwtIssuer(Arc<Inner>);
 
 struct Inner {
@@ -110,7 +107,7 @@ enum Attempt {
 struct Remembered {
     /// With which keys it was checked: one that the issuer has withdrawn must not live on here.
     generation: u64,
-    identity: Identity,
+    subject: Arc<str>,
     not_before: u64,
     expires: u64,
 }
@@ -235,7 +232,7 @@ impl JwtIssuer {
         let key = keys.find(header.kid.as_deref(), header.alg).ok_or(Unauthorized::Unknown)?;
         let claims = self.claims(token, key).ok_or(Unauthorized::Unknown)?;
         let name = claims.get(&self.0.settings.grant_claim).and_then(Value::as_str).ok_or(Unauthorized::Unknown)?;
-        if name.is_empty() || name.len() > CLAIM_BYTES_MAX || name.chars().any(is_hidden) {
+        if !can_be_subject(name) {
             return Err(Unauthorized::Unknown);
         }
         let not_before = match claims.get("nbf") {
@@ -243,8 +240,7 @@ impl JwtIssuer {
             Some(time) => seconds(time, f64::ceil).ok_or(Unauthorized::Unknown)?,
         };
         let expires = claims.get("exp").and_then(|time| seconds(time, f64::floor)).ok_or(Unauthorized::Unknown)?;
-        let identity = Identity { grant: format!("{JWT_GRANT_PREFIX}{name}").into(), policy: PolicyChoice::Server };
-        Ok(Remembered { generation, identity, not_before, expires })
+        Ok(Remembered { generation, subject: name.into(), not_before, expires })
     }
 
     /// The claims of a token whose signature, issuer and audience are right.
@@ -261,6 +257,11 @@ impl JwtIssuer {
     }
 }
 
+/// Whether a text may stand in a claim for somebody: 1 to [`CLAIM_BYTES_MAX`] bytes, all of them to be seen.
+pub fn can_be_subject(text: &str) -> bool {
+    !text.is_empty() && text.len() <= CLAIM_BYTES_MAX && !text.chars().any(is_hidden)
+}
+
 /// Seconds since 1970 of a `NumericDate` (RFC 7519, section 2), which may have a fraction.
 fn seconds(time: &Value, round: fn(f64) -> f64) -> Option<u64> {
     const SECONDS_MAX: f64 = 1e15;
@@ -275,14 +276,14 @@ fn seconds(time: &Value, round: fn(f64) -> f64) -> Option<u64> {
 }
 
 impl Remembered {
-    fn at(&self, now: Timestamp) -> Result<Identity, Unauthorized> {
+    fn at(&self, now: Timestamp) -> Result<Arc<str>, Unauthorized> {
         if now.seconds() >= self.expires.saturating_add(LEEWAY_SECONDS) {
             return Err(Unauthorized::Expired);
         }
         if now.seconds().saturating_add(LEEWAY_SECONDS) < self.not_before {
             return Err(Unauthorized::Unknown);
         }
-        Ok(self.identity.clone())
+        Ok(Arc::clone(&self.subject))
     }
 }
 
@@ -316,7 +317,7 @@ impl Inner {
 }
 
 impl Issuer for JwtIssuer {
-    fn identify(&self, token: &str, _: &ServerName, now: Timestamp) -> Result<Identity, Unauthorized> {
+    fn subject(&self, token: &str, now: Timestamp) -> Result<Arc<str>, Unauthorized> {
         // Also for tokens that are remembered: when the keys are too old, nothing is known about any.
         let generation = self.keys(None)?.generation;
         let hash = TokenHash::of(token.as_bytes());
@@ -332,7 +333,7 @@ impl Issuer for JwtIssuer {
         read.at(now)
     }
 
-    fn at_once(&self, token: &str, _: &ServerName, now: Timestamp) -> Option<Result<Identity, Unauthorized>> {
+    fn at_once(&self, token: &str, now: Timestamp) -> Option<Result<Arc<str>, Unauthorized>> {
         let loaded = self.0.loaded().filter(|loaded| loaded.at.elapsed() < self.0.rhythm.renew)?;
         self.remembered(&TokenHash::of(token.as_bytes()), loaded.generation).map(|known| known.at(now))
     }

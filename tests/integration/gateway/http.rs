@@ -1,6 +1,7 @@
 //! `mcpol enforce --listen`: the gateway as clients over HTTP see it, in front of scripted servers and real ones.
 
 mod admission;
+mod callers;
 mod children;
 mod config;
 mod faults;
