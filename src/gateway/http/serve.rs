@@ -179,15 +179,22 @@ async fn take(
     let Ok(local) = stream.local_addr().map(|address| address.ip()) else { return };
     // An answer is waited for, however small it is.
     let _ = stream.set_nodelay(true);
-    // Each in a box of its own: a plain connection must not keep the kilobytes that a handshake would need.
+    // Each in a box of its own: a plain connection must not keep the kilobytes that an encrypted one needs.
     match tls {
         None => Box::pin(connection(stream, local, gateway, watcher)).await,
-        Some(tls) => {
-            let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_WAIT, tls.acceptor().accept(stream)));
-            if let Ok(Ok(stream)) = handshake.await {
-                Box::pin(connection(stream, local, gateway, watcher)).await;
-            }
-        }
+        Some(tls) => Box::pin(encrypted(stream, tls, local, gateway, watcher)).await,
+    }
+}
+
+async fn encrypted(
+    stream: TcpStream,
+    tls: Arc<Tls>,
+    local: IpAddr,
+    gateway: Arc<Gateway>,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WAIT, tls.acceptor().accept(stream)).await {
+        connection(stream, local, gateway, watcher).await;
     }
 }
 
