@@ -3,7 +3,7 @@
 
 use super::body::Answer;
 use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
-use super::child::{Child, Refused};
+use super::child::{Child, Refused, Waiting};
 use super::child_events::{Stream, answer, events};
 use super::queue::Pace;
 use super::refusal::{Refusal, json};
@@ -28,10 +28,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Children of one server that may run.
 pub const CHILDREN_MAX: usize = 256;
+/// Children of one server that may run for one grant, so that nobody takes the place of all others.
+pub const GRANT_CHILDREN_MAX: usize = 128;
+/// Children of one grant that serve requests without a session; more are needed only where ids collide.
+pub const GRANT_SHARED_CHILDREN_MAX: usize = 8;
 /// Sessions of one server that may share children.
 pub const SESSIONS_MAX: usize = 16_384;
-/// Children of one grant that serve requests without a session; more are needed only where ids collide.
-pub const GRANT_CHILDREN_MAX: usize = 8;
+/// Sessions of one grant that may share a child.
+pub const GRANT_SESSIONS_MAX: usize = 8_192;
 /// Random bytes of a session id: more than anybody can guess.
 const SESSION_ID_BYTES: usize = 24;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -48,8 +52,8 @@ struct Entry {
 struct Table {
     sessions: HashMap<Box<str>, Entry>,
     shared: HashMap<Arc<str>, Vec<Entry>>,
-    /// Children that are being started.
-    starting: usize,
+    /// Children that are being started, by grant.
+    starting: HashMap<Arc<str>, usize>,
 }
 
 /// The children of one server.
@@ -57,18 +61,24 @@ struct Table {
 pub struct Bridge {
     children: Children,
     table: Mutex<Table>,
-    /// Held while a child is started that all sessions of a grant share.
-    opening: tokio::sync::Mutex<()>,
+    /// Held, for each grant, while a child is started that it shares.
+    opening: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Bridge {
     /// For a command. Nothing is started before somebody asks.
     pub fn new(children: Children) -> Self {
-        Self { children, table: Mutex::default(), opening: tokio::sync::Mutex::default() }
+        Self { children, table: Mutex::default(), opening: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose turn it is to start a child that this grant shares.
+    fn opening(&self, grant: &Arc<str>) -> Arc<tokio::sync::Mutex<()>> {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(opening.entry(Arc::clone(grant)).or_default())
     }
 
     /// One message of a client.
@@ -95,8 +105,8 @@ impl Bridge {
         let is_stateless = is_stateless(&message, &head.headers);
         let session = session_of(&head.headers)?;
         let shares = self.children.per == Per::Grant;
-        let mut minted = None;
-        let _opening = if is_initialize && shares { Some(self.opening.lock().await) } else { None };
+        let (mut minted, mut ready) = (None, None);
+        let _opening = if is_initialize && shares { Some(self.opening(&who.grant).lock_owned().await) } else { None };
         if let (None, Some(id), true) = (session, &id, is_initialize && shares)
             && let Some(response) = self.join(server, &who, id)?
         {
@@ -110,13 +120,17 @@ impl Bridge {
             }
             (None, Some(id)) if is_initialize => {
                 let session = new_session_id()?;
-                let entry = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
+                let (entry, _place) = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
                 let child = Arc::clone(&entry.child);
                 self.table().sessions.insert(session.as_str().into(), entry);
                 minted = Some(session);
                 child
             }
-            (None, Some(id)) if is_stateless => self.shared(gateway, server, &who, id, token.as_deref()).await?,
+            (None, Some(id)) if is_stateless => {
+                let (child, waiting) = self.shared(gateway, server, &who, id, token.as_deref()).await?;
+                ready = Some(waiting);
+                child
+            }
             (None, None) if is_stateless => return Ok(accepted()),
             (None, _) => {
                 let what = "a request without session: begin with `initialize`";
@@ -134,10 +148,11 @@ impl Bridge {
             feed(gateway, &child, line).await.map_err(refused)?;
             return Ok(accepted());
         };
-        let is_alone = session.is_none() && is_stateless;
-        let waiting = match shares && !is_alone {
-            true => Some(child.wait_in_turn(&id, token.as_deref()).await),
-            false => child.wait_for(&id, token.as_deref(), is_alone),
+        let is_alone = ready.is_some();
+        let waiting = match ready {
+            Some(waiting) => Some(waiting),
+            None if shares => Some(child.wait_in_turn(&id, token.as_deref()).await),
+            None => child.wait_for(&id, token.as_deref(), false),
         };
         let Some(mut waiting) = waiting else {
             let what = "a request with this id is in flight already";
@@ -188,10 +203,9 @@ impl Bridge {
             let instead = guard.greeting(&received, &server.label, &server.desk, clock::now()).map_err(unreadable)?;
             body = instead.unwrap_or(body);
         }
-        if table.sessions.len() >= SESSIONS_MAX {
-            let what = "too many sessions are open";
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what).to(id).with_header(RETRY_AFTER, SOON));
-        }
+        let of_grant = table.sessions.values().filter(|entry| entry.grant == who.grant).count();
+        room(table.sessions.len(), SESSIONS_MAX, of_grant, GRANT_SESSIONS_MAX, "sessions are open")
+            .map_err(|e| e.to(id))?;
         let session = new_session_id()?;
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
@@ -282,25 +296,35 @@ impl Bridge {
         who: &Identity,
         id: &Id,
         token: Option<&str>,
-    ) -> Result<Arc<Child>, Refusal> {
+    ) -> Result<(Arc<Child>, Waiting), Refusal> {
+        let fit = |children: &[Entry]| {
+            // One that was started under another policy judges by that one.
+            let mut fit = children.iter().filter(|entry| entry.choice == who.policy && !entry.child.is_gone());
+            fit.find_map(|entry| Some((Arc::clone(&entry.child), entry.child.wait_for(id, token, true)?)))
+        };
+        if let Some(found) = self.table().shared.get(&who.grant).and_then(|children| fit(children)) {
+            return Ok(found);
+        }
+        // One after the other: a child that another request has started meanwhile may do for this one too.
+        let _turn = self.opening(&who.grant).lock_owned().await;
         {
             let mut table = self.table();
             let children = table.shared.entry(Arc::clone(&who.grant)).or_default();
             children.retain(|entry| !entry.child.is_gone());
-            // One that was started under another policy judges by that one.
-            let is_fit = |entry: &&Entry| entry.choice == who.policy && entry.child.can_tell(id, token);
-            if let Some(entry) = children.iter().find(is_fit) {
-                return Ok(Arc::clone(&entry.child));
+            if let Some(found) = fit(children) {
+                return Ok(found);
             }
-            if children.len() >= GRANT_CHILDREN_MAX {
+            if children.len() >= GRANT_SHARED_CHILDREN_MAX {
                 let what = "too many requests with this id are open";
                 return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).to(id).with_header(RETRY_AFTER, SOON));
             }
         }
-        let entry = self.start(gateway, server, who, None).await.map_err(|error| error.to(id))?;
+        let (entry, _place) = self.start(gateway, server, who, None).await.map_err(|error| error.to(id))?;
         let child = Arc::clone(&entry.child);
+        let gone = || refused(Refused::Gone).to(id);
+        let waiting = child.wait_for(id, token, true).ok_or_else(gone)?;
         self.table().shared.entry(Arc::clone(&who.grant)).or_default().push(entry);
-        Ok(child)
+        Ok((child, waiting))
     }
 
     async fn start(
@@ -309,15 +333,18 @@ impl Bridge {
         server: &Arc<Server>,
         who: &Identity,
         session: Option<&str>,
-    ) -> Result<Entry, Refusal> {
+    ) -> Result<(Entry, Place<'_>), Refusal> {
         let place = {
             let mut table = self.table();
-            if table.children() >= CHILDREN_MAX {
-                let what = "too many servers are running";
-                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what).with_header(RETRY_AFTER, SOON));
-            }
-            table.starting += 1;
-            Place(self)
+            room(
+                table.children(),
+                CHILDREN_MAX,
+                table.children_of(&who.grant),
+                GRANT_CHILDREN_MAX,
+                "servers are running",
+            )?;
+            *table.starting.entry(Arc::clone(&who.grant)).or_default() += 1;
+            Place(self, Arc::clone(&who.grant))
         };
         // In counters and logs the session has another name: its id opens it.
         let label = session.map(|_| crate::gateway::audit::new_session_id()).transpose();
@@ -337,9 +364,8 @@ impl Bridge {
         let (target, restarts) = (self.children.target.clone(), self.children.restarts);
         let desk = Arc::clone(&gateway.desk);
         let started = tokio::task::spawn_blocking(move || Child::start(target, restarts, mediator, &desk)).await;
-        drop(place);
         match started {
-            Ok(Ok(child)) => Ok(Entry { grant: Arc::clone(&who.grant), choice: who.policy.clone(), child }),
+            Ok(Ok(child)) => Ok((Entry { grant: Arc::clone(&who.grant), choice: who.policy.clone(), child }, place)),
             Ok(Err(error)) => {
                 gateway.desk.notice(&error.to_string());
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started"))
@@ -369,6 +395,10 @@ impl Bridge {
             end(over);
             table.entries().cloned().collect()
         };
+        // Nobody holds or waits for the turns of grants that are only kept here.
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        opening.retain(|_, turn| Arc::strong_count(turn) > 1);
+        drop(opening);
         let mut told = HashSet::new();
         for entry in entries {
             // Sessions may share a child.
@@ -427,17 +457,45 @@ impl Table {
 
     /// Children that run or are being started.
     fn children(&self) -> usize {
-        let children: HashSet<*const Child> = self.entries().map(|entry| Arc::as_ptr(&entry.child)).collect();
-        self.starting + children.len()
+        self.starting.values().sum::<usize>() + different(self.entries())
+    }
+
+    /// The same of one grant.
+    fn children_of(&self, grant: &Arc<str>) -> usize {
+        let entries = self.entries().filter(|entry| entry.grant == *grant);
+        self.starting.get(grant).copied().unwrap_or(0) + different(entries)
     }
 }
 
-struct Place<'b>(&'b Bridge);
+/// How many children these are: sessions may share one.
+fn different<'e>(entries: impl Iterator<Item = &'e Entry>) -> usize {
+    entries.map(|entry| Arc::as_ptr(&entry.child)).collect::<HashSet<_>>().len()
+}
+
+/// Whether there is room for one more, in all and for one grant.
+fn room(all: usize, most: usize, of_grant: usize, most_of_grant: usize, what: &str) -> Result<(), Refusal> {
+    let refusal = if all >= most {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("too many {what}"))
+    } else if of_grant >= most_of_grant {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, format!("too many {what} for this grant"))
+    } else {
+        return Ok(());
+    };
+    Err(refusal.with_header(RETRY_AFTER, SOON))
+}
+
+/// The place of a child that is being started.
+struct Place<'b>(&'b Bridge, Arc<str>);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut table = self.0.table();
-        table.starting = table.starting.saturating_sub(1);
+        if let Some(count) = table.starting.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                table.starting.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -488,5 +546,19 @@ fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         (Some(_), Some(_)) => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_up_to_the_bounds_and_a_share_is_told_from_the_whole() {
+        let status = |all, of_grant| room(all, 10, of_grant, 4, "x").err().map(|refusal| refusal.status().as_u16());
+        assert_eq!(status(9, 3), None);
+        assert_eq!(status(9, 4), Some(429), "others may go on");
+        assert_eq!(status(10, 3), Some(503), "nobody may");
+        assert_eq!(status(10, 4), Some(503));
     }
 }

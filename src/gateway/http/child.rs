@@ -193,11 +193,6 @@ impl Child {
         self.born.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
     }
 
-    /// Whether a request with this id and token could be told from those that it serves.
-    pub fn can_tell(&self, id: &Id, token: Option<&str>) -> bool {
-        self.routes().can_tell(id, token)
-    }
-
     /// Waits for the answer to a request that is about to be sent; `None` if it could not be told from another's.
     /// `token` is compared as well where requests of several clients meet.
     pub fn wait_for(self: &Arc<Self>, id: &Id, token: Option<&str>, meets_others: bool) -> Option<Waiting> {

@@ -86,7 +86,8 @@ impl Relay {
         if wants_list(trip, trip.sight.as_deref(), policy, tool) {
             let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.who));
             for _ in 0..LISTS_MAX {
-                match self.list_for(trip, &sight, policy, call).await {
+                // In a box: few calls take this way, and all of them would keep room for it.
+                match Box::pin(self.list_for(trip, &sight, policy, call)).await {
                     Ok(()) if wants_list(trip, Some(&sight), policy, tool) => {}
                     Ok(()) | Err(NoList::Known) => break,
                     Err(NoList::Failed(why)) => {

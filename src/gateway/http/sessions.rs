@@ -8,8 +8,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Sessions remembered for one server; the ones that were not used for longest are forgotten.
+/// Sessions remembered for one server; where there are more, the grant with the most loses those that it has not used
+/// for longest.
 pub const SESSIONS_MAX: usize = 16_384;
+/// Sessions remembered for one grant; where it has more, it loses those that it has not used for longest.
+pub const GRANT_SESSIONS_MAX: usize = 8_192;
+/// The part of a grant's sessions that is forgotten at a time.
+const FORGOTTEN_PART: usize = 8;
 /// Longest session id that is taken, in bytes.
 pub const SESSION_ID_BYTES_MAX: usize = 1024;
 
@@ -22,16 +27,73 @@ struct Entry {
     used: Instant,
 }
 
+#[derive(Debug, Default)]
+struct Table {
+    entries: HashMap<Box<[u8]>, Entry>,
+    /// How many each grant has.
+    counts: HashMap<Arc<str>, usize>,
+}
+
 /// Sessions of one server.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<HashMap<Box<[u8]>, Entry>>);
+pub struct Sessions(Mutex<Table>);
 
 /// The session belongs to another grant; for this one there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotYours;
 
+impl Table {
+    fn insert(&mut self, id: &[u8], entry: Entry) {
+        let has = self.counts.get(&entry.grant).copied().unwrap_or(0);
+        if has >= GRANT_SESSIONS_MAX {
+            self.forget_of(&Arc::clone(&entry.grant));
+        } else if self.entries.len() >= SESSIONS_MAX
+            && let Some(most) = self.counts.iter().max_by_key(|(_, count)| **count).map(|(grant, _)| Arc::clone(grant))
+        {
+            self.forget_of(&most);
+        }
+        *self.counts.entry(Arc::clone(&entry.grant)).or_default() += 1;
+        if let Some(old) = self.entries.insert(id.into(), entry) {
+            self.gone(&old.grant);
+        }
+    }
+
+    fn remove(&mut self, id: &[u8]) {
+        if let Some(old) = self.entries.remove(id) {
+            self.gone(&old.grant);
+        }
+    }
+
+    fn gone(&mut self, grant: &Arc<str>) {
+        if let Some(count) = self.counts.get_mut(grant) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(grant);
+            }
+        }
+    }
+
+    /// Forgets the sessions of a grant that were not used for longest.
+    fn forget_of(&mut self, grant: &Arc<str>) {
+        let mut ages: Vec<Instant> =
+            self.entries.values().filter(|entry| entry.grant == *grant).map(|entry| entry.used).collect();
+        if ages.is_empty() {
+            return;
+        }
+        let place = ages.len() / FORGOTTEN_PART;
+        let (_, limit, _) = ages.select_nth_unstable(place);
+        let limit = *limit;
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| entry.grant != *grant || entry.used > limit);
+        let gone = before - self.entries.len();
+        if let Some(count) = self.counts.get_mut(grant) {
+            *count -= gone;
+        }
+    }
+}
+
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -44,16 +106,9 @@ impl Sessions {
         if id.len() > SESSION_ID_BYTES_MAX {
             return;
         }
-        let mut sessions = self.lock();
-        if sessions.len() >= SESSIONS_MAX {
-            let mut ages: Vec<Instant> = sessions.values().map(|entry| entry.used).collect();
-            let (_, limit, _) = ages.select_nth_unstable(SESSIONS_MAX / 8);
-            let limit = *limit;
-            sessions.retain(|_, entry| entry.used > limit);
-        }
         let label = Sha256::digest(id).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         let entry = Entry { grant: Arc::clone(grant), label: label.into(), issued, used: Instant::now() };
-        sessions.insert(id.into(), entry);
+        self.lock().insert(id, entry);
     }
 
     /// A grant uses an id. Answers what stands for it in counters, if a server gave it out here.
@@ -63,7 +118,7 @@ impl Sessions {
     pub fn take(&self, id: &[u8], grant: &Arc<str>) -> Result<Option<Arc<str>>, NotYours> {
         {
             let mut sessions = self.lock();
-            if let Some(entry) = sessions.get_mut(id) {
+            if let Some(entry) = sessions.entries.get_mut(id) {
                 if entry.grant != *grant {
                     return Err(NotYours);
                 }
@@ -83,7 +138,7 @@ impl Sessions {
 
     /// How many are known.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().entries.len()
     }
 
     /// Whether none is known.
@@ -115,15 +170,49 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded() {
-        let (sessions, alice): (_, Arc<str>) = (Sessions::default(), "alice".into());
-        for number in 0..SESSIONS_MAX {
-            sessions.open(&number.to_be_bytes(), &alice);
+    fn the_table_is_bounded_and_nobody_takes_the_place_of_others() {
+        let grants: Vec<Arc<str>> = ["alice", "bob", "carol"].map(Arc::from).to_vec();
+        let (alice, bob, carol) = (&grants[0], &grants[1], &grants[2]);
+        let sessions = Sessions::default();
+        let id = |grant: &str, number: usize| format!("{grant}-{number}").into_bytes();
+        for number in 0..GRANT_SESSIONS_MAX {
+            sessions.open(&id("alice", number), alice);
+        }
+        sessions.open(b"of bob", bob);
+        assert_eq!(sessions.len(), GRANT_SESSIONS_MAX + 1);
+        // One more than its share: alice loses her own oldest, and bob nothing.
+        sessions.open(b"one more", alice);
+        assert!(sessions.len() <= GRANT_SESSIONS_MAX);
+        assert!(matches!(sessions.take(b"of bob", bob), Ok(Some(_))));
+        assert!(matches!(sessions.take(b"one more", alice), Ok(Some(_))));
+        assert!(matches!(sessions.take(&id("alice", GRANT_SESSIONS_MAX - 1), alice), Ok(Some(_))));
+        let mut number = GRANT_SESSIONS_MAX;
+        for grant in [alice, bob] {
+            while sessions.lock().counts.get(grant).is_none_or(|count| *count < GRANT_SESSIONS_MAX) {
+                sessions.open(&id("later", number), grant);
+                number += 1;
+            }
         }
         assert_eq!(sessions.len(), SESSIONS_MAX);
-        sessions.open(b"one more", &alice);
+        // The table is full: whoever has the most makes room for one who has none.
+        sessions.open(b"of carol", carol);
         assert!(sessions.len() < SESSIONS_MAX);
-        assert!(matches!(sessions.take(b"one more", &alice), Ok(Some(_))));
-        assert!(matches!(sessions.take(&(SESSIONS_MAX - 1).to_be_bytes(), &alice), Ok(Some(_))));
+        assert!(matches!(sessions.take(b"of carol", carol), Ok(Some(_))));
+        let table = sessions.lock();
+        for grant in &grants {
+            let count = table.entries.values().filter(|entry| entry.grant == *grant).count();
+            assert_eq!(table.counts.get(grant).copied(), Some(count), "{grant}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_counted_no_more() {
+        let (sessions, alice): (_, Arc<str>) = (Sessions::default(), "alice".into());
+        for _ in 0..2 {
+            sessions.open(b"one", &alice);
+        }
+        assert_eq!(sessions.lock().counts.get(&alice), Some(&1), "the same id is one session");
+        sessions.close(b"one");
+        assert!(sessions.is_empty() && sessions.lock().counts.is_empty());
     }
 }

@@ -8,6 +8,9 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const ALICE: &str = "Authorization: Bearer mcpol_token-of-alice";
 const ALICE_SHA256: &str = "94ab40bd3046a011c7dc0958533f817d5ddb97550ae32845f4283490c56ff317";
 
+const BOB: &str = "Authorization: Bearer mcpol_token-of-bob";
+const BOB_SHA256: &str = "98b342f20586292e7745bea37791378d33d58886f1b7f89998c053ab95134852";
+
 /// Answers every request with its process's number; says `die`, and it does; says `ask`, and it asks back first.
 const SERVER: &str = r#"
 while read -r line; do
@@ -203,4 +206,62 @@ fn a_grant_is_held_to_its_new_policy_in_sessions_that_are_open() {
     served.hear("mcpol.toml reloaded");
     assert!(refusal(&served.ask(&[ALICE, &session], CALL)).contains("narrowed"));
     assert!(refusal(&served.ask(&modern, body)).contains("narrowed"));
+}
+
+/// Says what it must, and starts no other programs: many of it run at once.
+const QUICK: &str = r#"
+while read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}\n' "$id" ;;
+    *'"tools/call"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"%s"}]}}\n' "$id" "$$" ;;
+  esac
+done
+"#;
+
+/// As in the table of docs/gateway.md.
+const GRANT_CHILDREN_MAX: usize = 128;
+
+#[test]
+fn one_grant_leaves_children_to_the_others() {
+    let sandbox = usual();
+    let grant = |hash: &str| json!({"servers": ["scripted"], "token_sha256": hash});
+    let config = json!({
+        "gateway": {"listen": "127.0.0.1:0", "state": "memory:", "audit": "none"},
+        "servers": {"scripted": {"command": ["sh", "-c", QUICK.replace("${", "$${")], "policy": "policy.json"}},
+        "grants": {"alice": grant(ALICE_SHA256), "bob": grant(BOB_SHA256)},
+    });
+    sandbox.write("mcpol.toml", &toml::to_string(&config).unwrap());
+    let served = Served::run(sandbox.command(&["enforce", "--config", "mcpol.toml"]));
+    for number in 0..GRANT_CHILDREN_MAX {
+        assert_eq!(served.post(&[ALICE], INITIALIZE).status, 200, "{number}");
+    }
+    let reply = served.post(&[ALICE], INITIALIZE);
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")), "{reply:?}");
+    assert_eq!(served.post(&[BOB], INITIALIZE).status, 200);
+}
+
+#[test]
+fn requests_that_come_at_once_start_one_child_for_all_of_them() {
+    let sandbox = usual();
+    let served = Served::start(&sandbox, &["--name", "scripted", "--", "sh", "-c", QUICK]);
+    let call = |id: usize| {
+        let headers = ["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: good"];
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+        let params = json!({"name": "good", "arguments": {}, "_meta": meta});
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+        text(&served.ask(&headers, &message.to_string())).to_owned()
+    };
+    let children: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..16)
+            .map(|id| {
+                scope.spawn({
+                    let call = &call;
+                    move || call(id)
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    assert_eq!(children.len(), 1, "{children:?}");
 }
