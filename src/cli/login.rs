@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
-/// Log in at a server that asks for OAuth, in a browser.
+/// Log in at a server that asks for OAuth, in a browser on this machine or elsewhere.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mcpol login https://mcp.example.com/mcp
   mcpol login github --config mcpol.toml
+  mcpol login --device https://mcp.example.com/mcp
   mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp")]
 pub struct LoginArgs {
     /// The server.
     #[command(flatten)]
     pub server: LoginServer,
+    /// Show a code to enter in a browser on any machine, instead of waiting for a browser on this one.
+    #[arg(long)]
+    pub device: bool,
     /// Client id that the server's owner has given to you, where it registers none by itself.
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,

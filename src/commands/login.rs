@@ -4,29 +4,56 @@ use super::{Failure, output, state};
 use crate::cli::{LoginArgs, LoginServer, LogoutArgs};
 use crate::exit::Exit;
 use crate::gateway::config::{self, BadConfig};
-use crate::gateway::login::{self, LoginError, LoginOptions};
+use crate::gateway::login::{self, DevicePrompt, LoginError, LoginOptions};
 use crate::gateway::plan::{Backend, Plan};
 use crate::mcp::target::{HttpTarget, redacted};
 use crate::model::ServerName;
 use crate::text::escape;
+use std::time::Duration;
 use url::Url;
 
 pub(super) fn run(args: LoginArgs) -> Result<Exit, Failure> {
     let url = address(&args.server)?;
     let folder = state::folder("MCPOL_STATE_DIR")?;
     let options = LoginOptions { client_id: args.client_id, scopes: args.scope };
-    let show = |address: &str| {
-        output::people(&format!(
-            "Open this address in a browser on this machine, and log in there:\n\n  {}\n\n",
-            escape(address)
-        ));
+    let logged_in = if args.device {
+        login::login_by_device(&folder, &url, &options, &show_code)
+    } else {
+        let show = |address: &str| {
+            output::people(&format!(
+                "Open this address in a browser on this machine, and log in there:\n\n  {}\n\n",
+                escape(address)
+            ));
+        };
+        login::login(&folder, &url, &options, &show)
     };
-    login::login(&folder, &url, &options, &show).map_err(|error| failed(&error, &url))?;
+    logged_in.map_err(|error| failed(&error, &url))?;
     output::people(&format!(
         "Logged in at {}. `mcpol scan` and `mcpol enforce --upstream` use it from now on.\n",
         redacted(&url)
     ));
     Ok(Exit::Clean)
+}
+
+/// Tells what to do in a browser elsewhere.
+fn show_code(prompt: &DevicePrompt<'_>) {
+    let mut text = format!(
+        "Open this address in a browser on any machine, and enter the code there:\n\n  {}\n\n  {}\n\n",
+        escape(prompt.address),
+        escape(prompt.code)
+    );
+    if let Some(address) = prompt.complete {
+        text.push_str(&format!("Or this one, which has the code in it:\n\n  {}\n\n", escape(address)));
+    }
+    text.push_str(&format!("The code is good for {}.\n", length(prompt.good_for)));
+    output::people(&text);
+}
+
+fn length(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds / 60),
+    }
 }
 
 pub(super) fn forget(args: &LogoutArgs) -> Result<Exit, Failure> {
@@ -106,7 +133,10 @@ fn failed(error: &LoginError, url: &Url) -> Failure {
         LoginError::Protocol(_) => failure.with_exit(Exit::Unreachable).with_help(
             "give a token with --bearer-env, or a client id of the server's owner with `mcpol login --client-id`",
         ),
-        LoginError::Refused(_) | LoginError::TimedOut => failure.with_exit(Exit::Unreachable),
+        LoginError::Refused(_) | LoginError::TimedOut | LoginError::CodeExpired => failure.with_exit(Exit::Unreachable),
+        LoginError::NoDevices => failure.with_exit(Exit::Unreachable).with_help(
+            "leave out --device, and log in with a browser on this machine; or give a token with --bearer-env",
+        ),
         LoginError::Listen(_) => failure,
         LoginError::File { .. } => failure.with_help("`mcpol logout` removes it; then log in again"),
     }

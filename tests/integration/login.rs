@@ -1,10 +1,13 @@
-//! `mcpol login`: OAuth with a scripted server, from the browser's address to a call with a token that was renewed.
+//! `mcpol login`: OAuth with a scripted server, from the browser's address or a device code to a call with a token that was
+//! renewed.
 
 use crate::harness::Sandbox;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// One request as the scripted server saw it.
@@ -20,16 +23,34 @@ struct Site {
     seen: Receiver<Asked>,
 }
 
+/// What an authorization server does about device codes.
+#[derive(Clone)]
+enum Devices {
+    /// It knows none.
+    None,
+    /// It answers this to requests for a code, and this to polls, one after the other and then the last again.
+    Answering(Value, Vec<(&'static str, Value)>),
+}
+
 impl Site {
     fn start() -> Self {
+        Self::with(Devices::None)
+    }
+
+    fn with(devices: Devices) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let (sender, seen) = channel();
-        let site = origin.clone();
+        let (site, polls) = (origin.clone(), Arc::new(AtomicUsize::new(0)));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (sender, site) = (sender.clone(), site.clone());
-                std::thread::spawn(move || one(stream.unwrap(), &site, &sender));
+                let (sender, site, devices, polls) =
+                    (sender.clone(), site.clone(), devices.clone(), Arc::clone(&polls));
+                std::thread::spawn(move || {
+                    one(stream.unwrap(), &sender, |asked| {
+                        by_device(asked, &site, &devices, &polls).unwrap_or_else(|| answer(asked, &site))
+                    });
+                });
             }
         });
         Self { url: format!("{origin}/mcp"), seen }
@@ -41,7 +62,10 @@ impl Site {
     }
 }
 
-fn one(stream: TcpStream, site: &str, seen: &Sender<Asked>) {
+/// Status, further headers and body of an answer.
+type Reply = (&'static str, String, String);
+
+fn one(stream: TcpStream, seen: &Sender<Asked>, answer: impl FnOnce(&Asked) -> Reply) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut line, mut head, mut length) = (String::new(), String::new(), 0);
     reader.read_line(&mut line).unwrap();
@@ -59,7 +83,7 @@ fn one(stream: TcpStream, site: &str, seen: &Sender<Asked>) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let asked = Asked { line: line.trim().to_owned(), head, body: String::from_utf8(body).unwrap() };
-    let (status, headers, text) = answer(&asked, site);
+    let (status, headers, text) = answer(&asked);
     // Heard of before it is answered, so that a test which has the answer finds it.
     let _ = seen.send(asked);
     let reply = format!(
@@ -69,7 +93,28 @@ fn one(stream: TcpStream, site: &str, seen: &Sender<Asked>) {
     let _ = (&stream).write_all(reply.as_bytes());
 }
 
-fn answer(asked: &Asked, site: &str) -> (&'static str, String, String) {
+/// What is answered otherwise where device codes are known.
+fn by_device(asked: &Asked, site: &str, devices: &Devices, polls: &AtomicUsize) -> Option<Reply> {
+    let Devices::Answering(code, answers) = devices else { return None };
+    let path = asked.line.split(' ').nth(1).unwrap();
+    let reply = |status, value: &Value| Some((status, String::new(), value.to_string()));
+    match path {
+        "/.well-known/oauth-authorization-server" => {
+            let (status, _, text) = answer(asked, site);
+            let mut metadata: Value = serde_json::from_str(&text).unwrap();
+            metadata["device_authorization_endpoint"] = format!("{site}/device").into();
+            reply(status, &metadata)
+        }
+        "/device" => reply("200 OK", code),
+        "/token" if asked.body.contains("device_code") => {
+            let (status, value) = &answers[polls.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];
+            reply(status, value)
+        }
+        _ => None,
+    }
+}
+
+fn answer(asked: &Asked, site: &str) -> Reply {
     let mut words = asked.line.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -244,4 +289,90 @@ fn a_server_that_is_not_named_right_is_refused() {
     assert!(error.contains("is a command"), "{error}");
     let error = sandbox.run(&["login", "github"]).refused(2);
     assert!(error.contains("names no server `github`"), "{error}");
+}
+
+/// What a server answers that is asked for a device code, with some of it replaced.
+fn code(changes: Value) -> Value {
+    let mut code = json!({"device_code": "device-5", "user_code": "WDJB-MJHT", "expires_in": 600, "interval": 1,
+        "verification_uri": "https://login.example/device"});
+    for (name, value) in changes.as_object().unwrap() {
+        code[name] = value.clone();
+    }
+    code
+}
+
+fn no(error: &str) -> (&'static str, Value) {
+    ("400 Bad Request", json!({"error": error, "error_description": "\u{1b}[31mbecause"}))
+}
+
+#[test]
+fn a_login_by_device_code_waits_for_a_person_elsewhere_and_is_kept_as_any_other() {
+    let token =
+        json!({"access_token": "access-1", "refresh_token": "refresh-1", "token_type": "Bearer", "expires_in": 0});
+    let polls = vec![
+        no("authorization_pending"),
+        // Some say so with a status of success.
+        ("200 OK", json!({"error": "slow_down"})),
+        ("200 OK", token),
+    ];
+    let shown =
+        json!({"user_code": "\u{1b}[31mWDJB-MJHT", "verification_uri_complete": "https://login.example/device?c=1"});
+    let site = Site::with(Devices::Answering(code(shown), polls));
+    let sandbox = Sandbox::new().with_env("MCPOL_STATE_DIR", "state");
+    let said = sandbox.run(&["login", "--device", &site.url]).refused(0);
+    for part in
+        ["\n  https://login.example/device\n", "WDJB-MJHT\n", "device?c=1\n", "good for 10 minutes", "Logged in at"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains('\u{1b}') && !said.contains("access-") && !said.contains("device-5"), "{said}");
+    let asked = site.asked();
+    let bodies = |path: &str| -> Vec<String> {
+        let line = format!("POST {path} ");
+        asked.iter().filter(|asked| asked.line.starts_with(&line)).map(|asked| asked.body.clone()).collect()
+    };
+    let registered: Value = serde_json::from_str(&bodies("/register")[0]).unwrap();
+    assert_eq!(registered["grant_types"][0], "urn:ietf:params:oauth:grant-type:device_code");
+    assert_eq!(registered["token_endpoint_auth_method"], "none");
+    let device = &bodies("/device")[0];
+    for (name, value) in [("client_id", "client-7"), ("scope", "mail"), ("resource", &site.url)] {
+        assert_eq!(parameter(device, name).as_deref(), Some(value), "{device}");
+    }
+    let polled = bodies("/token");
+    assert_eq!(polled.len(), 3);
+    for poll in &polled {
+        for (name, value) in [("client_id", "client-7"), ("device_code", "device-5"), ("resource", &site.url)] {
+            assert_eq!(parameter(poll, name).as_deref(), Some(value), "{poll}");
+        }
+    }
+    // Renewed before it is used, by the client that has it.
+    let (out, words) = sandbox.run(&["scan", "--format", "ndjson", &site.url]).both(0);
+    assert!(out.contains("read_mail"), "{out}\n{words}");
+    assert!(site.asked().iter().any(|asked| asked.body.contains("refresh-1") && asked.body.contains("client-7")));
+    assert!(sandbox.run(&["logout", &site.url]).both(0).1.contains("is forgotten"));
+}
+
+#[test]
+fn a_login_by_device_code_that_comes_to_nothing_says_why_and_keeps_nothing() {
+    let waits = || vec![no("authorization_pending")];
+    let answering = |changes: Value, polls: Vec<(&'static str, Value)>| Devices::Answering(code(changes), polls);
+    for (devices, expected) in [
+        (Devices::None, "knows no device codes\n  help: leave out --device"),
+        (answering(json!({}), vec![no("access_denied")]), "the login was refused: somebody said no"),
+        (answering(json!({}), vec![no("expired_token")]), "nobody entered the code in time"),
+        (answering(json!({"expires_in": 0}), waits()), "nobody entered the code in time"),
+        (answering(json!({}), vec![no("invalid_client")]), "invalid_client"),
+        (answering(json!({}), vec![("200 OK", json!({"token": "access-1"}))]), "cannot be understood"),
+        (answering(json!({"interval": 301}), waits()), "asked every 301 s only"),
+        (answering(json!({"interval": u64::MAX}), vec![no("slow_down")]), "asked every 18446744073709551615 s only"),
+        (answering(json!({"verification_uri": "javascript:alert(1)"}), waits()), "none of the web"),
+        (answering(json!({"error": "unauthorized_client"}), waits()), "unauthorized_client"),
+        (answering(json!({"filling": "x".repeat(256 * 1024)}), waits()), "more than 262144 bytes"),
+    ] {
+        let (site, sandbox) = (Site::with(devices), Sandbox::new().with_env("MCPOL_STATE_DIR", "state"));
+        let said = sandbox.run(&["login", "--device", &site.url]).refused(3);
+        assert!(said.contains(expected), "{expected}: {said}");
+        assert!(!said.contains('\u{1b}') && !said.contains("access-") && !said.contains("device-5"), "{said}");
+        assert!(!sandbox.dir().join("state/logins").exists());
+    }
 }

@@ -1,9 +1,11 @@
 //! Logins at servers that ask for OAuth 2.1, by the SDK: discovery, registration, PKCE, and tokens that are renewed.
 
 mod callback;
+mod device;
 mod store;
 
 pub use callback::LOGIN_WAIT;
+pub use device::{DEVICE_WAIT_MAX, DevicePrompt, INTERVAL_MAX, login_by_device};
 
 use crate::clock;
 use crate::mcp::target::{LiveToken, Secret, redacted};
@@ -41,6 +43,12 @@ pub enum LoginError {
     /// Nobody came back from the browser.
     #[error("nobody logged in within {} minutes", LOGIN_WAIT.as_secs() / 60)]
     TimedOut,
+    /// Nobody entered the code.
+    #[error("nobody entered the code in time")]
+    CodeExpired,
+    /// The authorization server knows no device codes.
+    #[error("the server's login knows no device codes")]
+    NoDevices,
     /// Tokens cannot be renewed any more.
     #[error("the login at `{0}` has ended")]
     Ended(String),

@@ -51,7 +51,8 @@ impl LoginFile {
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
-    fn write(&self, credentials: &StoredCredentials) -> Result<(), LoginError> {
+    /// Puts credentials in place, whole.
+    pub(super) fn write(&self, credentials: &StoredCredentials) -> Result<(), LoginError> {
         let text =
             serde_json::to_vec(credentials).map_err(|_| LoginError::Protocol("no text for a token".to_owned()))?;
         let write = || -> io::Result<()> {
