@@ -1,5 +1,6 @@
 //! What the messages of an answer mean: whose they are, what is settled with them, what the client may see of them.
 
+use super::lists::Around;
 use super::sights::Sight;
 use super::{Gateway, Server};
 use crate::clock;
@@ -16,6 +17,7 @@ use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, re
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::{Ending, Policy, Reservation};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -177,6 +179,9 @@ impl Exchange {
 
     /// Looks at one message.
     pub fn message(&mut self, text: &[u8]) -> Fate {
+        if let Some(fate) = self.same_list(text) {
+            return fate;
+        }
         let received = match receive(text) {
             Ok(received) => received,
             Err(malformed) => {
@@ -271,9 +276,7 @@ impl Exchange {
         if let Some((policy, generation)) = policy.as_ref().zip(first)
             && let Some(known) = server.lists.known(policy, reviewed.as_ref(), result)
         {
-            if let (Some(sight), Some(seen)) = (&self.to.sight, known.seen) {
-                sight.listed().whole(generation, seen);
-            }
+            self.saw(generation, known.seen);
             return instead(&known.shown);
         }
         let may_see = |name: &str, definition: &str| {
@@ -291,10 +294,35 @@ impl Exchange {
         if let Some(policy) = &policy {
             server.remember(&page, result, first.is_some(), policy);
             if first.is_some() && !page.more {
-                server.lists.keep(policy, reviewed, result, &page.result, seen);
+                let around = match &received.text {
+                    Cow::Borrowed(text) => member(text, "id").and_then(|(_, id)| Around::of(text, id, span.clone())),
+                    // White space was taken out, so it is not what the server sends.
+                    Cow::Owned(_) => None,
+                };
+                server.lists.keep(policy, reviewed, (result, around), &page.result, seen);
             }
         }
         instead(&page.result)
+    }
+
+    /// A list that the server has sent before, in the very same message.
+    fn same_list(&mut self, text: &[u8]) -> Option<Fate> {
+        let Some((id, Asked::List { first: Some(generation) })) = &self.open else { return None };
+        // Whoever collects spans wants to know more of the answer.
+        if self.is_stream || self.span.is_some() {
+            return None;
+        }
+        let reviewed = self.to.server.guard().map(|guard| guard.reviewed());
+        let (known, message) = self.to.server.lists.known_message(&self.to.policy()?, reviewed.as_ref(), id, text)?;
+        self.saw(*generation, known.seen);
+        self.open = None;
+        Some(Fate::Replace(message))
+    }
+
+    fn saw(&self, generation: u64, seen: Option<Arc<Seen>>) {
+        if let (Some(sight), Some(seen)) = (&self.to.sight, seen) {
+            sight.listed().whole(generation, seen);
+        }
     }
 
     /// Keeps what a page says of the tools, for comparing them with the lock. Answers a list that is whole.

@@ -1,6 +1,7 @@
 //! A server behind a URL: what passes, what comes back, and what is counted.
 
 use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn calls_are_judged_and_answers_come_back() {
@@ -14,6 +15,34 @@ fn calls_are_judged_and_answers_come_back() {
     let list = served.ask(&[], r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
     assert_eq!(list["result"]["tools"], json!([{"name": "good"}]));
     assert_eq!(served.post(&[], r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).status, 202);
+}
+
+#[test]
+fn a_list_that_comes_again_is_filtered_again_and_answers_its_own_request() {
+    let lists = AtomicUsize::new(0);
+    let (sandbox, upstream) = (
+        usual(),
+        Upstream::answering(move |asked| {
+            let id = asked.message()["id"].clone();
+            let (id, extra) = match lists.fetch_add(1, Ordering::Relaxed) {
+                3 => (json!("a stranger's"), "hidden"),
+                4 => (id, "hiding"),
+                _ => (id, "hidden"),
+            };
+            let tools = json!([{"name": "good"}, {"name": extra}]);
+            json_response(&json!({"jsonrpc": "2.0", "id": id, "result": {"tools": tools}}).to_string())
+        }),
+    );
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let list = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#);
+    let ask = |id: &str| served.ask(&[], &list(id));
+    for id in ["2", r#""two""#, "3"] {
+        let expected: Value = serde_json::from_str(id).unwrap();
+        let shown = ask(id);
+        assert_eq!((&shown["id"], &shown["result"]["tools"]), (&expected, &json!([{"name": "good"}])));
+    }
+    assert_eq!(served.post(&[], &list("4")).status, 502);
+    assert_eq!(ask("5")["result"]["tools"], json!([{"name": "good"}]));
 }
 
 #[test]
