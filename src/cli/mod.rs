@@ -67,7 +67,7 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
-    /// Log in at a server that asks for OAuth, in a browser.
+    /// Log in at a server that asks for OAuth, in a browser here or elsewhere.
     Login(LoginArgs),
     /// Forget the login at a server.
     Logout(LogoutArgs),

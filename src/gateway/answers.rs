@@ -7,6 +7,7 @@ use super::mediate::{Effects, Mediator, Waiting, is_listed, lock};
 use super::pending::{Entry, Forwarded, Kind};
 use super::reply;
 use super::shipment::Shipment;
+use super::telemetry::Ended as Told;
 use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
 use crate::mcp::json::string_value;
@@ -87,11 +88,14 @@ impl Mediator {
         };
         match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) => {
-                let Some(entry) = self.end_answered(id) else {
+                let Some(mut entry) = self.end_answered(id) else {
                     self.audit()
                         .repeated(now, "dropped", |line| line.text("from", "server").text("what", "foreign reply"));
                     return;
                 };
+                if let Some(span) = entry.span.take() {
+                    span.end(Told::of(received));
+                }
                 let is_error = matches!(received.arrival, Arrival::Error(_));
                 match entry.kind {
                     Kind::Call(forwarded) => {
@@ -248,7 +252,10 @@ impl Mediator {
     }
 
     /// Answers a request that the server will not answer.
-    fn failed(&self, id: &Id, entry: Entry, outcome: &'static str, message: &str, answers: &mut Answers) {
+    fn failed(&self, id: &Id, mut entry: Entry, outcome: &'static str, message: &str, answers: &mut Answers) {
+        if let Some(span) = entry.span.take() {
+            span.end(Told::Failed(outcome));
+        }
         if matches!(entry.kind, Kind::OwnList) {
             self.own_list_failed(message, clock::now(), &mut answers.effects);
             return;

@@ -5,10 +5,12 @@ use super::audit::{Audit, Ended};
 use super::desk::{Case, Desk, Verdict};
 use super::framing::lines_of;
 use super::locked::{Guard, Listed};
+use super::meter::Outcome;
 use super::pending::{Forwarded, Kind, NotTaken, Pending};
 use super::relist::Relist;
 use super::reply;
 use super::shipment::Shipment;
+use super::telemetry::{Ended as Told, RequestSpan};
 use super::tools::Tools;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
@@ -52,6 +54,22 @@ pub struct Effects {
     pub to_server: Shipment,
     /// Lines for the client.
     pub to_client: Vec<u8>,
+}
+
+/// How a message of a client has come.
+#[derive(Debug)]
+pub struct Arrived {
+    /// When.
+    pub at: Instant,
+    /// The request in it, as it is told to whoever collects spans.
+    pub span: Option<Box<RequestSpan>>,
+}
+
+impl Arrived {
+    /// At this moment, and nobody collects spans.
+    pub fn now() -> Self {
+        Self { at: Instant::now(), span: None }
+    }
 }
 
 /// A call that waits for a person.
@@ -214,6 +232,11 @@ impl Mediator {
 
     /// Lines from the client, each with its `\n`.
     pub fn from_client(&self, lines: &[u8], now: Timestamp) -> Effects {
+        self.arriving(lines, now, Arrived::now())
+    }
+
+    /// The same for a line that has come like this.
+    pub fn arriving(&self, lines: &[u8], now: Timestamp, mut arrived: Arrived) -> Effects {
         let mut effects = Effects::default();
         let mut messages = Vec::with_capacity(memchr::memchr_iter(b'\n', lines).take(BATCH_MESSAGES_USUAL).count());
         for line in lines_of(lines) {
@@ -229,11 +252,13 @@ impl Mediator {
         let mut steps = Vec::with_capacity(messages.len());
         let mut calls = Vec::with_capacity(messages.len());
         {
-            let instant = Instant::now();
             let mut pending = lock(&self.pending);
             for message in messages {
-                self.sort(message, instant, now, &mut pending, &mut steps, &mut calls, &mut effects);
+                self.sort(message, &mut arrived, now, &mut pending, &mut steps, &mut calls, &mut effects);
             }
+        }
+        if let Some(span) = arrived.span {
+            span.end(Told::Error(-32600));
         }
         let mut permits = if calls.is_empty() { Vec::new() } else { self.decide(calls, now, None, &mut effects) };
         if permits.iter().any(Option::is_some) {
@@ -255,7 +280,7 @@ impl Mediator {
     fn sort(
         &self,
         message: Message,
-        instant: Instant,
+        arrived: &mut Arrived,
         now: Timestamp,
         pending: &mut Pending,
         steps: &mut Vec<Step>,
@@ -266,9 +291,11 @@ impl Mediator {
             reply::error(&mut effects.to_client, &ReplyTo::Id(id.clone()), -32600, &refused.to_string());
             self.audit().repeated(now, "refused_message", |line| line.text("reason", &refused.to_string()));
         };
+        let instant = arrived.at;
         match message {
             Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, instant) {
                 Ok(()) => {
+                    pending.trace(&id, arrived.span.take());
                     steps.push(Step::Call(calls.len()));
                     calls.push(Taken { id, call, lists: 0 });
                 }
@@ -279,6 +306,9 @@ impl Mediator {
                 if !KNOWN_REQUESTS.contains(&method) {
                     self.audit().repeated(now, "unknown_method", |line| line.text("method", method));
                     if self.settings.unknown_methods == UnknownMethods::Refuse {
+                        if let Some(span) = arrived.span.take() {
+                            span.end(Told::Error(-32601));
+                        }
                         reply::error(&mut effects.to_client, &ReplyTo::Id(id), -32601, "method not found");
                         return;
                     }
@@ -295,6 +325,7 @@ impl Mediator {
                 let is_first = matches!(kind, Kind::Initialize);
                 match pending.begin(&id, kind, instant) {
                     Ok(()) => {
+                        pending.trace(&id, arrived.span.take());
                         if is_first {
                             lock(&self.handshake).initialize = Some((id, passage.line().to_vec()));
                         }
@@ -336,6 +367,9 @@ impl Mediator {
             return false;
         };
         (entry.cancelled, entry.since) = (true, instant);
+        if let Some(span) = &mut entry.span {
+            span.if_dropped("cancelled");
+        }
         match entry.kind {
             Kind::Waiting => {}
             // It has not left yet, and will not.
@@ -441,10 +475,12 @@ impl Mediator {
 
     fn refuse(&self, taken: &Taken, denial: &Denial, number: u64, to_client: &mut Vec<u8>) {
         // A request that was withdrawn meanwhile gets no answer.
-        if lock(&self.pending).end(&taken.id).is_none_or(|entry| entry.cancelled) {
-            return;
-        }
+        let Some(entry) = lock(&self.pending).end(&taken.id).filter(|entry| !entry.cancelled) else { return };
         let decision = self.audit().decision_id(number);
+        if let Some(mut span) = entry.span {
+            span.decided(self.grant(), Outcome::Deny, &denial.rule, &decision);
+            span.end(Told::ToolError);
+        }
         let call = &taken.call;
         reply::denied(to_client, &taken.id, call.name().as_str(), denial, &decision, call.is_stateless());
     }
@@ -452,17 +488,32 @@ impl Mediator {
     /// Puts a call on its way, unless the client has withdrawn it meanwhile.
     fn load(&self, permitted: Option<(Id, u64, Permit)>, now: Timestamp, pending: &mut Pending, effects: &mut Effects) {
         let Some((id, decision, permit)) = permitted else { return };
-        if pending.get_mut(&id).is_none_or(|entry| entry.cancelled) {
+        let Some(entry) = pending.get_mut(&id).filter(|entry| !entry.cancelled) else {
             pending.end(&id);
             self.desk.ended(permit.into_parts().1, Ending::NotSent);
             let outcome = Ended { number: decision, outcome: "cancelled", micros: 0, bytes: 0 };
             self.log_ended(now, vec![outcome]);
             return;
+        };
+        if let Some(span) = &mut entry.span {
+            let would = permit.would_deny();
+            let outcome = if would.is_some() { Outcome::WouldDeny } else { Outcome::Allow };
+            let rule = would.map_or(permit.rule(), |denial| &denial.rule);
+            span.decided(self.grant(), outcome, rule, &self.audit().decision_id(decision));
         }
+        let (arrived, sent) = (entry.arrived, Instant::now());
         let progress_token = permit.call().progress_token().and_then(Id::parse);
         let reservation = effects.to_server.call(permit);
-        let counted = self.desk.meter().map(|meter| meter.server(&self.caller.server).call());
-        pending.forwarded(&id, Forwarded { decision, reservation, progress_token, counted }, Instant::now());
+        let counted = self.desk.meter().map(|meter| {
+            let server = meter.server(&self.caller.server);
+            server.forwarded(sent.saturating_duration_since(arrived));
+            server.call()
+        });
+        pending.forwarded(&id, Forwarded { decision, reservation, progress_token, counted }, sent);
+    }
+
+    fn grant(&self) -> &str {
+        self.caller.grant.as_deref().unwrap_or_default()
     }
 
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
@@ -499,7 +550,7 @@ impl Mediator {
             let server = meter.server(&self.caller.server);
             // A call that was withdrawn before it was sent took the server no time.
             for ended in ended.iter().filter(|ended| ended.outcome != "cancelled" || ended.micros > 0) {
-                server.call_ended(ended.outcome, None, Duration::from_micros(ended.micros));
+                server.call_ended(ended.outcome, Duration::from_micros(ended.micros));
             }
         }
         self.desk.log_ended(now, ended);

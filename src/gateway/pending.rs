@@ -1,6 +1,7 @@
 //! Requests in flight, both ways apart: who asked what, since when, and what is to be settled when the answer comes.
 
 use super::meter::Held;
+use super::telemetry::RequestSpan;
 use crate::mcp::envelope::Id;
 use crate::policy::Reservation;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -59,10 +60,14 @@ pub struct Entry {
     pub kind: Kind,
     /// When it was sent, or last showed progress.
     pub since: Instant,
+    /// When it arrived.
+    pub arrived: Instant,
     /// When it was sent.
     pub sent: Instant,
     /// Whether the client has withdrawn it.
     pub cancelled: bool,
+    /// The request, as it is told to whoever collects spans.
+    pub span: Option<Box<RequestSpan>>,
 }
 
 /// Why a request is not taken.
@@ -99,9 +104,16 @@ impl Pending {
         match self.client.entry(id.clone()) {
             std::collections::hash_map::Entry::Occupied(_) => Err(NotTaken::InFlight),
             std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(Entry { kind, since: now, sent: now, cancelled: false });
+                place.insert(Entry { kind, since: now, arrived: now, sent: now, cancelled: false, span: None });
                 Ok(())
             }
+        }
+    }
+
+    /// Whoever collects spans is told about this request.
+    pub fn trace(&mut self, id: &Id, span: Option<Box<RequestSpan>>) {
+        if let (Some(span), Some(entry)) = (span, self.client.get_mut(id)) {
+            entry.span = Some(span);
         }
     }
 

@@ -13,8 +13,9 @@ use super::{Gateway, Server, mirror};
 use crate::clock;
 use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::{Identity, PolicyChoice};
-use crate::gateway::mediate::Mediator;
+use crate::gateway::mediate::{Arrived, Mediator};
 use crate::gateway::plan::{Children, Per};
+use crate::gateway::telemetry::Ended;
 use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
 use crate::mcp::walk::member;
@@ -25,6 +26,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Children of one server that may run.
 pub const CHILDREN_MAX: usize = 256;
@@ -94,8 +96,10 @@ impl Bridge {
         body: Bytes,
         seat: Seat,
     ) -> Result<Response<Answer>, Refusal> {
+        let at = Instant::now();
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         mirror::check(&head.headers, &message)?;
+        let arrived = Arrived { at, span: gateway.trace_to_child(server, &who, &head.headers, &message) };
         let (id, line, is_initialize) = match &message {
             Message::Call(id, call) => (Some(id.clone()), call.line(), false),
             Message::Request(id, passage) => (Some(id.clone()), passage.line(), passage.method() == Some("initialize")),
@@ -110,6 +114,7 @@ impl Bridge {
         if let (None, Some(id), true) = (session, &id, is_initialize && shares)
             && let Some(response) = self.join(server, &who, id)?
         {
+            arrived.span.into_iter().for_each(|span| span.end(Ended::Result));
             return Ok(response);
         }
         let child = match (session, id.as_ref()) {
@@ -145,7 +150,7 @@ impl Bridge {
             if is_initialized && child.heard_initialized() && shares {
                 return Ok(accepted());
             }
-            feed(gateway, &child, line).await.map_err(refused)?;
+            feed(gateway, &child, line, arrived).await.map_err(refused)?;
             return Ok(accepted());
         };
         let is_alone = ready.is_some();
@@ -161,7 +166,7 @@ impl Bridge {
         if is_alone {
             waiting.cancel_when_dropped();
         }
-        feed(gateway, &child, line).await.map_err(|error| refused(error).to(&id))?;
+        feed(gateway, &child, line, arrived).await.map_err(|error| refused(error).to(&id))?;
         let streams = accepts_events(&head.headers);
         let mut response = if streams && is_subscription(&message) {
             events(Stream::Answer(waiting), None, seat, None)
@@ -509,12 +514,12 @@ fn or_none(policy: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
 const NOTHING: &str = r#"{"version":"1","default":"deny","tools":{}}"#;
 
 /// Hands a message to a child where the stores may be waited for.
-async fn feed(gateway: &Gateway, child: &Arc<Child>, line: Vec<u8>) -> Result<(), Refused> {
+async fn feed(gateway: &Gateway, child: &Arc<Child>, line: Vec<u8>, arrived: Arrived) -> Result<(), Refused> {
     if gateway.queue.pace() != Pace::Elsewhere {
-        return child.take(&line);
+        return child.take(&line, arrived);
     }
     let child = Arc::clone(child);
-    tokio::task::spawn_blocking(move || child.take(&line)).await.unwrap_or(Err(Refused::Gone))
+    tokio::task::spawn_blocking(move || child.take(&line, arrived)).await.unwrap_or(Err(Refused::Gone))
 }
 
 pub(super) fn refused(error: Refused) -> Refusal {

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::gateway::answers::Answers;
 use crate::gateway::desk::Desk;
 use crate::gateway::framing::{Batch, BatchReader};
-use crate::gateway::mediate::{Effects, Mediator};
+use crate::gateway::mediate::{Arrived, Effects, Mediator};
 use crate::gateway::reply;
 use crate::gateway::shipment::Shipment;
 use crate::gateway::upstream::{Upstream, pipes, send_first};
@@ -249,11 +249,11 @@ impl Child {
         Listening { child: Arc::clone(self), receiver }
     }
 
-    /// Takes one message of the client, as it was admitted. Blocks as long as the stores do.
+    /// Takes one message of the client, as it was admitted and has come. Blocks as long as the stores do.
     ///
     /// # Errors
     /// The server is gone, or does not read.
-    pub fn take(&self, line: &[u8]) -> Result<(), Refused> {
+    pub fn take(&self, line: &[u8], mut arrived: Arrived) -> Result<(), Refused> {
         if self.is_gone() {
             return Err(Refused::Gone);
         }
@@ -261,7 +261,10 @@ impl Child {
             return Err(Refused::Busy);
         }
         self.touch();
-        let effects = self.mediator.from_client(line, clock::now());
+        if let Some(span) = &mut arrived.span {
+            span.if_dropped("abandoned");
+        }
+        let effects = self.mediator.arriving(line, clock::now(), arrived);
         self.effects(effects)
     }
 
@@ -522,7 +525,7 @@ impl Drop for Waiting {
             let mut line = Vec::new();
             reply::cancelled(&mut line, &self.id, "the client has closed the stream");
             // A server that is gone has nothing to be told.
-            let _ = self.child.take(&line);
+            let _ = self.child.take(&line, Arrived::now());
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::policy::{Ending, Policy, Reservation};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A call that was forwarded. However it ends, it is settled and logged once.
 pub struct Flight {
@@ -28,8 +28,8 @@ pub struct Flight {
     number: u64,
     reservation: Option<Reservation>,
     sent: Instant,
-    /// What the gateway itself took, and the place of the call among those in flight.
-    counted: Option<(Arc<ServerMeter>, Held, Duration)>,
+    /// Where it is counted, and its place among the calls in flight.
+    counted: Option<(Arc<ServerMeter>, Held)>,
 }
 
 impl fmt::Debug for Flight {
@@ -44,8 +44,9 @@ impl Flight {
         let sent = Instant::now();
         let counted = desk.meter().map(|meter| {
             let server = meter.server(server);
+            server.forwarded(sent.saturating_duration_since(began));
             let held = server.call();
-            (server, held, sent.saturating_duration_since(began))
+            (server, held)
         });
         Self { desk, number, reservation: Some(reservation), sent, counted }
     }
@@ -54,10 +55,10 @@ impl Flight {
     pub fn end(&mut self, outcome: &'static str, ending: Ending, bytes: usize) {
         let Some(reservation) = self.reservation.take() else { return };
         let took = self.sent.elapsed();
-        if let Some((server, _held, added)) = self.counted.take()
+        if let Some((server, _held)) = self.counted.take()
             && ending != Ending::NotSent
         {
-            server.call_ended(outcome, Some(added), took);
+            server.call_ended(outcome, took);
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.desk.ended(reservation, ending);
@@ -219,7 +220,7 @@ impl Exchange {
             }
         };
         if self.span.is_some() {
-            self.traced(ended(&received, is_error));
+            self.traced(Ended::of(&received));
         }
         match asked {
             Asked::Call(mut flight) => {
@@ -395,17 +396,6 @@ impl Exchange {
                 .number("bytes", bytes as u64)
         });
     }
-}
-
-/// How an answer ends a request.
-fn ended(received: &Received<'_>, is_error: bool) -> Ended {
-    if is_error {
-        let error = member(&received.text, "error").map(|(error, _)| error);
-        let code = error.and_then(|error| member(error, "code")).and_then(|(code, _)| code.trim().parse().ok());
-        return Ended::Error(code.unwrap_or(0));
-    }
-    let says_error = received.result().and_then(|result| member(result, "isError"));
-    if says_error.is_some_and(|(value, _)| value.trim() == "true") { Ended::ToolError } else { Ended::Result }
 }
 
 fn error(id: &Id, message: &str) -> Vec<u8> {

@@ -209,6 +209,22 @@ impl Gateway {
         })
     }
 
+    /// The same for a request to a command, which counts as not sent until the command's mediator has it.
+    fn trace_to_child(
+        &self,
+        server: &Server,
+        who: &Identity,
+        headers: &HeaderMap,
+        message: &Message,
+    ) -> Option<Box<RequestSpan>> {
+        if !self.telemetry.is_on() {
+            return None;
+        }
+        let mut span = self.trace(server, headers, message, self.policy(who, server).as_deref())?;
+        span.if_dropped("not_sent");
+        Some(Box::new(span))
+    }
+
     /// Puts the servers, policies, hosts and origins of another plan in place. Servers that stay where they are keep
     /// their sessions; requests that are open go on. Address, TLS and settings stay as they are.
     ///

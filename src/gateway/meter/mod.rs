@@ -332,13 +332,15 @@ impl ServerMeter {
         all
     }
 
-    /// A call that was forwarded has ended. `ending` is the audit log's word (`result`, `error`, `timeout` …), `added`
-    /// the time that the gateway itself took, where it is measured, `upstream` the time from forwarding to the end of the answer.
-    pub fn call_ended(&self, ending: &'static str, added: Option<Duration>, upstream: Duration) {
+    /// A call is about to be forwarded. `added` is the time that the gateway itself took, from the call's arrival on.
+    pub fn forwarded(&self, added: Duration) {
+        self.added.observe(added);
+    }
+
+    /// A call that was forwarded has ended. `ending` is the audit log's word (`result`, `error`, `timeout` …), `upstream`
+    /// the time from forwarding to the end of the answer.
+    pub fn call_ended(&self, ending: &'static str, upstream: Duration) {
         *lock(&self.endings).entry(ending).or_default() += 1;
-        if let Some(added) = added {
-            self.added.observe(added);
-        }
         self.upstream.observe(upstream);
     }
 

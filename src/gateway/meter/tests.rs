@@ -202,8 +202,10 @@ fn the_page_is_read_by_a_strict_parser_and_says_what_was_counted() {
         files.decided(at(0), Some(&policy), odd, Outcome::Allow, "/tools/odd");
     }
     files.decided(at(0), Some(&policy), "made up", Outcome::Deny, "(default deny)");
-    files.call_ended("result", Some(Duration::from_micros(20)), Duration::from_millis(2));
-    files.call_ended("timeout", Some(Duration::from_micros(30)), Duration::from_secs(600));
+    files.forwarded(Duration::from_micros(20));
+    files.forwarded(Duration::from_micros(30));
+    files.call_ended("result", Duration::from_millis(2));
+    files.call_ended("timeout", Duration::from_secs(600));
     let _held = (files.session(), files.call(), odd_server.session());
     meter.store_error();
     meter.reloaded();

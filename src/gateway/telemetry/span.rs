@@ -2,7 +2,7 @@
 
 use crate::gateway::mediate::KNOWN_REQUESTS;
 use crate::gateway::meter::Outcome;
-use crate::mcp::envelope::Id;
+use crate::mcp::envelope::{Arrival, Id, Received};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::Policy;
@@ -63,10 +63,24 @@ pub enum Ended {
     Failed(&'static str),
 }
 
+impl Ended {
+    /// How an answer of the server ends its request.
+    pub fn of(received: &Received<'_>) -> Self {
+        if matches!(received.arrival, Arrival::Error(_)) {
+            let error = member(&received.text, "error").map(|(error, _)| error);
+            let code = error.and_then(|error| member(error, "code")).and_then(|(code, _)| code.trim().parse().ok());
+            return Self::Error(code.unwrap_or(0));
+        }
+        let says_error = received.result().and_then(|result| member(result, "isError"));
+        if says_error.is_some_and(|(value, _)| value.trim() == "true") { Self::ToolError } else { Self::Result }
+    }
+}
+
 /// A request that is being served. Dropped without an end, it counts as abandoned.
 #[derive(Debug)]
 pub struct RequestSpan {
     span: Option<Span>,
+    if_dropped: &'static str,
     durations: Option<Histogram<f64>>,
     began: Instant,
     /// Attributes of the duration; few, and from closed sets.
@@ -172,7 +186,7 @@ impl RequestSpan {
                 .with_links(other.into_iter().map(|other| Link::new(other, Vec::new(), 0)).collect())
                 .start_with_context(tracer, &parent)
         });
-        Self { span, durations: durations.cloned(), began: Instant::now(), of_duration }
+        Self { span, if_dropped: "abandoned", durations: durations.cloned(), began: Instant::now(), of_duration }
     }
 
     /// What the gate said about a call.
@@ -183,6 +197,11 @@ impl RequestSpan {
             span.set_attribute(KeyValue::new("mcpol.rule", rule.to_owned()));
             span.set_attribute(KeyValue::new("mcpol.decision", decision.to_owned()));
         }
+    }
+
+    /// Says with which of the audit log's words the request ends if nothing more is heard of it.
+    pub fn if_dropped(&mut self, why: &'static str) {
+        self.if_dropped = why;
     }
 
     /// The answer is on its way, whole.
@@ -226,7 +245,7 @@ impl RequestSpan {
 impl Drop for RequestSpan {
     fn drop(&mut self) {
         if self.span.is_some() || self.durations.is_some() {
-            self.finish(Ended::Failed("abandoned"));
+            self.finish(Ended::Failed(self.if_dropped));
         }
     }
 }

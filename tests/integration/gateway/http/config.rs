@@ -172,3 +172,84 @@ fn spans_go_to_the_collector_that_the_environment_names_and_carry_no_arguments()
     assert!(sent.iter().any(|asked| asked.head.starts_with("POST /v1/metrics ")), "{sent:?}");
     assert!(!sent.iter().any(|asked| asked.body.contains("hush")), "{sent:?}");
 }
+
+/// Answers calls; one of `broken` with an error, one of `die` not at all.
+const SERVER: &str = r#"
+while read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}\n' "$id" ;;
+    *'"broken"'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32050,"message":"hush-hush"}}\n' "$id" ;;
+    *'"die"'*) exit 7 ;;
+    *'"tools/call"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}\n' "$id" ;;
+  esac
+done
+"#;
+
+#[test]
+fn requests_to_a_command_are_counted_timed_and_traced_as_those_to_a_url() {
+    let collector = Upstream::answering(|_| response("200 OK", &[], ""));
+    let place = collector.url.trim_end_matches("/mcp").to_owned();
+    let text = json!({
+        "gateway": {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "state": "memory:", "audit": "none",
+            "unknown_methods": "refuse"},
+        "servers": {"one": {"command": ["sh", "server.sh"], "policy": "policy.json"}},
+    });
+    let sandbox = configured(&toml::to_string(&text).unwrap()).with_env("OTEL_EXPORTER_OTLP_ENDPOINT", &place);
+    let limits = json!([{"counter": "few", "window": "8784h", "max": 1, "scope": "grant"}]);
+    let tools = json!({"good": {}, "limited": {"limits": limits}, "broken": {}, "die": {}});
+    sandbox.write("policy.json", &only(tools).to_string());
+    sandbox.write("server.sh", SERVER);
+    let (served, admin) = start(&sandbox);
+    let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let session = format!("Mcp-Session-Id: {}", served.post(&[], initialize).header("mcp-session-id").unwrap());
+    let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+    let body = CALL.replace("{}", r#"{"path":"hush-hush"}"#);
+    passed(&served.ask(&[&session, parent], &body));
+    let call = |tool: &str| served.ask(&[&session], &CALL.replace("good", tool));
+    passed(&call("limited"));
+    assert!(refusal(&call("limited")).contains("limit"));
+    assert_eq!(call("broken")["error"]["code"], -32050);
+    assert_eq!(served.ask(&[&session], r#"{"jsonrpc":"2.0","id":9,"method":"x/y"}"#)["error"]["code"], -32601);
+    assert!(call("die")["error"]["message"].as_str().unwrap().contains("status 7"));
+    // How a call ended is counted once its answer is on its way.
+    let last = r#"mcpol_calls_ended_total{server="one",outcome="upstream_gone"} 1"#;
+    let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+    let mut page = get(&admin, "/metrics").body;
+    while !page.contains(last) {
+        assert!(std::time::Instant::now() < deadline, "{page}");
+        page = get(&admin, "/metrics").body;
+    }
+    for line in [
+        r#"mcpol_added_duration_seconds_count{server="one"} 4"#,
+        r#"mcpol_upstream_duration_seconds_count{server="one"} 4"#,
+        r#"mcpol_calls_ended_total{server="one",outcome="result"} 2"#,
+        r#"mcpol_calls_ended_total{server="one",outcome="error"} 1"#,
+        r#"mcpol_pending_calls{server="one"} 0"#,
+    ] {
+        assert!(page.contains(line), "{line}\n{page}");
+    }
+    assert_eq!(served.end(), Some(0));
+    let sent: Vec<_> = collector.asked.try_iter().collect();
+    let of = |path: &str| -> String {
+        let to = format!("POST {path} ");
+        sent.iter().filter(|asked| asked.head.starts_with(&to)).map(|asked| asked.body.clone()).collect()
+    };
+    let (traces, metrics) = (of("/v1/traces"), of("/v1/metrics"));
+    // initialize, good, limited twice, broken, x/y and die.
+    assert_eq!(traces.matches("mcp.method.name").count(), 7, "{traces:?}");
+    for part in [
+        "tools/call good",
+        "/tools/limited/limits/few",
+        "mcpol.decision",
+        "tool_error",
+        "-32050",
+        "-32601",
+        "upstream_gone",
+    ] {
+        assert!(traces.contains(part), "{part}: {traces:?}");
+    }
+    assert_eq!(traces.matches("mcpol.grant").count(), 5, "one for each call");
+    assert!(metrics.contains("mcp.server.operation.duration"), "{metrics:?}");
+    assert!(!traces.contains("hush") && !metrics.contains("hush") && !traces.contains("abandoned"), "{traces:?}");
+}
