@@ -78,6 +78,10 @@ pub async fn call(
             let answer = context.peer.create_message(asked).await.map_err(refused)?;
             text(format!("LLM response: {}", json!(answer.message.content)))
         }
+        "test_roots" => {
+            let roots = context.peer.list_roots().await.map_err(refused)?.roots;
+            text(roots.iter().map(|root| root.uri.as_str()).collect::<Vec<_>>().join(" "))
+        }
         "test_elicitation" => {
             let schema = json!({ "type": "object", "required": ["username", "email"], "properties": {
                 "username": { "type": "string", "description": "User's response" },

@@ -6,6 +6,7 @@
 use crate::mcp::envelope::MESSAGE_BYTES_MAX;
 use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Longest event, in bytes: a message, and room for its other fields and for the names of its lines.
 pub const EVENT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 256 * 1024;
@@ -154,20 +155,45 @@ impl Block {
         lines(self.fields()).any(|(line, _)| field(line, b"id").is_some_and(|id| !id.is_empty() && !id.contains(&0)))
     }
 
-    /// The same block with other data, of one line.
-    pub fn with_data(&self, data: &[u8]) -> Bytes {
-        let mut out = BytesMut::with_capacity(data.len() + 64);
+    /// The last `id`, which may be empty: then the stream cannot be resumed any more.
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        let ids = lines(self.fields()).filter_map(|(line, _)| field(line, b"id"));
+        ids.filter(|id| !id.contains(&0)).last().map(String::from_utf8_lossy)
+    }
+
+    /// The last `retry`: how long to wait before the stream is taken up again.
+    pub fn retry(&self) -> Option<Duration> {
+        let value = lines(self.fields()).filter_map(|(line, _)| field(line, b"retry")).last()?;
+        let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok().map(Duration::from_millis)
+    }
+
+    /// The same block without these fields and without a byte order mark, and with other data if any is given.
+    pub fn without(&self, names: &[&[u8]], data: Option<&[u8]>) -> Bytes {
+        let is_named = |line| names.iter().any(|name| field(line, name).is_some());
+        if data.is_none() && !self.marked && !lines(&self.bytes).any(|(line, _)| is_named(line)) {
+            return self.bytes.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.bytes.len() + 64);
         let mut written = false;
         for (line, whole) in lines(self.fields()) {
-            if field(line, b"data").is_none() {
+            if is_named(line) {
+                continue;
+            }
+            if data.is_none() || field(line, b"data").is_none() {
                 out.extend_from_slice(whole);
             } else if !std::mem::replace(&mut written, true) {
                 out.extend_from_slice(b"data: ");
-                out.extend_from_slice(data);
+                out.extend_from_slice(data.unwrap_or_default());
                 out.extend_from_slice(b"\n");
             }
         }
         out.freeze()
+    }
+
+    /// The same block with other data, of one line.
+    pub fn with_data(&self, data: &[u8]) -> Bytes {
+        self.without(&[], Some(data))
     }
 }
 
@@ -233,6 +259,23 @@ mod tests {
     fn other_lines_stay_to_the_letter_when_data_changes() {
         let block = cut(b"id: 1\r\ndata: {\ndata: }\nretry: 5\nx:y\n\n", 7, 1000).unwrap().remove(0);
         assert_eq!(&block.with_data(b"[1]")[..], b"id: 1\r\ndata: [1]\nretry: 5\nx:y\n\n");
+    }
+
+    #[test]
+    fn fields_are_taken_out_whole_and_read_as_the_last_of_them() {
+        let text = b"\xef\xbb\xbfid: 1\r\nid\ndata: a\nid:2\nretry: 5\nretry: x\n: c\n\n";
+        let block = cut(text, 7, 1000).unwrap().remove(0);
+        assert_eq!((block.id().as_deref(), block.retry()), (Some("2"), None));
+        assert_eq!(&block.without(&[b"id", b"retry"], None)[..], b"data: a\n: c\n\n");
+        assert_eq!(&block.without(&[b"id"], Some(b"b"))[..], b"data: b\nretry: 5\nretry: x\n: c\n\n");
+        for (text, id, retry) in [
+            ("id\n\n", Some(""), None),
+            ("id: a\0b\nretry: 70\n\n", None, Some(Duration::from_millis(70))),
+            ("retry: +7\n\n", None, None),
+        ] {
+            let block = cut(text.as_bytes(), 9, 1000).unwrap().remove(0);
+            assert_eq!((block.id().as_deref(), block.retry()), (id, retry), "{text:?}");
+        }
     }
 
     #[test]

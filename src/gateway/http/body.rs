@@ -36,6 +36,8 @@ pub enum Answer {
     Events(Box<Events>),
     /// Events of a child.
     Child(Box<super::child_events::ChildEvents>),
+    /// Events at the endpoint of all servers.
+    Joint(Box<super::union::Joint>),
     /// Bytes from the server that nobody takes for a message, passed on.
     Raw(Box<super::client::Held>),
 }
@@ -62,6 +64,7 @@ impl Body for Answer {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Events(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Child(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Self::Joint(joint) => joint.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Raw(held) => Pin::new(held).poll_frame(cx).map_err(Into::into),
         }
     }
@@ -69,7 +72,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(_) | Self::Child(_) => false,
+            Self::Events(_) | Self::Child(_) | Self::Joint(_) => false,
             Self::Raw(held) => held.is_end_stream(),
         }
     }
@@ -77,7 +80,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Events(_) | Self::Child(_) => SizeHint::default(),
+            Self::Events(_) | Self::Child(_) | Self::Joint(_) => SizeHint::default(),
             Self::Raw(held) => held.size_hint(),
         }
     }

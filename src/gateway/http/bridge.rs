@@ -268,6 +268,11 @@ impl Bridge {
         Ok(response)
     }
 
+    /// Whether the session that these headers name is there, with its server.
+    pub(super) fn has_session(&self, who: &Identity, head: &Parts) -> bool {
+        session_of(&head.headers).ok().flatten().is_some_and(|session| self.of_session(session, who).is_ok())
+    }
+
     fn of_session(&self, session: &str, who: &Identity) -> Result<Arc<Child>, Refusal> {
         let table = self.table();
         let entry = table.sessions.get(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());

@@ -9,10 +9,12 @@ mod full_server;
 use super::*;
 use full_server::Era;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, CreateMessageRequestParams,
-    CreateMessageResult, ElicitRequestParams, ElicitResult, ElicitationAction, ErrorData, GetPromptRequestParams,
-    Implementation, ListRootsResult, LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
-    ReadResourceRequestParams, Root, SamplingMessage, ServerNotification, SubscriptionFilter,
+    ArgumentInfo, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, CompleteRequestParams,
+    CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult, ElicitationAction, ErrorData,
+    GetPromptRequestParams, Implementation, ListRootsResult, LoggingLevel, LoggingMessageNotificationParam,
+    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, Reference, ResourceUpdatedNotificationParam,
+    Root, SamplingMessage, ServerNotification, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -64,6 +66,10 @@ impl ClientHandler for Client {
     async fn on_logging_message(&self, message: LoggingMessageNotificationParam, _: NotificationContext<RoleClient>) {
         self.say("log", &message.data);
     }
+
+    async fn on_resource_updated(&self, update: ResourceUpdatedNotificationParam, _: NotificationContext<RoleClient>) {
+        self.say("updated", &json!(update.uri));
+    }
 }
 
 impl Client {
@@ -72,38 +78,62 @@ impl Client {
     }
 }
 
-/// A server of one era, the gateway in front of it, and a client that is connected to the gateway.
+/// Servers of one era, the gateway in front of them, and a client that is connected to the gateway.
 struct Chain {
     client: RunningService<RoleClient, Client>,
     heard: UnboundedReceiver<String>,
     gateway: Child,
-    server: tokio::task::JoinHandle<()>,
+    servers: tokio::task::JoinSet<()>,
     _sandbox: Sandbox,
 }
 
 impl Chain {
+    /// One server.
     async fn new(era: Era, policy: &Value, lifecycle: ClientLifecycleMode) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move {
-            full_server::serve(era, tokio::net::TcpListener::from_std(listener).unwrap()).await;
-        });
+        let mut servers = tokio::task::JoinSet::new();
+        let url = serve(&mut servers, era);
         let sandbox = sandbox(policy);
-        let (gateway, address) = listening(&sandbox, &["--upstream", &url]);
+        let mut args = vec!["enforce", "--policy", "policy.json", "--listen", "127.0.0.1:0", "--state", "memory:"];
+        args.extend(["--audit", "none", "--upstream", &url]);
+        let (gateway, address) = listening(&sandbox, &args);
+        Self::connect(servers, sandbox, gateway, address, lifecycle).await
+    }
+
+    /// Several servers at the endpoint of all.
+    async fn of_all(eras: &[(&str, Era)], policy: &Value, lifecycle: ClientLifecycleMode) -> Self {
+        let mut servers = tokio::task::JoinSet::new();
+        let mut text = String::from("[gateway]\nlisten = \"127.0.0.1:0\"\nstate = \"memory:\"\naudit = \"none\"\n");
+        for (name, era) in eras {
+            let url = serve(&mut servers, *era);
+            text.push_str(&format!("[servers.{name}]\nurl = \"{url}\"\npolicy = \"policy.json\"\n"));
+        }
+        let sandbox = sandbox(policy);
+        sandbox.write("mcpol.toml", &text);
+        let (gateway, address) = listening(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+        Self::connect(servers, sandbox, gateway, address, lifecycle).await
+    }
+
+    async fn connect(
+        servers: tokio::task::JoinSet<()>,
+        sandbox: Sandbox,
+        gateway: Child,
+        address: SocketAddr,
+        lifecycle: ClientLifecycleMode,
+    ) -> Self {
         let (sender, heard) = unbounded_channel();
         let transport = StreamableHttpClientTransport::from_uri(format!("http://{address}/mcp"));
         let client = Client { heard: sender }.serve_with_lifecycle(transport, lifecycle);
         let client = tokio::time::timeout(STEP, client).await.unwrap().unwrap();
-        Self { client, heard, gateway, server, _sandbox: sandbox }
+        Self { client, heard, gateway, servers, _sandbox: sandbox }
     }
 
-    async fn call(&self, tool: &'static str, arguments: Value) -> CallToolResult {
-        let request = CallToolRequestParams::new(tool).with_arguments(arguments.as_object().unwrap().clone());
+    async fn call(&self, tool: &str, arguments: Value) -> CallToolResult {
+        let request =
+            CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.as_object().unwrap().clone());
         tokio::time::timeout(STEP, self.client.call_tool(request)).await.unwrap().unwrap()
     }
 
-    async fn says(&self, tool: &'static str, arguments: Value) -> String {
+    async fn says(&self, tool: &str, arguments: Value) -> String {
         let result = self.call(tool, arguments).await;
         assert_ne!(result.is_error, Some(true), "{result:?}");
         result.content[0].as_text().unwrap().text.clone()
@@ -120,23 +150,28 @@ impl Chain {
         std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         let status = tokio::task::spawn_blocking(move || self.gateway.wait().unwrap()).await.unwrap();
         assert_eq!(status.code(), Some(0));
-        self.server.abort();
+        self.servers.shutdown().await;
     }
 }
 
+/// Starts a server on a free port.
+fn serve(servers: &mut tokio::task::JoinSet<()>, era: Era) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    servers.spawn(async move { full_server::serve(era, tokio::net::TcpListener::from_std(listener).unwrap()).await });
+    url
+}
+
 /// Starts the gateway on a free port, and waits until it says where.
-fn listening(sandbox: &Sandbox, options: &[&str]) -> (Child, SocketAddr) {
-    let mut args = vec!["enforce", "--policy", "policy.json", "--listen", "127.0.0.1:0", "--state", "memory:"];
-    args.extend(["--audit", "none"]);
-    args.extend(options);
-    let mut command = sandbox.command(&args);
+fn listening(sandbox: &Sandbox, args: &[&str]) -> (Child, SocketAddr) {
+    let mut command = sandbox.command(args);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut words = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     let address = loop {
         assert_ne!(words.read_line(&mut said).unwrap(), 0, "the gateway does not listen: {said}");
-        let url = said.split_whitespace().find_map(|word| word.split_once("http://127.0.0.1:"));
-        if let Some((_, rest)) = url {
+        if let Some((_, rest)) = said.split_once("listening on http://127.0.0.1:") {
             let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
             break SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
         }
@@ -242,6 +277,86 @@ fn a_client_that_knows_both_eras_finds_out_what_the_server_speaks() {
         };
         let chain = Chain::new(Era::Modern, &policy(), lifecycle).await;
         common(&chain).await;
+        chain.end().await;
+    });
+}
+
+/// Everything that two servers give in sessions, to one client at one URL.
+#[test]
+fn the_sdk_uses_all_servers_at_once_in_sessions() {
+    on_runtime(async {
+        let eras = [("one", Era::Legacy), ("two", Era::Legacy), ("new", Era::Modern)];
+        let mut chain = Chain::of_all(&eras, &policy(), ClientLifecycleMode::Initialize).await;
+        let info = chain.client.peer_info().unwrap().clone();
+        assert!(
+            info.instructions.as_deref().is_some_and(|text| text.contains("## one") && text.contains("## two")),
+            "{info:?}"
+        );
+        let tools = chain.client.list_all_tools().await.unwrap();
+        let has = |name: &str| tools.iter().any(|tool| tool.name == name);
+        assert!(has("one__test_sampling") && has("two__test_sampling"), "{tools:?}");
+        assert!(!has("one__test_audio_content") && !tools.iter().any(|tool| tool.name.starts_with("new__")));
+        let denied = chain.call("two__test_image_content", json!({})).await;
+        assert!(denied.content[0].as_text().unwrap().text.contains("no pictures"), "{denied:?}");
+        // Both servers ask at the same time, with ids of their own that begin at the same number.
+        let (first, second) = tokio::join!(
+            chain.says("one__test_sampling", json!({"prompt": "Capital of France?"})),
+            chain.says("two__test_elicitation", json!({"message": "Who is there?"}))
+        );
+        assert!(first.contains("Paris.") && second.contains("ada@host.example"), "{first} {second}");
+        assert_eq!(chain.says("two__test_roots", json!({})).await, "file:///workspace");
+        let mut asked = vec![chain.hears().await, chain.hears().await];
+        asked.sort();
+        assert!(asked[0].starts_with("elicitation") && asked[1].starts_with("sampling"), "{asked:?}");
+        chain.says("one__test_tool_with_progress", json!({})).await;
+        let heard = [chain.hears().await, chain.hears().await, chain.hears().await];
+        assert_eq!(heard, ["progress 0.0", "progress 50.0", "progress 100.0"]);
+        let level = SetLevelRequestParams::new(LoggingLevel::Debug);
+        chain.client.set_level(level).await.unwrap();
+        chain.says("two__test_tool_with_logging", json!({})).await;
+        let mut heard = [chain.hears().await, chain.hears().await, chain.hears().await];
+        heard.sort();
+        assert!(heard[0].contains("completed") && heard[2].contains("processing"), "{heard:?}");
+        // The answer to a subscription is the first news of it, on the stream that the client listens on.
+        chain.client.subscribe(SubscribeRequestParams::new("test://watched-resource")).await.unwrap();
+        assert_eq!(chain.hears().await, "updated \"test://watched-resource\"");
+        chain.client.unsubscribe(UnsubscribeRequestParams::new("test://watched-resource")).await.unwrap();
+        let prompt = Reference::for_prompt("two__test_prompt_with_arguments");
+        let typed = ArgumentInfo::new("arg1", "par");
+        let completed = chain.client.complete(CompleteRequestParams::new(prompt, typed)).await.unwrap();
+        assert_eq!(completed.completion.values, ["paris", "park", "party"]);
+        let resource = ReadResourceRequestParams::new("test://template/7/data");
+        let resource = chain.client.read_resource(resource).await.unwrap();
+        assert!(json!(resource).to_string().contains("Data for ID: 7"), "{resource:?}");
+        chain.end().await;
+    });
+}
+
+/// The same without sessions.
+#[test]
+fn the_sdk_uses_all_servers_at_once_without_sessions() {
+    on_runtime(async {
+        let lifecycle = ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
+        let eras = [("one", Era::Modern), ("two", Era::Modern), ("old", Era::Legacy)];
+        let mut chain = Chain::of_all(&eras, &policy(), lifecycle).await;
+        let tools = chain.client.list_all_tools().await.unwrap();
+        assert!(tools.iter().any(|tool| tool.name == "two__test_region_header"), "{tools:?}");
+        assert!(!tools.iter().any(|tool| tool.name.starts_with("old__")), "{tools:?}");
+        let said = chain.says("two__test_input_required_result_multi_round", json!({})).await;
+        assert_eq!(said, "So it is green.");
+        assert_eq!(chain.says("one__test_region_header", json!({"region": "Zürich"})).await, "You are in Zürich.");
+        let filter = SubscriptionFilter::builder().tools_list_changed().build();
+        let mut subscription = chain.client.listen(filter).await.unwrap();
+        for trigger in ["one__test_trigger_tool_change", "two__test_trigger_tool_change"] {
+            chain.says(trigger, json!({})).await;
+            let change = tokio::time::timeout(STEP, subscription.next()).await.unwrap().unwrap();
+            assert!(matches!(change, Some(ServerNotification::ToolListChangedNotification(_))), "{change:?}");
+        }
+        subscription.cancel().await.unwrap();
+        let resource = ReadResourceRequestParams::new("test://template/7/data");
+        let resource = chain.client.read_resource(resource).await.unwrap();
+        assert!(json!(resource).to_string().contains("Data for ID: 7"), "{resource:?}");
+        while !chain.hears().await.starts_with("elicitation") {}
         chain.end().await;
     });
 }

@@ -1,11 +1,14 @@
-//! One server's part in an answer of the common endpoint: asked at its own way, read to its end.
+//! Asking one server: at its own way, as if the message had come to its own endpoint.
 
 use super::super::body::Answer;
 use super::super::refusal::Refusal;
+use super::super::seats::Seat;
 use super::super::{Gateway, Server, Way};
+use super::joint::answer_of;
+use super::pipe::Pipe;
+use super::turn::Turn;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
-use crate::mcp::sse::SseParser;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -17,18 +20,63 @@ use std::time::Duration;
 /// How long a server may take for its part of an answer.
 pub(super) const PART_WAIT: Duration = Duration::from_secs(30);
 
-/// Sends one message to one server, as if it had come to that server's own endpoint.
-pub(super) async fn send(
-    gateway: Arc<Gateway>,
-    server: Arc<Server>,
+/// A message for one server.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    /// Its method, as the headers of the revision without sessions repeat it.
+    pub(super) method: &'a str,
+    /// What it names, the same.
+    pub(super) name: Option<&'a str>,
+    pub(super) body: Bytes,
+    /// Whether it is sent once more after a session that was lost has begun anew.
+    pub(super) again: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// A message that names a tool, prompt, resource or task.
+    pub(super) fn named(method: &'a str, name: &'a str, body: Bytes) -> Self {
+        Self { method, name: Some(name), body, again: true }
+    }
+
+    /// A message that names nothing.
+    pub(super) fn unnamed(method: &'a str, body: Bytes) -> Self {
+        Self { method, name: None, body, again: true }
+    }
+
+    /// The same, never sent again: the server may act on it twice.
+    #[must_use]
+    pub(super) fn once(self) -> Self {
+        Self { again: false, ..self }
+    }
+}
+
+/// Sends one message to one server.
+pub(super) async fn post(
+    gateway: &Arc<Gateway>,
+    server: &Arc<Server>,
     who: Identity,
     head: Parts,
     body: Bytes,
 ) -> Result<Response<Answer>, Refusal> {
     let seat = gateway.seats.take(&who.grant)?;
     match &server.way {
-        Way::Http(relay) => relay.post(&gateway, &server, who, head, body, seat).await,
-        Way::Stdio(bridge) => bridge.post(&gateway, &server, who, head, body, seat).await,
+        // On the heap: each is asked in several places, and whatever waits for it would carry room for it.
+        Way::Http(relay) => Box::pin(relay.post(gateway, server, who, head, body, seat)).await,
+        Way::Stdio(bridge) => Box::pin(bridge.post(gateway, server, who, head, body, seat)).await,
+    }
+}
+
+/// Listens to one server.
+pub(super) async fn get(
+    gateway: &Arc<Gateway>,
+    server: &Arc<Server>,
+    who: &Identity,
+    head: Parts,
+    seat: Seat,
+) -> Result<Response<Answer>, Refusal> {
+    match &server.way {
+        Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, seat)).await,
+        Way::Stdio(bridge) => bridge.get(gateway, who, &head, seat),
     }
 }
 
@@ -36,7 +84,7 @@ pub(super) async fn send(
 pub(super) async fn end(server: &Arc<Server>, who: &Identity, head: Parts) {
     let ended = async {
         match &server.way {
-            Way::Http(relay) => relay.delete(who, head).await.map(drop),
+            Way::Http(relay) => Box::pin(relay.delete(who, head)).await.map(drop),
             Way::Stdio(bridge) => bridge.delete(who, &head).map(drop),
         }
     };
@@ -44,44 +92,56 @@ pub(super) async fn end(server: &Arc<Server>, who: &Identity, head: Parts) {
     let _ = tokio::time::timeout(PART_WAIT, ended).await;
 }
 
-/// Reads a server's part to its end: its headers and the one message that answers.
-pub(super) async fn part(
+/// What a server answered.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) headers: HeaderMap,
+    /// The whole message.
+    pub(super) message: Bytes,
+    /// Without a result it is an error.
+    pub(super) result: Option<String>,
+}
+
+/// Whether a response is a stream of events.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+}
+
+/// Reads a server's part to its end. What the server says beside its answer goes to the client if it can hear it.
+pub(super) async fn read(
+    turn: &Arc<Turn>,
+    server: &Arc<Server>,
+    who: &Identity,
     sent: impl Future<Output = Result<Response<Answer>, Refusal>>,
     id: &Id,
 ) -> Result<Part, String> {
-    let read = async {
+    let reading = async {
         let (head, body) = sent.await.map_err(|refusal| refusal.message().to_owned())?.into_parts();
-        let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
-        let bytes = body.map_err(|_| "its answer broke off or is too long".to_owned())?.to_bytes();
-        Ok::<_, String>((head.headers, bytes))
+        let message = if is_stream(&head.headers) {
+            let mut pipe = Pipe::new(turn.leg(server, who), body, Some(id.clone())).with_messages();
+            loop {
+                let Some(piece) = pipe.next().await else { break None };
+                if let Some(message) = answer_of(&piece) {
+                    break Some(message.clone());
+                }
+                turn.beside(piece).await;
+            }
+        } else {
+            let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
+            Some(body.map_err(|_| "its answer broke off or is too long".to_owned())?.to_bytes())
+        };
+        Ok::<_, String>((head.headers, message.unwrap_or_default()))
     };
-    let (headers, bytes) =
-        tokio::time::timeout(PART_WAIT, read).await.map_err(|_| "it does not answer".to_owned())??;
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let mut messages = Vec::new();
-    if kind.starts_with("text/event-stream") {
-        let mut parser = SseParser::new(MESSAGE_BYTES_MAX);
-        parser.feed(&bytes).map_err(|_| "an event is too long".to_owned())?;
-        while let Some(event) = parser.next_event() {
-            messages.push(event.data.into_bytes());
-        }
-    } else {
-        messages.push(bytes.to_vec());
-    }
-    for message in messages {
-        let Ok(received) = receive(&message) else { continue };
-        let result = match &received.arrival {
+    let (headers, message) =
+        tokio::time::timeout(PART_WAIT, reading).await.map_err(|_| "it does not answer".to_owned())??;
+    let result = match receive(&message) {
+        Ok(received) => match &received.arrival {
             Arrival::Result(to) if to == id => received.result().map(str::to_owned),
             Arrival::Error(to) if to == id => None,
-            _ => continue,
-        };
-        return Ok(Part { headers, result });
-    }
-    Err("its answer holds no message".to_owned())
-}
-
-/// What a server answered; without a result it was an error.
-pub(super) struct Part {
-    pub headers: HeaderMap,
-    pub result: Option<String>,
+            _ => return Err("its answer is not for this request".to_owned()),
+        },
+        Err(_) => return Err("its answer holds no message".to_owned()),
+    };
+    Ok(Part { headers, message, result })
 }

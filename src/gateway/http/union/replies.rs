@@ -19,14 +19,20 @@ pub(super) fn failed(id: &Id, code: i32, message: &str) -> Response<Answer> {
 }
 
 pub(super) fn done(id: &Id, result: &str) -> Response<Answer> {
+    json(StatusCode::OK, result_of(id, result))
+}
+
+/// The message that answers a request.
+pub(super) fn result_of(id: &Id, result: &str) -> Vec<u8> {
     let mut line = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
     id.write(&mut line);
     line.extend_from_slice(b",\"result\":");
     line.extend_from_slice(result.as_bytes());
     line.extend_from_slice(b"}");
-    json(StatusCode::OK, line)
+    line
 }
 
+/// A text as JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,5 +1,10 @@
 //! `/mcp` with several servers: one list, one session, and every call judged as at the server's own endpoint.
 
+mod asking;
+mod routes;
+mod stateless;
+mod streams;
+
 use super::*;
 
 const POLICY: &str = r#"{"version": "1", "default": "deny", "hide": ["secret"], "tools": {"good": {}, "refused": {"action": "deny", "reason": "not today"},
@@ -8,38 +13,106 @@ const LONG: &str = "a.tool.with.a.name.that.is.far.too.long.for.every.client.the
 
 /// A server that says its name in everything.
 fn named(name: &'static str) -> Upstream {
-    Upstream::answering(move |asked| {
-        let message = asked.message();
-        let reply = |result: Value| {
-            let headers = ["Content-Type: application/json", &format!("Mcp-Session-Id: session-of-{name}")];
-            response("200 OK", &headers, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string())
-        };
-        match message["method"].as_str() {
-            Some("initialize") => {
-                reply(json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {"listChanged": true},
-                "prompts": {}, "resources": {}, "logging": {}}, "serverInfo": {"name": name, "version": "1"}}))
-            }
-            Some("tools/list") if message["params"]["cursor"] == "2" => reply(json!({"tools": [{"name": LONG}]})),
-            Some("tools/list") => {
-                reply(json!({"tools": [{"name": "good", "x": 1.0}, {"name": "secret"}], "nextCursor": "2"}))
-            }
-            Some("prompts/list") => reply(json!({"prompts": [{"name": "greet"}]})),
-            Some("resources/list") => reply(json!({"resources": [{"uri": format!("{name}://r"), "name": "r"}]})),
-            Some("tools/call") => {
-                reply(json!({"content": [{"type": "text", "text": format!("{name}: {}", message["params"]["name"])}]}))
-            }
-            Some("prompts/get" | "resources/read") => reply(json!({"from": name, "params": message["params"]})),
-            Some(_) if message.get("id").is_some() => reply(json!({})),
-            _ => response("202 Accepted", &[], ""),
+    Upstream::answering(move |asked| answer(name, asked))
+}
+
+/// The same, with a script that may answer in its place; it says whether it has.
+fn scripted(name: &'static str, script: impl Fn(&Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Upstream {
+    Upstream::start(move |asked, stream| {
+        if !script(asked, stream) {
+            // A gateway that has gone is what some tests are about.
+            let _ = stream.write_all(answer(name, asked).as_bytes());
         }
     })
 }
 
+/// The same, where the script answers with whole responses.
+fn says(name: &'static str, script: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static) -> Upstream {
+    scripted(name, move |asked, stream| {
+        let message = asked.message();
+        let Some(result) = script(&message) else { return false };
+        let reply = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+        stream.write_all(json_response(&reply.to_string()).as_bytes()).is_ok()
+    })
+}
+
+fn answer(name: &str, asked: &Asked) -> String {
+    let message = asked.message();
+    let reply = |result: Value| {
+        let headers = ["Content-Type: application/json", &format!("Mcp-Session-Id: session-of-{name}")];
+        response("200 OK", &headers, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string())
+    };
+    if asked.head.starts_with("GET") {
+        return response("405 Method Not Allowed", &[], "");
+    }
+    match message["method"].as_str() {
+        Some("initialize") => reply(json!({"protocolVersion": "2025-06-18", "capabilities": {
+            "tools": {"listChanged": true}, "prompts": {}, "resources": {}, "logging": {}},
+            "serverInfo": {"name": name, "version": "1"}})),
+        Some("tools/list") if message["params"]["cursor"] == "2" => reply(json!({"tools": [{"name": LONG}]})),
+        Some("tools/list") => {
+            reply(json!({"tools": [{"name": "good", "x": 1.0}, {"name": "secret"}], "nextCursor": "2"}))
+        }
+        Some("prompts/list") => reply(json!({"prompts": [{"name": "greet"}, {"name": "greet with spaces"}]})),
+        Some("resources/list") => reply(json!({"resources": [{"uri": format!("{name}://r"), "name": "r"}]})),
+        Some("resources/templates/list") => {
+            reply(json!({"resourceTemplates": [{"uriTemplate": format!("{name}://t/{{id}}"), "name": "t"}]}))
+        }
+        Some("tools/call") => {
+            reply(json!({"content": [{"type": "text", "text": format!("{name}: {}", message["params"]["name"])}]}))
+        }
+        Some("prompts/get" | "resources/read" | "completion/complete") => {
+            reply(json!({"from": name, "params": message["params"]}))
+        }
+        Some(_) if message.get("id").is_some() => reply(json!({})),
+        _ => response("202 Accepted", &[], ""),
+    }
+}
+
+/// What each server has asked for since the last look, by method; `initialize` and the like left out.
+fn methods(server: &Upstream) -> Vec<String> {
+    let method = |asked: Asked| asked.message()["method"].as_str().map(str::to_owned);
+    server.asked.try_iter().filter_map(method).filter(|method| !method.contains("initialize")).collect()
+}
+
+/// Begins a session; the header that names it.
+#[track_caller]
+fn session(served: &Served) -> String {
+    let begun = served.post(&[], INITIALIZE);
+    let header = format!("Mcp-Session-Id: {}", begun.header("mcp-session-id").unwrap_or_else(|| panic!("{begun:?}")));
+    assert_eq!(served.post(&[&header], r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).status, 202);
+    header
+}
+
+/// The last message of a stream so far.
+#[track_caller]
+fn last_message(text: &str) -> Value {
+    let data = text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap_or_else(|| panic!("{text:?}"));
+    serde_json::from_str(data).unwrap()
+}
+
+/// The last id of a stream so far, as a header.
+#[track_caller]
+fn last_id(text: &str) -> String {
+    let id = text.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap_or_else(|| panic!("{text:?}"));
+    format!("Last-Event-ID: {id}")
+}
+
+fn event(message: &Value) -> String {
+    format!("data: {message}\n\n")
+}
+
 fn start(urls: &[(&str, &str)]) -> (Sandbox, Served) {
+    start_with(urls, "")
+}
+
+/// The same with more lines in the configuration.
+fn start_with(urls: &[(&str, &str)], more: &str) -> (Sandbox, Served) {
     let mut text = String::from("[gateway]\nlisten = \"127.0.0.1:0\"\nstate = \"memory:\"\naudit = \"none\"\n");
     for (name, url) in urls {
         text.push_str(&format!("[servers.{name}]\nurl = \"{url}\"\npolicy = \"policy.json\"\n"));
     }
+    text.push_str(more);
     let sandbox = Sandbox::new();
     sandbox.write("policy.json", POLICY);
     sandbox.write("mcpol.toml", &text);
@@ -58,9 +131,10 @@ fn one_session_reaches_all_servers_and_each_judges_its_own() {
     let (one, two) = (named("one"), named("two"));
     let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
     let begun = served.post(&[], INITIALIZE);
-    assert_eq!(begun.json()["result"]["capabilities"], json!({"prompts": {}, "resources": {}, "tools": {}}));
+    let offered = json!({"logging": {}, "prompts": {}, "resources": {}, "tools": {"listChanged": true}});
+    assert_eq!(begun.json()["result"]["capabilities"], offered);
     assert_eq!(begun.json()["result"]["serverInfo"]["name"], "mcpol");
-    assert_eq!(one.next().message()["params"]["capabilities"], json!({}), "nothing is promised that is not carried");
+    assert_eq!(one.next().body, INITIALIZE, "servers hear what the client says of itself");
     two.next();
     let session = format!("Mcp-Session-Id: {}", begun.header("mcp-session-id").unwrap());
     let ask = |method: &str, params: Value| served.ask(&[&session], &request(method, &params));

@@ -1,0 +1,186 @@
+//! The beginning: `initialize`, which begins a session with every server and one that stands for all, `server/discover`
+//! of the revision without sessions, and the beginning anew with a server that has lost its session.
+
+use super::super::Server;
+use super::edit::text_at;
+use super::joint::gathered;
+use super::offers::{carried, instructions, joined};
+use super::part::{Ask, PART_WAIT, Part, post, read};
+use super::pipe::Piece;
+use super::replies::{done, failed, quoted};
+use super::sessions::{End, Session};
+use super::turn::{Turn, line_of};
+use super::{Answered, SESSION, lists};
+use crate::gateway::identity::Identity;
+use crate::mcp::envelope::{Id, Message, Passage, admit};
+use crate::mcp::json::string_value;
+use crate::mcp::walk::{elements, member};
+use bytes::Bytes;
+use http::HeaderValue;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The revision without sessions.
+const STATELESS: &str = "2026-07-28";
+/// What is said of a server that refuses.
+const REFUSES: &str = "it refuses to begin a session";
+
+impl Turn {
+    /// Begins a session with every server, and one that stands for all of them.
+    pub(super) async fn initialize(self: Arc<Self>, id: &Id, passage: &Passage) -> Answered {
+        let hello = line_of(passage.line());
+        let parts = self.ask_all(self.servers(), &Ask::unnamed("initialize", hello.clone()).once(), id).await;
+        let (mut ends, mut guides) = (BTreeMap::new(), Vec::new());
+        for (server, part) in &parts {
+            match end_of(part) {
+                Ok(end) => {
+                    guides.extend(guide(server, part));
+                    ends.insert(server.name.as_str().to_owned(), end);
+                }
+                Err(why) => self.missing(server.name.as_str(), why),
+            }
+        }
+        // The oldest revision that a server chose: what it has, all have.
+        let Some(version) = ends.values().map(|end: &End| end.version.clone()).min() else {
+            return failed(id, -32603, "no server could be reached");
+        };
+        let capabilities = joined(ends.values().map(|end| &*end.capabilities));
+        let grant = self.callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default();
+        let Some(session) = self.gateway.union.sessions.open(Session::new(grant, ends, hello)) else {
+            return failed(id, -32603, "no session can be opened");
+        };
+        let result = format!(
+            "{{\"protocolVersion\":{},\"capabilities\":{capabilities},\"serverInfo\":{}{}}}",
+            quoted(&version),
+            ourselves(),
+            said(guides)
+        );
+        let mut response = done(id, &result);
+        if let Ok(value) = HeaderValue::from_str(&session) {
+            response.headers_mut().insert(SESSION, value);
+        }
+        response
+    }
+
+    /// What the servers of the revision without sessions offer together.
+    pub(super) async fn discover(self, id: &Id, line: Bytes) -> Answered {
+        let id = id.clone();
+        gathered(self, |turn| async move {
+            let parts = turn.ask_all(turn.servers(), &Ask::unnamed("server/discover", line), &id).await;
+            let (mut capabilities, mut guides) = (Vec::new(), Vec::new());
+            for (server, part) in &parts {
+                let Some(result) = part.result.as_ref().filter(|result| speaks_stateless(result)) else {
+                    turn.missing(server.name.as_str(), "it does not speak the revision without sessions");
+                    continue;
+                };
+                capabilities.push(capabilities_of(result));
+                guides.extend(guide(server, part));
+            }
+            if capabilities.is_empty() {
+                return failed(&id, -32603, "no server could be reached that speaks this revision");
+            }
+            let result = format!(
+                "{{\"supportedVersions\":[\"{STATELESS}\"],\"capabilities\":{},\"serverInfo\":{}{},\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
+                joined(capabilities.iter()),
+                ourselves(),
+                said(guides),
+                ourselves()
+            );
+            done(&id, &result)
+        })
+        .await
+    }
+
+    /// Begins anew with a server that has lost its session, as the client began: the client need not know, unless the
+    /// server has become another one.
+    pub(super) async fn renew(&self, server: &Arc<Server>, who: &Identity, lost: &End) -> Result<(), String> {
+        let (Some(session), name) = (&self.session, server.name.as_str()) else {
+            return Err("there is no session".to_owned());
+        };
+        let _renewing = lost.renewing.lock().await;
+        if session.end(name).is_none_or(|end| end.id != lost.id) {
+            // Another request was faster.
+            return Ok(());
+        }
+        let Ok(Message::Request(id, _)) = admit(&session.hello) else { return Err(REFUSES.to_owned()) };
+        let alone = Arc::new(self.without_session());
+        let hello = post(&self.gateway, server, who.clone(), alone.head_alone(server), session.hello.clone());
+        let part = read(&alone, server, who, hello, &id).await?;
+        let end = End { renewing: Arc::clone(&lost.renewing), ..end_of(&part).map_err(str::to_owned)? };
+        if end.version != lost.version {
+            return Err("it speaks another revision now".to_owned());
+        }
+        let tells =
+            |list: &&str| lost.capabilities.get(list).and_then(|it| it.get("listChanged")) == Some(&true.into());
+        let changed = ["tools", "prompts", "resources"].into_iter().filter(tells);
+        let offers_level = end.offers("logging");
+        session.put_end(name, end);
+        self.memory.forget_places(name);
+        let wishes = session.wishes();
+        let level = wishes.level.filter(|_| offers_level);
+        let subscribe = |uri: &String| {
+            lists::request(&Id::Text("mcpol".into()), "resources/subscribe", &format!("\"uri\":{}", quoted(uri)))
+        };
+        let uris = wishes.subscriptions.get(name).into_iter().flatten().map(subscribe);
+        for body in wishes.initialized.into_iter().chain(level).chain(uris) {
+            // One after the other, as the client said them; a server that is gone again is told of at the next request.
+            if self.tell_again(server, who, body).await.is_err() {
+                break;
+            }
+        }
+        for list in changed {
+            let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{list}/list_changed\"}}");
+            session.tell(Piece::ours(line.as_bytes()));
+        }
+        self.missing(name, "it had lost the session, and a new one has begun");
+        Ok(())
+    }
+
+    /// Says to a server again what the client has said before; what it answers is not for the client.
+    async fn tell_again(&self, server: &Arc<Server>, who: &Identity, body: Bytes) -> Result<(), String> {
+        let sent = post(&self.gateway, server, who.clone(), self.head_alone(server), body.clone());
+        if let Ok(Message::Request(id, _)) = admit(&body) {
+            return read(&Arc::new(self.without_session()), server, who, sent, &id).await.map(drop);
+        }
+        let sent = tokio::time::timeout(PART_WAIT, sent).await;
+        sent.map_err(|_| "it does not answer".to_owned())?.map(drop).map_err(|refusal| refusal.message().to_owned())
+    }
+}
+
+/// The session that a server has begun.
+fn end_of(part: &Part) -> Result<End, &'static str> {
+    let Some(result) = &part.result else { return Err(REFUSES) };
+    let version = text_at(result, &["protocolVersion"]).filter(|version| &**version < STATELESS);
+    let version = version.ok_or("it speaks no revision with sessions")?;
+    Ok(End {
+        id: part.headers.get(&SESSION).cloned(),
+        version,
+        capabilities: Arc::new(capabilities_of(result)),
+        renewing: Arc::default(),
+    })
+}
+
+fn capabilities_of(result: &str) -> Value {
+    let capabilities = member(result, "capabilities").and_then(|(text, _)| serde_json::from_str(text).ok());
+    capabilities.map_or(Value::Null, |capabilities| carried(&capabilities))
+}
+
+fn speaks_stateless(result: &str) -> bool {
+    member(result, "supportedVersions").is_none_or(|(versions, _)| {
+        elements(versions).any(|span| string_value(&versions[span]).as_deref() == Some(STATELESS))
+    })
+}
+
+fn guide(server: &Arc<Server>, part: &Part) -> Option<(Arc<Server>, String)> {
+    Some((Arc::clone(server), text_at(part.result.as_ref()?, &["instructions"])?))
+}
+
+fn said(guides: Vec<(Arc<Server>, String)>) -> String {
+    let all = guides.iter().map(|(server, text)| (server.name.as_str(), text.clone()));
+    instructions(all).map(|text| format!(",\"instructions\":{}", quoted(&text))).unwrap_or_default()
+}
+
+fn ourselves() -> String {
+    format!("{{\"name\":\"mcpol\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))
+}

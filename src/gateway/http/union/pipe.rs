@@ -1,0 +1,150 @@
+//! What one server streams, cut into events, each looked at and made fit for a client that hears all servers.
+
+use super::super::blocks::{Block, Blocks, event};
+use super::super::body::Answer;
+use super::leg::{Leg, Sifted};
+use crate::mcp::envelope::{Id, receive};
+use bytes::Bytes;
+use hyper::body::Body as _;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A piece of a stream on its way to the client.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    /// Whose it is; nobody's where the gateway says it.
+    pub(super) server: Option<Arc<str>>,
+    /// The id that the server gave the event, which is not among the bytes; empty takes the last one back.
+    pub(super) id: Option<Box<str>>,
+    /// The event, with the empty line behind it, or a comment.
+    pub(super) bytes: Bytes,
+    /// What it holds.
+    pub(super) message: Held,
+}
+
+/// What a piece holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// No message: a comment, an id, another kind of event.
+    Nothing,
+    /// A notification, or a question to the client. The message is empty where nobody reads it here.
+    Beside(Bytes),
+    /// The answer that the stream is for; the same.
+    Answer(Bytes),
+}
+
+impl Piece {
+    /// A message of the gateway's own.
+    pub(super) fn ours(message: &[u8]) -> Self {
+        let held = Held::Beside(Bytes::copy_from_slice(message));
+        Self { server: None, id: None, bytes: event(message), message: held }
+    }
+}
+
+/// A stream of one server.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    leg: Arc<Leg>,
+    source: Option<Answer>,
+    blocks: Blocks,
+    /// The request that may be answered here.
+    expected: Option<Id>,
+    ready: VecDeque<Piece>,
+    retry: Option<Duration>,
+    /// The client hears how long to wait before it comes back; where the gateway comes back itself, it does not.
+    keeps_retry: bool,
+    keeps_messages: bool,
+}
+
+impl Pipe {
+    /// A stream on which this request may be answered, and nothing else.
+    pub(super) fn new(leg: Arc<Leg>, source: Answer, expected: Option<Id>) -> Self {
+        Self {
+            leg,
+            source: Some(source),
+            blocks: Blocks::default(),
+            keeps_retry: expected.is_some(),
+            expected,
+            ready: VecDeque::new(),
+            retry: None,
+            keeps_messages: false,
+        }
+    }
+
+    /// The same; pieces hold their messages once more, for whoever reads them here.
+    #[must_use]
+    pub(super) fn with_messages(self) -> Self {
+        Self { keeps_messages: true, ..self }
+    }
+
+    /// How long the server wants to be left alone before the stream is taken up again.
+    pub(super) fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// The next piece.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(piece));
+            }
+            let Some(source) = &mut self.source else { return Poll::Ready(None) };
+            match std::task::ready!(Pin::new(source).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(bytes) = frame.data_ref() {
+                        self.arrived(bytes);
+                    }
+                }
+                Some(Err(_)) | None => self.source = None,
+            }
+        }
+    }
+
+    /// The same, to be awaited.
+    pub(super) async fn next(&mut self) -> Option<Piece> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn arrived(&mut self, bytes: &Bytes) {
+        self.blocks.feed(bytes);
+        loop {
+            match self.blocks.next_block() {
+                Ok(Some(block)) => self.take(&block),
+                Ok(None) => return,
+                Err(_) => {
+                    self.leg.dropped("an event that is too long");
+                    self.source = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, block: &Block) {
+        self.retry = block.retry().or(self.retry);
+        let fields: &[&[u8]] = if self.keeps_retry { &[b"id"] } else { &[b"id", b"retry"] };
+        let id = block.id().map(|id| id.as_ref().into());
+        let data = block.data().filter(|data| !data.is_empty());
+        let data = data.filter(|data| block.is_message() || receive(data).is_ok());
+        let kept = |message: &[u8]| if self.keeps_messages { Bytes::copy_from_slice(message) } else { Bytes::new() };
+        let (bytes, message) = match data {
+            None => (block.without(fields, None), Held::Nothing),
+            Some(data) => match self.leg.sift(&data, self.expected.as_ref()) {
+                Sifted::Beside(None) => (block.without(fields, None), Held::Beside(kept(&data))),
+                Sifted::Beside(Some(other)) => {
+                    (block.without(fields, Some(other.as_bytes())), Held::Beside(kept(other.as_bytes())))
+                }
+                Sifted::Answer => (block.without(fields, None), Held::Answer(kept(&data))),
+                // Its id counts all the same: what was not passed on must not come again.
+                Sifted::Drop => (Bytes::from_static(b"\n"), Held::Nothing),
+            },
+        };
+        let is_empty = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        if id.is_some() || !is_empty {
+            self.ready.push_back(Piece { server: Some(self.leg.label()), id, bytes, message });
+        }
+    }
+}

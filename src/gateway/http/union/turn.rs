@@ -1,0 +1,247 @@
+//! One request of a client while it is served: who asks, in which session, and how servers are asked for it.
+
+use super::super::body::Answer;
+use super::super::refusal::Refusal;
+use super::super::{Gateway, Server};
+use super::leg::Leg;
+use super::memory::Memory;
+use super::owners::Owners;
+use super::part::{Ask, Part, post, read};
+use super::pipe::{Held, Piece};
+use super::sessions::Session;
+use super::{METHOD, NAME, SESSION, VERSION};
+use crate::gateway::identity::Identity;
+use crate::mcp::envelope::Id;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// One request of a client.
+pub(super) struct Turn {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) head: Parts,
+    /// The servers that it may be for, in the order of their names, each with who asks there.
+    pub(super) callers: Vec<(Arc<Server>, Identity)>,
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) is_stateless: bool,
+    /// The client takes a stream of events for an answer.
+    pub(super) streams: bool,
+    /// `_meta` of the client's request, which says who it is in the revision without sessions.
+    pub(super) meta: Option<String>,
+    /// Takes what servers say beside their answers.
+    pub(super) aside: Option<mpsc::Sender<Piece>>,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("is_stateless", &self.is_stateless).finish_non_exhaustive()
+    }
+}
+
+impl Turn {
+    /// The servers of this client: in a session those that took part in its beginning.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &(Arc<Server>, Identity)> {
+        self.callers.iter().filter(|(server, _)| match &self.session {
+            Some(session) => session.end(server.name.as_str()).is_some(),
+            None => true,
+        })
+    }
+
+    /// Those of them that may have this: what a server of a session does not offer it is not asked for.
+    pub(super) fn offering(&self, capability: &str) -> Vec<&(Arc<Server>, Identity)> {
+        let offers = |server: &Server| match &self.session {
+            Some(session) => session.end(server.name.as_str()).is_some_and(|end| end.offers(capability)),
+            None => true,
+        };
+        self.callers.iter().filter(|(server, _)| offers(server)).collect()
+    }
+
+    /// The server of this name, if it is one of them.
+    pub(super) fn server(&self, name: &str) -> Option<&(Arc<Server>, Identity)> {
+        self.servers().find(|(server, _)| server.name.as_str() == name)
+    }
+
+    /// Whose tasks are whose.
+    pub(super) fn tasks(&self) -> &Owners {
+        self.session.as_ref().map_or(&self.memory.tasks, |session| &session.tasks)
+    }
+
+    /// The way to one server.
+    pub(super) fn leg(self: &Arc<Self>, server: &Arc<Server>, who: &Identity) -> Arc<Leg> {
+        Arc::new(Leg { turn: Arc::clone(self), server: Arc::clone(server), who: who.clone() })
+    }
+
+    /// The head of a request to one server.
+    pub(super) fn head_for(&self, server: &Server) -> Parts {
+        let mut head = self.head.clone();
+        for name in [SESSION, CONTENT_LENGTH, LAST_EVENT_ID] {
+            head.headers.remove(name);
+        }
+        if let Some(end) = self.session.as_ref().and_then(|session| session.end(server.name.as_str())) {
+            end.id.iter().for_each(|id| drop(head.headers.insert(SESSION, id.clone())));
+            let version = HeaderValue::from_str(&end.version).ok();
+            version.into_iter().for_each(|version| drop(head.headers.insert(VERSION, version)));
+        }
+        head
+    }
+
+    /// The same for listening, from an event on.
+    pub(super) fn head_to_listen(&self, server: &Server, last: Option<&str>) -> Parts {
+        let mut head = self.head_for(server);
+        let last = last.and_then(|last| HeaderValue::from_bytes(last.as_bytes()).ok());
+        last.into_iter().for_each(|last| drop(head.headers.insert(LAST_EVENT_ID, last)));
+        head
+    }
+
+    /// The same for a message that the client has not sent just now.
+    pub(super) fn head_alone(&self, server: &Server) -> Parts {
+        let mut head = self.head_for(server);
+        for name in [METHOD, NAME] {
+            head.headers.remove(name);
+        }
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        head
+    }
+
+    /// The same request, as if it had come without session.
+    pub(super) fn without_session(&self) -> Self {
+        let mut head = self.head.clone();
+        for name in [SESSION, VERSION] {
+            head.headers.remove(name);
+        }
+        let (callers, memory) = (self.callers.clone(), Arc::clone(&self.memory));
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            head,
+            callers,
+            session: None,
+            memory,
+            meta: None,
+            aside: None,
+            ..*self
+        }
+    }
+
+    fn head_of(&self, server: &Server, ask: &Ask<'_>) -> Result<Parts, Refusal> {
+        if ask.method.is_empty() {
+            return Ok(self.head_alone(server));
+        }
+        let mut head = self.head_for(server);
+        if head.headers.contains_key(METHOD) {
+            let method = HeaderValue::from_str(ask.method);
+            method.into_iter().for_each(|method| drop(head.headers.insert(METHOD, method)));
+        }
+        match ask.name {
+            Some(name) if head.headers.contains_key(NAME) => drop(head.headers.insert(NAME, header_of(name)?)),
+            Some(_) => {}
+            None => drop(head.headers.remove(NAME)),
+        }
+        Ok(head)
+    }
+
+    /// Sends a message to a server. A session that the server has lost begins anew, and the message goes out once more if
+    /// it may; nobody but this server is concerned.
+    pub(super) async fn ask(
+        &self,
+        server: &Arc<Server>,
+        who: &Identity,
+        ask: &Ask<'_>,
+    ) -> Result<Response<Answer>, Refusal> {
+        let name = server.name.as_str();
+        for last in [!ask.again, true] {
+            let end = self.session.as_ref().and_then(|session| session.end(name));
+            let head = self.head_of(server, ask)?;
+            let sent = post(&self.gateway, server, who.clone(), head, ask.body.clone()).await;
+            let status = match &sent {
+                Ok(response) => response.status(),
+                Err(refusal) => refusal.status(),
+            };
+            let Some(end) = end.filter(|end| end.id.is_some() && status == StatusCode::NOT_FOUND) else { return sent };
+            let gone = |what: &str| Refusal::new(StatusCode::BAD_GATEWAY, format!("server `{name}` {what}"));
+            if let Err(why) = Box::pin(self.renew(server, who, &end)).await {
+                self.missing(name, &why);
+                return Err(gone(&format!("is gone: it has lost the session, and {why}")));
+            }
+            if last {
+                return Err(gone("has lost the session, and a new one has begun; ask again"));
+            }
+        }
+        Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("server `{name}` loses every session")))
+    }
+
+    /// Asks one server and waits for its whole answer.
+    pub(super) async fn part(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        who: &Identity,
+        ask: &Ask<'_>,
+        id: &Id,
+    ) -> Result<Part, String> {
+        read(self, server, who, Box::pin(self.ask(server, who, ask)), id).await
+    }
+
+    /// Asks these servers at the same time. Those that fail are said, and do not hide the others.
+    pub(super) async fn ask_all(
+        self: &Arc<Self>,
+        servers: impl Iterator<Item = &(Arc<Server>, Identity)>,
+        ask: &Ask<'_>,
+        id: &Id,
+    ) -> Vec<(Arc<Server>, Part)> {
+        let asked = servers.map(|(server, who)| async move { (server, self.part(server, who, ask, id).await) });
+        let mut parts = Vec::new();
+        for (server, part) in futures_util::future::join_all(asked).await {
+            match part {
+                Ok(part) => parts.push((Arc::clone(server), part)),
+                Err(why) => self.missing(server.name.as_str(), &why),
+            }
+        }
+        parts
+    }
+
+    /// Something that a server said beside an answer: it goes with the answer, or with what the client listens to.
+    pub(super) async fn beside(&self, piece: Piece) {
+        if piece.message == Held::Nothing {
+            return;
+        }
+        let piece = Piece { id: None, ..piece };
+        match (&self.aside, &self.session) {
+            // Whoever does not read any more has gone, and this work ends with it.
+            (Some(aside), _) => drop(aside.send(piece).await),
+            (None, Some(session)) => session.tell(piece),
+            (None, None) => {}
+        }
+    }
+
+    /// Notes that a server has no part in an answer, or that something of its does not go on.
+    pub(super) fn missing(&self, server: &str, why: &str) {
+        let desk = &self.gateway.desk;
+        desk.audit().repeated(crate::clock::now(), "dropped", |line| {
+            line.text("from", "server")
+                .text("server", server)
+                .text("what", "no part at the common endpoint")
+                .text("reason", why)
+        });
+    }
+}
+
+/// The bytes of a message.
+pub(super) fn line_of(text: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(text)
+}
+
+/// A name in a header, encoded where a header could not hold it (MCP 2026-07-28, streamable HTTP).
+fn header_of(name: &str) -> Result<HeaderValue, Refusal> {
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) && !name.starts_with("=?");
+    let text = if plain { name.to_owned() } else { format!("=?base64?{}?=", STANDARD.encode(name)) };
+    HeaderValue::from_str(&text).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the name fits in no header"))
+}
