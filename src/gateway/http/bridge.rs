@@ -5,6 +5,8 @@ use super::body::Answer;
 use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
 use super::child::{Child, Refused, Waiting};
 use super::child_events::{Stream, answer, events};
+use super::events::until;
+use super::leases::Holder;
 use super::queue::Pace;
 use super::refusal::{Refusal, json};
 use super::relay::not_admitted;
@@ -21,7 +23,7 @@ use crate::mcp::http::header;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy, parse};
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::collections::{HashMap, HashSet};
@@ -168,11 +170,13 @@ impl Bridge {
         }
         feed(gateway, &child, line, arrived).await.map_err(|error| refused(error).to(&id))?;
         let streams = accepts_events(&head.headers);
+        let presented = head.headers.get(AUTHORIZATION).cloned();
+        let lease = gateway.leases.of(server, &Holder { presented, who: who.clone() });
         let mut response = if streams && is_subscription(&message) {
-            events(Stream::Answer(waiting), None, seat, None)
+            events(Stream::Answer(waiting), None, seat, until(&lease, Some(gateway.ending())))
         } else {
             let greets = is_initialize.then(|| Arc::clone(&child));
-            answer(waiting, streams, is_stateless, seat, greets).await.map_err(|error| error.to(&id))?
+            answer(waiting, streams, is_stateless, seat, greets, &lease).await.map_err(|error| error.to(&id))?
         };
         if let Some(session) = minted {
             if response.status().is_success() && !child.is_gone() {
@@ -227,6 +231,7 @@ impl Bridge {
     pub fn get(
         &self,
         gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
         who: &Identity,
         head: &Parts,
         seat: Seat,
@@ -238,12 +243,10 @@ impl Bridge {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`"));
         }
         let child = self.of_session(session, who)?;
-        Ok(events(
-            Stream::Listening(child.listen(self.children.per == Per::Session)),
-            None,
-            seat,
-            Some(gateway.ending()),
-        ))
+        let presented = head.headers.get(AUTHORIZATION).cloned();
+        let lease = gateway.leases.of(server, &Holder { presented, who: who.clone() });
+        let listening = Stream::Listening(child.listen(self.children.per == Per::Session));
+        Ok(events(listening, None, seat, until(&lease, Some(gateway.ending()))))
     }
 
     /// A client ends its session.

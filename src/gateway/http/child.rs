@@ -499,6 +499,11 @@ impl Waiting {
         self.cancels = true;
     }
 
+    /// The request.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
     /// The next piece; `None` when there will be none.
     pub fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Piece>> {
         let polled = self.receiver.poll_recv(cx);

@@ -3,17 +3,21 @@
 use super::body::Answer;
 use super::bridge::refused;
 use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
+use super::events::{Over, REVOKED, Until, until};
+use super::leases::Lease;
 use super::refusal::{Refusal, json};
 use super::seats::Seat;
+use super::unauthorized;
+use crate::gateway::identity::Unauthorized;
+use crate::gateway::reply;
+use crate::mcp::envelope::ReplyTo;
 use crate::mcp::walk::member;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::watch;
 
 /// The answer to a request: in one piece if nothing else comes before it, else as a stream.
 pub(super) async fn answer(
@@ -22,11 +26,21 @@ pub(super) async fn answer(
     is_stateless: bool,
     seat: Seat,
     greets: Option<Arc<Child>>,
+    lease: &Arc<Lease>,
 ) -> Result<Response<Answer>, Refusal> {
     // A handshake is awaited whole, however much is said before it.
     let streams = streams && greets.is_none();
+    let mut until = until(lease, None);
     loop {
-        match waiting.next().await {
+        let piece = tokio::select! {
+            piece = waiting.next() => piece,
+            _ = until.as_mut() => {
+                // Nor may a call that waits for a person go on when he agrees.
+                waiting.cancel_when_dropped();
+                return Err(unauthorized(&Unauthorized::Revoked));
+            }
+        };
+        match piece {
             Some(Piece::Last(message)) => {
                 if let Some(child) = &greets {
                     child.set_greeting(&message);
@@ -35,7 +49,7 @@ pub(super) async fn answer(
                 return Ok(json(status, message.to_vec()));
             }
             Some(Piece::More(message)) if streams => {
-                return Ok(events(Stream::Answer(waiting), Some(as_event(&message)), seat, None));
+                return Ok(events(Stream::Answer(waiting), Some(as_event(&message)), seat, until));
             }
             Some(Piece::More(_)) => {}
             None => return Err(refused(Refused::Gone)),
@@ -67,7 +81,7 @@ pub(super) enum Stream {
 pub struct ChildEvents {
     stream: Option<Stream>,
     first: Option<Bytes>,
-    drain: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    until: Until,
     _seat: Seat,
 }
 
@@ -80,13 +94,16 @@ impl fmt::Debug for ChildEvents {
 impl ChildEvents {
     /// The next event.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.stream.is_some()
+            && let Poll::Ready(over) = self.until.as_mut().poll(cx)
+        {
+            let stream = self.stream.take();
+            if over == Over::Revoked {
+                self.first = stream.and_then(revoked);
+            }
+        }
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
-        }
-        if let Some(drain) = &mut self.drain
-            && drain.as_mut().poll(cx).is_ready()
-        {
-            self.stream = None;
         }
         let polled = match &mut self.stream {
             None => return Poll::Ready(None),
@@ -107,21 +124,22 @@ impl ChildEvents {
     }
 }
 
-/// An answer that is a stream; it ends when the gateway ends, if `ending` says when that is.
-pub(super) fn events(
-    stream: Stream,
-    first: Option<Bytes>,
-    seat: Seat,
-    ending: Option<watch::Receiver<bool>>,
-) -> Response<Answer> {
-    let drain = ending.map(|mut ending| {
-        let until = async move {
-            // It also ends if nobody is left who could say so.
-            let _ = ending.wait_for(|ending| *ending).await;
-        };
-        Box::pin(until) as Pin<Box<dyn Future<Output = ()> + Send + Sync>>
-    });
-    let events = ChildEvents { stream: Some(stream), first, drain, _seat: seat };
+/// What is left to say on a stream whose caller may not call the server any more.
+fn revoked(stream: Stream) -> Option<Bytes> {
+    match stream {
+        Stream::Listening(_) => None,
+        Stream::Answer(mut waiting) => {
+            waiting.cancel_when_dropped();
+            let mut line = Vec::new();
+            reply::error(&mut line, &ReplyTo::Id(waiting.id().clone()), reply::INTERNAL_ERROR, REVOKED);
+            Some(as_event(&line))
+        }
+    }
+}
+
+/// An answer that is a stream.
+pub(super) fn events(stream: Stream, first: Option<Bytes>, seat: Seat, until: Until) -> Response<Answer> {
+    let events = ChildEvents { stream: Some(stream), first, until, _seat: seat };
     let mut response = Response::new(Answer::Child(Box::new(events)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

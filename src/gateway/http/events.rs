@@ -3,16 +3,21 @@
 use super::blocks::{Block, Blocks, event};
 use super::client::Held;
 use super::exchange::{Exchange, Fate};
+use super::leases::Lease;
 use super::seats::Seat;
 use bytes::Bytes;
 use hyper::body::Body as _;
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
+
+/// What a client hears in place of an answer.
+pub const REVOKED: &str = "the token is no longer good";
 
 /// A stream from a server.
 pub struct Events {
@@ -24,9 +29,39 @@ pub struct Events {
     resumable: bool,
     /// Nothing for so long, and the request is given up.
     patience: Option<(Duration, Pin<Box<Sleep>>)>,
-    /// Ends a stream that would last for ever, when the gateway ends.
-    drain: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    /// Ends the stream, whatever the server does.
+    until: Until,
     _seat: Seat,
+}
+
+/// Why a stream ends before the server ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The gateway ends.
+    Drained,
+    /// Whoever opened it may not call the server any more.
+    Revoked,
+}
+
+/// Waits until a stream is over.
+pub type Until = Pin<Box<dyn Future<Output = Over> + Send + Sync>>;
+
+/// Waits until a lease is over, or the gateway is asked to end where a stream would last for ever.
+pub fn until(lease: &Arc<Lease>, ending: Option<watch::Receiver<bool>>) -> Until {
+    let revoked = lease.ended();
+    let Some(mut ending) = ending else {
+        return Box::pin(async move {
+            revoked.await;
+            Over::Revoked
+        });
+    };
+    Box::pin(async move {
+        tokio::select! {
+            () = revoked => Over::Revoked,
+            // It also ends if nobody is left who could say so.
+            _ = ending.wait_for(|ending| *ending) => Over::Drained,
+        }
+    })
 }
 
 impl fmt::Debug for Events {
@@ -36,8 +71,9 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// The events of an answer, or of a stream.
-    pub fn new(source: Held, exchange: Exchange, seat: Seat) -> Self {
+    /// The events of an answer, or of a stream. With `ending`, it ends when the gateway is asked to end.
+    pub fn new(source: Held, mut exchange: Exchange, seat: Seat, ending: Option<watch::Receiver<bool>>) -> Self {
+        let until = until(&exchange.lasting(), ending);
         Self {
             source: Some(source),
             blocks: Blocks::default(),
@@ -45,7 +81,7 @@ impl Events {
             ready: VecDeque::new(),
             resumable: false,
             patience: None,
-            drain: None,
+            until,
             _seat: seat,
         }
     }
@@ -57,19 +93,15 @@ impl Events {
         self
     }
 
-    /// Ends the stream when the gateway is asked to end.
-    #[must_use]
-    pub fn until(mut self, mut ending: watch::Receiver<bool>) -> Self {
-        self.drain = Some(Box::pin(async move {
-            // It also ends if nobody is left who could say so.
-            let _ = ending.wait_for(|ending| *ending).await;
-        }));
-        self
-    }
-
     /// The next bytes for the client.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
+            // First, for a server that sends without a pause must not put it off.
+            if self.source.is_some()
+                && let Poll::Ready(over) = self.until.as_mut().poll(cx)
+            {
+                self.over(over);
+            }
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));
             }
@@ -100,12 +132,6 @@ impl Events {
             let message = format!("the server has not answered within {} s", wait.as_secs_f64());
             self.resumable = false;
             self.end("timeout", &message);
-            return true;
-        }
-        if let Some(drain) = &mut self.drain
-            && drain.as_mut().poll(cx).is_ready()
-        {
-            self.source = None;
             return true;
         }
         false
@@ -142,6 +168,18 @@ impl Events {
             Fate::Pass => self.ready.push_back(block.bytes),
             Fate::Replace(message) => self.ready.push_back(block.with_data(&message)),
             Fate::Drop => {}
+        }
+    }
+
+    fn over(&mut self, over: Over) {
+        match over {
+            Over::Drained => self.source = None,
+            Over::Revoked => {
+                // What has come meanwhile is not theirs any more.
+                self.ready.clear();
+                self.resumable = false;
+                self.end("revoked", REVOKED);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the messages of an answer mean: whose they are, what is settled with them, what the client may see of them.
 
+use super::leases::{Holder, Lease};
 use super::lists::Around;
 use super::sights::Sight;
 use super::{Gateway, Server};
@@ -7,7 +8,6 @@ use crate::clock;
 use crate::gateway::audit;
 use crate::gateway::desk::Desk;
 use crate::gateway::filter::{Page, filter};
-use crate::gateway::identity::Identity;
 use crate::gateway::locked::{Arriving, Seen};
 use crate::gateway::mediate::is_listed;
 use crate::gateway::meter::{Held, ServerMeter};
@@ -111,22 +111,17 @@ pub struct Recipient {
     /// The server.
     pub server: Arc<Server>,
     /// The client.
-    pub who: Identity,
+    pub holder: Holder,
     /// What was listed to it, where a lock wants to know.
     pub sight: Option<Arc<Sight>>,
-}
-
-impl Recipient {
-    /// Its policy as it is now: a stream may last longer than the policy with which it began.
-    fn policy(&self) -> Option<Arc<Policy>> {
-        self.gateway.policy(&self.who, &self.server)
-    }
 }
 
 /// Looks at the messages of one answer, or of one stream that no request asked for.
 #[derive(Debug)]
 pub struct Exchange {
     to: Recipient,
+    /// Where it lasts.
+    lease: Option<Arc<Lease>>,
     /// The request, until it is answered. A stream has none.
     open: Option<(Id, Asked)>,
     is_stream: bool,
@@ -137,7 +132,7 @@ pub struct Exchange {
 impl Exchange {
     /// For the answer to a request.
     pub fn answer(to: Recipient, id: Id, asked: Asked) -> Self {
-        Self { to, open: Some((id, asked)), is_stream: false, span: None }
+        Self { to, lease: None, open: Some((id, asked)), is_stream: false, span: None }
     }
 
     /// The same, told to whoever collects spans.
@@ -154,13 +149,27 @@ impl Exchange {
 
     /// For what comes back on a notification or on a reply: no message is due.
     pub fn nothing(to: Recipient) -> Self {
-        Self { to, open: None, is_stream: false, span: None }
+        Self { to, lease: None, open: None, is_stream: false, span: None }
     }
 
     /// For a stream that the client listens on: answers to requests of other connections may come here when it is
     /// resumed.
     pub fn stream(to: Recipient) -> Self {
-        Self { to, open: None, is_stream: true, span: None }
+        Self { to, lease: None, open: None, is_stream: true, span: None }
+    }
+
+    /// It lasts, for as long as the client may call the server.
+    pub fn lasting(&mut self) -> Arc<Lease> {
+        let lease = self.to.gateway.leases.of(&self.to.server, &self.to.holder);
+        Arc::clone(self.lease.insert(lease))
+    }
+
+    /// The client's policy as it is now: a stream may last longer than the policy with which it began.
+    fn policy(&self) -> Option<Arc<Policy>> {
+        match &self.lease {
+            Some(lease) => self.to.gateway.policy(&lease.who(), &self.to.server),
+            None => self.to.gateway.policy(&self.to.holder.who, &self.to.server),
+        }
     }
 
     /// Whether an answer is still due.
@@ -271,7 +280,7 @@ impl Exchange {
         let text = received.text.as_bytes();
         let instead =
             |result: &str| Fate::Replace([&text[..span.start], result.as_bytes(), &text[span.end..]].concat());
-        let (server, policy) = (&self.to.server, self.to.policy());
+        let (server, policy) = (&self.to.server, self.policy());
         let guard = server.guard();
         let reviewed = guard.map(|guard| guard.reviewed());
         if let Some((policy, generation)) = policy.as_ref().zip(first)
@@ -314,7 +323,7 @@ impl Exchange {
             return None;
         }
         let reviewed = self.to.server.guard().map(|guard| guard.reviewed());
-        let (known, message) = self.to.server.lists.known_message(&self.to.policy()?, reviewed.as_ref(), id, text)?;
+        let (known, message) = self.to.server.lists.known_message(&self.policy()?, reviewed.as_ref(), id, text)?;
         self.saw(*generation, known.seen);
         self.open = None;
         Some(Fate::Replace(message))

@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod front;
 pub mod headers;
 pub mod io;
+pub mod leases;
 pub mod lists;
 pub mod mirror;
 pub mod queue;
@@ -22,44 +23,40 @@ pub mod relay;
 pub mod relist;
 pub mod seats;
 pub mod serve;
+pub mod server;
 pub mod sessions;
 pub mod sights;
 pub mod tls;
 pub mod union;
 mod bridge_asked;
+mod relay_answer;
 
 use super::desk::Desk;
-use super::filter::Page;
 use super::identity::{Identify, Identity, PolicyChoice, Unauthorized, authorization};
-use super::lock_watch::LockWatch;
-use super::locked::{self, BadLock, Guard};
+use super::locked::BadLock;
 use super::mediate::Settings;
-use super::plan::{Backend, Locked, Plan, Served};
-use super::policies::{Policies, Slot};
+use super::plan::Plan;
+use super::policies::Policies;
 use super::reload::BadPolicy;
 use super::status::ServerView;
 use super::telemetry::{self, RequestSpan, Telemetry, Transport};
-use super::tools::Tools;
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Message;
 use crate::mcp::http::header;
-use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
-use crate::model::ServerName;
-use crate::policy::{ArgumentSchema, Policy};
+use crate::policy::Policy;
 use body::{Answer, Room};
-use bridge::Bridge;
 use front::Front;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use lists::Lists;
+use leases::Leases;
 use queue::{Pace, Queue};
 use refusal::Refusal;
-use relay::Relay;
 use seats::Seats;
+use server::{Server, Way};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -78,6 +75,7 @@ pub struct Gateway {
     queue: Arc<Queue>,
     settings: Settings,
     seats: Seats,
+    leases: Leases,
     room: Room,
     ending: watch::Sender<bool>,
     turn: Mutex<()>,
@@ -96,35 +94,6 @@ impl fmt::Debug for Gateway {
 struct Table {
     servers: BTreeMap<String, Arc<Server>>,
     front: Front,
-}
-
-/// One server behind it.
-#[derive(Debug)]
-pub struct Server {
-    name: ServerName,
-    label: Arc<str>,
-    /// As it stands in the plan.
-    plan: RwLock<Served>,
-    policy: RwLock<Option<Arc<Slot>>>,
-    desk: Arc<Desk>,
-    way: Way,
-    lock: Option<Lock>,
-    tools: Mutex<Tools>,
-    lists: Lists,
-}
-
-/// The lock that a server's tools are held to, and its file.
-#[derive(Debug)]
-struct Lock {
-    guard: Arc<Guard>,
-    watch: Mutex<LockWatch>,
-}
-
-/// The way to a server.
-#[derive(Debug)]
-enum Way {
-    Http(Relay),
-    Stdio(Bridge),
 }
 
 /// Why a gateway cannot be set up.
@@ -158,6 +127,7 @@ impl Gateway {
             desk,
             settings,
             seats: Seats::default(),
+            leases: Leases::default(),
             room: Room::default(),
             ending: watch::Sender::new(false),
             turn: Mutex::default(),
@@ -276,8 +246,10 @@ impl Gateway {
         let Ok(_turn) = self.turn.try_lock() else { return };
         let now = clock::now();
         let has_new_policies = self.policies.look(&self.desk, now);
+        let table = self.table();
+        self.leases.look(&table, &*self.identify, now);
         self.desk.tick(now);
-        for server in self.table().servers.values() {
+        for server in table.servers.values() {
             let lock_differs = server.look_at_lock(now);
             if has_new_policies {
                 // A new policy may hold arguments to schemas that were not kept.
@@ -380,7 +352,7 @@ impl Gateway {
                 let seat = self.seats.take(&who.grant)?;
                 match &server.way {
                     Way::Http(relay) => Box::pin(relay.get(self, server, &who, head, seat)).await,
-                    Way::Stdio(bridge) => bridge.get(self, &who, &head, seat),
+                    Way::Stdio(bridge) => bridge.get(self, server, &who, &head, seat),
                 }
             }
             Method::DELETE => match &server.way {
@@ -483,110 +455,27 @@ fn unauthorized(error: &Unauthorized) -> Refusal {
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
 }
 
-impl Lock {
-    fn new(locked: &Locked, server: &ServerName) -> Result<Self, BadLock> {
-        // The watch first: what changes while the file is read is seen at the first look.
-        let watch = Mutex::new(LockWatch::new(locked.path.clone(), server.clone()));
-        let guard = Arc::new(Guard::new(locked::read(&locked.path, server)?, locked.on_change));
-        Ok(Self { guard, watch })
-    }
-}
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
+    use super::*;
+    use crate::gateway::audit::{Audit, Destination};
+    use crate::gateway::plan::{Backend, Served};
+    use crate::gateway::reload::Enforcement;
+    use crate::mcp::target::HttpTarget;
+    use crate::model::ServerName;
+    use crate::state::MemoryStore;
 
-impl Server {
-    fn new(name: ServerName, plan: Served, policy: Option<Arc<Slot>>, desk: &Arc<Desk>) -> Result<Self, SetUpError> {
-        let lock = plan.locked.as_ref().map(|lock| Lock::new(lock, &name)).transpose()?;
-        let way = match &plan.backend {
-            Backend::Http(target) => Way::Http(Relay::new(target)?),
-            Backend::Stdio(children) => Way::Stdio(Bridge::new(children.clone())),
-        };
-        Ok(Self {
-            label: name.as_str().into(),
-            name,
-            plan: RwLock::new(plan),
-            policy: RwLock::new(policy),
-            desk: Arc::clone(desk),
-            way,
-            lock,
-            tools: Mutex::default(),
-            lists: Lists::default(),
-        })
-    }
-
-    /// Whether a plan leaves it where it is, held to the same lock: then its sessions go on.
-    fn serves(&self, served: &Served) -> bool {
-        let plan = self.plan();
-        plan.backend == served.backend && plan.locked == served.locked
-    }
-
-    /// What its tools are held to, if there is a lock.
-    fn guard(&self) -> Option<&Arc<Guard>> {
-        self.lock.as_ref().map(|lock| &lock.guard)
-    }
-
-    /// It says that its list of tools is another one.
-    fn list_changed(&self) {
-        match &self.way {
-            Way::Http(relay) => relay.sights.forget(),
-            Way::Stdio(_) => {}
-        }
-        self.tools().outdated();
-    }
-
-    /// Looks whether the lock has changed. Answers whether any tool may appear otherwise now.
-    fn look_at_lock(&self, now: Timestamp) -> bool {
-        self.lock.as_ref().is_some_and(|lock| {
-            let mut watch = lock.watch.lock().unwrap_or_else(PoisonError::into_inner);
-            watch.look(&lock.guard, &self.desk, now)
-        })
-    }
-
-    /// It is served no more: its children end, each on a thread of its own.
-    fn retire(&self) {
-        match &self.way {
-            Way::Http(_) => {}
-            Way::Stdio(bridge) => drop(bridge.begin_to_end()),
-        }
-    }
-
-    fn plan(&self) -> std::sync::RwLockReadGuard<'_, Served> {
-        self.plan.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its own policy, as it is at the moment.
-    fn policy(&self) -> Option<Arc<Policy>> {
-        self.policy.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.policy()
-    }
-
-    fn tools(&self) -> std::sync::MutexGuard<'_, Tools> {
-        self.tools.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The schema for the arguments of a tool, where the policy wants one.
-    fn schema(&self, policy: Option<&Policy>, tool: &str) -> Option<Arc<ArgumentSchema>> {
-        if policy?.wants_schema(tool) { self.tools().schema(tool) } else { None }
-    }
-
-    /// Takes in a page of the list of tools that is on its way to a client.
-    fn remember(&self, page: &Page, result: &str, first: bool, policy: &Policy) {
-        let mut tools = self.tools();
-        if first {
-            tools.begin();
-        }
-        for (name, _) in &page.tools {
-            tools.take(name, None);
-        }
-        for span in &page.kept {
-            let definition = &result[span.clone()];
-            let name = member(definition, "name").and_then(|(literal, _)| string_value(literal)).unwrap_or_default();
-            if policy.wants_schema(&name) {
-                tools.take(&name, Some(definition));
-            }
-        }
-        if !page.more {
-            let unknown = tools.complete(policy);
-            if !unknown.is_empty() {
-                self.desk.notice(&super::answers::unknown_tools(&unknown, tools.names().collect()));
-            }
-        }
+    /// A server that nothing is ever sent to.
+    pub fn server() -> Arc<Server> {
+        let store = Arc::new(MemoryStore::default());
+        let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
+        let desk = Arc::new(Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())));
+        let name = ServerName::new("one");
+        let url = "http://127.0.0.1:1/mcp".parse().unwrap();
+        let target = HttpTarget { server: name.clone(), url, headers: BTreeMap::new(), token: None };
+        let plan =
+            Served { backend: Backend::Http(target), policy: None, enforcement: Enforcement::AsWritten, locked: None };
+        Arc::new(Server::new(name, plan, None, &desk).unwrap())
     }
 }

@@ -1,36 +1,36 @@
 //! A server behind a URL: requests go on as they were judged, answers come back as they were sent.
 
 use super::body::Answer;
-use super::client::{Held, Outgoing, SendError, Upstream};
+use super::bridge_asked::is_subscription;
+use super::client::{Outgoing, SendError, Upstream};
 use super::events::Events;
-use super::exchange::{Asked, Exchange, Fate, Flight, Recipient};
+use super::exchange::{Asked, Exchange, Flight, Recipient};
+use super::leases::Holder;
 use super::queue::Ticket;
 use super::refusal::{Refusal, json};
+use super::relay_answer::{Kind, failed, kind_of, other, whole, without_length};
 use super::relist::Asking;
 use super::seats::Seat;
 use super::sessions::Sessions;
 use super::sights::{Sight, Sights};
-use super::{Gateway, Server, headers, mirror};
+use super::{Gateway, Server, headers, mirror, unauthorized};
 use crate::clock;
 use crate::gateway::desk::Verdict;
-use crate::gateway::identity::Identity;
+use crate::gateway::identity::{Identity, Unauthorized};
 use crate::gateway::mediate::{KNOWN_REQUESTS, UnknownMethods};
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
-use crate::mcp::envelope::{
-    Arrival, Id, MESSAGE_BYTES_MAX, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit, receive,
-};
+use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
 use crate::mcp::http::header;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Denial, Permit, Policy};
-use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, response};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use hyper::body::Body as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +56,9 @@ pub(super) struct Trip<'g> {
     pub(super) headers: HeaderMap,
     /// What was listed to whoever calls, where a lock wants to know.
     pub(super) sight: Option<Arc<Sight>>,
-    pub(super) who: Identity,
+    pub(super) holder: Holder,
+    /// The answer may last for ever.
+    is_subscription: bool,
     seat: Seat,
     began: Instant,
     span: Option<RequestSpan>,
@@ -70,7 +72,7 @@ impl Trip<'_> {
         Recipient {
             gateway: Arc::clone(self.gateway),
             server: Arc::clone(self.server),
-            who: self.who.clone(),
+            holder: self.holder.clone(),
             sight: self.sight.clone(),
         }
     }
@@ -124,15 +126,18 @@ impl Relay {
         drop(body);
         let mut headers = head.headers;
         mirror::check(&headers, &message)?;
+        let presented = headers.get(AUTHORIZATION).cloned();
         let session = self.session(&headers, &who)?;
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
         headers::to_server(&mut headers);
         let sight = self.sight(server, &headers, &who);
-        let trip = Trip { gateway, server, policy, headers, sight, who, seat, began, span };
+        let holder = Holder { presented, who };
+        let is_subscription = is_subscription(&message);
+        let trip = Trip { gateway, server, policy, headers, sight, holder, is_subscription, seat, began, span };
         match message {
             Message::Call(id, call) => {
-                let grant = Some(Arc::clone(&trip.who.grant));
+                let grant = Some(Arc::clone(&trip.holder.who.grant));
                 let caller = Caller { server: Arc::clone(&server.label), grant, session };
                 self.call(trip, caller, id, call).await
             }
@@ -216,7 +221,7 @@ impl Relay {
             _ => Asked::Other,
         };
         let opens = matches!(asked, Asked::Initialize);
-        let (who, sight) = (trip.who.clone(), trip.sight.clone());
+        let (grant, sight) = (Arc::clone(&trip.holder.who.grant), trip.sight.clone());
         let exchange = Exchange::answer(trip.recipient(), id, asked).with_span(trip.span.take());
         let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
         if opens && response.status().is_success() {
@@ -224,7 +229,7 @@ impl Relay {
             sight.iter().for_each(|sight| sight.listed().forget());
             if let Some(session) = response.headers().get(&SESSION) {
                 self.sights.close(session.as_bytes());
-                self.sessions.open(session.as_bytes(), &who.grant);
+                self.sessions.open(session.as_bytes(), &grant);
             }
         }
         Ok(response)
@@ -232,7 +237,7 @@ impl Relay {
 
     /// Brings a call to the desk, and waits for a person where the policy wants one.
     async fn decide(&self, trip: &Trip<'_>, caller: Caller, call: ToolCall) -> Result<Decided, Refusal> {
-        let Trip { gateway, server, policy, who, .. } = trip;
+        let Trip { gateway, server, policy, holder, .. } = trip;
         let ticket = |policy: Option<Arc<Policy>>, call: ToolCall, change, asked| {
             let schema = server.schema(policy.as_deref(), call.name().as_str());
             Ticket { policy, caller: caller.clone(), call, schema, change, asked }
@@ -245,15 +250,20 @@ impl Relay {
             Verdict::Deny(denial) => return Ok(Err((ruling.number, denial))),
             Verdict::Wait(question, approval) => (question, approval),
         };
+        let lease = gateway.leases.of(server, holder);
+        let mut ended = std::pin::pin!(lease.ended());
         let since = Instant::now();
         while since.elapsed() < gateway.settings.approval_wait {
-            tokio::time::sleep(APPROVAL_LOOK_EVERY.min(gateway.settings.approval_wait)).await;
+            tokio::select! {
+                () = tokio::time::sleep(APPROVAL_LOOK_EVERY.min(gateway.settings.approval_wait)) => {}
+                () = &mut ended => return Err(unauthorized(&Unauthorized::Revoked)),
+            }
             if gateway.queue.answered(&approval).await {
                 break;
             }
         }
         // The policy may be another one by now, and so may the tool.
-        let policy = gateway.policy(who, server);
+        let policy = gateway.policy(&lease.who(), server);
         let change = self.change(trip, policy.as_deref(), &question.call).await?;
         let ruling = gateway.queue.rule(ticket(policy, question.call, change, Some(approval)), false).await;
         Ok(match ruling.verdict {
@@ -271,7 +281,7 @@ impl Relay {
         mut exchange: Exchange,
         patience: Option<Duration>,
     ) -> Result<Response<Answer>, Refusal> {
-        let Trip { gateway, headers, seat, .. } = trip;
+        let Trip { gateway, headers, seat, is_subscription, .. } = trip;
         let session = headers.get(&SESSION).cloned();
         let sending = self.upstream.send(Method::POST, headers, outgoing);
         let sent = match patience {
@@ -309,11 +319,12 @@ impl Relay {
         }
         match kind_of(&head.headers) {
             Kind::Events => {
-                let events = Events::new(held, exchange, seat).with_patience(patience);
+                let ending = is_subscription.then(|| gateway.ending());
+                let events = Events::new(held, exchange, seat, ending).with_patience(patience);
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
             Kind::Json => Ok(whole(head, held, exchange, patience).await),
-            Kind::Other => Ok(other(head, held, exchange, gateway)),
+            Kind::Other => Ok(other(head, held, exchange)),
         }
     }
 
@@ -330,6 +341,7 @@ impl Relay {
         seat: Seat,
     ) -> Result<Response<Answer>, Refusal> {
         let mut headers = head.headers;
+        let presented = headers.get(AUTHORIZATION).cloned();
         self.session(&headers, who)?;
         let sight = self.sight(server, &headers, who);
         headers::to_server(&mut headers);
@@ -339,14 +351,15 @@ impl Relay {
         headers::to_client(&mut head.headers);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let ending = gateway.ending();
-        let exchange = Exchange::stream(Recipient { gateway, server, who: who.clone(), sight });
+        let exchange =
+            Exchange::stream(Recipient { gateway, server, holder: Holder { presented, who: who.clone() }, sight });
         if head.status.is_redirection() {
             let message = "the server redirects, and redirects are not followed";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
         }
         match kind_of(&head.headers) {
             Kind::Events => {
-                let events = Events::new(held, exchange, seat).until(ending);
+                let events = Events::new(held, exchange, seat, Some(ending));
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
             Kind::Json => Ok(whole(head, held, exchange, None).await),
@@ -388,31 +401,6 @@ impl Relay {
     }
 }
 
-/// What the body of an answer is.
-pub(super) enum Kind {
-    Json,
-    Events,
-    Other,
-}
-
-pub(super) fn kind_of(headers: &HeaderMap) -> Kind {
-    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Kind::Other };
-    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/json") {
-        Kind::Json
-    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
-        Kind::Events
-    } else {
-        Kind::Other
-    }
-}
-
-fn without_length(mut head: response::Parts) -> response::Parts {
-    head.headers.remove(http::header::CONTENT_LENGTH);
-    head
-}
-
 /// A message that is not admitted is answered with 400, whoever sent it.
 pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
     let refusal = match malformed.reason {
@@ -424,119 +412,4 @@ pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusa
         ReplyTo::Id(id) => refusal.to(id),
         ReplyTo::Unknown | ReplyTo::Nobody => refusal,
     }
-}
-
-/// The server will not answer. A request gets an error, everything else the status alone.
-fn failed(exchange: &mut Exchange, status: StatusCode, outcome: &'static str, message: &str) -> Response<Answer> {
-    match exchange.fail(outcome, message) {
-        Some(error) => json(status, error),
-        None => Refusal::new(status, message.to_owned()).into_response(),
-    }
-}
-
-/// Reads a JSON body, which cannot be judged before its end.
-pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (&'static str, String)> {
-    let reading = async {
-        let mut held = held;
-        let too_long = || ("too_long", "the server's answer is longer than this gateway takes".to_owned());
-        let broken = |_| ("broken", "the answer from the server broke off".to_owned());
-        if held.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
-            return Err(too_long());
-        }
-        let mut first = Bytes::new();
-        while first.is_empty() {
-            match held.frame().await {
-                None => return Ok(first),
-                Some(frame) => first = frame.map_err(broken)?.into_data().unwrap_or_default(),
-            }
-        }
-        if held.is_end_stream() {
-            return if first.len() > MESSAGE_BYTES_MAX { Err(too_long()) } else { Ok(first) };
-        }
-        let mut all = BytesMut::from(first);
-        while let Some(frame) = held.frame().await {
-            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
-            if all.len() + piece.len() > MESSAGE_BYTES_MAX {
-                return Err(too_long());
-            }
-            all.extend_from_slice(&piece);
-        }
-        Ok(all.freeze())
-    };
-    match patience {
-        None => reading.await,
-        Some(wait) => tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
-            Err(("timeout", format!("the server has not answered within {} s", wait.as_secs_f64())))
-        }),
-    }
-}
-
-/// An answer in one piece.
-async fn whole(
-    head: response::Parts,
-    held: Held,
-    mut exchange: Exchange,
-    patience: Option<Duration>,
-) -> Response<Answer> {
-    let body = match collect(held, patience).await {
-        Ok(body) => body,
-        Err((outcome, message)) => return failed(&mut exchange, StatusCode::BAD_GATEWAY, outcome, &message),
-    };
-    if !head.status.is_success() {
-        // Errors of HTTP name the request as they like; only what could be taken for a result is looked at.
-        let is_result = match receive(&body) {
-            Ok(received) => matches!(received.arrival, Arrival::Result(_)),
-            // The name of a member may be written with escapes.
-            Err(_) => {
-                memchr::memmem::find(&body, b"result").is_some()
-                    || member(&String::from_utf8_lossy(&body), "result").is_some()
-            }
-        };
-        if !is_result {
-            settle_error(&mut exchange, &body);
-            return Response::from_parts(head, Answer::whole(body));
-        }
-    }
-    if body.trim_ascii().is_empty() && !exchange.is_open() {
-        return Response::from_parts(head, Answer::whole(body));
-    }
-    match exchange.message(&body) {
-        Fate::Pass => Response::from_parts(head, Answer::whole(body)),
-        Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
-        Fate::Drop => match exchange.fail("invalid", "the server's answer is not for this request") {
-            Some(error) => json(StatusCode::BAD_GATEWAY, error),
-            None => {
-                let mut response = Response::new(Answer::empty());
-                *response.status_mut() = StatusCode::ACCEPTED;
-                response
-            }
-        },
-    }
-}
-
-/// An answer with an error status: a JSON-RPC error to this very request gives back what the call held.
-fn settle_error(exchange: &mut Exchange, body: &Bytes) {
-    let is_for_this = match (receive(body), exchange.id()) {
-        (Ok(received), Some(open)) => matches!(&received.arrival, Arrival::Error(id) if id == open),
-        _ => false,
-    };
-    if is_for_this {
-        exchange.message(body);
-    } else {
-        exchange.refused(body.len());
-    }
-}
-
-/// An answer that is neither JSON nor events: pages of proxies, plain text, nothing at all.
-fn other(head: response::Parts, held: Held, mut exchange: Exchange, _gateway: &Arc<Gateway>) -> Response<Answer> {
-    if head.status.is_success() {
-        if exchange.is_open() {
-            let message = "the server answered with something else than JSON or events";
-            return failed(&mut exchange, StatusCode::BAD_GATEWAY, "not_mcp", message);
-        }
-        // Nothing is due, and nothing that a client could take for a message passes.
-        return Response::from_parts(without_length(head), Answer::empty());
-    }
-    exchange.refused(0);
-    Response::from_parts(head, Answer::Raw(Box::new(held)))
 }

@@ -5,7 +5,8 @@ use super::Server;
 use super::blocks::Blocks;
 use super::client::{Held, Outgoing};
 use super::refusal::Refusal;
-use super::relay::{Kind, Relay, SESSION, Trip, collect, kind_of};
+use super::relay::{Relay, SESSION, Trip};
+use super::relay_answer::{Kind, collect, kind_of};
 use super::sights::{Sight, Viewer};
 use crate::clock;
 use crate::gateway::filter::filter;
@@ -84,7 +85,7 @@ impl Relay {
         let Some(policy) = policy else { return Ok(None) };
         let (server, tool) = (trip.server, call.name().as_str());
         if wants_list(trip, trip.sight.as_deref(), policy, tool) {
-            let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.who));
+            let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
             for _ in 0..LISTS_MAX {
                 // In a box: few calls take this way, and all of them would keep room for it.
                 match Box::pin(self.list_for(trip, &sight, policy, call)).await {

@@ -5,6 +5,7 @@ mod callers;
 mod children;
 mod config;
 mod faults;
+mod leases;
 mod life;
 mod locked;
 mod redis_replicas;

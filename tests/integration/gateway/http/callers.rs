@@ -26,14 +26,14 @@ fn now() -> u64 {
 }
 
 /// Makes a grant, and answers the header with its token.
-fn granted(sandbox: &Sandbox, name: &str, options: &[&str]) -> String {
+pub(super) fn granted(sandbox: &Sandbox, name: &str, options: &[&str]) -> String {
     let (token, _) = sandbox.run(&[&["grant", "create", name, "--server", "one"], options].concat()).both(0);
     format!("Authorization: Bearer {}", token.trim())
 }
 
 /// Opens a session, and answers the header that names it.
 #[track_caller]
-fn open(served: &Served, caller: &str) -> String {
+pub(super) fn open(served: &Served, caller: &str) -> String {
     let reply = served.post(&[caller], INITIALIZE);
     assert_eq!(reply.status, 200, "{reply:?}");
     format!("Mcp-Session-Id: {}", reply.header("mcp-session-id").expect("a session"))
@@ -150,13 +150,13 @@ fn a_grant_with_a_policy_of_its_own_is_judged_by_that_one() {
 }
 
 /// Who signs tokens, and where the keys are.
-struct Issuer {
+pub(super) struct Issuer {
     pair: Ed25519KeyPair,
-    web: Upstream,
+    pub(super) web: Upstream,
 }
 
 impl Issuer {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let document = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
         let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
@@ -165,7 +165,7 @@ impl Issuer {
     }
 
     /// The header with a token that is good for so many seconds, with some claims replaced.
-    fn header(&self, kid: &str, seconds: i64, changes: &Value) -> String {
+    pub(super) fn header(&self, kid: &str, seconds: i64, changes: &Value) -> String {
         let mut claims =
             json!({"iss": "issuer", "aud": "gateway", "sub": "carl", "exp": now().saturating_add_signed(seconds)});
         for (name, value) in changes.as_object().unwrap() {
@@ -182,7 +182,7 @@ impl Issuer {
     }
 }
 
-fn issued_by(jwks: &str) -> Vec<&str> {
+pub(super) fn issued_by(jwks: &str) -> Vec<&str> {
     vec!["--name", "one", "--jwks", jwks, "--jwt-issuer", "issuer", "--jwt-audience", "gateway"]
 }
 

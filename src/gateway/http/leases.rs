@@ -1,0 +1,192 @@
+//! What lasts is served for as long as whoever asked for it may call the server: a token that is taken back, or whose time
+//! is over, ends the streams that were opened with it.
+//!
+//! All streams of one caller share a lease, and leases are looked at once a second, away from the event loop.
+
+use super::{Server, Table};
+use crate::clock::Timestamp;
+use crate::gateway::identity::{Identify, Identity, Unauthorized};
+use http::HeaderValue;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long streams go on while nobody can tell whether their tokens are good.
+pub const UNSURE_MAX: Duration = Duration::from_secs(60);
+
+/// Who asks, and with what.
+#[derive(Clone)]
+pub struct Holder {
+    /// The value of `Authorization`.
+    pub presented: Option<HeaderValue>,
+    /// Who that is.
+    pub who: Identity,
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Holder").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+/// A caller of one server, looked after.
+pub struct Lease {
+    presented: Option<HeaderValue>,
+    server: Arc<Server>,
+    who: RwLock<Identity>,
+    unsure: Mutex<Option<Instant>>,
+    ended: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+impl Lease {
+    /// Who it is: the grant stays, its policy may become another one.
+    pub fn who(&self) -> Identity {
+        self.who.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it is over. Whoever waits holds it.
+    pub fn ended(self: &Arc<Self>) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let lease = Arc::clone(self);
+        async move {
+            // There is an end to wait for as long as there is a lease.
+            let _ = lease.ended.subscribe().wait_for(|ended| *ended).await;
+        }
+    }
+
+    /// What was found out about the token.
+    fn judge(&self, found: Result<Identity, Unauthorized>, now: Instant) {
+        let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(who) if who.grant == self.who().grant => {
+                *unsure = None;
+                *self.who.write().unwrap_or_else(PoisonError::into_inner) = who;
+            }
+            Err(Unauthorized::Unavailable(_)) => {
+                let since = *unsure.get_or_insert(now);
+                if now.saturating_duration_since(since) >= UNSURE_MAX {
+                    self.ended.send_replace(true);
+                }
+            }
+            Ok(_) | Err(_) => drop(self.ended.send_replace(true)),
+        }
+    }
+}
+
+/// The token and the place of the server in memory, which is its own for as long as the lease lasts.
+type Key = (Option<Box<[u8]>>, usize);
+
+/// All leases of a gateway.
+#[derive(Debug, Default)]
+pub struct Leases(Mutex<HashMap<Key, Weak<Lease>>>);
+
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Lease>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease of somebody who was let in.
+    pub fn of(&self, server: &Arc<Server>, holder: &Holder) -> Arc<Lease> {
+        let presented = holder.presented.as_ref().map(|value| value.as_bytes().into());
+        let key = (presented, Arc::as_ptr(server) as usize);
+        let mut leases = self.lock();
+        if let Some(lease) = leases.get(&key).and_then(Weak::upgrade) {
+            if !*lease.ended.borrow() && lease.who().grant == holder.who.grant {
+                return lease;
+            }
+            // The token is another grant's now.
+            lease.ended.send_replace(true);
+        }
+        let lease = Arc::new(Lease {
+            presented: holder.presented.clone(),
+            server: Arc::clone(server),
+            who: RwLock::new(holder.who.clone()),
+            unsure: Mutex::default(),
+            ended: watch::Sender::new(false),
+        });
+        leases.insert(key, Arc::downgrade(&lease));
+        lease
+    }
+
+    /// Ends what is no longer good. Blocks as long as the stores do.
+    pub(super) fn look(&self, table: &Table, identify: &dyn Identify, now: Timestamp) {
+        let leases: Vec<Arc<Lease>> = {
+            let mut leases = self.lock();
+            leases.retain(|_, lease| lease.strong_count() > 0);
+            leases.values().filter_map(Weak::upgrade).collect()
+        };
+        for lease in leases {
+            let name = &lease.server.name;
+            let is_served = table.servers.get(name.as_str()).is_some_and(|server| Arc::ptr_eq(server, &lease.server));
+            if !is_served {
+                lease.ended.send_replace(true);
+                continue;
+            }
+            let presented = lease.presented.as_ref().map(HeaderValue::as_bytes);
+            lease.judge(identify.identify(presented, name, now), Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::identity::PolicyChoice;
+
+    fn lease() -> Lease {
+        Lease {
+            presented: None,
+            server: crate::gateway::http::tests::server(),
+            who: RwLock::new(who("alice", PolicyChoice::Server)),
+            unsure: Mutex::default(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    fn who(grant: &str, policy: PolicyChoice) -> Identity {
+        Identity { grant: grant.into(), policy }
+    }
+
+    #[test]
+    fn a_lease_lasts_while_the_token_is_its_grants() {
+        let (now, other) = (Instant::now(), PolicyChoice::File(std::path::Path::new("other.json").into()));
+        for (found, lasts) in [
+            (Ok(who("alice", PolicyChoice::Server)), true),
+            (Ok(who("alice", other.clone())), true),
+            (Ok(who("bob", PolicyChoice::Server)), false),
+            (Err(Unauthorized::Missing), false),
+            (Err(Unauthorized::Expired), false),
+            (Err(Unauthorized::Revoked), false),
+            (Err(Unauthorized::Unavailable("away".to_owned())), true),
+        ] {
+            let lease = lease();
+            lease.judge(found.clone(), now);
+            assert_eq!(!*lease.ended.borrow(), lasts, "{found:?}");
+        }
+        let lease = lease();
+        lease.judge(Ok(who("alice", other.clone())), now);
+        assert_eq!(lease.who().policy, other, "the newest policy counts");
+    }
+
+    #[test]
+    fn what_nobody_can_tell_is_taken_for_good_for_a_while_only() {
+        let (lease, start) = (lease(), Instant::now());
+        let away = || Err(Unauthorized::Unavailable("away".to_owned()));
+        let good = || Ok(who("alice", PolicyChoice::Server));
+        let short = UNSURE_MAX - Duration::from_millis(1);
+        lease.judge(away(), start);
+        lease.judge(away(), start + short);
+        lease.judge(good(), start + short);
+        lease.judge(away(), start + UNSURE_MAX);
+        assert!(!*lease.ended.borrow(), "it was told in between");
+        lease.judge(away(), start + UNSURE_MAX + UNSURE_MAX);
+        assert!(*lease.ended.borrow());
+    }
+}

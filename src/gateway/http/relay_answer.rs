@@ -1,0 +1,159 @@
+//! Answers of a server behind a URL as they come: which kind they are, JSON in one piece, and what is no message at all.
+
+use super::body::Answer;
+use super::client::Held;
+use super::exchange::{Exchange, Fate};
+use super::refusal::{Refusal, json};
+use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
+use crate::mcp::walk::member;
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode, response};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use std::time::Duration;
+
+/// What the body of an answer is.
+pub(super) enum Kind {
+    Json,
+    Events,
+    Other,
+}
+
+pub(super) fn kind_of(headers: &HeaderMap) -> Kind {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Kind::Other };
+    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        Kind::Json
+    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        Kind::Events
+    } else {
+        Kind::Other
+    }
+}
+
+pub(super) fn without_length(mut head: response::Parts) -> response::Parts {
+    head.headers.remove(http::header::CONTENT_LENGTH);
+    head
+}
+
+/// The server will not answer. A request gets an error, everything else the status alone.
+pub(super) fn failed(
+    exchange: &mut Exchange,
+    status: StatusCode,
+    outcome: &'static str,
+    message: &str,
+) -> Response<Answer> {
+    match exchange.fail(outcome, message) {
+        Some(error) => json(status, error),
+        None => Refusal::new(status, message.to_owned()).into_response(),
+    }
+}
+
+/// Reads a JSON body, which cannot be judged before its end.
+pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (&'static str, String)> {
+    let reading = async {
+        let mut held = held;
+        let too_long = || ("too_long", "the server's answer is longer than this gateway takes".to_owned());
+        let broken = |_| ("broken", "the answer from the server broke off".to_owned());
+        if held.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
+            return Err(too_long());
+        }
+        let mut first = Bytes::new();
+        while first.is_empty() {
+            match held.frame().await {
+                None => return Ok(first),
+                Some(frame) => first = frame.map_err(broken)?.into_data().unwrap_or_default(),
+            }
+        }
+        if held.is_end_stream() {
+            return if first.len() > MESSAGE_BYTES_MAX { Err(too_long()) } else { Ok(first) };
+        }
+        let mut all = BytesMut::from(first);
+        while let Some(frame) = held.frame().await {
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            if all.len() + piece.len() > MESSAGE_BYTES_MAX {
+                return Err(too_long());
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    };
+    match patience {
+        None => reading.await,
+        Some(wait) => tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
+            Err(("timeout", format!("the server has not answered within {} s", wait.as_secs_f64())))
+        }),
+    }
+}
+
+/// An answer in one piece.
+pub(super) async fn whole(
+    head: response::Parts,
+    held: Held,
+    mut exchange: Exchange,
+    patience: Option<Duration>,
+) -> Response<Answer> {
+    let body = match collect(held, patience).await {
+        Ok(body) => body,
+        Err((outcome, message)) => return failed(&mut exchange, StatusCode::BAD_GATEWAY, outcome, &message),
+    };
+    if !head.status.is_success() {
+        // Errors of HTTP name the request as they like; only what could be taken for a result is looked at.
+        let is_result = match receive(&body) {
+            Ok(received) => matches!(received.arrival, Arrival::Result(_)),
+            // The name of a member may be written with escapes.
+            Err(_) => {
+                memchr::memmem::find(&body, b"result").is_some()
+                    || member(&String::from_utf8_lossy(&body), "result").is_some()
+            }
+        };
+        if !is_result {
+            settle_error(&mut exchange, &body);
+            return Response::from_parts(head, Answer::whole(body));
+        }
+    }
+    if body.trim_ascii().is_empty() && !exchange.is_open() {
+        return Response::from_parts(head, Answer::whole(body));
+    }
+    match exchange.message(&body) {
+        Fate::Pass => Response::from_parts(head, Answer::whole(body)),
+        Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
+        Fate::Drop => match exchange.fail("invalid", "the server's answer is not for this request") {
+            Some(error) => json(StatusCode::BAD_GATEWAY, error),
+            None => {
+                let mut response = Response::new(Answer::empty());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                response
+            }
+        },
+    }
+}
+
+/// An answer with an error status: a JSON-RPC error to this very request gives back what the call held.
+fn settle_error(exchange: &mut Exchange, body: &Bytes) {
+    let is_for_this = match (receive(body), exchange.id()) {
+        (Ok(received), Some(open)) => matches!(&received.arrival, Arrival::Error(id) if id == open),
+        _ => false,
+    };
+    if is_for_this {
+        exchange.message(body);
+    } else {
+        exchange.refused(body.len());
+    }
+}
+
+/// An answer that is neither JSON nor events: pages of proxies, plain text, nothing at all.
+pub(super) fn other(head: response::Parts, held: Held, mut exchange: Exchange) -> Response<Answer> {
+    if head.status.is_success() {
+        if exchange.is_open() {
+            let message = "the server answered with something else than JSON or events";
+            return failed(&mut exchange, StatusCode::BAD_GATEWAY, "not_mcp", message);
+        }
+        // Nothing is due, and nothing that a client could take for a message passes.
+        return Response::from_parts(without_length(head), Answer::empty());
+    }
+    exchange.refused(0);
+    Response::from_parts(head, Answer::Raw(Box::new(held)))
+}

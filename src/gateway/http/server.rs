@@ -1,0 +1,162 @@
+//! One server behind the gateway: the way to it, its policy and lock, and what is known of its tools.
+
+use super::SetUpError;
+use super::bridge::Bridge;
+use super::lists::Lists;
+use super::relay::Relay;
+use crate::clock::Timestamp;
+use crate::gateway::answers::unknown_tools;
+use crate::gateway::desk::Desk;
+use crate::gateway::filter::Page;
+use crate::gateway::lock_watch::LockWatch;
+use crate::gateway::locked::{self, BadLock, Guard};
+use crate::gateway::plan::{Backend, Locked, Served};
+use crate::gateway::policies::Slot;
+use crate::gateway::tools::Tools;
+use crate::mcp::json::string_value;
+use crate::mcp::walk::member;
+use crate::model::ServerName;
+use crate::policy::{ArgumentSchema, Policy};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// One server.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) name: ServerName,
+    pub(super) label: Arc<str>,
+    /// As it stands in the plan.
+    pub(super) plan: RwLock<Served>,
+    pub(super) policy: RwLock<Option<Arc<Slot>>>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) way: Way,
+    pub(super) lock: Option<Lock>,
+    pub(super) tools: Mutex<Tools>,
+    pub(super) lists: Lists,
+}
+
+/// The lock that a server's tools are held to, and its file.
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) guard: Arc<Guard>,
+    pub(super) watch: Mutex<LockWatch>,
+}
+
+/// The way to a server.
+#[derive(Debug)]
+pub(super) enum Way {
+    Http(Relay),
+    Stdio(Bridge),
+}
+
+impl Lock {
+    pub(super) fn new(locked: &Locked, server: &ServerName) -> Result<Self, BadLock> {
+        // The watch first: what changes while the file is read is seen at the first look.
+        let watch = Mutex::new(LockWatch::new(locked.path.clone(), server.clone()));
+        let guard = Arc::new(Guard::new(locked::read(&locked.path, server)?, locked.on_change));
+        Ok(Self { guard, watch })
+    }
+}
+
+impl Server {
+    pub(super) fn new(
+        name: ServerName,
+        plan: Served,
+        policy: Option<Arc<Slot>>,
+        desk: &Arc<Desk>,
+    ) -> Result<Self, SetUpError> {
+        let lock = plan.locked.as_ref().map(|lock| Lock::new(lock, &name)).transpose()?;
+        let way = match &plan.backend {
+            Backend::Http(target) => Way::Http(Relay::new(target)?),
+            Backend::Stdio(children) => Way::Stdio(Bridge::new(children.clone())),
+        };
+        Ok(Self {
+            label: name.as_str().into(),
+            name,
+            plan: RwLock::new(plan),
+            policy: RwLock::new(policy),
+            desk: Arc::clone(desk),
+            way,
+            lock,
+            tools: Mutex::default(),
+            lists: Lists::default(),
+        })
+    }
+
+    /// Whether a plan leaves it where it is, held to the same lock: then its sessions go on.
+    pub(super) fn serves(&self, served: &Served) -> bool {
+        let plan = self.plan();
+        plan.backend == served.backend && plan.locked == served.locked
+    }
+
+    /// What its tools are held to, if there is a lock.
+    pub(super) fn guard(&self) -> Option<&Arc<Guard>> {
+        self.lock.as_ref().map(|lock| &lock.guard)
+    }
+
+    /// It says that its list of tools is another one.
+    pub(super) fn list_changed(&self) {
+        match &self.way {
+            Way::Http(relay) => relay.sights.forget(),
+            Way::Stdio(_) => {}
+        }
+        self.tools().outdated();
+    }
+
+    /// Looks whether the lock has changed. Answers whether any tool may appear otherwise now.
+    pub(super) fn look_at_lock(&self, now: Timestamp) -> bool {
+        self.lock.as_ref().is_some_and(|lock| {
+            let mut watch = lock.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.look(&lock.guard, &self.desk, now)
+        })
+    }
+
+    /// It is served no more: its children end, each on a thread of its own.
+    pub(super) fn retire(&self) {
+        match &self.way {
+            Way::Http(_) => {}
+            Way::Stdio(bridge) => drop(bridge.begin_to_end()),
+        }
+    }
+
+    pub(super) fn plan(&self) -> std::sync::RwLockReadGuard<'_, Served> {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its own policy, as it is at the moment.
+    pub(super) fn policy(&self) -> Option<Arc<Policy>> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.policy()
+    }
+
+    pub(super) fn tools(&self) -> std::sync::MutexGuard<'_, Tools> {
+        self.tools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The schema for the arguments of a tool, where the policy wants one.
+    pub(super) fn schema(&self, policy: Option<&Policy>, tool: &str) -> Option<Arc<ArgumentSchema>> {
+        if policy?.wants_schema(tool) { self.tools().schema(tool) } else { None }
+    }
+
+    /// Takes in a page of the list of tools that is on its way to a client.
+    pub(super) fn remember(&self, page: &Page, result: &str, first: bool, policy: &Policy) {
+        let mut tools = self.tools();
+        if first {
+            tools.begin();
+        }
+        for (name, _) in &page.tools {
+            tools.take(name, None);
+        }
+        for span in &page.kept {
+            let definition = &result[span.clone()];
+            let name = member(definition, "name").and_then(|(literal, _)| string_value(literal)).unwrap_or_default();
+            if policy.wants_schema(&name) {
+                tools.take(&name, Some(definition));
+            }
+        }
+        if !page.more {
+            let unknown = tools.complete(policy);
+            if !unknown.is_empty() {
+                self.desk.notice(&unknown_tools(&unknown, tools.names().collect()));
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What lasts, streams and calls that wait for a person, is served for as long as whoever asked may call the server.
+
+use super::callers::{Issuer, granted, issued_by, open};
+use super::*;
+
+/// Says a word and answers nothing more, but for `initialize`.
+const SERVER: &str = r#"
+while read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}\n' "$id" ;;
+    *'"tools/call"'*) printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}\n' ;;
+    *'"method":"subscriptions/listen"'*) printf '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"begun","_meta":{"io.modelcontextprotocol/subscriptionId":%s}}}\n' "$id" ;;
+  esac
+done
+"#;
+
+const SLOW: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good","arguments":{},"_meta":{"progressToken":7}}}"#;
+
+/// Begins a stream for everything but `initialize`, and leaves it open.
+fn lasting() -> Upstream {
+    Upstream::start(|asked, stream| {
+        if asked.message()["method"] == "initialize" {
+            let session = format!("s-{}", header(&asked.head, "x-tag").unwrap_or("1"));
+            stream.write_all(ordinary(asked).replace("s-1", &session).as_bytes()).unwrap();
+            return;
+        }
+        stream.write_all(STREAM.as_bytes()).unwrap();
+        let word = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}"#;
+        stream.write_all(format!("id: 1\ndata: {word}\n\n").as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        // Returns when the gateway closes its end.
+        let _ = stream.read_to_end(&mut rest);
+    })
+}
+
+/// What is left of a stream, to its end.
+#[track_caller]
+fn rest(connection: &mut Connection) -> String {
+    let mut all = String::new();
+    while let Some(chunk) = connection.chunk() {
+        all.push_str(&chunk);
+    }
+    all
+}
+
+#[track_caller]
+fn listen(served: &Served, headers: &[&str]) -> Connection {
+    let mut connection = served.open();
+    connection.get(headers);
+    assert_eq!(connection.head().0, 200);
+    connection
+}
+
+/// A call whose answer has begun and lasts.
+#[track_caller]
+fn call(served: &Served, headers: &[&str]) -> Connection {
+    let mut connection = served.open();
+    connection.post(headers, SLOW);
+    let (status, head) = connection.head();
+    assert_eq!((status, header(&head, "content-type")), (200, Some("text/event-stream")));
+    connection.until("notifications/progress");
+    connection
+}
+
+#[test]
+fn a_token_that_is_taken_back_ends_its_streams_and_no_others() {
+    let upstream = lasting();
+    for server in [&["--upstream", &upstream.url][..], &["--", "sh", "-c", SERVER]] {
+        let sandbox = usual();
+        let served = Served::start(&sandbox, &[&["--grants", "--name", "one"], server].concat());
+        let (alice, bob) = (granted(&sandbox, "alice", &[]), granted(&sandbox, "bob", &[]));
+        let of_alice = open(&served, &alice);
+        let reply = served.post(
+            &[&bob, "X-Tag: 2"],
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
+        );
+        let of_bob = format!("Mcp-Session-Id: {}", reply.header("mcp-session-id").expect("a session"));
+        let (mut hers, mut his) = (listen(&served, &[&alice, &of_alice]), listen(&served, &[&bob, &of_bob]));
+        let (mut her_call, mut his_call) = (call(&served, &[&alice, &of_alice]), call(&served, &[&bob, &of_bob]));
+        let revoke = |name: &str| drop(sandbox.run(&["grant", "revoke", name]).both(0));
+        revoke("alice");
+        assert!(!rest(&mut hers).contains("error"), "{server:?}");
+        let ended = rest(&mut her_call);
+        assert!(ended.contains("\"id\":1,\"error\"") && ended.contains("no longer good"), "{server:?} {ended}");
+        // His went on until now.
+        revoke("bob");
+        rest(&mut his);
+        assert!(rest(&mut his_call).contains("no longer good"));
+        assert_eq!(served.end(), Some(0));
+        let log = log(&sandbox);
+        let outcomes: Vec<_> = events(&log, "outcome").iter().map(|it| it["outcome"].clone()).collect();
+        if server[0] == "--upstream" {
+            assert_eq!(outcomes, ["revoked", "revoked"]);
+        }
+    }
+}
+
+#[test]
+fn a_subscription_ends_with_its_token() {
+    let upstream = lasting();
+    let headers = ["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: subscriptions/listen"];
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {"_meta": meta}});
+    for server in [&["--upstream", &upstream.url][..], &["--", "sh", "-c", SERVER]] {
+        let sandbox = usual();
+        let served = Served::start(&sandbox, &[&["--grants", "--name", "one"], server].concat());
+        let alice = granted(&sandbox, "alice", &[]);
+        let mut connection = served.open();
+        connection.post(&[&headers[..], &[&alice]].concat(), &body.to_string());
+        assert_eq!(connection.head().0, 200);
+        connection.until("notifications/");
+        sandbox.run(&["grant", "revoke", "alice"]).both(0);
+        assert!(rest(&mut connection).contains("no longer good"), "{server:?}");
+    }
+}
+
+#[test]
+fn streams_of_callers_without_token_end_when_tokens_are_needed() {
+    let (sandbox, upstream) = (usual(), lasting());
+    let served = Served::relay(&sandbox, &["--name", "one"], &upstream);
+    let mut listening = listen(&served, &[]);
+    granted(&sandbox, "alice", &[]);
+    rest(&mut listening);
+}
+
+#[test]
+fn streams_end_with_the_issuers_token() {
+    // Clocks may differ by so much.
+    const LEEWAY_SECONDS: i64 = 30;
+    let (sandbox, upstream, issuer) = (usual(), lasting(), Issuer::start());
+    let served = Served::relay(&sandbox, &issued_by(&issuer.web.url), &upstream);
+    let carl = issuer.header("k", 3 - LEEWAY_SECONDS, &json!({}));
+    let mut listening = listen(&served, &[&carl]);
+    listening.until("notifications/progress");
+    rest(&mut listening);
+    assert_eq!(served.post(&[&carl], CALL).status, 401);
+}
+
+#[test]
+fn streams_end_with_their_server() {
+    let (sandbox, upstream) = (usual(), lasting());
+    let config = |name: &str| {
+        format!(
+            "[gateway]\nlisten = \"127.0.0.1:0\"\nstate = \"memory:\"\naudit = \"none\"\n\
+             [servers.{name}]\nurl = \"{}\"\npolicy = \"policy.json\"\n",
+            upstream.url
+        )
+    };
+    sandbox.write("mcpol.toml", &config("one"));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let mut listening = listen(&served, &[]);
+    sandbox.write("mcpol.toml", &config("two"));
+    rest(&mut listening);
+}
+
+#[test]
+fn a_call_that_waits_for_a_person_does_not_go_on_with_a_token_that_was_taken_back() {
+    let (upstream, heard) = (Upstream::answering(ordinary), "heard.txt");
+    let server = SERVER.replace("while read -r line; do", "while read -r line; do echo \"$line\" >> heard.txt");
+    for server in [&["--upstream", &upstream.url][..], &["--", "sh", "-c", &server]] {
+        let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+        let served = Served::start(&sandbox, &[&["--grants", "--name", "one"], server].concat());
+        let alice = granted(&sandbox, "alice", &[]);
+        let session = open(&served, &alice);
+        let mut connection = served.open();
+        connection.post(&[&alice, &session], CALL);
+        let id = approvals::waiting(&sandbox);
+        sandbox.run(&["grant", "revoke", "alice"]).both(0);
+        assert_eq!(connection.reply().status, 401, "{server:?}");
+        sandbox.run(&["approvals", "approve", &id]).both(0);
+        assert_eq!(served.end(), Some(0));
+        let asked = upstream.asked.try_iter().map(|asked| asked.body);
+        let told = std::fs::read_to_string(sandbox.dir().join(heard)).unwrap_or_default();
+        assert!(!asked.chain([told]).any(|body| body.contains("tools/call")), "{server:?}");
+    }
+}
+
+#[test]
+fn lists_on_a_stream_that_is_open_are_filtered_by_the_policy_of_now() {
+    let sandbox = sandbox(&only(json!({"good": {}, "hidden": {}})));
+    let (tell, told) = channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let upstream = Upstream::start(move |_, stream| {
+        stream.write_all(STREAM.as_bytes()).unwrap();
+        let list = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "hidden"}, {"name": "good"}]}});
+        for _ in 0..2 {
+            stream.write_all(format!("data: {list}\n\n").as_bytes()).unwrap();
+            told.lock().unwrap().recv().unwrap();
+        }
+    });
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut listening = listen(&served, &[]);
+    assert!(listening.until("good").contains("hidden"));
+    sandbox.write("policy.json", &only(json!({"good": {}})).to_string());
+    served.hear("policy reloaded");
+    tell.send(()).unwrap();
+    assert!(!listening.until("good").contains("hidden"));
+    tell.send(()).unwrap();
+}
