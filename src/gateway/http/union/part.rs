@@ -76,7 +76,7 @@ pub(super) async fn get(
 ) -> Result<Response<Answer>, Refusal> {
     match &server.way {
         Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, seat)).await,
-        Way::Stdio(bridge) => bridge.get(gateway, who, &head, seat),
+        Way::Stdio(bridge) => bridge.get(gateway, server, who, &head, seat),
     }
 }
 
