@@ -7,7 +7,7 @@ use super::sqlite::SqliteStore;
 use crate::policy::{ApprovalStore, LimitStore};
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where counters, approvals and grants are kept. Its text never holds a password.
@@ -31,6 +31,15 @@ impl StatePlace {
             Some("memory:") => Ok(Self::Memory),
             Some(url) if RedisAddress::is_meant(url) => RedisAddress::parse(url).map(Self::Redis),
             Some(_) | None => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+
+    /// Lets the paths in it begin at this folder.
+    pub fn begin_at(&mut self, folder: &Path) {
+        match self {
+            Self::Memory => {}
+            Self::File(path) => *path = folder.join(&path),
+            Self::Redis(address) => address.begin_at(folder),
         }
     }
 }

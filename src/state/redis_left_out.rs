@@ -35,10 +35,9 @@ impl RedisAddress {
         Err(BadAddress)
     }
 
-    /// The same, with the paths of its files beginning at this folder.
-    #[must_use]
-    pub fn from_folder(self, _: &Path) -> Self {
-        match self {}
+    /// Lets the paths of its files begin at this folder.
+    pub fn begin_at(&mut self, _: &Path) {
+        match *self {}
     }
 }
 

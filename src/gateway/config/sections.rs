@@ -252,9 +252,10 @@ impl Reader<'_> {
     fn state(&mut self, text: &Text) -> Option<StatePlace> {
         let expanded = self.expand("gateway.state", text)?.text;
         match StatePlace::parse(expanded.as_ref()) {
-            Ok(StatePlace::File(path)) => Some(StatePlace::File(self.folder.join(path))),
-            Ok(StatePlace::Redis(address)) => Some(StatePlace::Redis(address.from_folder(self.folder))),
-            Ok(StatePlace::Memory) => Some(StatePlace::Memory),
+            Ok(mut place) => {
+                place.begin_at(self.folder);
+                Some(place)
+            }
             Err(error) => {
                 self.report(text.at, "gateway.state", error.to_string(), Some(BadAddress::help()));
                 None

@@ -105,13 +105,11 @@ impl RedisAddress {
         })
     }
 
-    /// The same, with the paths of its files beginning at this folder.
-    #[must_use]
-    pub fn from_folder(mut self, folder: &Path) -> Self {
+    /// Lets the paths of its files begin at this folder.
+    pub fn begin_at(&mut self, folder: &Path) {
         let files = &mut self.files;
         let own = files.own.iter_mut().flat_map(|(certificate, key)| [certificate, key]);
         files.authorities.iter_mut().chain(own).for_each(|path| *path = folder.join(&path));
-        self
     }
 }
 
@@ -194,7 +192,11 @@ mod tests {
 
     #[test]
     fn files_of_an_encrypted_connection_stand_in_the_query_and_begin_at_the_folder() {
-        let files = |text: &str| RedisAddress::parse(text).map(|address| address.from_folder(Path::new("/etc")).files);
+        let files = |text: &str| {
+            let mut address = RedisAddress::parse(text)?;
+            address.begin_at(Path::new("/etc"));
+            Ok::<_, BadAddress>(address.files)
+        };
         let path = |text: &str| PathBuf::from(text);
         let expected = TlsFiles { authorities: Some(path("/etc/my ca.pem")), own: None };
         assert_eq!(files("rediss://h?ca=my%20ca.pem"), Ok(expected));
