@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// The revision without sessions.
 const STATELESS: &str = "2026-07-28";
+/// Longest capabilities of a server that are believed, in bytes: they are kept for each session.
+const CAPABILITIES_BYTES_MAX: usize = 64 * 1024;
 /// What is said of a server that refuses.
 const REFUSES: &str = "it refuses to begin a session";
 
@@ -103,9 +105,13 @@ impl Turn {
             // Another request was faster.
             return Ok(());
         }
-        let Ok(Message::Request(id, _)) = admit(&session.hello) else { return Err(REFUSES.to_owned()) };
+        if session.is_over() {
+            return Err("the client has ended it".to_owned());
+        }
+        let hello = session.hello.as_ref().ok_or("the client's `initialize` was too long to be kept")?;
+        let Ok(Message::Request(id, _)) = admit(hello) else { return Err(REFUSES.to_owned()) };
         let alone = Arc::new(self.without_session());
-        let hello = post(&self.gateway, server, who.clone(), alone.head_alone(server), session.hello.clone());
+        let hello = post(&self.gateway, server, who.clone(), alone.head_alone(server), hello.clone());
         let part = read(&alone, server, who, hello, &id).await?;
         let end = End { renewing: Arc::clone(&lost.renewing), ..end_of(&part).map_err(str::to_owned)? };
         if end.version != lost.version {
@@ -162,7 +168,9 @@ fn end_of(part: &Part) -> Result<End, &'static str> {
 }
 
 fn capabilities_of(result: &str) -> Value {
-    let capabilities = member(result, "capabilities").and_then(|(text, _)| serde_json::from_str(text).ok());
+    let capabilities = member(result, "capabilities").map(|(text, _)| text);
+    let capabilities = capabilities.filter(|text| text.len() <= CAPABILITIES_BYTES_MAX);
+    let capabilities = capabilities.and_then(|text| serde_json::from_str(text).ok());
     capabilities.map_or(Value::Null, |capabilities| carried(&capabilities))
 }
 
@@ -183,4 +191,30 @@ fn said(guides: Vec<(Arc<Server>, String)>) -> String {
 
 fn ourselves() -> String {
     format!("{{\"name\":\"mcpol\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_believed_up_to_a_bound() {
+        let empty = r#"{"tools":{"x":""}}"#.len();
+        for (bytes, is_believed) in [(CAPABILITIES_BYTES_MAX, true), (CAPABILITIES_BYTES_MAX + 1, false)] {
+            let text = format!(r#"{{"capabilities":{{"tools":{{"x":"{}"}}}}}}"#, "y".repeat(bytes - empty));
+            assert_eq!(capabilities_of(&text).get("tools").is_some(), is_believed);
+        }
+    }
+
+    #[test]
+    fn a_server_speaks_the_revision_without_sessions_if_it_says_so_or_says_nothing() {
+        for (result, expected) in [
+            (r#"{"supportedVersions":["2025-11-25","2026-07-28"]}"#, true),
+            (r#"{"supportedVersions":["2025-11-25"]}"#, false),
+            (r#"{"supportedVersions":[]}"#, false),
+            ("{}", true),
+        ] {
+            assert_eq!(speaks_stateless(result), expected, "{result}");
+        }
+    }
 }

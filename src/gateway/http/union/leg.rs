@@ -103,7 +103,7 @@ impl Leg {
                 return Sifted::Drop;
             }
         }
-        let token = at(text, &["params", "_meta", "progressToken"]);
+        let token = at(text, &["params", "_meta", "progressToken"]).filter(|(token, _)| Id::parse(token).is_some());
         let question = Question {
             server: self.name().to_owned(),
             id: id.clone(),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Grants that something is remembered for; beyond, everything is learnt again.
 pub(super) const GRANTS_MAX: usize = 4096;
-/// Shortened names that are remembered for one grant.
-pub(super) const NAMES_MAX: usize = 50_000;
+/// What the names may take that are remembered for one grant because they had to be shortened, in bytes.
+pub(super) const NAMES_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Resources, and templates, of one server that are remembered for one grant; of longer lists the rest is looked up again.
 pub(super) const PLACES_MAX: usize = 20_000;
 /// How long a list of resources is believed where the server says nothing of changes.
@@ -38,12 +38,18 @@ impl Memories {
 /// What is remembered for one grant.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Server, kind of list, the rest of the shortened name.
-    names: Mutex<HashMap<(String, &'static str, String), String>>,
+    names: Mutex<Names>,
     places: Mutex<BTreeMap<String, Places>>,
     hasher: RandomState,
     /// Tasks of requests without session.
     pub(super) tasks: Owners,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// Server, kind of list, the rest of the shortened name.
+    known: HashMap<(String, &'static str, String), String>,
+    bytes: usize,
 }
 
 /// What one server lists.
@@ -81,11 +87,14 @@ impl Memory {
             return;
         };
         let mut names = lock(&self.names);
-        if names.len() >= NAMES_MAX {
+        if names.bytes + name.len() > NAMES_BYTES_MAX {
             // They are learnt again from the servers' lists.
-            names.clear();
+            *names = Names::default();
         }
-        names.insert((server.to_owned(), key, rest.to_owned()), name.to_owned());
+        let old = names.known.insert((server.to_owned(), key, rest.to_owned()), name.to_owned());
+        if old.is_none() {
+            names.bytes += name.len() + joined.len();
+        }
     }
 
     /// The server's own name of a tool or prompt.
@@ -93,7 +102,7 @@ impl Memory {
         if !names::is_shortened(rest) {
             return Some(rest.to_owned());
         }
-        lock(&self.names).get(&(server.to_owned(), key, rest.to_owned())).cloned()
+        lock(&self.names).known.get(&(server.to_owned(), key, rest.to_owned())).cloned()
     }
 
     /// A server's list was read to its end.
@@ -232,10 +241,13 @@ mod tests {
         memory.learn_places("one", Listed::Resources, uris.iter().map(String::as_str));
         assert_eq!(memory.place(&uris[PLACES_MAX - 1], &["one"]), Some("one"));
         assert_eq!(memory.place(&uris[PLACES_MAX], &["one"]), None);
-        for number in 0..NAMES_MAX {
-            memory.learn_name("one", "tools", &number.to_string(), &format!("one___{number}"));
+        let long = "x".repeat(NAMES_BYTES_MAX / 4);
+        for number in 0..3 {
+            memory.learn_name("one", "tools", &format!("{long}{number}"), &format!("one___{number}"));
         }
-        assert_eq!(memory.name("one", "tools", "_0").as_deref(), Some("0"));
+        assert!(memory.name("one", "tools", "_0").is_some_and(|name| name.len() == long.len() + 1));
+        memory.learn_name("one", "tools", &long, "one___long");
+        assert!(memory.name("one", "tools", "_0").is_none() && memory.name("one", "tools", "_long").is_some());
         memory.learn_name("one", "tools", "x", "one___x");
         assert_eq!(memory.name("one", "tools", "_0"), None);
         assert_eq!(memory.name("one", "tools", "_x").as_deref(), Some("x"));

@@ -11,6 +11,7 @@
 mod begin;
 mod cursor;
 mod edit;
+mod flights;
 mod joint;
 mod leg;
 mod lists;

@@ -2,6 +2,7 @@
 //! the client's answer finds its way back by it.
 
 use super::lock;
+use super::owners::TASK_ID_BYTES_MAX;
 use crate::mcp::envelope::Id;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -85,7 +86,7 @@ impl Questions {
     /// The client works on a task for a server.
     pub(super) fn took_up(&self, task: &str, server: &str) {
         let mut table = lock(&self.0);
-        if table.tasks.len() < CLIENT_TASKS_MAX {
+        if table.tasks.len() < CLIENT_TASKS_MAX && task.len() <= TASK_ID_BYTES_MAX {
             table.tasks.entry(task.to_owned()).or_insert_with(|| server.to_owned());
         }
     }

@@ -5,6 +5,7 @@ use super::super::body::Answer;
 use super::super::refusal::Refusal;
 use super::cursor::Cursor;
 use super::edit::{at, changed, put, text_at};
+use super::flights::To;
 use super::joint::{Joint, gathered};
 use super::lists::{List, PROMPTS, RESOURCES, TEMPLATES, TOOLS, list_of, request};
 use super::memory::{Age, Listed};
@@ -45,6 +46,10 @@ impl Turn {
             return Ok(Box::pin(Arc::new(self).initialize(id, passage)).await);
         }
         self.needs_session(id)?;
+        if let Some(session) = &self.session {
+            // Until it is known whose it is.
+            session.flights.begin(id, To::All);
+        }
         if let Some(list) = list_of(method) {
             let (id, params) = (id.clone(), passage.params().map(str::to_owned));
             let listed = gathered(self, |turn| async move { turn.list(&id, params.as_deref(), list).await });
@@ -75,6 +80,9 @@ impl Turn {
 
     /// Hands a request on to the server that it is for.
     async fn to(self: &Arc<Self>, id: &Id, (server, who): &Asked, ask: &Ask<'_>) -> Result<Answered, Refusal> {
+        if let Some(session) = &self.session {
+            session.flights.begin(id, To::Server(server.name.as_str().to_owned()));
+        }
         let sent = self.ask(server, who, ask).await;
         let (mut head, body) = sent.map_err(|refusal| refusal.to(id))?.into_parts();
         // The server's session is its own and the gateway's business.
@@ -266,6 +274,15 @@ impl Turn {
             "notifications/tasks/status" => {
                 let owner = text_at(&line, &["params", "taskId"]).and_then(|task| session.questions.task_of(&task));
                 owner.and_then(|owner| only(&owner, line.into_owned())).into_iter().collect()
+            }
+            "notifications/cancelled" => {
+                let id = at(&line, &["params", "requestId"]).and_then(|(id, _)| Id::parse(id));
+                let all = || self.servers().map(|asked| (asked, line_of(passage.line()))).collect();
+                match id.and_then(|id| session.flights.of(&id)) {
+                    Some(To::Server(name)) => only(&name, line.into_owned()).into_iter().collect(),
+                    Some(To::All) => all(),
+                    None => Vec::new(),
+                }
             }
             _ => {
                 if method == "notifications/initialized" {

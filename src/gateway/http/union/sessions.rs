@@ -1,5 +1,6 @@
 //! Sessions at the common endpoint: each is one session with every server, and one id that stands for all of them.
 
+use super::flights::Flights;
 use super::lock;
 use super::owners::Owners;
 use super::pipe::Piece;
@@ -12,8 +13,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
-/// Sessions that are kept; the one that was not used for longest goes first.
+/// Sessions that are kept; for another one the grant with the most loses the one that it has not used for longest.
 pub(super) const SESSIONS_MAX: usize = 4096;
+/// Sessions of one grant; for another one it loses its own.
+pub(super) const GRANT_SESSIONS_MAX: usize = 2048;
+/// Longest `initialize`, and other message of the client's, that is kept to begin anew with, in bytes; a server that loses
+/// its session after a longer one is gone.
+pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Longest URI of a subscription that is kept, in bytes.
+const URI_BYTES_MAX: usize = 8 * 1024;
 /// Resources of one server that a session may subscribe to and still have the subscription when the server has to be
 /// asked again.
 pub(super) const SUBSCRIPTIONS_KEPT_MAX: usize = 1024;
@@ -50,15 +58,36 @@ pub(super) struct Session {
     used: Mutex<Instant>,
     ends: Mutex<BTreeMap<String, End>>,
     /// The client's own `initialize`, for servers that lose their session.
-    pub(super) hello: Bytes,
+    pub(super) hello: Option<Bytes>,
     wishes: Mutex<Wishes>,
     /// What servers ask the client.
     pub(super) questions: Questions,
     /// Whose the tasks are.
     pub(super) tasks: Owners,
+    /// Where the client's requests went.
+    pub(super) flights: Flights,
     listeners: Mutex<Vec<mpsc::WeakSender<Piece>>>,
     /// Counts how often a session with a server was begun anew.
     pub(super) renewed: watch::Sender<u64>,
+    /// Counts the streams on which the client has listened; [`OVER`] when the session has ended.
+    streams: watch::Sender<u64>,
+}
+
+const OVER: u64 = u64::MAX;
+
+/// Says when a stream on which the client listens has to end.
+#[derive(Clone, Debug)]
+pub(super) struct Turnover {
+    streams: watch::Receiver<u64>,
+    own: u64,
+}
+
+impl Turnover {
+    /// Waits for the end of the session, or for the next stream.
+    pub(super) async fn over(mut self) {
+        // It also ends if nobody is left who could say so.
+        let _ = self.streams.wait_for(|streams| *streams != self.own || *streams == OVER).await;
+    }
 }
 
 /// What a server whose session begins anew has to hear again.
@@ -86,9 +115,19 @@ impl Sessions {
         getrandom::fill(&mut bytes).ok()?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut sessions = lock(&self.0);
-        if sessions.len() >= SESSIONS_MAX {
-            let oldest = sessions.iter().min_by_key(|(_, session)| *lock(&session.used)).map(|(id, _)| id.clone());
-            oldest.and_then(|id| sessions.remove(&id));
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        sessions.values().for_each(|session| *counts.entry(&session.grant).or_default() += 1);
+        let loser = if counts.get(&*session.grant).is_some_and(|count| *count >= GRANT_SESSIONS_MAX) {
+            Some(Arc::clone(&session.grant))
+        } else if sessions.len() >= SESSIONS_MAX {
+            counts.iter().max_by_key(|(_, count)| **count).map(|(grant, _)| Arc::from(*grant))
+        } else {
+            None
+        };
+        if let Some(loser) = loser {
+            let of_loser = sessions.iter().filter(|(_, session)| session.grant == loser);
+            let oldest = of_loser.min_by_key(|(_, session)| *lock(&session.used)).map(|(id, _)| id.clone());
+            oldest.and_then(|id| sessions.remove(&id)).iter().for_each(|session| session.finish());
         }
         sessions.insert(id.as_str().into(), Arc::new(session));
         Some(id)
@@ -96,7 +135,7 @@ impl Sessions {
 
     /// It is over.
     pub(super) fn close(&self, id: &str) {
-        lock(&self.0).remove(id);
+        lock(&self.0).remove(id).iter().for_each(|session| session.finish());
     }
 }
 
@@ -107,13 +146,37 @@ impl Session {
             grant,
             used: Mutex::new(Instant::now()),
             ends: Mutex::new(ends),
-            hello,
+            hello: Some(hello).filter(|hello| hello.len() <= KEPT_BYTES_MAX),
             wishes: Mutex::default(),
             questions: Questions::default(),
             tasks: Owners::default(),
+            flights: Flights::default(),
             listeners: Mutex::default(),
             renewed: watch::Sender::new(0),
+            streams: watch::Sender::new(0),
         }
+    }
+
+    fn finish(&self) {
+        self.streams.send_replace(OVER);
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        *self.streams.borrow() == OVER
+    }
+
+    /// The client listens on a new stream. The one before ends, and this one with the session or when there is another:
+    /// what is said to the client is said once.
+    pub(super) fn begin_stream(&self) -> Turnover {
+        self.streams.send_if_modified(|streams| {
+            let is_open = *streams != OVER;
+            *streams += u64::from(is_open);
+            is_open
+        });
+        let mut streams = self.streams.subscribe();
+        let own = *streams.borrow_and_update();
+        Turnover { streams, own }
     }
 
     /// The session with a server, if it takes part.
@@ -135,12 +198,13 @@ impl Session {
 
     /// The client is ready.
     pub(super) fn initialized(&self, line: &[u8]) {
-        lock(&self.wishes).initialized = Some(Bytes::copy_from_slice(line));
+        let line = Some(line).filter(|line| line.len() <= KEPT_BYTES_MAX);
+        lock(&self.wishes).initialized = line.map(Bytes::copy_from_slice);
     }
 
     /// The client wants to hear of what is at least so serious.
     pub(super) fn level(&self, line: &[u8]) {
-        lock(&self.wishes).level = Some(Bytes::copy_from_slice(line));
+        lock(&self.wishes).level = Some(line).filter(|line| line.len() <= KEPT_BYTES_MAX).map(Bytes::copy_from_slice);
     }
 
     /// The client wants, or does not want any more, to hear of a resource.
@@ -149,7 +213,7 @@ impl Session {
         let uris = wishes.subscriptions.entry(server.to_owned()).or_default();
         if !wanted {
             uris.remove(uri);
-        } else if uris.len() < SUBSCRIPTIONS_KEPT_MAX {
+        } else if uris.len() < SUBSCRIPTIONS_KEPT_MAX && uri.len() <= URI_BYTES_MAX {
             uris.insert(uri.to_owned());
         }
     }
@@ -189,14 +253,40 @@ mod tests {
     #[test]
     fn a_session_is_its_grants_and_the_one_not_used_for_longest_makes_room() {
         let (sessions, alice): (_, Arc<str>) = (Sessions::default(), "alice".into());
-        let ids: Vec<String> = (0..SESSIONS_MAX).map(|_| sessions.open(session(&alice)).unwrap()).collect();
+        let ids: Vec<String> = (0..GRANT_SESSIONS_MAX).map(|_| sessions.open(session(&alice)).unwrap()).collect();
         assert!(sessions.take(&ids[0], &"bob".into()).is_none());
         assert!(sessions.take(&ids[0], &alice).is_some());
         let more = sessions.open(session(&alice)).unwrap();
         assert!(sessions.take(&ids[1], &alice).is_none());
-        assert!(sessions.take(&ids[0], &alice).is_some());
-        sessions.close(&more);
-        assert!(sessions.take(&more, &alice).is_none());
+        let kept = sessions.take(&ids[0], &alice).unwrap();
+        assert!(!kept.is_over());
+        sessions.close(&ids[0]);
+        assert!(sessions.take(&ids[0], &alice).is_none() && kept.is_over());
+        // Beyond the bound of all, the grant with the most makes room.
+        let others: Vec<Arc<str>> = (0..=SESSIONS_MAX - GRANT_SESSIONS_MAX).map(|n| n.to_string().into()).collect();
+        let theirs: Vec<String> = others.iter().map(|grant| sessions.open(session(grant)).unwrap()).collect();
+        assert!(sessions.take(&ids[2], &alice).is_some());
+        sessions.open(session(&others[0])).unwrap();
+        assert!(sessions.take(&ids[3], &alice).is_none());
+        assert!(sessions.take(&theirs[0], &others[0]).is_some() && sessions.take(&more, &alice).is_some());
+    }
+
+    #[test]
+    fn what_is_kept_of_the_client_is_bounded() {
+        for (bytes, is_kept) in [(KEPT_BYTES_MAX, true), (KEPT_BYTES_MAX + 1, false)] {
+            let text = Bytes::from("x".repeat(bytes));
+            let session = Session::new("alice".into(), BTreeMap::new(), text.clone());
+            session.initialized(&text);
+            session.level(&text);
+            let wishes = session.wishes();
+            assert_eq!(session.hello.is_some(), is_kept);
+            assert_eq!((wishes.initialized.is_some(), wishes.level.is_some()), (is_kept, is_kept));
+        }
+        for (bytes, is_kept) in [(URI_BYTES_MAX, true), (URI_BYTES_MAX + 1, false)] {
+            let session = session(&"alice".into());
+            session.subscribed("one", &"x".repeat(bytes), true);
+            assert_eq!(!session.wishes().subscriptions["one"].is_empty(), is_kept);
+        }
     }
 
     #[test]

@@ -189,3 +189,30 @@ fn tasks_of_the_client_are_seen_by_the_server_that_asked_for_them_only() {
     assert_eq!(one.next().message(), status);
     two.quiet();
 }
+
+#[test]
+fn a_request_is_withdrawn_at_the_server_that_it_went_to() {
+    let (one, two) = (asking("one"), named("two"));
+    let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
+    let session = session(&served);
+    let (_call, question) = call(&served, &session, "one__good");
+    methods(&one);
+    methods(&two);
+    let cancel = |id: i64| json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+    for id in [7, 8] {
+        assert_eq!(served.post(&[&session], &cancel(id).to_string()).status, 202);
+    }
+    assert_eq!(methods(&one), ["notifications/cancelled"]);
+    assert!(methods(&two).is_empty());
+    let reply = json!({"jsonrpc": "2.0", "id": question["id"], "result": {}});
+    served.post(&[&session], &reply.to_string());
+    // What all were asked, all hear of.
+    served.ask(&[&session], &request("prompts/list", &json!({})));
+    methods(&one);
+    methods(&two);
+    assert_eq!(served.post(&[&session], &cancel(7).to_string()).status, 202);
+    assert_eq!(
+        (methods(&one), methods(&two)),
+        (vec!["notifications/cancelled".to_owned()], vec!["notifications/cancelled".to_owned()])
+    );
+}

@@ -216,3 +216,65 @@ fn a_server_that_is_gone_is_named_and_the_others_go_on() {
     let called = served.ask(&[&session], &request("tools/call", &json!({"name": "two__good"})));
     assert_eq!(called["result"]["content"][0]["text"], "two: \"good\"");
 }
+
+#[test]
+fn a_new_stream_ends_the_one_before_and_the_session_ends_all() {
+    let ((one, to_one), two) = (speaking("one"), named("two"));
+    let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
+    let session = session(&served);
+    let listen = |more: &[&str]| {
+        let mut connection = served.open();
+        connection.get(&[&[session.as_str()], more].concat());
+        assert_eq!(connection.head().0, 200);
+        connection
+    };
+    let mut first = listen(&[]);
+    to_one.send(news("1", "to the first")).unwrap();
+    first.until("to the first");
+    // The scripted server answers one after the other.
+    to_one.send("end".to_owned()).unwrap();
+    let mut second = listen(&[]);
+    while first.chunk().is_some() {}
+    to_one.send(news("2", "to the second")).unwrap();
+    second.until("to the second");
+    methods(&one);
+    let mut ending = served.open();
+    ending.send("DELETE /mcp", &["Host: localhost", &session], &[], "");
+    assert_eq!(ending.reply().status, 204);
+    to_one.send("end".to_owned()).unwrap();
+    while second.chunk().is_some() {}
+    let asked: Vec<Asked> = one.asked.try_iter().collect();
+    let begun = |asked: &Asked| asked.message()["method"] == "initialize";
+    assert!(!asked.iter().any(begun), "nobody begins anew for a client that has gone: {asked:?}");
+}
+
+#[test]
+fn a_server_that_does_not_know_an_event_is_listened_to_from_now_on() {
+    let one = scripted("one", |asked, stream| {
+        if !asked.head.starts_with("GET") {
+            return false;
+        }
+        if header(&asked.head, "last-event-id").is_some() {
+            return stream.write_all(response("400 Bad Request", &[], "").as_bytes()).is_ok();
+        }
+        let text = format!("{STREAM}{}", news("5", "from now on"));
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Both).is_ok()
+    });
+    let two = named("two");
+    let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
+    let session = session(&served);
+    let mut listening = served.open();
+    listening.get(&[&session]);
+    assert_eq!(listening.head().0, 200);
+    let first = listening.until("from now on");
+    drop(listening);
+    let mut again = served.open();
+    again.get(&[&session, &last_id(&first)]);
+    assert_eq!(again.head().0, 200);
+    again.until("from now on");
+    // The same where the gateway comes back by itself: the id is taken back.
+    let text = again.until("from now on");
+    let taken_back = text.find("id: \n").unwrap_or_else(|| panic!("{text:?}"));
+    assert!(text[taken_back..].contains("from now on"));
+}
