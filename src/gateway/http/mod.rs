@@ -216,6 +216,11 @@ impl Gateway {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether this server is still one of those that are served.
+    fn serves(&self, server: &Arc<Server>) -> bool {
+        self.table().servers.get(server.name.as_str()).is_some_and(|served| Arc::ptr_eq(served, server))
+    }
+
     /// Where calls are decided on.
     pub fn desk(&self) -> &Desk {
         &self.desk

@@ -12,7 +12,7 @@ use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,10 @@ pub(super) async fn get(
     head: Parts,
     seat: Seat,
 ) -> Result<Response<Answer>, Refusal> {
+    // A stream is taken up again long after its client was let in: its token must still be good, and the server served.
+    if gateway.who(&head, server).await?.grant != who.grant || !gateway.serves(server) {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session"));
+    }
     match &server.way {
         Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, seat)).await,
         Way::Stdio(bridge) => bridge.get(gateway, server, who, &head, seat),
