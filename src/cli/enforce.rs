@@ -76,7 +76,7 @@ pub struct EnforceArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// In whose name calls are counted.
-    #[arg(long, value_name = "NAME", default_value = "local")]
+    #[arg(long, value_name = "NAME", default_value = LOCAL_GRANT)]
     pub grant: String,
     /// Counters, approvals and grants: a file, a `redis://` URL, or `memory:` for this process alone [default:
     /// $MCPOL_STATE, else state.db in the state directory].
@@ -123,6 +123,9 @@ impl EnforceArgs {
         self.policy.as_deref().unwrap_or(Path::new(""))
     }
 }
+
+/// In whose name calls are counted if nothing is said.
+pub const LOCAL_GRANT: &str = "local";
 
 /// What a configuration says itself.
 const OF_ONE_SERVER: [&str; 20] = [

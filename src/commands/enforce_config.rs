@@ -13,7 +13,7 @@ use crate::gateway::desk::Desk;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::http::serve::Hooks;
 use crate::gateway::http::{ENDPOINT, Gateway, serve};
-use crate::gateway::identity::Grants;
+use crate::gateway::identity::{Grants, TokenRule};
 use crate::gateway::jwt::JwtIssuer;
 use crate::gateway::meter::Meter;
 use crate::gateway::plan::{Backend, Plan};
@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::report::{PlannedServer, config_table};
 use crate::state::StatePlace;
 use crate::text::escape;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     for warning in &warnings {
         output::people(&format!("warning: {warning}\n"));
     }
+    not_local(&config, &args.grant)?;
     let place = match &config.state {
         Some(place) => place.clone(),
         None => state::place(None)?,
@@ -55,9 +57,11 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     let desk = Arc::new(desk);
     let mut grants = Grants::new(stores.grants, config.token_rule, &args.grant);
     grants.set_configured(config.grants.clone());
+    grants.keep_asking(granted(&config));
     if let Some(jwt) = &config.jwt {
         grants = grants.with_issuer(Box::new(bad_issuer(JwtIssuer::new(jwt.clone(), notice()))?), jwt.subjects);
     }
+    warn_of_doubles(&grants);
     let grants = Arc::new(grants);
     let (listener, drain) = (config.plan.listener.clone(), config.plan.drain);
     let identify = Arc::clone(&grants) as Arc<_>;
@@ -84,6 +88,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
         refused: None,
         running: config,
         gateway: Arc::clone(&gateway),
+        local: args.grant.clone(),
         grants,
         desk,
         meter,
@@ -171,6 +176,8 @@ struct Watched {
     refused: Option<String>,
     running: Config,
     gateway: Arc<Gateway>,
+    /// What callers without a token are called.
+    local: String,
     grants: Arc<Grants>,
     desk: Arc<Desk>,
     meter: Arc<Meter>,
@@ -193,6 +200,8 @@ impl Watched {
     fn take(&mut self) -> Result<(), String> {
         let checked = config::load(&self.path, &|name| std::env::var(name).ok()).map_err(told)?;
         let Checked { mut config, warnings } = checked;
+        not_local(&config, &self.local)
+            .map_err(|failure| format!("{}; the old configuration stays in force", failure.message))?;
         login::attach_all(&mut config.plan);
         // A server that is new must not be open to everybody before its grants are there, nor one that goes after they
         // are gone: while the servers change, grants of both versions count.
@@ -202,6 +211,9 @@ impl Watched {
             self.grants.set_configured(self.running.grants.clone());
             return Err(error.to_string());
         }
+        // What has asked for tokens goes on asking.
+        self.grants.keep_asking(granted(&self.running));
+        self.grants.keep_asking(granted(&config));
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();
         self.desk.audit().event(clock::now(), "reload", |line| line.text("config", &self.path.display().to_string()));
@@ -209,6 +221,14 @@ impl Watched {
         for warning in warnings {
             voice::say(&format!("warning: {warning}"));
         }
+        for server in left_without_grant(&self.running, &config) {
+            voice::say(&format!(
+                "`{server}` goes on asking for tokens, though no grant of the file is for it any more; start the gateway again to change that"
+            ));
+        }
+        let grants = Arc::clone(&self.grants);
+        // The store may take its time.
+        drop(tokio::task::spawn_blocking(move || warn_of_doubles(&grants)));
         let later = only_at_start(&self.running, &config);
         if !later.is_empty() {
             voice::say(&format!("these take effect when the gateway is started again: {}", later.join(", ")));
@@ -246,6 +266,45 @@ impl Watched {
         self.desk.audit().event(clock::now(), "reload_refused", |line| line.text("reason", &reason));
         voice::say(&text);
         self.refused = Some(text);
+    }
+}
+
+/// The servers that grants of a configuration are for.
+fn granted(config: &Config) -> impl Iterator<Item = String> {
+    config.grants.iter().flat_map(|grant| grant.servers.iter().cloned())
+}
+
+/// Servers that stay, and that no grant of the file is for any more.
+fn left_without_grant(old: &Config, new: &Config) -> BTreeSet<String> {
+    let asks_everywhere =
+        new.token_rule == TokenRule::Always || old.token_rule == TokenRule::Always || old.jwt.is_some();
+    if asks_everywhere {
+        return BTreeSet::new();
+    }
+    let still: BTreeSet<String> = granted(new).collect();
+    let is_left = |server: &String| {
+        !still.contains(server) && new.plan.servers.keys().any(|name| name.as_str() == server.as_str())
+    };
+    granted(old).filter(is_left).collect()
+}
+
+/// A grant of the file must not have the name of callers without a token: they would be counted together.
+fn not_local(config: &Config, local: &str) -> Result<(), Failure> {
+    if config.grants.iter().all(|grant| grant.name.as_str() != local) {
+        return Ok(());
+    }
+    let shown = escape(local);
+    Err(Failure::usage(format!("`[grants.{shown}]` has the name of callers without a token"))
+        .with_help("rename the grant, or call those otherwise with `--grant NAME`"))
+}
+
+/// Says which grants of the store are refused because others have their names.
+pub(super) fn warn_of_doubles(grants: &Grants) {
+    // A store that is away is told of when somebody needs it; until then nobody comes in by it.
+    for name in grants.doubles(clock::now()).unwrap_or_default() {
+        voice::say(&format!(
+            "warning: the grant `{name}` of the state is refused: its name is taken here\n  help: `mcpol grant revoke {name}`, and create it under another name"
+        ));
     }
 }
 

@@ -1,6 +1,7 @@
 //! `mcpol enforce --listen`: the gateway over HTTP, for one server named by flags.
 
 use super::enforce::{DRAIN, bad_lock, bad_policy, command, on_change, open_audit, settings, unreachable};
+use super::enforce_config::warn_of_doubles;
 use super::operators::{Operators, telemetry};
 use super::{Failure, load, output, voice};
 use crate::cli::EnforceArgs;
@@ -49,6 +50,7 @@ pub(super) fn run(
     let desk = Arc::new(desk);
     let rule = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
     let grants = Grants::new(stores.grants, rule, &args.grant);
+    warn_of_doubles(&grants);
     let identify = Arc::new(match issuer(args)? {
         Some(issuer) => grants.with_issuer(Box::new(issuer), SubjectRule::Any),
         None => grants,

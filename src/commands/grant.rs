@@ -1,7 +1,7 @@
 //! `mcpol grant`: who may call which servers through the HTTP gateway.
 
 use super::{Failure, output, policy_file, state};
-use crate::cli::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat, servers_fit};
+use crate::cli::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat, LOCAL_GRANT, servers_fit};
 use crate::clock::{self, Timestamp};
 use crate::exit::Exit;
 use crate::policy::{StoreError, utc};
@@ -29,6 +29,10 @@ fn create(place: &StatePlace, args: GrantCreateArgs) -> Result<Exit, Failure> {
     if !servers_fit(servers.len()) {
         return Err(Failure::usage(format!("{} servers for one grant", servers.len()))
             .with_help(format!("at most {GRANT_SERVERS_MAX}; make several grants")));
+    }
+    if args.name.as_str() == LOCAL_GRANT {
+        return Err(Failure::usage(format!("`{LOCAL_GRANT}` is what callers without a token are called"))
+            .with_help("choose another name: calls of two that share one would be counted together"));
     }
     let now = clock::now();
     let token = Token::generate().map_err(output::internal)?;

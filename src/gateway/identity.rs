@@ -58,6 +58,9 @@ pub enum Unauthorized {
     /// An issuer's token of somebody whom no grant names, where one is needed.
     #[error("token of somebody without a grant")]
     NoGrant,
+    /// The grant has the name of another one, or of callers without a token.
+    #[error("token of a grant whose name somebody else has")]
+    NameTaken,
     /// Tokens cannot be judged at the moment: the answer is 503, and the same token may be good later.
     #[error("tokens cannot be judged: {0}")]
     Unavailable(String),
@@ -75,6 +78,7 @@ impl Unauthorized {
             | Self::Revoked
             | Self::OtherServer
             | Self::NoGrant
+            | Self::NameTaken
             | Self::Unavailable(_) => "Bearer realm=\"mcpol\", error=\"invalid_token\"",
         }
     }
@@ -88,7 +92,8 @@ impl Unauthorized {
             | Self::Expired
             | Self::Revoked
             | Self::OtherServer
-            | Self::NoGrant => 401,
+            | Self::NoGrant
+            | Self::NameTaken => 401,
             Self::Unavailable(_) => 503,
         }
     }
@@ -103,6 +108,7 @@ impl Unauthorized {
             Self::Revoked => "revoked",
             Self::OtherServer => "other_server",
             Self::NoGrant => "no_grant",
+            Self::NameTaken => "name_taken",
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -262,6 +268,8 @@ pub struct Grants {
     issuer: Option<(Box<dyn Issuer>, SubjectRule)>,
     rule: TokenRule,
     local: Identity,
+    /// Servers that have asked for tokens in this process, and go on doing so.
+    asking: RwLock<BTreeSet<String>>,
 }
 
 /// The grants of a configuration, as they are looked up.
@@ -269,6 +277,7 @@ pub struct Grants {
 struct Configured {
     by_token: HashMap<TokenHash, ConfiguredGrant>,
     by_subject: HashMap<String, ConfiguredGrant>,
+    names: BTreeSet<String>,
 }
 
 impl Configured {
@@ -293,6 +302,7 @@ impl Grants {
             issuer: None,
             rule,
             local: Identity { grant: local.into(), policy: PolicyChoice::Server },
+            asking: RwLock::default(),
         }
     }
 
@@ -309,6 +319,7 @@ impl Grants {
     pub fn set_configured(&self, grants: Vec<ConfiguredGrant>) {
         let mut configured = Configured::default();
         for grant in grants {
+            configured.names.insert(grant.name.as_str().to_owned());
             match &grant.known_by {
                 KnownBy::Token(token) => configured.by_token.insert(*token, grant),
                 KnownBy::Subject(subject) => configured.by_subject.insert(subject.clone(), grant),
@@ -321,12 +332,46 @@ impl Grants {
         Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// These servers ask for tokens for as long as the process lives, whatever becomes of the grants that are for them: a
+    /// file that loses its last grant must not open to everybody what was closed.
+    pub fn keep_asking(&self, servers: impl IntoIterator<Item = String>) {
+        self.asking.write().unwrap_or_else(PoisonError::into_inner).extend(servers);
+    }
+
+    /// Names of good grants of the store that are also the name of a grant of the configuration, or of callers without a
+    /// token. They would share sessions and counters, so their tokens are refused.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn doubles(&self, now: Timestamp) -> Result<Vec<GrantName>, StoreError> {
+        let stored = self.store.list()?;
+        let is_double = |grant: &Grant| grant.state(now) == GrantState::Active && self.is_taken(&grant.name);
+        Ok(stored.into_iter().filter(is_double).map(|grant| grant.name).collect())
+    }
+
+    /// Whether a grant of the store cannot have this name here.
+    fn is_taken(&self, name: &GrantName) -> bool {
+        *self.local.grant == *name.as_str() || self.configured().names.contains(name.as_str())
+    }
+
     fn without_token(&self, server: &ServerName) -> Result<Identity, Unauthorized> {
         let needed = match self.rule {
             TokenRule::Always => true,
-            TokenRule::WhereGranted => self.configured().names(server) || self.store.any_for(server.as_str())?,
+            TokenRule::WhereGranted => {
+                self.asking.read().unwrap_or_else(PoisonError::into_inner).contains(server.as_str())
+                    || self.configured().names(server)
+                    || self.is_granted_by_store(server)?
+            }
         };
         if needed { Err(Unauthorized::Missing) } else { Ok(self.local.clone()) }
+    }
+
+    fn is_granted_by_store(&self, server: &ServerName) -> Result<bool, StoreError> {
+        let is_granted = self.store.any_for(server.as_str())?;
+        if is_granted {
+            self.keep_asking([server.as_str().to_owned()]);
+        }
+        Ok(is_granted)
     }
 
     /// The issuer with its rule, and the token as text, if it may be one of the issuer's.
@@ -371,6 +416,9 @@ impl Identify for Grants {
             return grant.identity(server, now);
         }
         let grant: Grant = self.store.find(&hash)?.ok_or(Unauthorized::Unknown)?;
+        if self.is_taken(&grant.name) {
+            return Err(Unauthorized::NameTaken);
+        }
         identity(&grant.name, grant.state(now), &grant.servers, grant.policy.as_deref(), server)
     }
 

@@ -113,6 +113,7 @@ fn a_stranger_does_not_learn_why_a_token_is_refused() {
         Unauthorized::Revoked,
         Unauthorized::OtherServer,
         Unauthorized::NoGrant,
+        Unauthorized::NameTaken,
     ];
     for error in &all {
         assert_eq!((error.status(), error.www_authenticate()), (401, all[0].www_authenticate()), "{error}");
@@ -131,6 +132,70 @@ fn grants_of_the_configuration_count_from_the_next_request_on() {
     assert_eq!(ask(&grants, Some("Bearer mcpol_alice"), "files", 0), "alice");
     grants.set_configured(vec![]);
     assert_eq!(ask(&grants, Some("Bearer mcpol_eve"), "free", 0), "- unknown");
+}
+
+#[test]
+fn a_server_that_has_asked_for_tokens_goes_on_asking() {
+    let grants = grants(TokenRule::WhereGranted);
+    let eve = || vec![configured("eve", "free", KnownBy::Token(TokenHash::of(b"mcpol_eve")))];
+    // A version of the file that was refused leaves no trace.
+    grants.set_configured(eve());
+    grants.set_configured(vec![]);
+    assert_eq!(ask(&grants, None, "free", 0), "local");
+    grants.set_configured(eve());
+    grants.keep_asking(["free".to_owned()]);
+    grants.set_configured(vec![]);
+    assert_eq!(ask(&grants, None, "free", 0), "- missing");
+    assert_eq!(ask(&grants, None, "free-too", 0), "local");
+}
+
+#[test]
+fn a_server_goes_on_asking_when_the_store_forgets_its_grants() {
+    /// Has heard of a grant for every server until somebody empties it.
+    struct Emptied(std::sync::atomic::AtomicBool);
+
+    impl GrantStore for Emptied {
+        fn create(&self, at: Timestamp, grant: &Grant) -> Result<crate::state::GrantCreated, StoreError> {
+            Broken.create(at, grant)
+        }
+        fn list(&self) -> Result<Vec<Grant>, StoreError> {
+            Broken.list()
+        }
+        fn revoke(&self, at: Timestamp, name: &GrantName) -> Result<crate::state::GrantRevoked, StoreError> {
+            Broken.revoke(at, name)
+        }
+        fn find(&self, token: &TokenHash) -> Result<Option<Grant>, StoreError> {
+            Broken.find(token)
+        }
+        fn any_for(&self, _: &str) -> Result<bool, StoreError> {
+            Ok(!self.0.load(std::sync::atomic::Ordering::Relaxed))
+        }
+    }
+
+    let store = Arc::new(Emptied(false.into()));
+    let grants = Grants::new(Arc::clone(&store) as Arc<dyn GrantStore>, TokenRule::WhereGranted, "local");
+    assert_eq!(ask(&grants, None, "files", 0), "- missing");
+    store.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(ask(&grants, None, "files", 0), "- missing");
+    assert_eq!(ask(&grants, None, "mail", 0), "local");
+}
+
+#[test]
+fn a_name_is_one_callers_only() {
+    let grants = grants(TokenRule::WhereGranted);
+    let names = |grants: &Grants| -> Vec<String> {
+        grants.doubles(at(0)).unwrap().iter().map(|name| name.as_str().to_owned()).collect()
+    };
+    assert_eq!(names(&grants), [""; 0]);
+    grants.set_configured(vec![configured("alice", "mail", KnownBy::Token(TokenHash::of(b"mcpol_other")))]);
+    assert_eq!(ask(&grants, Some("Bearer mcpol_alice"), "files", 0), "- name_taken");
+    assert_eq!(ask(&grants, Some("Bearer mcpol_other"), "mail", 0), "alice");
+    assert_eq!(names(&grants), ["alice"]);
+    let store = MemoryStore::new();
+    store.create(at(0), &grant("local", "files")).unwrap();
+    let grants = Grants::new(Arc::new(store), TokenRule::Always, "local");
+    assert_eq!(ask(&grants, Some("Bearer mcpol_local"), "files", 0), "- name_taken");
+    assert_eq!(names(&grants), ["local"]);
 }
 
 fn configured(name: &str, server: &str, known_by: KnownBy) -> ConfiguredGrant {
@@ -180,8 +245,9 @@ fn whom_an_issuer_knows_has_the_grant_that_names_him_and_nothing_beside_it() {
         ("a.alice.b", "mail", 0, "jwt:alice", "- no_grant"),
         ("a.Alice-at-home.b", "mail", 0, "jwt:Alice-at-home", "- no_grant"),
         ("a.gina.b", "free", 0, "jwt:gina", "- no_grant"),
-        // Tokens of ours go on.
-        ("mcpol_alice", "files", 0, "alice", "alice"),
+        // Tokens of ours go on, unless the name is another caller's by now.
+        ("mcpol_bob", "mail", 0, "bob by /bob.json", "bob by /bob.json"),
+        ("mcpol_alice", "files", 0, "- name_taken", "- name_taken"),
         ("alice-at-home", "mail", 0, "- unknown", "- unknown"),
     ] {
         let header = format!("Bearer {token}");

@@ -311,3 +311,66 @@ fn where_a_grant_is_required_a_token_alone_opens_nothing() {
     );
     upstream.quiet();
 }
+
+/// A configuration of two servers, with these grants.
+fn with_grants(upstream: &Upstream, grants: &Value) -> String {
+    toml::to_string(&json!({
+        "gateway": {"listen": "127.0.0.1:0", "audit": "-"},
+        "servers": {
+            "one": {"url": upstream.url, "policy": "policy.json"},
+            "two": {"url": upstream.url, "policy": "policy.json"},
+        },
+        "grants": grants,
+    }))
+    .unwrap()
+}
+
+/// A token, and its SHA-256.
+const FILED: (&str, &str) =
+    ("Authorization: Bearer mcpol_token-of-alice", "94ab40bd3046a011c7dc0958533f817d5ddb97550ae32845f4283490c56ff317");
+
+#[test]
+fn a_file_that_loses_its_last_grant_opens_nothing() {
+    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
+    let grants = json!({"alice": {"servers": ["one"], "token_sha256": FILED.1}});
+    sandbox.write("mcpol.toml", &with_grants(&upstream, &grants));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    // Nobody has called before the grant goes: it is the file that has asked.
+    sandbox.write("mcpol.toml", &with_grants(&upstream, &json!({})));
+    served.hear("`one` goes on asking for tokens");
+    assert_eq!(call_at(&served, "one", "X-Nothing: 1", "good").status, 401);
+    assert_eq!(call_at(&served, "one", FILED.0, "good").status, 401);
+    passed(&call_at(&served, "two", "X-Nothing: 1", "good").last());
+    assert_eq!(served.end(), Some(0));
+    // A new start takes the file at its word.
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    passed(&call_at(&served, "one", "X-Nothing: 1", "good").last());
+}
+
+#[test]
+fn two_callers_have_two_names() {
+    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
+    let said = sandbox.run(&["grant", "create", "local", "--server", "one"]).refused(2);
+    assert!(said.contains("what callers without a token are called") && said.contains("another name"), "{said}");
+    sandbox
+        .write("mcpol.toml", &with_grants(&upstream, &json!({"local": {"servers": ["one"], "token_sha256": FILED.1}})));
+    for args in [&["--dry-run"][..], &[]] {
+        let said = sandbox.run(&[&["enforce", "--config", "mcpol.toml"], args].concat()).refused(2);
+        assert!(said.contains("`[grants.local]` has the name") && said.contains("help: rename the grant"), "{said}");
+    }
+    let (alice, carol) = (granted(&sandbox, "alice", &[]), granted(&sandbox, "carol", &[]));
+    let filed = json!({"alice": {"servers": ["one"], "token_sha256": FILED.1}});
+    sandbox.write("mcpol.toml", &with_grants(&upstream, &filed));
+    let served = Served::run(sandbox.command(&["enforce", "--config", "mcpol.toml"]));
+    assert_eq!(call_at(&served, "one", &alice, "good").status, 401, "the file has an alice of its own");
+    passed(&call_at(&served, "one", FILED.0, "good").last());
+    passed(&call_at(&served, "one", &carol, "good").last());
+    // One that is made later is refused too, and said when the file is read again.
+    let later = json!({"alice": {"servers": ["one"], "token_sha256": FILED.1}, "carol": {"servers": ["two"], "token_sha256": "1".repeat(64)}});
+    sandbox.write("mcpol.toml", &with_grants(&upstream, &later));
+    assert!(served.hear("the grant `carol` of the state is refused").contains("warning"));
+    assert_eq!(call_at(&served, "one", &carol, "good").status, 401);
+    sandbox
+        .write("mcpol.toml", &with_grants(&upstream, &json!({"local": {"servers": ["one"], "token_sha256": FILED.1}})));
+    assert!(served.hear("the old configuration stays in force").contains("`[grants.local]` has the name"));
+}
