@@ -6,7 +6,8 @@ use crate::clock::Timestamp;
 use crate::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::sync::Notify;
 
 /// One file.
@@ -35,11 +36,20 @@ impl Slot {
 /// All files. They are named by whoever runs the gateway, never by callers.
 #[derive(Debug, Default)]
 pub struct Policies {
-    all: RwLock<Vec<Arc<Slot>>>,
+    /// Those that somebody uses: a file that nobody names any more is not looked at.
+    all: RwLock<Vec<Weak<Slot>>>,
     /// Those that grants name, as written and in shadow mode.
-    named: [RwLock<BTreeMap<PathBuf, Arc<Slot>>>; 2],
+    named: [RwLock<BTreeMap<PathBuf, Named>>; 2],
     folders: Mutex<BTreeSet<PathBuf>>,
     touched: Arc<Notify>,
+}
+
+/// A file that grants name.
+#[derive(Debug)]
+struct Named {
+    slot: Arc<Slot>,
+    /// A call was judged by it since the last [`Policies::tidy`].
+    used: AtomicBool,
 }
 
 impl Policies {
@@ -60,8 +70,12 @@ impl Policies {
             Enforcement::AsWritten => as_written,
             Enforcement::Shadow => in_shadow,
         };
-        if let Some(slot) = named.read().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return Arc::clone(slot);
+        if let Some(known) = named.read().unwrap_or_else(PoisonError::into_inner).get(path) {
+            // Written only once, for all callers read it.
+            if !known.used.load(Ordering::Relaxed) {
+                known.used.store(true, Ordering::Relaxed);
+            }
+            return Arc::clone(&known.slot);
         }
         let reload = Reload::new(path.to_owned(), enforcement);
         let policy = match read(path, enforcement) {
@@ -72,13 +86,14 @@ impl Policies {
             }
         };
         let slot = self.put(path, reload, policy);
-        named.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::clone(&slot));
+        let known = Named { slot: Arc::clone(&slot), used: AtomicBool::new(true) };
+        named.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), known);
         slot
     }
 
     fn put(&self, path: &Path, reload: Reload, policy: Option<Policy>) -> Arc<Slot> {
         let slot = Arc::new(Slot { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) });
-        self.all.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
+        self.all.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&slot));
         self.watch(path);
         slot
     }
@@ -92,6 +107,15 @@ impl Policies {
         }
     }
 
+    /// Lets go of files that grants have named and nobody has used since the last time, as the configuration that named
+    /// them may be gone. One that is needed again is read again.
+    pub fn tidy(&self) {
+        for named in &self.named {
+            let mut named = named.write().unwrap_or_else(PoisonError::into_inner);
+            named.retain(|_, known| known.used.swap(false, Ordering::Relaxed));
+        }
+    }
+
     /// Waits until a file of a folder with policies has changed.
     pub async fn touched(&self) {
         self.touched.notified().await;
@@ -99,8 +123,56 @@ impl Policies {
 
     /// Looks at all files, and puts good new versions in place. Answers whether there was one.
     pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
-        let slots = self.all.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let slots: Vec<Arc<Slot>> = {
+            let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|slot| slot.strong_count() > 0);
+            all.iter().filter_map(Weak::upgrade).collect()
+        };
         // Each is looked at, also when one before it has changed.
         slots.iter().filter(|slot| slot.look(desk, now)).count() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot write its files must fail")]
+    use super::*;
+    use crate::gateway::audit::{Audit, Destination};
+    use crate::state::MemoryStore;
+
+    fn desk() -> Desk {
+        let store = Arc::new(MemoryStore::default());
+        let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
+        Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()))
+    }
+
+    #[test]
+    fn what_nobody_uses_any_more_is_let_go() {
+        let (folder, desk, now) = (tempfile::tempdir().unwrap(), desk(), Timestamp::from_millis(0));
+        let path = folder.path().join("policy.json");
+        std::fs::write(&path, r#"{"version":"1","default":"deny"}"#).unwrap();
+        let policies = Policies::default();
+        let kept = || {
+            policies.look(&desk, now);
+            policies.all.read().unwrap().len()
+        };
+        // As at each reload of the configuration: the old slot goes with the server that has used it.
+        let mut slot = policies.load(&path, Enforcement::AsWritten).unwrap();
+        for _ in 0..3 {
+            slot = policies.load(&path, Enforcement::AsWritten).unwrap();
+            assert_eq!(kept(), 1);
+        }
+        drop(slot);
+        assert_eq!(kept(), 0);
+        policies.of(&path, Enforcement::AsWritten, &desk);
+        policies.tidy();
+        assert_eq!(kept(), 1, "it was used a moment ago");
+        policies.of(&path, Enforcement::AsWritten, &desk);
+        policies.tidy();
+        assert_eq!(kept(), 1);
+        policies.tidy();
+        assert_eq!(kept(), 0);
+        assert!(policies.of(&path, Enforcement::AsWritten, &desk).policy().is_some(), "it is read again");
+        assert_eq!(kept(), 1);
     }
 }

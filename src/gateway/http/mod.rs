@@ -209,6 +209,7 @@ impl Gateway {
                 server.retire();
             }
         }
+        self.policies.tidy();
         Ok(())
     }
 
