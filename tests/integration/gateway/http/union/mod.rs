@@ -1,6 +1,7 @@
 //! `/mcp` with several servers: one list, one session, and every call judged as at the server's own endpoint.
 
 mod asking;
+mod commands;
 mod routes;
 mod stateless;
 mod streams;

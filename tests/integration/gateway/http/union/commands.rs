@@ -1,0 +1,89 @@
+//! Servers that run as commands, at the endpoint of all: a child for each session and server, none of which hears another.
+
+use super::*;
+
+/// Says its name; says `ask`, and it asks back with an id that its twin uses too; says `die`, and it does.
+const SERVER: &str = r#"
+while read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}}}}\n' "$id" ;;
+    *'"tools/list"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"good"},{"name":"ask"},{"name":"die"}]}}\n' "$id" ;;
+    *'"die"'*) exit 7 ;;
+    *'"ask"'*) printf '{"jsonrpc":"2.0","id":"q","method":"roots/list"}\n{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}\n' "$id" ;;
+    *'"id":"q"'*) printf '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"thanks from NAME"}}\n' ;;
+    *'"tools/call"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"NAME %s"}]}}\n' "$id" "$$" ;;
+  esac
+done
+"#;
+
+fn start_commands() -> (Sandbox, Served) {
+    let sandbox = Sandbox::new();
+    let mut text = String::from("[gateway]\nlisten = \"127.0.0.1:0\"\nstate = \"memory:\"\naudit = \"none\"\n");
+    for name in ["one", "two"] {
+        sandbox.write(&format!("{name}.sh"), &SERVER.replace("NAME", name));
+        let script = sandbox.dir().join(format!("{name}.sh"));
+        text.push_str(&format!("[servers.{name}]\ncommand = [\"sh\", {script:?}]\npolicy = \"policy.json\"\n"));
+    }
+    sandbox.write("policy.json", r#"{"version": "1", "default": "allow"}"#);
+    sandbox.write("mcpol.toml", &text);
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    (sandbox, served)
+}
+
+fn call(served: &Served, session: &str, tool: &str) -> Reply {
+    served.post(&[session], &request("tools/call", &json!({"name": tool, "arguments": {}})))
+}
+
+fn text(reply: &Reply) -> String {
+    reply.last()["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{reply:?}")).to_owned()
+}
+
+#[test]
+fn what_commands_ask_and_say_reaches_one_client_and_its_answers_the_right_command() {
+    let (_sandbox, served) = start_commands();
+    let session = session(&served);
+    let mut listening = served.open();
+    listening.get(&[&session]);
+    assert_eq!(listening.head().0, 200);
+    let asked = ["one__ask", "two__ask"]
+        .map(|tool| served.post(&[&session], &request("tools/call", &json!({"name": tool}))).status);
+    assert_eq!(asked, [200, 200]);
+    let mut said = listening.until("roots/list");
+    while said.matches("roots/list").count() < 2 {
+        said.push_str(&listening.until("roots/list"));
+    }
+    let questions: Vec<Value> =
+        said.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    assert_ne!(questions[0]["id"], questions[1]["id"], "{questions:?}");
+    for question in questions.iter().rev() {
+        let reply = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}});
+        assert_eq!(served.post(&[&session], &reply.to_string()).status, 202);
+        let thanks = last_message(&listening.until("thanks"));
+        let logger = thanks["params"]["logger"].as_str().unwrap();
+        assert_eq!(thanks["params"]["data"], format!("thanks from {logger}"));
+    }
+}
+
+#[test]
+fn a_command_that_has_ended_is_started_for_the_next_request_and_its_twin_goes_on() {
+    let (_sandbox, served) = start_commands();
+    let session = session(&served);
+    let mut listening = served.open();
+    listening.get(&[&session]);
+    assert_eq!(listening.head().0, 200);
+    let before = ["one__good", "two__good"].map(|tool| text(&call(&served, &session, tool)));
+    assert!(before[0].starts_with("one ") && before[1].starts_with("two "), "{before:?}");
+    assert!(call(&served, &session, "one__die").last()["error"]["message"].as_str().unwrap().contains("status 7"));
+    served.hear("exited with status 7");
+    // The first request finds it gone; it is not repeated, and the next one is served by another.
+    let failed = call(&served, &session, "one__good");
+    assert!(failed.last()["error"]["message"].as_str().unwrap().contains("server"), "{failed:?}");
+    let after = text(&call(&served, &session, "one__good"));
+    assert!(after.starts_with("one ") && after != before[0], "{after}");
+    assert_eq!(text(&call(&served, &session, "two__good")), before[1]);
+    listening.until("notifications/tools/list_changed");
+    // It is listened to again as well.
+    assert_eq!(call(&served, &session, "one__ask").status, 200);
+    assert_eq!(served.end(), Some(0));
+}
