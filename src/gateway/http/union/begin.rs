@@ -80,7 +80,9 @@ impl Turn {
                 guides.extend(guide(server, part));
             }
             if capabilities.is_empty() {
-                return failed(&id, -32603, "no server could be reached that speaks this revision");
+                // Servers of the other era do not know the method; clients that speak both take that for a hint.
+                let code = if parts.is_empty() { -32603 } else { -32601 };
+                return failed(&id, code, "no server could be reached that speaks this revision");
             }
             let result = format!(
                 "{{\"supportedVersions\":[\"{STATELESS}\"],\"capabilities\":{},\"serverInfo\":{}{},\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
