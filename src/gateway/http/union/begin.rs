@@ -11,6 +11,7 @@ use super::replies::{done, failed, quoted};
 use super::sessions::{End, Session};
 use super::turn::{Turn, line_of};
 use super::{Answered, SESSION, lists};
+use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Id, Message, Passage, admit};
 use crate::mcp::json::string_value;
@@ -141,7 +142,7 @@ impl Turn {
             let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{list}/list_changed\"}}");
             session.tell(Piece::ours(line.as_bytes()));
         }
-        self.missing(name, "it had lost the session, and a new one has begun");
+        self.gateway.desk.audit().repeated(clock::now(), "session_renewed", |line| line.text("server", name));
         Ok(())
     }
 

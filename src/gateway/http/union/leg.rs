@@ -44,7 +44,7 @@ impl Leg {
 
     /// Notes that something does not go on.
     pub(super) fn dropped(&self, what: &'static str) {
-        self.turn.missing(self.name(), what);
+        self.turn.dropped(self.name(), what);
     }
 
     /// Looks at one message. Only the answer to the request that the stream is for may be one: whoever else waits, waits

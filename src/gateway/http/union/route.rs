@@ -15,6 +15,7 @@ use super::pipe::Pipe;
 use super::replies::{accepted, done, failed, quoted};
 use super::turn::{Turn, line_of};
 use super::{Answered, SESSION, names};
+use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::is_listed;
 use crate::mcp::envelope::{Id, Passage, ToolCall, receive};
@@ -74,7 +75,16 @@ impl Turn {
                 Ok(Box::pin(self.set_level(id, line_of(passage.line()))).await)
             }
             "subscriptions/listen" if self.is_stateless => Box::pin(self.subscribe(id, &line)).await,
-            _ => Ok(failed(id, -32601, "method not found")),
+            _ => {
+                let audit = self.gateway.desk.audit();
+                audit.repeated(clock::now(), "unknown_method", |line| line.text("method", method));
+                let mut response = failed(id, -32601, "method not found");
+                if self.is_stateless {
+                    // As that revision has it (MCP 2026-07-28, streamable HTTP).
+                    *response.status_mut() = StatusCode::NOT_FOUND;
+                }
+                Ok(response)
+            }
         }
     }
 

@@ -288,7 +288,7 @@ impl Subscribed {
         let id = at(&received.text, &["params", "_meta", SUBSCRIPTION]).and_then(|(id, _)| Id::parse(id));
         let is_ours = id.as_ref() == Some(&self.id) && is_wanted(&self.filter, method, &received.text);
         if !is_ours {
-            self.turn.missing(self.server.name.as_str(), "it says what nobody has subscribed to");
+            self.turn.dropped(self.server.name.as_str(), "it says what nobody has subscribed to");
         }
         is_ours
     }

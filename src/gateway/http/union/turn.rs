@@ -10,6 +10,7 @@ use super::part::{Ask, Part, post, read};
 use super::pipe::{Held, Piece};
 use super::sessions::Session;
 use super::{METHOD, NAME, SESSION, VERSION};
+use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::Id;
 use base64::Engine as _;
@@ -222,14 +223,19 @@ impl Turn {
         }
     }
 
-    /// Notes that a server has no part in an answer, or that something of its does not go on.
+    /// Notes that a server has no part in an answer.
     pub(super) fn missing(&self, server: &str, why: &str) {
-        let desk = &self.gateway.desk;
-        desk.audit().repeated(crate::clock::now(), "dropped", |line| {
-            line.text("from", "server")
-                .text("server", server)
-                .text("what", "no part at the common endpoint")
-                .text("reason", why)
+        self.note(server, "no part at the common endpoint", why);
+    }
+
+    /// Notes that something of a server's does not go on.
+    pub(super) fn dropped(&self, server: &str, why: &str) {
+        self.note(server, "a message at the common endpoint", why);
+    }
+
+    fn note(&self, server: &str, what: &str, why: &str) {
+        self.gateway.desk.audit().repeated(clock::now(), "dropped", |line| {
+            line.text("from", "server").text("server", server).text("what", what).text("reason", why)
         });
     }
 }

@@ -104,18 +104,11 @@ fn event(message: &Value) -> String {
 }
 
 fn start(urls: &[(&str, &str)]) -> (Sandbox, Served) {
-    start_with(urls, "")
-}
-
-/// The same with more lines in the configuration.
-fn start_with(urls: &[(&str, &str)], more: &str) -> (Sandbox, Served) {
-    let mut text = String::from("[gateway]\nlisten = \"127.0.0.1:0\"\nstate = \"memory:\"\naudit = \"none\"\n");
+    let mut text = String::from("[gateway]\nlisten = \"127.0.0.1:0\"\nstate = \"memory:\"\naudit = \"audit.jsonl\"\n");
     for (name, url) in urls {
         text.push_str(&format!("[servers.{name}]\nurl = \"{url}\"\npolicy = \"policy.json\"\n"));
     }
-    text.push_str(more);
-    let sandbox = Sandbox::new();
-    sandbox.write("policy.json", POLICY);
+    let sandbox = sandbox(&serde_json::from_str(POLICY).unwrap());
     sandbox.write("mcpol.toml", &text);
     let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
     (sandbox, served)

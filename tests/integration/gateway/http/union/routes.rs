@@ -168,11 +168,13 @@ fn a_server_of_the_other_era_is_left_out_of_a_session() {
         (message["method"] == "initialize")
             .then(|| json!({"protocolVersion": "2026-07-28", "capabilities": {"tools": {}}}))
     });
-    let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
+    let (sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
     let session = session(&served);
     let tools = served.ask(&[&session], &request("tools/list", &json!({})));
     assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 2);
     assert_eq!(served.ask(&[&session], &request("tools/call", &json!({"name": "two__good"})))["error"]["code"], -32602);
+    assert_eq!(served.end(), Some(0));
+    assert!(sandbox.read("audit.jsonl").contains("it speaks no revision with sessions"), "the log says why");
 }
 
 /// A token and its hash.

@@ -241,3 +241,25 @@ fn a_task_without_session_is_asked_of_its_server() {
     }
     assert!(methods(&one).is_empty());
 }
+
+#[test]
+fn a_client_of_both_eras_learns_that_only_the_older_one_is_spoken() {
+    let (one, two) = (modernless("one"), modernless("two"));
+    let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
+    assert_eq!(ask(&served, "server/discover", None, json!({}))["error"]["code"], -32601);
+    assert_eq!(served.post(&[], INITIALIZE).status, 200);
+    let names = headers("no/such/method", None);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let unknown = served.post(&names, &modern("no/such/method", json!({})));
+    assert_eq!((unknown.status, &unknown.json()["error"]["code"]), (404, &json!(-32601)));
+}
+
+/// A server that does not know `server/discover`.
+fn modernless(name: &'static str) -> Upstream {
+    scripted(name, |asked, stream| {
+        let message = asked.message();
+        let error =
+            json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "method not found"}});
+        message["method"] == "server/discover" && stream.write_all(json_response(&error.to_string()).as_bytes()).is_ok()
+    })
+}

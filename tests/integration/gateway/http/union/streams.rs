@@ -166,7 +166,7 @@ fn a_server_that_has_lost_its_session_begins_anew_and_hears_what_the_client_want
         !is_current && stream.write_all(response("404 Not Found", &[], "").as_bytes()).is_ok()
     });
     let (two, to_two) = speaking("two");
-    let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
+    let (sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
     let session = session(&served);
     let ask = |method: &str, params: Value| served.ask(&[&session], &request(method, &params));
     ask("logging/setLevel", json!({"level": "debug"}));
@@ -194,6 +194,8 @@ fn a_server_that_has_lost_its_session_begins_anew_and_hears_what_the_client_want
     assert_eq!(text, "one: \"good\"");
     to_two.send(news("1", "undisturbed")).unwrap();
     listening.until("undisturbed");
+    assert_eq!(served.end(), Some(0));
+    assert_eq!(sandbox.read("audit.jsonl").matches("session_renewed").count(), 2);
 }
 
 #[test]
