@@ -16,7 +16,7 @@ use crate::policy::{ApprovalState, Ending};
 use std::time::{Duration, Instant};
 
 /// How often a client that asked for progress hears that its call still waits for a person.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How much of a line that is no message is logged, in characters.
 const JUNK_CHARS_MAX: usize = 80;
 

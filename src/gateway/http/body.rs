@@ -38,6 +38,8 @@ pub enum Answer {
     Child(Box<super::child_events::ChildEvents>),
     /// Events at the endpoint of all servers.
     Joint(Box<super::union::Joint>),
+    /// Progress of a call that waits for a person, and then its answer.
+    Waiting(Box<super::waiting::Waiting>),
     /// Bytes from the server that nobody takes for a message, passed on.
     Raw(Box<super::client::Held>),
 }
@@ -65,6 +67,7 @@ impl Body for Answer {
             Self::Events(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Child(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Joint(joint) => joint.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Self::Waiting(waiting) => waiting.poll_next(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
             Self::Raw(held) => Pin::new(held).poll_frame(cx).map_err(Into::into),
         }
     }
@@ -72,7 +75,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(_) | Self::Child(_) | Self::Joint(_) => false,
+            Self::Events(_) | Self::Child(_) | Self::Joint(_) | Self::Waiting(_) => false,
             Self::Raw(held) => held.is_end_stream(),
         }
     }
@@ -80,7 +83,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Events(_) | Self::Child(_) | Self::Joint(_) => SizeHint::default(),
+            Self::Events(_) | Self::Child(_) | Self::Joint(_) | Self::Waiting(_) => SizeHint::default(),
             Self::Raw(held) => held.size_hint(),
         }
     }

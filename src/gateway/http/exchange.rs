@@ -2,6 +2,7 @@
 
 use super::leases::{Holder, Lease};
 use super::lists::Around;
+use super::relay::Withdrawal;
 use super::sights::Sight;
 use super::{Gateway, Server};
 use crate::clock;
@@ -116,12 +117,17 @@ pub struct Recipient {
     pub sight: Option<Arc<Sight>>,
 }
 
+/// Outcomes of calls that the server may still work on, while nobody wants the answer any more.
+const GIVEN_UP: [&str; 2] = ["timeout", "revoked"];
+
 /// Looks at the messages of one answer, or of one stream that no request asked for.
 #[derive(Debug)]
 pub struct Exchange {
     to: Recipient,
     /// Where it lasts.
     lease: Option<Arc<Lease>>,
+    /// Where the server is to hear that a call is given up.
+    withdrawal: Option<Withdrawal>,
     /// The request, until it is answered. A stream has none.
     open: Option<(Id, Asked)>,
     is_stream: bool,
@@ -132,13 +138,19 @@ pub struct Exchange {
 impl Exchange {
     /// For the answer to a request.
     pub fn answer(to: Recipient, id: Id, asked: Asked) -> Self {
-        Self { to, lease: None, open: Some((id, asked)), is_stream: false, span: None }
+        Self { to, lease: None, withdrawal: None, open: Some((id, asked)), is_stream: false, span: None }
     }
 
     /// The same, told to whoever collects spans.
     #[must_use]
     pub fn with_span(self, span: Option<RequestSpan>) -> Self {
         Self { span, ..self }
+    }
+
+    /// The same, and where the call is given up the server is told so in its session.
+    #[must_use]
+    pub(super) fn with_withdrawal(self, withdrawal: Option<Withdrawal>) -> Self {
+        Self { withdrawal, ..self }
     }
 
     fn traced(&mut self, ended: Ended) {
@@ -149,13 +161,13 @@ impl Exchange {
 
     /// For what comes back on a notification or on a reply: no message is due.
     pub fn nothing(to: Recipient) -> Self {
-        Self { to, lease: None, open: None, is_stream: false, span: None }
+        Self { to, lease: None, withdrawal: None, open: None, is_stream: false, span: None }
     }
 
     /// For a stream that the client listens on: answers to requests of other connections may come here when it is
     /// resumed.
     pub fn stream(to: Recipient) -> Self {
-        Self { to, lease: None, open: None, is_stream: true, span: None }
+        Self { to, lease: None, withdrawal: None, open: None, is_stream: true, span: None }
     }
 
     /// It lasts, for as long as the client may call the server.
@@ -366,6 +378,11 @@ impl Exchange {
         if let Asked::Call(mut flight) = asked {
             // What a server did before it failed nobody knows.
             flight.end(outcome, Ending::Kept, 0);
+        }
+        if GIVEN_UP.contains(&outcome)
+            && let (Some(withdrawal), Some(relay)) = (self.withdrawal.take(), self.to.server.relay())
+        {
+            relay.withdraw(&self.to.server, &id, withdrawal);
         }
         Some(error(&id, message))
     }

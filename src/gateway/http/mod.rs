@@ -28,6 +28,8 @@ pub mod sessions;
 pub mod sights;
 pub mod tls;
 pub mod union;
+pub mod waiting;
+mod approval;
 mod bridge_asked;
 mod relay_answer;
 

@@ -1,22 +1,22 @@
 //! A server behind a URL: requests go on as they were judged, answers come back as they were sent.
 
+use super::approval::{Decided, Decision};
 use super::body::Answer;
-use super::bridge_asked::is_subscription;
+use super::bridge_asked::{accepts_events, is_subscription};
 use super::client::{Outgoing, SendError, Upstream};
 use super::events::Events;
 use super::exchange::{Asked, Exchange, Flight, Recipient};
 use super::leases::Holder;
-use super::queue::Ticket;
 use super::refusal::{Refusal, json};
 use super::relay_answer::{Kind, failed, kind_of, other, whole, without_length};
 use super::relist::Asking;
 use super::seats::Seat;
 use super::sessions::Sessions;
 use super::sights::{Sight, Sights};
-use super::{Gateway, Server, headers, mirror, unauthorized};
+use super::waiting::Waiting;
+use super::{Gateway, Server, headers, mirror};
 use crate::clock;
-use crate::gateway::desk::Verdict;
-use crate::gateway::identity::{Identity, Unauthorized};
+use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{KNOWN_REQUESTS, UnknownMethods};
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
@@ -26,18 +26,23 @@ use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, Too
 use crate::mcp::http::header;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
-use crate::policy::{Caller, Denial, Permit, Policy};
+use crate::model::ToolName;
+use crate::policy::{Caller, Policy};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Body as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
-/// Between two looks whether a person has answered.
-const APPROVAL_LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// How long a server may take to hear that a call is given up.
+const WITHDRAWAL_WAIT: Duration = Duration::from_secs(5);
+/// Calls of one server that may be withdrawn at the same time; a server that hangs must not be asked for more and more.
+const WITHDRAWALS_MAX: usize = 64;
 
 /// What is kept for one such server.
 #[derive(Debug)]
@@ -46,13 +51,17 @@ pub struct Relay {
     sessions: Sessions,
     pub(super) sights: Sights,
     pub(super) asking: Asking,
+    withdrawing: Arc<Semaphore>,
 }
 
+/// What it takes to tell a server that a call is given up: the session, and the version that it speaks.
+pub(super) type Withdrawal = (HeaderValue, Option<HeaderValue>);
+
 /// A request on its way: everything that is the same for all kinds of messages.
-pub(super) struct Trip<'g> {
-    gateway: &'g Arc<Gateway>,
-    pub(super) server: &'g Arc<Server>,
-    policy: Option<Arc<Policy>>,
+pub(super) struct Trip {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) server: Arc<Server>,
+    pub(super) policy: Option<Arc<Policy>>,
     pub(super) headers: HeaderMap,
     /// What was listed to whoever calls, where a lock wants to know.
     pub(super) sight: Option<Arc<Sight>>,
@@ -64,14 +73,18 @@ pub(super) struct Trip<'g> {
     span: Option<RequestSpan>,
 }
 
-/// What was decided, with the decision's number.
-type Decided = Result<(u64, Permit), (u64, Denial)>;
+/// What the answer to a refused call says beside the refusal.
+struct About {
+    tool: ToolName,
+    is_stateless: bool,
+    grant: Option<Arc<str>>,
+}
 
-impl Trip<'_> {
+impl Trip {
     fn recipient(&self) -> Recipient {
         Recipient {
-            gateway: Arc::clone(self.gateway),
-            server: Arc::clone(self.server),
+            gateway: Arc::clone(&self.gateway),
+            server: Arc::clone(&self.server),
             holder: self.holder.clone(),
             sight: self.sight.clone(),
         }
@@ -89,7 +102,26 @@ impl Relay {
             sessions: Sessions::default(),
             sights: Sights::default(),
             asking: Asking::default(),
+            withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
         })
+    }
+
+    /// Tells a server that a call of a session is given up, as far as it listens. Returns at once. `server` is the one
+    /// whose relay this is.
+    pub(super) fn withdraw(&self, server: &Arc<Server>, id: &Id, (session, version): Withdrawal) {
+        let Ok(place) = Arc::clone(&self.withdrawing).try_acquire_owned() else { return };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(SESSION, session);
+        version.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
+        let (server, news) = (Arc::clone(server), Outgoing::cancel(id, "no answer in time"));
+        tokio::spawn(async move {
+            let _place = place;
+            let Some(relay) = server.relay() else { return };
+            // Nothing depends on it: the client was answered already.
+            let _ = tokio::time::timeout(WITHDRAWAL_WAIT, relay.upstream.send(Method::POST, headers, news)).await;
+        });
     }
 
     /// What time brings.
@@ -134,11 +166,12 @@ impl Relay {
         let sight = self.sight(server, &headers, &who);
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
+        let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let trip = Trip { gateway, server, policy, headers, sight, holder, is_subscription, seat, began, span };
         match message {
             Message::Call(id, call) => {
                 let grant = Some(Arc::clone(&trip.holder.who.grant));
-                let caller = Caller { server: Arc::clone(&server.label), grant, session };
+                let caller = Caller { server: Arc::clone(&trip.server.label), grant, session };
                 self.call(trip, caller, id, call).await
             }
             Message::Request(id, passage) => self.request(trip, id, &passage).await,
@@ -164,16 +197,37 @@ impl Relay {
         }
     }
 
-    async fn call(
+    async fn call(&self, trip: Trip, caller: Caller, id: Id, call: ToolCall) -> Result<Response<Answer>, Refusal> {
+        let (tool, is_stateless) = (call.name().clone(), call.is_stateless());
+        let about = About { tool, is_stateless, grant: caller.grant.clone() };
+        let (question, approval) = match self.decide(&trip, &caller, call).await.map_err(|refusal| refusal.to(&id))? {
+            Decision::Made(decided) => return self.go_on(trip, id, about, decided).await,
+            Decision::Waits(question, approval) => (question, approval),
+        };
+        // Where a client wants to hear of progress, the answer is a stream that begins now.
+        let token = question.call.progress_token().filter(|_| accepts_events(&trip.headers)).map(Box::from);
+        let waiting = token.map(|token| Waiting::new(id.clone(), token, &approval));
+        let server = Arc::clone(&trip.server);
+        let rest = Box::pin(async move {
+            let relay = server.relay().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such server"))?;
+            let decided = relay.wait(&trip, &caller, *question, approval).await.map_err(|refusal| refusal.to(&id))?;
+            relay.go_on(trip, id, about, decided).await
+        });
+        match waiting {
+            Some(waiting) => Ok(waiting.until(rest)),
+            None => rest.await,
+        }
+    }
+
+    /// Forwards a call that may pass, and answers one that may not.
+    async fn go_on(
         &self,
-        mut trip: Trip<'_>,
-        caller: Caller,
+        mut trip: Trip,
         id: Id,
-        call: ToolCall,
+        About { tool, is_stateless, grant }: About,
+        decided: Decided,
     ) -> Result<Response<Answer>, Refusal> {
-        let (tool, typed) = (call.name().clone(), call.is_stateless());
-        let grant = caller.grant.clone();
-        let (number, permit) = match self.decide(&trip, caller, call).await.map_err(|refusal| refusal.to(&id))? {
+        let (number, permit) = match decided {
             Ok(allowed) => allowed,
             Err((number, denial)) => {
                 let mut line = Vec::new();
@@ -182,7 +236,7 @@ impl Relay {
                     span.decided(grant.as_deref().unwrap_or_default(), Outcome::Deny, &denial.rule, &decision);
                     span.end(Ended::ToolError);
                 }
-                reply::denied(&mut line, &id, tool.as_str(), &denial, &decision, typed);
+                reply::denied(&mut line, &id, tool.as_str(), &denial, &decision, is_stateless);
                 return Ok(json(StatusCode::OK, line));
             }
         };
@@ -196,12 +250,16 @@ impl Relay {
         let (outgoing, reservation) = Outgoing::call(permit);
         let desk = Arc::clone(&trip.gateway.desk);
         let flight = Flight::new(desk, trip.server.name.as_str(), number, reservation, trip.began);
-        let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight)).with_span(trip.span.take());
+        let session = trip.headers.get(&SESSION).filter(|_| !is_stateless).cloned();
+        let withdrawal = session.map(|session| (session, trip.headers.get(&VERSION).cloned()));
+        let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight))
+            .with_span(trip.span.take())
+            .with_withdrawal(withdrawal);
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
     }
 
-    async fn request(&self, mut trip: Trip<'_>, id: Id, passage: &Passage) -> Result<Response<Answer>, Refusal> {
+    async fn request(&self, mut trip: Trip, id: Id, passage: &Passage) -> Result<Response<Answer>, Refusal> {
         let method = passage.method().unwrap_or_default();
         if !KNOWN_REQUESTS.contains(&method) {
             trip.gateway.desk.audit().repeated(clock::now(), "unknown_method", |line| line.text("method", method));
@@ -235,48 +293,10 @@ impl Relay {
         Ok(response)
     }
 
-    /// Brings a call to the desk, and waits for a person where the policy wants one.
-    async fn decide(&self, trip: &Trip<'_>, caller: Caller, call: ToolCall) -> Result<Decided, Refusal> {
-        let Trip { gateway, server, policy, holder, .. } = trip;
-        let ticket = |policy: Option<Arc<Policy>>, call: ToolCall, change, asked| {
-            let schema = server.schema(policy.as_deref(), call.name().as_str());
-            Ticket { policy, caller: caller.clone(), call, schema, change, asked }
-        };
-        let alone = gateway.seats.open() <= 1;
-        let change = self.change(trip, policy.as_deref(), &call).await?;
-        let ruling = gateway.queue.rule(ticket(policy.clone(), call, change, None), alone).await;
-        let (question, approval) = match ruling.verdict {
-            Verdict::Allow(permit) => return Ok(Ok((ruling.number, permit))),
-            Verdict::Deny(denial) => return Ok(Err((ruling.number, denial))),
-            Verdict::Wait(question, approval) => (question, approval),
-        };
-        let lease = gateway.leases.of(server, holder);
-        let mut ended = std::pin::pin!(lease.ended());
-        let since = Instant::now();
-        while since.elapsed() < gateway.settings.approval_wait {
-            tokio::select! {
-                () = tokio::time::sleep(APPROVAL_LOOK_EVERY.min(gateway.settings.approval_wait)) => {}
-                () = &mut ended => return Err(unauthorized(&Unauthorized::Revoked)),
-            }
-            if gateway.queue.answered(&approval).await {
-                break;
-            }
-        }
-        // The policy may be another one by now, and so may the tool.
-        let policy = gateway.policy(&lease.who(), server);
-        let change = self.change(trip, policy.as_deref(), &question.call).await?;
-        let ruling = gateway.queue.rule(ticket(policy, question.call, change, Some(approval)), false).await;
-        Ok(match ruling.verdict {
-            Verdict::Allow(permit) => Ok((ruling.number, permit)),
-            Verdict::Deny(denial) => Err((ruling.number, denial)),
-            Verdict::Wait(question, approval) => Err((ruling.number, Denial::unanswered(&question, &approval))),
-        })
-    }
-
     /// Sends a message and brings back what comes. Whatever happens, a request gets one answer.
     async fn forward(
         &self,
-        trip: Trip<'_>,
+        trip: Trip,
         outgoing: Outgoing,
         mut exchange: Exchange,
         patience: Option<Duration>,

@@ -78,12 +78,12 @@ impl Relay {
     /// The server has forgotten the session.
     pub(super) async fn change(
         &self,
-        trip: &Trip<'_>,
+        trip: &Trip,
         policy: Option<&Policy>,
         call: &ToolCall,
     ) -> Result<Option<ToolChange>, Refusal> {
         let Some(policy) = policy else { return Ok(None) };
-        let (server, tool) = (trip.server, call.name().as_str());
+        let (server, tool) = (&trip.server, call.name().as_str());
         if wants_list(trip, trip.sight.as_deref(), policy, tool) {
             let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
             for _ in 0..LISTS_MAX {
@@ -112,9 +112,9 @@ impl Relay {
         Ok(guard.refuses(change, tool, is_listed(policy, tool), &server.label, &server.desk, clock::now()))
     }
 
-    fn list_failed(&self, trip: &Trip<'_>, why: &str) {
+    fn list_failed(&self, trip: &Trip, why: &str) {
         let (server, text) =
-            (trip.server, format!("the server did not list its tools: {}", crate::text::excerpt(why, 200)));
+            (&trip.server, format!("the server did not list its tools: {}", crate::text::excerpt(why, 200)));
         server.desk.audit().repeated(clock::now(), "dropped", |line| {
             line.text("from", "server").text("server", server.name.as_str()).text("what", &text)
         });
@@ -124,7 +124,7 @@ impl Relay {
     }
 
     /// Sees to it that there is a list: asks for it, or waits for whoever has asked already.
-    async fn list_for(&self, trip: &Trip<'_>, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
+    async fn list_for(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failures = sight.failures();
         let listing = async {
             let _turn = sight.asking.lock().await;
@@ -147,7 +147,7 @@ impl Relay {
     }
 
     /// Asks for all pages, with the headers of whoever waits for them.
-    async fn list(&self, trip: &Trip<'_>, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
+    async fn list(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failed = |why: &dyn std::fmt::Display| NoList::Failed(why.to_string());
         let meta = call.is_stateless().then(|| meta_of(call)).flatten();
         let headers = headers_of(&trip.headers);
@@ -212,7 +212,7 @@ impl Relay {
     }
 
     /// The answer in a stream of events. What else is in it goes to nobody: no client has asked for any of it.
-    async fn answer_among(trip: &Trip<'_>, mut held: Held, id: &Id) -> Result<Bytes, String> {
+    async fn answer_among(trip: &Trip, mut held: Held, id: &Id) -> Result<Bytes, String> {
         let mut blocks = Blocks::new(MESSAGE_BYTES_MAX);
         while let Some(frame) = held.frame().await {
             let frame = frame.map_err(|_| "its answer broke off".to_owned())?;
@@ -236,7 +236,7 @@ impl Relay {
 }
 
 /// Whether only a list can tell what becomes of a call.
-fn wants_list(trip: &Trip<'_>, sight: Option<&Sight>, policy: &Policy, tool: &str) -> bool {
+fn wants_list(trip: &Trip, sight: Option<&Sight>, policy: &Policy, tool: &str) -> bool {
     if !is_listed(policy, tool) {
         return false;
     }

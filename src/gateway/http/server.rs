@@ -82,6 +82,14 @@ impl Server {
         })
     }
 
+    /// The way to it, if it is behind a URL.
+    pub(super) fn relay(&self) -> Option<&Relay> {
+        match &self.way {
+            Way::Http(relay) => Some(relay),
+            Way::Stdio(_) => None,
+        }
+    }
+
     /// Whether a plan leaves it where it is, held to the same lock: then its sessions go on.
     pub(super) fn serves(&self, served: &Served) -> bool {
         let plan = self.plan();

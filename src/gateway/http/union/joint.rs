@@ -157,7 +157,7 @@ impl Joint {
 fn whole(response: Response<Answer>) -> Option<Bytes> {
     match response.into_body() {
         Answer::Whole(message) => message,
-        Answer::Events(_) | Answer::Child(_) | Answer::Joint(_) | Answer::Raw(_) => None,
+        Answer::Events(_) | Answer::Child(_) | Answer::Joint(_) | Answer::Waiting(_) | Answer::Raw(_) => None,
     }
 }
 

@@ -131,3 +131,65 @@ fn a_log_that_cannot_be_written_stops_every_call() {
     assert!(refusal(&served.ask(&[], CALL)).contains("cannot be logged"));
     upstream.quiet();
 }
+
+/// What reaches a server that takes a call and stays silent in one of three ways.
+fn silent(how: &'static str) -> Upstream {
+    Upstream::start(move |asked, stream| {
+        if asked.message()["method"] != "tools/call" {
+            stream.write_all(response("202 Accepted", &[], "").as_bytes()).unwrap();
+            return;
+        }
+        stream.write_all(how.as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        // Returns when the gateway closes its end.
+        let _ = stream.read_to_end(&mut rest);
+    })
+}
+
+/// Without a head, without an event, without the end of a body.
+const SILENCES: [&str; 3] =
+    ["", STREAM, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"];
+
+#[test]
+fn a_call_that_is_given_up_is_withdrawn_in_its_session() {
+    for how in SILENCES {
+        let (sandbox, upstream) = (usual(), silent(how));
+        let served = Served::relay(&sandbox, &["--call-timeout", "0.2"], &upstream);
+        let headers = ["Mcp-Session-Id: s-1", "MCP-Protocol-Version: 2025-06-18"];
+        let reply = served.post(&headers, CALL);
+        assert!(reply.body.contains("has not answered within 0.2 s"), "{how:?} {reply:?}");
+        assert_eq!(upstream.next().message()["method"], "tools/call");
+        let told = upstream.next();
+        assert_eq!(told.message()["method"], "notifications/cancelled", "{how:?}");
+        assert_eq!(told.message()["params"]["requestId"], 1);
+        for line in headers {
+            let (name, value) = line.split_once(": ").unwrap();
+            assert_eq!(header(&told.head, name), Some(value), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn without_a_session_the_closed_connection_says_it() {
+    let headers = ["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", "Mcp-Name: good"];
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+    let params = json!({"name": "good", "arguments": {}, "_meta": meta});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+    for how in SILENCES {
+        let (closed, seen) = channel();
+        let sandbox = usual();
+        let upstream = Upstream::start(move |_, stream| {
+            stream.write_all(how.as_bytes()).unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+            closed.send(rest.len()).unwrap();
+        });
+        let served = Served::relay(&sandbox, &["--call-timeout", "0.2"], &upstream);
+        let reply = served.post(&headers, &body);
+        assert!(reply.body.contains("has not answered"), "{how:?} {reply:?}");
+        let rest = seen.recv_timeout(Duration::from_secs(LINE_SECONDS_MAX)).expect("the connection stays open");
+        assert_eq!(rest, 0, "{how:?}");
+        upstream.next();
+        upstream.quiet();
+    }
+}

@@ -109,3 +109,67 @@ fn a_call_that_waited_for_a_person_is_judged_by_the_policy_of_now() {
     assert!(refusal(&connection.reply().json()).contains("not any more"));
     upstream.quiet();
 }
+
+/// A call of a client that wants to hear of progress.
+const TOLD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good","arguments":{},"_meta":{"progressToken":"p"}}}"#;
+
+#[test]
+fn a_client_that_asked_for_progress_hears_that_its_call_waits_for_a_person() {
+    let events = |answer: &str| events_response(&format!(": alive\n\nid: 5\ndata: {answer}\n\n"));
+    for (answer, last) in [
+        (json_response(DONE), format!("event: message\ndata: {DONE}\n\n")),
+        (events(DONE), format!(": alive\n\nid: 5\ndata: {DONE}\n\n")),
+    ] {
+        let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+        let upstream = Upstream::answering(move |_| answer.clone());
+        let served = Served::relay(&sandbox, &[], &upstream);
+        let mut connection = served.open();
+        connection.post(&[], TOLD);
+        let (status, head) = connection.head();
+        assert_eq!((status, header(&head, "content-type")), (200, Some("text/event-stream")));
+        let told = connection.until("waiting for approval");
+        assert!(told.contains(r#""progressToken":"p","progress":0.000001"#), "{told}");
+        let id = approvals::waiting(&sandbox);
+        assert!(told.contains(&id), "{told} names {id}");
+        upstream.quiet();
+        sandbox.run(&["approvals", "approve", &id]).both(0);
+        let mut rest = String::new();
+        while let Some(chunk) = connection.chunk() {
+            rest.push_str(&chunk);
+        }
+        assert!(rest.ends_with(&last), "{rest:?}");
+    }
+}
+
+#[test]
+fn who_denies_a_call_ends_its_stream_with_a_refusal_and_a_client_that_goes_withdraws_it() {
+    let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+    let upstream = Upstream::answering(ordinary);
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    connection.post(&[], TOLD);
+    assert_eq!(connection.head().0, 200);
+    let id = approvals::waiting(&sandbox);
+    sandbox.run(&["approvals", "deny", &id]).both(0);
+    assert!(connection.until("POLICY DENIED").contains("\"id\":1"));
+    let mut connection = served.open();
+    connection.post(&[], &TOLD.replace("{}", r#"{"again":1}"#));
+    assert_eq!(connection.head().0, 200);
+    let id = approvals::waiting(&sandbox);
+    drop(connection);
+    served.end();
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    upstream.quiet();
+}
+
+#[test]
+fn a_client_that_takes_no_events_gets_its_answer_in_one_piece() {
+    let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+    let upstream = Upstream::answering(ordinary);
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    connection.post(&["Accept: application/json"], TOLD);
+    let id = approvals::waiting(&sandbox);
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    passed(&connection.reply().json());
+}

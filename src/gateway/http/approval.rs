@@ -1,0 +1,85 @@
+//! Calls to a server behind a URL at the desk, and waiting for a person where the policy wants one.
+
+use super::queue::Ticket;
+use super::refusal::Refusal;
+use super::relay::{Relay, Trip};
+use super::unauthorized;
+use crate::gateway::desk::Verdict;
+use crate::gateway::identity::Unauthorized;
+use crate::mcp::envelope::ToolCall;
+use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy, ToolChange};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Between two looks whether a person has answered.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What was decided, with the decision's number.
+pub(super) type Decided = Result<(u64, Permit), (u64, Denial)>;
+
+/// What the desk says of a call that has just come.
+pub(super) enum Decision {
+    /// It may pass or not.
+    Made(Decided),
+    /// A person is asked; the approval's id.
+    Waits(Box<PendingApproval>, String),
+}
+
+impl Relay {
+    /// Brings a call to the desk.
+    pub(super) async fn decide(&self, trip: &Trip, caller: &Caller, call: ToolCall) -> Result<Decision, Refusal> {
+        let alone = trip.gateway.seats.open() <= 1;
+        let change = self.change(trip, trip.policy.as_deref(), &call).await?;
+        let ticket = ticket(trip, caller, trip.policy.clone(), call, change);
+        let ruling = trip.gateway.queue.rule(ticket, alone).await;
+        Ok(match ruling.verdict {
+            Verdict::Allow(permit) => Decision::Made(Ok((ruling.number, permit))),
+            Verdict::Deny(denial) => Decision::Made(Err((ruling.number, denial))),
+            Verdict::Wait(question, approval) => Decision::Waits(question, approval),
+        })
+    }
+
+    /// Waits for a person, and brings the call to the desk once more.
+    pub(super) async fn wait(
+        &self,
+        trip: &Trip,
+        caller: &Caller,
+        question: PendingApproval,
+        approval: String,
+    ) -> Result<Decided, Refusal> {
+        let Trip { gateway, server, holder, .. } = trip;
+        let lease = gateway.leases.of(server, holder);
+        let mut ended = std::pin::pin!(lease.ended());
+        let since = Instant::now();
+        while since.elapsed() < gateway.settings.approval_wait {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY.min(gateway.settings.approval_wait)) => {}
+                () = &mut ended => return Err(unauthorized(&Unauthorized::Revoked)),
+            }
+            if gateway.queue.answered(&approval).await {
+                break;
+            }
+        }
+        // The policy may be another one by now, and so may the tool.
+        let policy = gateway.policy(&lease.who(), server);
+        let change = self.change(trip, policy.as_deref(), &question.call).await?;
+        let again = Ticket { asked: Some(approval), ..ticket(trip, caller, policy, question.call, change) };
+        let ruling = gateway.queue.rule(again, false).await;
+        Ok(match ruling.verdict {
+            Verdict::Allow(permit) => Ok((ruling.number, permit)),
+            Verdict::Deny(denial) => Err((ruling.number, denial)),
+            Verdict::Wait(question, approval) => Err((ruling.number, Denial::unanswered(&question, &approval))),
+        })
+    }
+}
+
+fn ticket(
+    trip: &Trip,
+    caller: &Caller,
+    policy: Option<Arc<Policy>>,
+    call: ToolCall,
+    change: Option<ToolChange>,
+) -> Ticket {
+    let schema = trip.server.schema(policy.as_deref(), call.name().as_str());
+    Ticket { policy, caller: caller.clone(), call, schema, change, asked: None }
+}

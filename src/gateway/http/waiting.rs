@@ -1,0 +1,192 @@
+//! The answer to a call that waits for a person, where the client wants to hear of progress: a stream from the start, so
+//! that neither the client nor whatever lies between takes the call for dead. The answer itself comes as its last events.
+
+use super::blocks::event;
+use super::body::{Answer, BodyError};
+use super::refusal::Refusal;
+use crate::gateway::answers::PROGRESS_EVERY;
+use crate::gateway::reply;
+use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, ReplyTo, receive};
+use bytes::{Bytes, BytesMut};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
+use hyper::body::{Body as _, Frame};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio::time::Sleep;
+
+/// What remains to be done for the answer.
+type Rest = Pin<Box<dyn Future<Output = Result<Response<Answer>, Refusal>> + Send>>;
+
+/// A call that waits.
+pub struct Waiting {
+    id: Id,
+    /// `progressToken`, as JSON.
+    token: Box<str>,
+    message: String,
+    steps: u64,
+    /// When the client hears of it again; nothing before the first time.
+    next: Option<Pin<Box<Sleep>>>,
+    state: State,
+}
+
+enum State {
+    /// In a mutex, which is never locked: a body must be shareable, and what remains need not be.
+    Waiting(Mutex<Rest>),
+    /// The answer is one message, of which so much is there.
+    Whole(Answer, BytesMut),
+    /// The answer is a stream itself.
+    Stream(Answer),
+    Over,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("id", &self.id).field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+impl Waiting {
+    /// A call with this id and token waits for this approval.
+    pub fn new(id: Id, token: Box<str>, approval: &str) -> Self {
+        let message = format!("waiting for approval {approval}");
+        Self { id, token, message, steps: 0, next: None, state: State::Over }
+    }
+
+    /// The response that begins now and ends with what this comes to.
+    pub fn until(self, rest: Rest) -> Response<Answer> {
+        let waiting = Self { state: State::Waiting(Mutex::new(rest)), ..self };
+        let mut response = Response::new(Answer::Waiting(Box::new(waiting)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
+    }
+
+    /// The next bytes for the client.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            match &mut self.state {
+                State::Over => return Poll::Ready(None),
+                State::Waiting(rest) => {
+                    let rest = rest.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    if let Poll::Ready(response) = rest.as_mut().poll(cx) {
+                        let response = response.unwrap_or_else(Refusal::into_response);
+                        self.state = begun(response);
+                        continue;
+                    }
+                    if let Some(next) = &mut self.next {
+                        std::task::ready!(next.as_mut().poll(cx));
+                    }
+                    self.next = Some(Box::pin(tokio::time::sleep(PROGRESS_EVERY)));
+                    self.steps += 1;
+                    let mut line = Vec::new();
+                    reply::progress(&mut line, &self.token, self.steps, &self.message);
+                    return Poll::Ready(Some(Ok(event(&line))));
+                }
+                State::Stream(answer) => {
+                    let Some(frame) = std::task::ready!(Pin::new(answer).poll_frame(cx)) else {
+                        self.state = State::Over;
+                        continue;
+                    };
+                    match frame.map(Frame::into_data) {
+                        Ok(Ok(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                        Ok(Err(_)) => {}
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    }
+                }
+                State::Whole(answer, taken) => {
+                    match std::task::ready!(Pin::new(answer).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                        Some(Ok(Ok(bytes))) if taken.len() + bytes.len() <= MESSAGE_BYTES_MAX => {
+                            taken.extend_from_slice(&bytes);
+                        }
+                        Some(Ok(Err(_))) => {}
+                        // Too long, or broken off: no message, as at its end if there is none in it.
+                        Some(Ok(Ok(_)) | Err(_)) => return self.last(&[]),
+                        None => {
+                            let taken = std::mem::take(taken);
+                            return self.last(&taken);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The message that ends the wait.
+    fn last(&mut self, body: &[u8]) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.state = State::Over;
+        let message = receive(body).map_or_else(
+            |_| {
+                let mut line = Vec::new();
+                let what = "the server's answer is not valid";
+                reply::error(&mut line, &ReplyTo::Id(self.id.clone()), reply::INTERNAL_ERROR, what);
+                event(&line)
+            },
+            // A line break would end the line of the event. None is in a text: there it would have to be an escape.
+            |received| {
+                let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+                let line: Vec<u8> = received.text.bytes().filter(|byte| !is_break(byte)).collect();
+                event(&line)
+            },
+        );
+        Poll::Ready(Some(Ok(message)))
+    }
+}
+
+fn begun(response: Response<Answer>) -> State {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_stream = kind.to_ascii_lowercase().starts_with(b"text/event-stream");
+    let answer = response.into_body();
+    if is_stream { State::Stream(answer) } else { State::Whole(answer, BytesMut::new()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::http::refusal::json;
+    use http::StatusCode;
+    use http_body_util::BodyExt as _;
+
+    async fn heard(rest: Result<Response<Answer>, Refusal>) -> String {
+        let waiting = Waiting::new(Id::Integer(1), "7".into(), "ap");
+        let rest = Box::pin(async move {
+            // Not at once: the client hears of it first.
+            tokio::task::yield_now().await;
+            rest
+        });
+        let collected = waiting.until(rest).into_body().collect().await;
+        collected.map_or_else(|error| error.to_string(), |all| String::from_utf8_lossy(&all.to_bytes()).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_client_hears_that_its_call_waits_and_then_the_answer_whatever_it_is() {
+        const WAITS: &str = concat!(
+            "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":7,",
+            "\"progress\":0.000001,\"message\":\"waiting for approval ap\"}}\n\n"
+        );
+        let stream = |text: &str| {
+            let mut response = Response::new(Answer::whole(text.to_owned()));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            response
+        };
+        let refusal = || Refusal::new(StatusCode::UNAUTHORIZED, "no").to(&Id::Integer(1));
+        let invalid = "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":\"the server's answer is not valid\"}}";
+        for (rest, last) in [
+            (
+                Ok(json(StatusCode::OK, b"{\"jsonrpc\":\"2.0\",\n \"id\":1,\"result\":{}}".to_vec())),
+                "event: message\ndata: {\"jsonrpc\":\"2.0\", \"id\":1,\"result\":{}}\n\n".to_owned(),
+            ),
+            (Ok(stream(": x\n\ndata: {}\n\n")), ": x\n\ndata: {}\n\n".to_owned()),
+            (
+                Err(refusal()),
+                "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32600,\"message\":\"no\"}}\n\n".to_owned(),
+            ),
+            (Ok(Response::new(Answer::whole("<html>"))), format!("event: message\ndata: {invalid}\n\n")),
+            (Ok(Response::new(Answer::empty())), format!("event: message\ndata: {invalid}\n\n")),
+        ] {
+            assert_eq!(heard(rest).await, format!("{WAITS}{last}"));
+        }
+    }
+}
