@@ -288,6 +288,20 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever an event looks like, taking its id out leaves its data and takes the id.
+        #[test]
+        fn an_event_without_its_id_says_the_same(text in "(data|id|retry|:|\u{feff}|[a\r\n ]){0,30}", step in 1_usize..9) {
+            for block in cut(text.as_bytes(), step, 1000).unwrap() {
+                let bytes = block.without(&[b"id", b"retry"], None);
+                let rest = Block { bytes, marked: false };
+                prop_assert_eq!(rest.data(), block.data());
+                prop_assert_eq!((rest.id(), rest.retry()), (None, None));
+                let other = block.without(&[b"id"], Some(b"x"));
+                let replaced = Block { bytes: other, marked: false };
+                prop_assert_eq!(replaced.data().map(Cow::into_owned), block.data().map(|_| b"x".to_vec()));
+            }
+        }
+
         /// The cut stream says the same as the whole one to a parser of the standard, however the bytes arrive.
         #[test]
         fn nothing_is_lost_added_or_understood_otherwise(text in "(data|id|:|\u{feff}|[a\r\n ]){0,30}", step in 1_usize..9) {

@@ -158,8 +158,9 @@ async fn end_session(turn: Turn) -> Result<Answered, Refusal> {
 /// The servers that whoever asks may call, each with who that is there.
 async fn callers(gateway: &Arc<Gateway>, table: &Table, head: &Parts) -> Result<Vec<(Arc<Server>, Identity)>, Refusal> {
     let (mut callers, mut refused) = (Vec::new(), None);
-    for server in table.servers.values() {
-        match gateway.who(head, server).await {
+    let asked = table.servers.values().map(|server| async move { (server, gateway.who(head, server).await) });
+    for (server, who) in futures_util::future::join_all(asked).await {
+        match who {
             Ok(who) => callers.push((Arc::clone(server), who)),
             Err(refusal) => refused = refused.or(Some(refusal)),
         }

@@ -159,25 +159,31 @@ impl Turn {
         ask: &Ask<'_>,
     ) -> Result<Response<Answer>, Refusal> {
         let name = server.name.as_str();
-        for last in [!ask.again, true] {
+        let gone = |what: &str| Refusal::new(StatusCode::BAD_GATEWAY, format!("server `{name}` {what}"));
+        let mut is_renewed = false;
+        loop {
             let end = self.session.as_ref().and_then(|session| session.end(name));
             let head = self.head_of(server, ask)?;
             let sent = post(&self.gateway, server, who.clone(), head, ask.body.clone()).await;
-            let status = match &sent {
-                Ok(response) => response.status(),
-                Err(refusal) => refusal.status(),
-            };
-            let Some(end) = end.filter(|end| end.id.is_some() && status == StatusCode::NOT_FOUND) else { return sent };
-            let gone = |what: &str| Refusal::new(StatusCode::BAD_GATEWAY, format!("server `{name}` {what}"));
+            let status = sent.as_ref().map_or_else(Refusal::status, Response::status);
+            let Some(end) = end.filter(|_| status == StatusCode::NOT_FOUND) else { return sent };
+            if end.id.is_none() {
+                // The client would take it for the end of its own session.
+                return Err(gone("answers with status 404"));
+            }
+            if is_renewed {
+                return Err(gone("loses every session"));
+            }
             if let Err(why) = Box::pin(self.renew(server, who, &end)).await {
                 self.missing(name, &why);
                 return Err(gone(&format!("is gone: it has lost the session, and {why}")));
             }
-            if last {
+            // What the gateway itself sent back, before anybody judged it, may go out in any case.
+            if !ask.again && sent.is_ok() {
                 return Err(gone("has lost the session, and a new one has begun; ask again"));
             }
+            is_renewed = true;
         }
-        Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("server `{name}` loses every session")))
     }
 
     /// Asks one server and waits for its whole answer.
