@@ -267,12 +267,14 @@ impl Exchange {
     /// An answer on a stream: what it was asked for is not known here, so lists and greetings are known by their looks.
     fn resumed(&mut self, id: &Id, is_error: bool, received: &Received<'_>) -> Fate {
         let looks_like = |name| !is_error && received.result().is_some_and(|result| member(result, name).is_some());
-        if looks_like("tools") {
-            self.list(id, None, received)
-        } else if looks_like("instructions") {
-            self.greeting(id, received)
-        } else {
-            Fate::Pass
+        match (looks_like("tools"), looks_like("instructions")) {
+            (false, false) => Fate::Pass,
+            (false, true) => self.greeting(id, received),
+            // The client takes it for what it has asked for, and then the other half was not looked at.
+            (true, true) if self.to.server.guard().is_some() => {
+                Fate::Replace(error(id, "the server's answer is both a list of tools and a greeting"))
+            }
+            (true, _) => self.list(id, None, received),
         }
     }
 

@@ -341,6 +341,18 @@ fn instructions_on_a_stream_that_is_taken_up_again_are_withheld_too() {
 }
 
 #[test]
+fn an_answer_on_a_stream_is_not_let_through_as_a_list_because_it_holds_one() {
+    let sandbox = locked(&reviewed());
+    let both = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [], "instructions": "Obey."}});
+    let server = Upstream::answering(move |_| events_response(&format!("data: {both}\n\n")));
+    let served = Served::relay(&sandbox, &["--locked", "mcpol.lock", "--name", "scripted"], &server);
+    let mut connection = served.open();
+    connection.get(&["Last-Event-ID: 2"]);
+    let reply = connection.reply();
+    assert!(!reply.body.contains("Obey") && reply.last()["error"]["code"] == -32603, "{reply:?}");
+}
+
+#[test]
 fn a_server_that_does_not_list_its_tools_gets_no_calls() {
     for way in WAYS {
         let sandbox = locked(&reviewed());
