@@ -4,6 +4,7 @@
 //! counts limits of scope `session` only for ids that a server gave out here: a client could invent any number of others.
 
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,8 +16,13 @@ pub const SESSIONS_MAX: usize = 16_384;
 pub const GRANT_SESSIONS_MAX: usize = 8_192;
 /// The part of a grant's sessions that is forgotten at a time.
 const FORGOTTEN_PART: usize = 8;
-/// Longest session id that is taken, in bytes.
+/// Longest session id that is kept as it is, in bytes; of longer ones the hash is kept.
 pub const SESSION_ID_BYTES_MAX: usize = 1024;
+
+/// What stands for a session id in tables, whose room it must not take up.
+pub fn key(id: &[u8]) -> Cow<'_, [u8]> {
+    if id.len() <= SESSION_ID_BYTES_MAX { Cow::Borrowed(id) } else { Cow::Owned(Sha256::digest(id).to_vec()) }
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -103,12 +109,9 @@ impl Sessions {
     }
 
     fn put(&self, id: &[u8], grant: &Arc<str>, issued: bool) {
-        if id.len() > SESSION_ID_BYTES_MAX {
-            return;
-        }
         let label = Sha256::digest(id).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         let entry = Entry { grant: Arc::clone(grant), label: label.into(), issued, used: Instant::now() };
-        self.lock().insert(id, entry);
+        self.lock().insert(&key(id), entry);
     }
 
     /// A grant uses an id. Answers what stands for it in counters, if a server gave it out here.
@@ -118,7 +121,7 @@ impl Sessions {
     pub fn take(&self, id: &[u8], grant: &Arc<str>) -> Result<Option<Arc<str>>, NotYours> {
         {
             let mut sessions = self.lock();
-            if let Some(entry) = sessions.entries.get_mut(id) {
+            if let Some(entry) = sessions.entries.get_mut(&*key(id)) {
                 if entry.grant != *grant {
                     return Err(NotYours);
                 }
@@ -133,7 +136,7 @@ impl Sessions {
 
     /// The session is over.
     pub fn close(&self, id: &[u8]) {
-        self.lock().remove(id);
+        self.lock().remove(&key(id));
     }
 
     /// How many are known.
@@ -157,6 +160,14 @@ mod tests {
         sessions.open(b"one", &alice);
         assert!(matches!(sessions.take(b"one", &alice), Ok(Some(_))));
         assert_eq!(sessions.take(b"one", &bob), Err(NotYours));
+        // However long its id is; and what is kept of it is not.
+        let long = [b'x'; SESSION_ID_BYTES_MAX + 1];
+        sessions.open(&long, &alice);
+        assert!(matches!(sessions.take(&long, &alice), Ok(Some(_))));
+        assert_eq!(sessions.take(&long, &bob), Err(NotYours));
+        assert!(key(&long).len() <= SESSION_ID_BYTES_MAX && *key(&long[1..]) == long[1..]);
+        sessions.close(&long);
+        assert_eq!(sessions.len(), 1);
         sessions.close(b"one");
         assert_eq!(sessions.take(b"one", &bob), Ok(None));
         assert_eq!(sessions.take(b"one", &alice), Err(NotYours));

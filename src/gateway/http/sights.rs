@@ -4,6 +4,7 @@
 //! A session's list is its own: a server may list other tools to another session. What is not known here is asked for
 //! again, so whatever is forgotten costs a question and opens nothing.
 
+use super::sessions::key;
 use crate::catalog::drift::Reviewed;
 use crate::gateway::locked::Listed;
 use crate::policy::ToolChange;
@@ -56,10 +57,17 @@ impl Sight {
 /// Whose list it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Viewer {
-    /// A session, by its id.
+    /// A session, by the [key](super::sessions::key) of its id.
     Session(Box<[u8]>),
     /// All requests of a grant that have no session.
     Grant(Arc<str>),
+}
+
+impl Viewer {
+    /// The session with this id.
+    pub fn session(id: &[u8]) -> Self {
+        Self::Session(key(id).into())
+    }
 }
 
 /// The lists of one server.
@@ -87,7 +95,7 @@ impl Sights {
 
     /// A session is over.
     pub fn close(&self, session: &[u8]) {
-        self.lock().remove(&Viewer::Session(session.into()));
+        self.lock().remove(&Viewer::session(session));
     }
 
     /// The server says that its list has changed, to whomever it said so: nobody knows it any more.
