@@ -29,8 +29,8 @@ impl Relay {
     /// Brings a call to the desk.
     pub(super) async fn decide(&self, trip: &Trip, caller: &Caller, call: ToolCall) -> Result<Decision, Refusal> {
         let alone = trip.gateway.seats.open() <= 1;
-        let change = self.change(trip, trip.policy.as_deref(), &call).await?;
-        let ticket = ticket(trip, caller, trip.policy.clone(), call, change);
+        let (policy, change) = self.informed(trip, trip.policy.clone(), &call).await?;
+        let ticket = ticket(trip, caller, policy, call, change);
         let ruling = trip.gateway.queue.rule(ticket, alone).await;
         Ok(match ruling.verdict {
             Verdict::Allow(permit) => Decision::Made(Ok((ruling.number, permit))),
@@ -62,7 +62,7 @@ impl Relay {
         }
         // The policy may be another one by now, and so may the tool.
         let policy = gateway.policy(&lease.who(), server);
-        let change = self.change(trip, policy.as_deref(), &question.call).await?;
+        let (policy, change) = self.informed(trip, policy, &question.call).await?;
         let again = Ticket { asked: Some(approval), ..ticket(trip, caller, policy, question.call, change) };
         let ruling = gateway.queue.rule(again, false).await;
         Ok(match ruling.verdict {

@@ -1,16 +1,16 @@
 //! The gateway's own `tools/list` to a server behind a URL: asked when a call needs what only a list can tell, and nobody
 //! has asked for one yet. The call waits for it; no client ever sees it.
 
-use super::Server;
 use super::blocks::Blocks;
 use super::client::{Held, Outgoing};
 use super::refusal::Refusal;
 use super::relay::{Relay, SESSION, Trip};
 use super::relay_answer::{Kind, collect, kind_of};
 use super::sights::{Sight, Viewer};
+use super::{Server, unauthorized};
 use crate::clock;
 use crate::gateway::filter::filter;
-use crate::gateway::identity::Identity;
+use crate::gateway::identity::{Identity, Unauthorized};
 use crate::gateway::mediate::is_listed;
 use crate::gateway::relist::{LIST_WAIT, LISTS_MAX, PAGES_MAX, meta_of};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Message, ToolCall, admit, receive};
@@ -67,49 +67,74 @@ impl Relay {
 
     fn sight_of(&self, headers: &HeaderMap, who: &Identity) -> Arc<Sight> {
         self.sights.of(match headers.get(&SESSION) {
-            Some(session) => Viewer::Session(session.as_bytes().into()),
+            Some(session) => Viewer::session(session.as_bytes()),
             None => Viewer::Grant(Arc::clone(&who.grant)),
         })
     }
 
-    /// What the desk is told of a call's tool beside its name; asks the server for its list where only that can tell.
+    /// The policy for a call, and what the desk is told of its tool beside the name; asks the server for its list where
+    /// only that can tell.
     ///
     /// # Errors
-    /// The server has forgotten the session.
-    pub(super) async fn change(
+    /// The server has forgotten the session, or the caller may not call it any more.
+    pub(super) async fn informed(
         &self,
         trip: &Trip,
-        policy: Option<&Policy>,
+        policy: Option<Arc<Policy>>,
         call: &ToolCall,
-    ) -> Result<Option<ToolChange>, Refusal> {
-        let Some(policy) = policy else { return Ok(None) };
-        let (server, tool) = (&trip.server, call.name().as_str());
-        if wants_list(trip, trip.sight.as_deref(), policy, tool) {
-            let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
-            for _ in 0..LISTS_MAX {
-                // In a box: few calls take this way, and all of them would keep room for it.
-                match Box::pin(self.list_for(trip, &sight, policy, call)).await {
-                    Ok(()) if wants_list(trip, Some(&sight), policy, tool) => {}
-                    Ok(()) | Err(NoList::Known) => break,
-                    Err(NoList::Failed(why)) => {
-                        self.list_failed(trip, &why);
-                        break;
-                    }
-                    Err(NoList::NoSession) => {
-                        return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session"));
-                    }
+    ) -> Result<(Option<Arc<Policy>>, Option<ToolChange>), Refusal> {
+        let Some(policy) = policy else { return Ok((None, None)) };
+        let tool = call.name().as_str();
+        if !wants_list(trip, trip.sight.as_deref(), &policy, tool) {
+            let change = Self::change(trip, &policy, tool);
+            return Ok((Some(policy), change));
+        }
+        // In a box: few calls take this way, and all of them would keep room for it.
+        let waiting = Box::pin(async {
+            let lease = trip.gateway.leases.of(&trip.server, &trip.holder);
+            tokio::select! {
+                asked = self.ask(trip, &policy, call) => asked?,
+                () = lease.ended() => return Err(unauthorized(&Unauthorized::Revoked)),
+            }
+            Ok(lease.who())
+        });
+        let who = waiting.await?;
+        // That may have taken a while, and the policy may be another one by now.
+        let policy = trip.gateway.policy(&who, &trip.server);
+        let change = policy.as_ref().and_then(|policy| Self::change(trip, policy, tool));
+        Ok((policy, change))
+    }
+
+    /// Asks the server for its list, or waits for whoever asks already.
+    async fn ask(&self, trip: &Trip, policy: &Policy, call: &ToolCall) -> Result<(), Refusal> {
+        let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
+        for _ in 0..LISTS_MAX {
+            match self.list_for(trip, &sight, policy, call).await {
+                Ok(()) if wants_list(trip, Some(&sight), policy, call.name().as_str()) => {}
+                Ok(()) | Err(NoList::Known) => break,
+                Err(NoList::Failed(why)) => {
+                    self.list_failed(trip, &why);
+                    break;
+                }
+                Err(NoList::NoSession) => {
+                    return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session"));
                 }
             }
         }
+        Ok(())
+    }
+
+    fn change(trip: &Trip, policy: &Policy, tool: &str) -> Option<ToolChange> {
+        let server = &trip.server;
         if policy.hides_among_allowed(tool) {
             let tools = server.tools();
             if tools.is_known() && !tools.names_tool(tool) {
-                return Ok(Some(ToolChange::Unlisted));
+                return Some(ToolChange::Unlisted);
             }
         }
-        let (Some(guard), Some(sight)) = (server.guard(), &trip.sight) else { return Ok(None) };
-        let Some(change) = sight.change(tool, &guard.reviewed()) else { return Ok(None) };
-        Ok(guard.refuses(change, tool, is_listed(policy, tool), &server.label, &server.desk, clock::now()))
+        let (guard, sight) = server.guard().zip(trip.sight.as_ref())?;
+        let change = sight.change(tool, &guard.reviewed())?;
+        guard.refuses(change, tool, is_listed(policy, tool), &server.label, &server.desk, clock::now())
     }
 
     fn list_failed(&self, trip: &Trip, why: &str) {
