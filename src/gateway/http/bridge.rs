@@ -3,6 +3,7 @@
 
 use super::body::Answer;
 use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
+use super::bridge_table::{Entry, Place, SOON, Started, Table, end, retired, room};
 use super::child::{Child, Refused, Waiting};
 use super::child_events::{Stream, answer, events};
 use super::events::until;
@@ -11,10 +12,10 @@ use super::queue::Pace;
 use super::refusal::{Refusal, json};
 use super::relay::not_admitted;
 use super::seats::Seat;
-use super::{Gateway, Server, mirror};
+use super::{Gateway, Server, mirror, unauthorized};
 use crate::clock;
 use crate::gateway::filter::Unreadable;
-use crate::gateway::identity::{Identity, PolicyChoice};
+use crate::gateway::identity::{Identity, Unauthorized};
 use crate::gateway::mediate::{Arrived, Mediator};
 use crate::gateway::plan::{Children, Per};
 use crate::gateway::telemetry::Ended;
@@ -44,27 +45,11 @@ pub const GRANT_SESSIONS_MAX: usize = 8_192;
 const SESSION_ID_BYTES: usize = 24;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
-/// One child and whose it is.
-#[derive(Clone, Debug)]
-struct Entry {
-    grant: Arc<str>,
-    choice: PolicyChoice,
-    child: Arc<Child>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    sessions: HashMap<Box<str>, Entry>,
-    shared: HashMap<Arc<str>, Vec<Entry>>,
-    /// Children that are being started, by grant.
-    starting: HashMap<Arc<str>, usize>,
-}
-
 /// The children of one server.
 #[derive(Debug)]
 pub struct Bridge {
     children: Children,
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
     /// Held, for each grant, while a child is started that it shares.
     opening: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -72,7 +57,7 @@ pub struct Bridge {
 impl Bridge {
     /// For a command. Nothing is started before somebody asks.
     pub fn new(children: Children) -> Self {
-        Self { children, table: Mutex::default(), opening: Mutex::default() }
+        Self { children, table: Arc::default(), opening: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -129,7 +114,8 @@ impl Bridge {
                 let session = new_session_id()?;
                 let (entry, _place) = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
                 let child = Arc::clone(&entry.child);
-                self.table().sessions.insert(session.as_str().into(), entry);
+                self.keep(entry, |table, entry| drop(table.sessions.insert(session.as_str().into(), entry)))
+                    .map_err(|error| error.to(id))?;
                 minted = Some(session);
                 child
             }
@@ -156,9 +142,14 @@ impl Bridge {
             return Ok(accepted());
         };
         let is_alone = ready.is_some();
+        let presented = head.headers.get(AUTHORIZATION).cloned();
+        let lease = gateway.leases.of(server, &Holder { presented, who });
         let waiting = match ready {
             Some(waiting) => Some(waiting),
-            None if shares => Some(child.wait_in_turn(&id, token.as_deref()).await),
+            None if shares => tokio::select! {
+                waiting = child.wait_in_turn(&id, token.as_deref()) => Some(waiting),
+                () = lease.ended() => return Err(unauthorized(&Unauthorized::Revoked).to(&id)),
+            },
             None => child.wait_for(&id, token.as_deref(), false),
         };
         let Some(mut waiting) = waiting else {
@@ -170,8 +161,6 @@ impl Bridge {
         }
         feed(gateway, &child, line, arrived).await.map_err(|error| refused(error).to(&id))?;
         let streams = accepts_events(&head.headers);
-        let presented = head.headers.get(AUTHORIZATION).cloned();
-        let lease = gateway.leases.of(server, &Holder { presented, who: who.clone() });
         let mut response = if streams && is_subscription(&message) {
             events(Stream::Answer(waiting), None, seat, until(&lease, Some(gateway.ending())))
         } else {
@@ -336,8 +325,20 @@ impl Bridge {
         let child = Arc::clone(&entry.child);
         let gone = || refused(Refused::Gone).to(id);
         let waiting = child.wait_for(id, token, true).ok_or_else(gone)?;
-        self.table().shared.entry(Arc::clone(&who.grant)).or_default().push(entry);
+        self.keep(entry, |table, entry| table.shared.entry(Arc::clone(&who.grant)).or_default().push(entry))
+            .map_err(|error| error.to(id))?;
         Ok((child, waiting))
+    }
+
+    /// Puts a child that was started in its place, unless all of them have been ended meanwhile.
+    fn keep(&self, entry: Entry, put: impl FnOnce(&mut Table, Entry)) -> Result<(), Refusal> {
+        let mut table = self.table();
+        if table.is_retired {
+            drop(end([entry.child]));
+            return Err(retired());
+        }
+        put(&mut table, entry);
+        Ok(())
     }
 
     async fn start(
@@ -346,9 +347,12 @@ impl Bridge {
         server: &Arc<Server>,
         who: &Identity,
         session: Option<&str>,
-    ) -> Result<(Entry, Place<'_>), Refusal> {
+    ) -> Result<(Entry, Place), Refusal> {
         let place = {
             let mut table = self.table();
+            if table.is_retired {
+                return Err(retired());
+            }
             room(
                 table.children(),
                 CHILDREN_MAX,
@@ -357,7 +361,7 @@ impl Bridge {
                 "servers are running",
             )?;
             *table.starting.entry(Arc::clone(&who.grant)).or_default() += 1;
-            Place(self, Arc::clone(&who.grant))
+            Place(Arc::clone(&self.table), Arc::clone(&who.grant))
         };
         // In counters and logs the session has another name: its id opens it.
         let label = session.map(|_| crate::gateway::audit::new_session_id()).transpose();
@@ -376,10 +380,15 @@ impl Bridge {
         };
         let (target, restarts) = (self.children.target.clone(), self.children.restarts);
         let desk = Arc::clone(&gateway.desk);
-        let started = tokio::task::spawn_blocking(move || Child::start(target, restarts, mediator, &desk)).await;
-        match started {
-            Ok(Ok(child)) => Ok((Entry { grant: Arc::clone(&who.grant), choice: who.policy.clone(), child }, place)),
-            Ok(Err(error)) => {
+        // A client that goes away meanwhile leaves a child that nobody would end.
+        let start = move || (Child::start(target, restarts, mediator, &desk).map(|child| Started(Some(child))), place);
+        match tokio::task::spawn_blocking(start).await {
+            Ok((Ok(mut started), place)) => {
+                let gone = || Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started");
+                let child = started.0.take().ok_or_else(gone)?;
+                Ok((Entry { grant: Arc::clone(&who.grant), choice: who.policy.clone(), child }, place))
+            }
+            Ok((Err(error), _)) => {
                 gateway.desk.notice(&error.to_string());
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started"))
             }
@@ -390,8 +399,16 @@ impl Bridge {
     /// What time brings: new policies reach sessions that are open, and children that nobody uses are ended. Blocks.
     /// `lock_differs` says that tools may appear otherwise under the lock as it is now.
     pub fn tick(&self, gateway: &Gateway, server: &Server, lock_differs: bool) {
+        // A grant may have another policy by now than when it last asked, and its calls that wait are held to that one.
+        let choices = gateway.leases.choices(server);
         let entries: Vec<Entry> = {
             let mut table = self.table();
+            let Table { sessions, shared, .. } = &mut *table;
+            for entry in sessions.values_mut().chain(shared.values_mut().flatten()) {
+                if let Some(choice) = choices.get(&entry.grant).filter(|choice| **choice != entry.choice) {
+                    entry.choice = choice.clone();
+                }
+            }
             let idle = self.children.idle;
             let is_over = |entry: &Entry| entry.child.is_gone() || entry.child.idle() >= idle;
             let mut over: Vec<Arc<Child>> = Vec::new();
@@ -443,7 +460,8 @@ impl Bridge {
 
     /// Ends all children, each on a thread of its own.
     pub fn begin_to_end(&self) -> Vec<std::thread::JoinHandle<()>> {
-        let table = std::mem::take(&mut *self.table());
+        let none = Table { is_retired: true, ..Table::default() };
+        let table = std::mem::replace(&mut *self.table(), none);
         end(table.entries().map(|entry| Arc::clone(&entry.child)))
     }
 
@@ -455,64 +473,6 @@ impl Bridge {
         }
     }
 }
-
-/// Ends children, each on a thread of its own: it takes as long as the server takes.
-fn end(children: impl IntoIterator<Item = Arc<Child>>) -> Vec<std::thread::JoinHandle<()>> {
-    let thread =
-        |child: Arc<Child>| std::thread::Builder::new().name("end-server".to_owned()).spawn(move || child.end()).ok();
-    children.into_iter().filter_map(thread).collect()
-}
-
-impl Table {
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.sessions.values().chain(self.shared.values().flatten())
-    }
-
-    /// Children that run or are being started.
-    fn children(&self) -> usize {
-        self.starting.values().sum::<usize>() + different(self.entries())
-    }
-
-    /// The same of one grant.
-    fn children_of(&self, grant: &Arc<str>) -> usize {
-        let entries = self.entries().filter(|entry| entry.grant == *grant);
-        self.starting.get(grant).copied().unwrap_or(0) + different(entries)
-    }
-}
-
-/// How many children these are: sessions may share one.
-fn different<'e>(entries: impl Iterator<Item = &'e Entry>) -> usize {
-    entries.map(|entry| Arc::as_ptr(&entry.child)).collect::<HashSet<_>>().len()
-}
-
-/// Whether there is room for one more, in all and for one grant.
-fn room(all: usize, most: usize, of_grant: usize, most_of_grant: usize, what: &str) -> Result<(), Refusal> {
-    let refusal = if all >= most {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("too many {what}"))
-    } else if of_grant >= most_of_grant {
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, format!("too many {what} for this grant"))
-    } else {
-        return Ok(());
-    };
-    Err(refusal.with_header(RETRY_AFTER, SOON))
-}
-
-/// The place of a child that is being started.
-struct Place<'b>(&'b Bridge, Arc<str>);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut table = self.0.table();
-        if let Some(count) = table.starting.get_mut(&self.1) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                table.starting.remove(&self.1);
-            }
-        }
-    }
-}
-
-const SOON: HeaderValue = HeaderValue::from_static("1");
 
 /// A caller without policy may call nothing and sees nothing.
 fn or_none(policy: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
@@ -559,19 +519,5 @@ fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         (Some(_), Some(_)) => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_is_room_up_to_the_bounds_and_a_share_is_told_from_the_whole() {
-        let status = |all, of_grant| room(all, 10, of_grant, 4, "x").err().map(|refusal| refusal.status().as_u16());
-        assert_eq!(status(9, 3), None);
-        assert_eq!(status(9, 4), Some(429), "others may go on");
-        assert_eq!(status(10, 3), Some(503), "nobody may");
-        assert_eq!(status(10, 4), Some(503));
     }
 }

@@ -372,6 +372,8 @@ impl Child {
                 self.mediator.audit().event(now, "upstream_exit", |line| line.text("how", &how));
                 self.mediator.notice(&format!("{}: the server {how}", target.server));
             }
+            // Whoever hears of it and asks again must not be told the same once more.
+            self.gone.store(starts >= restarts || self.ending.load(Ordering::Relaxed), Ordering::Relaxed);
             self.deliver(self.mediator.upstream_gone(&format!("the server {how}")));
             while next.is_none() && starts < restarts && !self.ending.load(Ordering::Relaxed) {
                 starts += 1;
@@ -389,6 +391,8 @@ impl Child {
         // Streams end with their senders.
         let routes = std::mem::take(&mut *self.routes());
         drop(routes);
+        // Whoever waits for his turn would wait for ever.
+        self.freed.notify_waiters();
     }
 
     fn start_again(&self, target: &StdioTarget, desk: &Arc<Desk>) -> Option<(ChildStdout, Option<ChildStdin>)> {

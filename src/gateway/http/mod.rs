@@ -31,6 +31,7 @@ pub mod union;
 pub mod waiting;
 mod approval;
 mod bridge_asked;
+mod bridge_table;
 mod relay_answer;
 
 use super::desk::Desk;
@@ -63,10 +64,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The path of the endpoint; servers are below it by name.
 pub const ENDPOINT: &str = "/mcp";
+/// How long what a request's token was found to be counts while its body arrives.
+pub const IDENTITY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// A gateway that serves requests.
 pub struct Gateway {
@@ -349,8 +353,10 @@ impl Gateway {
         match head.method {
             Method::POST => {
                 front::content(&head.headers)?;
-                let seat = self.seats.take(&who.grant)?;
+                let (seat, known) = (self.seats.take(&who.grant)?, Instant::now());
                 let (bytes, _taken) = body::read(body, &self.room).await?;
+                // The token may have been taken back while the body arrived.
+                let who = if known.elapsed() < IDENTITY_AGE_MAX { who } else { self.who(&head, server).await? };
                 match &server.way {
                     Way::Http(relay) => relay.post(self, server, who, head, bytes, seat).await,
                     Way::Stdio(bridge) => Box::pin(bridge.post(self, server, who, head, bytes, seat)).await,

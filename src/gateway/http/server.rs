@@ -44,7 +44,7 @@ pub(super) struct Lock {
 /// The way to a server.
 #[derive(Debug)]
 pub(super) enum Way {
-    Http(Relay),
+    Http(Box<Relay>),
     Stdio(Bridge),
 }
 
@@ -66,7 +66,7 @@ impl Server {
     ) -> Result<Self, SetUpError> {
         let lock = plan.locked.as_ref().map(|lock| Lock::new(lock, &name)).transpose()?;
         let way = match &plan.backend {
-            Backend::Http(target) => Way::Http(Relay::new(target)?),
+            Backend::Http(target) => Way::Http(Box::new(Relay::new(target)?)),
             Backend::Stdio(children) => Way::Stdio(Bridge::new(children.clone())),
         };
         Ok(Self {

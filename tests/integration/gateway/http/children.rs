@@ -5,8 +5,8 @@ use super::*;
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
 
 /// A token and its hash.
-const ALICE: &str = "Authorization: Bearer mcpol_token-of-alice";
-const ALICE_SHA256: &str = "94ab40bd3046a011c7dc0958533f817d5ddb97550ae32845f4283490c56ff317";
+pub(super) const ALICE: &str = "Authorization: Bearer mcpol_token-of-alice";
+pub(super) const ALICE_SHA256: &str = "94ab40bd3046a011c7dc0958533f817d5ddb97550ae32845f4283490c56ff317";
 
 const BOB: &str = "Authorization: Bearer mcpol_token-of-bob";
 const BOB_SHA256: &str = "98b342f20586292e7745bea37791378d33d58886f1b7f89998c053ab95134852";
@@ -264,4 +264,98 @@ fn requests_that_come_at_once_start_one_child_for_all_of_them() {
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
     assert_eq!(children.len(), 1, "{children:?}");
+}
+
+/// Notes its number, and says no more than it must.
+const NOTED: &str = r#"
+echo $$ >> pids.txt
+while read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}\n' "$id" ;;
+    *'"die"'*) exit 7 ;;
+    *'"good"'*) printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}\n' ;;
+  esac
+done
+"#;
+
+fn noted(sandbox: &Sandbox, more: &Value) -> String {
+    let mut server = json!({"command": ["sh", "-c", NOTED.replace("${", "$${")], "policy": "policy.json"});
+    server.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let config = toml::to_string(&json!({
+        "gateway": {"listen": "127.0.0.1:0", "state": "memory:", "audit": "none"},
+        "servers": {"scripted": server},
+    }));
+    let config = config.unwrap();
+    sandbox.write("mcpol.toml", &config);
+    config
+}
+
+/// Waits until every child that noted its number has ended.
+#[track_caller]
+fn until_all_have_ended(sandbox: &Sandbox, served: &Served) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+    let noted = || std::fs::read_to_string(sandbox.dir().join("pids.txt")).unwrap_or_default();
+    let runs = |pid: &&str| std::path::Path::new("/proc").join(pid).exists();
+    while noted().lines().any(|pid| runs(&pid)) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", noted().lines().filter(runs).collect::<Vec<_>>());
+        // Nothing is said; this only keeps the looks apart.
+        let _ = served.said.lock().unwrap().recv_timeout(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_while_its_server_starts_leaves_nothing_behind() {
+    let sandbox = usual();
+    noted(&sandbox, &json!({"idle": "1s"}));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let come_and_go = || {
+        for _ in 0..20 {
+            let mut connection = served.open();
+            connection.post(&[], INITIALIZE);
+            connection.stream.shutdown(Shutdown::Both).unwrap();
+        }
+    };
+    // At once, so that starting takes its time.
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(come_and_go))));
+    let reply = served.post(&[], INITIALIZE);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    until_all_have_ended(&sandbox, &served);
+}
+
+#[test]
+fn a_request_from_before_its_server_was_replaced_starts_no_child_of_the_old_one() {
+    let sandbox = usual();
+    noted(&sandbox, &json!({}));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let mut connection = served.open();
+    let (head, rest) = INITIALIZE.split_at(1);
+    connection.post(&[&format!("Content-Length: {}", INITIALIZE.len())], head);
+    // It has arrived: requests are taken in the order of their connections.
+    assert_eq!(served.post(&[], CALL).status, 400);
+    noted(&sandbox, &json!({"env": {"MODE": "other"}}));
+    served.hear("mcpol.toml reloaded");
+    connection.write(rest);
+    let reply = connection.reply();
+    assert_eq!(reply.status, 503, "{reply:?}");
+    until_all_have_ended(&sandbox, &served);
+}
+
+#[test]
+fn whoever_waits_for_the_turn_of_an_id_hears_that_the_server_has_died() {
+    let sandbox = usual();
+    noted(&sandbox, &json!({"per": "grant"}));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let (one, two) = (open(&served), open(&served));
+    let (mut first, mut second) = (served.open(), served.open());
+    let call = CALL.replace("\"arguments\":{}", "\"arguments\":{},\"_meta\":{\"progressToken\":7}");
+    first.post(&[&one], &call);
+    assert_eq!(first.head().0, 200);
+    first.until("notifications/progress");
+    // Nobody answers what was withdrawn.
+    let withdrawn = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(served.post(&[&one], withdrawn).status, 202);
+    second.post(&[&two], CALL);
+    assert_eq!(served.post(&[&one], r#"{"jsonrpc":"2.0","method":"die"}"#).status, 202);
+    assert!([404, 502].contains(&second.reply().status));
 }

@@ -198,3 +198,83 @@ fn lists_on_a_stream_that_is_open_are_filtered_by_the_policy_of_now() {
     assert!(!listening.until("good").contains("hidden"));
     tell.send(()).unwrap();
 }
+
+/// Lists what `good` is, once it is told to.
+fn listing_when_told() -> (Upstream, std::sync::mpsc::Sender<()>) {
+    let (tell, told) = channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let upstream = Upstream::answering(move |asked| {
+        if asked.message()["method"] == "tools/list" {
+            told.lock().unwrap().recv().unwrap();
+        }
+        ordinary(asked)
+    });
+    (upstream, tell)
+}
+
+#[test]
+fn a_call_that_waits_for_a_list_is_judged_by_what_holds_when_the_list_is_there() {
+    for is_revoked in [false, true] {
+        let sandbox = sandbox(&only(json!({"good": {"validate": "schema"}})));
+        let (upstream, tell) = listing_when_told();
+        let served = Served::relay(&sandbox, &["--grants", "--name", "one"], &upstream);
+        let alice = granted(&sandbox, "alice", &[]);
+        let mut connection = served.open();
+        connection.post(&[&alice], CALL);
+        assert_eq!(upstream.next().message()["method"], "tools/list");
+        if is_revoked {
+            sandbox.run(&["grant", "revoke", "alice"]).both(0);
+            assert_eq!(connection.reply().status, 401);
+            tell.send(()).unwrap();
+        } else {
+            sandbox.write("policy.json", &only(json!({"good": {"action": "deny", "reason": "narrowed"}})).to_string());
+            served.hear("policy reloaded");
+            tell.send(()).unwrap();
+            assert!(refusal(&connection.reply().last()).contains("narrowed"));
+        }
+        assert_eq!(served.end(), Some(0));
+        assert!(!upstream.asked.try_iter().any(|asked| asked.body.contains("tools/call")));
+    }
+}
+
+#[test]
+fn a_call_whose_body_takes_its_time_does_not_go_on_with_a_token_that_was_taken_back() {
+    /// How long a token that was looked up is good for a body that has not arrived.
+    const IDENTITY_AGE_MAX: Duration = Duration::from_secs(1);
+    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
+    let served = Served::relay(&sandbox, &["--grants", "--name", "one"], &upstream);
+    let alice = granted(&sandbox, "alice", &[]);
+    let mut connection = served.open();
+    let (head, rest) = CALL.split_at(1);
+    connection.post(&[&alice, &format!("Content-Length: {}", CALL.len())], head);
+    passed(&served.ask(&[&alice], CALL));
+    sandbox.run(&["grant", "revoke", "alice"]).both(0);
+    // Nothing is said; only the time has to pass.
+    let _ = served.said.lock().unwrap().recv_timeout(IDENTITY_AGE_MAX);
+    connection.write(rest);
+    assert_eq!(connection.reply().status, 401);
+}
+
+#[test]
+fn a_call_of_a_command_that_waits_for_a_person_is_judged_by_the_policy_that_its_grant_has_now() {
+    let sandbox = usual();
+    sandbox.write("asks.json", &only(json!({"good": {"action": "require_approval"}})).to_string());
+    sandbox.write("narrow.json", &only(json!({"good": {"action": "deny", "reason": "narrowed"}})).to_string());
+    let config = |policy: &str| {
+        toml::to_string(&json!({
+            "gateway": {"listen": "127.0.0.1:0", "audit": "none"},
+            "servers": {"one": {"command": ["sh", "-c", SERVER.replace("${", "$${")], "policy": "policy.json"}},
+            "grants": {"alice": {"servers": ["one"], "policy": policy, "token_sha256": children::ALICE_SHA256}},
+        }))
+        .unwrap()
+    };
+    sandbox.write("mcpol.toml", &config("asks.json"));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let session = open(&served, children::ALICE);
+    let mut connection = served.open();
+    connection.post(&[children::ALICE, &session], CALL);
+    approvals::waiting(&sandbox);
+    sandbox.write("mcpol.toml", &config("narrow.json"));
+    served.hear("mcpol.toml reloaded");
+    assert!(refusal(&connection.reply().last()).contains("narrowed"));
+}

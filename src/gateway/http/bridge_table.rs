@@ -1,0 +1,116 @@
+//! The children of one server, and how many of them there may be.
+
+use super::child::Child;
+use super::refusal::Refusal;
+use crate::gateway::identity::PolicyChoice;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// When to try again where there is no room, in seconds.
+pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
+
+/// One child and whose it is.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub grant: Arc<str>,
+    pub choice: PolicyChoice,
+    pub child: Arc<Child>,
+}
+
+/// The children of one server.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub sessions: HashMap<Box<str>, Entry>,
+    pub shared: HashMap<Arc<str>, Vec<Entry>>,
+    /// Children that are being started, by grant.
+    pub starting: HashMap<Arc<str>, usize>,
+    /// The server is served no more, and whatever began before that starts no child.
+    pub is_retired: bool,
+}
+
+impl Table {
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.sessions.values().chain(self.shared.values().flatten())
+    }
+
+    /// Children that run or are being started.
+    pub fn children(&self) -> usize {
+        self.starting.values().sum::<usize>() + different(self.entries())
+    }
+
+    /// The same of one grant.
+    pub fn children_of(&self, grant: &Arc<str>) -> usize {
+        let entries = self.entries().filter(|entry| entry.grant == *grant);
+        self.starting.get(grant).copied().unwrap_or(0) + different(entries)
+    }
+}
+
+/// How many children these are: sessions may share one.
+fn different<'e>(entries: impl Iterator<Item = &'e Entry>) -> usize {
+    entries.map(|entry| Arc::as_ptr(&entry.child)).collect::<HashSet<_>>().len()
+}
+
+/// Whether there is room for one more, in all and for one grant.
+pub(super) fn room(all: usize, most: usize, of_grant: usize, most_of_grant: usize, what: &str) -> Result<(), Refusal> {
+    let refusal = if all >= most {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("too many {what}"))
+    } else if of_grant >= most_of_grant {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, format!("too many {what} for this grant"))
+    } else {
+        return Ok(());
+    };
+    Err(refusal.with_header(RETRY_AFTER, SOON))
+}
+
+/// The server is served no more, or in another way.
+pub(super) fn retired() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is not served like this any more")
+        .with_header(RETRY_AFTER, SOON)
+}
+
+/// A child that was started and that somebody still waits for; else it ends.
+pub(super) struct Started(pub Option<Arc<Child>>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        drop(end(self.0.take()));
+    }
+}
+
+/// The place of a child that is being started.
+pub(super) struct Place(pub Arc<Mutex<Table>>, pub Arc<str>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = table.starting.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                table.starting.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Ends children, each on a thread of its own: it takes as long as the server takes.
+pub(super) fn end(children: impl IntoIterator<Item = Arc<Child>>) -> Vec<std::thread::JoinHandle<()>> {
+    let thread =
+        |child: Arc<Child>| std::thread::Builder::new().name("end-server".to_owned()).spawn(move || child.end()).ok();
+    children.into_iter().filter_map(thread).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_up_to_the_bounds_and_a_share_is_told_from_the_whole() {
+        let status = |all, of_grant| room(all, 10, of_grant, 4, "x").err().map(|refusal| refusal.status().as_u16());
+        assert_eq!(status(9, 3), None);
+        assert_eq!(status(9, 4), Some(429), "others may go on");
+        assert_eq!(status(10, 3), Some(503), "nobody may");
+        assert_eq!(status(10, 4), Some(503));
+    }
+}
