@@ -5,6 +5,7 @@ use super::client::Held;
 use super::exchange::{Exchange, Fate};
 use super::leases::Lease;
 use super::seats::Seat;
+use crate::gateway::reply;
 use bytes::Bytes;
 use hyper::body::Body as _;
 use std::collections::VecDeque;
@@ -31,6 +32,8 @@ pub struct Events {
     patience: Option<(Duration, Pin<Box<Sleep>>)>,
     /// Ends the stream, whatever the server does.
     until: Until,
+    /// Tells that tools may appear otherwise now.
+    news: Option<News>,
     _seat: Seat,
 }
 
@@ -41,6 +44,19 @@ pub enum Over {
     Drained,
     /// Whoever opened it may not call the server any more.
     Revoked,
+}
+
+/// Waits until tools may appear otherwise, and goes on from there.
+type News = Pin<Box<dyn Future<Output = watch::Receiver<u64>> + Send + Sync>>;
+
+fn news(mut appearances: watch::Receiver<u64>) -> News {
+    Box::pin(async move {
+        if appearances.changed().await.is_err() {
+            // Nobody is left who could say so.
+            std::future::pending::<()>().await;
+        }
+        appearances
+    })
 }
 
 /// Waits until a stream is over.
@@ -82,6 +98,7 @@ impl Events {
             resumable: false,
             patience: None,
             until,
+            news: None,
             _seat: seat,
         }
     }
@@ -91,6 +108,12 @@ impl Events {
     pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
         self.patience = patience.map(|wait| (wait, Box::pin(tokio::time::sleep(wait))));
         self
+    }
+
+    /// Tells the client whenever tools may appear otherwise under a policy or lock as it is then.
+    #[must_use]
+    pub fn with_news(self, appearances: watch::Receiver<u64>) -> Self {
+        Self { news: Some(news(appearances)), ..self }
     }
 
     /// The next bytes for the client.
@@ -115,7 +138,7 @@ impl Events {
                 Poll::Ready(None) => self.end("closed", "the server ended the stream without an answer"),
                 Poll::Ready(Some(Err(_))) => self.end("broken", "the stream from the server broke off"),
                 Poll::Pending => {
-                    if self.is_over(cx) {
+                    if self.has_own(cx) {
                         continue;
                     }
                     return Poll::Pending;
@@ -124,7 +147,8 @@ impl Events {
         }
     }
 
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether there is something of our own to say while the server says nothing.
+    fn has_own(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some((wait, sleep)) = &mut self.patience
             && self.exchange.is_open()
             && sleep.as_mut().poll(cx).is_ready()
@@ -132,6 +156,15 @@ impl Events {
             let message = format!("the server has not answered within {} s", wait.as_secs_f64());
             self.resumable = false;
             self.end("timeout", &message);
+            return true;
+        }
+        if let Some(waiting) = &mut self.news
+            && let Poll::Ready(appearances) = waiting.as_mut().poll(cx)
+        {
+            *waiting = news(appearances);
+            let mut line = Vec::new();
+            reply::list_changed(&mut line);
+            self.ready.push_back(event(&line));
             return true;
         }
         false

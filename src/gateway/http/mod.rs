@@ -215,6 +215,10 @@ impl Gateway {
                 server.retire();
             }
         }
+        for server in new.servers.values() {
+            // Its policy may be another file now, or that of a grant.
+            server.appears_otherwise();
+        }
         self.policies.tidy();
         Ok(())
     }
@@ -266,6 +270,9 @@ impl Gateway {
             if has_new_policies {
                 // A new policy may hold arguments to schemas that were not kept.
                 server.tools().outdated();
+            }
+            if has_new_policies || lock_differs {
+                server.appears_otherwise();
             }
             match &server.way {
                 Way::Http(relay) => relay.tick(),

@@ -370,7 +370,7 @@ impl Relay {
         let (mut head, held) = sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
         headers::to_client(&mut head.headers);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
-        let ending = gateway.ending();
+        let (ending, appearances) = (gateway.ending(), server.appearances());
         let exchange =
             Exchange::stream(Recipient { gateway, server, holder: Holder { presented, who: who.clone() }, sight });
         if head.status.is_redirection() {
@@ -379,7 +379,7 @@ impl Relay {
         }
         match kind_of(&head.headers) {
             Kind::Events => {
-                let events = Events::new(held, exchange, seat, Some(ending));
+                let events = Events::new(held, exchange, seat, Some(ending)).with_news(appearances);
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
             Kind::Json => Ok(whole(head, held, exchange, None).await),

@@ -18,6 +18,7 @@ use crate::mcp::walk::member;
 use crate::model::ServerName;
 use crate::policy::{ArgumentSchema, Policy};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// One server.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Server {
     pub(super) lock: Option<Lock>,
     pub(super) tools: Mutex<Tools>,
     pub(super) lists: Lists,
+    /// How often its tools may have begun to appear otherwise, by a policy or by the lock.
+    appearances: watch::Sender<u64>,
 }
 
 /// The lock that a server's tools are held to, and its file.
@@ -79,6 +82,7 @@ impl Server {
             lock,
             tools: Mutex::default(),
             lists: Lists::default(),
+            appearances: watch::Sender::new(0),
         })
     }
 
@@ -99,6 +103,16 @@ impl Server {
     /// What its tools are held to, if there is a lock.
     pub(super) fn guard(&self) -> Option<&Arc<Guard>> {
         self.lock.as_ref().map(|lock| &lock.guard)
+    }
+
+    /// Its tools may appear otherwise from now on: those who listen are told.
+    pub(super) fn appears_otherwise(&self) {
+        self.appearances.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever its tools may appear otherwise.
+    pub(super) fn appearances(&self) -> watch::Receiver<u64> {
+        self.appearances.subscribe()
     }
 
     /// It says that its list of tools is another one.

@@ -10,11 +10,18 @@ fn upstream(folder: PathBuf) -> Upstream {
         let folder = folder.clone();
         move |name: &str| std::fs::read_to_string(folder.join(name)).ok()
     };
-    Upstream::answering(move |asked| {
+    Upstream::start(move |asked, stream| {
+        if asked.head.starts_with("GET") {
+            stream.write_all(STREAM.as_bytes()).unwrap();
+            let mut rest = Vec::new();
+            // Returns when the gateway closes its end.
+            let _ = stream.read_to_end(&mut rest);
+            return;
+        }
         let message = asked.message();
         let id = &message["id"];
         let result = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
-        match message["method"].as_str() {
+        let reply = match message["method"].as_str() {
             Some("initialize" | "server/discover") => {
                 let said = read("said.txt").unwrap_or_default();
                 let greeting = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "instructions": said});
@@ -35,7 +42,9 @@ fn upstream(folder: PathBuf) -> Upstream {
             }
             Some("tools/call") => json_response(&result(json!({"content": [{"type": "text", "text": "ran"}]}))),
             _ => response("202 Accepted", &[], ""),
-        }
+        };
+        // A gateway that has gone is what some tests end with.
+        let _ = stream.write_all(reply.as_bytes());
     })
 }
 
@@ -167,7 +176,7 @@ fn what_is_not_as_it_was_locked_is_neither_listed_nor_called_until_it_is_accepte
             assert!(refusal(&reply).contains(why), "{way:?} {reply}");
         }
         let mut listening = client.served.open();
-        let hears = !way.to_url && way.has_sessions;
+        let hears = way.has_sessions;
         if hears {
             listening.get(&[client.session.as_deref().unwrap()]);
             assert_eq!(listening.head().0, 200);

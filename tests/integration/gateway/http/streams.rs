@@ -146,3 +146,25 @@ fn what_a_server_asks_of_the_client_comes_through_and_back() {
     assert_eq!(served.post(&["Mcp-Session-Id: s-1"], answer).status, 202);
     assert_eq!(upstream.next().body, answer);
 }
+
+#[test]
+fn a_client_that_listens_hears_that_tools_appear_otherwise() {
+    let sandbox = usual();
+    let upstream = Upstream::start(|_, stream| {
+        stream.write_all(STREAM.as_bytes()).unwrap();
+        stream.write_all(b": alive\n").unwrap();
+        let mut rest = Vec::new();
+        // Returns when the gateway closes its end.
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let mut connection = served.open();
+    connection.get(&[]);
+    assert_eq!(connection.head().0, 200);
+    connection.until(": alive");
+    for tools in [json!({}), json!({"good": {}})] {
+        sandbox.write("policy.json", &only(tools).to_string());
+        let heard = connection.until("\n\n");
+        assert!(heard.contains("notifications/tools/list_changed"), "{heard}");
+    }
+}
