@@ -3,7 +3,7 @@
 
 use super::body::Answer;
 use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
-use super::bridge_table::{Entry, Place, SOON, Started, Table, end, retired, room};
+use super::bridge_table::{Entry, Minted, Place, SOON, Started, Table, end, retired, room};
 use super::child::{Child, Refused, Waiting};
 use super::child_events::{Stream, answer, events};
 use super::events::until;
@@ -37,10 +37,6 @@ pub const CHILDREN_MAX: usize = 256;
 pub const GRANT_CHILDREN_MAX: usize = 128;
 /// Children of one grant that serve requests without a session; more are needed only where ids collide.
 pub const GRANT_SHARED_CHILDREN_MAX: usize = 8;
-/// Sessions of one server that may share children.
-pub const SESSIONS_MAX: usize = 16_384;
-/// Sessions of one grant that may share a child.
-pub const GRANT_SESSIONS_MAX: usize = 8_192;
 /// Random bytes of a session id: more than anybody can guess.
 const SESSION_ID_BYTES: usize = 24;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -116,7 +112,7 @@ impl Bridge {
                 let child = Arc::clone(&entry.child);
                 self.keep(entry, |table, entry| drop(table.sessions.insert(session.as_str().into(), entry)))
                     .map_err(|error| error.to(id))?;
-                minted = Some(session);
+                minted = Some(Minted(Arc::clone(&self.table), Some(session)));
                 child
             }
             (None, Some(id)) if is_stateless => {
@@ -167,14 +163,11 @@ impl Bridge {
             let greets = is_initialize.then(|| Arc::clone(&child));
             answer(waiting, streams, is_stateless, seat, greets, &lease).await.map_err(|error| error.to(&id))?
         };
-        if let Some(session) = minted {
-            if response.status().is_success() && !child.is_gone() {
-                let value = HeaderValue::from_str(&session)
-                    .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
-                response.headers_mut().insert(SESSION, value);
-            } else {
-                self.table().sessions.remove(session.as_str());
-            }
+        let is_begun = response.status().is_success() && !child.is_gone();
+        if let Some(session) = minted.as_mut().filter(|_| is_begun).and_then(Minted::given_out) {
+            let value = HeaderValue::from_str(&session)
+                .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
+            response.headers_mut().insert(SESSION, value);
         }
         Ok(response)
     }
@@ -182,8 +175,10 @@ impl Bridge {
     /// A further session of a grant whose child runs already: it is told what the first one was told.
     fn join(&self, server: &Server, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
         let mut table = self.table();
-        let of_grant = |entry: &&Entry| entry.grant == who.grant && !entry.child.is_gone();
-        let Some(entry) = table.sessions.values().find(of_grant).cloned() else { return Ok(None) };
+        // One whose handshake came to nothing is nobody's to share.
+        let is_good = |entry: &&Entry| !entry.child.is_gone() && entry.child.greeting().is_some();
+        let mut of_grant = table.sessions.values().filter(|entry| entry.grant == who.grant);
+        let Some(entry) = of_grant.find(is_good).cloned() else { return Ok(None) };
         let greeting = entry.child.greeting();
         let Some((result, _)) =
             greeting.as_deref().and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| member(text, "result"))
@@ -201,13 +196,11 @@ impl Bridge {
             let instead = guard.greeting(&received, &server.label, &server.desk, clock::now()).map_err(unreadable)?;
             body = instead.unwrap_or(body);
         }
-        let of_grant = table.sessions.values().filter(|entry| entry.grant == who.grant).count();
-        room(table.sessions.len(), SESSIONS_MAX, of_grant, GRANT_SESSIONS_MAX, "sessions are open")
-            .map_err(|e| e.to(id))?;
+        table.make_room(&who.grant);
         let session = new_session_id()?;
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
-        table.sessions.insert(session.into(), entry);
+        table.sessions.insert(session.into(), Entry { used: Instant::now(), ..entry });
         let mut response = json(StatusCode::OK, body);
         response.headers_mut().insert(SESSION, value);
         Ok(Some(response))
@@ -266,9 +259,12 @@ impl Bridge {
     }
 
     fn of_session(&self, session: &str, who: &Identity) -> Result<Arc<Child>, Refusal> {
-        let table = self.table();
-        let entry = table.sessions.get(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
-        let child = entry.map(|entry| Arc::clone(&entry.child));
+        let mut table = self.table();
+        let entry = table.sessions.get_mut(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
+        let child = entry.map(|entry| {
+            entry.used = Instant::now();
+            Arc::clone(&entry.child)
+        });
         child.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
@@ -386,7 +382,8 @@ impl Bridge {
             Ok((Ok(mut started), place)) => {
                 let gone = || Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started");
                 let child = started.0.take().ok_or_else(gone)?;
-                Ok((Entry { grant: Arc::clone(&who.grant), choice: who.policy.clone(), child }, place))
+                let (grant, choice, used) = (Arc::clone(&who.grant), who.policy.clone(), Instant::now());
+                Ok((Entry { grant, choice, child, used }, place))
             }
             Ok((Err(error), _)) => {
                 gateway.desk.notice(&error.to_string());

@@ -7,7 +7,14 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+/// Sessions of one server that may share children.
+pub const SESSIONS_MAX: usize = 16_384;
+/// Sessions of one grant that may share a child.
+pub const GRANT_SESSIONS_MAX: usize = 8_192;
+/// The part of a grant's sessions that is forgotten at a time.
+const FORGOTTEN_PART: usize = 8;
 /// When to try again where there is no room, in seconds.
 pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
 
@@ -17,6 +24,8 @@ pub(super) struct Entry {
     pub grant: Arc<str>,
     pub choice: PolicyChoice,
     pub child: Arc<Child>,
+    /// When the session was last used.
+    pub used: Instant,
 }
 
 /// The children of one server.
@@ -44,6 +53,28 @@ impl Table {
     pub fn children_of(&self, grant: &Arc<str>) -> usize {
         let entries = self.entries().filter(|entry| entry.grant == *grant);
         self.starting.get(grant).copied().unwrap_or(0) + different(entries)
+    }
+}
+
+impl Table {
+    /// Makes room for one more session of a grant that share children: whoever has too many, or the most where the table
+    /// is full, loses some that he has not used for longest.
+    pub fn make_room(&mut self, grant: &Arc<str>) {
+        let mut counts: HashMap<&Arc<str>, usize> = HashMap::new();
+        self.sessions.values().for_each(|entry| *counts.entry(&entry.grant).or_default() += 1);
+        let loser = if counts.get(grant).is_some_and(|count| *count >= GRANT_SESSIONS_MAX) {
+            Some(grant)
+        } else if self.sessions.len() >= SESSIONS_MAX {
+            counts.iter().max_by_key(|(_, count)| **count).map(|(grant, _)| *grant)
+        } else {
+            None
+        };
+        let Some(loser) = loser.cloned() else { return };
+        let of_loser = self.sessions.iter().filter(|(_, entry)| entry.grant == loser);
+        let mut oldest: Vec<(Instant, Box<str>)> = of_loser.map(|(id, entry)| (entry.used, id.clone())).collect();
+        oldest.sort_unstable();
+        oldest.truncate(oldest.len() / FORGOTTEN_PART);
+        oldest.iter().for_each(|(_, id)| drop(self.sessions.remove(id)));
     }
 }
 
@@ -76,6 +107,24 @@ pub(super) struct Started(pub Option<Arc<Child>>);
 impl Drop for Started {
     fn drop(&mut self) {
         drop(end(self.0.take()));
+    }
+}
+
+/// A session that its client has not heard of yet; if it never does, nobody can use the child.
+pub(super) struct Minted(pub Arc<Mutex<Table>>, pub Option<String>);
+
+impl Minted {
+    /// The client hears of it now.
+    pub fn given_out(&mut self) -> Option<String> {
+        self.1.take()
+    }
+}
+
+impl Drop for Minted {
+    fn drop(&mut self) {
+        let Some(session) = self.1.take() else { return };
+        let entry = self.0.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(session.as_str());
+        drop(end(entry.map(|entry| entry.child)));
     }
 }
 

@@ -359,3 +359,48 @@ fn whoever_waits_for_the_turn_of_an_id_hears_that_the_server_has_died() {
     assert_eq!(served.post(&[&one], r#"{"jsonrpc":"2.0","method":"die"}"#).status, 202);
     assert!([404, 502].contains(&second.reply().status));
 }
+
+#[test]
+fn a_client_that_does_not_wait_for_the_handshake_leaves_nothing_behind() {
+    let sandbox = usual();
+    let mute = "echo $$ >> pids.txt; while read -r line; do :; done";
+    let served = Served::start(&sandbox, &["--name", "scripted", "--", "sh", "-c", mute]);
+    let mut connection = served.open();
+    connection.post(&[], INITIALIZE);
+    let noted = || std::fs::read_to_string(sandbox.dir().join("pids.txt")).is_ok_and(|pids| pids.ends_with('\n'));
+    let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+    while !noted() {
+        assert!(std::time::Instant::now() < deadline, "it never starts");
+        // Nothing is said; this only keeps the looks apart.
+        let _ = served.said.lock().unwrap().recv_timeout(Duration::from_millis(20));
+    }
+    connection.stream.shutdown(Shutdown::Both).unwrap();
+    until_all_have_ended(&sandbox, &served);
+}
+
+/// As in docs/gateway.md.
+const GRANT_SESSIONS_MAX: usize = 8_192;
+
+#[test]
+fn a_grant_that_opens_too_many_sessions_of_a_child_loses_its_oldest() {
+    let sandbox = usual();
+    noted(&sandbox, &json!({"per": "grant"}));
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let ping = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    let (first, second) = (open(&served), open(&served));
+    let mut connection = served.open();
+    let mut last = String::new();
+    for number in 2..=GRANT_SESSIONS_MAX {
+        connection.post(&[], INITIALIZE);
+        let reply = connection.reply();
+        assert_eq!(reply.status, 200, "{number} {reply:?}");
+        last = format!("Mcp-Session-Id: {}", reply.header("mcp-session-id").unwrap());
+        if number == GRANT_SESSIONS_MAX - 1 {
+            // The second one is in use.
+            assert_eq!(served.post(&[&second], ping).status, 202);
+        }
+    }
+    for (session, status) in [(&first, 404), (&second, 202), (&last, 202)] {
+        assert_eq!(served.post(&[session], ping).status, status);
+    }
+}
