@@ -83,6 +83,19 @@ impl Joint {
         self
     }
 
+    /// Ends when this does, too.
+    #[must_use]
+    pub(super) fn or_until(mut self, other: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
+        let drain = self.drain.take();
+        self.drain = Some(Box::pin(async move {
+            match drain {
+                Some(drain) => tokio::select! { () = drain => {}, () = other => {} },
+                None => other.await,
+            }
+        }));
+        self
+    }
+
     /// Counts among the open requests as long as it lasts.
     #[must_use]
     pub(super) fn on_seat(mut self, seat: Seat) -> Self {

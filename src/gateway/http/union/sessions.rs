@@ -76,7 +76,7 @@ pub(super) struct Session {
 const OVER: u64 = u64::MAX;
 
 /// Says when a stream on which the client listens has to end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Turnover {
     streams: watch::Receiver<u64>,
     own: u64,

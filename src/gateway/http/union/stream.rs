@@ -14,12 +14,14 @@ use super::turn::Turn;
 use super::{Answered, METHODS};
 use crate::gateway::identity::Identity;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::header::ALLOW;
 use http::{HeaderValue, Response, StatusCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// How long to wait before a stream that has ended is taken up again, unless the server says otherwise.
@@ -28,7 +30,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// The longest, and the longest between two tries to reach a server that is gone.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-
+/// How long a client waits at most until it has its stream, if no server has said anything.
+const OPENING_WAIT: Duration = Duration::from_secs(5);
 /// What servers answer to an event that they do not know.
 const UNKNOWN_EVENT: [StatusCode; 3] = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE];
 
@@ -97,69 +100,46 @@ impl Turn {
         }
     }
 
+    /// The stream is there as soon as one server's is; the others come when they come.
     async fn listen_to_all(
         self: &Arc<Self>,
-        mut places: BTreeMap<String, String>,
+        places: BTreeMap<String, String>,
         seat: Seat,
     ) -> Result<Answered, Refusal> {
-        let opening = self.servers().map(|(server, who)| {
-            let last = places.get(server.name.as_str()).cloned();
-            async move { (server, who, self.open(server, who, last.as_deref()).await, last) }
-        });
-        let opened = futures_util::future::join_all(opening).await;
-        let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-        let (mut tasks, mut refused) = (JoinSet::new(), None);
-        let mut follow = Vec::new();
-        let mut is_any_open = false;
-        for (server, who, opened, mut last) in opened {
-            let body = match opened {
-                Opened::Stream(body, goes) => {
-                    is_any_open = true;
-                    if goes == Goes::Anew {
-                        last = None;
-                        places.remove(server.name.as_str());
-                    }
-                    Some(body)
-                }
-                Opened::Never => continue,
-                Opened::Failed(why) => {
-                    self.missing(server.name.as_str(), &why);
-                    refused = Some(why);
-                    None
-                }
-            };
-            follow.push((Arc::clone(server), who.clone(), body, last));
-        }
-        match refused {
-            _ if is_any_open => {}
-            None => return Err(no_stream()),
-            Some(why) => return Err(Refusal::new(StatusCode::BAD_GATEWAY, why)),
-        }
         let Some(session) = &self.session else { return Err(no_stream()) };
+        let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
+        let (mut tasks, mut firsts) = (JoinSet::new(), FuturesUnordered::new());
+        for (server, who) in self.servers() {
+            let (turn, server, who) = (Arc::clone(self), Arc::clone(server), who.clone());
+            let last = places.get(server.name.as_str()).cloned();
+            let (report, first) = oneshot::channel();
+            firsts.push(first);
+            let following = Following { turn, server, who, last, sender: sender.clone(), report: Some(report) };
+            tasks.spawn(following.run());
+        }
+        let mut refused = None;
+        let opening = async {
+            while let Some(first) = firsts.next().await {
+                match first {
+                    Ok(First::Open) => return true,
+                    Ok(First::Failed(why)) => refused = Some(why),
+                    Ok(First::Never) | Err(_) => {}
+                }
+            }
+            false
+        };
+        // Some servers say nothing at all before they have something to tell.
+        if !tokio::time::timeout(OPENING_WAIT, opening).await.unwrap_or(true) {
+            return Err(refused.map_or_else(no_stream, |why| Refusal::new(StatusCode::BAD_GATEWAY, why)));
+        }
         let turnover = session.begin_stream();
         session.listens(&sender);
-        for (server, who, body, last) in follow {
-            let following = Following { turn: Arc::clone(self), server, who, last, sender: sender.clone() };
-            let turnover = turnover.clone();
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = turnover.over() => {}
-                    () = following.run(body) => {}
-                }
-            });
-        }
         let joint = Joint::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(seat);
-        Ok(joint.until_drained(&self.gateway, None).into_response())
+        Ok(joint.until_drained(&self.gateway, None).or_until(turnover.over()).into_response())
     }
 
-    async fn open(&self, server: &Arc<Server>, who: &Identity, last: Option<&str>) -> Opened {
-        let opened = self.open_now(server, who, last);
-        tokio::time::timeout(super::part::PART_WAIT, opened)
-            .await
-            .unwrap_or_else(|_| Opened::Failed("it does not answer".to_owned()))
-    }
-
-    async fn open_now(&self, server: &Arc<Server>, who: &Identity, mut last: Option<&str>) -> Opened {
+    /// Asks a server for its stream, and waits for it as long as the server takes.
+    async fn open(&self, server: &Arc<Server>, who: &Identity, mut last: Option<&str>) -> Opened {
         let name = server.name.as_str();
         let (mut goes, mut is_renewed) = (Goes::On, false);
         loop {
@@ -191,6 +171,13 @@ impl Turn {
     }
 }
 
+/// How the first try to listen to a server ended.
+enum First {
+    Open,
+    Never,
+    Failed(String),
+}
+
 /// Listening to one server as long as the client listens.
 struct Following {
     turn: Arc<Turn>,
@@ -198,48 +185,62 @@ struct Following {
     who: Identity,
     last: Option<String>,
     sender: mpsc::Sender<Piece>,
+    report: Option<oneshot::Sender<First>>,
 }
 
 impl Following {
-    async fn run(mut self, mut body: Option<Answer>) {
+    async fn run(mut self) {
         let mut pause = RETRY;
         loop {
-            if let Some(body) = body.take() {
-                let mut pipe = Pipe::new(self.turn.leg(&self.server, &self.who), body, None);
-                while let Some(piece) = pipe.next().await {
-                    if let Some(id) = &piece.id {
-                        self.last = (!id.is_empty()).then(|| id.as_ref().to_owned());
-                    }
-                    if self.sender.send(piece).await.is_err() {
+            match self.turn.open(&self.server, &self.who, self.last.as_deref()).await {
+                Opened::Stream(body, goes) => {
+                    self.report(First::Open);
+                    if !self.pass_on(body, goes, &mut pause).await {
                         return;
                     }
                 }
-                pause = pipe.retry().unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX);
+                Opened::Never => return self.report(First::Never),
+                Opened::Failed(why) => {
+                    self.turn.missing(self.server.name.as_str(), &why);
+                    self.report(First::Failed(why));
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
             }
             if !self.rests(pause).await {
                 return;
             }
-            match self.turn.open(&self.server, &self.who, self.last.as_deref()).await {
-                Opened::Stream(next, goes) => {
-                    body = Some(next);
-                    if goes == Goes::Anew {
-                        self.last = None;
-                        // The client must not bring it back either.
-                        let server = Some(Arc::clone(&self.server.label));
-                        let bytes = Bytes::from_static(b"\n");
-                        let piece = Piece { server, id: Some("".into()), bytes, message: Held::Nothing };
-                        if self.sender.send(piece).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-                Opened::Never => return,
-                Opened::Failed(why) => {
-                    self.turn.missing(self.server.name.as_str(), &why);
-                    pause = (pause * 2).min(RETRY_MAX);
-                }
+        }
+    }
+
+    fn report(&mut self, first: First) {
+        // Only the first counts, and only while somebody waits for it.
+        if let Some(report) = self.report.take() {
+            let _ = report.send(first);
+        }
+    }
+
+    /// Passes on what the server says until its stream ends; answers whether anybody still listens.
+    async fn pass_on(&mut self, body: Answer, goes: Goes, pause: &mut Duration) -> bool {
+        if goes == Goes::Anew {
+            self.last = None;
+            // The client must not bring it back either.
+            let server = Some(Arc::clone(&self.server.label));
+            let piece = Piece { server, id: Some("".into()), bytes: Bytes::from_static(b"\n"), message: Held::Nothing };
+            if self.sender.send(piece).await.is_err() {
+                return false;
             }
         }
+        let mut pipe = Pipe::new(self.turn.leg(&self.server, &self.who), body, None);
+        while let Some(piece) = pipe.next().await {
+            if let Some(id) = &piece.id {
+                self.last = (!id.is_empty()).then(|| id.as_ref().to_owned());
+            }
+            if self.sender.send(piece).await.is_err() {
+                return false;
+            }
+        }
+        *pause = pipe.retry().unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX);
+        true
     }
 
     /// Waits until it is time to come back. A child that has ended is not started again only to be listened to: the next

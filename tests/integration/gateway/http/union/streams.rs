@@ -280,3 +280,27 @@ fn a_server_that_does_not_know_an_event_is_listened_to_from_now_on() {
     let taken_back = text.find("id: \n").unwrap_or_else(|| panic!("{text:?}"));
     assert!(text[taken_back..].contains("from now on"));
 }
+
+#[test]
+fn a_server_that_says_nothing_before_it_has_something_to_tell_keeps_nobody_waiting() {
+    let (sender, words) = channel::<String>();
+    let words = Mutex::new(words);
+    let silent = scripted("silent", move |asked, stream| {
+        if !asked.head.starts_with("GET") {
+            return false;
+        }
+        let word = words.lock().unwrap().recv_timeout(Duration::from_secs(LINE_SECONDS_MAX)).unwrap();
+        stream.write_all(format!("{STREAM}{word}").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Both).is_ok()
+    });
+    let (one, to_one) = speaking("one");
+    let (_sandbox, served) = start(&[("one", &one.url), ("silent", &silent.url)]);
+    let session = session(&served);
+    let mut listening = served.open();
+    listening.get(&[&session]);
+    assert_eq!(listening.head().0, 200);
+    to_one.send(news("1", "first")).unwrap();
+    listening.until("first");
+    sender.send(news("2", "at last")).unwrap();
+    listening.until("at last");
+}
