@@ -114,7 +114,7 @@ impl Turn {
         let hello = session.hello.as_ref().ok_or("the client's `initialize` was too long to be kept")?;
         let Ok(Message::Request(id, _)) = admit(hello) else { return Err(REFUSES.to_owned()) };
         let alone = Arc::new(self.without_session());
-        let hello = post(&self.gateway, server, who.clone(), alone.head_alone(server), hello.clone());
+        let hello = post(&self.gateway, server, who.clone(), alone.head_alone(None), hello.clone());
         let part = read(&alone, server, who, hello, &id).await?;
         let end = End { renewing: Arc::clone(&lost.renewing), ..end_of(&part).map_err(str::to_owned)? };
         if end.version != lost.version {
@@ -123,21 +123,22 @@ impl Turn {
         let tells =
             |list: &&str| lost.capabilities.get(list).and_then(|it| it.get("listChanged")) == Some(&true.into());
         let changed = ["tools", "prompts", "resources"].into_iter().filter(tells);
-        let offers_level = end.offers("logging");
-        session.put_end(name, end);
+        session.questions.forget(name);
         self.memory.forget_places(name);
         let wishes = session.wishes();
-        let level = wishes.level.filter(|_| offers_level);
+        let level = wishes.level.filter(|_| end.offers("logging"));
         let subscribe = |uri: &String| {
             lists::request(&Id::Text("mcpol".into()), "resources/subscribe", &format!("\"uri\":{}", quoted(uri)))
         };
         let uris = wishes.subscriptions.get(name).into_iter().flatten().map(subscribe);
         for body in wishes.initialized.into_iter().chain(level).chain(uris) {
             // One after the other, as the client said them; a server that is gone again is told of at the next request.
-            if self.tell_again(server, who, body).await.is_err() {
+            if self.tell_again(server, who, &end, body).await.is_err() {
                 break;
             }
         }
+        // Only now for everybody else: no request may come before the server knows that the client is ready.
+        session.put_end(name, end);
         for list in changed {
             let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{list}/list_changed\"}}");
             session.tell(Piece::ours(line.as_bytes()));
@@ -147,8 +148,8 @@ impl Turn {
     }
 
     /// Says to a server again what the client has said before; what it answers is not for the client.
-    async fn tell_again(&self, server: &Arc<Server>, who: &Identity, body: Bytes) -> Result<(), String> {
-        let sent = post(&self.gateway, server, who.clone(), self.head_alone(server), body.clone());
+    async fn tell_again(&self, server: &Arc<Server>, who: &Identity, end: &End, body: Bytes) -> Result<(), String> {
+        let sent = post(&self.gateway, server, who.clone(), self.head_alone(Some(end)), body.clone());
         if let Ok(Message::Request(id, _)) = admit(&body) {
             return read(&Arc::new(self.without_session()), server, who, sent, &id).await.map(drop);
         }

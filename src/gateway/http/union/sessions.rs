@@ -186,7 +186,6 @@ impl Session {
 
     /// The session with a server is another one now.
     pub(super) fn put_end(&self, server: &str, end: End) {
-        self.questions.forget(server);
         lock(&self.ends).insert(server.to_owned(), end);
         self.renewed.send_modify(|count| *count += 1);
     }

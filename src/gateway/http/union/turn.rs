@@ -8,7 +8,7 @@ use super::memory::Memory;
 use super::owners::Owners;
 use super::part::{Ask, Part, post, read};
 use super::pipe::{Held, Piece};
-use super::sessions::Session;
+use super::sessions::{End, Session};
 use super::{METHOD, NAME, SESSION, VERSION};
 use crate::clock;
 use crate::gateway::identity::Identity;
@@ -83,11 +83,15 @@ impl Turn {
 
     /// The head of a request to one server.
     pub(super) fn head_for(&self, server: &Server) -> Parts {
+        self.head_with(self.session.as_ref().and_then(|session| session.end(server.name.as_str())).as_ref())
+    }
+
+    fn head_with(&self, end: Option<&End>) -> Parts {
         let mut head = self.head.clone();
         for name in [SESSION, CONTENT_LENGTH, LAST_EVENT_ID] {
             head.headers.remove(name);
         }
-        if let Some(end) = self.session.as_ref().and_then(|session| session.end(server.name.as_str())) {
+        if let Some(end) = end {
             end.id.iter().for_each(|id| drop(head.headers.insert(SESSION, id.clone())));
             let version = HeaderValue::from_str(&end.version).ok();
             version.into_iter().for_each(|version| drop(head.headers.insert(VERSION, version)));
@@ -104,8 +108,8 @@ impl Turn {
     }
 
     /// The same for a message that the client has not sent just now.
-    pub(super) fn head_alone(&self, server: &Server) -> Parts {
-        let mut head = self.head_for(server);
+    pub(super) fn head_alone(&self, end: Option<&End>) -> Parts {
+        let mut head = self.head_with(end);
         for name in [METHOD, NAME] {
             head.headers.remove(name);
         }
@@ -135,7 +139,8 @@ impl Turn {
 
     fn head_of(&self, server: &Server, ask: &Ask<'_>) -> Result<Parts, Refusal> {
         if ask.method.is_empty() {
-            return Ok(self.head_alone(server));
+            let end = self.session.as_ref().and_then(|session| session.end(server.name.as_str()));
+            return Ok(self.head_alone(end.as_ref()));
         }
         let mut head = self.head_for(server);
         if head.headers.contains_key(METHOD) {
