@@ -35,8 +35,8 @@ use super::body::{self, Answer};
 use super::bridge_asked::accepts_events;
 use super::refusal::Refusal;
 use super::relay::not_admitted;
-use super::{Gateway, Server, Table, front, mirror};
-use crate::gateway::identity::Identity;
+use super::{Gateway, IDENTITY_AGE_MAX, Server, Table, front, mirror, unauthorized};
+use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Message, admit};
 use crate::mcp::http::header;
 use crate::mcp::walk::member;
@@ -47,6 +47,7 @@ use memory::Memories;
 use part::end;
 use sessions::Sessions;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use turn::Turn;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -91,7 +92,7 @@ pub(super) async fn serve(
         }
     };
     let streams = accepts_events(&head.headers);
-    let turn = |head| Turn {
+    let turn = |head, callers| Turn {
         gateway: Arc::clone(gateway),
         head,
         callers,
@@ -106,14 +107,20 @@ pub(super) async fn serve(
         Method::POST => {}
         Method::GET => {
             let seat = gateway.seats.take(&grant)?;
-            return Box::pin(turn(head).listen(seat)).await;
+            return Box::pin(turn(head, callers).listen(seat)).await;
         }
-        Method::DELETE => return Box::pin(end_session(turn(head))).await,
+        Method::DELETE => return Box::pin(end_session(turn(head, callers))).await,
         _ => return Err(front::bad_method()),
     }
     front::content(&head.headers)?;
-    let _seat = gateway.seats.take(&grant)?;
+    let (_seat, known) = (gateway.seats.take(&grant)?, Instant::now());
     let (bytes, _taken) = body::read(body, &gateway.room).await?;
+    // The token may have been taken back while the body arrived.
+    let callers =
+        if known.elapsed() < IDENTITY_AGE_MAX { callers } else { self::callers(gateway, table, &head).await? };
+    if callers.iter().any(|(_, who)| who.grant != grant) {
+        return Err(unauthorized(&Unauthorized::Revoked));
+    }
     let message = admit(&bytes).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
     drop(bytes);
     mirror::check(&head.headers, &message)?;
@@ -131,7 +138,7 @@ pub(super) async fn serve(
         Message::Notification(_) | Message::Reply(..) => None,
     };
     let meta = params.and_then(|params| member(params, "_meta")).map(|(meta, _)| meta.to_owned());
-    let turn = Turn { is_stateless, meta, ..turn(head) };
+    let turn = Turn { is_stateless, meta, ..turn(head, callers) };
     match message {
         Message::Call(id, call) => Box::pin(turn.call(&id, &call)).await,
         Message::Request(id, passage) => Box::pin(turn.request(&id, &passage)).await,

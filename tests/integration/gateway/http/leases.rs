@@ -241,18 +241,29 @@ fn a_call_that_waits_for_a_list_is_judged_by_what_holds_when_the_list_is_there()
 fn a_call_whose_body_takes_its_time_does_not_go_on_with_a_token_that_was_taken_back() {
     /// How long a token that was looked up is good for a body that has not arrived.
     const IDENTITY_AGE_MAX: Duration = Duration::from_secs(1);
-    let (sandbox, upstream) = (usual(), Upstream::answering(ordinary));
-    let served = Served::relay(&sandbox, &["--grants", "--name", "one"], &upstream);
-    let alice = granted(&sandbox, "alice", &[]);
-    let mut connection = served.open();
-    let (head, rest) = CALL.split_at(1);
-    connection.post(&[&alice, &format!("Content-Length: {}", CALL.len())], head);
-    passed(&served.ask(&[&alice], CALL));
-    sandbox.run(&["grant", "revoke", "alice"]).both(0);
-    // Nothing is said; only the time has to pass.
-    let _ = served.said.lock().unwrap().recv_timeout(IDENTITY_AGE_MAX);
-    connection.write(rest);
-    assert_eq!(connection.reply().status, 401);
+    let upstream = Upstream::answering(ordinary);
+    let server = json!({"url": upstream.url, "policy": "policy.json"});
+    for (servers, tool) in [(json!({"one": server}), "good"), (json!({"one": server, "two": server}), "one__good")] {
+        let sandbox = usual();
+        let gateway = json!({"listen": "127.0.0.1:0", "audit": "none", "require_grants": true});
+        sandbox.write("mcpol.toml", &toml::to_string(&json!({"gateway": gateway, "servers": servers})).unwrap());
+        let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+        let alice = granted(&sandbox, "alice", &[]);
+        let modern =
+            [&alice, "MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", &format!("Mcp-Name: {tool}")];
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+        let params = json!({"name": tool, "arguments": {}, "_meta": meta});
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+        let mut connection = served.open();
+        let (head, rest) = call.split_at(1);
+        connection.post(&[&modern[..], &[&format!("Content-Length: {}", call.len())]].concat(), head);
+        passed(&served.ask(&modern, &call));
+        sandbox.run(&["grant", "revoke", "alice"]).both(0);
+        // Nothing is said; only the time has to pass.
+        let _ = served.said.lock().unwrap().recv_timeout(IDENTITY_AGE_MAX);
+        connection.write(rest);
+        assert_eq!(connection.reply().status, 401, "{tool}");
+    }
 }
 
 #[test]
