@@ -1,8 +1,8 @@
 //! The body of an answer at the common endpoint: one server's stream, or several joined into one.
 
-use super::super::Gateway;
 use super::super::blocks::event;
 use super::super::body::Answer;
+use super::super::leases::Lease;
 use super::super::seats::Seat;
 use super::cursor::Cursor;
 use super::pipe::{Held, Piece, Pipe};
@@ -71,13 +71,18 @@ impl Joint {
         Self { first: Some(first), ..self }
     }
 
-    /// Ends when the gateway is asked to end, too; at its end comes the last event if one is given.
+    /// Ends when the gateway is asked to end, too, and when its client may call none of the servers any more; at its end
+    /// comes the last event if one is given.
     #[must_use]
-    pub(super) fn until_drained(mut self, gateway: &Gateway, farewell: Option<Bytes>) -> Self {
-        let mut ending = gateway.ending();
+    pub(super) fn until_over(mut self, turn: &Turn, farewell: Option<Bytes>) -> Self {
+        let mut ending = turn.gateway.ending();
+        let let_in = futures_util::future::join_all(turn.leases().iter().map(Lease::ended));
         self.drain = Some(Box::pin(async move {
-            // It also ends if nobody is left who could say so.
-            let _ = ending.wait_for(|ending| *ending).await;
+            tokio::select! {
+                // It also ends if nobody is left who could say so.
+                _ = ending.wait_for(|ending| *ending) => {}
+                _ = let_in => {}
+            }
         }));
         self.farewell = farewell;
         self

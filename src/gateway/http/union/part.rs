@@ -66,6 +66,12 @@ pub(super) async fn post(
     }
 }
 
+/// Whether whoever opened a stream may still have it. It is taken up again long after its client was let in: the token
+/// must still be good, and the server served.
+pub(super) async fn is_still_let_in(gateway: &Gateway, server: &Arc<Server>, who: &Identity, head: &Parts) -> bool {
+    gateway.serves(server) && gateway.who(head, server).await.is_ok_and(|now| now.grant == who.grant)
+}
+
 /// Listens to one server.
 pub(super) async fn get(
     gateway: &Arc<Gateway>,
@@ -74,8 +80,7 @@ pub(super) async fn get(
     head: Parts,
     seat: Seat,
 ) -> Result<Response<Answer>, Refusal> {
-    // A stream is taken up again long after its client was let in: its token must still be good, and the server served.
-    if gateway.who(&head, server).await?.grant != who.grant || !gateway.serves(server) {
+    if !is_still_let_in(gateway, server, who, &head).await {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session"));
     }
     match &server.way {

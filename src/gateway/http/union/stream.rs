@@ -91,7 +91,7 @@ impl Turn {
             Opened::Stream(body, Goes::On) => {
                 let pipe = Pipe::new(self.leg(server, who), body, Some(request.clone()));
                 let joint = Joint::one(pipe, Some(cursor)).on_seat(seat);
-                Ok(joint.until_drained(&self.gateway, None).into_response())
+                Ok(joint.until_over(self, None).into_response())
             }
             Opened::Never => Err(no_stream()),
             Opened::Failed(why) => {
@@ -135,7 +135,7 @@ impl Turn {
         let turnover = session.begin_stream();
         session.listens(&sender);
         let joint = Joint::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(seat);
-        Ok(joint.until_drained(&self.gateway, None).or_until(turnover.over()).into_response())
+        Ok(joint.until_over(self, None).or_until(turnover.over()).into_response())
     }
 
     /// Asks a server for its stream, and waits for it as long as the server takes.

@@ -8,7 +8,7 @@ use super::edit::{at, changed, text_at};
 use super::joint::{Joint, PIECES_WAITING_MAX};
 use super::offers::joined;
 use super::owners::Owner;
-use super::part::{Ask, is_stream};
+use super::part::{Ask, is_still_let_in, is_stream};
 use super::pipe::{Held, Piece, Pipe};
 use super::replies::{failed, quoted, result_of};
 use super::turn::Turn;
@@ -97,7 +97,7 @@ impl Turn {
         );
         let over = result_of(id, &format!("{{\"resultType\":\"complete\",{}}}", meta_of(id)));
         let joint = Joint::many(pieces, tasks, None).beginning_with(Piece::ours(acknowledged.as_bytes())).on_seat(seat);
-        Ok(joint.until_drained(&turn.gateway, Some(super::super::blocks::event(&over))).into_response())
+        Ok(joint.until_over(&turn, Some(super::super::blocks::event(&over))).into_response())
     }
 
     /// Whose the things are that the filter names.
@@ -212,6 +212,9 @@ impl Subscribed {
     /// Subscribes with the server. Answers its stream, and what of the filter it has taken.
     async fn open(&self) -> Result<(Pipe, Value), Unwilling> {
         let opening = async {
+            if !is_still_let_in(&self.turn.gateway, &self.server, &self.who, &self.turn.head).await {
+                return Err(Unwilling::Away("it asks for another token".to_owned()));
+            }
             let ask = Ask::unnamed("subscriptions/listen", self.line.clone().into());
             let sent = self.turn.ask(&self.server, &self.who, &ask).await;
             let response = sent.map_err(|refusal| Unwilling::Away(refusal.message().to_owned()))?;

@@ -1,6 +1,7 @@
 //! One request of a client while it is served: who asks, in which session, and how servers are asked for it.
 
 use super::super::body::Answer;
+use super::super::leases::{Holder, Lease};
 use super::super::refusal::Refusal;
 use super::super::{Gateway, Server};
 use super::leg::Leg;
@@ -16,7 +17,7 @@ use crate::mcp::envelope::Id;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use std::fmt;
@@ -79,6 +80,15 @@ impl Turn {
     /// The way to one server.
     pub(super) fn leg(self: &Arc<Self>, server: &Arc<Server>, who: &Identity) -> Arc<Leg> {
         Arc::new(Leg { turn: Arc::clone(self), server: Arc::clone(server), who: who.clone() })
+    }
+
+    /// What looks after whether the client may still call its servers.
+    pub(super) fn leases(&self) -> Vec<Arc<Lease>> {
+        let presented = self.head.headers.get(AUTHORIZATION);
+        let lease = |(server, who): &(Arc<Server>, Identity)| {
+            self.gateway.leases.of(server, &Holder { presented: presented.cloned(), who: who.clone() })
+        };
+        self.servers().map(lease).collect()
     }
 
     /// The head of a request to one server.

@@ -289,3 +289,42 @@ fn a_call_of_a_command_that_waits_for_a_person_is_judged_by_the_policy_that_its_
     served.hear("mcpol.toml reloaded");
     assert!(refusal(&connection.reply().last()).contains("narrowed"));
 }
+
+#[test]
+fn streams_of_all_servers_together_end_with_the_token() {
+    let acknowledged = r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true}}}"#;
+    let upstream = Upstream::start(move |asked, stream| {
+        let message = asked.message();
+        if message["method"] == "initialize" || message["method"] == "notifications/initialized" {
+            stream.write_all(ordinary(asked).as_bytes()).unwrap();
+            return;
+        }
+        stream.write_all(STREAM.as_bytes()).unwrap();
+        stream.write_all(format!("id: 1\ndata: {acknowledged}\n\n").as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        // Returns when the gateway closes its end.
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let sandbox = usual();
+    let mut text = "[gateway]\nlisten = \"127.0.0.1:0\"\naudit = \"none\"\nrequire_grants = true\n".to_owned();
+    for name in ["one", "two"] {
+        text.push_str(&format!("[servers.{name}]\nurl = \"{}\"\npolicy = \"policy.json\"\n", upstream.url));
+    }
+    sandbox.write("mcpol.toml", &text);
+    let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
+    let alice = granted(&sandbox, "alice", &["--server", "two"]);
+    let session = open(&served, &alice);
+    let mut listening = listen(&served, &[&alice, &session]);
+    let mut subscribed = served.open();
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+    let params = json!({"notifications": {"toolsListChanged": true}, "_meta": meta});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params});
+    let headers = ["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: subscriptions/listen"];
+    subscribed.post(&[&headers[..], &[&alice]].concat(), &body.to_string());
+    assert_eq!(subscribed.head().0, 200);
+    subscribed.until("acknowledged");
+    sandbox.run(&["grant", "revoke", "alice"]).both(0);
+    rest(&mut listening);
+    rest(&mut subscribed);
+    assert_eq!(served.post(&[&alice, &session], CALL).status, 401);
+}
