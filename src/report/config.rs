@@ -108,7 +108,7 @@ fn tools(server: &PlannedServer) -> String {
             OnChange::Deny => "refused",
             OnChange::Warn => "said",
         };
-        parts.push(format!("others than the {tools} of the lock are {others}"));
+        parts.push(format!("{tools} in the lock, others and changed ones are {others}"));
     }
     if server.enforcement == Enforcement::Shadow {
         parts.push("SHADOW: every call is forwarded".to_owned());

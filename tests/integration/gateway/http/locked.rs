@@ -415,7 +415,7 @@ fn a_configuration_names_locks_and_may_change_them_while_it_runs() {
     sandbox.write("mcpol.toml", &config(&server.url, held));
     let shown = sandbox.run(&["enforce", "--config", "mcpol.toml", "--dry-run"]).quiet(0);
     let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("2 of the lock") && shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    assert!(words.contains("2 in the lock") && shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
     let fresh = CALL.replace("good", "fresh");
     sandbox.write("tools.json", &json!([tool("fresh", "Is new.")]).to_string());
