@@ -263,6 +263,8 @@ impl Bridge {
         let entry = table.sessions.get_mut(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
         let child = entry.map(|entry| {
             entry.used = Instant::now();
+            // Under the lock of the table: it must not be ended as idle before the request is there.
+            entry.child.touch();
             Arc::clone(&entry.child)
         });
         child.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))

@@ -256,7 +256,10 @@ fn a_call_whose_body_takes_its_time_does_not_go_on_with_a_token_that_was_taken_b
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
         let mut connection = served.open();
         let (head, rest) = call.split_at(1);
-        connection.post(&[&modern[..], &[&format!("Content-Length: {}", call.len())]].concat(), head);
+        connection
+            .post(&[&modern[..], &[&format!("Content-Length: {}", call.len()), "Expect: 100-continue"]].concat(), head);
+        // The token was looked up, and the gateway waits for the body.
+        assert_eq!(connection.head().0, 100);
         passed(&served.ask(&modern, &call));
         sandbox.run(&["grant", "revoke", "alice"]).both(0);
         // Nothing is said; only the time has to pass.
