@@ -69,24 +69,38 @@ pub(super) struct Session {
     listeners: Mutex<Vec<mpsc::WeakSender<Piece>>>,
     /// Counts how often a session with a server was begun anew.
     pub(super) renewed: watch::Sender<u64>,
-    /// Counts the streams on which the client has listened; [`OVER`] when the session has ended.
-    streams: watch::Sender<u64>,
+    streams: watch::Sender<Streams>,
 }
 
-const OVER: u64 = u64::MAX;
+/// The streams on which the client listens, by number.
+#[derive(Debug, Default)]
+struct Streams {
+    open: BTreeSet<u64>,
+    last: u64,
+    /// The session has ended.
+    is_over: bool,
+}
 
-/// Says when a stream on which the client listens has to end.
+/// A stream on which the client listens, as long as this is kept.
 #[derive(Debug)]
-pub(super) struct Turnover {
-    streams: watch::Receiver<u64>,
-    own: u64,
+pub(super) struct Listens {
+    session: Arc<Session>,
+    pub(super) number: u64,
 }
 
-impl Turnover {
-    /// Waits for the end of the session, or for the next stream.
-    pub(super) async fn over(mut self) {
-        // It also ends if nobody is left who could say so.
-        let _ = self.streams.wait_for(|streams| *streams != self.own || *streams == OVER).await;
+impl Listens {
+    /// Waits for the end of the session.
+    pub(super) async fn over(self) {
+        let mut streams = self.session.streams.subscribe();
+        let _ = streams.wait_for(|streams| streams.is_over).await;
+    }
+}
+
+impl Drop for Listens {
+    fn drop(&mut self) {
+        self.session.streams.send_modify(|streams| {
+            streams.open.remove(&self.number);
+        });
     }
 }
 
@@ -153,30 +167,35 @@ impl Session {
             flights: Flights::default(),
             listeners: Mutex::default(),
             renewed: watch::Sender::new(0),
-            streams: watch::Sender::new(0),
+            streams: watch::Sender::new(Streams::default()),
         }
     }
 
     fn finish(&self) {
-        self.streams.send_replace(OVER);
+        self.streams.send_modify(|streams| streams.is_over = true);
     }
 
     /// Whether it has ended.
     pub(super) fn is_over(&self) -> bool {
-        *self.streams.borrow() == OVER
+        self.streams.borrow().is_over
     }
 
-    /// The client listens on a new stream. The one before ends, and this one with the session or when there is another:
-    /// what is said to the client is said once.
-    pub(super) fn begin_stream(&self) -> Turnover {
-        self.streams.send_if_modified(|streams| {
-            let is_open = *streams != OVER;
-            *streams += u64::from(is_open);
-            is_open
+    /// The client listens on a new stream.
+    pub(super) fn begin_stream(self: &Arc<Self>) -> Listens {
+        let mut number = 0;
+        self.streams.send_modify(|streams| {
+            streams.last += 1;
+            number = streams.last;
+            streams.open.insert(number);
         });
+        Listens { session: Arc::clone(self), number }
+    }
+
+    /// Waits until a stream is the latest of those that are open, or the session has ended.
+    pub(super) async fn until_latest(&self, number: u64) {
         let mut streams = self.streams.subscribe();
-        let own = *streams.borrow_and_update();
-        Turnover { streams, own }
+        // The sender is here, so there is somebody who can say so.
+        let _ = streams.wait_for(|streams| streams.is_over || streams.open.last() == Some(&number)).await;
     }
 
     /// The session with a server, if it takes part.

@@ -107,6 +107,7 @@ impl Turn {
         seat: Seat,
     ) -> Result<Answered, Refusal> {
         let Some(session) = &self.session else { return Err(no_stream()) };
+        let listens = session.begin_stream();
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
         let (mut tasks, mut firsts) = (JoinSet::new(), FuturesUnordered::new());
         for (server, who) in self.servers() {
@@ -114,7 +115,8 @@ impl Turn {
             let last = places.get(server.name.as_str()).cloned();
             let (report, first) = oneshot::channel();
             firsts.push(first);
-            let following = Following { turn, server, who, last, sender: sender.clone(), report: Some(report) };
+            let (number, sender) = (listens.number, sender.clone());
+            let following = Following { turn, server, who, last, sender, number, report: Some(report) };
             tasks.spawn(following.run());
         }
         let mut refused = None;
@@ -132,10 +134,9 @@ impl Turn {
         if !tokio::time::timeout(OPENING_WAIT, opening).await.unwrap_or(true) {
             return Err(refused.map_or_else(no_stream, |why| Refusal::new(StatusCode::BAD_GATEWAY, why)));
         }
-        let turnover = session.begin_stream();
         session.listens(&sender);
         let joint = Joint::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(seat);
-        Ok(joint.until_over(self, None).or_until(turnover.over()).into_response())
+        Ok(joint.until_over(self, None).or_until(listens.over()).into_response())
     }
 
     /// Asks a server for its stream, and waits for it as long as the server takes.
@@ -185,6 +186,8 @@ struct Following {
     who: Identity,
     last: Option<String>,
     sender: mpsc::Sender<Piece>,
+    /// Of the client's stream in its session.
+    number: u64,
     report: Option<oneshot::Sender<First>>,
 }
 
@@ -244,23 +247,20 @@ impl Following {
     }
 
     /// Waits until it is time to come back. A child that has ended is not started again only to be listened to: the next
-    /// request does it.
+    /// request does it. And it speaks to its latest listener: streams of one client must not take it from each other.
     async fn rests(&self, pause: Duration) -> bool {
         tokio::time::sleep(pause).await;
-        match (&self.server.way, &self.turn.session) {
-            (Way::Stdio(bridge), Some(session)) => {
-                let mut renewed = session.renewed.subscribe();
-                loop {
-                    renewed.mark_unchanged();
-                    if bridge.has_session(&self.who, &self.turn.head_for(&self.server)) {
-                        return true;
-                    }
-                    if renewed.changed().await.is_err() {
-                        return false;
-                    }
-                }
+        let (Way::Stdio(bridge), Some(session)) = (&self.server.way, &self.turn.session) else { return true };
+        let mut renewed = session.renewed.subscribe();
+        loop {
+            session.until_latest(self.number).await;
+            renewed.mark_unchanged();
+            if bridge.has_session(&self.who, &self.turn.head_for(&self.server)) {
+                return true;
             }
-            (Way::Http(_) | Way::Stdio(_), _) => true,
+            if session.is_over() || renewed.changed().await.is_err() {
+                return false;
+            }
         }
     }
 }

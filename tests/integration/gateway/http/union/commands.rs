@@ -86,3 +86,35 @@ fn a_command_that_has_ended_is_started_for_the_next_call_and_its_twin_goes_on() 
     assert_eq!(call(&served, &session, "one__ask").status, 200);
     assert_eq!(served.end(), Some(0));
 }
+
+#[test]
+fn a_command_speaks_to_the_latest_stream_and_when_that_is_closed_to_the_one_before() {
+    let (_sandbox, served) = start_commands();
+    let session = session(&served);
+    let listen = || {
+        let mut connection = served.open();
+        connection.get(&[&session]);
+        assert_eq!(connection.head().0, 200);
+        connection
+    };
+    let (mut first, mut second) = (listen(), listen());
+    let ask = || assert_eq!(call(&served, &session, "one__ask").status, 200);
+    let answer = |question: &Value| {
+        let reply = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}});
+        assert_eq!(served.post(&[&session], &reply.to_string()).status, 202);
+    };
+    ask();
+    answer(&last_message(&second.until("roots/list")));
+    second.until("thanks");
+    drop(second);
+    // What is asked before the gateway sees that this one is closed is lost with it; the same question again is refused,
+    // and the command says so to whoever listens.
+    let (sender, heard) = channel();
+    let reading = std::thread::spawn(move || sender.send(first.until("thanks")).unwrap());
+    let asked = (0..10_000).any(|_| {
+        ask();
+        heard.try_recv().is_ok()
+    });
+    assert!(asked);
+    reading.join().unwrap();
+}
