@@ -8,6 +8,7 @@ use super::child::{Child, Refused, Waiting};
 use super::child_events::{Stream, answer, events};
 use super::events::until;
 use super::leases::Holder;
+use super::mcp_headers::{SESSION, new_session, own_session};
 use super::queue::Pace;
 use super::refusal::{Refusal, json};
 use super::relay::not_admitted;
@@ -26,7 +27,7 @@ use crate::policy::{Caller, Policy, parse};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -37,9 +38,6 @@ pub const CHILDREN_MAX: usize = 256;
 pub const GRANT_CHILDREN_MAX: usize = 128;
 /// Children of one grant that serve requests without a session; more are needed only where ids collide.
 pub const GRANT_SHARED_CHILDREN_MAX: usize = 8;
-/// Random bytes of a session id: more than anybody can guess.
-const SESSION_ID_BYTES: usize = 24;
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// The children of one server.
 #[derive(Debug)]
@@ -90,7 +88,7 @@ impl Bridge {
         };
         let token = token_of(&message);
         let is_stateless = is_stateless(&message, &head.headers);
-        let session = session_of(&head.headers)?;
+        let session = own_session(&head.headers)?;
         let shares = self.children.per == Per::Grant;
         let (mut minted, mut ready) = (None, None);
         let _opening = if is_initialize && shares { Some(self.opening(&who.grant).lock_owned().await) } else { None };
@@ -107,7 +105,7 @@ impl Bridge {
                 child
             }
             (None, Some(id)) if is_initialize => {
-                let session = new_session_id()?;
+                let session = new_session()?;
                 let (entry, _place) = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
                 let child = Arc::clone(&entry.child);
                 self.keep(entry, |table, entry| drop(table.sessions.insert(session.as_str().into(), entry)))
@@ -197,7 +195,7 @@ impl Bridge {
             body = instead.unwrap_or(body);
         }
         table.make_room(&who.grant);
-        let session = new_session_id()?;
+        let session = new_session()?;
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
         table.sessions.insert(session.into(), Entry { used: Instant::now(), ..entry });
@@ -218,7 +216,7 @@ impl Bridge {
         head: &Parts,
         seat: Seat,
     ) -> Result<Response<Answer>, Refusal> {
-        let Some(session) = session_of(&head.headers)? else {
+        let Some(session) = own_session(&head.headers)? else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "a stream needs a session: begin with `initialize`"));
         };
         if !accepts_events(&head.headers) {
@@ -236,7 +234,7 @@ impl Bridge {
     /// # Errors
     /// There is no such session.
     pub fn delete(&self, who: &Identity, head: &Parts) -> Result<Response<Answer>, Refusal> {
-        let Some(session) = session_of(&head.headers)? else {
+        let Some(session) = own_session(&head.headers)? else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("missing {} header", header::SESSION_ID)));
         };
         let child = self.of_session(session, who)?;
@@ -255,7 +253,7 @@ impl Bridge {
 
     /// Whether the session that these headers name is there, with its server.
     pub(super) fn has_session(&self, who: &Identity, head: &Parts) -> bool {
-        session_of(&head.headers).ok().flatten().is_some_and(|session| self.of_session(session, who).is_ok())
+        own_session(&head.headers).ok().flatten().is_some_and(|session| self.of_session(session, who).is_ok())
     }
 
     fn of_session(&self, session: &str, who: &Identity) -> Result<Arc<Child>, Refusal> {
@@ -501,22 +499,4 @@ fn accepted() -> Response<Answer> {
     let mut response = Response::new(Answer::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
-}
-
-fn new_session_id() -> Result<String, Refusal> {
-    let mut bytes = [0; SESSION_ID_BYTES];
-    getrandom::fill(&mut bytes).map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn session_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let mut ids = headers.get_all(&SESSION).iter();
-    match (ids.next(), ids.next()) {
-        (None, _) => Ok(None),
-        // One that is no text is none that was given out here.
-        (Some(id), None) => Ok(Some(id.to_str().unwrap_or_default())),
-        (Some(_), Some(_)) => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
-        }
-    }
 }

@@ -5,6 +5,7 @@ use super::bridge::refused;
 use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
 use super::events::{Over, REVOKED, Until, until};
 use super::leases::Lease;
+use super::mcp_headers::EVENTS;
 use super::refusal::{Refusal, json};
 use super::seats::Seat;
 use super::unauthorized;
@@ -141,7 +142,7 @@ fn revoked(stream: Stream) -> Option<Bytes> {
 pub(super) fn events(stream: Stream, first: Option<Bytes>, seat: Seat, until: Until) -> Response<Answer> {
     let events = ChildEvents { stream: Some(stream), first, until, _seat: seat };
     let mut response = Response::new(Answer::Child(Box::new(events)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(CONTENT_TYPE, EVENTS);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -32,6 +32,7 @@ pub mod waiting;
 mod approval;
 mod bridge_asked;
 mod bridge_table;
+mod mcp_headers;
 mod relay_answer;
 
 use super::desk::Desk;

@@ -7,14 +7,15 @@ use super::client::{Outgoing, SendError, Upstream};
 use super::events::Events;
 use super::exchange::{Asked, Exchange, Flight, Recipient};
 use super::leases::Holder;
+use super::mcp_headers::{EITHER, Kind, SESSION, VERSION, kind_of};
 use super::refusal::{Refusal, json};
-use super::relay_answer::{Kind, failed, kind_of, other, whole, without_length};
+use super::relay_answer::{failed, other, whole, without_length};
 use super::relist::Asking;
 use super::seats::Seat;
 use super::sessions::Sessions;
 use super::sights::{Sight, Sights};
 use super::waiting::Waiting;
-use super::{Gateway, Server, headers, mirror};
+use super::{Gateway, Server, headers, mcp_headers, mirror};
 use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{KNOWN_REQUESTS, UnknownMethods};
@@ -23,7 +24,6 @@ use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
-use crate::mcp::http::header;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
 use crate::model::ToolName;
@@ -31,14 +31,12 @@ use crate::policy::{Caller, Policy};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Body as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// How long a server may take to hear that a call is given up.
 const WITHDRAWAL_WAIT: Duration = Duration::from_secs(5);
 /// Calls of one server that may be withdrawn at the same time; a server that hangs must not be asked for more and more.
@@ -112,7 +110,7 @@ impl Relay {
         let Ok(place) = Arc::clone(&self.withdrawing).try_acquire_owned() else { return };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(ACCEPT, EITHER);
         headers.insert(SESSION, session);
         version.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
         let (server, news) = (Arc::clone(server), Outgoing::cancel(id, "no answer in time"));
@@ -184,17 +182,10 @@ impl Relay {
 
     /// The caller's session, as counters know it.
     fn session(&self, headers: &HeaderMap, who: &Identity) -> Result<Option<Arc<str>>, Refusal> {
-        let mut ids = headers.get_all(&SESSION).iter();
-        match (ids.next(), ids.next()) {
-            (None, _) => Ok(None),
-            (Some(id), None) => self
-                .sessions
-                .take(id.as_bytes(), &who.grant)
-                .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session")),
-            (Some(_), Some(_)) => {
-                Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
-            }
-        }
+        let Some(id) = mcp_headers::session(headers)? else { return Ok(None) };
+        self.sessions
+            .take(id.as_bytes(), &who.grant)
+            .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
     async fn call(&self, trip: Trip, caller: Caller, id: Id, call: ToolCall) -> Result<Response<Answer>, Refusal> {

@@ -7,31 +7,10 @@ use super::refusal::{Refusal, json};
 use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::walk::member;
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{Response, StatusCode, response};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use std::time::Duration;
-
-/// What the body of an answer is.
-pub(super) enum Kind {
-    Json,
-    Events,
-    Other,
-}
-
-pub(super) fn kind_of(headers: &HeaderMap) -> Kind {
-    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Kind::Other };
-    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/json") {
-        Kind::Json
-    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
-        Kind::Events
-    } else {
-        Kind::Other
-    }
-}
 
 pub(super) fn without_length(mut head: response::Parts) -> response::Parts {
     head.headers.remove(http::header::CONTENT_LENGTH);

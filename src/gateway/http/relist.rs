@@ -3,9 +3,10 @@
 
 use super::blocks::Blocks;
 use super::client::{Held, Outgoing};
+use super::mcp_headers::{EITHER, Kind, LAST_EVENT_ID, METHOD, NAME, SESSION, kind_of};
 use super::refusal::Refusal;
-use super::relay::{Relay, SESSION, Trip};
-use super::relay_answer::{Kind, collect, kind_of};
+use super::relay::{Relay, Trip};
+use super::relay_answer::collect;
 use super::sights::{Sight, Viewer};
 use super::{Server, unauthorized};
 use crate::clock;
@@ -23,9 +24,6 @@ use http_body_util::BodyExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
-const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// Parameters of a call that are told in headers (MCP 2026-07-28, streamable HTTP).
 const PARAMETER: &str = "mcp-param-";
 
@@ -281,13 +279,13 @@ fn headers_of(call: &HeaderMap) -> HeaderMap {
     let mut headers = call.clone();
     let of_the_call: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(PARAMETER)).cloned().collect();
-    for name in of_the_call.iter().chain([&NAME, &LAST_EVENT]) {
+    for name in of_the_call.iter().chain([&NAME, &LAST_EVENT_ID]) {
         headers.remove(name);
     }
     if headers.contains_key(&METHOD) {
         headers.insert(METHOD, HeaderValue::from_static("tools/list"));
     }
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(ACCEPT, EITHER);
     headers
 }
 

@@ -3,6 +3,7 @@
 
 use super::blocks::event;
 use super::body::{Answer, BodyError};
+use super::mcp_headers::{EVENTS, Kind, kind_of};
 use super::refusal::Refusal;
 use crate::gateway::answers::PROGRESS_EVERY;
 use crate::gateway::reply;
@@ -59,7 +60,7 @@ impl Waiting {
     pub fn until(self, rest: Rest) -> Response<Answer> {
         let waiting = Self { state: State::Waiting(Mutex::new(rest)), ..self };
         let mut response = Response::new(Answer::Waiting(Box::new(waiting)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(CONTENT_TYPE, EVENTS);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
@@ -136,8 +137,7 @@ impl Waiting {
 }
 
 fn begun(response: Response<Answer>) -> State {
-    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let is_stream = kind.to_ascii_lowercase().starts_with(b"text/event-stream");
+    let is_stream = kind_of(response.headers()) == Kind::Events;
     let answer = response.into_body();
     if is_stream { State::Stream(answer) } else { State::Whole(answer, BytesMut::new()) }
 }
@@ -168,7 +168,7 @@ mod tests {
         );
         let stream = |text: &str| {
             let mut response = Response::new(Answer::whole(text.to_owned()));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            response.headers_mut().insert(CONTENT_TYPE, EVENTS);
             response
         };
         let refusal = || Refusal::new(StatusCode::UNAUTHORIZED, "no").to(&Id::Integer(1));

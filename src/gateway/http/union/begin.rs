@@ -2,6 +2,7 @@
 //! of the revision without sessions, and the beginning anew with a server that has lost its session.
 
 use super::super::Server;
+use super::super::mcp_headers::SESSION;
 use super::edit::text_at;
 use super::joint::gathered;
 use super::offers::{carried, instructions, joined};
@@ -10,7 +11,7 @@ use super::pipe::Piece;
 use super::replies::{done, failed, quoted};
 use super::sessions::{End, Session};
 use super::turn::{Turn, line_of};
-use super::{Answered, SESSION, lists};
+use super::{Answered, lists};
 use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Id, Message, Passage, admit};

@@ -3,6 +3,7 @@
 use super::super::blocks::event;
 use super::super::body::Answer;
 use super::super::leases::Lease;
+use super::super::mcp_headers::EVENTS;
 use super::super::seats::Seat;
 use super::cursor::Cursor;
 use super::pipe::{Held, Piece, Pipe};
@@ -111,7 +112,7 @@ impl Joint {
     /// The response that it is the body of.
     pub(super) fn into_response(self) -> Response<Answer> {
         let mut response = Response::new(Answer::Joint(Box::new(self)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(CONTENT_TYPE, EVENTS);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }

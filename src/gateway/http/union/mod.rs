@@ -33,15 +33,15 @@ pub use joint::Joint;
 
 use super::body::{self, Answer};
 use super::bridge_asked::accepts_events;
+use super::mcp_headers::own_session;
 use super::refusal::Refusal;
 use super::relay::not_admitted;
 use super::{Gateway, IDENTITY_AGE_MAX, Server, Table, front, mirror, unauthorized};
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Message, admit};
-use crate::mcp::http::header;
 use crate::mcp::walk::member;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use memory::Memories;
 use part::end;
@@ -50,10 +50,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use turn::Turn;
 
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// Methods of the endpoint where servers have no stream.
 const METHODS: &str = "POST, DELETE";
 
@@ -84,7 +80,7 @@ pub(super) async fn serve(
 ) -> Result<Answered, Refusal> {
     let callers = callers(gateway, table, &head).await?;
     let grant = callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default();
-    let session = match session_id(&head.headers)? {
+    let session = match own_session(&head.headers)? {
         None => None,
         Some(id) => {
             let session = gateway.union.sessions.take(id, &grant);
@@ -151,7 +147,7 @@ pub(super) async fn serve(
 async fn end_session(turn: Turn) -> Result<Answered, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such session");
     let session = turn.session.as_ref().ok_or_else(unknown)?;
-    turn.gateway.union.sessions.close(session_id(&turn.head.headers)?.unwrap_or_default());
+    turn.gateway.union.sessions.close(own_session(&turn.head.headers)?.unwrap_or_default());
     let ends = turn.servers().filter_map(|(server, who)| {
         session.end(server.name.as_str())?.id?;
         Some(end(server, who, turn.head_for(server)))
@@ -175,16 +171,5 @@ async fn callers(gateway: &Arc<Gateway>, table: &Table, head: &Parts) -> Result<
     match (callers.is_empty(), refused) {
         (true, Some(refusal)) => Err(refusal),
         (_, _) => Ok(callers),
-    }
-}
-
-fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let mut ids = headers.get_all(&SESSION).iter();
-    match (ids.next(), ids.next()) {
-        (None, _) => Ok(None),
-        (Some(id), None) => Ok(Some(id.to_str().unwrap_or_default())),
-        (Some(_), Some(_)) => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, format!("more than one {} header", header::SESSION_ID)))
-        }
     }
 }

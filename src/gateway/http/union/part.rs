@@ -1,6 +1,7 @@
 //! Asking one server: at its own way, as if the message had come to its own endpoint.
 
 use super::super::body::Answer;
+use super::super::mcp_headers::{Kind, kind_of};
 use super::super::refusal::Refusal;
 use super::super::seats::Seat;
 use super::super::{Gateway, Server, Way};
@@ -10,7 +11,6 @@ use super::turn::Turn;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -113,8 +113,7 @@ pub(super) struct Part {
 
 /// Whether a response is a stream of events.
 pub(super) fn is_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
-    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
+    kind_of(headers) == Kind::Events
 }
 
 /// Reads a server's part to its end. What the server says beside its answer goes to the client if it can hear it.

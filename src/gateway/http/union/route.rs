@@ -2,6 +2,7 @@
 
 use super::super::Server;
 use super::super::body::Answer;
+use super::super::mcp_headers::SESSION;
 use super::super::refusal::Refusal;
 use super::cursor::Cursor;
 use super::edit::{at, changed, put, text_at};
@@ -14,7 +15,7 @@ use super::part::{Ask, is_stream};
 use super::pipe::Pipe;
 use super::replies::{accepted, done, failed, quoted};
 use super::turn::{Turn, line_of};
-use super::{Answered, SESSION, names};
+use super::{Answered, names};
 use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::is_listed;

@@ -1,5 +1,6 @@
 //! Sessions at the common endpoint: each is one session with every server, and one id that stands for all of them.
 
+use super::super::mcp_headers::new_session;
 use super::flights::Flights;
 use super::lock;
 use super::owners::Owners;
@@ -27,8 +28,6 @@ const URI_BYTES_MAX: usize = 8 * 1024;
 pub(super) const SUBSCRIPTIONS_KEPT_MAX: usize = 1024;
 /// Streams of one session that hear what the gateway itself has to say.
 const LISTENERS_MAX: usize = 16;
-/// Random bytes of a session id: more than anybody can guess.
-const SESSION_ID_BYTES: usize = 24;
 
 /// The sessions.
 #[derive(Debug, Default)]
@@ -125,9 +124,7 @@ impl Sessions {
 
     /// Opens one and answers its id; `None` if there is no randomness.
     pub(super) fn open(&self, session: Session) -> Option<String> {
-        let mut bytes = [0; SESSION_ID_BYTES];
-        getrandom::fill(&mut bytes).ok()?;
-        let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = new_session().ok()?;
         let mut sessions = lock(&self.0);
         let mut counts: HashMap<&str, usize> = HashMap::new();
         sessions.values().for_each(|session| *counts.entry(&session.grant).or_default() += 1);

@@ -2,6 +2,7 @@
 
 use super::super::body::Answer;
 use super::super::leases::{Holder, Lease};
+use super::super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION, VERSION};
 use super::super::refusal::Refusal;
 use super::super::{Gateway, Server};
 use super::leg::Leg;
@@ -10,21 +11,18 @@ use super::owners::Owners;
 use super::part::{Ask, Part, post, read};
 use super::pipe::{Held, Piece};
 use super::sessions::{End, Session};
-use super::{METHOD, NAME, SESSION, VERSION};
 use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::Id;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// One request of a client.
 pub(super) struct Turn {
@@ -124,7 +122,7 @@ impl Turn {
             head.headers.remove(name);
         }
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        head.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        head.headers.insert(ACCEPT, EITHER);
         head
     }
 
