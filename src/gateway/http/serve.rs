@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,7 +53,8 @@ pub enum ServeError {
     System(#[from] io::Error),
 }
 
-/// What else is to be done while the gateway serves. Both are called inside of its runtime.
+/// What else is to be done while the gateway serves. `started` is called inside of its runtime, `look` on a thread that
+/// may block.
 pub struct Hooks {
     /// It listens, here.
     pub started: Box<dyn FnOnce(SocketAddr) + Send>,
@@ -99,13 +100,17 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     Ok(signal)
 }
 
+/// What [`Hooks::look`] does, for whichever thread has its turn.
+type Also = Arc<Mutex<Box<dyn FnMut() + Send>>>;
+
 async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     gateway: &Arc<Gateway>,
     drain: Duration,
-    mut also: Box<dyn FnMut() + Send>,
+    also: Box<dyn FnMut() + Send>,
 ) -> Result<i32, ServeError> {
+    let also = Arc::new(Mutex::new(also));
     let mut signals = Signals::new()?;
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -115,13 +120,13 @@ async fn serve(
         tokio::select! {
             signal = signals.next() => {
                 if signal != signal_hook::consts::SIGTERM && signal != signal_hook::consts::SIGINT {
-                    look(gateway, tls.as_deref(), &mut also);
+                    look(gateway, tls.as_deref(), &also);
                     continue;
                 }
                 break signal;
             }
-            _ = tick.tick() => look(gateway, tls.as_deref(), &mut also),
-            () = gateway.policies.touched() => look(gateway, tls.as_deref(), &mut also),
+            _ = tick.tick() => look(gateway, tls.as_deref(), &also),
+            () = gateway.policies.touched() => look(gateway, tls.as_deref(), &also),
             accepted = accept(&listener, &room) => {
                 let Ok((stream, permit)) = accepted else {
                     // No descriptor is left, or the other end has gone already.
@@ -148,14 +153,19 @@ async fn serve(
     Ok(signal)
 }
 
-fn look(gateway: &Arc<Gateway>, tls: Option<&Tls>, also: &mut dyn FnMut()) {
+fn look(gateway: &Arc<Gateway>, tls: Option<&Tls>, also: &Also) {
     let work = {
-        let gateway = Arc::clone(gateway);
-        move || gateway.tick()
+        let (gateway, also) = (Arc::clone(gateway), Arc::clone(also));
+        move || {
+            gateway.tick();
+            // One look at a time: what this one leaves is seen a second later.
+            if let Ok(mut also) = also.try_lock() {
+                also();
+            }
+        }
     };
     // Files, stores and pipes may take a while; requests must not wait for them.
     drop(tokio::task::spawn_blocking(work));
-    also();
     if let Some(Err(error)) = tls.map(Tls::look) {
         gateway.desk().notice(&format!("{error}; the old certificate stays in use"));
     }
