@@ -28,6 +28,8 @@ struct Site {
 enum Devices {
     /// It knows none.
     None,
+    /// It knows none, and its metadata names this endpoint on another machine, unencrypted.
+    Elsewhere(&'static str),
     /// It answers this to requests for a code, and this to polls, one after the other and then the last again.
     Answering(Value, Vec<(&'static str, Value)>),
 }
@@ -95,9 +97,19 @@ fn one(stream: TcpStream, seen: &Sender<Asked>, answer: impl FnOnce(&Asked) -> R
 
 /// What is answered otherwise where device codes are known.
 fn by_device(asked: &Asked, site: &str, devices: &Devices, polls: &AtomicUsize) -> Option<Reply> {
-    let Devices::Answering(code, answers) = devices else { return None };
     let path = asked.line.split(' ').nth(1).unwrap();
     let reply = |status, value: &Value| Some((status, String::new(), value.to_string()));
+    let (code, answers) = match devices {
+        Devices::None => return None,
+        Devices::Elsewhere(endpoint) if path == "/.well-known/oauth-authorization-server" => {
+            let (status, _, text) = answer(asked, site);
+            let mut metadata: Value = serde_json::from_str(&text).unwrap();
+            metadata[*endpoint] = "http://login.example/here".into();
+            return reply(status, &metadata);
+        }
+        Devices::Elsewhere(_) => return None,
+        Devices::Answering(code, answers) => (code, answers),
+    };
     match path {
         "/.well-known/oauth-authorization-server" => {
             let (status, _, text) = answer(asked, site);
@@ -289,6 +301,17 @@ fn a_server_that_is_not_named_right_is_refused() {
     assert!(error.contains("is a command"), "{error}");
     let error = sandbox.run(&["login", "github"]).refused(2);
     assert!(error.contains("names no server `github`"), "{error}");
+}
+
+#[test]
+fn nothing_secret_goes_where_others_could_listen() {
+    for endpoint in ["token_endpoint", "registration_endpoint", "authorization_endpoint"] {
+        let (site, sandbox) =
+            (Site::with(Devices::Elsewhere(endpoint)), Sandbox::new().with_env("MCPOL_STATE_DIR", "state"));
+        let said = sandbox.run(&["login", &site.url]).refused(3);
+        assert!(said.contains("no https URL"), "{endpoint}: {said}");
+        assert!(!said.contains("login.example"), "{said}");
+    }
 }
 
 /// What a server answers that is asked for a device code, with some of it replaced.

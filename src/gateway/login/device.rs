@@ -133,7 +133,7 @@ fn prompt(details: &StandardDeviceAuthorizationResponse) -> Result<DevicePrompt<
 }
 
 /// An endpoint to which secrets may be sent: encrypted, or on this machine like the server itself.
-fn trusted(server: &Url, text: &str) -> Result<Url, LoginError> {
+pub(super) fn trusted(server: &Url, text: &str) -> Result<Url, LoginError> {
     let is_safe =
         |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url) && is_loopback(server));
     let untrusted = || LoginError::Protocol("an address that tokens would come from is no https URL".to_owned());

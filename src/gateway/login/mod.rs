@@ -5,6 +5,7 @@ mod device;
 mod store;
 
 pub use callback::LOGIN_WAIT;
+use device::trusted;
 pub use device::{DEVICE_WAIT_MAX, DevicePrompt, INTERVAL_MAX, login_by_device};
 
 use crate::clock;
@@ -82,8 +83,8 @@ pub struct LoginOptions {
 pub fn login(state: &Path, url: &Url, options: &LoginOptions, show: &dyn Fn(&str)) -> Result<(), LoginError> {
     block_on(async {
         let mut manager = manager(state, url).await?;
-        let found = manager.resolve_metadata().await.map_err(protocol)?;
-        manager.set_metadata(found.metadata);
+        let asked = discover(&mut manager, url).await?;
+        trusted(url, &asked)?;
         let callback = Callback::listen().await?;
         let mut request =
             AuthorizationRequest::new(callback.url()).with_client_name("mcpol").with_initial_scope_selection();
@@ -197,6 +198,7 @@ fn renew(state: &Path, url: &Url) -> Result<String, LoginError> {
     block_on(async {
         let ended = || LoginError::Ended(redacted(url));
         let mut manager = manager(state, url).await?;
+        discover(&mut manager, url).await?;
         if !manager.initialize_from_store().await.map_err(protocol)? {
             return Err(ended());
         }
@@ -214,6 +216,17 @@ async fn manager(state: &Path, url: &Url) -> Result<AuthorizationManager, LoginE
     let mut manager = AuthorizationManager::new(url.clone()).await.map_err(protocol)?;
     manager.set_credential_store(LoginFile::of(state, url));
     Ok(manager)
+}
+
+/// Finds out who answers for the server, and answers where a person is to be sent. Secrets go to no address that others
+/// could listen to.
+async fn discover(manager: &mut AuthorizationManager, url: &Url) -> Result<String, LoginError> {
+    let found = manager.resolve_metadata().await.map_err(protocol)?.metadata;
+    trusted(url, &found.token_endpoint)?;
+    found.registration_endpoint.iter().try_for_each(|endpoint| trusted(url, endpoint).map(drop))?;
+    let asked = found.authorization_endpoint.clone();
+    manager.set_metadata(found);
+    Ok(asked)
 }
 
 fn protocol(error: AuthError) -> LoginError {
