@@ -2,8 +2,8 @@
 
 use super::super::Server;
 use super::edit::text_at;
-use super::memory::Listed;
-use super::part::Ask;
+use super::memory::{Age, Listed};
+use super::part::{Ask, PART_WAIT};
 use super::replies::{done, failed, quoted};
 use super::turn::Turn;
 use super::{Answered, names};
@@ -85,13 +85,18 @@ impl Turn {
         id: &Id,
         list: List,
     ) -> Result<Vec<String>, String> {
-        let read = self.pages(server, who, id, list).await;
+        let read = tokio::time::timeout(PART_WAIT, self.pages(server, who, id, list)).await;
+        let read = read.unwrap_or_else(|_| Err("it does not answer".to_owned()));
         let (items, name) = (read.as_deref().unwrap_or_default(), server.name.as_str());
         let texts = |member: &'static str| items.iter().filter_map(move |item| text_at(item, &[member]));
+        // A list that cannot be read just now does not take the place of one that was.
+        let learns = |listed| read.is_ok() || self.memory.age(name, listed) == Age::Unknown;
         match list.key {
             // Also if it has none: it need not be asked again for each resource.
-            "resources" => learn(self, name, Listed::Resources, texts("uri")),
-            "resourceTemplates" => learn(self, name, Listed::Templates, texts("uriTemplate")),
+            "resources" if learns(Listed::Resources) => learn(self, name, Listed::Resources, texts("uri")),
+            "resourceTemplates" if learns(Listed::Templates) => {
+                learn(self, name, Listed::Templates, texts("uriTemplate"));
+            }
             "tasks" => texts("taskId").for_each(|task| {
                 self.tasks().learn(&task, name);
             }),
@@ -110,12 +115,13 @@ impl Turn {
         let base: Vec<String> = self.meta.iter().map(|meta| format!("\"_meta\":{meta}")).collect();
         let (mut cursor, mut items, mut bytes) = (None::<String>, Vec::new(), 0);
         for _ in 0..PAGES_MAX {
-            let mut parts = base.clone();
+            let (mut parts, is_first) = (base.clone(), cursor.is_none());
             parts.extend(cursor.take().map(|cursor| format!("\"cursor\":{cursor}")));
             let body = request(id, list.method, &parts.join(","));
             let part = self.part(server, who, &Ask::unnamed(list.method, body), id).await?;
             let Some(result) = part.result else {
-                return if items.is_empty() { Err("it has no such list".to_owned()) } else { Ok(items) };
+                let why = if is_first { "it has no such list" } else { "a page of its list is an error" };
+                return Err(why.to_owned());
             };
             let Some((array, _)) = member(&result, list.key) else { return Err("its list cannot be read".to_owned()) };
             for span in elements(array) {

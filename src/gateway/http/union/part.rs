@@ -81,7 +81,8 @@ pub(super) async fn get(
     seat: Seat,
 ) -> Result<Response<Answer>, Refusal> {
     if !is_still_let_in(gateway, server, who, &head).await {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session"));
+        // Not 404: that would say that the server has lost the session, and begin another one there.
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "whoever listens may not call it any more"));
     }
     match &server.way {
         Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, seat)).await,
