@@ -189,8 +189,9 @@ impl Bridge {
         body.extend_from_slice(result.as_bytes());
         body.push(b'}');
         // The lock may say something else by now than when the first one was told.
-        if let (Some(guard), Ok(received)) = (server.guard(), receive(&body)) {
+        if let Some(guard) = server.guard() {
             let unreadable = |error: Unreadable| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()).to(id);
+            let received = receive(&body).map_err(|_| unreadable(Unreadable::Ambiguous))?;
             let instead = guard.greeting(&received, &server.label, &server.desk, clock::now()).map_err(unreadable)?;
             body = instead.unwrap_or(body);
         }

@@ -7,7 +7,7 @@ use super::mcp_headers::{EVENTS, Kind, kind_of};
 use super::refusal::Refusal;
 use crate::gateway::answers::PROGRESS_EVERY;
 use crate::gateway::reply;
-use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, ReplyTo, receive};
+use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Received, ReplyTo, receive};
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
@@ -118,8 +118,13 @@ impl Waiting {
     /// The message that ends the wait.
     fn last(&mut self, body: &[u8]) -> Poll<Option<Result<Bytes, BodyError>>> {
         self.state = State::Over;
-        let message = receive(body).map_or_else(
-            |_| {
+        // An answer with an error status may name whomever the server likes; here there is no status to tell that.
+        let is_ours = |received: &Received<'_>| match &received.arrival {
+            Arrival::Result(id) | Arrival::Error(id) => *id == self.id,
+            Arrival::Request(..) | Arrival::Notification(_) => false,
+        };
+        let message = receive(body).ok().filter(is_ours).map_or_else(
+            || {
                 let mut line = Vec::new();
                 let what = "the server's answer is not valid";
                 reply::error(&mut line, &ReplyTo::Id(self.id.clone()), reply::INTERNAL_ERROR, what);
@@ -182,6 +187,10 @@ mod tests {
             (
                 Err(refusal()),
                 "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32600,\"message\":\"no\"}}\n\n".to_owned(),
+            ),
+            (
+                Ok(json(StatusCode::NOT_FOUND, b"{\"jsonrpc\":\"2.0\",\"id\":\"other\",\"error\":{}}".to_vec())),
+                format!("event: message\ndata: {invalid}\n\n"),
             ),
             (Ok(Response::new(Answer::whole("<html>"))), format!("event: message\ndata: {invalid}\n\n")),
             (Ok(Response::new(Answer::empty())), format!("event: message\ndata: {invalid}\n\n")),
