@@ -147,7 +147,9 @@ impl Drop for Place {
 pub(super) fn end(children: impl IntoIterator<Item = Arc<Child>>) -> Vec<std::thread::JoinHandle<()>> {
     let thread =
         |child: Arc<Child>| std::thread::Builder::new().name("end-server".to_owned()).spawn(move || child.end()).ok();
-    children.into_iter().filter_map(thread).collect()
+    // Sessions may share a child, and it ends once.
+    let mut ending = HashSet::new();
+    children.into_iter().filter(|child| ending.insert(Arc::as_ptr(child))).filter_map(thread).collect()
 }
 
 #[cfg(test)]

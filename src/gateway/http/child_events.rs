@@ -43,7 +43,10 @@ pub(super) async fn answer(
         };
         match piece {
             Some(Piece::Last(message)) => {
-                if let Some(child) = &greets {
+                // An error greets nobody: a child that gave one is not shared.
+                if let Some(child) = &greets
+                    && std::str::from_utf8(&message).is_ok_and(|text| member(text, "result").is_some())
+                {
                     child.set_greeting(&message);
                 }
                 let status = if is_stateless { status_of(&message) } else { StatusCode::OK };
