@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
 
 use super::*;
-use crate::state::MemoryStore;
+use crate::state::MemoryGrants;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -23,7 +23,7 @@ fn grant(name: &str, server: &str) -> Grant {
 
 /// alice for `files`, bob for `mail` with a policy of his own, carol until second 100, dave until he was revoked.
 fn grants(rule: TokenRule) -> Grants {
-    let store = MemoryStore::new();
+    let store = MemoryGrants::new();
     let bob = Grant { policy: Some("/bob.json".to_owned()), ..grant("bob", "mail") };
     let carol = Grant { expires: Some(at(100)), ..grant("carol", "files") };
     for grant in [grant("alice", "files"), bob, carol, grant("dave", "old")] {
@@ -191,7 +191,7 @@ fn a_name_is_one_callers_only() {
     assert_eq!(ask(&grants, Some("Bearer mcpol_alice"), "files", 0), "- name_taken");
     assert_eq!(ask(&grants, Some("Bearer mcpol_other"), "mail", 0), "alice");
     assert_eq!(names(&grants), ["alice"]);
-    let store = MemoryStore::new();
+    let store = MemoryGrants::new();
     store.create(at(0), &grant("local", "files")).unwrap();
     let grants = Grants::new(Arc::new(store), TokenRule::Always, "local");
     assert_eq!(ask(&grants, Some("Bearer mcpol_local"), "files", 0), "- name_taken");

@@ -1,16 +1,12 @@
-//! The wire: strict JSON-RPC envelope, stdio framing, HTTP client, targets, connect and enumerate.
+//! The wire: stdio framing, HTTP client, targets, connect and enumerate.
 
 pub mod child;
-pub mod envelope;
 pub mod http;
-mod id;
-pub mod json;
 pub mod lines;
 pub mod sse;
 pub mod supervise;
 pub mod tail;
 pub mod target;
-pub mod walk;
 
 mod enumerate;
 mod environment;
@@ -23,3 +19,4 @@ mod stdio;
 pub use enumerate::{EnumerateOptions, Progress, enumerate, source_of};
 pub use environment::Home;
 pub use error::{ConnectError, Token, Traces};
+pub use mcpol_base::mcp::{envelope, json, walk};

@@ -3,17 +3,15 @@
 use super::sqlite::{integer, millis};
 use crate::clock::Timestamp;
 use crate::model::ToolName;
-use crate::policy::{Answer, Answered, Approval, ApprovalRequest, ApprovalState, Binding};
+use crate::policy::{
+    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, Binding, PENDING_MAX,
+};
 use rusqlite::{Connection, Error, OptionalExtension as _, Row, params};
 
-/// Questions that may wait at the same time; a client that asks without end must not fill the disk.
-pub const PENDING_MAX: u64 = 1000;
 /// Lapsed questions that are kept; more are forgotten, the oldest first.
 pub const LAPSED_MAX: u64 = 1000;
 /// Questions are kept this long after they lapsed, in milliseconds.
 const KEEP_LAPSED_MS: u64 = 7 * 24 * 3600 * 1000;
-/// Longest arguments that are shown to the person, in bytes; a call with longer ones is asked about without them.
-pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
 
 const COLUMNS: &str =
     "id, state, created, expires, ttl, grant_name, server, tool, arguments_hash, policy, rule, message, arguments";

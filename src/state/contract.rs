@@ -2,12 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
 
-use super::{ARGUMENTS_BYTES_MAX, MemoryStore, PENDING_MAX};
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use crate::policy::{
-    Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX, Charge, CounterKey,
-    LimitStore, Reserve, Scope, Settlement, StoreError, Window,
+    ARGUMENTS_BYTES_MAX, Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX, Charge,
+    CounterKey, LimitStore, MemoryStore, PENDING_MAX, Reserve, Scope, Settlement, StoreError, Window,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;

@@ -4,7 +4,6 @@ mod approvals;
 #[cfg(test)]
 mod contract;
 mod grants;
-mod memory;
 mod open;
 mod place;
 #[cfg(feature = "redis")]
@@ -14,12 +13,11 @@ mod redis;
 mod redis;
 mod sqlite;
 
-pub use approvals::{ARGUMENTS_BYTES_MAX, PENDING_MAX};
+pub use crate::policy::MemoryStore;
 pub use grants::{
     BadGrantName, GRANT_NAME_BYTES_MAX, GRANT_SERVERS_MAX, GRANTS_MAX, Grant, GrantCreated, GrantName, GrantRevoked,
-    GrantState, GrantStore, TOKEN_PREFIX, Token, TokenHash,
+    GrantState, GrantStore, MemoryGrants, TOKEN_PREFIX, Token, TokenHash,
 };
-pub use memory::MemoryStore;
 pub use open::{StatePlace, Stores, open};
 pub use place::{NoPlace, folder, make_private_folder};
 pub use redis::{BadAddress, RedisAddress};

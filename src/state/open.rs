@@ -1,10 +1,9 @@
 //! Which store holds the state, and the one place that opens it.
 
-use super::grants::GrantStore;
-use super::memory::MemoryStore;
+use super::grants::{GrantStore, MemoryGrants};
 use super::redis::{self, BadAddress, RedisAddress};
 use super::sqlite::SqliteStore;
-use crate::policy::{ApprovalStore, LimitStore};
+use crate::policy::{ApprovalStore, LimitStore, MemoryStore};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -78,19 +77,27 @@ impl fmt::Debug for Stores {
 /// answer of the store, and a store that is back works again.
 pub fn open(place: &StatePlace) -> Stores {
     match place {
-        StatePlace::Memory => stores(MemoryStore::new(), false),
-        StatePlace::File(path) => stores(SqliteStore::new(path), true),
+        StatePlace::Memory => {
+            let store = Arc::new(MemoryStore::new());
+            Stores {
+                limits: Arc::clone(&store) as Arc<dyn LimitStore>,
+                approvals: store,
+                grants: Arc::new(MemoryGrants::new()),
+                may_wait: false,
+            }
+        }
+        StatePlace::File(path) => stores(SqliteStore::new(path)),
         StatePlace::Redis(address) => redis::open(address),
     }
 }
 
-pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S, may_wait: bool) -> Stores {
+pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S) -> Stores {
     let store = Arc::new(store);
     Stores {
         limits: Arc::clone(&store) as Arc<dyn LimitStore>,
         approvals: Arc::clone(&store) as Arc<dyn ApprovalStore>,
         grants: store,
-        may_wait,
+        may_wait: true,
     }
 }
 

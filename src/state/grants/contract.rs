@@ -96,5 +96,5 @@ fn servers_are_known(store: &dyn GrantStore) {
 
 #[test]
 fn grants_in_memory_keep_the_contract() {
-    all(|| ((), crate::state::MemoryStore::new()));
+    all(|| ((), crate::state::MemoryGrants::new()));
 }

@@ -3,20 +3,36 @@
 use super::{GRANTS_MAX, Grant, GrantCreated, GrantName, GrantRevoked, GrantState, GrantStore, TokenHash, full};
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
-use crate::state::MemoryStore;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard};
 
-/// The grants of one process.
+/// Grants that end with the process.
 #[derive(Debug, Default)]
-pub(in crate::state) struct Grants {
+pub struct MemoryGrants(Mutex<Rows>);
+
+#[derive(Debug, Default)]
+struct Rows {
     by_name: BTreeMap<GrantName, Grant>,
     by_token: HashMap<TokenHash, GrantName>,
     servers: BTreeSet<String>,
 }
 
-impl GrantStore for MemoryStore {
+impl MemoryGrants {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A thread that panicked while it held the lock may have left half a change: that is damage.
+    fn rows(&self) -> Result<MutexGuard<'_, Rows>, StoreError> {
+        let damaged = |_| StoreError::Damaged("another thread failed while it changed the grants".to_owned());
+        self.0.lock().map_err(damaged)
+    }
+}
+
+impl GrantStore for MemoryGrants {
     fn create(&self, now: Timestamp, grant: &Grant) -> Result<GrantCreated, StoreError> {
-        let mut grants = self.grants()?;
+        let mut grants = self.rows()?;
         match grants.by_name.get(&grant.name) {
             Some(known) if known.state(now) == GrantState::Active => return Ok(GrantCreated::Exists(known.clone())),
             Some(known) => {
@@ -33,11 +49,11 @@ impl GrantStore for MemoryStore {
     }
 
     fn list(&self) -> Result<Vec<Grant>, StoreError> {
-        Ok(self.grants()?.by_name.values().cloned().collect())
+        Ok(self.rows()?.by_name.values().cloned().collect())
     }
 
     fn revoke(&self, now: Timestamp, name: &GrantName) -> Result<GrantRevoked, StoreError> {
-        let mut grants = self.grants()?;
+        let mut grants = self.rows()?;
         let Some(grant) = grants.by_name.get_mut(name) else { return Ok(GrantRevoked::Unknown) };
         if grant.revoked.is_some() {
             return Ok(GrantRevoked::Already(grant.clone()));
@@ -47,11 +63,11 @@ impl GrantStore for MemoryStore {
     }
 
     fn find(&self, token: &TokenHash) -> Result<Option<Grant>, StoreError> {
-        let grants = self.grants()?;
+        let grants = self.rows()?;
         Ok(grants.by_token.get(token).and_then(|name| grants.by_name.get(name)).cloned())
     }
 
     fn any_for(&self, server: &str) -> Result<bool, StoreError> {
-        Ok(self.grants()?.servers.contains(server))
+        Ok(self.rows()?.servers.contains(server))
     }
 }

@@ -5,7 +5,7 @@ mod sqlite;
 #[cfg(test)]
 pub(crate) mod contract;
 
-pub(super) use memory::Grants as MemoryGrants;
+pub use memory::MemoryGrants;
 pub(super) use sqlite::{Reader, TABLES};
 
 use crate::clock::Timestamp;

@@ -4,8 +4,10 @@ use super::RedisStore;
 use super::connection::Repeat;
 use crate::clock::Timestamp;
 use crate::model::ToolName;
-use crate::policy::{Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, StoreError};
-use crate::state::approvals::{ARGUMENTS_BYTES_MAX, PENDING_MAX};
+use crate::policy::{
+    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding,
+    PENDING_MAX, StoreError,
+};
 use redis::{Script, ScriptInvocation};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;

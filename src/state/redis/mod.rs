@@ -42,7 +42,7 @@ enum Time {
 
 /// The stores in this Redis.
 pub(super) fn open(address: &RedisAddress) -> Stores {
-    stores(RedisStore::new(address.clone()), true)
+    stores(RedisStore::new(address.clone()))
 }
 
 impl RedisStore {

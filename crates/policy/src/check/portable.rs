@@ -1,0 +1,48 @@
+//! Which parts of a policy are ours alone.
+
+use super::{EntryList, Lints, tool_pointer};
+use crate::document::{Document, Limit};
+use crate::model::Severity;
+
+pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
+    let mut ours = |pointer: &str, what: &str| {
+        lints.add("not-portable", Severity::Error, pointer, format!("{what} is known to mcpol only"), None);
+    };
+    if document.mode.is_some() {
+        ours("/mode", "`mode`");
+    }
+    let all = &document.all_tools;
+    for (list, entries) in [("require", &all.require), ("deny_if", &all.deny_if)] {
+        if !entries.is_empty() {
+            ours(&format!("/all_tools/{list}"), &format!("`{list}` for all tools"));
+        }
+    }
+    let limits = |at: &str, limits: &[Limit], ours: &mut dyn FnMut(&str, &str)| {
+        for (index, limit) in limits.iter().enumerate() {
+            if limit.scale > 0 {
+                ours(&format!("{at}/limits/{index}/scale"), "`scale`");
+            }
+        }
+    };
+    limits("/all_tools", &all.limits, &mut ours);
+    for (name, rules) in &document.tools {
+        let at = tool_pointer(name);
+        let members = [
+            ("action", rules.action.is_some()),
+            ("reason", rules.reason.is_some()),
+            ("rate_limit", rules.rate_limit.is_some()),
+            ("approval", rules.approval.is_some()),
+            ("validate", rules.validate.is_some()),
+            ("mode", rules.mode.is_some()),
+        ];
+        for (member, _) in members.iter().filter(|(_, there)| *there) {
+            ours(&format!("{at}/{member}"), &format!("`{member}`"));
+        }
+        limits(&at, &rules.limits, &mut ours);
+        for list in EntryList::both(&at, &rules.require, &rules.deny_if) {
+            for (pointer, condition) in list.conditions().filter(|(_, condition)| !condition.op.is_portable()) {
+                ours(&format!("{pointer}/op"), &format!("operator `{}`", condition.op.as_str()));
+            }
+        }
+    }
+}

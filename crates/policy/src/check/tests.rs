@@ -1,0 +1,203 @@
+//! One row a mistake: what is found, how bad it is, and where.
+#![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
+
+use super::*;
+use crate::model::{BlastRadius, Category, Confidence, Flag, RiskLevel};
+use serde_json::json;
+
+fn tools() -> Vec<(ToolDefinition, Verdict)> {
+    let verdict = |category, flags: &[Flag]| Verdict {
+        category,
+        risk: RiskLevel::High,
+        blast_radius: BlastRadius::High,
+        flags: flags.iter().copied().collect(),
+        confidence: Confidence::High,
+        reason: String::new(),
+        evidence: Vec::new(),
+        findings: Vec::new(),
+    };
+    let tool = |value: serde_json::Value| {
+        ToolDefinition::parse(&serde_json::value::RawValue::from_string(value.to_string()).unwrap()).unwrap()
+    };
+    vec![
+        (
+            tool(json!({"name": "pay", "inputSchema": {"type": "object", "required": ["amount"], "properties": {
+                "amount": {"type": "integer"}, "currency": {"type": "string", "enum": ["eur", "usd"]},
+                "note": {"type": "string", "default": "none"}, "to": {"type": "object", "properties": {"iban": {"type": "string"}}},
+                "tags": {"type": "array", "items": {"type": "string"}}, "any": {}}}})),
+            verdict(Category::Execute, &[Flag::Financial]),
+        ),
+        (tool(json!({"name": "remove", "inputSchema": {"type": "object"}})), verdict(Category::Delete, &[])),
+        (tool(json!({"name": "read", "inputSchema": {"$ref": "https://example.com/x"}})), verdict(Category::Read, &[])),
+    ]
+}
+
+/// Every finding as `severity check pointer`.
+fn found(text: &str) -> Vec<String> {
+    let policy = crate::parse(text, "p").unwrap();
+    let tools = tools();
+    let subjects: Vec<Subject<'_>> = tools.iter().map(|(tool, verdict)| (tool, Some(verdict))).collect();
+    let lints = check(&policy, &Places::of(text), Some(&subjects));
+    assert!(lints.iter().all(|lint| CHECKS.iter().any(|(check, _)| *check == lint.check)), "{lints:?}");
+    lints
+        .iter()
+        .filter(|lint| lint.check != "unmentioned-tool")
+        .map(|lint| format!("{:?} {} {}", lint.severity, lint.check, lint.pointer))
+        .collect()
+}
+
+fn check_pay(rules: &str, expected: &[&str]) {
+    let text = format!(r#"{{"version":"1","default":"deny","tools":{{"pay":{rules}}}}}"#);
+    assert_eq!(found(&text), expected, "{rules}");
+}
+
+#[test]
+fn each_mistake_is_found_where_it_stands() {
+    let limit = r#""limits":[{"counter":"pay_rate","window":"minute","max":1}]"#;
+    let deny = |condition: &str| format!(r#"{{"deny_if":[{{"conditions":[{condition}]}}]}}"#);
+    for (rules, expected) in [
+        ("{}".to_owned(), &["Error danger-allowed /tools/pay"][..]),
+        (format!("{{{limit}}}"), &[]),
+        (deny(r#"{"path":"args.amout","op":"gt","value":5}"#), &["Error unknown-argument /tools/pay/deny_if/0/conditions/0/path"]),
+        (r#"{"deny_if":[{"path":"args.amout","op":"gt","value":5}]}"#.to_owned(), &["Error unknown-argument /tools/pay/deny_if/0/path"]),
+        (deny(r#"{"path":"args.amount","op":"regex","value":"^5$"}"#), &["Error type-never-compares /tools/pay/deny_if/0/conditions/0/path"]),
+        (deny(r#"{"path":"args.amount","op":"eq","value":"5"}"#), &["Error type-never-compares /tools/pay/deny_if/0/conditions/0/path"]),
+        (deny(r#"{"path":"args.amount","op":"gt","value":5}"#), &[]),
+        (deny(r#"{"path":"args.amount.x","op":"gt","value":5}"#), &["Error type-never-compares /tools/pay/deny_if/0/conditions/0/path"]),
+        (deny(r#"{"path":"args.to.ibam","op":"exists","value":true}"#), &["Error unknown-argument /tools/pay/deny_if/0/conditions/0/path"]),
+        (deny(r#"{"path":"args.to.iban","op":"exists","value":true}"#), &[]),
+        (deny(r#"{"path":"args.tags[*]","op":"eq","value":"x"}"#), &[]),
+        (deny(r#"{"path":"args.any.x[*].y","op":"eq","value":"x"}"#), &[]),
+        (deny(r#"{"path":"args.note","op":"contains","value":"x"}"#), &["Warning optional-argument /tools/pay/deny_if/0/conditions/0/path"]),
+        (
+            r#"{"require":[{"path":"args.note","op":"exists","value":true}],"deny_if":[{"path":"args.note","op":"contains","value":"x"}]}"#.to_owned(),
+            &[],
+        ),
+        (
+            r#"{"require":[{"path":"args.currency","op":"in","value":["eur","ust"]}]}"#.to_owned(),
+            &["Warning value-never-occurs /tools/pay/require/0/value"],
+        ),
+        (r#"{"require":[{"path":"args.note","op":"regex","value":"a+"}]}"#.to_owned(), &["Warning regex-unanchored /tools/pay/require/0/value"]),
+        (r#"{"require":[{"path":"args.note","op":"regex","value":"^a|b$"}]}"#.to_owned(), &["Warning regex-unanchored /tools/pay/require/0/value"]),
+        (r#"{"require":[{"path":"args.note","op":"regex","value":"^(?:a|b)$"}]}"#.to_owned(), &[]),
+        (
+            r#"{"limits":[{"counter":"pay_sum","window":"day","max":9,"increment_from":"args.note"}]}"#.to_owned(),
+            &["Error type-never-compares /tools/pay/limits/0/increment_from"],
+        ),
+        (
+            r#"{"rate_limit":"10/minute","limits":[{"counter":"pay_h","window":"hour","max":600}]}"#.to_owned(),
+            &["Warning limit-never-bites /tools/pay/limits/0"],
+        ),
+        (
+            r#"{"rate_limit":"601/hour","limits":[{"counter":"pay_m","window":"minute","max":10}]}"#.to_owned(),
+            &["Warning limit-never-bites /tools/pay/rate_limit"],
+        ),
+        (r#"{"rate_limit":"599/hour","limits":[{"counter":"pay_m","window":"minute","max":10}]}"#.to_owned(), &[]),
+        (
+            r#"{"require":[{"path":"args.currency","op":"neq","value":"usd"}]}"#.to_owned(),
+            &["Warning denylist-in-require /tools/pay/require/0/op"],
+        ),
+        (
+            r#"{"require":[{"conditions":[{"path":"args.currency","op":"not_in","value":["usd"]}]},{"path":"args.currency","op":"type","value":"string"}]}"#.to_owned(),
+            &[],
+        ),
+        (
+            r#"{"require":[{"path":"args.amount","op":"gt","value":10}],"deny_if":[{"path":"args.amount","op":"gt","value":10.0}]}"#.to_owned(),
+            &["Error always-denied /tools/pay"],
+        ),
+        (
+            r#"{"require":[{"path":"args.amount","op":"lte","value":10}],"deny_if":[{"path":"args.amount","op":"gt","value":10}]}"#.to_owned(),
+            &[],
+        ),
+        (
+            r#"{"require":[{"path":"args.note","op":"exists","value":true},{"path":"args.note","op":"exists","value":false}]}"#.to_owned(),
+            &["Error always-denied /tools/pay"],
+        ),
+        (r#"{"deny_if":[{"conditions":[]},{"conditions":[],"id":"x"}]}"#.to_owned(), &["Warning rule-never-read /tools/pay/deny_if/1"]),
+        (r#"{"require":[{"conditions":[]}]}"#.to_owned(), &["Warning rule-never-read /tools/pay/require/0"]),
+        (format!(r#"{{"action":"deny",{limit}}}"#), &["Warning rule-never-read /tools/pay/action"]),
+        (format!(r#"{{"reason":"x",{limit}}}"#), &["Note rule-never-read /tools/pay/reason"]),
+        (
+            r#"{"limits":[{"counter":"pay_m","window":"minute","max":10},{"counter":"pay_h","window":"hour","max":600}]}"#.to_owned(),
+            &["Warning limit-never-bites /tools/pay/limits/1"],
+        ),
+        (
+            r#"{"limits":[{"counter":"pay_m","window":"minute","max":10},{"counter":"pay_h","window":"hour","max":599}]}"#.to_owned(),
+            &[],
+        ),
+        (format!(r#"{{"mode":"shadow",{limit}}}"#), &["Error danger-allowed /tools/pay", "Warning shadow-mode /tools/pay/mode"]),
+    ] {
+        check_pay(&rules, expected);
+    }
+}
+
+#[test]
+fn tools_that_do_not_exist_or_are_left_out_are_named() {
+    let all = |default: &str, hide: &str, tools: &str| {
+        found(&format!(r#"{{"version":"1","default":"{default}","hide":[{hide}],"tools":{{{tools}}}}}"#))
+    };
+    assert_eq!(all("deny", "", r#""raed":{}"#), ["Error unknown-tool /tools/raed"]);
+    assert_eq!(all("deny", r#""remov""#, ""), ["Warning unknown-tool /hide/0"]);
+    assert_eq!(all("allow", r#""remov","pay""#, ""), ["Error danger-allowed /default", "Error unknown-tool /hide/0"]);
+    assert_eq!(all("deny", r#""pay""#, r#""pay":{}"#), ["Warning hidden-and-listed /tools/pay"]);
+    assert_eq!(all("deny", "", r#""read":{"validate":"schema"}"#), ["Error schema-unusable /tools/read/validate"]);
+    assert_eq!(all("deny", "", r#""remove":{}"#), ["Error danger-allowed /tools/remove"]);
+    assert_eq!(all("deny", r#""remove""#, r#""read":{}"#), [""; 0]);
+}
+
+#[test]
+fn conditions_for_all_tools_are_held_against_every_tool() {
+    let all = |rules: &str| {
+        let rest = r#""hide":["remove"],"tools":{"pay":{"rate_limit":"1/day"},"read":{}}"#;
+        found(&format!(r#"{{"version":"1","default":"deny","all_tools":{{{rules}}},{rest}}}"#))
+    };
+    // `read` does not say what its arguments are, so only `pay` can be wrong.
+    assert_eq!(all(r#""deny_if":[{"path":"args.amount","op":"gt","value":5}]"#), [""; 0]);
+    assert_eq!(
+        all(r#""deny_if":[{"path":"args.amount","op":"regex","value":"^x$"}]"#),
+        ["Warning type-never-compares /all_tools/deny_if/0/path"]
+    );
+    assert_eq!(
+        all(r#""require":[{"path":"args.reason","op":"exists","value":true}]"#),
+        ["Warning always-denied /all_tools/require/0/path"]
+    );
+    let one = |rules: &str| {
+        let rest = r#""hide":["remove","read"],"tools":{"pay":{"rate_limit":"1/day"}}"#;
+        found(&format!(r#"{{"version":"1","default":"deny","all_tools":{{{rules}}},{rest}}}"#))
+    };
+    assert_eq!(
+        one(r#""deny_if":[{"path":"args.amout","op":"gt","value":5}]"#),
+        ["Error unknown-argument /all_tools/deny_if/0/path"]
+    );
+}
+
+#[test]
+fn places_are_those_of_the_text() {
+    let text = "{\"version\":\"1\",\n \"default\":\"deny\",\n \"tools\":{\"pay\":{\"deny_if\":[\n  {\"path\":\"args.amout\",\"op\":\"gt\",\"value\":5}]}}}";
+    let policy = crate::parse(text, "p").unwrap();
+    let tools = tools();
+    let subjects: Vec<Subject<'_>> = tools.iter().map(|(tool, verdict)| (tool, Some(verdict))).collect();
+    let lints = check(&policy, &Places::of(text), Some(&subjects));
+    let lint = lints.iter().find(|lint| lint.check == "unknown-argument").unwrap();
+    let (start, end) = lint.place.unwrap();
+    assert_eq!(((start.line, start.column), (end.line, end.column)), ((4, 4), (4, 23)));
+    assert_eq!(lint.help.as_deref(), Some("did you mean `args.amount`?"));
+}
+
+#[test]
+fn only_our_own_words_are_not_portable() {
+    let found = |text: &str| -> Vec<String> {
+        let policy = crate::parse(text, "p").unwrap();
+        check_portable(&policy, &Places::of(text)).into_iter().map(|lint| lint.pointer).collect()
+    };
+    let portable = r#"{"version":"1","default":"deny","hide":["x"],"all_tools":{"limits":[{"counter":"c","window":"day","max":1}]},
+        "tools":{"t":{"require":[{"path":"args.a","op":"regex","value":"a"}],"deny_if":[{"conditions":[],"on_deny":"no","id":"i"}]}}}"#;
+    assert_eq!(found(portable), [""; 0]);
+    let ours = r#"{"version":"1","default":"deny","mode":"enforce","all_tools":{"deny_if":[]},
+        "tools":{"t":{"action":"allow","rate_limit":"1/day","require":[{"path":"args.a","op":"host_in","value":"a"}],
+        "limits":[{"counter":"d","window":"day","max":1,"scale":1,"increment_from":"args.n"}]}}}"#;
+    assert_eq!(
+        found(ours),
+        ["/mode", "/tools/t/action", "/tools/t/rate_limit", "/tools/t/require/0/op", "/tools/t/limits/0/scale"]
+    );
+}

@@ -1,0 +1,63 @@
+//! policy.json: parse, check, judge, explain, generate. Pure: no clock, file, socket or log.
+
+mod cases;
+mod check;
+mod compiled;
+mod condition;
+mod decimal;
+mod denial;
+mod diff;
+mod document;
+mod explain;
+mod gate;
+mod generate;
+mod host_in;
+mod json;
+mod judge;
+mod memory;
+mod parse;
+mod path;
+mod path_within;
+mod pattern;
+#[cfg(feature = "jsonschema")]
+mod schema;
+#[cfg(not(feature = "jsonschema"))]
+#[path = "schema_left_out.rs"]
+mod schema;
+mod store;
+mod window;
+
+pub use cases::{
+    CASES_BYTES_MAX, Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case,
+    unexercised,
+};
+pub use check::{CHECKS, Lint, Places, Subject, check, check_portable};
+pub use compiled::{Policy, Summary, Visibility};
+pub use condition::STRING_BYTES_MAX;
+pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
+pub use denial::{Denial, DenialCode};
+pub use diff::{Change, Direction, diff};
+pub use document::{
+    Action, AllTools, Approval as ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope,
+    ToolRules, Unlisted, Validate, Version, schema_text,
+};
+pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
+pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
+pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};
+pub use json::JsonText;
+pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
+pub use memory::MemoryStore;
+pub use parse::{POLICY_BYTES_MAX, POLICY_DEPTH_MAX, POLICY_ENTRIES_MAX, POLICY_TOOLS_MAX, parse};
+pub use path::PATH_STEPS_MAX;
+pub use pattern::COMPILED_BYTES_MAX;
+pub use schema::ArgumentSchema;
+pub use store::{
+    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX,
+    Charge, CounterKey, LimitStore, PENDING_MAX, Receipt, Reserve, Settlement, StoreError, Usage,
+};
+pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};
+
+use mcpol_base::{clock, mcp, model, problem, text};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! What the policy asks of a store of counters and approvals. [`MemoryStore`](crate::MemoryStore) is one.
+
+use super::document::Scope;
+use super::json::write_string;
+use super::window::Window;
+use crate::clock::Timestamp;
+use crate::model::ToolName;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Largest count, amount and maximum: what an SQLite integer holds.
+pub const COUNT_MAX: u64 = i64::MAX as u64;
+/// Questions that may wait at the same time; a client that asks without end must not fill the disk.
+pub const PENDING_MAX: u64 = 1000;
+/// Longest arguments that are shown to the person, in bytes; a call with longer ones is asked about without them.
+pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a store could not answer. Both deny the call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is locked for too long, or the disk is full.
+    #[error("the state store cannot be used: {0}")]
+    Unavailable(String),
+    /// What it holds cannot be read or does not add up.
+    #[error("the state store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// What a counter is identified by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterKey {
+    /// The server; empty for scope `global`.
+    pub server: Arc<str>,
+    /// Who shares it.
+    pub scope: Scope,
+    /// Which grant or session; empty for scopes `server` and `global`.
+    pub value: Arc<str>,
+    /// The name in the policy.
+    pub name: Arc<str>,
+    /// When it starts anew.
+    pub window: Window,
+}
+
+impl CounterKey {
+    /// The key as one text that no other key has: a JSON array of its parts.
+    pub fn text(&self) -> String {
+        let mut out = String::with_capacity(64);
+        let window = self.window.to_string();
+        for (index, part) in [&*self.server, self.scope.as_str(), &*self.value, &*self.name, &window].iter().enumerate()
+        {
+            out.push(if index == 0 { '[' } else { ',' });
+            write_string(part, &mut out);
+        }
+        out.push(']');
+        out
+    }
+}
+
+/// What one call wants to add to one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The counter.
+    pub counter: CounterKey,
+    /// How much, 0 to [`COUNT_MAX`].
+    pub amount: u64,
+    /// The most that the counter may reach, 0 to [`COUNT_MAX`].
+    pub max: u64,
+}
+
+/// What became of the charges of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// All were added; one receipt for each, in order.
+    Held(Vec<Receipt>),
+    /// None was added.
+    Refused {
+        /// Index of the first charge that did not fit.
+        charge: usize,
+        /// What the counter stands at.
+        used: u64,
+        /// When its window ends, exclusive.
+        resets: Timestamp,
+        /// The time that the store decided by, which never steps back.
+        now: Timestamp,
+    },
+}
+
+/// What was added to one counter, and in which window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The counter.
+    pub counter: CounterKey,
+    /// Start of the window that it was added in.
+    pub window_start: Timestamp,
+    /// How much.
+    pub amount: u64,
+}
+
+/// What a call that cost nothing gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Taken off each counter, where its window is still the one of the receipt; never below zero.
+    pub receipts: Vec<Receipt>,
+}
+
+/// Where a counter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The count in the window of now.
+    pub used: u64,
+    /// When that window ends, exclusive.
+    pub resets: Timestamp,
+}
+
+/// Counters that are reserved before a call and settled after it.
+///
+/// A store keeps one window a counter, and its start never decreases: a clock that steps back stays in the later window.
+pub trait LimitStore: Send + Sync {
+    /// Reserves the charges of many calls in one transaction, in order; each call all or none, and a call that is refused
+    /// spends nothing. A charge fits iff used + amount ≤ max.
+    ///
+    /// # Errors
+    /// The store cannot be used; then nothing was added.
+    fn reserve(&self, now: Timestamp, batch: &[Vec<Charge>]) -> Result<Vec<Reserve>, StoreError>;
+
+    /// Gives back what calls did not use.
+    ///
+    /// # Errors
+    /// The store cannot be used; the counters then stay as they are, which errs on the strict side.
+    fn settle(&self, now: Timestamp, batch: &[Settlement]) -> Result<(), StoreError>;
+
+    /// Where the counters of these charges stand, without adding anything.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn usage(&self, now: Timestamp, charges: &[Charge]) -> Result<Vec<Usage>, StoreError>;
+
+    /// Work that calls need not wait for. Called now and then, never on the way of a call.
+    fn tidy(&self) {}
+}
+
+/// What an approval is good for: this very call and no other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// Grant of the caller; empty if unknown.
+    pub grant: String,
+    /// The server.
+    pub server: String,
+    /// The tool.
+    pub tool: ToolName,
+    /// SHA-256 of the arguments' canonical JSON, 64 hexadecimal digits.
+    pub arguments: String,
+    /// The policy's hash.
+    pub policy: String,
+}
+
+impl Binding {
+    /// One text for all parts: 64 hexadecimal digits.
+    pub fn key(&self) -> String {
+        let mut text = String::new();
+        for part in [&self.grant, &self.server, self.tool.as_str(), &self.arguments, &self.policy] {
+            write_string(part, &mut text);
+        }
+        sha256_hex(text.as_bytes())
+    }
+}
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A question to a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalRequest {
+    /// What an answer is good for.
+    pub binding: Binding,
+    /// The rule that asks.
+    pub rule: String,
+    /// What the person is asked.
+    pub message: String,
+    /// Seconds until the question lapses; an approval lapses as long after the answer.
+    pub ttl_s: u64,
+    /// The arguments as JSON, for the person to read. From the client: escape before showing.
+    pub arguments: Option<String>,
+}
+
+/// A question and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Names it on the command line; not a secret, and worth nothing without the answer.
+    pub id: String,
+    /// Where it stands at the time of asking.
+    pub state: ApprovalState,
+    /// The question.
+    pub request: ApprovalRequest,
+    /// When it was asked.
+    pub created: Timestamp,
+    /// When it lapses, exclusive.
+    pub expires: Timestamp,
+}
+
+/// Where a question stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ApprovalState {
+    /// Nobody has answered.
+    Pending,
+    /// Good for one call.
+    Approved,
+    /// A person said no.
+    Denied,
+    /// The one call was made.
+    Used,
+    /// Too late.
+    Expired,
+}
+
+/// A person's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes, once.
+    Approve,
+    /// No.
+    Deny,
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It counts.
+    Done(Approval),
+    /// The question had been answered, used or had lapsed before; nothing changed.
+    TooLate(Approval),
+    /// There is no such question.
+    Unknown,
+}
+
+/// Questions to people, and their answers.
+pub trait ApprovalStore: Send + Sync {
+    /// Asks. While a question with the same binding is pending, approved or denied and has not lapsed, that one is
+    /// returned instead.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn request(&self, now: Timestamp, request: &ApprovalRequest) -> Result<Approval, StoreError>;
+
+    /// The newest question with this binding key that is pending, approved or denied and has not lapsed.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn find(&self, now: Timestamp, key: &str) -> Result<Option<Approval>, StoreError>;
+
+    /// Uses up an approval: true for exactly one caller.
+    ///
+    /// # Errors
+    /// The store cannot be used; then it counts as not used up.
+    fn take(&self, now: Timestamp, key: &str) -> Result<bool, StoreError>;
+
+    /// A question by its id, whatever its state.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn get(&self, now: Timestamp, id: &str) -> Result<Option<Approval>, StoreError>;
+
+    /// All questions that the store still keeps, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn list(&self, now: Timestamp) -> Result<Vec<Approval>, StoreError>;
+
+    /// Answers a pending question.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn decide(&self, now: Timestamp, id: &str, answer: Answer) -> Result<Answered, StoreError>;
+}
