@@ -14,6 +14,7 @@ use super::telemetry::{Ended as Told, RequestSpan};
 use super::tools::Tools;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
+use crate::mcp::protocol;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Denial, Ending, PendingApproval, Permit, Policy};
 use std::collections::HashMap;
@@ -303,7 +304,8 @@ impl Mediator {
             },
             Message::Request(id, passage) => {
                 let method = passage.method().unwrap_or_default();
-                if !KNOWN_REQUESTS.contains(&method) {
+                let known = protocol::Method::asked_by_client(method);
+                if known.is_none() {
                     self.audit().repeated(now, "unknown_method", |line| line.text("method", method));
                     if self.settings.unknown_methods == UnknownMethods::Refuse {
                         if let Some(span) = arrived.span.take() {
@@ -313,13 +315,13 @@ impl Mediator {
                         return;
                     }
                 }
-                let kind = match method {
-                    "tools/list" => {
+                let kind = match known.map(|method| method.kind) {
+                    Some(protocol::Kind::ToolList) => {
                         let is_first = passage.params().and_then(|params| member(params, "cursor")).is_none();
                         Kind::List { first: is_first.then(|| lock(&self.listed).generation()) }
                     }
-                    "initialize" => Kind::Initialize,
-                    "server/discover" => Kind::Discover,
+                    Some(protocol::Kind::Initialize) => Kind::Initialize,
+                    Some(protocol::Kind::Discover) => Kind::Discover,
                     _ => Kind::Other,
                 };
                 let is_first = matches!(kind, Kind::Initialize);
@@ -567,27 +569,3 @@ impl Mediator {
 pub(super) fn is_listed(policy: &Policy, tool: &str) -> bool {
     policy.visible(tool) == crate::policy::Visibility::Listed
 }
-
-/// Requests that some known revision lets a client send; `tools/call` is not among them, it never gets here.
-pub(super) const KNOWN_REQUESTS: [&str; 20] = [
-    "initialize",
-    "ping",
-    "server/discover",
-    "tools/list",
-    "resources/list",
-    "resources/templates/list",
-    "resources/read",
-    "resources/subscribe",
-    "resources/unsubscribe",
-    "prompts/list",
-    "prompts/get",
-    "completion/complete",
-    "logging/setLevel",
-    "tasks/list",
-    "tasks/get",
-    "tasks/result",
-    "tasks/update",
-    "tasks/cancel",
-    "subscriptions/listen",
-    "roots/list",
-];

@@ -5,8 +5,9 @@
 
 use super::environment::Home;
 use super::error::{ConnectError, Traces};
-use super::message::{self, Answer, Refusal, Request, STATELESS_VERSION};
+use super::message::{self, Answer, Refusal, Request};
 use super::pages::ToolPages;
+use super::protocol::STATELESS_VERSION;
 use super::remote::HttpWire;
 use super::stdio::StdioWire;
 use super::target::{Target, redacted};

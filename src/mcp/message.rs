@@ -3,6 +3,7 @@
 //! Lenient on purpose: a listing must survive what real servers send. What the gateway lets through is read by
 //! `envelope`, which is strict.
 
+use super::protocol::STATELESS_VERSION;
 use rmcp::model::{ErrorCode, ProtocolVersion, RequestMetaObject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -192,9 +193,6 @@ pub(super) fn list_tools(id: u64, cursor: Option<&str>, stateless: Option<&Value
     }
     request(id, "tools/list", &params, stateless.map(|_| STATELESS_VERSION))
 }
-
-/// The one revision without handshake that we know.
-pub(super) const STATELESS_VERSION: &str = "2026-07-28";
 
 /// Whether a revision has the `initialize` handshake and is known.
 pub(super) fn is_known_with_handshake(version: &str) -> bool {

@@ -19,4 +19,4 @@ mod stdio;
 pub use enumerate::{EnumerateOptions, Progress, enumerate, source_of};
 pub use environment::Home;
 pub use error::{ConnectError, Token, Traces};
-pub use mcpol_base::mcp::{envelope, json, walk};
+pub use mcpol_base::mcp::{envelope, json, protocol, walk};

@@ -2,7 +2,7 @@
 //! Requests without a session (from 2026-07-28) share the children of their grant.
 
 use super::body::Answer;
-use super::bridge_asked::{accepts_events, is_stateless, is_subscription, token_of};
+use super::bridge_asked::{accepts_events, is_subscription};
 use super::bridge_table::{Entry, Minted, Place, SOON, Started, Table, end, retired, room};
 use super::child::{Child, Refused, Waiting};
 use super::child_events::{Stream, answer, events};
@@ -81,13 +81,10 @@ impl Bridge {
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         mirror::check(&head.headers, &message)?;
         let arrived = Arrived { at, span: gateway.trace_to_child(server, &who, &head.headers, &message) };
-        let (id, line, is_initialize) = match &message {
-            Message::Call(id, call) => (Some(id.clone()), call.line(), false),
-            Message::Request(id, passage) => (Some(id.clone()), passage.line(), passage.method() == Some("initialize")),
-            Message::Notification(passage) | Message::Reply(_, passage) => (None, passage.line(), false),
-        };
-        let token = token_of(&message);
-        let is_stateless = is_stateless(&message, &head.headers);
+        let (id, line, is_initialize) =
+            (message.id().cloned(), message.line(), message.method() == Some("initialize") && message.id().is_some());
+        let token = message.progress_token().map(str::to_owned);
+        let is_stateless = mirror::is_stateless(&head.headers, &message);
         let session = own_session(&head.headers)?;
         let shares = self.children.per == Per::Grant;
         let (mut minted, mut ready) = (None, None);

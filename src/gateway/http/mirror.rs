@@ -4,31 +4,23 @@
 //! two differ would show one call to the guard and another to the server.
 
 use super::refusal::{HEADER_MISMATCH, Refusal, UNSUPPORTED_VERSION};
-use crate::mcp::envelope::{Message, PROTOCOL_VERSIONS, Passage};
+use crate::mcp::envelope::{Message, PROTOCOL_VERSIONS};
 use crate::mcp::http::header;
 use crate::mcp::json::string_value;
+use crate::mcp::protocol::{self, Method, STATELESS_VERSION};
 use crate::mcp::walk::member;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
 
-/// The first revision whose requests must carry these headers.
-const FIRST_MIRRORED: &str = "2026-07-28";
-
 /// Compares headers with the message.
 ///
 /// # Errors
 /// They differ, one is missing, or the revision is not known.
 pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
-    let (id, method, name, revision) = match message {
-        Message::Call(id, call) => (Some(id), "tools/call", Some(Cow::Borrowed(call.name().as_str())), call.revision()),
-        Message::Request(id, passage) => {
-            (Some(id), passage.method().unwrap_or_default(), name_of(passage), passage.revision())
-        }
-        Message::Notification(passage) => (None, passage.method().unwrap_or_default(), None, passage.revision()),
-        Message::Reply(_, passage) => (None, "", None, passage.revision()),
-    };
+    let (id, revision, stated) = (message.id(), message.revision(), message.method().unwrap_or_default());
+    let method = Method::of(stated);
     let refuse = |what: String| {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH);
         Err(match id {
@@ -57,36 +49,38 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
         return Ok(());
     }
     // `initialize` comes before a revision was agreed on, so it need not carry them.
-    let is_due = id.is_some() && method != "initialize" && version.is_some_and(|version| version >= FIRST_MIRRORED);
+    let is_due = id.is_some() && stated != "initialize" && version.is_some_and(protocol::is_stateless);
     match one(headers, header::METHOD) {
-        Ok(Some(stated)) if stated == method => {}
+        Ok(Some(value)) if value == stated => {}
         Ok(None) if !is_due => {}
         Ok(None) => return refuse(format!("missing {} header", header::METHOD)),
         Ok(Some(_)) => return refuse(format!("{} header does not match the body", header::METHOD)),
         Err(what) => return refuse(what),
     }
+    let name = match message {
+        Message::Call(_, call) => Some(Cow::Borrowed(call.name().as_str())),
+        Message::Request(_, passage) => {
+            let by = method.and_then(|method| member(passage.params()?, method.named_by?));
+            by.and_then(|(literal, _)| string_value(literal))
+        }
+        Message::Notification(_) | Message::Reply(..) => None,
+    };
     let Some(name) = name else { return Ok(()) };
     match one(headers, header::NAME) {
-        Ok(Some(stated)) if decoded(stated).as_deref() == Some(name.as_bytes()) => Ok(()),
-        Ok(None) if !(is_due && NAME_IS_DUE.contains(&method)) => Ok(()),
+        Ok(Some(value)) if decoded(value).as_deref() == Some(name.as_bytes()) => Ok(()),
+        Ok(None) if !(is_due && method.is_some_and(|method| method.name_is_due)) => Ok(()),
         Ok(None) => refuse(format!("missing {} header", header::NAME)),
         Ok(Some(_)) => refuse(format!("{} header does not match the body", header::NAME)),
         Err(what) => refuse(what),
     }
 }
 
-/// Methods whose requests must carry `Mcp-Name`.
-const NAME_IS_DUE: [&str; 3] = ["tools/call", "prompts/get", "resources/read"];
-
-/// What `Mcp-Name` says, for methods that name something.
-fn name_of(passage: &Passage) -> Option<Cow<'_, str>> {
-    let key = match passage.method()? {
-        "prompts/get" => "name",
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
-        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
-        _ => return None,
-    };
-    string_value(member(passage.params()?, key)?.0)
+/// Whether a request needs no session: the revision that it names, or else its header, has none.
+pub fn is_stateless(headers: &HeaderMap, message: &Message) -> bool {
+    match message.revision() {
+        Some(revision) => protocol::is_stateless(&revision),
+        None => matches!(one(headers, header::PROTOCOL_VERSION), Ok(Some(version)) if protocol::is_stateless(version)),
+    }
 }
 
 /// The refusal of a body that names a revision which is not known here. The header comes first: one that names another
@@ -99,7 +93,7 @@ pub fn unknown_revision(headers: &HeaderMap) -> Refusal {
         Ok(Some(known)) if PROTOCOL_VERSIONS.contains(&known) => {
             mismatch(format!("{} header does not match the body", header::PROTOCOL_VERSION))
         }
-        Ok(Some(unknown)) => unsupported(unknown, &[FIRST_MIRRORED]),
+        Ok(Some(unknown)) => unsupported(unknown, &[STATELESS_VERSION]),
     }
 }
 

@@ -48,7 +48,6 @@ use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Message;
 use crate::mcp::http::header;
-use crate::mcp::walk::member;
 use crate::policy::Policy;
 use body::{Answer, Room};
 use front::Front;
@@ -166,14 +165,7 @@ impl Gateway {
             return None;
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let (id, method, params) = match message {
-            Message::Call(id, call) => {
-                let line = std::str::from_utf8(call.line()).unwrap_or_default();
-                (id, "tools/call", member(line, "params").map(|(params, _)| params))
-            }
-            Message::Request(id, passage) => (id, passage.method().unwrap_or_default(), passage.params()),
-            Message::Notification(_) | Message::Reply(..) => return None,
-        };
+        let (id, method, params) = (message.id()?, message.method().unwrap_or_default(), message.params());
         self.telemetry.begin(&telemetry::Incoming {
             server: server.name.as_str(),
             method,

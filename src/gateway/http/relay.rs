@@ -18,12 +18,13 @@ use super::waiting::Waiting;
 use super::{Gateway, Server, headers, mcp_headers, mirror};
 use crate::clock;
 use crate::gateway::identity::Identity;
-use crate::gateway::mediate::{KNOWN_REQUESTS, UnknownMethods};
+use crate::gateway::mediate::UnknownMethods;
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
+use crate::mcp::protocol;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
 use crate::model::ToolName;
@@ -252,21 +253,22 @@ impl Relay {
 
     async fn request(&self, mut trip: Trip, id: Id, passage: &Passage) -> Result<Response<Answer>, Refusal> {
         let method = passage.method().unwrap_or_default();
-        if !KNOWN_REQUESTS.contains(&method) {
+        let known = protocol::Method::asked_by_client(method);
+        if known.is_none() {
             trip.gateway.desk.audit().repeated(clock::now(), "unknown_method", |line| line.text("method", method));
             if trip.gateway.settings.unknown_methods == UnknownMethods::Refuse {
                 let status = if passage.revision().is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
                 return Err(Refusal::new(status, "method not found").with_code(-32601).to(&id));
             }
         }
-        let asked = match method {
-            "tools/list" => {
+        let asked = match known.map(|method| method.kind) {
+            Some(protocol::Kind::ToolList) => {
                 let is_first = passage.params().and_then(|p| member(p, "cursor")).is_none();
                 let generation = || trip.sight.as_ref().map_or(0, |sight| sight.listed().generation());
                 Asked::List { first: is_first.then(generation) }
             }
-            "initialize" => Asked::Initialize,
-            "server/discover" => Asked::Discover,
+            Some(protocol::Kind::Initialize) => Asked::Initialize,
+            Some(protocol::Kind::Discover) => Asked::Discover,
             _ => Asked::Other,
         };
         let opens = matches!(asked, Asked::Initialize);

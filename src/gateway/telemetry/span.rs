@@ -1,9 +1,9 @@
 //! The span of one request (OpenTelemetry semantic conventions for MCP, server side) and its duration.
 
-use crate::gateway::mediate::KNOWN_REQUESTS;
 use crate::gateway::meter::Outcome;
 use crate::mcp::envelope::{Arrival, Id, Received};
 use crate::mcp::json::string_value;
+use crate::mcp::protocol::Method;
 use crate::mcp::walk::member;
 use crate::policy::Policy;
 use crate::text::excerpt;
@@ -121,11 +121,7 @@ impl RequestSpan {
         durations: Option<&Histogram<f64>>,
         incoming: &Incoming<'_>,
     ) -> Self {
-        let method = if incoming.method == "tools/call" || KNOWN_REQUESTS.contains(&incoming.method) {
-            incoming.method.to_owned()
-        } else {
-            OTHER.to_owned()
-        };
+        let method = Method::asked_by_client(incoming.method).map_or(OTHER, |method| method.name).to_owned();
         let named = matches!(&*method, "tools/call" | "prompts/get").then(|| text_in(incoming.params, "name"));
         let name = named.flatten().map(|name| excerpt(&name, NAME_CHARS));
         let is_tool = method == "tools/call";

@@ -6,6 +6,9 @@
 
 pub use super::id::{ID_BYTES_MAX, Id};
 use super::json::{self, Fatal, Flaw, Members, PROTOTYPE, Seen, TOP, Tag, Visitor, nearly_known, string_value};
+pub use super::protocol::PROTOCOL_VERSIONS;
+use super::protocol::{METHODS, is_stateless};
+use super::walk::member;
 use crate::model::ToolName;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -57,9 +60,14 @@ impl ToolCall {
         self.0.text.get(self.0.progress_token.clone()?)
     }
 
-    /// Whether the call is of a revision without sessions (from 2026-07-28), which names its version in every request.
+    /// `params` as JSON text.
+    pub fn params(&self) -> Option<&str> {
+        Some(member(std::str::from_utf8(self.line()).ok()?, "params")?.0)
+    }
+
+    /// Whether the call names a revision without handshake and session.
     pub fn is_stateless(&self) -> bool {
-        self.0.revision.is_some()
+        self.revision().is_some_and(|revision| is_stateless(&revision))
     }
 
     /// The revision of the protocol that the call names, decoded.
@@ -115,6 +123,57 @@ pub enum Message {
     Notification(Passage),
     /// An answer to a request of the server.
     Reply(Id, Passage),
+}
+
+impl Message {
+    /// The id of a request; a reply has that of the server's request, and none of its own.
+    pub fn id(&self) -> Option<&Id> {
+        match self {
+            Self::Call(id, _) | Self::Request(id, _) => Some(id),
+            Self::Notification(_) | Self::Reply(..) => None,
+        }
+    }
+
+    /// The message to forward, without line break.
+    pub fn line(&self) -> &[u8] {
+        match self {
+            Self::Call(_, call) => call.line(),
+            Self::Request(_, passage) | Self::Notification(passage) | Self::Reply(_, passage) => passage.line(),
+        }
+    }
+
+    /// The method; absent for a reply.
+    pub fn method(&self) -> Option<&str> {
+        match self {
+            Self::Call(..) => Some("tools/call"),
+            Self::Request(_, passage) | Self::Notification(passage) | Self::Reply(_, passage) => passage.method(),
+        }
+    }
+
+    /// `params` as JSON text.
+    pub fn params(&self) -> Option<&str> {
+        match self {
+            Self::Call(_, call) => call.params(),
+            Self::Request(_, passage) | Self::Notification(passage) | Self::Reply(_, passage) => passage.params(),
+        }
+    }
+
+    /// The revision of the protocol that the message names in `_meta`, decoded.
+    pub fn revision(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Call(_, call) => call.revision(),
+            Self::Request(_, passage) | Self::Notification(passage) | Self::Reply(_, passage) => passage.revision(),
+        }
+    }
+
+    /// `params._meta.progressToken` of a request as JSON text, if the client wants to hear of progress.
+    pub fn progress_token(&self) -> Option<&str> {
+        match self {
+            Self::Call(_, call) => call.progress_token(),
+            Self::Request(_, passage) => Some(member(member(passage.params()?, "_meta")?.0, "progressToken")?.0),
+            Self::Notification(_) | Self::Reply(..) => None,
+        }
+    }
 }
 
 /// Whom a refusal answers.
@@ -227,17 +286,11 @@ impl Reason {
     }
 }
 
-/// The revisions of the protocol that this gateway knows, oldest first.
-pub const PROTOCOL_VERSIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
-
 const MESSAGE_MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 const PARAMS_MEMBERS: [&str; 10] =
     ["name", "arguments", "_meta", "task", "uri", "cursor", "requestId", "protocolVersion", "inputResponses", "taskId"];
 const META_MEMBERS: [&str; 2] = ["progressToken", VERSION_MEMBER];
 const VERSION_MEMBER: &str = "io.modelcontextprotocol/protocolVersion";
-/// Methods that the gateway treats specially; a server that compares loosely must not be reached past it.
-const GUARDED_METHODS: [&str; 3] = ["tools/call", "tools/list", "initialize"];
-
 /// Places that admission wants to know.
 #[derive(Default)]
 struct Fields {
@@ -421,8 +474,10 @@ fn check(found: &Parts<'_>, seen: Seen) -> Result<Checked, Reason> {
     let method = string_value(method).ok_or(Reason::Method)?;
     // U+FEFF is white space to JavaScript's `trim`.
     let trimmed = method.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\0' | '\u{feff}'));
-    let guarded = GUARDED_METHODS.contains(&trimmed) || nearly_known(trimmed.as_bytes(), &GUARDED_METHODS);
-    if guarded && !GUARDED_METHODS.contains(&&*method) {
+    let is_near = |guarded: &&str| trimmed == *guarded || nearly_known(trimmed.as_bytes(), &[guarded]);
+    let mut guarded = METHODS.iter().filter(|method| method.is_guarded()).map(|method| method.name);
+    // A server that compares loosely must not be reached past the gateway.
+    if guarded.find(is_near).is_some_and(|guarded| guarded != method) {
         return Err(Reason::NearlyKnownMethod);
     }
     if method == "tools/call" {

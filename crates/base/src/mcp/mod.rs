@@ -3,4 +3,5 @@
 pub mod envelope;
 mod id;
 pub mod json;
+pub mod protocol;
 pub mod walk;

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Id, Message, Passage, admit};
 use crate::mcp::json::string_value;
+use crate::mcp::protocol::{STATELESS_VERSION, is_stateless};
 use crate::mcp::walk::{elements, member};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -23,8 +24,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The revision without sessions.
-const STATELESS: &str = "2026-07-28";
 /// Longest capabilities of a server that are believed, in bytes: they are kept for each session.
 const CAPABILITIES_BYTES_MAX: usize = 64 * 1024;
 /// What is said of a server that refuses.
@@ -87,7 +86,7 @@ impl Turn {
                 return failed(&id, code, "no server could be reached that speaks this revision");
             }
             let result = format!(
-                "{{\"supportedVersions\":[\"{STATELESS}\"],\"capabilities\":{},\"serverInfo\":{}{},\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
+                "{{\"supportedVersions\":[\"{STATELESS_VERSION}\"],\"capabilities\":{},\"serverInfo\":{}{},\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 joined(capabilities.iter()),
                 ourselves(),
                 said(guides),
@@ -162,7 +161,7 @@ impl Turn {
 /// The session that a server has begun.
 fn end_of(part: &Part) -> Result<End, &'static str> {
     let Some(result) = &part.result else { return Err(REFUSES) };
-    let version = text_at(result, &["protocolVersion"]).filter(|version| &**version < STATELESS);
+    let version = text_at(result, &["protocolVersion"]).filter(|version| !is_stateless(version));
     let version = version.ok_or("it speaks no revision with sessions")?;
     Ok(End {
         id: part.headers.get(&SESSION).cloned(),
@@ -181,7 +180,7 @@ fn capabilities_of(result: &str) -> Value {
 
 fn speaks_stateless(result: &str) -> bool {
     member(result, "supportedVersions").is_none_or(|(versions, _)| {
-        elements(versions).any(|span| string_value(&versions[span]).as_deref() == Some(STATELESS))
+        elements(versions).any(|span| string_value(&versions[span]).as_deref() == Some(STATELESS_VERSION))
     })
 }
 

@@ -120,19 +120,8 @@ pub(super) async fn serve(
     let message = admit(&bytes).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
     drop(bytes);
     mirror::check(&head.headers, &message)?;
-    let is_stateless = match &message {
-        Message::Call(_, call) => call.is_stateless(),
-        Message::Request(_, passage) | Message::Notification(passage) | Message::Reply(_, passage) => {
-            passage.revision().is_some()
-        }
-    };
-    let params = match &message {
-        Message::Call(_, call) => {
-            std::str::from_utf8(call.line()).ok().and_then(|line| Some(member(line, "params")?.0))
-        }
-        Message::Request(_, passage) => passage.params(),
-        Message::Notification(_) | Message::Reply(..) => None,
-    };
+    let is_stateless = mirror::is_stateless(&head.headers, &message);
+    let params = message.id().and_then(|_| message.params());
     let meta = params.and_then(|params| member(params, "_meta")).map(|(meta, _)| meta.to_owned());
     let turn = Turn { is_stateless, meta, ..turn(head, callers) };
     match message {
