@@ -64,14 +64,6 @@ impl<'a> Line<'a> {
         self
     }
 
-    /// An integer, if there is one.
-    pub fn number_if(self, key: &str, value: Option<u64>) -> Self {
-        match value {
-            Some(value) => self.number(key, value),
-            None => self,
-        }
-    }
-
     /// The names of an object's members, without their values.
     pub fn names(mut self, key: &str, object: &str) -> Self {
         self.key(key);

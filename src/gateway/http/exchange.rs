@@ -189,11 +189,6 @@ impl Exchange {
         self.open.is_some()
     }
 
-    /// Whether the request is a call.
-    pub fn is_call(&self) -> bool {
-        matches!(self.open, Some((_, Asked::Call(_))))
-    }
-
     /// The id of the request that waits.
     pub fn id(&self) -> Option<&Id> {
         self.open.as_ref().map(|(id, _)| id)

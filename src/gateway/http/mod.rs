@@ -244,11 +244,6 @@ impl Gateway {
         self.table().servers.values().map(view).collect()
     }
 
-    /// Requests that are open.
-    pub fn open_requests(&self) -> usize {
-        self.seats.open()
-    }
-
     /// What time brings: policies, counters and log are brought up to date, what nobody uses is let go.
     pub fn tick(&self) {
         // One after the other: where a store does not answer, looks must not pile up.

@@ -124,6 +124,8 @@ struct Touched {
     last: AtomicU64,
     max: u64,
     scale: u32,
+    /// Hash of the policy that `max` and `scale` are of: an edit of the policy may have changed them.
+    policy: Box<str>,
 }
 
 /// A counter of the policy that calls have added to since the policy was read.
@@ -299,26 +301,22 @@ impl ServerMeter {
     pub fn charged(&self, now: Timestamp, policy: &Policy, reservation: &Reservation) {
         for key in reservation.counters() {
             let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = touched.get(key) {
+            if let Some(known) = touched.get(key).filter(|known| *known.policy == *policy.hash()) {
                 known.last.store(now.millis(), Ordering::Relaxed);
                 continue;
             }
             drop(touched);
             let Some((max, scale)) = policy.most(key) else { continue };
             let mut touched = self.touched.write().unwrap_or_else(PoisonError::into_inner);
-            if touched.len() >= TOUCHED_MAX {
+            if touched.len() >= TOUCHED_MAX && !touched.contains_key(key) {
                 let oldest = touched.iter().min_by_key(|(_, known)| known.last.load(Ordering::Relaxed));
                 if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
                     touched.remove(&oldest);
                 }
             }
-            touched.insert(key.clone(), Touched { last: AtomicU64::new(now.millis()), max, scale });
+            let (last, policy) = (AtomicU64::new(now.millis()), policy.hash().into());
+            touched.insert(key.clone(), Touched { last, max, scale, policy });
         }
-    }
-
-    /// Another policy is in force, with other limits: what was touched is learnt anew.
-    pub fn forget_counters(&self) {
-        self.touched.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The counters that calls have added to, sorted.

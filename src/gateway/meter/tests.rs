@@ -80,14 +80,15 @@ fn what_is_held_is_given_back_however_it_ends() {
 fn counters_that_calls_touch_are_known_with_their_maximum() {
     let meter = Meter::new(at(0));
     let (server, policy, store) = (meter.server("s"), policy(), MemoryStore::default());
-    let call = |grant: &str, second: u64| {
+    let by = |policy: &Policy, grant: &str, second: u64| {
         let line = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pay","arguments":{"eur":1.5}}}"#;
         let Ok(Message::Call(_, call)) = admit(line) else { panic!("this is a call") };
         let caller = Caller { server: "s".into(), grant: Some(grant.into()), session: None };
         let request = Request { caller: &caller, call, facts: Facts { schema: None, change: None } };
-        let Decision::Allow(permit) = gate(&policy, &store, &store, at(second), request) else { panic!("it fits") };
-        server.charged(at(second), &policy, permit.reservation());
+        let Decision::Allow(permit) = gate(policy, &store, &store, at(second), request) else { panic!("it fits") };
+        server.charged(at(second), policy, permit.reservation());
     };
+    let call = |grant: &str, second: u64| by(&policy, grant, second);
     call("alice", 0);
     call("alice", 1);
     let touched = server.touched();
@@ -99,8 +100,12 @@ fn counters_that_calls_touch_are_known_with_their_maximum() {
     let touched = server.touched();
     assert_eq!(touched.len(), TOUCHED_MAX);
     assert!(!touched.iter().any(|counter| &*counter.key.value == "alice"), "the oldest went");
-    server.forget_counters();
-    assert_eq!(server.touched(), []);
+    // A policy that was edited counts by its own maximum from the next call on.
+    let edited = parse(&POLICY.replace("\"max\": 50", "\"max\": 70"), "policy.json").unwrap();
+    by(&edited, "bob", 5000);
+    by(&edited, "bob", 5001);
+    let of_bob: Vec<u64> = server.touched().iter().filter(|of| &*of.key.value == "bob").map(|of| of.max).collect();
+    assert_eq!(of_bob, [7000]);
 }
 
 /// One sample of a page: name, labels, value.
