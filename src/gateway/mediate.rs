@@ -64,12 +64,14 @@ pub struct Arrived {
     pub at: Instant,
     /// The request in it, as it is told to whoever collects spans.
     pub span: Option<Box<RequestSpan>>,
+    /// The client session that sends it, where several of them share one server; `None` for the mediator's own.
+    pub caller: Option<Arc<Caller>>,
 }
 
 impl Arrived {
-    /// At this moment, and nobody collects spans.
+    /// At this moment, from the mediator's own caller, and nobody collects spans.
     pub fn now() -> Self {
-        Self { at: Instant::now(), span: None }
+        Self { at: Instant::now(), span: None, caller: None }
     }
 }
 
@@ -77,6 +79,7 @@ impl Arrived {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: Id,
+    pub(super) caller: Option<Arc<Caller>>,
     pub(super) question: PendingApproval,
     pub(super) approval: String,
     pub(super) since: Instant,
@@ -125,6 +128,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Taken {
     pub(super) id: Id,
     pub(super) call: ToolCall,
+    /// The client session that calls, where it is not the mediator's own caller.
+    pub(super) caller: Option<Arc<Caller>>,
     /// Lists that it has waited for.
     pub(super) lists: u8,
 }
@@ -298,7 +303,7 @@ impl Mediator {
                 Ok(()) => {
                     pending.trace(&id, arrived.span.take());
                     steps.push(Step::Call(calls.len()));
-                    calls.push(Taken { id, call, lists: 0 });
+                    calls.push(Taken { id, call, caller: arrived.caller.clone(), lists: 0 });
                 }
                 Err(refused) => refuse(&id, refused),
             },
@@ -393,6 +398,25 @@ impl Mediator {
         false
     }
 
+    /// The client of a request has gone without a word. A call that the server does not know of yet is never sent: nobody
+    /// would hear what came of it. If a person agrees later, the same call may be made again. A request that was sent goes
+    /// on.
+    pub fn hung_up(&self, id: &Id) {
+        let mut pending = lock(&self.pending);
+        let Some(entry) = pending.get_mut(id) else { return };
+        match entry.kind {
+            Kind::Waiting => drop(pending.end(id)),
+            Kind::Arriving => entry.cancelled = true,
+            Kind::Call(_)
+            | Kind::Replay
+            | Kind::List { .. }
+            | Kind::OwnList
+            | Kind::Initialize
+            | Kind::Discover
+            | Kind::Other => {}
+        }
+    }
+
     /// Brings calls to the desk. The client's answers are in `effects`; what may be forwarded is answered, in order.
     /// `asked` is the approval that these calls have waited for already.
     fn decide(
@@ -424,7 +448,7 @@ impl Mediator {
             .zip(&schemas)
             .map(|((_, taken), schema)| Case {
                 policy: Some(&policy),
-                caller: &self.caller,
+                caller: taken.caller.as_deref().unwrap_or(&self.caller),
                 call: &taken.call,
                 schema: schema.as_deref(),
                 change: self.change(&policy, taken.call.name().as_str(), now),
@@ -469,7 +493,8 @@ impl Mediator {
             return None;
         }
         entry.kind = Kind::Waiting;
-        let mut call = Waiting { id: taken.id.clone(), question, approval, since, told: since, steps: 0 };
+        let (id, caller) = (taken.id.clone(), taken.caller.clone());
+        let mut call = Waiting { id, caller, question, approval, since, told: since, steps: 0 };
         tell_progress(&mut call, since, effects);
         waiting.push(call);
         None
@@ -521,8 +546,9 @@ impl Mediator {
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
     pub(super) fn decide_again(&self, waited: Vec<Waiting>, now: Timestamp, effects: &mut Effects) {
         for waiting in waited {
-            let taken = Taken { id: waiting.id, call: waiting.question.call, lists: 0 };
-            self.decide_later(taken, now, Some(&waiting.approval), effects);
+            let Waiting { id, caller, question, approval, .. } = waiting;
+            let taken = Taken { id, call: question.call, caller, lists: 0 };
+            self.decide_later(taken, now, Some(&approval), effects);
         }
     }
 

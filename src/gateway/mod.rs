@@ -10,6 +10,7 @@ pub mod config;
 pub mod desk;
 pub mod filter;
 pub mod framing;
+pub mod given_up;
 pub mod http;
 pub mod identity;
 pub mod jwt;

@@ -2,9 +2,9 @@
 //! Requests without a session (from 2026-07-28) share the children of their grant.
 
 use super::body::Answer;
-use super::bridge_asked::{accepts_events, is_subscription};
+use super::bridge_asked::{accepts_events, asked, is_subscription, withdrawn};
 use super::bridge_table::{Entry, Minted, Place, SOON, Started, Table, end, retired, room};
-use super::child::{Child, Refused, Waiting};
+use super::child::{Child, Refused};
 use super::child_events::{Stream, answer, events};
 use super::events::until;
 use super::leases::Holder;
@@ -13,10 +13,10 @@ use super::queue::Pace;
 use super::refusal::{Refusal, json};
 use super::relay::not_admitted;
 use super::seats::Seat;
-use super::{Gateway, Server, mirror, unauthorized};
+use super::{Gateway, Server, mirror};
 use crate::clock;
 use crate::gateway::filter::Unreadable;
-use crate::gateway::identity::{Identity, Unauthorized};
+use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{Arrived, Mediator};
 use crate::gateway::plan::{Children, Per};
 use crate::gateway::telemetry::Ended;
@@ -36,8 +36,6 @@ use std::time::Instant;
 pub const CHILDREN_MAX: usize = 256;
 /// Children of one server that may run for one grant, so that nobody takes the place of all others.
 pub const GRANT_CHILDREN_MAX: usize = 128;
-/// Children of one grant that serve requests without a session; more are needed only where ids collide.
-pub const GRANT_SHARED_CHILDREN_MAX: usize = 8;
 
 /// The children of one server.
 #[derive(Debug)]
@@ -80,40 +78,39 @@ impl Bridge {
         let at = Instant::now();
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         mirror::check(&head.headers, &message)?;
-        let arrived = Arrived { at, span: gateway.trace_to_child(server, &who, &head.headers, &message) };
-        let (id, line, is_initialize) =
-            (message.id().cloned(), message.line(), message.method() == Some("initialize") && message.id().is_some());
-        let token = message.progress_token().map(str::to_owned);
+        let span = gateway.trace_to_child(server, &who, &head.headers, &message);
+        let id = message.id().cloned();
+        let is_initialize = message.method() == Some("initialize") && id.is_some();
+        // Admission has seen that it is text.
+        let line = String::from_utf8_lossy(message.line()).into_owned();
         let is_stateless = mirror::is_stateless(&head.headers, &message);
         let session = own_session(&head.headers)?;
         let shares = self.children.per == Per::Grant;
-        let (mut minted, mut ready) = (None, None);
+        let mut minted = None;
         let _opening = if is_initialize && shares { Some(self.opening(&who.grant).lock_owned().await) } else { None };
         if let (None, Some(id), true) = (session, &id, is_initialize && shares)
             && let Some(response) = self.join(server, &who, id)?
         {
-            arrived.span.into_iter().for_each(|span| span.end(Ended::Result));
+            span.into_iter().for_each(|span| span.end(Ended::Result));
             return Ok(response);
         }
-        let child = match (session, id.as_ref()) {
+        let (child, caller) = match (session, id.as_ref()) {
             (Some(session), _) => {
-                let child = self.of_session(session, &who)?;
+                let (child, caller) = self.of_session(session, &who)?;
                 self.follow(gateway, server, &who, session, &child);
-                child
+                (child, caller)
             }
             (None, Some(id)) if is_initialize => {
                 let session = new_session()?;
-                let (entry, _place) = self.start(gateway, server, &who, Some(&session)).await.map_err(|e| e.to(id))?;
-                let child = Arc::clone(&entry.child);
+                let (entry, _place) = self.start(gateway, server, &who, true).await.map_err(|e| e.to(id))?;
+                let (child, caller) = (Arc::clone(&entry.child), Arc::clone(&entry.caller));
                 self.keep(entry, |table, entry| drop(table.sessions.insert(session.as_str().into(), entry)))
                     .map_err(|error| error.to(id))?;
                 minted = Some(Minted(Arc::clone(&self.table), Some(session)));
-                child
+                (child, caller)
             }
             (None, Some(id)) if is_stateless => {
-                let (child, waiting) = self.shared(gateway, server, &who, id, token.as_deref()).await?;
-                ready = Some(waiting);
-                child
+                self.shared(gateway, server, &who).await.map_err(|error| error.to(id))?
             }
             (None, None) if is_stateless => return Ok(accepted()),
             (None, _) => {
@@ -122,35 +119,40 @@ impl Bridge {
                 return Err(id.iter().fold(refusal, Refusal::to));
             }
         };
-        let line = [line, b"\n"].concat();
-        let Some(id) = id else {
+        let is_alone = caller.session.is_none();
+        let named = caller.session.clone();
+        let arrived = Arrived { at, span, caller: Some(caller) };
+        let Some(asked) = asked(&message, named.clone()) else {
+            if let Some(withdrawn) = withdrawn(&message) {
+                if let Some(id) = withdrawn {
+                    feed(gateway, &child, move |child| child.withdraw(named.as_deref(), &id, &line))
+                        .await
+                        .map_err(refused)?;
+                }
+                return Ok(accepted());
+            }
             let is_initialized = matches!(&message, Message::Notification(passage) if passage.method() == Some("notifications/initialized"));
             // Its server has heard that from the first of its sessions.
             if is_initialized && child.heard_initialized() && shares {
                 return Ok(accepted());
             }
-            feed(gateway, &child, line, arrived).await.map_err(refused)?;
+            feed(gateway, &child, move |child| child.take(&line, arrived)).await.map_err(refused)?;
             return Ok(accepted());
         };
-        let is_alone = ready.is_some();
+        let id = asked.id.clone();
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let lease = gateway.leases.of(server, &Holder { presented, who });
-        let waiting = match ready {
-            Some(waiting) => Some(waiting),
-            None if shares => tokio::select! {
-                waiting = child.wait_in_turn(&id, token.as_deref()) => Some(waiting),
-                () = lease.ended() => return Err(unauthorized(&Unauthorized::Revoked).to(&id)),
-            },
-            None => child.wait_for(&id, token.as_deref(), false),
-        };
-        let Some(mut waiting) = waiting else {
+        let Some(mut waiting) = child.wait_for(asked) else {
             let what = "a request with this id is in flight already";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, what).to(&id));
         };
         if is_alone {
             waiting.cancel_when_dropped();
         }
-        feed(gateway, &child, line, arrived).await.map_err(|error| refused(error).to(&id))?;
+        let own = waiting.own().clone();
+        feed(gateway, &child, move |child| child.ask(&own, &line, arrived))
+            .await
+            .map_err(|error| refused(error).to(&id))?;
         let streams = accepts_events(&head.headers);
         let mut response = if streams && is_subscription(&message) {
             events(Stream::Answer(waiting), None, seat, until(&lease, Some(gateway.ending())))
@@ -196,7 +198,8 @@ impl Bridge {
         let session = new_session()?;
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
-        table.sessions.insert(session.into(), Entry { used: Instant::now(), ..entry });
+        let caller = Arc::new(Caller { session: Some(label()?), ..Caller::clone(&entry.caller) });
+        table.sessions.insert(session.into(), Entry { used: Instant::now(), caller, ..entry });
         let mut response = json(StatusCode::OK, body);
         response.headers_mut().insert(SESSION, value);
         Ok(Some(response))
@@ -220,10 +223,10 @@ impl Bridge {
         if !accepts_events(&head.headers) {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`"));
         }
-        let child = self.of_session(session, who)?;
+        let (child, caller) = self.of_session(session, who)?;
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let lease = gateway.leases.of(server, &Holder { presented, who: who.clone() });
-        let listening = Stream::Listening(child.listen(self.children.per == Per::Session));
+        let listening = Stream::Listening(child.listen(caller.session.clone(), self.children.per == Per::Session));
         Ok(events(listening, None, seat, until(&lease, Some(gateway.ending()))))
     }
 
@@ -235,7 +238,7 @@ impl Bridge {
         let Some(session) = own_session(&head.headers)? else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("missing {} header", header::SESSION_ID)));
         };
-        let child = self.of_session(session, who)?;
+        let (child, _) = self.of_session(session, who)?;
         let is_last = {
             let mut table = self.table();
             table.sessions.remove(session);
@@ -254,16 +257,17 @@ impl Bridge {
         own_session(&head.headers).ok().flatten().is_some_and(|session| self.of_session(session, who).is_ok())
     }
 
-    fn of_session(&self, session: &str, who: &Identity) -> Result<Arc<Child>, Refusal> {
+    /// The child of a session, and who calls in it.
+    fn of_session(&self, session: &str, who: &Identity) -> Result<(Arc<Child>, Arc<Caller>), Refusal> {
         let mut table = self.table();
         let entry = table.sessions.get_mut(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
-        let child = entry.map(|entry| {
+        let found = entry.map(|entry| {
             entry.used = Instant::now();
             // Under the lock of the table: it must not be ended as idle before the request is there.
             entry.child.touch();
-            Arc::clone(&entry.child)
+            (Arc::clone(&entry.child), Arc::clone(&entry.caller))
         });
-        child.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
+        found.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
     /// A grant may have another policy by now than when its session began, and that one counts from this request on.
@@ -284,44 +288,37 @@ impl Bridge {
         }
     }
 
-    /// A child of a grant that can take this request.
+    /// The child of a grant that serves its requests without a session, and who calls in them.
     async fn shared(
         &self,
         gateway: &Arc<Gateway>,
         server: &Arc<Server>,
         who: &Identity,
-        id: &Id,
-        token: Option<&str>,
-    ) -> Result<(Arc<Child>, Waiting), Refusal> {
-        let fit = |children: &[Entry]| {
-            // One that was started under another policy judges by that one.
-            let mut fit = children.iter().filter(|entry| entry.choice == who.policy && !entry.child.is_gone());
-            fit.find_map(|entry| Some((Arc::clone(&entry.child), entry.child.wait_for(id, token, true)?)))
+    ) -> Result<(Arc<Child>, Arc<Caller>), Refusal> {
+        // One that was started under another policy judges by that one.
+        let fits = |entry: &&Entry| entry.choice == who.policy && !entry.child.is_gone();
+        let found = |table: &Table| {
+            let entry = table.shared.get(&who.grant)?.iter().find(fits)?;
+            // Under the lock of the table: it must not be ended as idle before the request is there.
+            entry.child.touch();
+            Some((Arc::clone(&entry.child), Arc::clone(&entry.caller)))
         };
-        if let Some(found) = self.table().shared.get(&who.grant).and_then(|children| fit(children)) {
+        if let Some(found) = found(&self.table()) {
             return Ok(found);
         }
-        // One after the other: a child that another request has started meanwhile may do for this one too.
+        // One after the other: a child that another request has started meanwhile does for this one too.
         let _turn = self.opening(&who.grant).lock_owned().await;
-        {
-            let mut table = self.table();
+        if let Some(found) = found(&self.table()) {
+            return Ok(found);
+        }
+        let (entry, _place) = self.start(gateway, server, who, false).await?;
+        let found = (Arc::clone(&entry.child), Arc::clone(&entry.caller));
+        self.keep(entry, |table, entry| {
             let children = table.shared.entry(Arc::clone(&who.grant)).or_default();
             children.retain(|entry| !entry.child.is_gone());
-            if let Some(found) = fit(children) {
-                return Ok(found);
-            }
-            if children.len() >= GRANT_SHARED_CHILDREN_MAX {
-                let what = "too many requests with this id are open";
-                return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).to(id).with_header(RETRY_AFTER, SOON));
-            }
-        }
-        let (entry, _place) = self.start(gateway, server, who, None).await.map_err(|error| error.to(id))?;
-        let child = Arc::clone(&entry.child);
-        let gone = || refused(Refused::Gone).to(id);
-        let waiting = child.wait_for(id, token, true).ok_or_else(gone)?;
-        self.keep(entry, |table, entry| table.shared.entry(Arc::clone(&who.grant)).or_default().push(entry))
-            .map_err(|error| error.to(id))?;
-        Ok((child, waiting))
+            children.push(entry);
+        })?;
+        Ok(found)
     }
 
     /// Puts a child that was started in its place, unless all of them have been ended meanwhile.
@@ -340,7 +337,7 @@ impl Bridge {
         gateway: &Arc<Gateway>,
         server: &Arc<Server>,
         who: &Identity,
-        session: Option<&str>,
+        has_session: bool,
     ) -> Result<(Entry, Place), Refusal> {
         let place = {
             let mut table = self.table();
@@ -357,31 +354,27 @@ impl Bridge {
             *table.starting.entry(Arc::clone(&who.grant)).or_default() += 1;
             Place(Arc::clone(&self.table), Arc::clone(&who.grant))
         };
-        // In counters and logs the session has another name: its id opens it.
-        let label = session.map(|_| crate::gateway::audit::new_session_id()).transpose();
-        let label = label.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
-        let caller = Caller {
-            server: Arc::clone(&server.label),
-            grant: Some(Arc::clone(&who.grant)),
-            session: label.map(Into::into),
-        };
+        let session = if has_session { Some(label()?) } else { None };
+        let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
         let policy = or_none(gateway.policy(who, server))
             .ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no policy"))?;
-        let mediator = Mediator::new(policy, Arc::clone(&gateway.desk), caller, gateway.settings);
+        let mediator = Mediator::new(policy, Arc::clone(&gateway.desk), caller.clone(), gateway.settings);
         let mediator = match server.guard() {
             Some(guard) => mediator.with_guard(Arc::clone(guard)),
             None => mediator,
         };
         let (target, restarts) = (self.children.target.clone(), self.children.restarts);
-        let desk = Arc::clone(&gateway.desk);
+        let (desk, is_shared) = (Arc::clone(&gateway.desk), !has_session || self.children.per == Per::Grant);
         // A client that goes away meanwhile leaves a child that nobody would end.
-        let start = move || (Child::start(target, restarts, mediator, &desk).map(|child| Started(Some(child))), place);
+        let start = move || {
+            (Child::start(target, restarts, mediator, &desk, is_shared).map(|child| Started(Some(child))), place)
+        };
         match tokio::task::spawn_blocking(start).await {
             Ok((Ok(mut started), place)) => {
                 let gone = || Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started");
                 let child = started.0.take().ok_or_else(gone)?;
                 let (grant, choice, used) = (Arc::clone(&who.grant), who.policy.clone(), Instant::now());
-                Ok((Entry { grant, choice, child, used }, place))
+                Ok((Entry { grant, choice, child, caller: Arc::new(caller), used }, place))
             }
             Ok((Err(error), _)) => {
                 gateway.desk.notice(&error.to_string());
@@ -476,13 +469,23 @@ fn or_none(policy: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
 
 const NOTHING: &str = r#"{"version":"1","default":"deny","tools":{}}"#;
 
+/// The name of a session in counters and logs; its id would open it.
+fn label() -> Result<Arc<str>, Refusal> {
+    let label = crate::gateway::audit::new_session_id();
+    label.map(Into::into).map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))
+}
+
 /// Hands a message to a child where the stores may be waited for.
-async fn feed(gateway: &Gateway, child: &Arc<Child>, line: Vec<u8>, arrived: Arrived) -> Result<(), Refused> {
+async fn feed(
+    gateway: &Gateway,
+    child: &Arc<Child>,
+    hand: impl FnOnce(&Child) -> Result<(), Refused> + Send + 'static,
+) -> Result<(), Refused> {
     if gateway.queue.pace() != Pace::Elsewhere {
-        return child.take(&line, arrived);
+        return hand(child);
     }
     let child = Arc::clone(child);
-    tokio::task::spawn_blocking(move || child.take(&line, arrived)).await.unwrap_or(Err(Refused::Gone))
+    tokio::task::spawn_blocking(move || hand(&child)).await.unwrap_or(Err(Refused::Gone))
 }
 
 pub(super) fn refused(error: Refused) -> Refusal {
@@ -493,7 +496,7 @@ pub(super) fn refused(error: Refused) -> Refusal {
     }
 }
 
-fn accepted() -> Response<Answer> {
+pub(super) fn accepted() -> Response<Answer> {
     let mut response = Response::new(Answer::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response

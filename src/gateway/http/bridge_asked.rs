@@ -1,9 +1,25 @@
 //! What a request to a stdio server behind HTTP asks for, beside its message.
 
-use crate::mcp::envelope::Message;
+use super::child_routes::Asked;
+use crate::mcp::envelope::{Id, Message};
 use crate::mcp::protocol::{Kind, Method};
+use crate::mcp::walk::member;
 use http::HeaderMap;
 use http::header::ACCEPT;
+use std::sync::Arc;
+
+/// A request as a child is asked, of the session with this name; `None` for anything else.
+pub(super) fn asked(message: &Message, session: Option<Arc<str>>) -> Option<Asked> {
+    let (id, token) = (message.id()?.clone(), message.progress_token().map(str::to_owned));
+    let begins_task = message.params().is_some_and(|params| member(params, "task").is_some());
+    Some(Asked { session, id, token, begins_task })
+}
+
+/// What a notification withdraws, if it is one that does: the id of a request, or what is none.
+pub(super) fn withdrawn(message: &Message) -> Option<Option<Id>> {
+    let named = || Id::parse(member(message.params()?, "requestId")?.0);
+    (message.id().is_none() && message.method() == Some("notifications/cancelled")).then(named)
+}
 
 /// Whether the answer is a stream that lasts.
 pub(super) fn is_subscription(message: &Message) -> bool {

@@ -3,6 +3,7 @@
 use super::child::Child;
 use super::refusal::Refusal;
 use crate::gateway::identity::PolicyChoice;
+use crate::policy::Caller;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use std::collections::{HashMap, HashSet};
@@ -24,6 +25,8 @@ pub(super) struct Entry {
     pub grant: Arc<str>,
     pub choice: PolicyChoice,
     pub child: Arc<Child>,
+    /// In whose name its calls are counted: each session has its own, whether or not it shares its child.
+    pub caller: Arc<Caller>,
     /// When the session was last used.
     pub used: Instant,
 }

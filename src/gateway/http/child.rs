@@ -4,6 +4,8 @@
 //! one writes to the server and one reads from it.
 
 use super::blocks::event;
+use super::child_routes::{Asked, Own, Piece, Routes};
+use super::own_ids;
 use crate::clock;
 use crate::gateway::answers::Answers;
 use crate::gateway::desk::Desk;
@@ -16,21 +18,15 @@ use crate::mcp::child::ServerProcess;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::tail::Tail;
 use crate::mcp::target::StdioTarget;
-use crate::mcp::walk::member;
 use crate::mcp::{ConnectError, Home};
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::fmt;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
-/// Events that may wait for one client to read.
-pub const EVENTS_WAITING_MAX: usize = 256;
-/// Messages kept for a client that does not listen at the moment.
-pub const MESSAGES_KEPT_MAX: usize = 256;
 /// Bytes of messages that may wait for a server to read.
 pub const SERVER_BYTES_WAITING_MAX: usize = 64 * 1024 * 1024;
 /// Lines of standard error that are said a second.
@@ -42,36 +38,13 @@ const EXIT_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Before a server is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
 
-/// A piece of the answer to one request.
-#[derive(Debug)]
-pub enum Piece {
-    /// A message that belongs to it; more follow.
-    More(Bytes),
-    /// The answer.
-    Last(Bytes),
-}
-
-struct Waiter {
-    id: Id,
-    /// `progressToken`, as JSON.
-    token: Option<Box<str>>,
-    sender: mpsc::Sender<Piece>,
-}
-
-#[derive(Default)]
-struct Routes {
-    waiters: Vec<Waiter>,
-    listeners: Vec<mpsc::Sender<Bytes>>,
-    kept: VecDeque<Bytes>,
-}
-
 /// One process.
 pub struct Child {
     mediator: Mediator,
     upstream: Upstream,
     routes: Mutex<Routes>,
-    /// Told when a request has been answered, and its id is free again.
-    freed: Notify,
+    /// Whether several clients share it, so that it must wait for none of them.
+    is_shared: bool,
     /// What it answered to `initialize`, for further sessions of the same grant.
     greeting: Mutex<Option<Bytes>>,
     initialized: AtomicBool,
@@ -125,6 +98,7 @@ impl Child {
         restarts: u32,
         mediator: Mediator,
         desk: &Arc<Desk>,
+        is_shared: bool,
     ) -> Result<Arc<Self>, ConnectError> {
         let cannot = |error: std::io::Error| ConnectError::BadTarget(format!("the server cannot be used: {error}"));
         let mut process = start(&target, desk)?;
@@ -133,8 +107,8 @@ impl Child {
         let child = Arc::new(Self {
             mediator,
             upstream: Upstream::starting(),
-            routes: Mutex::default(),
-            freed: Notify::new(),
+            routes: Mutex::new(Routes::new(is_shared)),
+            is_shared,
             greeting: Mutex::default(),
             initialized: AtomicBool::new(false),
             process: Mutex::new(Some(process)),
@@ -186,37 +160,18 @@ impl Child {
 
     /// For how long nobody has asked it anything, waited for it or listened to it.
     pub fn idle(&self) -> Duration {
-        let routes = self.routes();
-        if !routes.waiters.is_empty() || routes.listeners.iter().any(|listener| !listener.is_closed()) {
+        if self.routes().is_used() {
             return Duration::ZERO;
         }
         self.born.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
     }
 
-    /// Waits for the answer to a request that is about to be sent; `None` if it could not be told from another's.
-    /// `token` is compared as well where requests of several clients meet.
-    pub fn wait_for(self: &Arc<Self>, id: &Id, token: Option<&str>, meets_others: bool) -> Option<Waiting> {
-        let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-        {
-            let mut routes = self.routes();
-            if !routes.can_tell(id, token.filter(|_| meets_others)) {
-                return None;
-            }
-            routes.waiters.push(Waiter { id: id.clone(), token: token.map(Into::into), sender });
-        }
+    /// Waits for the answer to a request that is about to be sent; `None` if its session has one in flight with this id.
+    pub fn wait_for(self: &Arc<Self>, asked: Asked) -> Option<Waiting> {
+        let id = asked.id.clone();
+        let (own, receiver) = self.routes().begin(asked)?;
         self.touch();
-        Some(Waiting { child: Arc::clone(self), id: id.clone(), receiver, answered: false, cancels: false })
-    }
-
-    /// The same; waits until the answer could be told from another's.
-    pub async fn wait_in_turn(self: &Arc<Self>, id: &Id, token: Option<&str>) -> Waiting {
-        loop {
-            let freed = self.freed.notified();
-            if let Some(waiting) = self.wait_for(id, token, true) {
-                return waiting;
-            }
-            freed.await;
-        }
+        Some(Waiting { child: Arc::clone(self), id, own, receiver, answered: false, cancels: false })
     }
 
     /// What it answered to `initialize`.
@@ -234,26 +189,48 @@ impl Child {
         self.initialized.swap(true, Ordering::Relaxed)
     }
 
-    /// Listens to what is sent unasked. With `alone`, whoever listened before does not any more.
-    pub fn listen(self: &Arc<Self>, alone: bool) -> Listening {
-        let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX.max(MESSAGES_KEPT_MAX));
-        let mut routes = self.routes();
-        for message in std::mem::take(&mut routes.kept) {
-            // There is room for all of them.
-            let _ = sender.try_send(message);
-        }
-        routes.listeners.retain(|listener| !alone && !listener.is_closed());
-        routes.listeners.push(sender);
-        drop(routes);
+    /// A client session listens to what is sent unasked. With `alone`, those that listened before do not any more.
+    pub fn listen(self: &Arc<Self>, session: Option<Arc<str>>, alone: bool) -> Listening {
+        let receiver = self.routes().listen(session, alone);
         self.touch();
         Listening { child: Arc::clone(self), receiver }
     }
 
-    /// Takes one message of the client, as it was admitted and has come. Blocks as long as the stores do.
+    /// Takes a client's request, as it was admitted and has come. Blocks as long as the stores do.
     ///
     /// # Errors
     /// The server is gone, or does not read.
-    pub fn take(&self, line: &[u8], mut arrived: Arrived) -> Result<(), Refused> {
+    pub fn ask(&self, own: &Own, text: &str, arrived: Arrived) -> Result<(), Refused> {
+        self.take(&own.request(text), arrived)?;
+        if !self.routes().waits(own.id()) {
+            // The client has gone before the request was there to be let go of.
+            self.mediator.hung_up(own.id());
+        }
+        Ok(())
+    }
+
+    /// Takes a client's word that it withdraws a request, and ends the wait for the answer.
+    ///
+    /// # Errors
+    /// The server is gone, or does not read.
+    pub fn withdraw(&self, session: Option<&str>, id: &Id, text: &str) -> Result<(), Refused> {
+        let Some(own) = self.routes().find(session, id) else {
+            let what = "foreign cancellation";
+            self.mediator
+                .audit()
+                .repeated(clock::now(), "dropped", |line| line.text("from", "client").text("what", what));
+            return Ok(());
+        };
+        self.take(&own_ids::withdrawal(text, &own), Arrived::now())?;
+        self.routes().give_up(&own);
+        Ok(())
+    }
+
+    /// Takes one message of a client, as it was admitted and has come. Blocks as long as the stores do.
+    ///
+    /// # Errors
+    /// The server is gone, or does not read.
+    pub fn take(&self, line: &str, mut arrived: Arrived) -> Result<(), Refused> {
         if self.is_gone() {
             return Err(Refused::Gone);
         }
@@ -264,7 +241,7 @@ impl Child {
         if let Some(span) = &mut arrived.span {
             span.if_dropped("abandoned");
         }
-        let effects = self.mediator.arriving(line, clock::now(), arrived);
+        let effects = self.mediator.arriving(line.as_bytes(), clock::now(), arrived);
         self.effects(effects)
     }
 
@@ -293,7 +270,16 @@ impl Child {
 
     /// What time brings.
     pub fn tick(&self) {
-        self.deliver(self.mediator.tick(clock::now()));
+        let answers = self.mediator.tick(clock::now());
+        let given_up = answers.effects.to_client.split(|byte| *byte == b'\n').filter_map(|line| receive(line).ok());
+        let given_up: Vec<Id> = given_up
+            .filter_map(|received| match received.arrival {
+                Arrival::Error(id) => Some(id),
+                Arrival::Result(_) | Arrival::Request(..) | Arrival::Notification(_) => None,
+            })
+            .collect();
+        self.routes().answered_by_gateway(given_up.iter());
+        self.deliver(answers);
     }
 
     /// Tells the client that the list of tools is another one.
@@ -303,57 +289,13 @@ impl Child {
         self.route(&line, false);
     }
 
-    /// Hands lines to whoever waits for them. A thread may wait for a slow client; a task must not.
+    /// Hands lines to the clients that they are for. A thread may wait for the one client of a child; a task must not.
     fn route(&self, lines: &[u8], may_wait: bool) {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(received) = receive(line) else { continue };
-            let message = Bytes::copy_from_slice(received.text.as_bytes());
-            let routes = self.routes();
-            match &received.arrival {
-                Arrival::Result(id) | Arrival::Error(id) => {
-                    let mut routes = routes;
-                    let Some(at) = routes.waiters.iter().position(|waiter| waiter.id == *id) else { continue };
-                    let waiter = routes.waiters.swap_remove(at);
-                    drop(routes);
-                    self.freed.notify_waiters();
-                    send(&waiter.sender, Piece::Last(message), may_wait);
-                }
-                Arrival::Request(..) | Arrival::Notification(_) => {
-                    let related = routes.related(received.params()).map(|waiter| waiter.sender.clone());
-                    if let Some(sender) = related {
-                        drop(routes);
-                        send(&sender, Piece::More(message), may_wait);
-                        continue;
-                    }
-                    // A question is for one, news is for all.
-                    let count = if matches!(received.arrival, Arrival::Request(..)) { 1 } else { usize::MAX };
-                    let open = routes.listeners.iter().filter(|listener| !listener.is_closed());
-                    let listeners: Vec<_> = open.take(count).cloned().collect();
-                    if listeners.is_empty() {
-                        self.aside(routes, message, may_wait);
-                        continue;
-                    }
-                    drop(routes);
-                    for listener in listeners {
-                        send(&listener, message.clone(), may_wait);
-                    }
-                }
-            }
+            let delivery = self.routes().place(&received);
+            delivery.send(may_wait && !self.is_shared);
         }
-    }
-
-    /// A message that no request asked for, and nobody listens: it goes with the latest request, or waits.
-    fn aside(&self, mut routes: MutexGuard<'_, Routes>, message: Bytes, may_wait: bool) {
-        if let Some(waiter) = routes.waiters.last() {
-            let sender = waiter.sender.clone();
-            drop(routes);
-            send(&sender, Piece::More(message), may_wait);
-            return;
-        }
-        if routes.kept.len() >= MESSAGES_KEPT_MAX {
-            routes.kept.pop_front();
-        }
-        routes.kept.push_back(message);
     }
 
     /// Reads from the server until it is gone for good.
@@ -391,8 +333,6 @@ impl Child {
         // Streams end with their senders.
         let routes = std::mem::take(&mut *self.routes());
         drop(routes);
-        // Whoever waits for his turn would wait for ever.
-        self.freed.notify_waiters();
     }
 
     fn start_again(&self, target: &StdioTarget, desk: &Arc<Desk>) -> Option<(ChildStdout, Option<ChildStdin>)> {
@@ -464,34 +404,12 @@ impl Child {
     }
 }
 
-impl Routes {
-    fn can_tell(&self, id: &Id, token: Option<&str>) -> bool {
-        self.waiters.iter().all(|waiter| waiter.id != *id && (token.is_none() || waiter.token.as_deref() != token))
-    }
-
-    /// The request that a message belongs to: by its progress token, or as a subscription.
-    fn related(&self, params: Option<&str>) -> Option<&Waiter> {
-        let params = params?;
-        if let Some((token, _)) = member(params, "progressToken") {
-            return self.waiters.iter().find(|waiter| waiter.token.as_deref() == Some(token));
-        }
-        let (meta, _) = member(params, "_meta")?;
-        let (id, _) = member(meta, "io.modelcontextprotocol/subscriptionId")?;
-        let id = Id::parse(id)?;
-        self.waiters.iter().find(|waiter| waiter.id == id)
-    }
-}
-
-/// Sends, or lets go of a client that does not read: what it misses it has asked for itself.
-fn send<T>(sender: &mpsc::Sender<T>, piece: T, may_wait: bool) {
-    let _ = if may_wait { sender.blocking_send(piece).map_err(drop) } else { sender.try_send(piece).map_err(drop) };
-}
-
 /// Somebody waits for the answer to a request.
 #[derive(Debug)]
 pub struct Waiting {
     child: Arc<Child>,
     id: Id,
+    own: Own,
     receiver: mpsc::Receiver<Piece>,
     answered: bool,
     cancels: bool,
@@ -503,9 +421,19 @@ impl Waiting {
         self.cancels = true;
     }
 
-    /// The request.
+    /// The client's id of the request.
     pub fn id(&self) -> &Id {
         &self.id
+    }
+
+    /// The id of the request towards the child.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Whether no answer came because the server is gone; else the client has withdrawn the request.
+    pub fn is_gone(&self) -> bool {
+        self.child.is_gone()
     }
 
     /// The next piece; `None` when there will be none.
@@ -528,14 +456,16 @@ impl Drop for Waiting {
         if self.answered {
             return;
         }
-        self.child.routes().waiters.retain(|waiter| waiter.id != self.id);
-        self.child.freed.notify_waiters();
-        if self.cancels {
-            let mut line = Vec::new();
-            reply::cancelled(&mut line, &self.id, "the client has closed the stream");
-            // A server that is gone has nothing to be told.
-            let _ = self.child.take(&line, Arrived::now());
+        let own = self.own.id();
+        self.child.routes().give_up(own);
+        if !self.cancels {
+            self.child.mediator.hung_up(own);
+            return;
         }
+        let mut line = Vec::new();
+        reply::cancelled(&mut line, own, "the client has closed the stream");
+        // A server that is gone has nothing to be told.
+        let _ = self.child.take(&String::from_utf8_lossy(&line), Arrived::now());
     }
 }
 

@@ -1,8 +1,9 @@
 //! What goes back to a client from a child: an answer in one piece, or a stream of events.
 
 use super::body::Answer;
-use super::bridge::refused;
-use super::child::{Child, Listening, Piece, Refused, Waiting, as_event};
+use super::bridge::{accepted, refused};
+use super::child::{Child, Listening, Refused, Waiting, as_event};
+use super::child_routes::Piece;
 use super::events::{Over, REVOKED, Until, until};
 use super::leases::Lease;
 use super::mcp_headers::EVENTS;
@@ -56,7 +57,9 @@ pub(super) async fn answer(
                 return Ok(events(Stream::Answer(waiting), Some(as_event(&message)), seat, until));
             }
             Some(Piece::More(_)) => {}
-            None => return Err(refused(Refused::Gone)),
+            None if waiting.is_gone() => return Err(refused(Refused::Gone)),
+            // Withdrawn: there is no answer to come.
+            None => return Ok(accepted()),
         }
     }
 }

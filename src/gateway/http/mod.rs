@@ -32,7 +32,9 @@ pub mod waiting;
 mod approval;
 mod bridge_asked;
 mod bridge_table;
+mod child_routes;
 mod mcp_headers;
+mod own_ids;
 mod relay_answer;
 
 use super::desk::Desk;

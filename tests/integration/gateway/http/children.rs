@@ -119,7 +119,7 @@ fn without_a_listener_it_comes_with_the_answer() {
 }
 
 #[test]
-fn requests_without_sessions_share_a_child_unless_their_ids_collide() {
+fn requests_without_sessions_share_a_child() {
     let sandbox = usual();
     let served = served(&sandbox, &[]);
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
@@ -342,22 +342,142 @@ fn a_request_from_before_its_server_was_replaced_starts_no_child_of_the_old_one(
 }
 
 #[test]
-fn whoever_waits_for_the_turn_of_an_id_hears_that_the_server_has_died() {
+fn each_client_of_a_shared_child_hears_that_it_has_died() {
     let sandbox = usual();
     noted(&sandbox, &json!({"per": "grant"}));
     let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
     let (one, two) = (open(&served), open(&served));
     let (mut first, mut second) = (served.open(), served.open());
-    let call = CALL.replace("\"arguments\":{}", "\"arguments\":{},\"_meta\":{\"progressToken\":7}");
-    first.post(&[&one], &call);
-    assert_eq!(first.head().0, 200);
-    first.until("notifications/progress");
-    // Nobody answers what was withdrawn.
-    let withdrawn = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
-    assert_eq!(served.post(&[&one], withdrawn).status, 202);
+    first.post(&[&one], CALL);
     second.post(&[&two], CALL);
     assert_eq!(served.post(&[&one], r#"{"jsonrpc":"2.0","method":"die"}"#).status, 202);
-    assert!([404, 502].contains(&second.reply().status));
+    for connection in [&mut first, &mut second] {
+        let reply = connection.reply();
+        let is_told = [404, 502].contains(&reply.status) || reply.body.contains("status 7");
+        assert!(is_told, "{reply:?}");
+    }
+}
+
+/// Notes what it hears. It answers `held` only together with the next `good`, each with the id it was asked under.
+const HOLDING: &str = r#"
+held=
+while read -r line; do
+  printf '%s\n' "$line" >> heard.txt
+  id=${line#*\"id\":}; id=${id%%,*}
+  case "$line" in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}\n' "$id" ;;
+    *'"held"'*) held="$held $id"; printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1}}\n' "$id" ;;
+    *'"good"'*) for each in $held "$id"; do printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"%s"}]}}\n' "$each" "$each"; done; held= ;;
+  esac
+done
+"#;
+
+/// A gateway in front of [`HOLDING`], one child for all sessions of a grant.
+fn holding(sandbox: &Sandbox, per: &str) -> Served {
+    let config = toml::to_string(&json!({
+        "gateway": {"listen": "127.0.0.1:0", "audit": "none"},
+        "servers": {"scripted": {"command": ["sh", "-c", HOLDING.replace("${", "$${")], "policy": "policy.json", "per": per}},
+    }));
+    sandbox.write("mcpol.toml", &config.unwrap());
+    Served::launch(sandbox, &["enforce", "--config", "mcpol.toml"])
+}
+
+fn held() -> String {
+    CALL.replace("\"good\",\"arguments\":{}", "\"held\",\"arguments\":{},\"_meta\":{\"progressToken\":\"p\"}")
+}
+
+#[test]
+fn no_client_of_a_shared_child_blocks_anothers_id_or_hears_its_answer() {
+    let sandbox = sandbox(&only(json!({"good": {}, "held": {}})));
+    let served = holding(&sandbox, "grant");
+    let (one, two) = (open(&served), open(&served));
+    let waits = |session: &str| {
+        let mut connection = served.open();
+        connection.post(&[session], &held());
+        assert_eq!(connection.head().0, 200);
+        // The server has it, and tells its progress under the client's own token.
+        connection.until("\"progressToken\":\"p\"");
+        connection
+    };
+    let (mut first, mut second) = (waits(&one), waits(&two));
+    assert_eq!(served.post(&[&one], &held()).status, 400, "in flight in this session");
+    served.ask(&[&one], &CALL.replace("\"id\":1", "\"id\":2"));
+    let answers = [&mut first, &mut second].map(|connection| connection.until("\"result\""));
+    assert!(answers.iter().all(|answer| answer.contains("\"id\":1,")), "{answers:?}");
+    assert_ne!(answers[0], answers[1], "the server was asked under two ids");
+}
+
+#[test]
+fn the_wait_for_a_withdrawn_call_ends_and_its_late_answer_reaches_nobody() {
+    for per in ["session", "grant"] {
+        let sandbox = sandbox(&only(json!({"good": {}, "held": {}})));
+        let served = holding(&sandbox, per);
+        let one = open(&served);
+        for accept in ["Accept: application/json", "Accept: application/json, text/event-stream"] {
+            let mut connection = served.open();
+            connection.post(&[&one, accept], &held());
+            if accept.contains("event") {
+                assert_eq!(connection.head().0, 200);
+                connection.until("\"progressToken\"");
+            }
+            let withdrawn = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+            if accept.contains("event") {
+                assert_eq!(served.post(&[&one], withdrawn).status, 202);
+                assert_eq!(connection.chunk(), None, "the stream ends");
+            } else {
+                // It may come before the call does, and then withdraws nothing.
+                let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+                while !std::fs::read_to_string(sandbox.dir().join("heard.txt")).is_ok_and(|it| it.contains("\"held\""))
+                {
+                    assert!(std::time::Instant::now() < deadline);
+                }
+                assert_eq!(served.post(&[&one], withdrawn).status, 202);
+                let reply = connection.reply();
+                assert_eq!((reply.status, &*reply.body), (202, ""), "{reply:?}");
+            }
+            // The server answers what was withdrawn and then this one, which has the same id.
+            let answer = served.ask(&[&one], CALL);
+            let heard = sandbox.read("heard.txt");
+            let asked = heard.lines().rev().find(|line| line.contains("\"good\"")).unwrap();
+            assert!(asked.contains(&format!("\"id\":{},", text(&answer))), "{per} {answer} {asked}");
+        }
+    }
+}
+
+#[test]
+fn a_call_whose_client_hung_up_while_it_waited_is_not_sent_and_may_be_tried_again() {
+    for per in ["session", "grant"] {
+        let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
+        let served = holding(&sandbox, per);
+        let one = open(&served);
+        let mut connection = served.open();
+        connection.post(&[&one], CALL);
+        let id = approvals::waiting(&sandbox);
+        connection.stream.shutdown(Shutdown::Both).unwrap();
+        // Its id is free once the gateway has seen that the client is gone.
+        let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+        let freed = CALL.replace("good", "unknown");
+        while served.post(&[&one], &freed).status == 400 {
+            assert!(std::time::Instant::now() < deadline);
+        }
+        sandbox.run(&["approvals", "approve", &id]).both(0);
+        passed(&served.ask(&[&one], CALL));
+        assert_eq!(served.end(), Some(0));
+        let heard = sandbox.read("heard.txt");
+        assert_eq!(heard.matches("tools/call").count(), 1, "{heard}");
+    }
+}
+
+#[test]
+fn each_session_has_its_own_limits_though_it_shares_a_child() {
+    let limit = json!({"counter": "good", "window": "day", "max": 1, "scope": "session"});
+    let sandbox = sandbox(&only(json!({"good": {"limits": [limit]}})));
+    let served = holding(&sandbox, "grant");
+    for _ in 0..2 {
+        let session = open(&served);
+        passed(&served.ask(&[&session], CALL));
+        assert!(refusal(&served.ask(&[&session], CALL)).contains("limit"));
+    }
 }
 
 #[test]

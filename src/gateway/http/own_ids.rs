@@ -1,0 +1,115 @@
+//! Ids towards a child. Several clients may share it, and an id may be used again after its request was given up, so a
+//! request carries an id of the gateway's own there wherever the client's could be taken for another's, as its id and as
+//! its progress token; what comes back is given the client's again. The message is rewritten before it is judged, so what
+//! is judged is what is sent.
+
+use crate::mcp::envelope::Id;
+use crate::mcp::walk::member;
+use std::ops::Range;
+
+/// Members from the outermost object inwards.
+type Path = &'static [&'static str];
+
+const ID: Path = &["id"];
+const TOKEN_ASKED: Path = &["params", "_meta", "progressToken"];
+const TOKEN_TOLD: Path = &["params", "progressToken"];
+const WITHDRAWN: Path = &["params", "requestId"];
+const SUBSCRIPTION: Path = &["params", "_meta", "io.modelcontextprotocol/subscriptionId"];
+
+/// Where the value at a path stands in a message.
+fn place(text: &str, path: Path) -> Option<Range<usize>> {
+    path.iter().try_fold(0..text.len(), |within, name| {
+        let (_, span) = member(text.get(within.clone())?, name)?;
+        Some(within.start + span.start..within.start + span.end)
+    })
+}
+
+/// The message with other values at these paths; a path that leads nowhere changes nothing.
+fn replaced(text: &str, paths: &[Path], value: &str) -> String {
+    let mut places: Vec<_> = paths.iter().filter_map(|path| place(text, path)).collect();
+    places.sort_unstable_by_key(|span| span.start);
+    let (mut out, mut at) = (String::with_capacity(text.len() + paths.len() * value.len()), 0);
+    for span in places {
+        out.push_str(&text[at..span.start]);
+        out.push_str(value);
+        at = span.end;
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+fn json(id: &Id) -> String {
+    let mut out = Vec::new();
+    id.write(&mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// A client's request as the child gets it.
+pub(super) fn request(text: &str, own: &Id) -> String {
+    replaced(text, &[ID, TOKEN_ASKED], &json(own))
+}
+
+/// A client's `notifications/cancelled` as the child gets it.
+pub(super) fn withdrawal(text: &str, own: &Id) -> String {
+    replaced(text, &[WITHDRAWN], &json(own))
+}
+
+/// The child's answer as the client gets it.
+pub(super) fn answer(text: &str, id: &Id) -> String {
+    replaced(text, &[ID], &json(id))
+}
+
+/// The child's `notifications/progress` as the client gets it, whose token is given as JSON.
+pub(super) fn progress(text: &str, token: &str) -> String {
+    replaced(text, &[TOKEN_TOLD], token)
+}
+
+/// A message of a subscription as the client gets it who asked for it under this id.
+pub(super) fn of_subscription(text: &str, id: &Id) -> String {
+    replaced(text, &[SUBSCRIPTION], &json(id))
+}
+
+fn named(params: Option<&str>, path: Path) -> Option<Id> {
+    let params = params?;
+    Id::parse(&params[place(params, path)?])
+}
+
+/// Whose progress the `params` of a message tell.
+pub(super) fn progress_of(params: Option<&str>) -> Option<Id> {
+    named(params, &["progressToken"])
+}
+
+/// Whose subscription the `params` of a message belong to.
+pub(super) fn subscription_of(params: Option<&str>) -> Option<Id> {
+    named(params, &["_meta", "io.modelcontextprotocol/subscriptionId"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_goes_out_under_an_own_id_and_comes_back_under_its_clients() {
+        let asked = r#"{"jsonrpc":"2.0","params":{"x":{"id":1},"_meta":{"progressToken":"t","id":2}},"id":"a"}"#;
+        let sent = r#"{"jsonrpc":"2.0","params":{"x":{"id":1},"_meta":{"progressToken":77,"id":2}},"id":77}"#;
+        assert_eq!(request(asked, &Id::Integer(77)), sent);
+        assert_eq!(request(r#"{"id":1,"params":null}"#, &Id::Integer(5)), r#"{"id":5,"params":null}"#);
+        let answered = r#"{"result":{"id":77},"id":77}"#;
+        assert_eq!(answer(answered, &Id::Text("a\"".into())), r#"{"result":{"id":77},"id":"a\""}"#);
+        assert_eq!(withdrawal(r#"{"params":{"requestId":"a"}}"#, &Id::Integer(77)), r#"{"params":{"requestId":77}}"#);
+    }
+
+    #[test]
+    fn progress_and_subscriptions_are_told_by_the_own_id() {
+        let params = r#"{"progress":1,"progressToken":77}"#;
+        assert_eq!(progress_of(Some(params)), Some(Id::Integer(77)));
+        assert_eq!(progress_of(Some(r#"{"progressToken":null}"#)), None);
+        let message = r#"{"params":{"progress":1,"progressToken":77}}"#;
+        assert_eq!(progress(message, "\"t\""), r#"{"params":{"progress":1,"progressToken":"t"}}"#);
+        let news = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":7}}"#;
+        assert_eq!(subscription_of(Some(news)), Some(Id::Integer(7)));
+        let message = format!(r#"{{"method":"m","params":{news}}}"#);
+        assert_eq!(of_subscription(&message, &Id::Integer(1)), message.replace('7', "1"));
+        assert_eq!((progress_of(None), subscription_of(Some("[]"))), (None, None));
+    }
+}
