@@ -5,7 +5,7 @@ mod audit;
 mod both_ways;
 mod demo;
 mod faults;
-mod http;
+pub mod http;
 mod limits;
 mod redis;
 mod locked;
@@ -23,13 +23,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Longest that one line may take; generous, because nothing is measured by it.
-const LINE_SECONDS_MAX: u64 = 60;
+pub const LINE_SECONDS_MAX: u64 = 60;
 
 /// A gateway that runs, and the client's ends of its pipes.
-struct Gateway {
+pub struct Gateway {
     child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    pub stdin: Option<ChildStdin>,
+    pub lines: Receiver<String>,
     stderr: Option<std::thread::JoinHandle<String>>,
 }
 
@@ -54,7 +54,7 @@ impl Gateway {
         Self::start(sandbox, &[&["--name", "scripted"], options].concat(), &["sh", "-c", script])
     }
 
-    fn run(mut command: std::process::Command) -> Self {
+    pub fn run(mut command: std::process::Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -159,7 +159,7 @@ impl Gateway {
         (status.code(), rest, self.stderr.take().unwrap().join().unwrap())
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 }
@@ -173,7 +173,7 @@ impl Drop for Gateway {
 }
 
 /// A sandbox with a policy; state and log lie in the working directory.
-fn sandbox(policy: &Value) -> Sandbox {
+pub fn sandbox(policy: &Value) -> Sandbox {
     let sandbox = Sandbox::new();
     let state = sandbox.dir().join("state");
     let sandbox = sandbox.with_env("MCPOL_STATE_DIR", state.to_str().unwrap());
@@ -182,13 +182,13 @@ fn sandbox(policy: &Value) -> Sandbox {
 }
 
 /// A policy with these tools and nothing else.
-fn only(tools: Value) -> Value {
+pub fn only(tools: Value) -> Value {
     json!({"version": "1", "default": "deny", "tools": tools})
 }
 
 /// Text of a refusal; panics if the call was not refused by the policy.
 #[track_caller]
-fn refusal(reply: &Value) -> &str {
+pub fn refusal(reply: &Value) -> &str {
     assert_eq!(reply["result"]["isError"], true, "{reply}");
     let text = reply["result"]["content"][0]["text"].as_str().unwrap_or_default();
     assert!(text.starts_with("[POLICY DENIED] "), "{reply}");
@@ -196,7 +196,7 @@ fn refusal(reply: &Value) -> &str {
 }
 
 #[track_caller]
-fn passed(reply: &Value) {
+pub fn passed(reply: &Value) {
     let text = reply["result"]["content"][0]["text"].as_str().unwrap_or_default();
     assert!(reply.get("result").is_some() && !text.starts_with("[POLICY DENIED]"), "{reply}");
 }

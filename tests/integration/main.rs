@@ -16,4 +16,5 @@ mod readme;
 mod rules;
 mod scan_files;
 mod scan_live;
+mod ways;
 mod wire;

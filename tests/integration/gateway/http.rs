@@ -24,9 +24,9 @@ const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"n
 const DONE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
 
 /// A gateway that listens.
-struct Served {
-    child: Child,
-    address: String,
+pub struct Served {
+    pub child: Child,
+    pub address: String,
     /// Lines of standard error after the address.
     said: std::sync::Mutex<Receiver<String>>,
 }
@@ -42,7 +42,7 @@ impl Served {
         Self::run(sandbox.command(args))
     }
 
-    fn run(mut command: std::process::Command) -> Self {
+    pub fn run(mut command: std::process::Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, said) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -148,7 +148,7 @@ impl Reply {
     }
 }
 
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines()
         .filter_map(|line| line.split_once(':'))
         .find(|(key, _)| key.eq_ignore_ascii_case(name))
@@ -156,7 +156,7 @@ fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 /// Reads the head of a message; the first line and the others.
-fn read_head(reader: &mut impl std::io::BufRead) -> Option<String> {
+pub fn read_head(reader: &mut impl std::io::BufRead) -> Option<String> {
     let mut head = String::new();
     loop {
         let mut line = String::new();

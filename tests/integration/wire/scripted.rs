@@ -68,6 +68,7 @@ fn play() {
         "stays" => server.stays(),
         "outlives" => outlives(),
         "grandchild" => hold_connection(),
+        "wire" => is_played_elsewhere(),
         other => panic!("no script `{other}`"),
     }
     // Anything more would be the test runner speaking to the client.
@@ -133,6 +134,19 @@ fn hold_connection() {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     // The test never writes: this returns when the test is gone.
     let _ = stream.read(&mut [0]);
+}
+
+/// Hands everything on to the test and back, which plays the server where it can see both sides. Ends with the test's end
+/// of the connection, as a server that crashes.
+fn is_played_elsewhere() {
+    let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
+    let mut to_test = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut from_test = to_test.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_test, &mut std::io::stdout());
+        std::process::exit(7);
+    });
+    let _ = std::io::copy(&mut std::io::stdin(), &mut to_test);
 }
 
 /// Starts a process of its own; both hold a connection to the test and care for nothing else.

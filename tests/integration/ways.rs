@@ -1,0 +1,115 @@
+//! The matrix of ways: every promise of the gateway that can be seen from outside, on every way through it.
+//!
+//! A promise is one function over a [`Cell`], which is one way with a real gateway, a client at its near end and a server
+//! at its far end. A new promise needs that function and one row of the table. What is known not to hold yet stands in its
+//! row, with the number of the rule; such a cell is run as well and has to fail, so that the row is mended with the code.
+
+mod answers;
+mod calls;
+mod client;
+mod lists;
+mod server;
+mod urls;
+mod waits;
+mod way;
+
+use way::{Back, Cell, Era, Front, Setup, Way};
+
+/// A set of ways.
+type Ways = fn(Way) -> bool;
+
+/// A promise makes its one cell out of what it needs.
+type Promise = fn(&dyn Fn(&Setup) -> Cell);
+
+const ALL: Ways = |_| true;
+const URL: Ways = |way| way.back == Back::Url;
+const COMMAND: Ways = |way| way.back != Back::Url;
+const SHARED: Ways = |way| way.back == Back::Shared;
+const HTTP: Ways = |way| way.front != Front::Stdio;
+const SESSION: Ways = |way| way.era == Era::Session;
+const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
+const HTTP_SESSION: Ways = |way| HTTP(way) && SESSION(way);
+const HTTP_URL: Ways = |way| HTTP(way) && URL(way);
+const HTTP_COMMAND_SESSION: Ways = |way| HTTP(way) && COMMAND_SESSION(way);
+const HTTP_URL_SESSION: Ways = |way| HTTP_URL(way) && SESSION(way);
+const STDIO_URL: Ways = |way| way.front == Front::Stdio && URL(way);
+const URL_SESSION: Ways = |way| URL(way) && SESSION(way);
+const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
+/// Those on which a call is withdrawn by a message.
+const WITHDRAWING: Ways = |way| way.front == Front::Stdio || SESSION(way);
+
+/// Names each promise, the ways that it is made for, and those on which it is known to be broken.
+macro_rules! promises {
+    ($($topic:ident::$promise:ident: $ways:expr $(, red $rule:literal: $red:expr)*;)*) => {$(
+        #[test]
+        fn $promise() {
+            check($topic::$promise, $ways, &[$(($rule, $red)),*]);
+        }
+    )*};
+}
+
+promises! {
+    calls::a_call_is_answered_and_a_refused_one_never_sent: ALL;
+    calls::a_limit_holds_for_all_clients_of_a_grant: ALL;
+    calls::a_limit_of_a_session_is_each_sessions_own: SESSION, red 12: SHARED;
+    calls::an_unanswered_call_is_given_up_and_the_server_told: ALL;
+    calls::only_a_message_that_belongs_to_the_call_keeps_it_alive: URL, red 8: HTTP_URL;
+    calls::every_call_is_held_to_the_policy_of_now: ALL;
+    calls::every_line_of_the_log_says_whose_it_is: ALL, red 15: ALL;
+    waits::an_approved_call_is_sent_once_and_a_refused_one_never: ALL;
+    waits::a_question_that_nobody_answers_is_a_refusal_and_may_be_answered_later: ALL;
+    waits::a_call_that_is_withdrawn_while_it_waits_is_never_sent: WITHDRAWING, red 2: WITHDRAWING;
+    waits::the_request_of_a_call_that_is_withdrawn_while_it_waits_ends_at_once: HTTP_SESSION, red 4: COMMAND;
+    waits::a_call_whose_client_hangs_up_while_it_waits_is_not_sent_and_may_be_tried_again: ALL, red 3: HTTP_COMMAND_SESSION;
+    waits::a_call_that_is_withdrawn_in_flight_ends_at_once_and_its_answer_goes_nowhere: WITHDRAWING, red 4: WITHDRAWING;
+    waits::an_old_answer_never_reaches_a_new_call: ALL, red 11: WITHDRAWING;
+    lists::every_page_lists_what_may_be_called_and_nothing_else: ALL;
+    lists::a_schema_that_is_loosened_for_another_viewer_is_not_loosened_for_this_one: ALL, red 1: HTTP_URL, red 1: SHARED;
+    lists::a_schema_holds_as_it_was_last_shown: ALL, red 1: ALL;
+    lists::a_schema_that_was_never_shown_is_asked_for: ALL;
+    lists::what_is_not_as_it_was_locked_is_neither_listed_nor_called: ALL;
+    lists::a_task_is_asked_of_the_server_that_handed_it_out: SESSION;
+    answers::replies_that_nobody_asked_for_are_dropped_and_logged: ALL;
+    answers::an_id_in_flight_is_refused: WITHDRAWING, red 11: HTTP_URL_SESSION, red 11: SHARED;
+    answers::clients_that_use_the_same_ids_and_tokens_do_not_disturb_each_other: ALL, red 11: SHARED;
+    answers::a_crash_answers_every_call_in_flight_and_no_call_is_made_twice: COMMAND;
+    answers::a_server_that_is_silent_in_its_second_handshake_holds_nobody_up: COMMAND_SESSION, red 5: COMMAND;
+    urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION, red 6: URL;
+    urls::a_call_is_never_sent_again_for_a_redirect: URL, red 6: URL;
+    urls::nobody_is_led_to_another_origin: URL;
+    urls::every_json_is_json: URL, red 7: HTTP_URL;
+    urls::a_name_that_no_header_can_hold_is_encoded: URL_STATELESS, red 9: STDIO_URL;
+    urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
+    urls::a_server_elsewhere_is_reached_through_the_proxy: URL, red 13: HTTP_URL;
+}
+
+/// Tries a promise on all of its ways at once.
+#[expect(clippy::print_stderr, reason = "the test runner shows it where a cell is wrong")]
+#[track_caller]
+fn check(promise: Promise, ways: Ways, red: &[(u8, Ways)]) {
+    let cells: Vec<(Way, Option<u8>)> = Way::all()
+        .into_iter()
+        .filter(|way| ways(*way))
+        .map(|way| (way, red.iter().find(|(_, is_red)| is_red(way)).map(|(rule, _)| *rule)))
+        .collect();
+    let run = |(way, rule): (Way, Option<u8>)| {
+        let started = std::time::Instant::now();
+        let outcome = std::thread::spawn(move || promise(&|setup| Cell::new(way, setup, rule.is_some()))).join();
+        let why = outcome.err().map(|why| {
+            let text = why.downcast_ref::<String>().cloned();
+            text.or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+        });
+        let wrong = match (&why, rule) {
+            (None, None) | (Some(_), Some(_)) => None,
+            (Some(why), None) => Some(format!("{way}: {why}")),
+            (None, Some(rule)) => Some(format!("{way}: holds now, so take it off the list (rule {rule})")),
+        };
+        eprintln!("{way}: {:?} {}", started.elapsed(), why.unwrap_or_default());
+        wrong
+    };
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = cells.into_iter().map(|cell| scope.spawn(move || run(cell))).collect();
+        running.into_iter().filter_map(|cell| cell.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}

@@ -1,0 +1,109 @@
+//! What a client is shown, and what its calls are held to because of it.
+
+use super::server::Act;
+use super::way::{Who, tool};
+use super::{Cell, Era, Setup};
+use crate::gateway::{passed, refusal};
+use serde_json::{Value, json};
+
+pub fn every_page_lists_what_may_be_called_and_nothing_else(cell: &dyn Fn(&Setup) -> Cell) {
+    let rules = json!({"a": {}, "b": {"deny_if": []}, "c": {"action": "deny", "reason": "no"}, "d": {}});
+    let setup = Setup::of(&rules).script(|asked| {
+        let page = match (asked.seen.method(), &asked.seen.message["params"]["cursor"]) {
+            ("tools/list", Value::Null) => json!({"tools": [tool("z"), tool("a"), tool("c")], "nextCursor": "é 2"}),
+            ("tools/list", _) => json!({"tools": [tool("y"), tool("d"), tool("b")]}),
+            _ => return Act::Usual,
+        };
+        asked.reply(&page);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    assert_eq!(cell.client().names(), ["a", "d", "b"]);
+}
+
+fn typed(kind: &str) -> Value {
+    let properties = json!({"a": {"type": kind}});
+    json!([{"name": "t", "inputSchema": {"type": "object", "properties": properties}}])
+}
+
+/// Two that see lists of their own: two sessions, or two grants where there are none.
+fn viewers(cell: &Cell) -> (super::client::Client, super::client::Client) {
+    match cell.way.era {
+        Era::Session => (cell.client(), cell.client()),
+        Era::Stateless => (cell.client(), cell.client_of(Who::Bob)),
+    }
+}
+
+pub fn a_schema_that_is_loosened_for_another_viewer_is_not_loosened_for_this_one(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"t": {"validate": "schema"}})).listing(&typed("integer")).grants());
+    let (mut one, mut two) = viewers(&cell);
+    assert_eq!(one.names(), ["t"]);
+    cell.server.set_tools(&typed("string"));
+    assert_eq!(two.names(), ["t"]);
+    passed(&two.ask_tool("t", &json!({"a": "x"})));
+    refusal(&one.ask_tool("t", &json!({"a": "x"})));
+    passed(&one.ask_tool("t", &json!({"a": 1})));
+    assert_eq!(cell.calls("t"), 2);
+}
+
+pub fn a_schema_holds_as_it_was_last_shown(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"t": {"validate": "schema"}})).listing(&typed("integer")));
+    let mut client = cell.client();
+    assert_eq!(client.names(), ["t"]);
+    passed(&client.ask_tool("t", &json!({"a": 1})));
+    refusal(&client.ask_tool("t", &json!({"a": "x"})));
+    cell.server.set_tools(&typed("string"));
+    assert_eq!(client.names(), ["t"]);
+    refusal(&client.ask_tool("t", &json!({"a": 1})));
+    passed(&client.ask_tool("t", &json!({"a": "x"})));
+}
+
+pub fn a_schema_that_was_never_shown_is_asked_for(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"t": {"validate": "schema"}})).listing(&typed("integer")));
+    let mut client = cell.client();
+    refusal(&client.ask_tool("t", &json!({"a": "x"})));
+    passed(&client.ask_tool("t", &json!({"a": 1})));
+    // The gateway's own list is no message of the client's.
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn what_is_not_as_it_was_locked_is_neither_listed_nor_called(cell: &dyn Fn(&Setup) -> Cell) {
+    let other = json!({"name": "work", "description": "Does other work.", "inputSchema": {"type": "object"}});
+    let setup = Setup::policy(&json!({"version": "1", "default": "allow", "tools": {}}))
+        .locked(&json!([tool("good"), tool("work")]))
+        .listing(&json!([tool("good"), other, tool("fresh")]));
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    passed(&client.ask_tool("good", &json!({})));
+    for name in ["work", "fresh"] {
+        let reply = client.ask_tool(name, &json!({}));
+        refusal(&reply);
+        assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["rule"], "(tool changed)");
+    }
+    assert_eq!(client.names(), ["good"]);
+    assert_eq!((cell.calls("work"), cell.calls("fresh")), (0, 0));
+}
+
+pub fn a_task_is_asked_of_the_server_that_handed_it_out(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"long": {}})).script(|asked| {
+        let task = json!({"taskId": "t-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z",
+            "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null, "pollInterval": 1});
+        let result = match asked.seen.method() {
+            "tools/call" => json!({"task": task}),
+            "tasks/get" => task,
+            "tasks/result" => json!({"content": [{"type": "text", "text": "done at last"}]}),
+            _ => return Act::Usual,
+        };
+        asked.reply(&result);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let begun = client.ask("tools/call", &json!({"name": cell.way.tool("long"), "arguments": {}, "task": {}}));
+    let task = begun["result"]["task"]["taskId"].clone();
+    assert!(task.is_string(), "{begun}");
+    assert_eq!(client.ask("tasks/get", &json!({"taskId": task}))["result"]["status"], "working");
+    let result = client.ask("tasks/result", &json!({"taskId": task}));
+    assert_eq!(result["result"]["content"][0]["text"], "done at last", "{result}");
+    assert_eq!(cell.calls("long"), 1);
+}

@@ -1,0 +1,99 @@
+//! What is particular to a server behind a URL: redirects, content types, headers, proxies.
+
+use super::server::{Act, Server};
+use super::way::ITSELF;
+use super::{Cell, Era, Front, Setup};
+use crate::gateway::http::header;
+use crate::gateway::passed;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub fn a_redirect_within_the_origin_is_followed_while_connecting(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"good": {}})).script(|asked| {
+        if asked.seen.path() != "/mcp" {
+            return Act::Usual;
+        }
+        asked.respond("307 Temporary Redirect", &["Location: /moved"], "");
+        Act::Said
+    });
+    let cell = cell(&setup);
+    passed(&cell.client().ask_tool("good", &json!({})));
+    assert_eq!((cell.calls("good"), cell.server.sees("it", |seen| seen.calls("good")).path()), (1, "/moved"));
+}
+
+pub fn a_call_is_never_sent_again_for_a_redirect(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"good": {}})).script(|asked| {
+        if !asked.seen.calls("good") {
+            return Act::Usual;
+        }
+        asked.respond("308 Permanent Redirect", &["Location: /moved-for-good"], "");
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let reply = cell.client().ask_tool("good", &json!({}));
+    assert!(reply["error"]["message"].as_str().unwrap_or_default().contains("/moved-for-good"), "{reply}");
+    assert_eq!(cell.calls("good"), 1);
+}
+
+pub fn nobody_is_led_to_another_origin(cell: &dyn Fn(&Setup) -> Cell) {
+    let elsewhere = Server::start(&json!([]), Arc::new(|_| Act::Usual), Duration::from_secs(1));
+    let target = elsewhere.url.clone();
+    let setup = Setup::of(&json!({"good": {}})).script(move |asked| {
+        if asked.seen.message == Value::Null {
+            return Act::Usual;
+        }
+        asked.respond("307 Temporary Redirect", &[&format!("Location: {target}")], "");
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.stranger();
+    let reply = match (cell.way.front, cell.way.era) {
+        (Front::Stdio | Front::Http, Era::Session) => client.ask("initialize", &client.greeting()),
+        (Front::Stdio | Front::Http, Era::Stateless) => client.ask_tool("good", &json!({})),
+        // The other server is there.
+        (Front::Joint, _) => {
+            client.greet();
+            client.ask_tool("good", &json!({}))
+        }
+    };
+    assert!(reply.get("error").is_some(), "{reply}");
+    assert_eq!(elsewhere.all().len(), 0);
+}
+
+pub fn every_json_is_json(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"good": {}})).script(|asked| {
+        if !asked.seen.calls("good") {
+            return Act::Usual;
+        }
+        let result = json!({"content": [], "resultType": "complete"});
+        let reply = json!({"jsonrpc": "2.0", "id": asked.seen.message["id"], "result": result});
+        asked.respond("200 OK", &["Content-Type: application/vnd.scripted+json; charset=utf-8"], &reply.to_string());
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let reply = cell.client().ask_tool("good", &json!({}));
+    assert_eq!(reply["result"]["content"], json!([]), "{reply}");
+}
+
+pub fn a_name_that_no_header_can_hold_is_encoded(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"gr\u{fc}n": {}})));
+    let mut client = cell.client();
+    let name = client.listed_name();
+    passed(&client.ask("tools/call", &json!({"name": name, "arguments": {}})));
+    let seen = cell.server.sees("the call", |seen| seen.calls("gr\u{fc}n"));
+    assert_eq!(header(&seen.head, "mcp-name"), Some("=?base64?Z3LDvG4=?="), "{}", seen.head);
+}
+
+pub fn a_server_on_this_machine_is_reached_without_a_proxy(cell: &dyn Fn(&Setup) -> Cell) {
+    // Nothing listens there.
+    let cell = cell(&Setup::of(&json!({"good": {}})).proxy(None, "http://127.0.0.1:1"));
+    passed(&cell.client().ask_tool("good", &json!({})));
+}
+
+pub fn a_server_elsewhere_is_reached_through_the_proxy(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"good": {}})).proxy(Some("http://scripted.example/mcp"), ITSELF));
+    passed(&cell.client().ask_tool("good", &json!({})));
+    let seen = cell.server.sees("the call", |seen| seen.calls("good"));
+    assert_eq!(seen.path(), "http://scripted.example/mcp");
+}

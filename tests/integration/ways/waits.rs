@@ -1,0 +1,117 @@
+//! Calls that wait for a person, are taken back, or are left alone by their client.
+
+use super::{Cell, Setup};
+use crate::gateway::{passed, refusal};
+use serde_json::{Value, json};
+
+fn asking() -> Setup {
+    Setup::of(&json!({"asks": {"approval": {"message": "really?", "ttl_s": 600}}, "good": {}}))
+}
+
+pub fn an_approved_call_is_sent_once_and_a_refused_one_never(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking());
+    let mut client = cell.client();
+    let call = client.call("asks", &json!({"n": 1}));
+    let question = cell.question(1);
+    assert_eq!(cell.calls("asks"), 0);
+    // Everything else goes on meanwhile.
+    passed(&client.ask_tool("good", &json!({})));
+    cell.approve(&question);
+    passed(&client.reply(call));
+    let call = client.call("asks", &json!({"n": 2}));
+    cell.run(&["approvals", "deny", &cell.question(2)]);
+    assert!(refusal(&client.reply(call)).contains("a person refused"));
+    assert_eq!(cell.calls("asks"), 1);
+}
+
+pub fn a_question_that_nobody_answers_is_a_refusal_and_may_be_answered_later(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking().approval_wait(1));
+    let mut client = cell.client();
+    let reply = client.ask_tool("asks", &json!({"n": 1}));
+    let question = cell.question(1);
+    assert!(refusal(&reply).contains(&question), "{reply}");
+    cell.approve(&question);
+    passed(&client.ask_tool("asks", &json!({"n": 1})));
+    assert_eq!(cell.calls("asks"), 1);
+}
+
+pub fn a_call_that_is_withdrawn_while_it_waits_is_never_sent(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking());
+    let mut client = cell.client();
+    let call = client.call("asks", &json!({"n": 1}));
+    let question = cell.question(1);
+    client.withdraw(call);
+    cell.asks_nothing();
+    cell.approve_late(&question);
+    passed(&client.ask_tool("good", &json!({})));
+    cell.server.never("the call", |seen| seen.calls("asks"));
+    cell.server.never("that it was withdrawn", |seen| seen.method() == "notifications/cancelled");
+}
+
+pub fn the_request_of_a_call_that_is_withdrawn_while_it_waits_ends_at_once(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking());
+    let mut client = cell.client();
+    let call = client.call("asks", &json!({"n": 1}));
+    cell.question(1);
+    client.withdraw(call);
+    client.ended(call);
+    // And its id is free.
+    client.request_as(call, "ping", &json!({}));
+    let reply = client.reply(call);
+    assert!(reply.get("result").is_some(), "{reply}");
+}
+
+pub fn a_call_whose_client_hangs_up_while_it_waits_is_not_sent_and_may_be_tried_again(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking());
+    let mut client = cell.client();
+    let call = client.call("asks", &json!({"n": 1}));
+    let question = cell.question(1);
+    client.hang_up(call);
+    if client.is_http() {
+        // What comes after it is answered: the gateway has seen that the connection was closed.
+        for _ in 0..3 {
+            passed(&client.ask_tool("good", &json!({})));
+        }
+    } else {
+        client.is_over();
+        client = cell.client();
+    }
+    cell.approve(&question);
+    // Another call that waited and was approved later is made; this one would have been before it.
+    let call = client.call("asks", &json!({"n": 2}));
+    cell.approve(&cell.question(2));
+    passed(&client.reply(call));
+    assert_eq!(cell.calls("asks"), 1);
+    passed(&client.ask_tool("asks", &json!({"n": 1})));
+    assert_eq!(cell.calls("asks"), 2);
+}
+
+pub fn a_call_that_is_withdrawn_in_flight_ends_at_once_and_its_answer_goes_nowhere(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"held": {}, "good": {}})).holding(&["held"]));
+    let mut client = cell.client();
+    let call = client.call("held", &json!({}));
+    let held = cell.server.held("the call", |seen| seen.calls("held"));
+    client.withdraw(call);
+    cell.server.sees("that it was withdrawn", |seen| seen.withdraws(&held.seen.message["id"]));
+    if client.is_http() {
+        client.ended(call);
+    }
+    held.answer(&json!({"content": [{"type": "text", "text": "late"}]}));
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn an_old_answer_never_reaches_a_new_call(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"held": {}, "good": {}})).holding(&["held"]));
+    let mut client = cell.client();
+    let call = client.call("held", &json!({}));
+    let held = cell.server.held("the call", |seen| seen.calls("held"));
+    client.withdraw(call);
+    let name = cell.way.tool("good");
+    client.request_as(call, "tools/call", &json!({"name": name, "arguments": {}}));
+    held.answer(&json!({"content": [{"type": "text", "text": "late"}]}));
+    // Refused, or answered with its own answer.
+    let reply = client.reply(call);
+    assert!(reply.get("error").is_some() || reply["result"]["content"][0]["text"] == "ran good", "{reply}");
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
