@@ -122,6 +122,7 @@ fn listing(server: &str, tools: &[Value]) -> Listing {
         instructions: None,
         tools: tools.iter().filter_map(parse).collect(),
         unreadable: 0,
+        extras: mcpol::model::Extras::not_recorded(),
         notes: Vec::new(),
     }
 }

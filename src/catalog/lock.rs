@@ -3,14 +3,15 @@
 //!
 //! The file holds no time, no host and no secret. Servers stand in the order of their names, tools too.
 
-use super::normal::{PartFingerprints, Parts};
+use super::normal::{self, PartFingerprints, Parts};
+use super::record::{recorded, unlisted};
 use crate::model::{
-    BlastRadius, Category, Classified, Fingerprint, Flag, Listing, RiskLevel, ServerInfo, ServerName, ServerSource,
-    ToolDefinition, Verdict,
+    BlastRadius, Category, Classified, Extra, ExtraKind, Extras, Fingerprint, Flag, Listing, Offered, RiskLevel,
+    ServerInfo, ServerName, ServerSource, ToolDefinition, Verdict,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The value of `format` in every lock.
@@ -55,13 +56,34 @@ pub struct LockedServer {
     /// The server's `instructions` to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
+    /// The server's `capabilities` as received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub capabilities: Option<Box<RawValue>>,
+    /// Prompts as received, sorted by name. Absent where nobody asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<BTreeMap<String, serde_json::Value>>>")]
+    pub prompts: Option<Vec<Box<RawValue>>>,
+    /// Resources as received, sorted by URI. Absent where nobody asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<BTreeMap<String, serde_json::Value>>>")]
+    pub resources: Option<Vec<Box<RawValue>>>,
+    /// Resource templates as received, sorted by URI template. Absent where nobody asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<BTreeMap<String, serde_json::Value>>>")]
+    pub resource_templates: Option<Vec<Box<RawValue>>>,
+    /// What the server declared that it offers and did not list.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unlisted: BTreeSet<ExtraKind>,
     /// SHA-256 of the policy that was in force when this was reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// How many entries of the server's list are no tools, or cannot be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable_tools: usize,
-    /// SHA-256 over the instructions, the number of unreadable entries and, of every tool, the fingerprints and the class: a seal against editing by hand.
+    /// SHA-256 over the instructions, the number of unreadable entries and, of every tool, the fingerprints and the
+    /// class; where they are recorded, also over the capabilities, the server's name and title, prompts, resources and
+    /// templates: a seal against editing by hand.
     pub fingerprint: String,
     /// Sorted by name; a name that the server lists twice stands here twice.
     pub tools: Vec<LockedTool>,
@@ -93,6 +115,10 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+fn owned(definitions: Option<Vec<&RawValue>>) -> Option<Vec<Box<RawValue>>> {
+    definitions.map(|definitions| definitions.into_iter().map(RawValue::to_owned).collect())
+}
+
 impl Lock {
     /// A lock of servers, in the order that the file has.
     pub fn new(rules: String, mut servers: Vec<LockedServer>) -> Self {
@@ -122,6 +148,11 @@ impl LockedServer {
             server_info: listing.server_info.clone(),
             client_capabilities: listing.client_capabilities.clone(),
             instructions: listing.instructions.clone(),
+            capabilities: listing.capabilities.clone(),
+            prompts: owned(recorded(&listing.extras, ExtraKind::Prompt)),
+            resources: owned(recorded(&listing.extras, ExtraKind::Resource)),
+            resource_templates: owned(recorded(&listing.extras, ExtraKind::Template)),
+            unlisted: unlisted(&listing.extras),
             policy: None,
             unreadable_tools: listing.unreadable,
             fingerprint: String::new(),
@@ -141,7 +172,53 @@ impl LockedServer {
             .iter()
             .map(|tool| json!([tool.fingerprints, tool.category, tool.risk, tool.blast_radius, tool.flags]))
             .collect();
-        Fingerprint::of(&json!([self.instructions, self.unreadable_tools, tools])).as_str().to_owned()
+        let mut parts = vec![json!(self.instructions), json!(self.unreadable_tools), json!(tools)];
+        // Locks of earlier days have none of this, and keep the seal that they have.
+        let kinds = ExtraKind::ALL.map(|kind| self.definitions(kind));
+        if self.capabilities.is_some() || !self.unlisted.is_empty() || kinds.iter().any(Option::is_some) {
+            let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
+            let list = |definitions: &[Box<RawValue>]| -> Vec<Value> {
+                definitions.iter().map(|definition| normal::extra(value(definition))).collect()
+            };
+            let capabilities = self.capabilities.as_deref().map(value);
+            let info = self.server_info.as_ref().map(|info| (&info.name, &info.title));
+            parts.push(json!([capabilities, info, kinds.map(|kind| kind.map(list)), self.unlisted]));
+        }
+        Fingerprint::of(&Value::Array(parts)).as_str().to_owned()
+    }
+
+    /// The recorded definitions of a kind; `None` where it is not recorded.
+    pub fn definitions(&self, kind: ExtraKind) -> Option<&[Box<RawValue>]> {
+        match kind {
+            ExtraKind::Prompt => self.prompts.as_deref(),
+            ExtraKind::Resource => self.resources.as_deref(),
+            ExtraKind::Template => self.resource_templates.as_deref(),
+        }
+    }
+
+    /// Replaces the recorded definitions of a kind.
+    pub fn set_definitions(&mut self, kind: ExtraKind, definitions: Option<Vec<Box<RawValue>>>) {
+        match kind {
+            ExtraKind::Prompt => self.prompts = definitions,
+            ExtraKind::Resource => self.resources = definitions,
+            ExtraKind::Template => self.resource_templates = definitions,
+        }
+    }
+
+    /// What is recorded of prompts, resources and templates. A definition that is none any more is left out.
+    pub fn extras(&self) -> Extras {
+        let mut extras = Extras::not_recorded();
+        for kind in ExtraKind::ALL {
+            match self.definitions(kind) {
+                Some(definitions) => {
+                    let parsed = definitions.iter().filter_map(|raw| Extra::parse(kind, raw).ok());
+                    extras.set(kind, Offered::Listed(parsed.collect()));
+                }
+                None if self.unlisted.contains(&kind) => extras.set(kind, Offered::Refused),
+                None => {}
+            }
+        }
+        extras
     }
 
     /// Whether the listing declares the same tools and says the same to the model, in whatever order.
@@ -174,11 +251,12 @@ impl LockedServer {
             source: self.source.clone(),
             protocol_version: self.protocol_version.clone(),
             server_info: self.server_info.clone(),
-            capabilities: None,
+            capabilities: self.capabilities.clone(),
             client_capabilities: self.client_capabilities.clone(),
             instructions: self.instructions.clone(),
             tools: tools.collect(),
             unreadable: self.unreadable_tools,
+            extras: self.extras(),
             notes: Vec::new(),
         }
     }

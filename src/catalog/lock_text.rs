@@ -3,6 +3,7 @@
 use super::canonical;
 use super::lock::{LOCK_FORMAT, LOCK_VERSION, Lock, LockedServer, LockedTool};
 use super::normal::Parts;
+use crate::model::ExtraKind;
 use crate::problem::{Place, Problem};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
@@ -63,6 +64,21 @@ impl LockPrinter {
         }
         if let Some(text) = &server.instructions {
             line(out, 3, "instructions", &quoted(text), ",");
+        }
+        if let Some(capabilities) = &server.capabilities {
+            line(out, 3, "capabilities", &canonical(capabilities)?, ",");
+        }
+        for (kind, member) in [
+            (ExtraKind::Prompt, "prompts"),
+            (ExtraKind::Resource, "resources"),
+            (ExtraKind::Template, "resource_templates"),
+        ] {
+            if let Some(definitions) = server.definitions(kind) {
+                line(out, 3, member, &block(&definitions)?, ",");
+            }
+        }
+        if !server.unlisted.is_empty() {
+            line(out, 3, "unlisted", &block(&server.unlisted)?, ",");
         }
         if let Some(policy) = &server.policy {
             line(out, 3, "policy", &quoted(policy), ",");

@@ -100,6 +100,23 @@ impl Parts {
     }
 }
 
+/// The definition of a prompt, resource or template in canonical form. How large a resource is and when it was changed
+/// last is the state of the data, not of what is offered.
+pub fn extra(definition: Value) -> Value {
+    let Value::Object(object) = definition else { return numbers(definition) };
+    let state = |key: &str| matches!(key, "size");
+    let members = object.into_iter().filter(|(key, value)| !state(key) && !value.is_null()).map(|(key, mut value)| {
+        if key == "annotations"
+            && let Some(annotations) = value.as_object_mut()
+        {
+            annotations.remove("lastModified");
+        }
+        (key, numbers(value))
+    });
+    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
+    Value::Object(members.filter(|(key, value)| !(key == "annotations" && is_empty(value))).collect())
+}
+
 fn hash(value: &Value) -> String {
     Fingerprint::of(value).as_str().to_owned()
 }
@@ -288,6 +305,14 @@ mod tests {
             json!({"properties": {"default": {"const": [2, 1]}}}),
         );
         different(json!({"minimum": 1.5}), json!({"minimum": 1}));
+    }
+
+    #[test]
+    fn the_state_of_a_resource_is_no_part_of_its_definition() {
+        let now =
+            json!({"uri": "x:1", "size": 5, "annotations": {"lastModified": "2026-01-01T00:00:00Z"}, "title": null});
+        assert_eq!(extra(now), extra(json!({"uri": "x:1"})));
+        assert_ne!(extra(json!({"uri": "x:1", "annotations": {"priority": 1}})), extra(json!({"uri": "x:1"})));
     }
 
     #[test]

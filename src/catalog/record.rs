@@ -5,8 +5,8 @@
 
 use super::canonical;
 use crate::model::{
-    BlastRadius, Category, Classified, Confidence, Evidence, Finding, Fingerprint, Flag, RiskLevel, ServerInfo,
-    ServerName, ServerSource,
+    BlastRadius, Category, Classified, Confidence, Evidence, ExtraKind, Extras, Finding, Fingerprint, Flag, Offered,
+    RiskLevel, ServerInfo, ServerName, ServerSource,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -55,6 +55,21 @@ pub struct Record<'a> {
     pub fingerprint: String,
     /// Sorted by name, then by fingerprint.
     pub tools: Vec<RecordedTool<'a>>,
+    /// Prompts as received, sorted by name; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<BTreeMap<String, serde_json::Value>>>")]
+    pub prompts: Option<Vec<&'a RawValue>>,
+    /// Resources as received, sorted by URI; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<BTreeMap<String, serde_json::Value>>>")]
+    pub resources: Option<Vec<&'a RawValue>>,
+    /// Resource templates as received, sorted by URI template; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<BTreeMap<String, serde_json::Value>>>")]
+    pub resource_templates: Option<Vec<&'a RawValue>>,
+    /// What the server declares that it offers and does not list.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unlisted: BTreeSet<ExtraKind>,
     /// Findings about the server as a whole.
     pub findings: Vec<&'a Finding>,
 }
@@ -124,6 +139,10 @@ impl<'a> Record<'a> {
             instructions: listing.instructions.as_deref(),
             fingerprint,
             tools,
+            prompts: recorded(&listing.extras, ExtraKind::Prompt),
+            resources: recorded(&listing.extras, ExtraKind::Resource),
+            resource_templates: recorded(&listing.extras, ExtraKind::Template),
+            unlisted: unlisted(&listing.extras),
             findings,
         }
     }
@@ -137,6 +156,23 @@ impl<'a> Record<'a> {
         text.push('\n');
         Ok(text)
     }
+}
+
+/// What a server lists of one kind, sorted by key, then by text; `None` where it was not asked or would not say.
+pub(super) fn recorded(extras: &Extras, kind: ExtraKind) -> Option<Vec<&RawValue>> {
+    match extras.of(kind) {
+        Offered::NotRecorded | Offered::Refused => None,
+        Offered::Listed(listed) => {
+            let mut listed: Vec<_> = listed.iter().collect();
+            listed.sort_by(|a, b| (&a.key, a.raw.get()).cmp(&(&b.key, b.raw.get())));
+            Some(listed.into_iter().map(|extra| &*extra.raw).collect())
+        }
+    }
+}
+
+/// The kinds that a server declares and does not list.
+pub(super) fn unlisted(extras: &Extras) -> BTreeSet<ExtraKind> {
+    ExtraKind::ALL.into_iter().filter(|kind| matches!(extras.of(*kind), Offered::Refused)).collect()
 }
 
 /// Why a record was not saved.

@@ -1,9 +1,11 @@
-//! Saved tool lists: a `tools/list` result or response, a list of tools, an object with `slug` or `server` and
+//! Saved lists: a `tools/list` result or response, a list of tools, an object with `slug` or `server` and
 //! `tools`, a catalogue record, or JSON lines of any of these. Lines are read one at a time, so that a file of any
 //! length needs the memory of its longest line.
 
 use super::record::RECORD_FORMAT;
-use crate::model::{Listing, Note, Package, ServerInfo, ServerName, ServerSource, ToolDefinition};
+use crate::model::{
+    Extra, ExtraKind, Extras, Listing, Note, Offered, Package, ServerInfo, ServerName, ServerSource, ToolDefinition,
+};
 use crate::problem::{Place, Problem};
 use crate::text::excerpt;
 use serde::Deserialize;
@@ -53,6 +55,25 @@ struct Document<'a> {
     client_capabilities: Option<&'a RawValue>,
     #[serde(borrow)]
     instructions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resources: Option<&'a RawValue>,
+    #[serde(borrow, alias = "resource_templates")]
+    resource_templates: Option<&'a RawValue>,
+    #[serde(borrow)]
+    unlisted: Option<&'a RawValue>,
+}
+
+impl<'a> Document<'a> {
+    fn member(&self, kind: ExtraKind) -> Option<&'a str> {
+        let member = match kind {
+            ExtraKind::Prompt => self.prompts,
+            ExtraKind::Resource => self.resources,
+            ExtraKind::Template => self.resource_templates,
+        };
+        member.map(RawValue::get)
+    }
 }
 
 /// One entry of a catalogue record.
@@ -275,12 +296,15 @@ fn object(
     });
     let recorded: Option<ServerSource> = outer.source.and_then(|source| serde_json::from_str(source.get()).ok());
     let info = outer.server_info.or(inside.server_info);
+    let (extras, odd) = extras(&outer, inside);
     let mut listing = listing(
         name.filter(|name| !name.is_empty()).map_or_else(|| unnamed(origin), ServerName::new),
         recorded.unwrap_or_else(|| file_source(origin.file, package)),
         tools,
     );
     (listing.unreadable, listing.notes) = (unreadable, notes);
+    listing.notes.extend(odd);
+    listing.extras = extras;
     listing.protocol_version = either(outer.protocol_version, inside.protocol_version);
     listing.server_info = info.and_then(|info| serde_json::from_str::<ServerInfo>(info.get()).ok());
     listing.capabilities =
@@ -289,6 +313,35 @@ fn object(
     listing.instructions = either(outer.instructions, inside.instructions);
     found(Ok(listing));
     Ok(())
+}
+
+/// What a document says of prompts, resources and templates; a kind that it does not name is not recorded.
+fn extras(outer: &Document<'_>, inside: &Document<'_>) -> (Extras, Vec<Note>) {
+    let (mut extras, mut notes) = (Extras::not_recorded(), Vec::new());
+    let unlisted = outer.unlisted.or(inside.unlisted);
+    let unlisted: BTreeSet<ExtraKind> =
+        unlisted.and_then(|kinds| serde_json::from_str(kinds.get()).ok()).unwrap_or_default();
+    for kind in ExtraKind::ALL {
+        let text = outer.member(kind).or_else(|| inside.member(kind));
+        match text.and_then(|text| serde_json::from_str::<Vec<Box<RawValue>>>(text).ok()) {
+            Some(entries) => {
+                let (mut listed, mut malformed) = (Vec::new(), 0_usize);
+                for entry in &entries {
+                    match Extra::parse(kind, entry) {
+                        Ok(extra) => listed.push(extra),
+                        Err(_) => malformed += 1,
+                    }
+                }
+                if malformed > 0 {
+                    notes.push(note(&format!("malformed_{kind}"), format!("{malformed} entries are no {kind}s")));
+                }
+                extras.set(kind, Offered::Listed(listed));
+            }
+            None if unlisted.contains(&kind) => extras.set(kind, Offered::Refused),
+            None => {}
+        }
+    }
+    (extras, notes)
 }
 
 /// The tools among the entries, how many entries are none, and a note for each of these.
@@ -335,6 +388,7 @@ fn listing(server: ServerName, source: ServerSource, tools: Vec<ToolDefinition>)
         instructions: None,
         tools,
         unreadable: 0,
+        extras: Extras::not_recorded(),
         notes: Vec::new(),
     }
 }

@@ -1,17 +1,19 @@
-//! Connect to a server and ask for all its tools, whichever era of the protocol it speaks.
+//! Connect to a server and ask for all that it offers, whichever era of the protocol it speaks.
 //!
 //! `initialize` comes first, because every server seen takes it; what it answers or refuses decides what comes next. A
 //! server that knows only revisions without handshake says so, and is asked with `server/discover`.
 
 use super::environment::Home;
 use super::error::{ConnectError, Traces};
+use super::extras::{Collected, not_listed};
 use super::message::{self, Answer, Refusal, Request};
-use super::pages::ToolPages;
+use super::pages::{self, EmptyCursor, Walk, object};
 use super::protocol::STATELESS_VERSION;
 use super::remote::HttpWire;
 use super::stdio::StdioWire;
 use super::target::{Target, redacted};
-use crate::model::{Listing, Note, Package, ServerInfo, ServerSource};
+use super::tools::Tools;
+use crate::model::{ExtraKind, Extras, Listing, Note, Offered, Package, ServerInfo, ServerSource};
 use crate::text::escape;
 use rmcp::model::{ErrorCode, ProtocolVersion};
 use serde::Deserialize;
@@ -23,6 +25,17 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a server that has refused `initialize` may take to answer `server/discover`.
 const DISCOVER_WAIT: Duration = Duration::from_secs(10);
+/// How long a server may take for prompts, resources and templates together, once its tools are there.
+const EXTRAS_WAIT: Duration = Duration::from_secs(15);
+
+/// What to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Tools, prompts, resources and resource templates.
+    Everything,
+    /// Tools alone.
+    Tools,
+}
 
 /// How to ask a server.
 #[derive(Clone, Debug)]
@@ -36,12 +49,14 @@ pub struct EnumerateOptions {
     pub home: Home,
     /// `capabilities` that we declare: some servers show more tools to clients that offer more.
     pub capabilities: Value,
+    /// What to ask for.
+    pub wanted: Wanted,
 }
 
 impl EnumerateOptions {
-    /// No launcher, a scratch home, no capabilities.
+    /// No launcher, a scratch home, no capabilities, everything that the server offers.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, launcher: None, home: Home::Scratch, capabilities: json!({}) }
+        Self { timeout, launcher: None, home: Home::Scratch, capabilities: json!({}), wanted: Wanted::Everything }
     }
 
     /// Names of the capabilities that we declare.
@@ -62,13 +77,15 @@ pub enum Progress {
         /// What the server calls itself.
         server: Option<ServerInfo>,
     },
-    /// A page has arrived.
+    /// A page of tools has arrived.
     Listed {
         /// Tools so far.
         tools: usize,
         /// Pages so far.
         pages: usize,
     },
+    /// Prompts, resources or templates are asked for.
+    Extras(ExtraKind),
     /// The connection is closed or the process is ended.
     Ending,
 }
@@ -86,6 +103,7 @@ impl std::fmt::Display for Progress {
                 write!(f, "{tools} tool{}", if *tools == 1 { "" } else { "s" })?;
                 if *pages > 1 { write!(f, " on {pages} pages") } else { Ok(()) }
             }
+            Self::Extras(kind) => write!(f, "asking for {kind}s"),
             Self::Ending => f.write_str("closing"),
         }
     }
@@ -140,6 +158,13 @@ impl Wire {
         }
     }
 
+    fn explain(&self, method: &'static str) -> Option<ConnectError> {
+        match self {
+            Self::Stdio(wire) => wire.explain(method),
+            Self::Http(wire) => wire.explain(method),
+        }
+    }
+
     fn notes(&self) -> Vec<Note> {
         match self {
             Self::Stdio(wire) => wire.notes(),
@@ -173,6 +198,22 @@ struct Agreement {
     instructions: Option<String>,
 }
 
+impl Agreement {
+    /// Whether the server's capabilities have this member.
+    fn declares(&self, capability: &str) -> bool {
+        let capabilities = self.capabilities.as_ref();
+        let capabilities = capabilities.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+        capabilities.is_some_and(|capabilities| capabilities.get(capability).is_some_and(|it| !it.is_null()))
+    }
+
+    fn empty_cursor(&self) -> EmptyCursor {
+        match self.lifecycle {
+            Lifecycle::Handshake => EmptyCursor::End,
+            Lifecycle::Stateless => EmptyCursor::Cursor,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lifecycle {
     /// `initialize`, then requests.
@@ -198,31 +239,13 @@ impl Talk<'_> {
     async fn listing(&mut self) -> Result<Listing, ConnectError> {
         let agreement = self.agree().await?;
         (self.progress)(Progress::Connected { server: agreement.server_info.clone() });
-        let mut pages = ToolPages::default();
-        let stateless = (agreement.lifecycle == Lifecycle::Stateless).then_some(&self.options.capabilities);
-        let mut notes = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let request = message::list_tools(self.next_id(), cursor.as_deref(), stateless);
-            match self.ask(&request, self.deadline).await? {
-                Answer::Result(result) => cursor = pages.take(&result)?,
-                // A server without tools need not know the method.
-                Answer::Error(refusal)
-                    if is_unknown_method(&refusal) && !declares_tools(&agreement) && cursor.is_none() =>
-                {
-                    let message = "the server declares no tools and does not list any".to_owned();
-                    notes.push(Note { code: "no_tools".to_owned(), message });
-                }
-                Answer::Error(refusal) => return Err(self.refused(request.method, &refusal).await),
-            }
-            let (tools, count) = pages.counts();
-            (self.progress)(Progress::Listed { tools, pages: count });
-            if cursor.is_none() {
-                break;
-            }
-        }
-        let unreadable = pages.unreadable();
-        let (tools, odd) = pages.finish();
+        let (tools, mut notes) = self.tools(&agreement).await?;
+        let extras = match self.options.wanted {
+            Wanted::Everything => self.extras(&agreement, &mut notes).await,
+            Wanted::Tools => Extras::not_recorded(),
+        };
+        let unreadable = tools.unreadable();
+        let (tools, odd) = tools.finish();
         notes.extend(self.wire.notes());
         notes.extend(odd);
         notes.extend(self.declared());
@@ -236,8 +259,101 @@ impl Talk<'_> {
             instructions: agreement.instructions,
             tools,
             unreadable,
+            extras,
             notes,
         })
+    }
+
+    async fn tools(&mut self, agreement: &Agreement) -> Result<(Tools, Vec<Note>), ConnectError> {
+        const METHOD: &str = "tools/list";
+        let mut walk = Walk::new(METHOD, "tools", pages::TOOLS, agreement.empty_cursor());
+        let (mut tools, mut notes, mut cursor) = (Tools::default(), Vec::new(), None);
+        loop {
+            match self.page(METHOD, cursor.as_deref(), agreement, self.deadline).await? {
+                Answer::Result(result) => {
+                    let page = walk.take(&result)?;
+                    tools.take(&page.entries, page.repeated);
+                    cursor = page.next;
+                }
+                // A server without tools need not know the method.
+                Answer::Error(refusal)
+                    if is_unknown_method(&refusal) && !agreement.declares("tools") && cursor.is_none() =>
+                {
+                    let message = "the server declares no tools and does not list any".to_owned();
+                    notes.push(Note { code: "no_tools".to_owned(), message });
+                }
+                Answer::Error(refusal) => return Err(self.refused(METHOD, &refusal).await),
+            }
+            (self.progress)(Progress::Listed { tools: tools.count(), pages: walk.pages() });
+            if cursor.is_none() {
+                notes.extend(walk.notes());
+                return Ok((tools, notes));
+            }
+        }
+    }
+
+    /// Everything beside tools. The tools are there already, so that nothing in here fails the listing: what the server
+    /// declares and does not list is noted, and known as such.
+    async fn extras(&mut self, agreement: &Agreement, notes: &mut Vec<Note>) -> Extras {
+        let deadline = self.deadline.min(Instant::now() + EXTRAS_WAIT);
+        let mut extras = Extras::not_recorded();
+        for kind in ExtraKind::ALL {
+            let offered = if agreement.declares(kind.capability()) {
+                (self.progress)(Progress::Extras(kind));
+                match self.extra(kind, agreement, deadline, notes).await {
+                    Ok(offered) => offered,
+                    Err(error) => {
+                        notes.push(not_listed(kind, &error));
+                        Offered::Refused
+                    }
+                }
+            } else {
+                Offered::Listed(Vec::new())
+            };
+            extras.set(kind, offered);
+        }
+        extras
+    }
+
+    async fn extra(
+        &mut self,
+        kind: ExtraKind,
+        agreement: &Agreement,
+        deadline: Instant,
+        notes: &mut Vec<Note>,
+    ) -> Result<Offered, ConnectError> {
+        let mut walk = Walk::new(kind.method(), kind.member(), pages::EXTRAS, agreement.empty_cursor());
+        let (mut collected, mut cursor) = (Collected::new(kind), None);
+        loop {
+            match self.page(kind.method(), cursor.as_deref(), agreement, deadline).await? {
+                Answer::Result(result) => {
+                    let page = walk.take(&result)?;
+                    collected.take(&page.entries, page.repeated);
+                    cursor = page.next;
+                }
+                // Many servers declare `resources` and know only some of its methods: they have none of the rest.
+                Answer::Error(refusal) if is_unknown_method(&refusal) && cursor.is_none() => {}
+                Answer::Error(refusal) => return Err(self.refused(kind.method(), &refusal).await),
+            }
+            if cursor.is_none() {
+                let (offered, odd) = collected.finish();
+                notes.extend(walk.notes());
+                notes.extend(odd);
+                return Ok(offered);
+            }
+        }
+    }
+
+    async fn page(
+        &mut self,
+        method: &'static str,
+        cursor: Option<&str>,
+        agreement: &Agreement,
+        deadline: Instant,
+    ) -> Result<Answer, ConnectError> {
+        let stateless = (agreement.lifecycle == Lifecycle::Stateless).then_some(&self.options.capabilities);
+        let request = message::list(self.next_id(), method, cursor, stateless);
+        self.ask(&request, deadline).await
     }
 
     async fn agree(&mut self) -> Result<Agreement, ConnectError> {
@@ -279,11 +395,11 @@ impl Talk<'_> {
             return Err(ConnectError::UnsupportedVersion { offered });
         };
         match &mut self.wire {
-            Wire::Stdio(wire) => wire.send(message::initialized()),
+            Wire::Stdio(wire) => wire.notify(message::initialized()),
             Wire::Http(wire) => {
                 wire.set_version(&version);
                 let notified = timeout_at(self.deadline, wire.notify(message::initialized())).await;
-                notified.map_err(|_| self.timed_out("notifications/initialized"))??;
+                notified.map_err(|_| self.timed_out("notifications/initialized", self.deadline))??;
             }
         }
         Ok(Ok(Agreement {
@@ -343,12 +459,14 @@ impl Talk<'_> {
     async fn ask(&mut self, request: &Request, deadline: Instant) -> Result<Answer, ConnectError> {
         match timeout_at(deadline, self.wire.exchange(request, self.progress)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.timed_out(request.method)),
+            Err(_) => Err(self.timed_out(request.method, deadline)),
         }
     }
 
-    fn timed_out(&self, method: &'static str) -> ConnectError {
-        ConnectError::TimedOut { method, after: self.options.timeout, traces: self.wire.traces() }
+    fn timed_out(&self, method: &'static str, deadline: Instant) -> ConnectError {
+        let after = self.options.timeout.saturating_sub(self.deadline.saturating_duration_since(deadline));
+        let no_answer = || ConnectError::TimedOut { method, after, traces: self.wire.traces() };
+        self.wire.explain(method).unwrap_or_else(no_answer)
     }
 
     async fn refused(&self, method: &'static str, refusal: &Refusal) -> ConnectError {
@@ -395,9 +513,10 @@ pub fn source_of(target: &Target) -> ServerSource {
 }
 
 fn parse(method: &'static str, result: &RawValue) -> Result<WireAgreement, ConnectError> {
-    serde_json::from_str(result.get()).map_err(|error| ConnectError::InvalidAnswer {
+    let read = object(result).and_then(|_| serde_json::from_str(result.get()).map_err(|error| error.to_string()));
+    read.map_err(|detail| ConnectError::InvalidAnswer {
         method,
-        detail: error.to_string(),
+        detail,
         quote: result.get().chars().take(512).collect(),
     })
 }
@@ -416,9 +535,4 @@ fn text(value: Option<&Value>) -> Option<String> {
 
 fn is_unknown_method(refusal: &Refusal) -> bool {
     refusal.code() == i64::from(ErrorCode::METHOD_NOT_FOUND.0)
-}
-
-fn declares_tools(agreement: &Agreement) -> bool {
-    let capabilities = agreement.capabilities.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-    capabilities.is_some_and(|capabilities| capabilities.get("tools").is_some())
 }

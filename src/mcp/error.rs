@@ -73,8 +73,10 @@ pub enum ConnectError {
         max_bytes: usize,
     },
     /// The list does not end, or is larger than any that a client could use.
-    #[error("the tool list does not end: {why}")]
+    #[error("the list of {what} does not end: {why}")]
     EndlessList {
+        /// `tools`, `prompts`, `resources`, `resource templates`.
+        what: &'static str,
         /// Which bound was passed, or which cursor came back.
         why: String,
     },
@@ -87,6 +89,19 @@ pub enum ConnectError {
         code: i64,
         /// The server's words.
         message: String,
+        /// What it left behind.
+        traces: Traces,
+    },
+    /// Answers came, and none of them under the id of the request.
+    #[error(
+        "the server answered `{method}` under the id `{}`, not under the one that it was asked with",
+        excerpt(id, 40)
+    )]
+    ForeignId {
+        /// The request that was not answered.
+        method: &'static str,
+        /// The id of the last such answer.
+        id: String,
         /// What it left behind.
         traces: Traces,
     },
@@ -161,6 +176,14 @@ pub enum ConnectError {
         /// Where to; without user-info and query.
         to: String,
     },
+    /// An event stream of the older HTTP transport that sends its client to somebody else.
+    #[error("the event stream of {url} names {to} as its endpoint, which is another server: nothing was sent there")]
+    ForeignEndpoint {
+        /// Without user-info and query.
+        url: String,
+        /// Without user-info and query.
+        to: String,
+    },
     /// The connection broke in the middle of an answer.
     #[error("the connection to {url} broke: {detail}")]
     Broken {
@@ -223,6 +246,16 @@ impl ConnectError {
             Self::Refused { traces, code, .. } => traces.help().or_else(|| {
                 (*code == METHOD_NOT_FOUND).then(|| "the server may offer no tools, or not be an MCP server".to_owned())
             }),
+            Self::ForeignId { .. } => Some(
+                "clients match answers by their id and would wait for ever: this is a defect of the server, report it to its authors"
+                    .to_owned(),
+            ),
+            Self::ForeignEndpoint { url, to } => Some(match same_path(url, to) {
+                Some(there) => format!(
+                    "behind a proxy a server may not know its own address: tell it its public URL, or, if you trust that address, scan `{there}`"
+                ),
+                None => "behind a proxy a server may not know its own address: tell it its public URL".to_owned(),
+            }),
             Self::UnsupportedVersion { .. } => Some("look for another release of this server or of mcpol".to_owned()),
             Self::Unreachable { .. } => Some("check that the server is running and that host and port are right".to_owned()),
             Self::Tls { detail, .. } if detail == super::http::NO_TLS => {
@@ -257,6 +290,7 @@ impl ConnectError {
             Self::Exited { traces, .. }
             | Self::TimedOut { traces, .. }
             | Self::OtherProtocol { traces, .. }
+            | Self::ForeignId { traces, .. }
             | Self::Refused { traces, .. } => {
                 let stderr = traces.stderr.iter().map(|line| format!("stderr: {line}"));
                 let stdout = traces.stdout.iter().map(|line| format!("stdout: {line}"));
@@ -276,6 +310,7 @@ impl ConnectError {
             | Self::HttpStatus { .. }
             | Self::NotMcp { .. }
             | Self::Redirected { .. }
+            | Self::ForeignEndpoint { .. }
             | Self::Broken { .. } => Vec::new(),
         }
     }
@@ -340,6 +375,13 @@ fn url_in(line: &str) -> Option<String> {
         url::Host::Ipv6(address) => address.is_loopback() || address.is_unspecified(),
     };
     local.then(|| redacted(&url).trim_end_matches(['.', '/']).to_owned())
+}
+
+/// The path of one address at the host of another.
+fn same_path(url: &str, to: &str) -> Option<String> {
+    let (url, mut there) = (url::Url::parse(url).ok()?, url::Url::parse(to).ok()?);
+    there.set_path(url.path());
+    Some(redacted(&there))
 }
 
 fn quoted(quote: &str) -> String {

@@ -65,11 +65,20 @@ impl Refusal {
     }
 }
 
+/// The id of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ReplyId {
+    /// Without quotation marks, because some servers answer `"1"` to `1`.
+    pub text: String,
+    /// Whether it came as a string.
+    pub is_string: bool,
+}
+
 /// One message from a server.
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// To one of our requests; without an id if the server could not tell which.
-    Answer { id: Option<String>, answer: Answer },
+    Answer { id: Option<ReplyId>, answer: Answer },
     /// From the server to us.
     Request { id: Box<RawValue>, method: String },
     /// Wants no answer.
@@ -91,8 +100,14 @@ struct WireMessage {
     #[serde(default)]
     id: Option<Box<RawValue>>,
     method: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     result: Option<Box<RawValue>>,
     error: Option<Box<RawValue>>,
+}
+
+/// A member that is there, also where it is null: a null result is an answer, though not one that helps.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Reads one message, or several if it is a batch.
@@ -127,7 +142,7 @@ fn read_one(text: &[u8]) -> Result<Incoming, Unreadable> {
             None => Incoming::Notification,
         });
     }
-    let id = message.id.map(|id| plain_id(id.get()));
+    let id = message.id.map(|id| reply_id(id.get()));
     // An error wins over a result beside it: the doubtful answer is no answer.
     if let Some(error) = message.error {
         let refusal = serde_json::from_str(error.get()).unwrap_or_default();
@@ -147,9 +162,11 @@ fn broken_or_junk(text: &[u8], error: &serde_json::Error) -> Unreadable {
     }
 }
 
-/// Ids are compared as text without quotes, because some servers answer `"1"` to `1`.
-fn plain_id(raw: &str) -> String {
-    raw.trim_matches('"').to_owned()
+fn reply_id(raw: &str) -> ReplyId {
+    match serde_json::from_str::<String>(raw) {
+        Ok(text) => ReplyId { text, is_string: true },
+        Err(_) => ReplyId { text: raw.to_owned(), is_string: false },
+    }
 }
 
 /// Our answer to a request from the server: `ping` and `roots/list` are answered, everything else is not offered.
@@ -182,8 +199,8 @@ pub(super) fn discover(id: u64, capabilities: &Value) -> Request {
     request(id, "server/discover", &json!({ "_meta": stateless_meta(capabilities) }), Some(STATELESS_VERSION))
 }
 
-/// One page of `tools/list`.
-pub(super) fn list_tools(id: u64, cursor: Option<&str>, stateless: Option<&Value>) -> Request {
+/// One page of a list.
+pub(super) fn list(id: u64, method: &'static str, cursor: Option<&str>, stateless: Option<&Value>) -> Request {
     let mut params = json!({});
     if let Some(cursor) = cursor {
         params["cursor"] = cursor.into();
@@ -191,7 +208,7 @@ pub(super) fn list_tools(id: u64, cursor: Option<&str>, stateless: Option<&Value
     if let Some(capabilities) = stateless {
         params["_meta"] = stateless_meta(capabilities);
     }
-    request(id, "tools/list", &params, stateless.map(|_| STATELESS_VERSION))
+    request(id, method, &params, stateless.map(|_| STATELESS_VERSION))
 }
 
 /// Whether a revision has the `initialize` handshake and is known.
@@ -227,9 +244,11 @@ mod tests {
             Ok(messages) => messages
                 .iter()
                 .map(|message| match message {
-                    Incoming::Answer { id, answer: Answer::Result(_) } => format!("result {id:?}"),
+                    Incoming::Answer { id, answer: Answer::Result(_) } => {
+                        format!("result {:?}", id.as_ref().map(|id| &id.text))
+                    }
                     Incoming::Answer { id, answer: Answer::Error(refusal) } => {
-                        format!("error {id:?} {}", refusal.code())
+                        format!("error {:?} {}", id.as_ref().map(|id| &id.text), refusal.code())
                     }
                     Incoming::Request { method, .. } => format!("request {method}"),
                     Incoming::Notification => "notification".to_owned(),
@@ -249,6 +268,8 @@ mod tests {
             ("\u{feff} {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}} ", r#"result Some("1")"#),
             (r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"x"}}"#, "error None -32600"),
             (r#"{"jsonrpc":"2.0","id":1,"error":"boom"}"#, r#"error Some("1") 0"#),
+            (r#"{"jsonrpc":"2.0","id":1,"result":null}"#, r#"result Some("1")"#),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, r#"result Some("1")"#),
             (r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#, "request ping"),
             (r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#, "notification"),
             (
@@ -273,7 +294,7 @@ mod tests {
         let parse =
             |request: &Request| serde_json::from_slice::<rmcp::model::JsonRpcRequest<ClientRequest>>(&request.body);
         assert!(matches!(parse(&initialize(1, "2025-11-25", &none))?.request, ClientRequest::InitializeRequest(_)));
-        assert!(matches!(parse(&list_tools(2, Some("c"), None))?.request, ClientRequest::ListToolsRequest(_)));
+        assert!(matches!(parse(&list(2, "tools/list", Some("c"), None))?.request, ClientRequest::ListToolsRequest(_)));
         let body: Value = serde_json::from_slice(&discover(3, &none).body)?;
         let meta: RequestMetaObject = serde_json::from_value(body["params"]["_meta"].clone())?;
         assert!(meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty());

@@ -12,11 +12,14 @@ mod enumerate;
 mod environment;
 mod error;
 mod message;
+mod extras;
 mod pages;
+mod tools;
 mod remote;
+mod replies;
 mod stdio;
 
-pub use enumerate::{EnumerateOptions, Progress, enumerate, source_of};
+pub use enumerate::{EnumerateOptions, Progress, Wanted, enumerate, source_of};
 pub use environment::Home;
 pub use error::{ConnectError, Token, Traces};
 pub use mcpol_base::mcp::{envelope, json, protocol, walk};

@@ -1,9 +1,10 @@
 //! A server behind a URL: streamable HTTP, or the older pair of an event stream and a second endpoint.
 
 use super::enumerate::Progress;
-use super::error::ConnectError;
+use super::error::{ConnectError, Traces};
 use super::http::{ContentKind, HttpClient, HttpReply, header};
 use super::message::{self, Answer, Incoming, Request, Unreadable};
+use super::replies::Replies;
 use super::sse::{SseEvent, SseParser};
 use super::stdio::{MESSAGE_BYTES_MAX, REPLIES_MAX};
 use super::target::HttpTarget;
@@ -28,7 +29,9 @@ pub(super) struct HttpWire {
     transport: Transport,
     session: Option<String>,
     version: Option<String>,
+    answers: Replies,
     replies: usize,
+    odd_type: bool,
 }
 
 enum Transport {
@@ -51,7 +54,15 @@ impl HttpWire {
     /// Prepares a connection; nothing is sent yet.
     pub fn new(target: &HttpTarget) -> Result<Self, ConnectError> {
         let client = HttpClient::new(target)?;
-        Ok(Self { client, transport: Transport::Streamable, session: None, version: None, replies: 0 })
+        Ok(Self {
+            client,
+            transport: Transport::Streamable,
+            session: None,
+            version: None,
+            answers: Replies::default(),
+            replies: 0,
+            odd_type: false,
+        })
     }
 
     /// The revision that all later requests name.
@@ -88,7 +99,11 @@ impl HttpWire {
     pub async fn notify(&mut self, body: Vec<u8>) -> Result<(), ConnectError> {
         let reply = match &self.transport {
             Transport::Streamable => self.post(&body, None).await?,
-            Transport::StreamAndEndpoint(older) => older.endpoint.send(Method::POST, Some(body), &[JSON]).await?,
+            Transport::StreamAndEndpoint(older) => {
+                // Its answer, which it should not have, would come over the one stream; here it stays with its request.
+                self.answers.notified();
+                older.endpoint.send(Method::POST, Some(body), &[JSON]).await?
+            }
         };
         // Some servers refuse a notification that they do not know and go on all the same.
         if reply.status() == 401 { Err(self.client.refusal(reply).await) } else { Ok(()) }
@@ -96,13 +111,21 @@ impl HttpWire {
 
     /// What was odd about this connection.
     pub fn notes(&self) -> Vec<Note> {
-        match self.transport {
-            Transport::Streamable => Vec::new(),
-            Transport::StreamAndEndpoint(_) => vec![Note {
-                code: "deprecated_transport".to_owned(),
-                message: "the server speaks the deprecated HTTP+SSE transport".to_owned(),
-            }],
+        let mut notes = self.answers.notes();
+        let mut note =
+            |code: &str, message: &str| notes.push(Note { code: code.to_owned(), message: message.to_owned() });
+        if matches!(self.transport, Transport::StreamAndEndpoint(_)) {
+            note("deprecated_transport", "the server speaks the deprecated HTTP+SSE transport");
         }
+        if self.odd_type {
+            note("odd_content_type", "the server calls its answers something else than JSON or an event stream");
+        }
+        notes
+    }
+
+    /// Why a request has no answer, where what came instead says it.
+    pub fn explain(&self, method: &'static str) -> Option<ConnectError> {
+        self.answers.explain(method, &Traces::default())
     }
 
     /// Ends the session, if there is one.
@@ -153,7 +176,11 @@ impl HttpWire {
         match message::read(&body) {
             Ok(messages) => {
                 if let Some(answer) = self.sort(messages, request).await? {
+                    self.odd_type |= kind != ContentKind::Json;
                     return Ok(answer);
+                }
+                if let Some(error) = self.explain(request.method).filter(|_| !is_error) {
+                    return Err(error);
                 }
             }
             Err(Unreadable::Broken(detail)) if !is_error => return Err(invalid(request, detail, &body)),
@@ -188,8 +215,11 @@ impl HttpWire {
                     Err(error) => return Err(error),
                 }
             };
-            let ended =
-                || broken.unwrap_or_else(|| self.client.refusal_with(&stream.reply, ContentKind::EventStream, b""));
+            let ended = || {
+                self.explain(request.method)
+                    .or(broken)
+                    .unwrap_or_else(|| self.client.refusal_with(&stream.reply, ContentKind::EventStream, b""))
+            };
             let Some(id) = stream.parser.last_event_id().map(str::to_owned) else { return Err(ended()) };
             if resumes == RESUMES_MAX {
                 return Err(ended());
@@ -221,7 +251,10 @@ impl HttpWire {
             }
             let bad = || ConnectError::BadTarget("the server names an endpoint that is no address".to_owned());
             let endpoint = self.client.url().join(event.data.trim()).map_err(|_| bad())?;
-            let endpoint = self.client.at(endpoint)?;
+            let endpoint = self.client.at(endpoint).map_err(|error| match error {
+                ConnectError::Redirected { url, to } => ConnectError::ForeignEndpoint { url, to },
+                other => other,
+            })?;
             return Ok(Some(Transport::StreamAndEndpoint(Box::new(Older { stream, endpoint }))));
         }
         Ok(None)
@@ -260,7 +293,10 @@ impl HttpWire {
                             return Ok(answer);
                         }
                     }
-                    None => return Err(self.client.refusal_with(&stream.reply, ContentKind::EventStream, b"")),
+                    None => {
+                        let ended = || self.client.refusal_with(&stream.reply, ContentKind::EventStream, b"");
+                        return Err(self.explain(request.method).unwrap_or_else(ended));
+                    }
                 },
                 reply = &mut post, if !posted => {
                     posted = true;
@@ -306,19 +342,15 @@ impl HttpWire {
 
     /// The answer to our request, and our replies to the server's.
     fn sorted(&mut self, messages: Vec<Incoming>, request: &Request) -> (Option<Answer>, Vec<Vec<u8>>) {
-        let wanted = request.id.to_string();
         let (mut found, mut replies) = (None, Vec::new());
         for message in messages {
             match message {
-                // An id of null is an error of the transport, and only one request is under way.
-                Incoming::Answer { id, answer } if id.as_deref().is_none_or(|id| id == wanted || id == "null") => {
-                    found = Some(answer)
-                }
+                Incoming::Answer { id, answer } => found = self.answers.take(request, id, answer).or(found),
                 Incoming::Request { id, method } if self.replies < REPLIES_MAX => {
                     self.replies += 1;
                     replies.push(message::reply_to(&id, &method));
                 }
-                Incoming::Answer { .. } | Incoming::Request { .. } | Incoming::Notification => {}
+                Incoming::Request { .. } | Incoming::Notification => {}
             }
         }
         (found, replies)

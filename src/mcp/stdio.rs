@@ -5,6 +5,7 @@ use super::enumerate::{EnumerateOptions, Progress};
 use super::error::{ConnectError, Traces};
 use super::lines::{Line, LineReader};
 use super::message::{self, Answer, Incoming, Request, Unreadable};
+use super::replies::Replies;
 use super::tail::Tail;
 use super::target::StdioTarget;
 use crate::model::Note;
@@ -32,7 +33,7 @@ pub(super) struct StdioWire {
     process: ServerProcess,
     junk: Tail,
     junk_lines: usize,
-    stray_answers: usize,
+    answers: Replies,
     replies: usize,
     sent_anything: bool,
 }
@@ -84,7 +85,7 @@ impl StdioWire {
             inbox,
             junk: Tail::default(),
             junk_lines: 0,
-            stray_answers: 0,
+            answers: Replies::default(),
             replies: 0,
             sent_anything: false,
         })
@@ -100,7 +101,6 @@ impl StdioWire {
         if !std::mem::replace(&mut self.sent_anything, true) {
             progress(Progress::Waiting);
         }
-        let wanted = request.id.to_string();
         loop {
             let line = match self.inbox.recv().await {
                 Some(Arrival::Line(line)) => line,
@@ -121,10 +121,7 @@ impl StdioWire {
             let mut found = None;
             for message in messages {
                 match message {
-                    Incoming::Answer { id, answer } if id.as_deref().is_none_or(|id| id == wanted) => {
-                        found = Some(answer)
-                    }
-                    Incoming::Answer { .. } => self.stray_answers += 1,
+                    Incoming::Answer { id, answer } => found = self.answers.take(request, id, answer).or(found),
                     Incoming::Request { id, method } if self.replies < REPLIES_MAX => {
                         self.replies += 1;
                         self.send(message::reply_to(&id, &method));
@@ -136,6 +133,12 @@ impl StdioWire {
                 return Ok(answer);
             }
         }
+    }
+
+    /// Sends a notification.
+    pub fn notify(&mut self, message: Vec<u8>) {
+        self.answers.notified();
+        self.send(message);
     }
 
     /// Sends a message that wants no answer.
@@ -160,6 +163,11 @@ impl StdioWire {
         Traces { stderr: self.process.stderr_tail().lines(), stdout: self.junk.lines() }
     }
 
+    /// Why a request has no answer, where what came instead says it.
+    pub fn explain(&self, method: &'static str) -> Option<ConnectError> {
+        self.answers.explain(method, &self.traces())
+    }
+
     /// What was odd about this connection.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
@@ -168,10 +176,7 @@ impl StdioWire {
             let message = format!("skipped {} on standard output that were no messages", lines(self.junk_lines));
             notes.push(Note { code: "junk_on_stdout".to_owned(), message });
         }
-        if self.stray_answers > 0 {
-            let message = format!("skipped {} answers to requests that were not waiting", self.stray_answers);
-            notes.push(Note { code: "stray_answer".to_owned(), message });
-        }
+        notes.extend(self.answers.notes());
         notes
     }
 
@@ -211,7 +216,7 @@ impl StdioWire {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let how = self.process.exit_status().unwrap_or_else(|| "closed its output".to_owned());
-        ConnectError::Exited { method, how, traces: self.traces() }
+        self.explain(method).unwrap_or_else(|| ConnectError::Exited { method, how, traces: self.traces() })
     }
 }
 

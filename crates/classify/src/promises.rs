@@ -23,6 +23,7 @@ fn listing(tools: Vec<ToolDefinition>) -> Listing {
         instructions: None,
         tools,
         unreadable: 0,
+        extras: crate::model::Extras::not_recorded(),
         notes: Vec::new(),
     }
 }

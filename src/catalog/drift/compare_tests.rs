@@ -24,6 +24,7 @@ fn listing(tools: &[Value]) -> Listing {
         instructions: None,
         tools: tools.iter().filter_map(parse).collect(),
         unreadable: 0,
+        extras: crate::model::Extras::not_recorded(),
         notes: Vec::new(),
     }
 }

@@ -237,10 +237,36 @@ async fn the_deprecated_transport_is_the_last_fallback() {
 
     let server = older_server("http://elsewhere.example/messages").await;
     let story = server.story("/sse").await;
-    assert!(
-        story.starts_with("http://here/sse redirects to http://elsewhere.example/messages, which was not followed"),
-        "{story}"
-    );
+    let said = "the event stream of http://here/sse names http://elsewhere.example/messages as its endpoint, which is another server";
+    assert!(story.starts_with(said), "{story}");
+    assert!(story.contains("if you trust that address, scan `http://elsewhere.example/sse`"), "{story}");
+}
+
+#[tokio::test]
+async fn answers_under_another_id_or_without_a_result_are_told_for_what_they_are() {
+    let server = plain_but(|seen| {
+        let mut answer = seen.plain()?;
+        answer["id"] = json!(77);
+        Some(json_reply(&answer))
+    })
+    .await;
+    let story = server.story("/mcp").await;
+    assert!(story.starts_with("the server answered `initialize` under the id `77`"), "{story}");
+    let server = plain_but(|seen| (seen.call() == "tools/list").then(|| json_reply(&seen.answer(&Value::Null)))).await;
+    let story = server.story("/mcp").await;
+    assert!(story.starts_with("the answer to `tools/list` is not valid: the result is null"), "{story}");
+}
+
+#[tokio::test]
+async fn what_clients_may_stumble_over_is_noted() {
+    let server = plain_but(|seen| {
+        let mut answer = seen.plain()?;
+        answer["id"] = json!(answer["id"].to_string());
+        Some(page(200, "text/plain", &answer.to_string()))
+    })
+    .await;
+    let listing = list(http(&server.base)).await.unwrap();
+    assert_eq!((names(&listing), codes(&listing)), (vec!["a"], vec!["id_as_text", "odd_content_type"]));
 }
 
 #[tokio::test]

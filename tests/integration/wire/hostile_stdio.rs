@@ -2,8 +2,8 @@
 
 use super::{PATIENCE, codes, command, list, names, stdio};
 use mcpol::exit::Exit;
-use mcpol::mcp::{ConnectError, EnumerateOptions, Progress, enumerate};
-use mcpol::model::Listing;
+use mcpol::mcp::{ConnectError, EnumerateOptions, Progress, Wanted, enumerate};
+use mcpol::model::{Listing, Offered};
 use serde_json::json;
 use std::time::Duration;
 
@@ -93,8 +93,66 @@ async fn what_the_specification_does_not_know_is_kept_to_the_letter() {
 #[tokio::test]
 async fn pages_are_followed_to_the_end_and_not_beyond() {
     assert_eq!(names(&listed("pages").await), ["a", "b"]);
-    assert!(story("cursor_loop").await.starts_with("the tool list does not end: cursor `again` came a second time"));
-    assert!(story("endless").await.starts_with("the tool list does not end: more than 1000 pages"));
+    assert!(story("endless").await.starts_with("the list of tools does not end: more than 1000 pages"));
+    let looping = listed("cursor_loop").await;
+    assert_eq!((names(&looping), codes(&looping)), (vec!["a"], vec!["repeated_cursor"]));
+}
+
+#[tokio::test]
+async fn an_empty_cursor_hides_nothing() {
+    let modern = listed("empty_cursor_modern").await;
+    assert_eq!((names(&modern), codes(&modern)), (vec!["a", "b"], vec![]));
+    let older = listed("empty_cursor").await;
+    assert_eq!((names(&older), codes(&older)), (vec!["a"], vec!["empty_cursor"]));
+}
+
+#[tokio::test]
+async fn an_error_that_answers_a_notification_is_not_the_answer_to_the_list() {
+    let listing = listed("answers_notifications").await;
+    assert_eq!((names(&listing), codes(&listing)), (vec!["a"], vec!["answers_notifications"]));
+}
+
+#[tokio::test]
+async fn answers_that_nobody_can_use_are_told_for_what_they_are() {
+    let said = story("other_id").await;
+    assert!(said.starts_with("the server answered `tools/list` under the id `list-1`, not under the one"), "{said}");
+    assert!(said.contains("help: clients match answers by their id"), "{said}");
+    let said = story("null_result").await;
+    assert!(said.starts_with("the answer to `tools/list` is not valid: the result is null: `null`\n"), "{said}");
+}
+
+/// `kind key` of everything beside tools.
+fn extras(listing: &Listing) -> Vec<String> {
+    listing.extras.listed().map(|extra| format!("{} {}", extra.kind, extra.key)).collect()
+}
+
+#[tokio::test]
+async fn prompts_resources_and_templates_are_listed_beside_tools() {
+    let listing = listed("everything").await;
+    assert_eq!(names(&listing), ["a"]);
+    assert_eq!(extras(&listing), ["prompt p1", "prompt p2", "resource file:///r", "template file:///{path}"]);
+    assert_eq!(codes(&listing), ["malformed_prompt", "repeated_cursor"]);
+    let raw: Vec<_> = listing.extras.resources.listed().iter().map(|extra| extra.raw.get()).collect();
+    assert_eq!(raw, [r#"{"name":"r","uri":"file:///r","x-more":1.0}"#], "to the letter, and once");
+    let plain = listed("plain").await;
+    assert!(matches!(&plain.extras.prompts, Offered::Listed(none) if none.is_empty()), "not declared is none");
+    let mut tools_only = EnumerateOptions::new(PATIENCE);
+    tools_only.wanted = Wanted::Tools;
+    let listing = enumerate(&stdio("everything"), &tools_only, &|_| ()).await.unwrap();
+    assert!(matches!(listing.extras.prompts, Offered::NotRecorded));
+}
+
+#[tokio::test]
+async fn what_is_declared_and_not_listed_is_said_and_costs_no_tool() {
+    let listing = listed("declares_and_refuses").await;
+    assert_eq!((names(&listing), codes(&listing)), (vec!["a"], vec!["prompts_not_listed"]));
+    assert!(matches!(listing.extras.prompts, Offered::Refused));
+    assert!(matches!(&listing.extras.resources, Offered::Listed(none) if none.is_empty()), "-32601 is none");
+    let listing = listed("dies_of_resources").await;
+    assert_eq!(names(&listing), ["a"]);
+    assert_eq!(codes(&listing), ["prompts_not_listed", "resources_not_listed", "templates_not_listed"]);
+    let said = &listing.notes[0].message;
+    assert!(said.contains("`prompts` is no list"), "{said}");
 }
 
 #[tokio::test]

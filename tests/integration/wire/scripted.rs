@@ -39,6 +39,14 @@ fn play() {
         "extra_keys" => server.serve(|_| extra_keys()),
         "pages" => server.serve(pages),
         "cursor_loop" => server.serve(|_| json!({"tools": [tool("a")], "nextCursor": "again"})),
+        "empty_cursor" => server.serve(|_| json!({"tools": [tool("a")], "nextCursor": ""})),
+        "empty_cursor_modern" => server.empty_cursor_modern(),
+        "answers_notifications" => server.answers_notifications(),
+        "other_id" => server.other_id(),
+        "null_result" => server.serve(|_| Value::Null),
+        "everything" => server.everything(),
+        "declares_and_refuses" => server.declares_and_refuses(),
+        "dies_of_resources" => server.dies_of_resources(),
         "endless" => server.serve(endless),
         "large" => server.large(),
         "hundred_megabytes" => server.hundred_megabytes(),
@@ -430,6 +438,91 @@ impl Server {
         let request = self.expect("tools/list");
         self.answer(&request, &tools(&["a"]));
         self.wait_for_end();
+    }
+
+    /// A first page whose cursor is empty, and a second one behind it.
+    fn empty_cursor_modern(&mut self) {
+        let request = self.expect("initialize");
+        self.refuse_handshake(&request);
+        let request = self.expect("server/discover");
+        let result =
+            json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}});
+        self.answer(&request, &result);
+        let request = self.expect("tools/list");
+        assert_eq!(request["params"].get("cursor"), None);
+        self.answer(&request, &json!({"tools": [tool("a")], "nextCursor": ""}));
+        let request = self.expect("tools/list");
+        assert_eq!(request["params"]["cursor"], "");
+        self.answer(&request, &tools(&["b"]));
+        self.wait_for_end();
+    }
+
+    /// Answers the notification with an error that has no id, before it answers the list.
+    fn answers_notifications(&mut self) {
+        self.handshake();
+        let error = json!({"code": -32601, "message": "Method not found"});
+        self.send(&json!({"jsonrpc": "2.0", "id": null, "error": error}));
+        let request = self.expect("tools/list");
+        self.answer(&request, &tools(&["a"]));
+        self.wait_for_end();
+    }
+
+    /// Answers under ids of its own.
+    fn other_id(&mut self) {
+        self.handshake();
+        self.expect("tools/list");
+        self.send(&json!({"jsonrpc": "2.0", "id": "list-1", "result": tools(&["a"])}));
+    }
+
+    /// A handshake that declares prompts and resources, and the tools.
+    fn declares_extras(&mut self) {
+        let request = self.expect("initialize");
+        let mut info = self.info("2025-11-25");
+        info["capabilities"] = json!({"tools": {}, "prompts": {}, "resources": {}});
+        self.answer(&request, &info);
+        let request = self.expect("tools/list");
+        self.answer(&request, &tools(&["a"]));
+    }
+
+    fn everything(&mut self) {
+        self.declares_extras();
+        let request = self.expect("prompts/list");
+        self.answer(&request, &json!({"prompts": [{"name": "p1"}, {"title": "nameless"}], "nextCursor": "2"}));
+        let request = self.expect("prompts/list");
+        assert_eq!(request["params"]["cursor"], "2");
+        self.answer(&request, &json!({"prompts": [{"name": "p2", "arguments": [{"name": "x"}]}]}));
+        let request = self.expect("resources/list");
+        self.answer(
+            &request,
+            &json!({"resources": [{"name": "r", "uri": "file:///r", "x-more": 1.0}], "nextCursor": "a"}),
+        );
+        let request = self.expect("resources/list");
+        self.answer(
+            &request,
+            &json!({"resources": [{"name": "r", "uri": "file:///r", "x-more": 1.0}], "nextCursor": "a"}),
+        );
+        let request = self.expect("resources/templates/list");
+        self.answer(&request, &json!({"resourceTemplates": [{"name": "t", "uriTemplate": "file:///{path}"}]}));
+        self.wait_for_end();
+    }
+
+    /// Declares resources and knows no such method; its prompts it will not list.
+    fn declares_and_refuses(&mut self) {
+        self.declares_extras();
+        let request = self.expect("prompts/list");
+        self.refuse(&request, -32603, "no token", Value::Null);
+        for method in ["resources/list", "resources/templates/list"] {
+            let request = self.expect(method);
+            self.refuse(&request, -32601, "Method not found", Value::Null);
+        }
+        self.wait_for_end();
+    }
+
+    fn dies_of_resources(&mut self) {
+        self.declares_extras();
+        let request = self.expect("prompts/list");
+        self.answer(&request, &json!({"prompts": {}}));
+        self.expect("resources/list");
     }
 
     fn refuses_everything(&mut self) {

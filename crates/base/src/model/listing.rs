@@ -1,11 +1,11 @@
-//! What one server answered when it was asked for its tools, and where it came from.
+//! What one server answered when it was asked what it offers, and where it came from.
 
-use super::{ServerName, ToolDefinition};
+use super::{Extras, ServerName, ToolDefinition};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
-/// One server's tools as received, live or from a file.
+/// What one server offers as received, live or from a file.
 #[derive(Clone, Debug)]
 pub struct Listing {
     /// What the server is called here.
@@ -26,6 +26,8 @@ pub struct Listing {
     pub tools: Vec<ToolDefinition>,
     /// Entries of the list that are no tools, or cannot be read: nobody knows what a client makes of them.
     pub unreadable: usize,
+    /// Prompts, resources and resource templates.
+    pub extras: Extras,
     /// What was odd on the way: junk lines, malformed tools, late answers.
     pub notes: Vec<Note>,
 }

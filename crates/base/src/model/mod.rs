@@ -3,12 +3,14 @@
 //! Only checked values live here; wire formats are parsed elsewhere and die there.
 
 mod class;
+mod extra;
 mod listing;
 mod package;
 mod tool;
 mod verdict;
 
 pub use class::{BlastRadius, Category, Flag, RiskLevel};
+pub use extra::{Extra, ExtraKind, Extras, Offered};
 pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
 pub use tool::{Annotations, Fingerprint, Parameter, ToolDefinition, ToolProblem, TypeSet};
 pub use verdict::{

@@ -140,6 +140,7 @@ pub(crate) mod testing {
                 instructions: None,
                 tools,
                 unreadable: 0,
+                extras: crate::model::Extras::not_recorded(),
                 notes: Vec::new(),
             },
             verdicts,
