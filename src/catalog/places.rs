@@ -1,6 +1,7 @@
 //! Where a value stands in a JSON text, so that a finding can point at a line.
 
 use super::drift::Anchor;
+use crate::model::ExtraKind;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -38,6 +39,7 @@ pub fn in_entry(entry: &str, anchor: &Anchor) -> usize {
         Anchor::Server | Anchor::Policy(_) => inside(entry, "server"),
         Anchor::Source => inside(entry, "source"),
         Anchor::Instructions => inside(entry, "instructions").or_else(|| inside(entry, "server")),
+        Anchor::Extra { kind, key } => extra_of(entry, *kind, key).or_else(|| inside(entry, "server")),
         Anchor::Tool { tool, part } => tool_of(entry, tool).map(|found| {
             let mut at = inside(found, "name").unwrap_or(found);
             let mut inner = found;
@@ -60,6 +62,17 @@ fn tool_of<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
         serde_json::from_str::<String>(text).is_ok_and(|found| found == name)
     };
     tools.into_iter().find(named).map(RawValue::get)
+}
+
+fn extra_of<'a>(entry: &'a str, kind: ExtraKind, key: &str) -> Option<&'a str> {
+    let member = match kind {
+        ExtraKind::Prompt => "prompts",
+        ExtraKind::Resource => "resources",
+        ExtraKind::Template => "resource_templates",
+    };
+    let listed: Vec<&RawValue> = serde_json::from_str(inside(entry, member)?).ok()?;
+    let found = listed.into_iter().map(RawValue::get).filter_map(|definition| inside(definition, kind.key()));
+    found.into_iter().find(|text| serde_json::from_str::<String>(text).is_ok_and(|found| found == key))
 }
 
 /// A member of an object or an element of an array, as a part of the same text.
@@ -98,5 +111,8 @@ mod tests {
         assert!(at("definition/description").starts_with("{\"title\""));
         assert!(at("category").starts_with("\"b\""));
         assert_eq!(in_entry(entry, &Anchor::tool("gone", "name")), 0);
+        let entry = "{\"server\": \"s\", \"resources\": [{\"uri\": \"x:1\"}, {\"name\": \"n\", \"uri\": \"x:2\"}]}";
+        let anchor = Anchor::Extra { kind: ExtraKind::Resource, key: "x:2".to_owned() };
+        assert!(entry[in_entry(entry, &anchor)..].starts_with("\"x:2\""));
     }
 }

@@ -19,7 +19,8 @@ pub struct LockArgs {
     /// Policy whose hash is kept beside the server, `FILE` or `SERVER=FILE`; may be given more than once.
     #[arg(long, value_name = "[SERVER=]FILE")]
     pub policy: Vec<String>,
-    /// Accept changes into a lock that is there: all, or only those of a server or tool.
+    /// Accept changes into a lock that is there: all, or only those of a server, a tool, or a prompt, resource or
+    /// template of it (`SERVER/prompt:NAME`, `SERVER/resource:URI`, `SERVER/template:URI-TEMPLATE`).
     #[arg(long, value_name = "SERVER[/TOOL]", num_args = 0.., conflicts_with = "force")]
     pub update: Option<Vec<String>>,
     /// Write the accepted changes without asking.

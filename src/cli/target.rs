@@ -41,6 +41,9 @@ pub struct TargetArgs {
     /// once.
     #[arg(long, value_name = "NAME", value_enum)]
     pub capability: Vec<ClientCapability>,
+    /// Leave prompts, resources and resource templates out: ask for tools alone.
+    #[arg(long)]
+    pub no_extras: bool,
     /// Let commands see your home directory; without this they get an empty one.
     #[arg(long)]
     pub real_home: bool,

@@ -6,10 +6,10 @@ use super::policies::Policies;
 use super::write::{Existing, atomically_with};
 use super::{Failure, output};
 use crate::catalog::drift::{self, Drift};
-use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, places};
+use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, canonical_extra, places};
 use crate::cli::LockArgs;
 use crate::exit::Exit;
-use crate::model::{Classified, ServerName};
+use crate::model::{Classified, Extra, ExtraKind, Offered, ServerName};
 use crate::problem::Place;
 use crate::report::{self, CheckFinding, CheckReport, CheckSummary, Failed, SortedLines};
 use crate::text::nearest;
@@ -86,7 +86,9 @@ impl Locking {
             .chain(entry.iter().flat_map(|entry| &entry.server.tools))
             .map(|tool| tool.name.as_str())
             .collect();
-        let wanted = self.wanted(&name, &known);
+        let extras: BTreeSet<String> =
+            extra_names(&now).chain(entry.iter().flat_map(|it| extra_names(&it.server))).collect();
+        let wanted = self.wanted(&name, &known, &extras);
         let after = match &entry {
             None if self.before.is_some() && wanted.is_nothing() => None,
             None => Some(now.clone()),
@@ -114,7 +116,7 @@ impl Locking {
     }
 
     /// What of a server is accepted; notes which of the given names were met.
-    fn wanted(&mut self, server: &ServerName, tools: &BTreeSet<&str>) -> Wanted {
+    fn wanted(&mut self, server: &ServerName, tools: &BTreeSet<&str>, extras: &BTreeSet<String>) -> Wanted {
         if self.accept.is_empty() {
             return Wanted::All;
         }
@@ -124,13 +126,13 @@ impl Locking {
             if text == server.as_str() {
                 (*met, all) = (true, true);
             } else if let Some(tool) = text.strip_prefix(server.as_str()).and_then(|rest| rest.strip_prefix('/'))
-                && tools.contains(tool)
+                && (tools.contains(tool) || extras.contains(tool))
             {
                 *met = true;
                 names.insert(tool.to_owned());
             }
         }
-        if all { Wanted::All } else { Wanted::Tools(names) }
+        if all { Wanted::All } else { Wanted::Named(names) }
     }
 
     fn push(&mut self, server: &LockedServer) -> Result<(), Failure> {
@@ -244,7 +246,10 @@ impl Locking {
         let known: Vec<String> = self
             .findings
             .iter()
-            .map(|it| format!("{}/{}", it.server, it.tool.as_deref().unwrap_or_default()))
+            .map(|it| {
+                let extra = it.extra.as_ref().map(|extra| extra_name(extra.kind, &extra.key));
+                format!("{}/{}", it.server, it.tool.clone().or(extra).unwrap_or_default())
+            })
             .collect();
         let failure =
             Failure::usage(format!("`{text}` is neither a server nor a SERVER/TOOL of those that were asked"));
@@ -288,18 +293,32 @@ impl Locking {
 /// What of one server is accepted.
 enum Wanted {
     All,
-    Tools(BTreeSet<String>),
+    /// Tools by name, and what is offered beside them as [`extra_name`] writes it.
+    Named(BTreeSet<String>),
+}
+
+/// `prompt:NAME`, `resource:URI`, `template:URI-TEMPLATE`.
+fn extra_name(kind: ExtraKind, key: &str) -> String {
+    format!("{kind}:{key}")
+}
+
+fn extra_names(server: &LockedServer) -> impl Iterator<Item = String> {
+    let names: Vec<_> = server.extras().listed().map(|extra| extra_name(extra.kind, &extra.key)).collect();
+    names.into_iter()
 }
 
 impl Wanted {
     fn is_nothing(&self) -> bool {
-        matches!(self, Self::Tools(names) if names.is_empty())
+        matches!(self, Self::Named(names) if names.is_empty())
     }
 
     fn takes(&self, drift: &Drift) -> bool {
         match self {
             Self::All => true,
-            Self::Tools(names) => drift.tool.as_ref().is_some_and(|tool| names.contains(tool)),
+            Self::Named(names) => {
+                drift.tool.as_ref().is_some_and(|tool| names.contains(tool))
+                    || drift.extra.as_ref().is_some_and(|it| names.contains(&extra_name(it.kind, &it.key)))
+            }
         }
     }
 }
@@ -309,7 +328,7 @@ impl Wanted {
 fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServer {
     let (mut out, accepted) = match wanted {
         Wanted::All => (now.clone(), None),
-        Wanted::Tools(names) => (was.clone(), Some(names)),
+        Wanted::Named(names) => (was.clone(), Some(names)),
     };
     if out.policy.is_none() {
         out.policy.clone_from(&was.policy);
@@ -317,6 +336,9 @@ fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServ
     if let Some(names) = accepted {
         out.tools.retain(|tool| !names.contains(&tool.name));
         out.tools.extend(now.tools.iter().filter(|tool| names.contains(&tool.name)).cloned());
+    }
+    for kind in ExtraKind::ALL {
+        merge_extras(&mut out, was, now, kind, accepted);
     }
     let mut old = was.tools.clone();
     for tool in &mut out.tools {
@@ -331,6 +353,37 @@ fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServ
     out.tools.sort_by(|a, b| (&a.name, &a.fingerprints).cmp(&(&b.name, &b.fingerprints)));
     out.seal();
     out
+}
+
+/// The same for what is offered beside tools. What this time was not asked for stays as it was reviewed.
+fn merge_extras(
+    out: &mut LockedServer,
+    was: &LockedServer,
+    now: &LockedServer,
+    kind: ExtraKind,
+    accepted: Option<&BTreeSet<String>>,
+) {
+    let (old, new) = (was.extras(), now.extras());
+    let (old, new) = match (old.of(kind), new.of(kind)) {
+        (_, Offered::NotRecorded) => {
+            out.set_definitions(kind, was.definitions(kind).map(<[_]>::to_vec));
+            return;
+        }
+        (Offered::NotRecorded | Offered::Refused, _) | (_, Offered::Refused) => return,
+        (Offered::Listed(old), Offered::Listed(new)) => (old, new),
+    };
+    let is_accepted = |extra: &&Extra| accepted.is_none_or(|names| names.contains(&extra_name(kind, &extra.key)));
+    let mut merged: Vec<&Extra> = old.iter().filter(|extra| !is_accepted(extra)).collect();
+    merged.extend(new.iter().filter(is_accepted));
+    let value = |extra: &Extra| canonical_extra(serde_json::from_str(extra.raw.get()).unwrap_or_default());
+    let mut known: Vec<&Extra> = old.iter().collect();
+    for extra in &mut merged {
+        if let Some(at) = known.iter().position(|it| it.key == extra.key && value(it) == value(extra)) {
+            *extra = known.remove(at);
+        }
+    }
+    merged.sort_by(|a, b| (&a.key, a.raw.get()).cmp(&(&b.key, b.raw.get())));
+    out.set_definitions(kind, Some(merged.into_iter().map(|extra| extra.raw.clone()).collect()));
 }
 
 /// Takes printed entries, each as one line, and puts them together.

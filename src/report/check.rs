@@ -2,7 +2,7 @@
 
 use super::scan::Failed;
 use crate::catalog::drift::{Code, Drift};
-use crate::model::Severity;
+use crate::model::{ExtraName, Severity};
 use crate::problem::Place;
 use serde::Serialize;
 
@@ -58,6 +58,9 @@ pub struct CheckFinding {
     /// The tool; absent where it is about the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// The prompt, resource or template; absent where it is about the server or a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<ExtraName>,
     /// What is different, escaped.
     pub message: String,
     /// What an agent could do tomorrow that it could not yesterday.
@@ -91,6 +94,7 @@ impl CheckFinding {
             severity: drift.severity,
             server: drift.server,
             tool: drift.tool,
+            extra: drift.extra,
             message: drift.message,
             tomorrow: drift.tomorrow,
             policy: drift.policy,

@@ -1,9 +1,14 @@
 //! Markdown for reviews and wikis. Every word from a server is escaped for Markdown as well as for a terminal.
 
 use super::scan::{ScanReport, ScannedServer};
+use super::table::beside_tools;
 use super::words::{count, flags, severity, why};
-use crate::text::escape;
+use crate::text::{escape, excerpt};
 use std::fmt::Write as _;
+
+/// Prompts, resources and templates that are named, each kind for itself, and how long a name may be.
+const EXTRAS_SHOWN_MAX: usize = 50;
+const EXTRA_CHARS_MAX: usize = 120;
 
 /// One heading and one table a server, then its findings.
 pub fn scan_markdown(report: &ScanReport<'_>) -> String {
@@ -31,7 +36,8 @@ pub fn scan_markdown(report: &ScanReport<'_>) -> String {
 fn one(out: &mut String, server: &ScannedServer<'_>) {
     let tools = count(server.tools.len(), "tool");
     let found = count(server.summary.findings, "finding");
-    let _ = writeln!(out, "\n## {}\n\n{tools}, {found}.", cell(server.server.as_str()));
+    let beside = beside_tools(&server.summary).map_or_else(String::new, |beside| format!(", {beside}"));
+    let _ = writeln!(out, "\n## {}\n\n{tools}{beside}, {found}.", cell(server.server.as_str()));
     if !server.tools.is_empty() {
         out.push_str("\n| risk | category | radius | tool | flags | why |\n|---|---|---|---|---|---|\n");
         for tool in server.worst_first() {
@@ -45,6 +51,17 @@ fn one(out: &mut String, server: &ScannedServer<'_>) {
                 flags(tool.flags),
                 cell(&why(tool))
             );
+        }
+    }
+    for (kind, listed) in server.extras() {
+        if !listed.is_empty() {
+            let _ = writeln!(out, "\n### {kind}s\n");
+        }
+        for extra in listed.iter().take(EXTRAS_SHOWN_MAX) {
+            let _ = writeln!(out, "- {}", cell(&excerpt(extra.key, EXTRA_CHARS_MAX)));
+        }
+        if listed.len() > EXTRAS_SHOWN_MAX {
+            let _ = writeln!(out, "- and {} more", listed.len() - EXTRAS_SHOWN_MAX);
         }
     }
     let about_tools = server.tools.iter().flat_map(|tool| tool.findings);

@@ -1,8 +1,9 @@
 //! What a scan found, as the types that every output format is made from and that the JSON Schemas are generated from.
 
+use crate::catalog::canonical_extra;
 use crate::model::{
-    BlastRadius, Category, Classified, Confidence, Evidence, Finding, Flag, Note, RiskLevel, ServerInfo, ServerName,
-    ServerSource, SetFinding, ToolDefinition, Verdict,
+    BlastRadius, Category, Classified, Confidence, Evidence, Extra, ExtraKind, Extras, Finding, Fingerprint, Flag,
+    Note, Offered, RiskLevel, ServerInfo, ServerName, ServerSource, SetFinding, ToolDefinition, Verdict,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,10 +43,31 @@ pub struct ScannedServer<'a> {
     pub summary: Summary,
     /// Sorted by name, then by fingerprint.
     pub tools: Vec<ScannedTool<'a>>,
-    /// Findings about the server as a whole.
+    /// Prompts, sorted by name; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<ScannedExtra<'a>>>,
+    /// Resources, sorted by URI; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<ScannedExtra<'a>>>,
+    /// Resource templates, sorted by URI template; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_templates: Option<Vec<ScannedExtra<'a>>>,
+    /// What the server declares that it offers and does not list.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unlisted: BTreeSet<ExtraKind>,
+    /// Findings about the server as a whole, its prompts, resources and templates included.
     pub findings: Vec<&'a Finding>,
     /// What was odd on the way.
     pub notes: Vec<&'a Note>,
+}
+
+/// One prompt, resource or template.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+pub struct ScannedExtra<'a> {
+    /// What tells it from others of its kind, as declared: a prompt's name, a resource's URI, a template's URI template.
+    pub key: &'a str,
+    /// SHA-256 over the definition in canonical form, 64 hexadecimal digits.
+    pub fingerprint: String,
 }
 
 /// One tool and its verdict.
@@ -110,6 +132,15 @@ pub struct Summary {
     pub risks: BTreeMap<RiskLevel, usize>,
     /// Findings about the tools and about the server.
     pub findings: usize,
+    /// Prompts; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<usize>,
+    /// Resources; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<usize>,
+    /// Resource templates; absent where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_templates: Option<usize>,
 }
 
 impl<'a> ScanReport<'a> {
@@ -137,16 +168,35 @@ impl<'a> ScannedServer<'a> {
         findings.sort();
         let mut notes: Vec<_> = listing.notes.iter().collect();
         notes.sort();
+        let [prompts, resources, resource_templates] = ExtraKind::ALL.map(|kind| extras(&listing.extras, kind));
+        let unlisted = ExtraKind::ALL.into_iter().filter(|kind| matches!(listing.extras.of(*kind), Offered::Refused));
+        let count = |listed: &Option<Vec<ScannedExtra<'_>>>| listed.as_ref().map(Vec::len);
+        let mut summary = Summary::of(&tools, findings.len());
+        (summary.prompts, summary.resources) = (count(&prompts), count(&resources));
+        summary.resource_templates = count(&resource_templates);
         Self {
             server: &listing.server,
             source: &listing.source,
             protocol_version: listing.protocol_version.as_deref(),
             server_info: listing.server_info.as_ref(),
-            summary: Summary::of(&tools, findings.len()),
+            summary,
             tools,
+            prompts,
+            resources,
+            resource_templates,
+            unlisted: unlisted.collect(),
             findings,
             notes,
         }
+    }
+
+    /// Everything beside tools, by kind; a kind that is not known has none.
+    pub fn extras(&self) -> [(ExtraKind, &[ScannedExtra<'a>]); 3] {
+        [
+            (ExtraKind::Prompt, self.prompts.as_deref().unwrap_or_default()),
+            (ExtraKind::Resource, self.resources.as_deref().unwrap_or_default()),
+            (ExtraKind::Template, self.resource_templates.as_deref().unwrap_or_default()),
+        ]
     }
 
     /// The tools for people: worst first, then by name.
@@ -158,6 +208,18 @@ impl<'a> ScannedServer<'a> {
         });
         tools
     }
+}
+
+fn extras(extras: &Extras, kind: ExtraKind) -> Option<Vec<ScannedExtra<'_>>> {
+    let Offered::Listed(listed) = extras.of(kind) else { return None };
+    let one = |extra: &'_ Extra| -> String {
+        let definition = canonical_extra(serde_json::from_str(extra.raw.get()).unwrap_or_default());
+        Fingerprint::of(&definition).as_str().to_owned()
+    };
+    let mut scanned: Vec<_> =
+        listed.iter().map(|extra| ScannedExtra { key: &extra.key, fingerprint: one(extra) }).collect();
+    scanned.sort();
+    Some(scanned)
 }
 
 impl<'a> ScannedTool<'a> {

@@ -19,6 +19,11 @@ const WIDE: usize = 100;
 /// The columns for risk, category and radius with the gaps after them.
 const CLASS_COLUMNS: usize = 2 + 8 + 2 + 8 + 2 + 8 + 2;
 
+/// Prompts, resources and templates that are named, each kind for itself, and how long a name and their lines may be.
+const EXTRAS_SHOWN_MAX: usize = 20;
+const EXTRA_CHARS_MAX: usize = 60;
+const EXTRA_LINES_MAX: usize = 6;
+
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct TableOptions {
@@ -39,6 +44,7 @@ pub fn scan_table(report: &ScanReport<'_>, options: TableOptions) -> String {
         } else if !server.tools.is_empty() {
             grid(&mut out, server, columns);
         }
+        extras(&mut out, server, columns);
         notes(&mut out, server, columns);
         findings(&mut out, server, columns);
         out.push('\n');
@@ -124,11 +130,39 @@ fn summary(summary: &Summary) -> Vec<String> {
     let of = |key: &RiskLevel| part(summary.risks.get(key).copied().unwrap_or(0), key.as_str());
     let risks: Vec<_> = RiskLevel::ALL.iter().rev().filter_map(of).collect();
     let tools = count(summary.tools, "tool");
+    let beside = beside_tools(summary);
     let findings = if summary.findings == 0 { "no findings".to_owned() } else { count(summary.findings, "finding") };
     if summary.tools == 0 {
-        return vec![tools, findings];
+        return [Some(tools), beside, Some(findings)].into_iter().flatten().collect();
     }
-    vec![format!("{tools}: {}", categories.join(", ")), findings, format!("risk: {}", risks.join(", "))]
+    let (tools, risk) = (format!("{tools}: {}", categories.join(", ")), format!("risk: {}", risks.join(", ")));
+    [Some(tools), beside, Some(findings), Some(risk)].into_iter().flatten().collect()
+}
+
+/// `3 prompts, 12 resources`; nothing where a server offers tools alone.
+pub(super) fn beside_tools(summary: &Summary) -> Option<String> {
+    let parts =
+        [(summary.prompts, "prompt"), (summary.resources, "resource"), (summary.resource_templates, "template")];
+    let parts = parts.into_iter().filter_map(|(n, word)| Some(count(n.filter(|n| *n > 0)?, word)));
+    let parts: Vec<_> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Prompts, resources and templates by name.
+fn extras(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+    for (kind, listed) in server.extras() {
+        if listed.is_empty() {
+            continue;
+        }
+        let names: Vec<_> =
+            listed.iter().take(EXTRAS_SHOWN_MAX).map(|extra| excerpt(extra.key, EXTRA_CHARS_MAX)).collect();
+        let more = listed.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let title = if listed.len() == 1 { kind.to_string() } else { format!("{kind}s") };
+        for line in wrap(&format!("{title}: {}{more}", names.join(", ")), columns, EXTRA_LINES_MAX) {
+            let _ = writeln!(out, "{line}");
+        }
+    }
 }
 
 /// Parts in lines, with a dot between those that share one.

@@ -59,6 +59,11 @@ codes! {
     D042, Note..Note, "other member changed", "Read the difference, then accept it with `mcpol lock --update`.";
     D050, Note..Error, "source changed", "Make sure that this is the server that you mean, then write the lock anew.";
     D051, Note..Note, "what the server says of itself changed", "Nothing to do if the update was yours; accept it with `mcpol lock --update`.";
+    D060, Note..Error, "new prompt or resource", "Read it as the model will, then accept it with `mcpol lock --update SERVER`.";
+    D061, Note..Warning, "prompt or resource gone", "Nothing to do if nobody needs it; accept it with `mcpol lock --update SERVER`.";
+    D062, Note..Note, "prompt or resource changed", "Read the new text as the model will, then accept it with `mcpol lock --update SERVER`.";
+    D063, Note..Error, "prompt or resource gained a cue", "Do not accept the text before somebody can say why it has to be there.";
+    D064, Warning..Error, "template opened", "Make sure that the server itself refuses what must not be read, then accept it.";
     R001, Note..Warning, "reclassified by new rules", "The tool is as it was, the rules are not: look at the new class, then accept it with `mcpol lock --update`.";
     P001, Warning..Error, "policy allows a tool that nobody reviewed", "Review the tool and lock it, or take it out of the policy.";
     P002, Note..Warning, "policy names a tool that does not exist", "Correct the name, or remove the entry.";

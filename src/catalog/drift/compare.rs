@@ -5,7 +5,7 @@ use super::cues::{Names, gained};
 use super::finding::{Anchor, Drift};
 use super::schema::{self, Change, Direction, Kind};
 use super::words::{changes as in_words, difference, hazard, listed, name};
-use super::{annotations, rename, source};
+use super::{annotations, extras, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
 use crate::model::{Category, Fingerprint, Flag, RiskLevel, Severity};
 use serde_json::Value;
@@ -43,6 +43,8 @@ pub fn compare(
     comparison.found.extend(source::compare(was, now));
     comparison.unreadable(was.unreadable_tools, now.unreadable_tools);
     comparison.instructions(was.instructions.as_deref(), now.instructions.as_deref());
+    let beside = extras::compare(was, now, comparison.names);
+    comparison.found.extend(beside);
     let classes = rejudged.unwrap_or(was);
     if let Some(rejudged) = rejudged {
         comparison.reclassified(was, rejudged);
@@ -59,6 +61,8 @@ pub fn unknown_server(now: &LockedServer, others: &BTreeSet<String>) -> Vec<Drif
         Comparison { names: Names { own: &own, others }, server: now.server.as_str(), found: Vec::new() };
     comparison.unreadable(0, now.unreadable_tools);
     comparison.instructions(None, now.instructions.as_deref());
+    let beside = extras::unknown_server(now, comparison.names);
+    comparison.found.extend(beside);
     for tool in &now.tools {
         comparison.new_tool(tool, " on a server that is not in the lock");
     }
@@ -420,6 +424,11 @@ fn state(code: Code, tool: &LockedTool) -> String {
         | Code::D031
         | Code::D050
         | Code::D051
+        | Code::D060
+        | Code::D061
+        | Code::D062
+        | Code::D063
+        | Code::D064
         | Code::P001
         | Code::P002
         | Code::P003

@@ -2,7 +2,7 @@
 
 use super::codes::Code;
 use super::schema::Change;
-use crate::model::Severity;
+use crate::model::{ExtraKind, ExtraName, Severity};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +22,13 @@ pub enum Anchor {
         /// The member, a path with `/`.
         part: &'static str,
     },
+    /// A prompt, resource or template in the lock.
+    Extra {
+        /// What it is.
+        kind: ExtraKind,
+        /// Its key in the lock.
+        key: String,
+    },
     /// A place in the policy, by JSON Pointer.
     Policy(String),
 }
@@ -40,6 +47,8 @@ pub struct Drift {
     pub server: String,
     /// The tool, verbatim; none where it is about the server.
     pub tool: Option<String>,
+    /// The prompt, resource or template; none where it is about the server or a tool.
+    pub extra: Option<ExtraName>,
     /// What kind of difference.
     pub code: Code,
     /// How much it matters.
@@ -68,6 +77,7 @@ impl Drift {
         Self {
             server: server.to_owned(),
             tool: tool.map(str::to_owned),
+            extra: None,
             code,
             severity,
             message,

@@ -6,6 +6,7 @@ mod codes;
 mod compare;
 mod cues;
 mod dead;
+mod extras;
 mod finding;
 mod hazard;
 mod locked;
@@ -14,6 +15,7 @@ mod rename;
 mod schema;
 mod schema_shape;
 mod source;
+mod template;
 mod tighten;
 mod words;
 #[cfg(test)]

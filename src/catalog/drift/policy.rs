@@ -49,6 +49,11 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
             | Code::D042
             | Code::D050
             | Code::D051
+            | Code::D060
+            | Code::D061
+            | Code::D062
+            | Code::D063
+            | Code::D064
             | Code::P001
             | Code::P002
             | Code::P003

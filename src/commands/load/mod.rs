@@ -14,7 +14,7 @@ use super::Failure;
 use crate::cli::{ClientCapability, TargetArgs};
 use crate::exit::Exit;
 use crate::mcp::target::{StdioTarget, Target};
-use crate::mcp::{EnumerateOptions, Home};
+use crate::mcp::{EnumerateOptions, Home, Wanted};
 use crate::model::{Finding, Listing, ServerName, ServerSource};
 use crate::problem::Problem;
 use crate::report::Failed;
@@ -85,6 +85,7 @@ fn options(args: &TargetArgs) -> EnumerateOptions {
     let mut options = EnumerateOptions::new(args.timeout);
     options.launcher = crate::mcp::supervise::launcher();
     options.capabilities = capabilities(&args.capability);
+    options.wanted = if args.no_extras { Wanted::Tools } else { Wanted::Everything };
     options.home = if args.real_home { Home::Real } else { Home::Scratch };
     options
 }

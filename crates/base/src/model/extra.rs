@@ -71,6 +71,15 @@ impl fmt::Display for ExtraKind {
     }
 }
 
+/// Which prompt, resource or template something is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ExtraName {
+    /// What it is.
+    pub kind: ExtraKind,
+    /// A prompt's name, a resource's URI, a template's URI template, verbatim.
+    pub key: String,
+}
+
 /// One prompt, resource or template as received.
 #[derive(Clone, Debug)]
 pub struct Extra {

@@ -10,7 +10,7 @@ mod tool;
 mod verdict;
 
 pub use class::{BlastRadius, Category, Flag, RiskLevel};
-pub use extra::{Extra, ExtraKind, Extras, Offered};
+pub use extra::{Extra, ExtraKind, ExtraName, Extras, Offered};
 pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
 pub use tool::{Annotations, Fingerprint, Parameter, ToolDefinition, ToolProblem, TypeSet};
 pub use verdict::{

@@ -36,8 +36,12 @@ impl Seen {
 
 /// Hidden characters anywhere in a tool's definition, and look-alike letters in its name: at most one finding of each.
 pub(super) fn of_tool(tool: &ToolDefinition) -> Vec<Finding> {
+    of_definition(tool.name.as_str(), tool.raw.get())
+}
+
+/// The same anywhere in a definition with this name.
+pub(super) fn of_definition(name: &str, raw: &str) -> Vec<Finding> {
     let mut found = Vec::new();
-    let name = tool.name.as_str();
     if imitates(name) {
         let message = format!(
             "the name `{}` mixes Latin letters with letters that look like them",
@@ -45,7 +49,6 @@ pub(super) fn of_tool(tool: &ToolDefinition) -> Vec<Finding> {
         );
         found.push(finding("lookalike-name", Severity::Error, name, message));
     }
-    let raw = tool.raw.get();
     if may_hide(raw)
         && let Ok(value) = serde_json::from_str::<Value>(raw)
     {

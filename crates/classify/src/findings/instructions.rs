@@ -86,15 +86,19 @@ fn escaped(text: &str, which: fn(char) -> bool) -> String {
 
 /// Poisoned text anywhere in a tool's definition.
 pub(super) fn of_tool(tool: &ToolDefinition) -> Option<Finding> {
-    let raw = tool.raw.get();
+    of_definition(tool.name.as_str(), tool.raw.get())
+}
+
+/// The same anywhere in a definition with this name.
+pub(super) fn of_definition(name: &str, raw: &str) -> Option<Finding> {
     if super::characters::may_hide(raw) {
         // `ig<zero width>nore` reads the same to a model: look at the text without its invisible characters.
         let value: Value = serde_json::from_str(raw).ok()?;
         let mut text = String::new();
         gather(&value, 0, &mut text);
-        return judge(&plain(&text), tool.name.as_str());
+        return judge(&plain(&text), name);
     }
-    judge(raw, tool.name.as_str())
+    judge(raw, name)
 }
 
 /// The same for a server's instructions to the model. Those may rightly say which tool comes first; everything else

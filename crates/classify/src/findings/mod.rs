@@ -20,8 +20,12 @@ pub use instructions::{TextCue, cues};
 pub use kinds::{KINDS, Kind, find};
 
 use super::Options;
-use crate::model::{Classified, Finding, SetFinding, Severity, ToolDefinition, Verdict};
+use crate::model::{Classified, Extra, ExtraKind, Finding, SetFinding, Severity, ToolDefinition, Verdict};
+use crate::text::excerpt;
 use std::collections::BTreeSet;
+
+/// Longest name of a prompt, resource or template inside a message, in characters.
+const NAME_CHARS_MAX: usize = 80;
 
 /// Fills the findings of every tool and of the server. The verdicts must be final; earlier findings are replaced.
 pub fn attach(classified: &mut Classified, options: &Options) {
@@ -45,7 +49,8 @@ pub fn of_tool(tool: &ToolDefinition, verdict: &Verdict, options: &Options) -> V
     found
 }
 
-/// Findings about a server as a whole: its instructions, its annotations taken together, and where it comes from.
+/// Findings about a server as a whole: what it says of itself, its prompts, resources and templates, its annotations
+/// taken together, and where it comes from.
 pub fn of_server(classified: &Classified, options: &Options) -> Vec<Finding> {
     let listing = &classified.listing;
     let mut found = source::of_source(&listing.source);
@@ -56,7 +61,47 @@ pub fn of_server(classified: &Classified, options: &Options) -> Vec<Finding> {
         found.extend(characters::of_instructions(text));
         found.extend(instructions::of_instructions(text));
     }
+    if let Some(info) = &listing.server_info {
+        for (what, text) in
+            [("the server's title", info.title.as_deref()), ("the server's name", Some(info.name.as_str()))]
+        {
+            found.extend(text.into_iter().flat_map(|text| of_text(what, text)));
+        }
+    }
+    for extra in listing.extras.listed() {
+        found.extend(of_extra(extra));
+    }
     found.extend(same_name::declared_twice(&listing.tools));
+    worst_first(&mut found);
+    found
+}
+
+/// Findings about the texts of a prompt, resource or template: what a tool's texts are looked at for, a prompt's
+/// arguments included.
+pub fn of_extra(extra: &Extra) -> Vec<Finding> {
+    let what = format!("{} `{}`", extra.kind, excerpt(&extra.key, NAME_CHARS_MAX));
+    let key = match extra.kind {
+        ExtraKind::Prompt => extra.key.as_str(),
+        // Letters of several scripts may well stand in one address.
+        ExtraKind::Resource | ExtraKind::Template => "",
+    };
+    let mut found = characters::of_definition(key, extra.raw.get());
+    found.extend(instructions::of_definition(key, extra.raw.get()));
+    about(&what, found)
+}
+
+/// Findings about a text that the server says of itself.
+fn of_text(what: &str, text: &str) -> Vec<Finding> {
+    let found = characters::of_instructions(text).into_iter().chain(instructions::of_instructions(text));
+    about(what, found.collect())
+}
+
+/// Says in the message what findings are about that are about no tool.
+fn about(what: &str, mut found: Vec<Finding>) -> Vec<Finding> {
+    for finding in &mut found {
+        finding.tool.clear();
+        finding.message = format!("{what}: {}", finding.message);
+    }
     worst_first(&mut found);
     found
 }
