@@ -333,6 +333,9 @@ fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServ
     if out.policy.is_none() {
         out.policy.clone_from(&was.policy);
     }
+    if out.capabilities.is_none() {
+        out.capabilities.clone_from(&was.capabilities);
+    }
     if let Some(names) = accepted {
         out.tools.retain(|tool| !names.contains(&tool.name));
         out.tools.extend(now.tools.iter().filter(|tool| names.contains(&tool.name)).cloned());
@@ -367,6 +370,7 @@ fn merge_extras(
     let (old, new) = match (old.of(kind), new.of(kind)) {
         (_, Offered::NotRecorded) => {
             out.set_definitions(kind, was.definitions(kind).map(<[_]>::to_vec));
+            out.unlisted.extend(was.unlisted.iter().filter(|it| **it == kind));
             return;
         }
         (Offered::NotRecorded | Offered::Refused, _) | (_, Offered::Refused) => return,

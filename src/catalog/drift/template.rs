@@ -79,7 +79,6 @@ fn opens(was: &Template<'_>, now: &Template<'_>) -> bool {
 
 fn parse(text: &str) -> Template<'_> {
     let mut expressions = Vec::new();
-    let prefix = text.split('{').next().unwrap_or_default();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('{')
         && let Some((inside, after)) = after.split_once('}')
@@ -88,6 +87,7 @@ fn parse(text: &str) -> Template<'_> {
         expressions.push(expression(inside));
         rest = after;
     }
+    let prefix = if expressions.is_empty() { text } else { text.split('{').next().unwrap_or_default() };
     Template { prefix, expressions }
 }
 

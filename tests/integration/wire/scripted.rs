@@ -354,6 +354,8 @@ impl Server {
         self.answer(&request, &json!({"protocolVersion": "2025-06-18", "capabilities": {"prompts": {}}}));
         let request = self.expect("tools/list");
         self.refuse(&request, -32601, "Method not found", Value::Null);
+        let request = self.expect("prompts/list");
+        self.answer(&request, &json!({"prompts": []}));
     }
 
     fn exits_between(&mut self) {
