@@ -87,10 +87,14 @@ mod tests {
     /// Feeds one message to a connection that waits for the answer under this id.
     fn feed(replies: &mut Replies, wanted: u64, text: &str) -> bool {
         let request = message::list(wanted, "tools/list", None, None);
-        match message::read(text.as_bytes()).map(|mut all| all.remove(0)) {
-            Ok(Incoming::Answer { id, answer }) => replies.take(&request, id, answer).is_some(),
-            other => panic!("{text} is no answer: {other:?}"),
-        }
+        let mut answers =
+            message::read(text.as_bytes()).unwrap_or_default().into_iter().filter_map(|message| match message {
+                Incoming::Answer { id, answer } => Some((id, answer)),
+                Incoming::Request { .. } | Incoming::Notification => None,
+            });
+        let answer = answers.next();
+        assert!(answer.is_some(), "{text} is no answer");
+        answer.is_some_and(|(id, answer)| replies.take(&request, id, answer).is_some())
     }
 
     fn codes(replies: &Replies) -> Vec<String> {
