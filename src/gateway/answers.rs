@@ -10,6 +10,7 @@ use super::shipment::Shipment;
 use super::telemetry::Ended as Told;
 use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
+use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::{ApprovalState, Ending};
@@ -89,6 +90,11 @@ impl Mediator {
         match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) => {
                 let Some(mut entry) = self.end_answered(id) else {
+                    if let Some(meant) = self.meant(id, &received.text)
+                        && let Ok(received) = receive(meant.as_bytes())
+                    {
+                        return self.arrived(&received, now, answers);
+                    }
                     self.audit()
                         .repeated(now, "dropped", |line| line.text("from", "server").text("what", "foreign reply"));
                     return;
@@ -169,6 +175,12 @@ impl Mediator {
                 pass(answers);
             }
         }
+    }
+
+    /// An answer whose id is the number of a request in flight, as text, with that number for its id.
+    fn meant(&self, id: &Id, text: &str) -> Option<String> {
+        let number = id.of_text().filter(|number| lock(&self.pending).get_mut(number).is_some())?;
+        readdressed(text, &number, Place::AmongOthers)
     }
 
     /// The request that an answer is for, ended.

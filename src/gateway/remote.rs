@@ -8,13 +8,16 @@ use super::outbox::Outbox;
 use super::session::Event;
 use crate::clock;
 use crate::mcp::ConnectError;
-use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, admit, receive};
-use crate::mcp::http::{ContentKind, HttpClient, HttpReply, header};
+use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, admit, receive};
+use crate::mcp::http::mirror::{encoded, name_of};
+use crate::mcp::http::readdress::{Place, has_lost_session, readdressed};
+use crate::mcp::http::{ContentKind, HttpClient, HttpReply, header, named_kind};
 use crate::mcp::json::{compact, string_value};
 use crate::mcp::sse::SseParser;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
 use reqwest::Method;
+use std::borrow::Cow;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -54,7 +57,7 @@ struct Shared {
 
 /// How far a stream of events was read.
 #[derive(Debug, Default)]
-struct Place {
+struct Position {
     last_id: Option<String>,
     retry: Option<Duration>,
     /// Events since the stream was last opened.
@@ -65,7 +68,7 @@ struct Place {
 struct Head {
     id: Option<Id>,
     method: Option<String>,
-    /// The tool, prompt or resource that it names.
+    /// What it names, as a header holds it.
     name: Option<String>,
     version: Option<String>,
 }
@@ -136,32 +139,12 @@ impl Head {
     }
 
     fn of(line: &[u8]) -> Self {
-        let text = |params: Option<&str>, name: &str| {
-            params
-                .and_then(|params| member(params, name))
-                .and_then(|(literal, _)| Some(string_value(literal)?.into_owned()))
-        };
-        let version = |params: Option<&str>| {
-            let meta = params.and_then(|params| member(params, "_meta"))?.0;
-            text(Some(meta), "io.modelcontextprotocol/protocolVersion")
-        };
-        match admit(line) {
-            Ok(Message::Call(id, call)) => {
-                let line = std::str::from_utf8(call.line()).unwrap_or_default();
-                let params = member(line, "params").map(|(params, _)| params);
-                let name = Some(call.name().as_str().to_owned());
-                Self { id: Some(id), method: Some("tools/call".to_owned()), name, version: version(params) }
-            }
-            Ok(Message::Request(id, passage)) => {
-                let name = text(passage.params(), "name").or_else(|| text(passage.params(), "uri"));
-                let method = passage.method().map(str::to_owned);
-                Self { id: Some(id), method, name, version: version(passage.params()) }
-            }
-            Ok(Message::Notification(passage)) => {
-                let method = passage.method().map(str::to_owned);
-                Self { method, version: version(passage.params()), ..Self::none() }
-            }
-            Ok(Message::Reply(..)) | Err(_) => Self::none(),
+        let Ok(message) = admit(line) else { return Self::none() };
+        Self {
+            id: message.id().cloned(),
+            method: message.method().map(str::to_owned),
+            name: name_of(&message).map(|name| encoded(&name).into_owned()),
+            version: message.revision().map(Cow::into_owned),
         }
     }
 }
@@ -187,7 +170,7 @@ impl Shared {
         if head.version.is_some() {
             // The stateless revisions say in headers what the body says; a server compares the two.
             headers.extend(head.method.clone().map(|method| (header::METHOD, method)));
-            headers.extend(head.name.clone().filter(|name| fits_header(name)).map(|name| (header::NAME, name)));
+            headers.extend(head.name.clone().map(|name| (header::NAME, name)));
         }
         headers
     }
@@ -209,13 +192,19 @@ impl Shared {
         // A server that does not know the session any more has done nothing, so the message may be sent again.
         let again = used.is_some().then(|| line.clone());
         let mut reply = self.send(line, head).await?;
-        if let (404, Some(used), Some(line)) = (reply.status(), used, again)
+        let mut refusal = self.refusal(&mut reply).await?;
+        if let (Some(body), Some(used), Some(line)) = (&refusal, used, again)
+            && has_lost_session(reply.status(), body)
             && self.renew(&used).await?
         {
             reply = self.send(line, head).await?;
+            refusal = self.refusal(&mut reply).await?;
         }
-        let (mut place, is_first) = (Place::default(), head.method.as_deref() == Some("initialize"));
-        let mut read = self.read(&mut reply, is_first, &mut place).await;
+        if let Some(body) = refusal {
+            return Ok(self.refused(&reply, &body, head));
+        }
+        let (mut place, is_first) = (Position::default(), head.method.as_deref() == Some("initialize"));
+        let mut read = self.read(&mut reply, head.id.as_ref(), is_first, &mut place).await;
         if let Some(id) = &head.id
             // The stateless revisions know no streams that go on.
             && head.version.is_none()
@@ -224,7 +213,36 @@ impl Shared {
             read = self.go_on(id, read, &mut place).await;
         }
         read?;
-        Ok(format!("the server answered with HTTP status {} and no reply", reply.status()))
+        Ok(match reply.kind() {
+            ContentKind::Json | ContentKind::EventStream => {
+                format!("the server answered with HTTP status {} and no reply", reply.status())
+            }
+            ContentKind::Html | ContentKind::Other => format!(
+                "the server answered with HTTP status {} and {}, which is neither JSON nor a stream of events",
+                reply.status(),
+                named_kind(reply.headers())
+            ),
+        })
+    }
+
+    /// The body of an answer that is a refusal by its status; `None` for any other answer, which is left unread.
+    async fn refusal(&self, reply: &mut HttpReply) -> Result<Option<Vec<u8>>, ConnectError> {
+        if (200..300).contains(&reply.status()) {
+            return Ok(None);
+        }
+        match reply.kind() {
+            ContentKind::Json => reply.bytes(MESSAGE_BYTES_MAX).await.map(Some),
+            ContentKind::EventStream | ContentKind::Html | ContentKind::Other => Ok(Some(Vec::new())),
+        }
+    }
+
+    /// A refusal of HTTP: the error in it is about the request, whatever id it has. Answers what to say if there is none.
+    fn refused(&self, reply: &HttpReply, body: &[u8], head: &Head) -> String {
+        if let Some(id) = &head.id {
+            let meant = std::str::from_utf8(body).ok().and_then(|text| readdressed(text, id, Place::InRefusal));
+            self.arrived(meant.as_deref().map_or(body, str::as_bytes), None, false);
+        }
+        format!("the server answered with HTTP status {} and no reply", reply.status())
     }
 
     async fn send(&self, line: Vec<u8>, head: &Head) -> Result<HttpReply, ConnectError> {
@@ -258,7 +276,7 @@ impl Shared {
             let head = Head::of(&line);
             let is_first = head.id.is_some();
             let mut reply = self.send(line, &head).await?;
-            let read = self.read(&mut reply, is_first, &mut Place::default()).await;
+            let read = self.read(&mut reply, head.id.as_ref(), is_first, &mut Position::default()).await;
             if let Some(id) = &head.id {
                 // The client heard the first answer; nobody waits for this one.
                 drop(self.mediator.unanswered(id, ""));
@@ -269,7 +287,12 @@ impl Shared {
     }
 
     /// Goes on with the stream of a request that ended before the answer came (streamable HTTP, resumability).
-    async fn go_on(&self, id: &Id, mut read: Result<(), ConnectError>, place: &mut Place) -> Result<(), ConnectError> {
+    async fn go_on(
+        &self,
+        id: &Id,
+        mut read: Result<(), ConnectError>,
+        place: &mut Position,
+    ) -> Result<(), ConnectError> {
         let mut tries = 0;
         while self.mediator.waits_for(id) && tries < RESUMES_MAX && !matches!(read, Err(ConnectError::TooLong { .. })) {
             let Some(last) = place.last_id.clone() else { break };
@@ -278,7 +301,7 @@ impl Shared {
             place.events = 0;
             match self.open(Some(last)).await {
                 Ok(Some(mut reply)) => {
-                    read = self.read(&mut reply, false, place).await;
+                    read = self.read(&mut reply, Some(id), false, place).await;
                     if place.events > 0 {
                         tries = 0;
                     }
@@ -301,11 +324,18 @@ impl Shared {
         Ok((reply.status() == 200 && reply.kind() == ContentKind::EventStream).then_some(reply))
     }
 
-    async fn read(&self, reply: &mut HttpReply, is_first: bool, place: &mut Place) -> Result<(), ConnectError> {
+    /// Reads an answer. `asked` is the request that it is for, where it is not a stream that nobody asked for.
+    async fn read(
+        &self,
+        reply: &mut HttpReply,
+        asked: Option<&Id>,
+        is_first: bool,
+        place: &mut Position,
+    ) -> Result<(), ConnectError> {
         match reply.kind() {
             ContentKind::Json => {
                 let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
-                self.arrived(&body, is_first);
+                self.arrived(&body, asked, is_first);
             }
             ContentKind::EventStream => {
                 let mut parser = SseParser::new(MESSAGE_BYTES_MAX);
@@ -313,7 +343,7 @@ impl Shared {
                     parser.feed(&chunk).map_err(|_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX })?;
                     while let Some(event) = parser.next_event() {
                         place.events += 1;
-                        self.arrived(event.data.as_bytes(), is_first);
+                        self.arrived(event.data.as_bytes(), asked, is_first);
                     }
                     // Only what was handed on counts: the server sends everything after this again.
                     if let Some(id) = parser.last_event_id() {
@@ -328,9 +358,13 @@ impl Shared {
     }
 
     /// One message in the body of an answer, on as many lines as the server liked.
-    fn arrived(&self, message: &[u8], is_first: bool) {
+    fn arrived(&self, message: &[u8], asked: Option<&Id>, is_first: bool) {
         let line = match std::str::from_utf8(message) {
-            Ok(text) => compact(text).into_bytes(),
+            Ok(text) => {
+                let text = compact(text);
+                let meant = asked.and_then(|asked| readdressed(&text, asked, Place::InAnswer));
+                meant.unwrap_or(text).into_bytes()
+            }
             Err(_) => message.to_vec(),
         };
         if is_first
@@ -356,13 +390,13 @@ impl Shared {
 
     /// Listens for what the server sends unasked, for as long as the session lasts. Many servers offer no such stream.
     async fn listen(&self) {
-        let (mut place, mut offered) = (Place::default(), false);
+        let (mut place, mut offered) = (Position::default(), false);
         loop {
             match self.open(place.last_id.clone()).await {
                 // A stream that breaks is opened again, and goes on where it broke.
                 Ok(Some(mut reply)) => {
                     offered = true;
-                    drop(self.read(&mut reply, false, &mut place).await);
+                    drop(self.read(&mut reply, None, false, &mut place).await);
                 }
                 // One that was there before may come back, with another session perhaps, from its beginning.
                 Ok(None) if offered => place.last_id = None,

@@ -15,6 +15,7 @@ use crate::gateway::meter::{Held, ServerMeter};
 use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
+use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::{Ending, Policy, Reservation};
@@ -202,6 +203,9 @@ impl Exchange {
         let received = match receive(text) {
             Ok(received) => received,
             Err(malformed) => {
+                if let Some(meant) = self.meant(text, Place::InAnswer) {
+                    return self.readdressed(&meant);
+                }
                 self.dropped(&malformed.reason.to_string(), text.len());
                 let is_ours =
                     matches!((&malformed.reply_to, &self.open), (ReplyTo::Id(id), Some((open, _))) if id == open);
@@ -231,6 +235,9 @@ impl Exchange {
             Some((open, asked)) if open == *id => asked,
             other => {
                 self.open = other;
+                if let Some(meant) = self.meant(text, Place::InAnswer) {
+                    return self.readdressed(&meant);
+                }
                 self.dropped("foreign reply", text.len());
                 return Fate::Drop;
             }
@@ -256,6 +263,19 @@ impl Exchange {
             },
             Asked::Discover if !is_error => self.greeting(id, &received),
             Asked::List { .. } | Asked::Initialize | Asked::Discover | Asked::Other => Fate::Pass,
+        }
+    }
+
+    /// An answer that is meant for the request that waits, and names another or none.
+    pub(super) fn meant(&self, text: &[u8], place: Place) -> Option<String> {
+        let (id, _) = self.open.as_ref()?;
+        readdressed(std::str::from_utf8(text).ok()?, id, place)
+    }
+
+    fn readdressed(&mut self, meant: &str) -> Fate {
+        match self.message(meant.as_bytes()) {
+            Fate::Pass => Fate::Replace(meant.as_bytes().to_vec()),
+            other => other,
         }
     }
 

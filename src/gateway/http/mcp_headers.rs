@@ -1,8 +1,7 @@
-//! The headers that MCP gives a meaning to, read and written in one way: the session, the kinds of bodies.
+//! The headers that MCP gives a meaning to, read and written in one way.
 
 use super::refusal::Refusal;
 use crate::mcp::http::header;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The session (MCP up to 2025-11-25, streamable HTTP).
@@ -55,28 +54,6 @@ pub(super) fn new_session() -> Result<String, Refusal> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What the body of an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Json,
-    Events,
-    Other,
-}
-
-/// What the headers of an answer say of its body; where they say two things, neither.
-pub(super) fn kind_of(headers: &HeaderMap) -> Kind {
-    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Kind::Other };
-    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/json") {
-        Kind::Json
-    } else if essence.eq_ignore_ascii_case(EVENTS.as_bytes()) {
-        Kind::Events
-    } else {
-        Kind::Other
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,20 +67,5 @@ mod tests {
         assert_eq!(own_session(&headers(&SESSION, &[])).ok(), Some(None));
         assert_eq!(own_session(&headers(&SESSION, &["a"])).ok(), Some(Some("a")));
         assert_eq!(own_session(&headers(&SESSION, &["a", "a"])).map_err(|error| error.status().as_u16()), Err(400));
-    }
-
-    #[test]
-    fn a_body_is_what_its_one_content_type_says_to_the_letter() {
-        for (values, expected) in [
-            (&["application/json"][..], Kind::Json),
-            (&["Application/JSON; charset=utf-8"], Kind::Json),
-            (&["text/event-stream"], Kind::Events),
-            (&["text/event-stream ;charset=utf-8"], Kind::Events),
-            (&["text/event-streams"], Kind::Other),
-            (&["text/event-stream", "text/event-stream"], Kind::Other),
-            (&[], Kind::Other),
-        ] {
-            assert_eq!(kind_of(&headers(&CONTENT_TYPE, values)), expected, "{values:?}");
-        }
     }
 }

@@ -1,18 +1,13 @@
 //! Headers that repeat what the body says (MCP 2026-07-28, streamable HTTP): they must say the same.
 //!
-//! They are there so that whatever stands between can route and refuse without reading bodies. Whoever could make the
-//! two differ would show one call to the guard and another to the server.
+//! A client that could make the two differ would show one call to the guard and another to the server.
 
 use super::refusal::{HEADER_MISMATCH, Refusal, UNSUPPORTED_VERSION};
 use crate::mcp::envelope::{Message, PROTOCOL_VERSIONS};
 use crate::mcp::http::header;
-use crate::mcp::json::string_value;
+use crate::mcp::http::mirror::{decoded, name_of};
 use crate::mcp::protocol::{self, Method, STATELESS_VERSION};
-use crate::mcp::walk::member;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
-use std::borrow::Cow;
 
 /// Compares headers with the message.
 ///
@@ -57,15 +52,7 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
         Ok(Some(_)) => return refuse(format!("{} header does not match the body", header::METHOD)),
         Err(what) => return refuse(what),
     }
-    let name = match message {
-        Message::Call(_, call) => Some(Cow::Borrowed(call.name().as_str())),
-        Message::Request(_, passage) => {
-            let by = method.and_then(|method| member(passage.params()?, method.named_by?));
-            by.and_then(|(literal, _)| string_value(literal))
-        }
-        Message::Notification(_) | Message::Reply(..) => None,
-    };
-    let Some(name) = name else { return Ok(()) };
+    let Some(name) = name_of(message) else { return Ok(()) };
     match one(headers, header::NAME) {
         Ok(Some(value)) if decoded(value).as_deref() == Some(name.as_bytes()) => Ok(()),
         Ok(None) if !(is_due && method.is_some_and(|method| method.name_is_due)) => Ok(()),
@@ -111,14 +98,6 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, String
         return Err(format!("more than one {name} header"));
     }
     value.to_str().map(Some).map_err(|_| format!("{name} header holds characters that it may not have"))
-}
-
-/// The text of a value; names that no header can hold come as `=?base64?…?=`.
-fn decoded(value: &str) -> Option<Cow<'_, [u8]>> {
-    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(encoded) => STANDARD.decode(encoded).ok().map(Cow::Owned),
-        None => Some(Cow::Borrowed(value.as_bytes())),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::client::{Outgoing, SendError, Upstream};
 use super::events::Events;
 use super::exchange::{Asked, Exchange, Flight, Recipient};
 use super::leases::Holder;
-use super::mcp_headers::{EITHER, Kind, SESSION, VERSION, kind_of};
+use super::mcp_headers::{EITHER, SESSION, VERSION};
 use super::refusal::{Refusal, json};
 use super::relay_answer::{failed, other, whole, without_length};
 use super::relist::Asking;
@@ -24,6 +24,7 @@ use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
+use crate::mcp::http::{ContentKind, named_kind};
 use crate::mcp::protocol;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
@@ -330,14 +331,14 @@ impl Relay {
             let message = "the server redirects, and redirects are not followed";
             return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, "redirect", message));
         }
-        match kind_of(&head.headers) {
-            Kind::Events => {
+        match ContentKind::of(&head.headers) {
+            ContentKind::EventStream => {
                 let ending = is_subscription.then(|| gateway.ending());
                 let events = Events::new(held, exchange, seat, ending).with_patience(patience);
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
-            Kind::Json => Ok(whole(head, held, exchange, patience).await),
-            Kind::Other => Ok(other(head, held, exchange)),
+            ContentKind::Json => Ok(whole(head, held, exchange, patience).await),
+            ContentKind::Html | ContentKind::Other => Ok(other(head, held, exchange)),
         }
     }
 
@@ -370,17 +371,19 @@ impl Relay {
             let message = "the server redirects, and redirects are not followed";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
         }
-        match kind_of(&head.headers) {
-            Kind::Events => {
+        match ContentKind::of(&head.headers) {
+            ContentKind::EventStream => {
                 let events = Events::new(held, exchange, seat, Some(ending)).with_news(appearances);
                 Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
             }
-            Kind::Json => Ok(whole(head, held, exchange, None).await),
-            Kind::Other if head.status.is_success() && !held.is_end_stream() => {
+            ContentKind::Json => Ok(whole(head, held, exchange, None).await),
+            ContentKind::Html | ContentKind::Other if head.status.is_success() && !held.is_end_stream() => {
                 exchange.dropped("a body that is no stream of events", 0);
-                Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server answered with something else than events"))
+                let kind = named_kind(&head.headers);
+                let message = format!("the server answered with {kind}, which is no stream of events");
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, message))
             }
-            Kind::Other => Ok(Response::from_parts(head, Answer::Raw(Box::new(held)))),
+            ContentKind::Html | ContentKind::Other => Ok(Response::from_parts(head, Answer::Raw(Box::new(held)))),
         }
     }
 

@@ -5,6 +5,8 @@ use super::client::Held;
 use super::exchange::{Exchange, Fate};
 use super::refusal::{Refusal, json};
 use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
+use crate::mcp::http::named_kind;
+use crate::mcp::http::readdress::Place;
 use crate::mcp::walk::member;
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode, response};
@@ -110,7 +112,7 @@ pub(super) async fn whole(
     }
 }
 
-/// An answer with an error status: a JSON-RPC error to this very request gives back what the call held.
+/// An answer with an error status: a JSON-RPC error is about this very request, whatever id it has.
 fn settle_error(exchange: &mut Exchange, body: &Bytes) {
     let is_for_this = match (receive(body), exchange.id()) {
         (Ok(received), Some(open)) => matches!(&received.arrival, Arrival::Error(id) if id == open),
@@ -118,6 +120,8 @@ fn settle_error(exchange: &mut Exchange, body: &Bytes) {
     };
     if is_for_this {
         exchange.message(body);
+    } else if let Some(meant) = exchange.meant(body, Place::InRefusal) {
+        exchange.message(meant.as_bytes());
     } else {
         exchange.refused(body.len());
     }
@@ -127,8 +131,9 @@ fn settle_error(exchange: &mut Exchange, body: &Bytes) {
 pub(super) fn other(head: response::Parts, held: Held, mut exchange: Exchange) -> Response<Answer> {
     if head.status.is_success() {
         if exchange.is_open() {
-            let message = "the server answered with something else than JSON or events";
-            return failed(&mut exchange, StatusCode::BAD_GATEWAY, "not_mcp", message);
+            let kind = named_kind(&head.headers);
+            let message = format!("the server answered with {kind}, which is neither JSON nor a stream of events");
+            return failed(&mut exchange, StatusCode::BAD_GATEWAY, "not_mcp", &message);
         }
         // Nothing is due, and nothing that a client could take for a message passes.
         return Response::from_parts(without_length(head), Answer::empty());

@@ -3,7 +3,7 @@
 
 use super::blocks::Blocks;
 use super::client::{Held, Outgoing};
-use super::mcp_headers::{EITHER, Kind, LAST_EVENT_ID, METHOD, NAME, SESSION, kind_of};
+use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
 use super::refusal::Refusal;
 use super::relay::{Relay, Trip};
 use super::relay_answer::collect;
@@ -15,6 +15,7 @@ use crate::gateway::identity::{Identity, Unauthorized};
 use crate::gateway::mediate::is_listed;
 use crate::gateway::relist::{LIST_WAIT, LISTS_MAX, PAGES_MAX, meta_of};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Message, ToolCall, admit, receive};
+use crate::mcp::http::{ContentKind, named_kind};
 use crate::mcp::walk::member;
 use crate::policy::{Policy, ToolChange};
 use bytes::Bytes;
@@ -199,10 +200,15 @@ impl Relay {
             if !head.status.is_success() {
                 return Err(failed(&format!("it answered with status {}", head.status.as_u16())));
             }
-            let body = match kind_of(&head.headers) {
-                Kind::Json => collect(held, None).await.map_err(|(_, why)| failed(&why))?,
-                Kind::Events => Self::answer_among(trip, held, &id).await.map_err(|why| failed(&why))?,
-                Kind::Other => return Err(failed(&"it answered with something else than JSON or events")),
+            let body = match ContentKind::of(&head.headers) {
+                ContentKind::Json => collect(held, None).await.map_err(|(_, why)| failed(&why))?,
+                ContentKind::EventStream => Self::answer_among(trip, held, &id).await.map_err(|why| failed(&why))?,
+                ContentKind::Html | ContentKind::Other => {
+                    let kind = named_kind(&head.headers);
+                    return Err(failed(&format!(
+                        "it answered with {kind}, which is neither JSON nor a stream of events"
+                    )));
+                }
             };
             let received = receive(&body).map_err(|malformed| failed(&malformed.reason))?;
             match &received.arrival {

@@ -3,11 +3,12 @@
 
 use super::blocks::event;
 use super::body::{Answer, BodyError};
-use super::mcp_headers::{EVENTS, Kind, kind_of};
+use super::mcp_headers::EVENTS;
 use super::refusal::Refusal;
 use crate::gateway::answers::PROGRESS_EVERY;
 use crate::gateway::reply;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Received, ReplyTo, receive};
+use crate::mcp::http::ContentKind;
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
@@ -142,7 +143,7 @@ impl Waiting {
 }
 
 fn begun(response: Response<Answer>) -> State {
-    let is_stream = kind_of(response.headers()) == Kind::Events;
+    let is_stream = ContentKind::of(response.headers()) == ContentKind::EventStream;
     let answer = response.into_body();
     if is_stream { State::Stream(answer) } else { State::Whole(answer, BytesMut::new()) }
 }

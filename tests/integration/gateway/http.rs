@@ -8,6 +8,7 @@ mod faults;
 mod leases;
 mod life;
 mod locked;
+mod odd_servers;
 mod redis_replicas;
 mod redis_tls;
 mod relay;

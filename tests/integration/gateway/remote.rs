@@ -169,10 +169,14 @@ fn a_stream_that_cannot_be_gone_on_with_is_an_error() {
 /// Knows the second session only: the first is forgotten as soon as it is open.
 fn forgetting(head: &str, message: &Value) -> (&'static str, String, String) {
     static OPENED: AtomicU32 = AtomicU32::new(0);
+    forgetting_from(&OPENED, head, message)
+}
+
+fn forgetting_from(opened: &AtomicU32, head: &str, message: &Value) -> (&'static str, String, String) {
     let session = |number: u32| format!("s{number}");
     match message["method"].as_str() {
         Some("initialize") => {
-            let number = OPENED.fetch_add(1, Ordering::SeqCst) + 1;
+            let number = opened.fetch_add(1, Ordering::SeqCst) + 1;
             ("200 OK", session(number), reply(message, &json!({"protocolVersion": "2025-11-25"})))
         }
         Some("tools/call") if head.contains("mcp-session-id: s2") => {
@@ -201,4 +205,27 @@ fn a_session_that_the_server_has_forgotten_is_opened_anew() {
         (2, 2, 3),
         "{seen:?}"
     );
+}
+
+/// Knows the second session only, and says so as the example servers of the TypeScript SDK do.
+fn refusing(head: &str, message: &Value) -> (&'static str, String, String) {
+    const LOST: &str =
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#;
+    match forgetting_from(&REFUSING, head, message) {
+        ("404 Not Found", session, _) => ("400 Bad Request", session, LOST.to_owned()),
+        other => other,
+    }
+}
+
+static REFUSING: AtomicU32 = AtomicU32::new(0);
+
+#[test]
+fn a_session_that_is_refused_in_words_is_opened_anew() {
+    let sandbox = sandbox(&only(json!({"good": {}})));
+    let (url, _seen) = serve(refusing);
+    let mut gateway = enforce(&sandbox, &url, &[]);
+    gateway.initialize();
+    passed(&gateway.ask_tool(1, "good", &json!({})));
+    let (code, lines, stderr) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]), "{stderr}");
 }

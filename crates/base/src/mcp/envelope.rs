@@ -379,7 +379,8 @@ impl<'a> Parts<'a> {
         match self.id() {
             Some(_) if answers && self.get(METHOD).is_none() => ReplyTo::Nobody,
             Some(id) => ReplyTo::Id(id),
-            None if whole && self.fields.ids == 0 => ReplyTo::Nobody,
+            // A batch, or a value that is no message at all, may hold requests: somebody may wait.
+            None if whole && self.fields.ids == 0 && self.is(TOP, b'{') => ReplyTo::Nobody,
             None => ReplyTo::Unknown,
         }
     }

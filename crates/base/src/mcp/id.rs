@@ -27,8 +27,17 @@ impl Id {
         }
         let number: i64 = json.parse().ok()?;
         // `+1`, `-0` and `01` are spelled so that two readers could print them differently.
-        let plain = json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && json != "-0";
+        let digits = json.strip_prefix('-').unwrap_or(json);
+        let plain = digits.starts_with(|c: char| matches!(c, '1'..='9')) || json == "0";
         (plain && number.unsigned_abs() <= ID_INTEGER_MAX).then_some(Self::Integer(number))
+    }
+
+    /// The number that an id of digits would be if it were no text; `None` for any other id.
+    pub fn of_text(&self) -> Option<Self> {
+        match self {
+            Self::Text(text) => Self::parse(text).filter(|id| matches!(id, Self::Integer(_))),
+            Self::Integer(_) => None,
+        }
     }
 
     /// Appends the id as JSON.

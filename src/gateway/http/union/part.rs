@@ -1,7 +1,6 @@
 //! Asking one server: at its own way, as if the message had come to its own endpoint.
 
 use super::super::body::Answer;
-use super::super::mcp_headers::{Kind, kind_of};
 use super::super::refusal::Refusal;
 use super::super::seats::Seat;
 use super::super::{Gateway, Server, Way};
@@ -10,6 +9,7 @@ use super::pipe::Pipe;
 use super::turn::Turn;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
+use crate::mcp::http::ContentKind;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -114,7 +114,7 @@ pub(super) struct Part {
 
 /// Whether a response is a stream of events.
 pub(super) fn is_stream(headers: &HeaderMap) -> bool {
-    kind_of(headers) == Kind::Events
+    ContentKind::of(headers) == ContentKind::EventStream
 }
 
 /// Reads a server's part to its end. What the server says beside its answer goes to the client if it can hear it.

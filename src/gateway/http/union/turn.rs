@@ -14,8 +14,7 @@ use super::sessions::{End, Session};
 use crate::clock;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::Id;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::mcp::http::mirror::encoded;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -156,7 +155,11 @@ impl Turn {
             method.into_iter().for_each(|method| drop(head.headers.insert(METHOD, method)));
         }
         match ask.name {
-            Some(name) if head.headers.contains_key(NAME) => drop(head.headers.insert(NAME, header_of(name)?)),
+            Some(name) if head.headers.contains_key(NAME) => {
+                let name = HeaderValue::from_str(&encoded(name));
+                let name = name.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the name fits in no header"))?;
+                head.headers.insert(NAME, name);
+            }
             Some(_) => {}
             None => drop(head.headers.remove(NAME)),
         }
@@ -262,11 +265,4 @@ impl Turn {
 /// The bytes of a message.
 pub(super) fn line_of(text: &[u8]) -> Bytes {
     Bytes::copy_from_slice(text)
-}
-
-/// A name in a header, encoded where a header could not hold it (MCP 2026-07-28, streamable HTTP).
-fn header_of(name: &str) -> Result<HeaderValue, Refusal> {
-    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) && !name.starts_with("=?");
-    let text = if plain { name.to_owned() } else { format!("=?base64?{}?=", STANDARD.encode(name)) };
-    HeaderValue::from_str(&text).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the name fits in no header"))
 }

@@ -1,8 +1,11 @@
 //! One small HTTP client for MCP endpoints: raw bytes in and out, no redirect to anybody else, errors that say what to do.
 
+pub mod mirror;
+pub mod readdress;
+
 use super::error::{ConnectError, Token};
 use super::target::{HttpTarget, LiveToken, redacted};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -49,6 +52,35 @@ pub enum ContentKind {
     Html,
     /// Any other, or none.
     Other,
+}
+
+impl ContentKind {
+    /// What the headers of an answer say of its body; where they say two things, neither.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+        let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Self::Other };
+        let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        match essence.to_ascii_lowercase().as_slice() {
+            b"application/json" => Self::Json,
+            b"text/event-stream" => Self::EventStream,
+            b"text/html" | b"application/xhtml+xml" => Self::Html,
+            other if other.ends_with(b"+json") => Self::Json,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What an answer is called in messages by the type of its body, if that is neither JSON nor events.
+pub fn named_kind(headers: &HeaderMap) -> String {
+    match (ContentKind::of(headers), headers.get(CONTENT_TYPE)) {
+        (ContentKind::Json, _) => "JSON".to_owned(),
+        (ContentKind::EventStream, _) => "an event stream".to_owned(),
+        (ContentKind::Html, _) => "an HTML page".to_owned(),
+        (ContentKind::Other, Some(kind)) => {
+            format!("the content type `{}`", crate::text::excerpt(&String::from_utf8_lossy(kind.as_bytes()), 40))
+        }
+        (ContentKind::Other, None) => "no content type".to_owned(),
+    }
 }
 
 /// An answer whose body has not been read yet.
@@ -192,14 +224,12 @@ impl HttpReply {
 
     /// What the body is.
     pub fn kind(&self) -> ContentKind {
-        let essence =
-            self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "text/event-stream" => ContentKind::EventStream,
-            "text/html" | "application/xhtml+xml" => ContentKind::Html,
-            other if other == "application/json" || other.ends_with("+json") => ContentKind::Json,
-            _ => ContentKind::Other,
-        }
+        ContentKind::of(self.response.headers())
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
     }
 
     /// A header's value, if it is there and is text.
@@ -332,6 +362,26 @@ mod tests {
             (header::LAST_EVENT_ID, sdk::HEADER_LAST_EVENT_ID),
         ] {
             assert!(ours.eq_ignore_ascii_case(theirs), "{ours} {theirs}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_what_its_one_content_type_says_to_the_letter() {
+        for (values, expected) in [
+            (&["application/json"][..], ContentKind::Json),
+            (&["Application/JSON; charset=utf-8"], ContentKind::Json),
+            (&["application/problem+json"], ContentKind::Json),
+            (&["text/event-stream"], ContentKind::EventStream),
+            (&["text/event-stream ;charset=utf-8"], ContentKind::EventStream),
+            (&["text/event-streams"], ContentKind::Other),
+            (&["text/event-stream", "text/event-stream"], ContentKind::Other),
+            (&["text/html"], ContentKind::Html),
+            (&["text/json"], ContentKind::Other),
+            (&[], ContentKind::Other),
+        ] {
+            let headers: HeaderMap =
+                values.iter().map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))).collect();
+            assert_eq!(ContentKind::of(&headers), expected, "{values:?}");
         }
     }
 

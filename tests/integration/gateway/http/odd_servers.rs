@@ -1,0 +1,107 @@
+//! What real servers send beside the specification: what a scan forgives the gateway forgives, or names in its one answer,
+//! whether the client speaks HTTP or has standard streams only.
+
+use super::*;
+
+/// What comes back for a call, over standard streams and over HTTP, from a server behind a URL that answers calls so.
+fn both(sandbox: &Sandbox, answer: fn(&Asked) -> String, line: &str) -> [Value; 2] {
+    let server = || {
+        Upstream::answering(move |asked| match asked.message()["method"].as_str() {
+            Some("tools/call" | "tools/list") => answer(asked),
+            Some(_) | None => ordinary(asked),
+        })
+    };
+    let (one, two) = (server(), server());
+    let mut streams = Gateway::run(sandbox.command(&["enforce", "--policy", "policy.json", "--upstream", &one.url]));
+    streams.initialize();
+    streams.send(line);
+    let over_streams = streams.reply();
+    assert_eq!(streams.close().0, Some(0));
+    let headers = ["MCP-Protocol-Version: 2025-06-18"];
+    [over_streams, Served::relay(sandbox, &[], &two).post(&headers, line).last()]
+}
+
+#[test]
+fn an_answer_that_is_meant_for_the_call_is_its_answer() {
+    let rows: [(&str, fn(&Asked) -> String); 4] = [
+        ("text for a number", |_| json_response(r#"{"jsonrpc":"2.0","id":"1","result":{"content":[]}}"#)),
+        ("text for a number in events", |_| {
+            events_response("data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{\"content\":[]}}\n\n")
+        }),
+        ("a relative of JSON", |_| response("200 OK", &["Content-Type: application/mcp+json; v=1"], DONE)),
+        ("JSON in capitals", |_| response("200 OK", &["Content-Type: Application/JSON"], DONE)),
+    ];
+    for (what, answer) in rows {
+        for reply in both(&usual(), answer, CALL) {
+            assert_eq!(reply, json!({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}), "{what}");
+        }
+    }
+    // A command is forgiven the same.
+    let script =
+        "read -r a; printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{\"content\":[]}}'; read -r b";
+    let mut gateway = Gateway::script(&usual(), &[], script);
+    assert_eq!(gateway.ask_tool(1, "good", &json!({}))["result"], json!({"content": []}));
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn an_error_in_the_answer_to_a_post_is_about_that_post() {
+    const LOST: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"the words of the server"}}"#;
+    let rows: [(&str, fn(&Asked) -> String); 3] = [
+        ("400", |_| response("400 Bad Request", &["Content-Type: application/json"], LOST)),
+        ("400 under an id of its own", |_| {
+            let body = LOST.replace("null", "\"server-error\"");
+            response("400 Bad Request", &["Content-Type: application/json"], &body)
+        }),
+        ("200", |_| json_response(LOST)),
+    ];
+    for (what, answer) in rows {
+        for reply in both(&usual(), answer, CALL) {
+            assert_eq!(
+                reply["error"],
+                json!({"code": -32000, "message": "the words of the server"}),
+                "{what}: {reply}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_neither_json_nor_events_is_named() {
+    let rows: [(fn(&Asked) -> String, &str); 3] = [
+        (|_| response("200 OK", &["Content-Type: text/plain"], DONE), "the content type `text/plain`"),
+        (|_| response("200 OK", &["Content-Type: text/html"], "<p>"), "an HTML page"),
+        (|_| response("200 OK", &[], DONE), "no content type"),
+    ];
+    for (answer, name) in rows {
+        for reply in both(&usual(), answer, CALL) {
+            let message = reply["error"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains(name) && message.contains("neither JSON nor a stream"), "{name}: {reply}");
+            assert_eq!(reply["id"], 1);
+        }
+    }
+}
+
+#[test]
+fn a_name_that_no_header_can_hold_is_encoded() {
+    let sandbox = sandbox(&only(json!({"caf\u{e9} ": {}})));
+    let upstream = Upstream::answering(ordinary);
+    let mut gateway =
+        Gateway::run(sandbox.command(&["enforce", "--policy", "policy.json", "--upstream", &upstream.url]));
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+    passed(&gateway.ask(1, "tools/call", &json!({"name": "caf\u{e9} ", "arguments": {}, "_meta": meta})));
+    let asked = upstream.next();
+    assert_eq!(header(&asked.head, "mcp-method"), Some("tools/call"));
+    assert_eq!(header(&asked.head, "mcp-name"), Some("=?base64?Y2Fmw6kg?="));
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn a_batch_is_refused_in_so_many_words() {
+    let mut gateway = Gateway::sample(&usual(), &[]);
+    gateway.send(r#"[{"jsonrpc":"2.0","id":2,"method":"tools/list"},{"jsonrpc":"2.0","id":3,"method":"ping"}]"#);
+    let reply = gateway.message();
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&Value::Null, &json!(-32600)));
+    assert!(reply["error"]["message"].as_str().unwrap().contains("batches are not taken"), "{reply}");
+    assert_eq!(gateway.close().0, Some(0));
+}
