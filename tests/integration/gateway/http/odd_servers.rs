@@ -39,7 +39,8 @@ fn an_answer_that_is_meant_for_the_call_is_its_answer() {
     // A command is forgiven the same.
     let script =
         "read -r a; printf '%s\\n' '{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{\"content\":[]}}'; read -r b";
-    let mut gateway = Gateway::script(&usual(), &[], script);
+    let sandbox = usual();
+    let mut gateway = Gateway::script(&sandbox, &[], script);
     assert_eq!(gateway.ask_tool(1, "good", &json!({}))["result"], json!({"content": []}));
     assert_eq!(gateway.close().0, Some(0));
 }
@@ -98,7 +99,8 @@ fn a_name_that_no_header_can_hold_is_encoded() {
 
 #[test]
 fn a_batch_is_refused_in_so_many_words() {
-    let mut gateway = Gateway::sample(&usual(), &[]);
+    let sandbox = usual();
+    let mut gateway = Gateway::sample(&sandbox, &[]);
     gateway.send(r#"[{"jsonrpc":"2.0","id":2,"method":"tools/list"},{"jsonrpc":"2.0","id":3,"method":"ping"}]"#);
     let reply = gateway.message();
     assert_eq!((&reply["id"], &reply["error"]["code"]), (&Value::Null, &json!(-32600)));
