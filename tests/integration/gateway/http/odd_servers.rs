@@ -3,6 +3,9 @@
 
 use super::*;
 
+/// A thing that a server does, and how it answers calls.
+type Row = (&'static str, fn(&Asked) -> String);
+
 /// What comes back for a call, over standard streams and over HTTP, from a server behind a URL that answers calls so.
 fn both(sandbox: &Sandbox, answer: fn(&Asked) -> String, line: &str) -> [Value; 2] {
     let server = || {
@@ -23,7 +26,7 @@ fn both(sandbox: &Sandbox, answer: fn(&Asked) -> String, line: &str) -> [Value; 
 
 #[test]
 fn an_answer_that_is_meant_for_the_call_is_its_answer() {
-    let rows: [(&str, fn(&Asked) -> String); 4] = [
+    let rows: [Row; 4] = [
         ("text for a number", |_| json_response(r#"{"jsonrpc":"2.0","id":"1","result":{"content":[]}}"#)),
         ("text for a number in events", |_| {
             events_response("data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{\"content\":[]}}\n\n")
@@ -48,7 +51,7 @@ fn an_answer_that_is_meant_for_the_call_is_its_answer() {
 #[test]
 fn an_error_in_the_answer_to_a_post_is_about_that_post() {
     const LOST: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"the words of the server"}}"#;
-    let rows: [(&str, fn(&Asked) -> String); 3] = [
+    let rows: [Row; 3] = [
         ("400", |_| response("400 Bad Request", &["Content-Type: application/json"], LOST)),
         ("400 under an id of its own", |_| {
             let body = LOST.replace("null", "\"server-error\"");
@@ -69,12 +72,12 @@ fn an_error_in_the_answer_to_a_post_is_about_that_post() {
 
 #[test]
 fn a_body_that_is_neither_json_nor_events_is_named() {
-    let rows: [(fn(&Asked) -> String, &str); 3] = [
-        (|_| response("200 OK", &["Content-Type: text/plain"], DONE), "the content type `text/plain`"),
-        (|_| response("200 OK", &["Content-Type: text/html"], "<p>"), "an HTML page"),
-        (|_| response("200 OK", &[], DONE), "no content type"),
+    let rows: [Row; 3] = [
+        ("the content type `text/plain`", |_| response("200 OK", &["Content-Type: text/plain"], DONE)),
+        ("an HTML page", |_| response("200 OK", &["Content-Type: text/html"], "<p>")),
+        ("no content type", |_| response("200 OK", &[], DONE)),
     ];
-    for (answer, name) in rows {
+    for (name, answer) in rows {
         for reply in both(&usual(), answer, CALL) {
             let message = reply["error"]["message"].as_str().unwrap_or_default();
             assert!(message.contains(name) && message.contains("neither JSON nor a stream"), "{name}: {reply}");
