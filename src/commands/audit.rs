@@ -1,6 +1,6 @@
 //! `mcpol audit`: read the log back.
 
-use super::{Failure, enforce, output};
+use super::{Failure, enforce_parts, output};
 use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
 use crate::gateway::audit::{Entry, files_of, parse_line, stats, verify};
@@ -37,7 +37,7 @@ pub(super) fn run(args: AuditArgs) -> Result<Exit, Failure> {
 fn path_of(args: &LogArgs) -> Result<PathBuf, Failure> {
     let path = match &args.file {
         Some(path) => path.clone(),
-        None => super::state::folder("--file")?.join(enforce::AUDIT_FILE),
+        None => super::state::folder("--file")?.join(enforce_parts::AUDIT_FILE),
     };
     if files_of(&path).is_empty() {
         return Err(Failure::usage(format!("there is no audit log `{}`", path.display()))

@@ -1,31 +1,24 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
+use super::enforce_parts::{
+    DRAIN, audit_destination, bad_lock, bad_policy, command, on_change, open_audit, settings, unreachable,
+};
 use super::{Failure, enforce_config, enforce_http, load, output, state, voice};
-use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
+use crate::cli::EnforceArgs;
 use crate::exit::Exit;
-use crate::gateway::audit::{Audit, Destination, new_session_id};
+use crate::gateway::audit::{Destination, new_session_id};
 use crate::gateway::desk::Desk;
-use crate::gateway::locked::{self, BadLock, Guard, OnChange};
-use crate::gateway::mediate::{Mediator, Settings, UnknownMethods};
+use crate::gateway::locked::{self, Guard, OnChange};
+use crate::gateway::mediate::Mediator;
 use crate::gateway::outbox::standard_streams;
-use crate::gateway::reload::{BadPolicy, Enforcement, Reload, read};
+use crate::gateway::reload::{Enforcement, Reload, read};
 use crate::gateway::session::{End, Event, Lifetime, Session};
 use crate::gateway::upstream::Launch;
-use crate::mcp::target::{Secret, StdioTarget};
 use crate::model::ServerName;
 use crate::policy::{Caller, Policy, Visibility};
 use crate::state::StatePlace;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
-
-/// How long calls in flight may take to end when we are asked to.
-pub(super) const DRAIN: Duration = Duration::from_secs(5);
-/// The audit log in the state directory.
-pub(super) const AUDIT_FILE: &str = "audit.jsonl";
-/// The key of its argument hashes, beside it.
-const KEY_FILE: &str = "audit.key";
 
 pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.config {
@@ -85,17 +78,6 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     })
 }
 
-pub(super) fn settings(args: &EnforceArgs) -> Settings {
-    Settings {
-        call_timeout: (!args.call_timeout.is_zero()).then_some(args.call_timeout),
-        approval_wait: args.approval_wait,
-        unknown_methods: match args.unknown_methods {
-            UnknownMethodsArg::Forward => UnknownMethods::Forward,
-            UnknownMethodsArg::Refuse => UnknownMethods::Refuse,
-        },
-    }
-}
-
 fn serve(args: &EnforceArgs, reload: Reload, mediator: Arc<Mediator>, server: ServerName) -> Result<End, Failure> {
     let streams = standard_streams().map_err(|error| {
         Failure::usage(format!("standard input or output is closed: {error}"))
@@ -118,24 +100,6 @@ fn serve(args: &EnforceArgs, reload: Reload, mediator: Arc<Mediator>, server: Se
     Ok(session.run(Some(reload)))
 }
 
-/// The server of a command line. It stands where the server stood in the client's configuration, so it sees what it saw
-/// there.
-pub(super) fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
-    let mut target = StdioTarget::new(server, args.command.clone());
-    target.env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
-        .collect();
-    target
-}
-
-pub(super) fn unreachable(error: crate::mcp::ConnectError) -> Failure {
-    let failure = Failure::usage(error.to_string()).with_exit(error.exit());
-    match error.help() {
-        Some(help) => failure.with_help(help),
-        None => failure,
-    }
-}
-
 fn listen_to_signals(sender: Sender<Event>) -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(output::internal)?;
@@ -150,35 +114,11 @@ fn listen_to_signals(sender: Sender<Event>) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn bad_policy(error: BadPolicy) -> Failure {
-    let failure = Failure::usage(error.to_string());
-    match error {
-        BadPolicy::Unreadable { .. } => failure.with_help("`mcpol gen-policy -o policy.json …` writes one"),
-        BadPolicy::Invalid { problems, .. } => failure.with_problems(problems),
-    }
-}
-
 /// The lock that calls are held to, if one was named.
 fn guard(args: &EnforceArgs, server: &ServerName) -> Result<Option<Arc<Guard>>, Failure> {
     let Some(path) = &args.locked else { return Ok(None) };
     let reviewed = locked::read(path, server).map_err(bad_lock)?;
     Ok(Some(Arc::new(Guard::new(reviewed, on_change(args)))))
-}
-
-pub(super) fn on_change(args: &EnforceArgs) -> OnChange {
-    match args.on_change {
-        OnChangeArg::Deny => OnChange::Deny,
-        OnChangeArg::Warn => OnChange::Warn,
-    }
-}
-
-pub(super) fn bad_lock(error: BadLock) -> Failure {
-    let failure = Failure::usage(error.to_string());
-    let naming = "say with `--name` which one this is, or `mcpol lock --update` adds it";
-    match &error {
-        BadLock::Invalid { problems, .. } => failure.with_problems(problems.clone()),
-        BadLock::Unreadable { .. } | BadLock::NoServer { .. } => failure.with_help(error.help(naming)),
-    }
 }
 
 fn server_name(args: &EnforceArgs) -> Result<ServerName, Failure> {
@@ -189,46 +129,6 @@ fn server_name(args: &EnforceArgs) -> Result<ServerName, Failure> {
         return load::name_of_url(text);
     }
     Ok(load::name_of_command(&args.command))
-}
-
-pub(super) fn audit_destination(given: Option<&Path>) -> Result<Destination, Failure> {
-    Ok(match given {
-        Some(path) if path == Path::new("none") => Destination::Nowhere,
-        Some(path) if path == Path::new("-") => Destination::Stderr,
-        Some(path) => Destination::File(path.to_owned()),
-        None => Destination::File(state::folder("--audit")?.join(AUDIT_FILE)),
-    })
-}
-
-pub(super) fn open_audit(destination: &Destination, session: String) -> Result<Audit, Failure> {
-    let key = match destination {
-        Destination::Nowhere => None,
-        // One key for all logs of a user, so that the same arguments have the same hash in each.
-        Destination::File(_) | Destination::Stderr => match state::folder("--audit") {
-            Ok(folder) => {
-                crate::state::make_private_folder(&folder).map_err(|error| cannot_log(&folder, &error))?;
-                Some(folder.join(KEY_FILE))
-            }
-            Err(_) => None,
-        },
-    };
-    if let Destination::File(path) = destination
-        && let Some(folder) = path.parent()
-    {
-        crate::state::make_private_folder(folder).map_err(|error| cannot_log(folder, &error))?;
-    }
-    Audit::open(destination, key.as_deref(), session).map_err(|error| {
-        let path = match destination {
-            Destination::File(path) => path.as_path(),
-            Destination::Stderr | Destination::Nowhere => Path::new("stderr"),
-        };
-        cannot_log(path, &error)
-    })
-}
-
-fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("cannot open the audit log `{}`: {error}", path.display()))
-        .with_help("name another file with --audit, or run without a log: `--audit none`")
 }
 
 fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, server: &ServerName) -> String {

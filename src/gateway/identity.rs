@@ -9,6 +9,7 @@ use crate::policy::StoreError;
 use crate::state::{Grant, GrantName, GrantState, GrantStore, TokenHash};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -182,6 +183,19 @@ pub enum TokenRule {
     WhereGranted,
     /// For all servers.
     Always,
+}
+
+impl TokenRule {
+    /// The rule for a gateway that listens on this address, if this is what was asked for; `known` says whether callers
+    /// can be told apart without the state's grants. On an address that other machines reach a grant for one server must
+    /// not leave the others to everybody, so there it is `Always`; and where nothing asks for tokens there is none.
+    pub fn at(self, address: SocketAddr, known: bool) -> Option<Self> {
+        match (address.ip().is_loopback(), self, known) {
+            (true, rule, _) => Some(rule),
+            (false, Self::WhereGranted, false) => None,
+            (false, _, _) => Some(Self::Always),
+        }
+    }
 }
 
 /// Begins the name of every caller whom an issuer knows and no grant; no grant can be called so.

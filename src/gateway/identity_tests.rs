@@ -289,3 +289,19 @@ fn a_store_that_is_gone_lets_nobody_pass() {
         assert_eq!(ask(&grants, header, "files", 0), "- unavailable");
     }
 }
+
+#[test]
+fn an_address_that_others_reach_asks_everybody_for_a_token() {
+    use TokenRule::{Always, WhereGranted};
+    for (address, asked, known, expected) in [
+        ("127.0.0.1:80", WhereGranted, false, Some(WhereGranted)),
+        ("[::1]:80", WhereGranted, true, Some(WhereGranted)),
+        ("127.0.0.1:80", Always, false, Some(Always)),
+        ("0.0.0.0:80", WhereGranted, false, None),
+        ("[::]:80", WhereGranted, false, None),
+        ("10.0.0.1:80", WhereGranted, true, Some(Always)),
+        ("10.0.0.1:80", Always, false, Some(Always)),
+    ] {
+        assert_eq!(asked.at(address.parse().unwrap(), known), expected, "{address} {asked:?} {known}");
+    }
+}

@@ -30,6 +30,7 @@ pub mod reply;
 pub mod session;
 pub mod shipment;
 pub mod skeleton;
+pub mod start;
 pub mod status;
 pub mod telemetry;
 pub mod tools;

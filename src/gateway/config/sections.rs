@@ -91,17 +91,15 @@ impl Reader<'_> {
             self.report(0, "", "no server is configured", Some(help));
         }
         let listener = listener?;
-        let open = !listener.listen.0.ip().is_loopback();
-        let anybody = listener.rule == TokenRule::WhereGranted && grants.is_empty() && jwt.is_none();
-        if open && anybody {
+        // A later version of the file without any grant must not open the address either: it stays as it is until the
+        // gateway is started again.
+        let rule = listener.rule.at(listener.listen.0, !grants.is_empty() || jwt.is_some());
+        if rule.is_none() {
             let message =
                 format!("`{}` can be reached from other machines, and callers need no grant", listener.listen.0);
             let help = "add `require_grants = true`, `[grants.NAME]` or `[jwt]`, or listen on `127.0.0.1`";
             self.report(listener.listen.1, "gateway.listen", message, Some(help));
         }
-        // A grant for one server must not leave the others to everybody, and a later version without any must not
-        // either: the address stays as it is until the gateway is started again.
-        let rule = if open { TokenRule::Always } else { listener.rule };
         self.without_policy(&servers, &grants);
         Some(Config {
             file: path.to_owned(),
@@ -120,7 +118,7 @@ impl Reader<'_> {
             admin: listener.admin,
             state: listener.state,
             audit: listener.audit,
-            token_rule: rule,
+            token_rule: rule.unwrap_or(TokenRule::Always),
             grants,
             jwt,
             policies: self.known_policies(),

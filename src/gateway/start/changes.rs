@@ -1,0 +1,75 @@
+//! What a new version of the configuration changes, and what it cannot change while the gateway runs.
+
+use crate::gateway::config::Config;
+use crate::gateway::identity::TokenRule;
+use crate::text::escape;
+use std::collections::BTreeSet;
+
+/// The servers that grants of a configuration are for.
+pub(super) fn granted(config: &Config) -> impl Iterator<Item = String> {
+    config.grants.iter().flat_map(|grant| grant.servers.iter().cloned())
+}
+
+/// Servers that stay, and that no grant of the file is for any more.
+pub(super) fn left_without_grant(old: &Config, new: &Config) -> BTreeSet<String> {
+    let asks_everywhere =
+        new.token_rule == TokenRule::Always || old.token_rule == TokenRule::Always || old.jwt.is_some();
+    if asks_everywhere {
+        return BTreeSet::new();
+    }
+    let still: BTreeSet<String> = granted(new).collect();
+    let is_left = |server: &String| {
+        !still.contains(server) && new.plan.servers.keys().any(|name| name.as_str() == server.as_str())
+    };
+    granted(old).filter(is_left).collect()
+}
+
+/// What became of the servers, in a few words.
+pub(super) fn changes(old: &Config, new: &Config) -> String {
+    let (old, new) = (&old.plan.servers, &new.plan.servers);
+    let names = |from: &dyn Fn(&&crate::model::ServerName) -> bool, of: &std::collections::BTreeMap<_, _>| {
+        of.keys()
+            .filter(from)
+            .map(|name| escape(crate::model::ServerName::as_str(name)).into_owned())
+            .collect::<Vec<_>>()
+    };
+    let added = names(&|name| !old.contains_key(*name), new);
+    let gone = names(&|name| !new.contains_key(*name), old);
+    let moved =
+        names(&|name| matches!((old.get(*name), new.get(*name)), (Some(a), Some(b)) if a.backend != b.backend), new);
+    let held = names(
+        &|name| matches!((old.get(*name), new.get(*name)), (Some(a), Some(b)) if a.backend == b.backend && a.locked != b.locked),
+        new,
+    );
+    let mut parts = vec![format!("{} servers", new.len())];
+    for (what, names) in [("new", added), ("gone", gone), ("elsewhere", moved), ("another lock", held)] {
+        if !names.is_empty() {
+            parts.push(format!("{what}: {}", names.join(", ")));
+        }
+    }
+    parts.join("; ")
+}
+
+/// What a new version says that only a new start can do.
+pub(super) fn only_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (listener, newer) = (&old.plan.listener, &new.plan.listener);
+    let mut later = Vec::new();
+    for (name, differs) in [
+        ("gateway.listen", listener.address != newer.address),
+        ("gateway.tls", listener.tls != newer.tls),
+        ("gateway.admin", old.admin != new.admin),
+        ("gateway.state", old.state != new.state),
+        ("gateway.audit", old.audit != new.audit),
+        ("gateway.require_grants", old.token_rule != new.token_rule),
+        ("gateway.call_timeout", old.plan.settings.call_timeout != new.plan.settings.call_timeout),
+        ("gateway.approval_wait", old.plan.settings.approval_wait != new.plan.settings.approval_wait),
+        ("gateway.unknown_methods", old.plan.settings.unknown_methods != new.plan.settings.unknown_methods),
+        ("gateway.drain", old.plan.drain != new.plan.drain),
+        ("jwt", old.jwt != new.jwt),
+    ] {
+        if differs {
+            later.push(name);
+        }
+    }
+    later
+}
