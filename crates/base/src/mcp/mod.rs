@@ -4,4 +4,5 @@ pub mod envelope;
 mod id;
 pub mod json;
 pub mod protocol;
+mod refusal;
 pub mod walk;
