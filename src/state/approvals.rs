@@ -1,6 +1,6 @@
 //! Questions to people in the SQLite file: asked by a gateway, answered from another terminal, used once.
 
-use super::sqlite::{integer, millis};
+use super::rows::{integer, millis};
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use crate::policy::{

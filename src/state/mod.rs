@@ -11,16 +11,19 @@ mod redis;
 #[cfg(not(feature = "redis"))]
 #[path = "redis_left_out.rs"]
 mod redis;
+mod rows;
 mod sqlite;
+mod stores;
 
 pub use crate::policy::MemoryStore;
 pub use grants::{
     BadGrantName, GRANT_NAME_BYTES_MAX, GRANT_SERVERS_MAX, GRANTS_MAX, Grant, GrantCreated, GrantName, GrantRevoked,
     GrantState, GrantStore, MemoryGrants, TOKEN_PREFIX, Token, TokenHash,
 };
-pub use open::{StatePlace, Stores, open};
+pub use open::{StatePlace, open};
 pub use place::{NoPlace, folder, make_private_folder};
 pub use redis::{BadAddress, RedisAddress};
 #[cfg(feature = "redis")]
 pub use redis::{REDIS_TIMEOUT, RedisStore};
 pub use sqlite::{BUSY_TIMEOUT, SqliteStore};
+pub use stores::Stores;

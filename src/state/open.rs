@@ -1,9 +1,10 @@
 //! Which store holds the state, and the one place that opens it.
 
-use super::grants::{GrantStore, MemoryGrants};
+use super::grants::MemoryGrants;
 use super::redis::{self, BadAddress, RedisAddress};
 use super::sqlite::SqliteStore;
-use crate::policy::{ApprovalStore, LimitStore, MemoryStore};
+use super::stores::{Stores, stores};
+use crate::policy::{LimitStore, MemoryStore};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -53,26 +54,6 @@ impl fmt::Display for StatePlace {
     }
 }
 
-/// The three stores of one place. They share its connections, and open them when they are first used.
-#[derive(Clone)]
-pub struct Stores {
-    /// Counters.
-    pub limits: Arc<dyn LimitStore>,
-    /// Questions to people.
-    pub approvals: Arc<dyn ApprovalStore>,
-    /// Who may call.
-    pub grants: Arc<dyn GrantStore>,
-    /// Whether a call of a store may wait for a disk or a network: for up to
-    /// [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), or a second for Redis.
-    pub may_wait: bool,
-}
-
-impl fmt::Debug for Stores {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stores").field("may_wait", &self.may_wait).finish_non_exhaustive()
-    }
-}
-
 /// Opens the stores of a place. Nothing is connected to or made before the first use; what is wrong then is said by the
 /// answer of the store, and a store that is back works again.
 pub fn open(place: &StatePlace) -> Stores {
@@ -88,16 +69,6 @@ pub fn open(place: &StatePlace) -> Stores {
         }
         StatePlace::File(path) => stores(SqliteStore::new(path)),
         StatePlace::Redis(address) => redis::open(address),
-    }
-}
-
-pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S) -> Stores {
-    let store = Arc::new(store);
-    Stores {
-        limits: Arc::clone(&store) as Arc<dyn LimitStore>,
-        approvals: Arc::clone(&store) as Arc<dyn ApprovalStore>,
-        grants: store,
-        may_wait: true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stands where Redis would be in a build without it: there is no address of one, so there is nothing to open.
 
-use super::open::Stores;
+use super::stores::Stores;
 use std::fmt;
 use std::path::Path;
 

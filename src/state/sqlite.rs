@@ -4,13 +4,14 @@
 //! process; only a power cut may take the last ones, and then the counters of those seconds with the calls. Every
 //! transaction is `IMMEDIATE`: it holds the only write lock before it reads, so no two processes decide on one count.
 
+use super::rows::{Row, integer, millis, read, write};
 use super::{approvals, grants};
 use crate::clock::Timestamp;
 use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, CounterKey, LimitStore, Receipt, Reserve,
     Settlement, StoreError, Usage,
 };
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode};
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
@@ -258,49 +259,6 @@ pub(super) fn advance_clock(connection: &Connection, now: Timestamp) -> Result<T
             .execute([integer(now.millis().saturating_sub(KEEP_ENDED_MS))])?;
     }
     Ok(Timestamp::from_millis(now.millis().max(stored)))
-}
-
-/// A number as SQLite stores it; what is larger than its largest saturates, which no time and no count reaches.
-pub(super) fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// A stored number that must not be negative.
-pub(super) fn millis(value: i64) -> Result<u64, rusqlite::Error> {
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
-}
-
-#[derive(Clone, Copy)]
-struct Row {
-    starts: Timestamp,
-    used: u64,
-    changed: bool,
-}
-
-/// Reads a counter in its window: the one of now, or a later one that it is in already.
-fn read(connection: &Connection, now: Timestamp, key: &CounterKey, text: &str) -> Result<Row, rusqlite::Error> {
-    let (starts, _) = key.window.span(now);
-    let stored: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT starts, used FROM counters WHERE key = ?1")?
-        .query_row([text], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    match stored {
-        Some((stored, used)) if millis(stored)? >= starts.millis() => {
-            Ok(Row { starts: Timestamp::from_millis(millis(stored)?), used: millis(used)?, changed: false })
-        }
-        _ => Ok(Row { starts, used: 0, changed: false }),
-    }
-}
-
-fn write(connection: &Connection, key: &CounterKey, text: &str, row: Row) -> Result<(), rusqlite::Error> {
-    let (_, ends) = key.window.span(row.starts);
-    connection
-        .prepare_cached(
-            "INSERT INTO counters (key, starts, ends, used) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (key) DO UPDATE SET starts = ?2, ends = ?3, used = ?4",
-        )?
-        .execute(params![text, integer(row.starts.millis()), integer(ends.millis()), integer(row.used)])?;
-    Ok(())
 }
 
 impl LimitStore for SqliteStore {

@@ -1,6 +1,6 @@
 //! Why a call was refused: for the log, for the model, for machines.
 
-use super::gate::PendingApproval;
+use super::question::PendingApproval;
 use std::fmt;
 
 /// A refusal.

@@ -5,6 +5,7 @@ use super::denial::{Denial, DenialCode};
 use super::document::Mode;
 use super::json;
 use super::judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, judge};
+use super::question::PendingApproval;
 use super::store::{
     ApprovalState, ApprovalStore, Binding, Charge, CounterKey, LimitStore, Receipt, Reserve, Settlement, StoreError,
     sha256_hex,
@@ -60,21 +61,6 @@ pub enum Ending {
     ErrorReply,
     /// Anything else, a result with `isError`, a timeout and a crash included: the act may have happened.
     Kept,
-}
-
-/// A call that waits for a person.
-#[derive(Clone, Debug)]
-pub struct PendingApproval {
-    /// What an approval is good for.
-    pub binding: Binding,
-    /// The call, to be brought to the gate again.
-    pub call: ToolCall,
-    /// Id of the rule that asks.
-    pub rule: String,
-    /// What the person is asked.
-    pub message: String,
-    /// Seconds until the question lapses.
-    pub ttl_s: u64,
 }
 
 impl Permit {

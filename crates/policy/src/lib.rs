@@ -19,6 +19,7 @@ mod parse;
 mod path;
 mod path_within;
 mod pattern;
+mod question;
 #[cfg(feature = "jsonschema")]
 mod schema;
 #[cfg(not(feature = "jsonschema"))]
@@ -42,7 +43,7 @@ pub use document::{
     ToolRules, Unlisted, Validate, Version, schema_text,
 };
 pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
-pub use gate::{Decision, Ending, PendingApproval, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
+pub use gate::{Decision, Ending, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
 pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};
 pub use json::JsonText;
 pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
@@ -50,6 +51,7 @@ pub use memory::MemoryStore;
 pub use parse::{POLICY_BYTES_MAX, POLICY_DEPTH_MAX, POLICY_ENTRIES_MAX, POLICY_TOOLS_MAX, parse};
 pub use path::PATH_STEPS_MAX;
 pub use pattern::COMPILED_BYTES_MAX;
+pub use question::PendingApproval;
 pub use schema::ArgumentSchema;
 pub use store::{
     ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX,

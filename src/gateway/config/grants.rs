@@ -1,10 +1,10 @@
 //! `[grants.NAME]` and `[jwt]`: who may call.
 
-use super::reader::{Reader, Table, Text, Value};
-use super::{GRANTS_MAX, Jwks, Jwt};
+use super::GRANTS_MAX;
+use super::reader::{IssuerNamed, Reader, Table, Text, Value};
 use crate::clock::Timestamp;
 use crate::gateway::identity::{ConfiguredGrant, KnownBy, SubjectRule};
-use crate::gateway::jwt::{CLAIM_BYTES_MAX, can_be_subject};
+use crate::gateway::jwt::{CLAIM_BYTES_MAX, Jwks, Jwt, can_be_subject};
 use crate::policy::parse_utc;
 use crate::state::{GRANT_SERVERS_MAX, GrantName, TokenHash};
 use crate::text::{excerpt, nearest};
@@ -14,13 +14,6 @@ use toml::de::DeValue;
 /// Characters of a value in a message.
 const SHOWN_CHARS: usize = 60;
 const DAY_MILLIS: u64 = 86_400_000;
-
-/// Whether the file has `[jwt]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IssuerNamed {
-    Yes,
-    No,
-}
 
 impl Reader<'_> {
     /// `servers` are the names of all servers.

@@ -10,7 +10,8 @@ mod servers;
 
 pub use schema::schema_text;
 
-use super::identity::{ConfiguredGrant, SubjectRule, TokenRule};
+use super::identity::{ConfiguredGrant, TokenRule};
+use super::jwt::Jwt;
 use super::plan::Plan;
 use crate::model::ServerName;
 use crate::policy::Policy;
@@ -69,30 +70,6 @@ pub enum AuditPlace {
     Stderr,
     /// Nowhere.
     None,
-}
-
-/// Who issues tokens, and what they must say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jwt {
-    /// The keys.
-    pub jwks: Jwks,
-    /// What `iss` must be.
-    pub issuer: String,
-    /// What `aud` must hold.
-    pub audience: String,
-    /// The claim that says who calls.
-    pub grant_claim: String,
-    /// Whether callers need a grant beside their token.
-    pub subjects: SubjectRule,
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Jwks {
-    /// At a URL: https, or http on this machine.
-    Url(url::Url),
-    /// In a file.
-    File(PathBuf),
 }
 
 /// A configuration that holds, and what its owner should know.

@@ -26,6 +26,13 @@ pub(super) struct Text {
     pub at: usize,
 }
 
+/// Whether the file has `[jwt]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IssuerNamed {
+    Yes,
+    No,
+}
+
 /// What all tables of one file share.
 pub(super) struct Reader<'a> {
     pub file: &'a str,

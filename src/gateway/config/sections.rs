@@ -1,7 +1,6 @@
 //! The sections of a configuration, and `[gateway]`: the listener and what all servers share.
 
-use super::grants::IssuerNamed;
-use super::reader::{Reader, Table, Text, Value};
+use super::reader::{IssuerNamed, Reader, Table, Text, Value};
 use super::{AuditPlace, CONFIG_BYTES_MAX, Checked, Config};
 use crate::classify::settings::{GATEWAY_SECTIONS, LIST_SECTIONS};
 use crate::gateway::identity::{ConfiguredGrant, TokenRule};

@@ -1,7 +1,7 @@
 //! Getting an issuer's keys: from a file, or over HTTPS without redirects, bounded in size and time.
 
 use super::keys::KeySet;
-use crate::gateway::config::Jwks;
+use super::settings::Jwks;
 use crate::mcp::http::is_loopback;
 use crate::mcp::target::redacted;
 use crate::problem::reason;

@@ -6,11 +6,12 @@
 
 mod fetch;
 mod keys;
+mod settings;
 
 pub use fetch::{FETCH_WAIT, KEY_SET_BYTES_MAX};
 pub use keys::KEYS_MAX;
+pub use settings::{Jwks, Jwt};
 
-use super::config::{Jwks, Jwt};
 use super::identity::{Issuer, Unauthorized};
 use crate::clock::Timestamp;
 use crate::mcp::target::redacted;

@@ -4,7 +4,7 @@ use super::{GRANTS_MAX, Grant, GrantCreated, GrantName, GrantRevoked, GrantState
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
 use crate::state::SqliteStore;
-use crate::state::sqlite::{integer, millis};
+use crate::state::rows::{integer, millis};
 use rusqlite::{Connection, Error, OptionalExtension as _, Row, params};
 use std::collections::{BTreeSet, HashMap};
 

@@ -14,7 +14,7 @@ mod limits;
 pub use address::{BadAddress, RedisAddress};
 pub use connection::REDIS_TIMEOUT;
 
-use super::open::{Stores, stores};
+use super::stores::{Stores, stores};
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
 use connection::Pool;

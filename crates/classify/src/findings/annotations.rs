@@ -1,6 +1,6 @@
 //! Annotations against everything else: contradictions, claims that nothing holds, annotations nobody filled in.
 
-use super::finding;
+use super::kinds::finding;
 use crate::Options;
 use crate::model::{
     Annotations, BlastRadius, Category, Confidence, EvidenceSource, Finding, Flag, Severity, ToolDefinition, Verdict,

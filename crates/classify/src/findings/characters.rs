@@ -1,6 +1,6 @@
 //! Characters that a person does not see and a model reads, and names that imitate others.
 
-use super::finding;
+use super::kinds::finding;
 use crate::model::{Finding, Severity, ToolDefinition};
 use crate::text::{excerpt, is_hidden};
 use memchr::memmem;

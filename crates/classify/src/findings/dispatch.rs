@@ -1,6 +1,6 @@
 //! Tools that call other tools: the caller names one and hands over its arguments.
 
-use super::finding;
+use super::kinds::finding;
 use crate::model::{Finding, Parameter, Severity, ToolDefinition, TypeSet};
 use crate::text::excerpt;
 

@@ -5,7 +5,7 @@
 //! The words and signs are in `cues`; here is one pass over the text with a state of constant size.
 
 use super::cues::{Between, Bounds, Cue, Role, SIGNS, WORDS, also};
-use super::finding;
+use super::kinds::finding;
 use crate::model::{Finding, Severity, ToolDefinition};
 use crate::text::{excerpt, is_hidden};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};

@@ -1,6 +1,6 @@
 //! The catalogue of findings: what each id means and what to do about it.
 
-use crate::model::Severity;
+use crate::model::{Finding, Severity};
 
 /// One kind of finding. An id never changes its meaning.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,11 @@ pub struct Kind {
 /// The kind with this id.
 pub fn find(id: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.id == id)
+}
+
+/// A finding about one tool; an empty name is the server.
+pub(super) fn finding(id: &'static str, severity: Severity, tool: &str, message: String) -> Finding {
+    Finding { id: id.to_owned(), severity, message, tool: tool.to_owned() }
 }
 
 /// Every kind, in the order of the ids.

@@ -20,7 +20,7 @@ pub use instructions::{TextCue, cues};
 pub use kinds::{KINDS, Kind, find};
 
 use super::Options;
-use crate::model::{Classified, Extra, ExtraKind, Finding, SetFinding, Severity, ToolDefinition, Verdict};
+use crate::model::{Classified, Extra, ExtraKind, Finding, SetFinding, ToolDefinition, Verdict};
 use crate::text::excerpt;
 use std::collections::BTreeSet;
 
@@ -128,11 +128,6 @@ pub fn without(classified: &mut Classified, disabled: &BTreeSet<String>) {
 
 fn worst_first(found: &mut [Finding]) {
     found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
-}
-
-/// A finding about one tool; an empty name is the server.
-fn finding(id: &'static str, severity: Severity, tool: &str, message: String) -> Finding {
-    Finding { id: id.to_owned(), severity, message, tool: tool.to_owned() }
 }
 
 #[cfg(test)]

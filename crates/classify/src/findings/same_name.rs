@@ -1,6 +1,6 @@
 //! One name for two things: a tool declared twice on a server, and the same tool name on several servers.
 
-use super::finding;
+use super::kinds::finding;
 use crate::model::{
     Category, Classified, FINDING_TOOLS_MAX, Finding, SetFinding, Severity, ToolDefinition, ToolReference,
 };

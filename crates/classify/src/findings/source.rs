@@ -1,6 +1,6 @@
 //! Where a server comes from: packages without a version, unencrypted connections, secrets written out.
 
-use super::finding;
+use super::kinds::finding;
 use crate::model::{Finding, Package, ServerSource, Severity};
 use crate::text::excerpt;
 use std::collections::BTreeSet;

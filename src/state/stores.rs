@@ -1,0 +1,37 @@
+//! The stores of one place, ready to be handed out.
+
+use super::grants::GrantStore;
+use crate::policy::{ApprovalStore, LimitStore};
+use std::fmt;
+use std::sync::Arc;
+
+/// The three stores of one place. They share its connections, and open them when they are first used.
+#[derive(Clone)]
+pub struct Stores {
+    /// Counters.
+    pub limits: Arc<dyn LimitStore>,
+    /// Questions to people.
+    pub approvals: Arc<dyn ApprovalStore>,
+    /// Who may call.
+    pub grants: Arc<dyn GrantStore>,
+    /// Whether a call of a store may wait for a disk or a network: for up to
+    /// [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), or a second for Redis.
+    pub may_wait: bool,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("may_wait", &self.may_wait).finish_non_exhaustive()
+    }
+}
+
+/// One store for all three, which may wait for a disk or a network.
+pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S) -> Stores {
+    let store = Arc::new(store);
+    Stores {
+        limits: Arc::clone(&store) as Arc<dyn LimitStore>,
+        approvals: Arc::clone(&store) as Arc<dyn ApprovalStore>,
+        grants: store,
+        may_wait: true,
+    }
+}
