@@ -1,7 +1,7 @@
 //! What MCP tools can do, what they should be allowed, and a gateway that holds agents to it.
 //!
 //! The words, the classifier and the policy engine are crates of their own, which this one hands on under their short
-//! names. The modules below stand in an order: each may import only from those above it. `tests/tidy.rs` reads this file
+//! names. The modules below stand in an order: each may import only from those above it. `tests/tidy` reads this file
 //! and fails otherwise.
 
 pub use mcpol_base::{clock, model, problem, text};
