@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
-use crate::gateway::identity::KnownBy;
+use crate::gateway::identity::{KnownBy, SubjectRule};
 use crate::gateway::plan::{Backend, Cors, Per};
 use crate::gateway::reload::Enforcement;
 use crate::state::TokenHash;
