@@ -1,64 +1,149 @@
 #!/usr/bin/env bash
-# Runs the steps of action.yml as a runner would, on a sample repository: a clean one, one with drift, one without a lock.
-# Needs python3 and git.
+# Tries what docs/ci.md says, word for word: the workflow with the GitHub Action, the two lines without it, and both forms of
+# the pre-commit hook, on a sample repository with five servers as they were reviewed, and then with all five as a later
+# version really is (tests/fixtures/drift). Needs python3 with venv, git, and a network for pre-commit.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 mcpol=${MCPOL:-${CARGO_TARGET_DIR:-$top/target}/debug/mcpol}
 [ -x "$mcpol" ] || (cd "$top" && cargo build --quiet)
+servers=(context7 everything filesystem git time)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/bin" && ln -s "$mcpol" "$work/bin/mcpol"
 
 fail() {
   echo "FAILED: $*" >&2
   exit 1
 }
 
-# The script of the step with this id, with the indentation of the block taken off.
-script_of() {
-  python3 - "$top/action.yml" "$1" <<'PYTHON'
-import re, sys, textwrap
-text, step = open(sys.argv[1], encoding="utf-8").read(), sys.argv[2]
-steps = re.split(r"(?m)^    - ", text.split("\n  steps:\n", 1)[1])
-found = [part for part in steps if re.search(rf"(?m)^ *id: {re.escape(step)}$", part)]
-block = found[0].split("run: |\n", 1)[1]
-if re.search(r"(?m)^ *(-  *)?uses:", text):
-    sys.exit("the action takes another one: pin it to a commit, and check that here")
-if any("${{" in part.split("run: |\n", 1)[-1] for part in steps if "run: |\n" in part):
-    sys.exit("an expression inside a script is an injection")
-print(textwrap.dedent(block), end="")
-PYTHON
-}
-script_of check >"$work/check.sh"
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet 'pre-commit==4.3.0'
+python=$work/venv/bin/python
 
-# Runs the step in a directory: name, expected exit code, then variables.
+# Installing takes the binary under test: a `cargo` that does this and nothing else. Both the action and pre-commit, which
+# builds the hook of a repository with it, must ask for what is right.
+mkdir "$work/bin" "$work/cargo" "$work/home"
+ln -s "$(command -v git)" "$work/bin/git"
+cat >"$work/cargo/cargo" <<CARGO
+#!/usr/bin/env bash
+case "\$*" in
+  --version) echo "cargo 1.95.0" ;;
+  "install --locked --version =0.1.0 mcpol") ln -sf "$mcpol" "$work/cargo/mcpol" ;;
+  "install --bins --root "*" --path .") mkdir -p "\$4/bin" && ln -sf "$mcpol" "\$4/bin/mcpol" ;;
+  *) echo "unexpected: cargo \$*" >&2; exit 1 ;;
+esac
+CARGO
+chmod +x "$work/cargo/cargo"
+
+# Runs a command in the sample repository as CI would: name, expected exit code, command.
 run() {
   local name=$1 expected=$2 code=0
   shift 2
+  rm -f "$work/cargo/mcpol" mcpol.sarif mcpol.md
   : >"$work/output" && : >"$work/summary"
-  (cd "$work/repo" && env -i PATH="$work/bin:$PATH" HOME="$work" CI=true GITHUB_OUTPUT="$work/output" \
-    GITHUB_STEP_SUMMARY="$work/summary" MCPOL_LOCK=mcpol.lock MCPOL_FAIL_ON=warning MCPOL_BASELINE= \
-    MCPOL_RUN_SERVERS=false MCPOL_SARIF=mcpol.sarif MCPOL_ARGUMENTS=--offline "$@" \
-    bash --noprofile --norc -e "$work/check.sh") >"$work/log" 2>&1 || code=$?
+  env -i PATH="$work/cargo:$work/venv/bin:$PATH" HOME="$work/home" CI=true GITHUB_OUTPUT="$work/output" \
+    GITHUB_STEP_SUMMARY="$work/summary" "$@" >"$work/log" 2>&1 || code=$?
   [ "$code" = "$expected" ] || { cat "$work/log" >&2; fail "$name: exit code $code, not $expected"; }
-  grep -qx "exit-code=$expected" "$work/output" || fail "$name: the output \`exit-code\`"
   echo "ok: $name"
 }
+runner() { local name=$1 expected=$2; shift 2; run "$name" "$expected" "$python" "$here/action/runner.py" "$@"; }
+
+# All five drifts are told, in every form: annotations, summary, comment and SARIF file.
+told() {
+  for server in "${servers[@]}"; do
+    grep -q "($server)" "$work/log" || { cat "$work/log" >&2; fail "$1: no annotation of $server"; }
+    grep -q "$server" "$work/summary" || fail "$1: no $server in the summary"
+  done
+  cmp -s mcpol.md "$work/summary" || fail "$1: the comment is not the summary"
+  grep -qx "exit-code=1" "$work/output" || fail "$1: the output \`exit-code\`"
+  "$python" - "${servers[@]}" <<'PYTHON' || fail "$1: the SARIF file"
+import json, sys
+run = json.load(open("mcpol.sarif"))["runs"][0]
+names = {result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"].split("/")[0] for result in run["results"]}
+assert set(sys.argv[1:]) <= names, names
+for result in run["results"]:
+    rule = run["tool"]["driver"]["rules"][result["ruleIndex"]]
+    assert rule["id"] == result["ruleId"] and rule["defaultConfiguration"]["level"] == result["level"], result
+PYTHON
+}
+
+# The hook in one of its two forms: what it says of all files.
+hook() {
+  "$python" "$here/action/runner.py" hooks "$1" |
+    sed -e "s#https://github.com/OWNER/mcpol#file://$work/hooks#" >.pre-commit-config.yaml
+  git add -A
+  [ "$1" = repo ] || ln -sf "$mcpol" "$work/bin/mcpol"
+  run "$2" "$3" env PATH="$work/bin:$work/cargo:$work/venv/bin:$PATH" pre-commit run
+  grep -q "mcpol check\.*\(Passed\|Failed\)" "$work/log" || { cat "$work/log" >&2; fail "$2: the hook did not run"; }
+}
+
+# The repository that the hook is taken from.
+git init -q "$work/hooks"
+cp "$top/.pre-commit-hooks.yaml" "$top/Cargo.toml" "$work/hooks"
+git -C "$work/hooks" add -A
+git -C "$work/hooks" -c user.name=t -c user.email=t@example.com commit -q -m hooks
+git -C "$work/hooks" tag v0.1.0
 
 mkdir "$work/repo" && cd "$work/repo" && git init -q
-cp "$here/fixtures/drift/memory-old.json" "$here/fixtures/drift/memory-new.json" .
-run "no lock" 2
-"$mcpol" lock --tools memory-old.json 2>/dev/null
-run "clean" 0
-grep -q 'no findings' "$work/summary" || fail "clean: the summary"
-[ "$(grep -c . mcpol.sarif)" -gt 1 ] || fail "clean: a SARIF file without results is one all the same"
-run "drift" 1 MCPOL_FAIL_ON=note MCPOL_ARGUMENTS=$'--tools\nmemory-new.json'
-grep -q '^::notice ' "$work/log" || fail "drift: annotations"
-grep -q '^| note | D0' "$work/summary" || fail "drift: the summary"
-python3 -c 'import json, sys; assert json.load(open("mcpol.sarif"))["runs"][0]["results"]' || fail "drift: the SARIF file"
-git add mcpol.lock && git -c user.name=t -c user.email=t@example.com commit -q -m lock
-run "known drift" 0 MCPOL_FAIL_ON=note MCPOL_BASELINE=HEAD MCPOL_ARGUMENTS=$'--tools\nmemory-new.json'
-run "an input is no script" 2 MCPOL_ARGUMENTS='$(touch injected); touch injected'
+git config user.name t && git config user.email t@example.com
+runner "without a lock nothing is clean" 2 job servers
+
+# Five servers as they were reviewed, each with a policy of its own name.
+mkdir lists mcp
+policies=()
+for server in "${servers[@]}"; do
+  cp "$here/fixtures/drift/$server-old.json" "lists/$server.json"
+  "$mcpol" gen-policy --tools "lists/$server.json" --out "$server.policy.json" 2>/dev/null
+  policies+=(--policy "$server=$server.policy.json")
+done
+"$python" - "${servers[@]}" <<'PYTHON' >.mcp.json
+import json, sys
+servers = {name: {"command": "python3", "args": [f"{sys.argv[0]}", f"lists/{name}.json"]} for name in sys.argv[1:]}
+print(json.dumps({"mcpServers": servers}, indent=2))
+PYTHON
+cp "$here/action/replay.py" . && sed -i 's/"-"/"replay.py"/' .mcp.json
+"$mcpol" lock --config .mcp.json --yes "${policies[@]}" 2>/dev/null
+"$mcpol" scan --config .mcp.json --yes --save mcp --format ndjson >/dev/null 2>&1
+git add -A && git commit -q -m reviewed
+
+runner "no drift, servers" 0 job servers
+grep -q 'no findings' "$work/summary" || fail "no drift: the summary"
+"$python" -c 'import json; assert json.load(open("mcpol.sarif"))["runs"][0]["results"] == []' || fail "no drift: the SARIF file"
+runner "no drift, changes" 0 job changes
+runner "no drift, two lines" 0 lines
+for form in local repo; do hook "$form" "no drift, hook ($form)" 0; done
+git add -A && git commit -q -m hook
+
+# The servers run on a machine where their newer version is.
+for server in "${servers[@]}"; do cp "$here/fixtures/drift/$server-new.json" "lists/$server.json"; done
+runner "five drifts, servers" 1 job servers
+told "five drifts, servers"
+runner "five drifts, two lines" 1 lines
+runner "nothing of it in the branch" 0 job changes
+# A pull request brings the newer lists.
+"$mcpol" scan --config .mcp.json --yes --save mcp --format ndjson >/dev/null 2>&1
+runner "five drifts, changes" 1 job changes
+told "five drifts, changes"
+for form in local repo; do
+  hook "$form" "five drifts, hook ($form)" 1
+  for server in "${servers[@]}"; do grep -q "$server" "$work/log" || fail "five drifts, hook: no $server"; done
+done
+
+# A pull request brings a policy alone: whatever it is called, the hook sees it.
+git checkout -q -- mcp lists
+echo '{"version": "1", "default": "allow", "tools": {"nope": {}}}' >time.policy.json
+hook local "a policy that is weaker, hook" 1
+grep -q P002 "$work/log" || fail "a policy that is weaker: P002"
+git checkout -q -- time.policy.json
+
+# An input is no script, and what would check nothing is an error.
+inputs='{"arguments": "$(touch injected); touch injected"}'
+code='import json, os, sys; sys.path.insert(0, sys.argv[1]); import runner; sys.exit(runner.action({"with": json.loads(sys.argv[2])}, dict(os.environ)))'
+ln -sf "$mcpol" "$work/bin/mcpol"
+run "an input is no script" 2 env PATH="$work/bin:$PATH" "$python" -c "$code" "$here/action" "$inputs"
 [ ! -e injected ] || fail "an input was run"
+both='{"arguments": "--offline", "run-servers": true}'
+run "offline and run-servers" 2 env PATH="$work/bin:$PATH" "$python" -c "$code" "$here/action" "$both"
+"$mcpol" lock --force --config .mcp.json --yes 2>/dev/null
+run "a lock compared with itself" 4 env PATH="$work/bin:$PATH" "$python" -c "$code" "$here/action" '{"arguments": "--offline"}'

@@ -78,6 +78,9 @@ pub struct LockedServer {
     /// SHA-256 of the policy that was in force when this was reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// Path of that policy from the folder of the lock, with `/` between its parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_file: Option<String>,
     /// How many entries of the server's list are no tools, or cannot be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable_tools: usize,
@@ -154,6 +157,7 @@ impl LockedServer {
             resource_templates: owned(recorded(&listing.extras, ExtraKind::Template)),
             unlisted: unlisted(&listing.extras),
             policy: None,
+            policy_file: None,
             unreadable_tools: listing.unreadable,
             fingerprint: String::new(),
             tools: Vec::new(),

@@ -29,6 +29,7 @@ pub struct LockFile {
     rules: String,
     entries: Vec<Entry>,
     by_name: BTreeMap<ServerName, Vec<usize>>,
+    policies: BTreeMap<ServerName, String>,
 }
 
 /// Where an entry is.
@@ -49,10 +50,12 @@ struct Head {
     servers: Vec<serde::de::IgnoredAny>,
 }
 
-/// The one member of an entry that the index needs.
+/// The members of an entry that the index needs.
 #[derive(Deserialize)]
 struct Named {
     server: ServerName,
+    #[serde(default)]
+    policy_file: Option<String>,
 }
 
 impl LockFile {
@@ -83,11 +86,23 @@ impl LockFile {
         if let Some(problem) = wrong_head(file, &head.format, head.version) {
             return Err(vec![problem]);
         }
-        let mut lock = Self { file: file.to_owned(), source, rules: head.rules, entries, by_name: BTreeMap::new() };
+        let mut lock = Self {
+            file: file.to_owned(),
+            source,
+            rules: head.rules,
+            entries,
+            by_name: BTreeMap::new(),
+            policies: BTreeMap::new(),
+        };
         let mut problems = Vec::new();
         for at in 0..lock.entries.len() {
             match lock.entry::<Named>(at) {
-                Ok(named) => lock.by_name.entry(named.server).or_default().push(at),
+                Ok(named) => {
+                    if let Some(policy) = named.policy_file {
+                        lock.policies.insert(named.server.clone(), policy);
+                    }
+                    lock.by_name.entry(named.server).or_default().push(at);
+                }
                 Err(problem) => problems.push(problem),
             }
         }
@@ -107,6 +122,11 @@ impl LockFile {
     /// The servers by name, each with how often it occurs.
     pub fn names(&self) -> impl Iterator<Item = (&ServerName, usize)> {
         self.by_name.iter().map(|(name, entries)| (name, entries.len()))
+    }
+
+    /// The paths of the policies that were in force, by server, as they stand in the lock.
+    pub fn policies(&self) -> &BTreeMap<ServerName, String> {
+        &self.policies
     }
 
     /// Every entry of this name, verified.

@@ -83,6 +83,9 @@ impl LockPrinter {
         if let Some(policy) = &server.policy {
             line(out, 3, "policy", &quoted(policy), ",");
         }
+        if let Some(file) = &server.policy_file {
+            line(out, 3, "policy_file", &quoted(file), ",");
+        }
         if server.unreadable_tools > 0 {
             line(out, 3, "unreadable_tools", &server.unreadable_tools.to_string(), ",");
         }

@@ -18,11 +18,11 @@ pub struct CheckArgs {
     /// What was reviewed.
     #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
     pub lock: PathBuf,
-    /// Policy of a server, `FILE` or `SERVER=FILE`; may be given more than once.
+    /// Policy of a server, `FILE` or `SERVER=FILE`, instead of the one that the lock names; may be given more than once.
     #[arg(long, value_name = "[SERVER=]FILE")]
     pub policy: Vec<String>,
     /// Ask no server: look at saved lists, else at the lock and the policy alone.
-    #[arg(long, conflicts_with_all = ["url", "config", "discover", "command"])]
+    #[arg(long, conflicts_with_all = ["url", "config", "discover", "command", "run_servers"])]
     pub offline: bool,
     /// Start stdio servers also where `CI` is set, and those that only the lock names.
     #[arg(long)]
@@ -40,7 +40,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "REV|FILE")]
     pub baseline: Option<String>,
     /// Print the smallest tightening of the policy as a diff instead of the findings.
-    #[arg(long, requires = "policy")]
+    #[arg(long)]
     pub fix_policy: bool,
 }
 
@@ -99,7 +99,7 @@ impl FailOn {
 const EXAMPLES: &str = "\
 Examples:
   mcpol check --config .cursor/mcp.json --yes
-  mcpol check --run-servers --policy policy.json
+  mcpol check --run-servers
   mcpol check --offline --policy policy.json
   mcpol check --tools catalog/ --format sarif > mcpol.sarif
   mcpol check --tools catalog/ --baseline origin/main --fail-on error

@@ -16,7 +16,7 @@ pub struct LockArgs {
     /// The lock to write.
     #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
     pub lock: PathBuf,
-    /// Policy whose hash is kept beside the server, `FILE` or `SERVER=FILE`; may be given more than once.
+    /// Policy whose path and hash are kept beside the server, `FILE` or `SERVER=FILE`; may be given more than once.
     #[arg(long, value_name = "[SERVER=]FILE")]
     pub policy: Vec<String>,
     /// Accept changes into a lock that is there: all, or only those of a server, a tool, or a prompt, resource or

@@ -40,6 +40,8 @@ pub enum Format {
     Ndjson,
     /// For reviews and wikis.
     Markdown,
+    /// SARIF 2.1.0 with the findings, for code scanning.
+    Sarif,
 }
 
 const EXAMPLES: &str = "\

@@ -2,7 +2,7 @@
 
 use super::load::{self, Classifier, Item, Problems};
 use super::lock_file::{self, Entry, Locked};
-use super::policies::Policies;
+use super::policies::{Policies, from_lock};
 use super::write::{Existing, atomically_with};
 use super::{Failure, output};
 use crate::catalog::drift::{self, Drift};
@@ -15,6 +15,7 @@ use crate::report::{self, CheckFinding, CheckReport, CheckSummary, Failed, Sorte
 use crate::text::nearest;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::path::PathBuf;
 
 /// Lines of context around a change.
 const CONTEXT_LINES: usize = 3;
@@ -22,14 +23,19 @@ const CONTEXT_LINES: usize = 3;
 const DIFF_LINES_MAX: usize = 2_000;
 
 pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
-    let policies = Policies::read(&args.policy)?;
     let classifier = Classifier::new(&args.rules)?;
     if args.update.is_none() && !args.force && args.lock.exists() {
         return Err(Failure::usage(format!("`{}` exists", args.lock.display()))
             .with_help("`--update` shows what changed and accepts it, `--force` writes the lock anew"));
     }
+    let before = args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?;
+    let policies = match &before {
+        Some(before) => Policies::with_lock(&args.policy, &before.lock)?,
+        None => Policies::read(&args.policy)?,
+    };
     let mut locking = Locking {
-        before: args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?,
+        before,
+        path: args.lock.clone(),
         accept: args.update.clone().unwrap_or_default().iter().map(|text| (text.clone(), false)).collect(),
         rules: classifier.fingerprint(),
         lines: SortedLines::default(),
@@ -56,6 +62,7 @@ pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
 
 struct Locking {
     before: Option<Locked>,
+    path: PathBuf,
     /// What is accepted, each with whether it was met; empty is everything.
     accept: Vec<(String, bool)>,
     rules: String,
@@ -75,7 +82,8 @@ impl Locking {
     fn server(&mut self, classified: &Classified, classifier: &Classifier) -> Result<(), Failure> {
         let name = classified.listing.server.clone();
         let policy = self.policies.of(&name);
-        let now = LockedServer::of(classified, policy.as_ref().map(|policy| policy.policy.hash()));
+        let mut now = LockedServer::of(classified, policy.as_ref().map(|policy| policy.policy.hash()));
+        now.policy_file = policy.as_ref().and_then(|policy| from_lock(&self.path, &policy.file));
         let (entry, others) = match &mut self.before {
             Some(before) => (before.entry(&classified.listing)?, before.others(&name)),
             None => (None, BTreeSet::new()),
@@ -332,6 +340,7 @@ fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServ
     };
     if out.policy.is_none() {
         out.policy.clone_from(&was.policy);
+        out.policy_file.clone_from(&was.policy_file);
     }
     if out.capabilities.is_none() {
         out.capabilities.clone_from(&was.capabilities);

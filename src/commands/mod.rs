@@ -16,6 +16,7 @@ mod login;
 mod lock_file;
 mod check;
 mod policies;
+mod top;
 mod enforce;
 mod enforce_config;
 mod enforce_parts;

@@ -145,6 +145,15 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure>
             let text = report::scan_markdown(&report);
             output::machine(|out| out.write_all(text.as_bytes()))?;
         }
+        Format::Sarif => {
+            let from_top = super::top::paths();
+            let configuration = match args.target.config.as_slice() {
+                [one] => Some(from_top(&one.to_string_lossy())),
+                _ => None,
+            };
+            let text = report::scan_sarif(&report, &classifier.fingerprint(), configuration.as_deref(), &from_top);
+            output::json(&text.map_err(output::internal)?)?;
+        }
         Format::Ndjson => {
             let mut lines = SortedLines::default();
             all.iter().try_for_each(|classified| push_lines(classified, &mut lines))?;

@@ -23,6 +23,17 @@ pub struct CheckReport {
     pub findings: Vec<CheckFinding>,
     /// Servers that could not be listed.
     pub failed: Vec<Failed>,
+    /// Servers that were compared, in the order of their names.
+    pub checked: Vec<CheckedServer>,
+}
+
+/// A server that was compared with the lock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+pub struct CheckedServer {
+    /// What the server is called here.
+    pub server: String,
+    /// Its tools now.
+    pub tools: usize,
 }
 
 /// Counts over a whole check.
@@ -44,6 +55,8 @@ pub struct CheckSummary {
     pub known: usize,
     /// Findings beyond the bound; they count and are not listed.
     pub left_out: usize,
+    /// Servers that could not be listed, of which nothing is known.
+    pub failed: usize,
 }
 
 /// One difference.
@@ -132,10 +145,34 @@ impl CheckFinding {
 
 impl CheckReport {
     /// Everything sorted.
-    pub fn new(lock: &str, mut findings: Vec<CheckFinding>, summary: CheckSummary, mut failed: Vec<Failed>) -> Self {
+    pub fn new(
+        lock: &str,
+        mut findings: Vec<CheckFinding>,
+        mut summary: CheckSummary,
+        mut failed: Vec<Failed>,
+    ) -> Self {
         findings.sort_by_cached_key(CheckFinding::order);
         failed.sort();
-        Self { version: CHECK_VERSION, lock: lock.to_owned(), summary, findings, failed }
+        summary.failed = failed.len();
+        Self { version: CHECK_VERSION, lock: lock.to_owned(), summary, findings, failed, checked: Vec::new() }
+    }
+
+    /// The same with the servers that were compared.
+    #[must_use]
+    pub fn with_checked(mut self, mut checked: Vec<CheckedServer>) -> Self {
+        checked.sort();
+        self.checked = checked;
+        self
+    }
+
+    /// The same with other paths: forges count them from the top of the repository.
+    #[must_use]
+    pub fn with_paths(mut self, path: &dyn Fn(&str) -> String) -> Self {
+        self.lock = path(&self.lock);
+        for finding in &mut self.findings {
+            finding.file = path(&finding.file);
+        }
+        self
     }
 }
 
@@ -154,7 +191,12 @@ impl CheckSummary {
         let part = |n: usize, word: &str| (n > 0).then(|| super::words::count(n, word));
         let parts = [part(self.errors, "error"), part(self.warnings, "warning"), part(self.notes, "note")];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
-        if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }
+        let unknown = (self.failed > 0).then(|| format!("{} not checked", super::words::count(self.failed, "server")));
+        if parts.is_empty() && self.failed == 0 {
+            return "no findings".to_owned();
+        }
+        // Of what could not be asked nothing is known, least of all that there is nothing to find.
+        parts.into_iter().chain(unknown).collect::<Vec<_>>().join(", ")
     }
 
     /// What is not listed, in words; empty where everything is.

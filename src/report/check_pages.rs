@@ -2,6 +2,16 @@
 
 use crate::catalog::drift::Code;
 
+/// Where the page about a code is published: with the source of this very version.
+pub fn page_address(code: Code) -> String {
+    address(&format!("docs/checks/{code}.md"))
+}
+
+/// Where a file of this version is published.
+pub(super) fn address(file: &str) -> String {
+    format!("https://docs.rs/crate/mcpol/{}/source/{file}", env!("CARGO_PKG_VERSION"))
+}
+
 /// The page about a code, as Markdown.
 pub fn check_page(code: Code) -> &'static str {
     match code {

@@ -1,29 +1,36 @@
-//! Findings as JUnit XML: one suite a server, one test a finding, as GitLab and others show it.
+//! A check as JUnit XML: one suite a server; a test for the server, and one for each finding, as GitLab and others show
+//! it.
 
 use super::check::{CheckFinding, CheckReport};
-use super::words::severity;
+use super::words::{count, severity};
 use crate::model::Severity;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The findings as test cases. Warnings and errors are failures; notes pass, with their text.
+/// What was checked as test cases. Warnings and errors are failures; notes pass, with their text; a server that could
+/// not be listed is an error.
 pub fn check_junit(report: &CheckReport) -> String {
+    let mut suites: BTreeMap<&str, (usize, Vec<&CheckFinding>)> = BTreeMap::new();
+    for checked in &report.checked {
+        suites.entry(&checked.server).or_default().0 += checked.tools;
+    }
+    for finding in &report.findings {
+        suites.entry(&finding.server).or_default().1.push(finding);
+    }
     let failures = report.findings.iter().filter(fails).count();
-    let tests = report.findings.len() + report.failed.len();
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let errors = report.failed.len();
+    let tests = suites.len() + report.findings.len() + errors;
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         out,
         "<testsuites name=\"mcpol check\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\">"
     );
-    let mut servers: BTreeMap<&str, Vec<&CheckFinding>> = BTreeMap::new();
-    for finding in &report.findings {
-        servers.entry(&finding.server).or_default().push(finding);
-    }
-    for (server, findings) in servers {
+    for (server, (compared, findings)) in suites {
         let failures = findings.iter().copied().filter(fails).count();
-        let (name, tests) = (xml(server), findings.len());
+        let (name, tests) = (xml(server), findings.len() + 1);
         let _ = writeln!(out, "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\">");
+        let compared = count(compared, "tool");
+        let _ = writeln!(out, "    <testcase classname=\"{name}\" name=\"compared with the lock: {compared}\"/>");
         for finding in findings {
             case(&mut out, finding, &name);
         }
@@ -33,7 +40,7 @@ pub fn check_junit(report: &CheckReport) -> String {
         let name = xml(failed.server.as_str());
         let _ = writeln!(out, "  <testsuite name=\"{name}\" tests=\"1\" failures=\"0\" errors=\"1\">");
         let _ = writeln!(out, "    <testcase classname=\"{name}\" name=\"listed\">");
-        let _ = writeln!(out, "      <error message=\"not checked\">{}</error>", xml(&failed.error));
+        let _ = writeln!(out, "      <error message=\"not checked\">{}</error>", lines(&failed.error));
         out.push_str("    </testcase>\n  </testsuite>\n");
     }
     out.push_str("</testsuites>\n");
@@ -45,9 +52,10 @@ fn fails(finding: &&CheckFinding) -> bool {
 }
 
 fn case(out: &mut String, finding: &CheckFinding, server: &str) {
-    let name = match &finding.tool {
-        Some(tool) => format!("{} {tool}: {}", finding.code, finding.code.title()),
-        None => format!("{}: {}", finding.code, finding.code.title()),
+    let name = match (&finding.tool, &finding.extra) {
+        (Some(tool), _) => format!("{} {tool}: {}", finding.code, finding.code.title()),
+        (None, Some(extra)) => format!("{} {} {}: {}", finding.code, extra.kind, extra.key, finding.code.title()),
+        (None, None) => format!("{}: {}", finding.code, finding.code.title()),
     };
     let file = xml(&finding.file);
     let _ = writeln!(
@@ -69,6 +77,11 @@ fn case(out: &mut String, finding: &CheckFinding, server: &str) {
     out.push_str("    </testcase>\n");
 }
 
+/// Several lines of text for the body of an element.
+fn lines(text: &str) -> String {
+    text.lines().map(xml).collect::<Vec<_>>().join("\n")
+}
+
 /// Text for XML 1.0: what the escape leaves are characters that XML admits, but for a few that no document may hold.
 fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -84,4 +97,23 @@ fn xml(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{CheckReport, CheckSummary, CheckedServer};
+    use super::super::scan::Failed;
+    use super::*;
+    use crate::model::ServerName;
+
+    #[test]
+    fn a_clean_server_is_a_test_that_passed_and_a_failed_one_an_error_on_its_own_lines() {
+        let checked = vec![CheckedServer { server: "a&b".to_owned(), tools: 2 }];
+        let failed = Failed { server: ServerName::new("c"), error: "no answer\n  help: wait".to_owned() };
+        let report = CheckReport::new("l", Vec::new(), CheckSummary::default(), vec![failed]).with_checked(checked);
+        let text = check_junit(&report);
+        assert!(text.contains("<testsuites name=\"mcpol check\" tests=\"2\" failures=\"0\" errors=\"1\">"), "{text}");
+        assert!(text.contains("<testcase classname=\"a&amp;b\" name=\"compared with the lock: 2 tools\"/>"), "{text}");
+        assert!(text.contains("<error message=\"not checked\">no answer\n  help: wait</error>"), "{text}");
+    }
 }

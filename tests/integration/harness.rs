@@ -94,8 +94,18 @@ impl Sandbox {
 
     /// Runs to the end with `input` on standard input.
     pub fn run_with(&self, args: &[&str], input: &[u8]) -> Run {
-        let what = format!("mcpol {}", args.join(" "));
+        Self::to_the_end(self.command(args), args, input)
+    }
+
+    /// Runs to the end in a folder below the working directory.
+    pub fn run_in(&self, folder: &str, args: &[&str]) -> Run {
         let mut command = self.command(args);
+        command.current_dir(self.dir().join(folder));
+        Self::to_the_end(command, args, b"")
+    }
+
+    fn to_the_end(mut command: Command, args: &[&str], input: &[u8]) -> Run {
+        let what = format!("mcpol {}", args.join(" "));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut stdin = child.stdin.take().unwrap();

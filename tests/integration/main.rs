@@ -5,8 +5,10 @@
 mod harness;
 mod login;
 
+mod beside_tools;
 mod catalog;
 mod check;
+mod check_ci;
 mod cli;
 mod explain;
 mod gateway;

@@ -2,6 +2,7 @@
 
 use super::codes::Code;
 use super::finding::Drift;
+use crate::model::{ExtraKind, ExtraName};
 use crate::problem::{Place, Problem};
 use serde::Deserialize;
 
@@ -20,6 +21,7 @@ struct Entry {
     code: Code,
     server: Option<String>,
     tool: Option<String>,
+    extra: Option<ExtraName>,
     expires: Option<String>,
     place: Place,
 }
@@ -38,6 +40,12 @@ struct WireEntry {
     server: Option<String>,
     #[serde(default)]
     tool: Option<String>,
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(default)]
+    resource: Option<String>,
+    #[serde(default)]
+    template: Option<String>,
     reason: String,
     #[serde(default)]
     expires: Option<toml::Value>,
@@ -81,9 +89,20 @@ impl Accepted {
             if expires.as_deref().is_some_and(|date| !is_day(date)) {
                 wrong("expires", "not a day".to_owned(), Some("write it as `2027-06-30`"));
             }
+            let named = [
+                (ExtraKind::Prompt, entry.prompt),
+                (ExtraKind::Resource, entry.resource),
+                (ExtraKind::Template, entry.template),
+            ];
+            let mut named = named.into_iter().filter_map(|(kind, key)| Some(ExtraName { kind, key: key? }));
+            let extra = named.next();
+            if named.next().is_some() || (extra.is_some() && entry.tool.is_some()) {
+                let help = "write an entry for each";
+                wrong("tool", "more than one of `tool`, `prompt`, `resource`, `template`".to_owned(), Some(help));
+            }
             match entry.code.parse() {
                 Ok(code) => {
-                    entries.push(Entry { code, server: entry.server, tool: entry.tool, expires, place });
+                    entries.push(Entry { code, server: entry.server, tool: entry.tool, extra, expires, place });
                 }
                 Err(message) => wrong("code", message, None),
             }
@@ -98,6 +117,7 @@ impl Accepted {
                 && entry.expires.as_deref().is_none_or(|last| today <= last)
                 && entry.server.as_deref().is_none_or(|server| server == drift.server)
                 && entry.tool.as_deref().is_none_or(|tool| drift.tool.as_deref() == Some(tool))
+                && entry.extra.as_ref().is_none_or(|extra| drift.extra.as_ref() == Some(extra))
         })
     }
 
@@ -145,6 +165,22 @@ mod tests {
         check(drift(Code::P002, "s", Some("t")), "2026-01-01", false);
         let told: Vec<_> = accepted.expired("mcpol.toml", "2027-01-01").collect();
         assert_eq!(told, ["mcpol.toml:3: the accepted P003 expired on 2026-12-31"]);
+    }
+
+    #[test]
+    fn a_resource_is_accepted_by_its_uri() {
+        let text = "[[accept]]\ncode = \"D060\"\nresource = \"file:///a\"\nreason = \"r\"\n";
+        let accepted = Accepted::parse("mcpol.toml", text).unwrap();
+        let about = |kind, key: &str| {
+            let extra = Some(ExtraName { kind, key: key.to_owned() });
+            Drift { extra, ..drift(Code::D060, "s", None) }
+        };
+        assert!(accepted.holds(&about(ExtraKind::Resource, "file:///a"), "2026-01-01"));
+        assert!(!accepted.holds(&about(ExtraKind::Resource, "file:///b"), "2026-01-01"));
+        assert!(!accepted.holds(&about(ExtraKind::Prompt, "file:///a"), "2026-01-01"));
+        assert!(!accepted.holds(&drift(Code::D060, "s", None), "2026-01-01"));
+        let both = text.replace("reason", "prompt = \"p\"\nreason");
+        assert_eq!(Accepted::parse("m", &both).unwrap_err()[0].pointer, "accept.tool");
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Template<'_> {
 }
 
 fn opens(was: &Template<'_>, now: &Template<'_>) -> bool {
-    let shorter = now.prefix.len() < was.prefix.len() && was.prefix.starts_with(now.prefix);
+    let shorter =
+        !now.expressions.is_empty() && now.prefix.len() < was.prefix.len() && was.prefix.starts_with(now.prefix);
     let variables = |template: &Template<'_>| template.expressions.iter().map(|it| it.variables).sum::<usize>();
     let reserved = |template: &Template<'_>| template.expressions.iter().filter(|it| it.reserved).count();
     let unbounded = |template: &Template<'_>| template.expressions.iter().filter(|it| it.longest.is_none()).count();

@@ -15,7 +15,7 @@ use crate::cli::{CheckArgs, DriftFormat};
 use crate::exit::Exit;
 use crate::model::{Finding, Listing, Severity};
 use crate::problem::Place;
-use crate::report::{self, CheckFinding, CheckReport, CheckSummary, Failed};
+use crate::report::{self, CheckFinding, CheckReport, CheckSummary, CheckedServer, Failed};
 use baseline::Baseline;
 use state::State;
 use std::collections::BTreeSet;
@@ -31,7 +31,19 @@ const SETTINGS: &str = "mcpol.toml";
 
 pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     let locked = Locked::new(lock_file::open(&args.lock)?)?;
-    let policies = Policies::read(&args.policy)?;
+    let policies = Policies::with_lock(&args.policy, &locked.lock)?;
+    if args.offline && args.target.tools.is_empty() && policies.named().is_empty() {
+        let help = "name a policy with `--policy`, write it into the lock with `mcpol lock --update --policy FILE`, or name saved lists with `--tools`";
+        return Err(Failure::usage(
+            "nothing to check: without a policy or saved lists `--offline` compares the lock with itself",
+        )
+        .with_exit(Exit::Nothing)
+        .with_help(help));
+    }
+    if args.fix_policy && policies.named().is_empty() {
+        return Err(Failure::usage("there is no policy to fix")
+            .with_help("name it with `--policy`, or write it into the lock with `mcpol lock --update --policy FILE`"));
+    }
     policies.fit(locked.lock.names().map(|(_, count)| count).sum())?;
     let today = crate::policy::utc(crate::clock::now()).chars().take(10).collect::<String>();
     let accepted = accepted(args.rules.settings.as_deref(), &today)?;
@@ -44,6 +56,7 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
         worst: None,
         findings: Vec::new(),
         failed: Vec::new(),
+        checked: Vec::new(),
         problems: Problems::default(),
         fixes: fix::Fixes::default(),
     };
@@ -76,6 +89,7 @@ struct Run {
     worst: Option<Severity>,
     findings: Vec<CheckFinding>,
     failed: Vec<Failed>,
+    checked: Vec<CheckedServer>,
     problems: Problems,
     fixes: fix::Fixes,
 }
@@ -120,6 +134,7 @@ impl Run {
         self.summary.servers += 1;
         self.summary.tools += differences.now.tools.len();
         self.summary.accepted += differences.accepted;
+        self.checked.push(CheckedServer { server: name.as_str().to_owned(), tools: differences.now.tools.len() });
         if differences.found.is_empty() {
             return Ok(());
         }
@@ -167,18 +182,23 @@ impl Run {
     fn print(&mut self, args: &CheckArgs) -> Result<(), Failure> {
         if args.fix_policy {
             let text = self.fixes.diff()?;
+            if text.is_empty() {
+                output::people("nothing to tighten\n");
+            }
             return output::machine(|out| out.write_all(text.as_bytes()));
         }
         let lock = self.state.locked.lock.file().to_owned();
         let findings = std::mem::take(&mut self.findings);
-        let report = CheckReport::new(&lock, findings, self.summary.clone(), self.failed.clone());
+        let report = CheckReport::new(&lock, findings, self.summary.clone(), self.failed.clone())
+            .with_checked(std::mem::take(&mut self.checked));
+        let rules = self.classifier.fingerprint();
         for (format, path) in &args.also {
-            write::in_place(path, &text(*format, &report)?)?;
+            write::in_place(path, &text(*format, &report, &rules)?)?;
         }
         match args.format {
             DriftFormat::Table => output::coloured(&report::check_table(&report, output::terminal_width())),
             other => {
-                let text = text(other, &report)?;
+                let text = text(other, &report, &rules)?;
                 output::machine(|out| out.write_all(text.as_bytes()))
             }
         }
@@ -201,16 +221,17 @@ impl Run {
 }
 
 /// A report in one of the formats for machines; for the table, without a terminal.
-fn text(format: DriftFormat, report: &CheckReport) -> Result<String, Failure> {
+fn text(format: DriftFormat, report: &CheckReport, rules: &str) -> Result<String, Failure> {
+    let from_top = || report.clone().with_paths(&super::top::paths());
     let json = |text: serde_json::Result<String>| {
         text.map(|text| crate::text::visible_json(&text).into_owned()).map_err(output::internal)
     };
     Ok(match format {
         DriftFormat::Table => anstream::adapter::strip_str(&report::check_table(report, WIDTH)).to_string(),
         DriftFormat::Json => json(report::check_json(report))?,
-        DriftFormat::Sarif => json(report::check_sarif(report))?,
+        DriftFormat::Sarif => json(report::check_sarif(&from_top(), rules))?,
         DriftFormat::Markdown => report::check_markdown(report),
-        DriftFormat::Github => report::check_github(report),
-        DriftFormat::Junit => report::check_junit(report),
+        DriftFormat::Github => report::check_github(&from_top()),
+        DriftFormat::Junit => report::check_junit(&from_top()),
     })
 }
