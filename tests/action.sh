@@ -94,7 +94,7 @@ mkdir lists mcp
 policies=()
 for server in "${servers[@]}"; do
   cp "$here/fixtures/drift/$server-old.json" "lists/$server.json"
-  "$mcpol" gen-policy --tools "lists/$server.json" --out "$server.policy.json" 2>/dev/null
+  "$mcpol" gen-policy --tools "lists/$server.json" >"$server.policy.json" 2>/dev/null
   policies+=(--policy "$server=$server.policy.json")
 done
 "$python" - "${servers[@]}" <<'PYTHON' >.mcp.json
