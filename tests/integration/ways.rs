@@ -12,6 +12,7 @@ mod server;
 mod urls;
 mod waits;
 mod way;
+mod words;
 
 use way::{Back, Cell, Era, Front, Setup, Way};
 
@@ -30,9 +31,9 @@ const SESSION: Ways = |way| way.era == Era::Session;
 const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
 const HTTP_SESSION: Ways = |way| HTTP(way) && SESSION(way);
 const HTTP_URL: Ways = |way| HTTP(way) && URL(way);
-const HTTP_COMMAND_SESSION: Ways = |way| HTTP(way) && COMMAND_SESSION(way);
 const HTTP_URL_SESSION: Ways = |way| HTTP_URL(way) && SESSION(way);
-const STDIO_URL: Ways = |way| way.front == Front::Stdio && URL(way);
+const STDIO: Ways = |way| way.front == Front::Stdio;
+const RELAY_SESSION: Ways = |way| way.front == Front::Http && URL_SESSION(way);
 const URL_SESSION: Ways = |way| URL(way) && SESSION(way);
 const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
 /// Those on which a call is withdrawn by a message.
@@ -51,7 +52,7 @@ macro_rules! promises {
 promises! {
     calls::a_call_is_answered_and_a_refused_one_never_sent: ALL;
     calls::a_limit_holds_for_all_clients_of_a_grant: ALL;
-    calls::a_limit_of_a_session_is_each_sessions_own: SESSION, red 12: SHARED;
+    calls::a_limit_of_a_session_is_each_sessions_own: SESSION;
     calls::an_unanswered_call_is_given_up_and_the_server_told: ALL;
     calls::only_a_message_that_belongs_to_the_call_keeps_it_alive: URL, red 8: HTTP_URL;
     calls::every_call_is_held_to_the_policy_of_now: ALL;
@@ -59,10 +60,11 @@ promises! {
     waits::an_approved_call_is_sent_once_and_a_refused_one_never: ALL;
     waits::a_question_that_nobody_answers_is_a_refusal_and_may_be_answered_later: ALL;
     waits::a_call_that_is_withdrawn_while_it_waits_is_never_sent: WITHDRAWING, red 2: WITHDRAWING;
-    waits::the_request_of_a_call_that_is_withdrawn_while_it_waits_ends_at_once: HTTP_SESSION, red 4: COMMAND;
-    waits::a_call_whose_client_hangs_up_while_it_waits_is_not_sent_and_may_be_tried_again: ALL, red 3: HTTP_COMMAND_SESSION;
-    waits::a_call_that_is_withdrawn_in_flight_ends_at_once_and_its_answer_goes_nowhere: WITHDRAWING, red 4: WITHDRAWING;
-    waits::an_old_answer_never_reaches_a_new_call: ALL, red 11: WITHDRAWING;
+    waits::the_request_of_a_call_that_is_withdrawn_while_it_waits_ends_at_once: HTTP_SESSION;
+    waits::a_call_whose_client_hangs_up_while_it_waits_is_not_sent_and_may_be_tried_again: ALL;
+    waits::a_call_that_is_withdrawn_in_flight_ends_at_once_and_its_answer_goes_nowhere: WITHDRAWING, red 4: HTTP_URL_SESSION, red 4: STDIO;
+    waits::an_old_answer_never_reaches_a_new_call: ALL, red 11: HTTP_URL_SESSION, red 11: STDIO;
+    waits::a_call_that_is_withdrawn_while_it_waits_for_a_list_is_never_sent: WITHDRAWING, red 2: HTTP_URL_SESSION;
     lists::every_page_lists_what_may_be_called_and_nothing_else: ALL;
     lists::a_schema_that_is_loosened_for_another_viewer_is_not_loosened_for_this_one: ALL, red 1: HTTP_URL, red 1: SHARED;
     lists::a_schema_holds_as_it_was_last_shown: ALL, red 1: ALL;
@@ -70,15 +72,23 @@ promises! {
     lists::what_is_not_as_it_was_locked_is_neither_listed_nor_called: ALL;
     lists::a_task_is_asked_of_the_server_that_handed_it_out: SESSION;
     answers::replies_that_nobody_asked_for_are_dropped_and_logged: ALL;
-    answers::an_id_in_flight_is_refused: WITHDRAWING, red 11: HTTP_URL_SESSION, red 11: SHARED;
-    answers::clients_that_use_the_same_ids_and_tokens_do_not_disturb_each_other: ALL, red 11: SHARED;
+    answers::an_id_in_flight_is_refused: WITHDRAWING, red 11: HTTP_URL_SESSION;
+    answers::clients_that_use_the_same_ids_and_tokens_do_not_disturb_each_other: ALL;
     answers::a_crash_answers_every_call_in_flight_and_no_call_is_made_twice: COMMAND;
     answers::a_server_that_is_silent_in_its_second_handshake_holds_nobody_up: COMMAND_SESSION, red 5: COMMAND;
+    words::a_result_passes_as_it_was_sent: ALL;
+    words::what_is_no_call_reaches_the_server_and_its_answer_the_client: ALL;
+    words::what_a_server_says_along_the_way_is_heard: ALL;
+    words::what_can_be_read_in_two_ways_is_never_sent: ALL;
+    words::an_answer_that_the_server_never_asked_for_goes_nowhere: ALL, red 10: RELAY_SESSION;
+    words::a_question_of_the_server_is_answered_once: SESSION, red 10: RELAY_SESSION;
+    words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
+    words::a_list_with_two_readings_is_never_shown: ALL;
     urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION, red 6: URL;
     urls::a_call_is_never_sent_again_for_a_redirect: URL, red 6: URL;
     urls::nobody_is_led_to_another_origin: URL;
-    urls::every_json_is_json: URL, red 7: HTTP_URL;
-    urls::a_name_that_no_header_can_hold_is_encoded: URL_STATELESS, red 9: STDIO_URL;
+    urls::every_json_is_json: URL;
+    urls::a_name_that_no_header_can_hold_is_encoded: URL_STATELESS;
     urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
     urls::a_server_elsewhere_is_reached_through_the_proxy: URL, red 13: HTTP_URL;
 }

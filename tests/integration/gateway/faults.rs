@@ -255,19 +255,6 @@ fn a_client_that_sends_garbage_is_told_so_and_may_go_on() {
     assert_eq!(gateway.close().0, Some(0));
 }
 
-#[test]
-fn an_id_in_flight_is_refused() {
-    let sandbox = open();
-    let script = format!("read -r a; read -r b; echo '{}'; read -r c", result(1, "first"));
-    let mut gateway = Gateway::script(&sandbox, &[], &script);
-    gateway.call(1, "t", &json!({}));
-    gateway.call(1, "t", &json!({}));
-    assert!(gateway.message()["error"]["message"].as_str().unwrap().contains("in flight"));
-    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#);
-    assert_eq!(gateway.message()["result"]["content"][0]["text"], "first");
-    assert_eq!(gateway.close().0, Some(0));
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn the_server_and_what_it_started_end_with_us() {

@@ -55,16 +55,6 @@ fn memory_counts_for_one_process_only() {
 }
 
 #[test]
-fn grants_count_apart() {
-    let sandbox = sandbox(&limited(1));
-    for grant in ["one", "two"] {
-        let mut gateway = Gateway::script(&sandbox, &["--grant", grant], ECHO);
-        passed(&gateway.ask_tool(1, "work", &json!({})));
-        assert_eq!(gateway.close().0, Some(0));
-    }
-}
-
-#[test]
 fn an_error_reply_gives_the_unit_back_and_a_failed_result_does_not() {
     let sandbox = sandbox(&limited(2));
     let script = r#"read -r a; echo '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}'

@@ -40,6 +40,7 @@ pub struct Client {
     way: Way,
     line: Line,
     next: u64,
+    capabilities: Value,
     /// What was heard and not yet asked for.
     kept: Vec<Heard>,
     patience: Duration,
@@ -53,7 +54,7 @@ const SESSION: &str = "2025-11-25";
 impl Client {
     /// A client of a gateway's standard streams.
     pub fn stdio(way: Way, gateway: Gateway, patience: Duration) -> Self {
-        Self { way, line: Line::Stdio(gateway), next: 0, kept: Vec::new(), patience }
+        Self { way, line: Line::Stdio(gateway), next: 0, capabilities: json!({}), kept: Vec::new(), patience }
     }
 
     /// A client over HTTP; headers that go with every request.
@@ -61,7 +62,12 @@ impl Client {
         let (sender, heard) = channel();
         let (address, path) = (address.to_owned(), path.to_owned());
         let http = Http { address, path, headers, open: BTreeMap::new(), sender, heard };
-        Self { way, line: Line::Http(http), next: 0, kept: Vec::new(), patience }
+        Self { way, line: Line::Http(http), next: 0, capabilities: json!({}), kept: Vec::new(), patience }
+    }
+
+    /// It can do these things.
+    pub fn with_capabilities(self, capabilities: &Value) -> Self {
+        Self { capabilities: capabilities.clone(), ..self }
     }
 
     /// Shakes hands, where the way has sessions.
@@ -77,7 +83,7 @@ impl Client {
 
     /// What it says of itself in a handshake.
     pub fn greeting(&self) -> Value {
-        json!({"protocolVersion": SESSION, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}})
+        json!({"protocolVersion": SESSION, "capabilities": self.capabilities, "clientInfo": {"name": "t", "version": "1"}})
     }
 
     /// Sends a request; its id.
@@ -124,6 +130,15 @@ impl Client {
                 gateway.stdin.as_mut().unwrap().write_all(format!("{message}\n").as_bytes()).unwrap()
             }
             Line::Http(http) => http.post(&message, self.way.era),
+        }
+    }
+
+    /// Sends a text that need not be a message, as the call of a tool with this name where a name is given.
+    pub fn raw(&mut self, text: &str, name: &str) {
+        let method = if name.is_empty() { None } else { Some("tools/call") };
+        match &mut self.line {
+            Line::Stdio(gateway) => gateway.stdin.as_mut().unwrap().write_all(format!("{text}\n").as_bytes()).unwrap(),
+            Line::Http(http) => http.post_text(text, 0, method, Some(name), self.way.era),
         }
     }
 
@@ -275,16 +290,27 @@ impl Client {
 
 impl Http {
     fn post(&mut self, message: &Value, era: Era) {
-        let body = message.to_string();
+        let params = &message["params"];
+        // What the request names, and so a header of it.
+        let name = ["name", "uri", "taskId"].iter().find_map(|key| params[key].as_str());
+        self.post_text(
+            &message.to_string(),
+            message["id"].as_u64().unwrap_or(0),
+            message["method"].as_str(),
+            name,
+            era,
+        );
+    }
+
+    fn post_text(&mut self, body: &str, id: u64, method: Option<&str>, name: Option<&str>, era: Era) {
         let mut head = format!(
             "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
             self.path,
             body.len()
         );
-        let method = message["method"].as_str();
         if let (Era::Stateless, Some(method)) = (era, method) {
             head.push_str(&format!("MCP-Protocol-Version: {STATELESS}\r\nMcp-Method: {method}\r\n"));
-            if let Some(name) = message["params"]["name"].as_str() {
+            if let Some(name) = name {
                 head.push_str(&format!("Mcp-Name: {}\r\n", encoded(name)));
             }
         } else if method != Some("initialize") {
@@ -295,7 +321,6 @@ impl Http {
         }
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
-        let id = message["id"].as_u64().unwrap_or(0);
         self.open.insert(id, stream.try_clone().unwrap());
         let sender = self.sender.clone();
         if method == Some("initialize") {

@@ -75,6 +75,10 @@ impl Asked {
 
     /// Says something before the answer: over HTTP the answer becomes a stream.
     pub fn say(&mut self, message: &Value) {
+        self.say_text(&message.to_string());
+    }
+
+    fn say_text(&mut self, message: &str) {
         if self.is_http && !self.has_begun {
             self.raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n");
         }
@@ -101,13 +105,18 @@ impl Asked {
 
     /// Answers with a whole message.
     pub fn finish(&mut self, message: &Value) {
+        self.finish_text(&message.to_string());
+    }
+
+    /// Answers with a text that need not be a message.
+    pub fn finish_text(&mut self, message: &str) {
         if !self.is_http || self.has_begun {
-            self.say(message);
+            self.say_text(message);
             if self.is_http {
                 let _ = self.stream.shutdown(Shutdown::Write);
             }
         } else {
-            self.respond("200 OK", &["Content-Type: application/json"], &message.to_string());
+            self.respond("200 OK", &["Content-Type: application/json"], message);
         }
     }
 

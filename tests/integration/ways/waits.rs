@@ -1,5 +1,7 @@
 //! Calls that wait for a person, are taken back, or are left alone by their client.
 
+use super::server::Act;
+use super::way::tool;
 use super::{Cell, Setup};
 use crate::gateway::{passed, refusal};
 use serde_json::{Value, json};
@@ -31,6 +33,8 @@ pub fn a_question_that_nobody_answers_is_a_refusal_and_may_be_answered_later(cel
     let question = cell.question(1);
     assert!(refusal(&reply).contains(&question), "{reply}");
     cell.approve(&question);
+    // It is good for the very same call.
+    refusal(&client.ask_tool("asks", &json!({"n": 2})));
     passed(&client.ask_tool("asks", &json!({"n": 1})));
     assert_eq!(cell.calls("asks"), 1);
 }
@@ -114,4 +118,25 @@ pub fn an_old_answer_never_reaches_a_new_call(cell: &dyn Fn(&Setup) -> Cell) {
     let reply = client.reply(call);
     assert!(reply.get("error").is_some() || reply["result"]["content"][0]["text"] == "ran good", "{reply}");
     assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn a_call_that_is_withdrawn_while_it_waits_for_a_list_is_never_sent(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"strict": {"validate": "schema"}, "good": {}}))
+        .script(|asked| if asked.seen.method() == "tools/list" { Act::Held } else { Act::Usual });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let call = client.call("strict", &json!({}));
+    // The gateway asks for itself.
+    let list = cell.server.held("a list", |seen| seen.method() == "tools/list");
+    client.withdraw(call);
+    if !client.is_http() {
+        // A line after it is answered: the gateway has read both.
+        passed(&client.ask_tool("good", &json!({})));
+    }
+    list.answer(&json!({"tools": [tool("strict"), tool("good")], "resultType": "complete"}));
+    for _ in 0..2 {
+        passed(&client.ask_tool("good", &json!({})));
+    }
+    cell.server.never("the call", |seen| seen.calls("strict"));
+    cell.server.never("that it was withdrawn", |seen| seen.method() == "notifications/cancelled");
 }

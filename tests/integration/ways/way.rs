@@ -303,6 +303,14 @@ impl Cell {
         self.client_of(Who::Alice)
     }
 
+    /// A client that says in its handshake what it can do.
+    #[track_caller]
+    pub fn client_with(&self, capabilities: &Value) -> Client {
+        let mut client = self.connect(Who::Alice).with_capabilities(capabilities);
+        client.greet();
+        client
+    }
+
     /// A client that has not shaken hands.
     pub fn stranger(&self) -> Client {
         self.connect(Who::Alice)

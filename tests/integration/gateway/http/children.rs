@@ -84,17 +84,6 @@ fn a_crash_is_seen_by_its_callers_only() {
 }
 
 #[test]
-fn a_server_that_died_is_started_again_if_asked_for() {
-    let sandbox = sandbox(&only(json!({"good": {}, "die": {}})));
-    let served = served(&sandbox, &["--restart", "1"]);
-    let one = open(&served);
-    let before = served.ask(&[&one], CALL);
-    served.ask(&[&one], &CALL.replace("good", "die"));
-    let after = served.ask(&[&one], CALL);
-    assert_ne!(text(&after), text(&before));
-}
-
-#[test]
 fn what_a_server_sends_unasked_reaches_whoever_listens() {
     let sandbox = sandbox(&only(json!({"ask": {}})));
     let served = served(&sandbox, &[]);
@@ -387,27 +376,6 @@ fn held() -> String {
 }
 
 #[test]
-fn no_client_of_a_shared_child_blocks_anothers_id_or_hears_its_answer() {
-    let sandbox = sandbox(&only(json!({"good": {}, "held": {}})));
-    let served = holding(&sandbox, "grant");
-    let (one, two) = (open(&served), open(&served));
-    let waits = |session: &str| {
-        let mut connection = served.open();
-        connection.post(&[session], &held());
-        assert_eq!(connection.head().0, 200);
-        // The server has it, and tells its progress under the client's own token.
-        connection.until("\"progressToken\":\"p\"");
-        connection
-    };
-    let (mut first, mut second) = (waits(&one), waits(&two));
-    assert_eq!(served.post(&[&one], &held()).status, 400, "in flight in this session");
-    served.ask(&[&one], &CALL.replace("\"id\":1", "\"id\":2"));
-    let answers = [&mut first, &mut second].map(|connection| connection.until("\"result\""));
-    assert!(answers.iter().all(|answer| answer.contains("\"id\":1,")), "{answers:?}");
-    assert_ne!(answers[0], answers[1], "the server was asked under two ids");
-}
-
-#[test]
 fn the_wait_for_a_withdrawn_call_ends_and_its_late_answer_reaches_nobody() {
     for per in ["session", "grant"] {
         let sandbox = sandbox(&only(json!({"good": {}, "held": {}})));
@@ -441,42 +409,6 @@ fn the_wait_for_a_withdrawn_call_ends_and_its_late_answer_reaches_nobody() {
             let asked = heard.lines().rev().find(|line| line.contains("\"good\"")).unwrap();
             assert!(asked.contains(&format!("\"id\":{},", text(&answer))), "{per} {answer} {asked}");
         }
-    }
-}
-
-#[test]
-fn a_call_whose_client_hung_up_while_it_waited_is_not_sent_and_may_be_tried_again() {
-    for per in ["session", "grant"] {
-        let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
-        let served = holding(&sandbox, per);
-        let one = open(&served);
-        let mut connection = served.open();
-        connection.post(&[&one], CALL);
-        let id = approvals::waiting(&sandbox);
-        connection.stream.shutdown(Shutdown::Both).unwrap();
-        // Its id is free once the gateway has seen that the client is gone.
-        let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
-        let freed = CALL.replace("good", "unknown");
-        while served.post(&[&one], &freed).status == 400 {
-            assert!(std::time::Instant::now() < deadline);
-        }
-        sandbox.run(&["approvals", "approve", &id]).both(0);
-        passed(&served.ask(&[&one], CALL));
-        assert_eq!(served.end(), Some(0));
-        let heard = sandbox.read("heard.txt");
-        assert_eq!(heard.matches("tools/call").count(), 1, "{heard}");
-    }
-}
-
-#[test]
-fn each_session_has_its_own_limits_though_it_shares_a_child() {
-    let limit = json!({"counter": "good", "window": "day", "max": 1, "scope": "session"});
-    let sandbox = sandbox(&only(json!({"good": {"limits": [limit]}})));
-    let served = holding(&sandbox, "grant");
-    for _ in 0..2 {
-        let session = open(&served);
-        passed(&served.ask(&[&session], CALL));
-        assert!(refusal(&served.ask(&[&session], CALL)).contains("limit"));
     }
 }
 

@@ -83,19 +83,6 @@ impl Served {
 }
 
 #[test]
-fn people_can_be_asked_about_a_call() {
-    let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
-    let upstream = Upstream::answering(ordinary);
-    let served = Served::relay(&sandbox, &[], &upstream);
-    let mut connection = served.open();
-    connection.post(&[], CALL);
-    let id = approvals::waiting(&sandbox);
-    upstream.quiet();
-    sandbox.run(&["approvals", "approve", &id]).both(0);
-    passed(&connection.reply().json());
-}
-
-#[test]
 fn a_call_that_waited_for_a_person_is_judged_by_the_policy_of_now() {
     let sandbox = sandbox(&only(json!({"good": {"action": "require_approval"}})));
     let upstream = Upstream::answering(ordinary);

@@ -1,0 +1,155 @@
+//! Messages that are no calls, and messages that are none: what passes along the way, and what never does.
+
+use super::server::Act;
+use super::{Cell, Front, Setup};
+use crate::gateway::passed;
+use serde_json::{Value, json};
+
+pub fn a_result_passes_as_it_was_sent(cell: &dyn Fn(&Setup) -> Cell) {
+    let result = json!({"content": [{"type": "text", "text": "\u{e9}\u{2028}\"\\".repeat(20_000)}], "isError": true,
+        "structuredContent": {"A": 1, "a": 9_007_199_254_740_991_u64, "": [null, -0.5]}, "unknown": {"x": []},
+        "resultType": "complete"});
+    let sent = result.clone();
+    let setup = Setup::of(&json!({"large": {}})).script(move |asked| {
+        if !asked.seen.calls("large") {
+            return Act::Usual;
+        }
+        asked.reply(&sent);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let reply = cell.client().ask_tool("large", &json!({}));
+    assert!(reply["result"] == result, "{}", reply.to_string().chars().take(500).collect::<String>());
+}
+
+pub fn what_is_no_call_reaches_the_server_and_its_answer_the_client(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "allow", "tools": {}});
+    let setup = Setup::policy(&policy).script(|asked| {
+        let result = match asked.seen.method() {
+            "resources/list" => json!({"resources": [{"uri": "note://1", "name": "n"}], "resultType": "complete"}),
+            "resources/read" => {
+                json!({"contents": [{"uri": "note://1", "text": "read"}], "resultType": "complete"})
+            }
+            _ => return Act::Usual,
+        };
+        asked.reply(&result);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let listed = client.ask("resources/list", &json!({}));
+    assert_eq!(listed["result"]["resources"][0]["uri"], "note://1", "{listed}");
+    let read = client.ask("resources/read", &json!({"uri": "note://1"}));
+    assert_eq!(read["result"]["contents"][0]["text"], "read", "{read}");
+    cell.server.sees("the request", |seen| seen.method() == "resources/read");
+}
+
+pub fn what_a_server_says_along_the_way_is_heard(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"chatty": {}})).script(|asked| {
+        if asked.seen.calls("chatty") {
+            let token = asked.seen.message["params"]["_meta"]["progressToken"].clone();
+            let params = json!({"progressToken": token, "progress": 1, "message": "half way"});
+            asked.say(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
+        }
+        Act::Usual
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let params = json!({"name": cell.way.tool("chatty"), "arguments": {}, "_meta": {"progressToken": "t"}});
+    let call = client.request("tools/call", &params);
+    let told = client.hears("progress", |it| it["method"] == "notifications/progress");
+    assert_eq!((&told["params"]["progressToken"], &told["params"]["message"]), (&json!("t"), &json!("half way")));
+    passed(&client.reply(call));
+}
+
+pub fn what_can_be_read_in_two_ways_is_never_sent(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"good": {}})));
+    let mut client = cell.client();
+    let name = cell.way.tool("good");
+    let before = cell.server.all().len();
+    for (number, params) in [
+        format!(r#"{{"name":"{name}","name":"{name}","arguments":{{}}}}"#),
+        format!(r#"{{"name":"{name}","NAME":"x","arguments":{{}}}}"#),
+        format!(r#"{{"name":"{name}","arguments":{{"a":1,"\u0061":2}}}}"#),
+        format!(r#"{{"name":"{name}","arguments":{{"a":1,"A":2}}}}"#),
+        format!(r#"{{"name":"{name}","arguments":{{"__proto__":{{}}}}}}"#),
+        format!(r#"{{"name":["{name}"],"arguments":{{}}}}"#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = 100 + number;
+        client.raw(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#), &name);
+        let reply = client.hears("a refusal", |it| it.get("error").is_some());
+        assert!(reply["id"] == id || reply["id"].is_null(), "{reply}");
+    }
+    passed(&client.ask_tool("good", &json!({})));
+    let calls = cell.server.all().split_off(before).into_iter().filter(|seen| seen.method() == "tools/call").count();
+    assert_eq!(calls, 1);
+}
+
+pub fn an_answer_that_the_server_never_asked_for_goes_nowhere(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"good": {}})));
+    let mut client = cell.client();
+    client.raw(r#"{"jsonrpc":"2.0","id":4711,"result":{"roots":[]}}"#, "");
+    passed(&client.ask_tool("good", &json!({})));
+    cell.server.never("the answer", |seen| seen.message.get("result").is_some());
+}
+
+pub fn a_question_of_the_server_is_answered_once(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"curious": {}})).script(|asked| {
+        if !asked.seen.calls("curious") {
+            return Act::Usual;
+        }
+        asked.say(&json!({"jsonrpc": "2.0", "id": "q", "method": "roots/list"}));
+        Act::Held
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client_with(&json!({"roots": {}}));
+    let call = client.call("curious", &json!({}));
+    let question = client.hears("the question", |it| it["method"] == "roots/list");
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}).to_string();
+    client.raw(&answer, "");
+    client.raw(&answer, "");
+    let is_answer = |seen: &super::server::Seen| seen.message["id"] == "q" && seen.message.get("result").is_some();
+    cell.server.sees("the answer", is_answer);
+    cell.server.held("the call", |seen| seen.calls("curious")).answer(&json!({"content": []}));
+    passed(&client.reply(call));
+    passed(&client.ask("ping", &json!({})));
+    assert_eq!(cell.server.count(is_answer), 1);
+}
+
+pub fn an_answer_that_cannot_be_read_is_an_error_at_once(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"odd": {}, "good": {}})).script(|asked| {
+        if !asked.seen.calls("odd") {
+            return Act::Usual;
+        }
+        let id = &asked.seen.message["id"];
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}},"result":{{"content":[1]}}}}"#);
+        asked.finish_text(&text);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let reply = client.ask_tool("odd", &json!({}));
+    assert!(reply.get("error").is_some(), "{reply}");
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn a_list_with_two_readings_is_never_shown(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::of(&json!({"good": {}})).script(|asked| {
+        if asked.seen.method() != "tools/list" {
+            return Act::Usual;
+        }
+        let id = &asked.seen.message["id"];
+        let list = r#"{"tools":[{"name":"good"}],"tools":[{"name":"hidden"}],"resultType":"complete"}"#;
+        asked.finish_text(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{list}}}"#));
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let reply = cell.client().ask("tools/list", &json!({}));
+    // At the joint endpoint a server whose list cannot be read is left out.
+    let is_left_out = cell.way.front == Front::Joint && reply["result"]["tools"] == json!([]);
+    assert!(reply.get("error").is_some() || is_left_out, "{reply}");
+}
