@@ -275,7 +275,13 @@ impl LimitStore for SqliteStore {
         let copied =
             keeper.as_ref().map(|connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
         match copied {
-            Some(Ok(())) => self.commits.store(0, Ordering::Relaxed),
+            Some(Ok(())) => {
+                self.commits.store(0, Ordering::Relaxed);
+                // The first transaction after a copy begins the log anew and waits for the disk to have its header:
+                // milliseconds that no call shall wait. It must write something, and what it writes is as it was. Where
+                // it fails, a call meets the same error by itself.
+                let _ = self.transact(|connection| connection.pragma_update(None, "user_version", LAYOUT));
+            }
             // It is tried again, and at the latest a transaction does it for itself.
             Some(Err(_)) | None => *keeper = None,
         }

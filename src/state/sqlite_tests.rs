@@ -79,6 +79,25 @@ fn the_log_stays_small_where_somebody_tidies_up() {
 }
 
 #[test]
+fn no_call_begins_the_log_anew() {
+    let (_folder, store) = store();
+    let commit = || store.reserve(at(0), &[vec![charge("a", "day", 1, 1_000_000)]]).unwrap();
+    // What tells one beginning of the log from the next (SQLite's file format, section 4.1): two salts.
+    let salts = || std::fs::read(format!("{}-wal", store.path().display())).unwrap()[16..24].to_vec();
+    for _ in 0..TIDY_COMMITS {
+        commit();
+    }
+    let before = salts();
+    store.tidy();
+    assert_eq!(salts(), before, "calls may still be coming");
+    store.tidy();
+    let tidied = salts();
+    assert_ne!(tidied, before, "the log has begun anew");
+    commit();
+    assert_eq!(salts(), tidied);
+}
+
+#[test]
 fn two_processes_never_exceed_a_maximum_together() {
     let (folder, _) = store();
     let path = folder.path().join("state.db");
