@@ -113,7 +113,7 @@ impl Drop for Served {
     }
 }
 
-fn terminate(pid: u32) {
+pub fn terminate(pid: u32) {
     let status = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
     assert!(status.success());
 }

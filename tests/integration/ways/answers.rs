@@ -119,3 +119,16 @@ pub fn a_server_that_is_silent_in_its_second_handshake_holds_nobody_up(cell: &dy
     assert!(reply.get("error").is_some() || is_left_out, "{reply}");
     assert_eq!(cell.calls("good"), 0);
 }
+
+pub fn a_gateway_that_ends_lets_calls_in_flight_end_and_takes_its_server_along(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"held": {}})).holding(&["held"]));
+    let mut client = cell.client();
+    let call = client.call("held", &json!({}));
+    let held = cell.server.held("the call", |seen| seen.calls("held"));
+    let link = held.seen.link;
+    cell.terminate(&client);
+    held.answer(&json!({"content": [{"type": "text", "text": "in time"}], "resultType": "complete"}));
+    let reply = client.reply(call);
+    assert_eq!(reply["result"]["content"][0]["text"], "in time", "{reply}");
+    cell.server.sees("the end", |seen| seen.is_end && seen.link == link);
+}

@@ -282,6 +282,14 @@ impl Client {
         }
     }
 
+    /// The process of a gateway that this client alone has.
+    pub fn pid(&self) -> u32 {
+        match &self.line {
+            Line::Stdio(gateway) => gateway.pid(),
+            Line::Http(_) => panic!("it is not this client's"),
+        }
+    }
+
     /// Whether it speaks over HTTP.
     pub fn is_http(&self) -> bool {
         self.way.front != Front::Stdio

@@ -420,6 +420,12 @@ impl Cell {
         let _ = self.sandbox.run(&["approvals", "approve", approval]).code;
     }
 
+    /// Asks the gateway to end.
+    pub fn terminate(&self, client: &Client) {
+        let pid = self.served.as_ref().map_or_else(|| client.pid(), |served| served.child.id());
+        crate::gateway::http::terminate(pid);
+    }
+
     /// Waits until nobody is asked any longer.
     #[track_caller]
     pub fn asks_nothing(&self) {
