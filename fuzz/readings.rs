@@ -104,7 +104,8 @@ pub struct Reading {
 }
 
 impl Habit {
-    fn member<'t>(self, tree: &'t Tree, wanted: &str) -> Option<&'t Tree> {
+    /// The member with this name, as it is found.
+    pub fn member<'t>(self, tree: &'t Tree, wanted: &str) -> Option<&'t Tree> {
         let Tree::Object(members) = tree else { return None };
         let folded = |name: &str| name.to_uppercase().to_lowercase();
         let mut found = members.iter().filter(|(name, _)| match self {

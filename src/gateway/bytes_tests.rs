@@ -1,10 +1,13 @@
 //! The gateway's promise on bytes: whatever a client writes, what reaches the server is nothing, or messages that every
-//! reader reads alike and that the policy permits. The fuzzer in `fuzz/` runs the same check.
+//! reader reads alike and that the policy permits; and whatever a server writes, each open request of the client gets one
+//! answer and no more. The fuzzers in `fuzz/` run the same checks.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot make a session must fail")]
 
 #[path = "../../fuzz/readings.rs"]
 mod readings;
+#[path = "../../fuzz/replies.rs"]
+mod replies;
 
 use super::audit::{Audit, Destination};
 use super::desk::Desk;
@@ -216,5 +219,76 @@ proptest! {
         }
         line.push(b'\n');
         holds(&line)?;
+    }
+}
+
+/// What the client hears of its open requests when a server says this and ends.
+fn heard(bytes: &[u8]) -> Result<(), String> {
+    let mediator = session();
+    let now = Timestamp::from_millis(0);
+    mediator.from_client(replies::ASKED.as_bytes(), now);
+    let heard = mediator.from_server(bytes, now).effects;
+    let rest = mediator.upstream_gone("the server has ended").effects;
+    readings::check(heard.to_server.bytes())?;
+    replies::check(&heard.to_client, &rest.to_client)
+}
+
+/// Lines that are nearly an answer to one of the open requests, or a word of the server's own.
+fn nearly_an_answer() -> impl Strategy<Value = String> {
+    let good = prop::sample::select(vec![
+        vec!["\"id\":1", "\"result\":{\"content\":[]}"],
+        vec!["\"id\":\"1\"", "\"result\":{}"],
+        vec!["\"id\":2", "\"result\":{\"tools\":[{\"name\":\"b\"},{\"name\":\"a\"}]}"],
+        vec!["\"id\":2", "\"result\":{\"tools\":[{\"name\":\"a\",\"Name\":\"b\"}]}"],
+        vec!["\"id\":2", "\"result\":{\"tools\":[{\"name\":\"a\"}],\"tools\":[{\"name\":\"b\"}]}"],
+        vec!["\"id\":3", "\"result\":{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{}}"],
+        vec!["\"id\":1", "\"error\":{\"code\":-32603,\"message\":\"no\"}"],
+        vec!["\"id\":4", "\"result\":{}"],
+        vec!["\"method\":\"notifications/message\"", "\"params\":{}"],
+        vec!["\"id\":1", "\"method\":\"roots/list\""],
+    ]);
+    good.prop_flat_map(|good| {
+        members(std::iter::once("\"jsonrpc\":\"2.0\"").chain(good).map(str::to_owned).collect::<Vec<_>>())
+    })
+}
+
+#[test]
+fn the_check_of_answers_is_not_blind() {
+    let answer = |id: &str| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n");
+    let all: String = ["1", "\"1\"", "2", "3"].map(answer).concat();
+    assert_eq!(replies::check(all.as_bytes(), b""), Ok(()));
+    assert_eq!(replies::check(b"", all.as_bytes()), Ok(()));
+    assert!(replies::check(all.as_bytes(), answer("1").as_bytes()).is_err(), "a second answer");
+    assert!(replies::check(format!("{all}{}", answer("4")).as_bytes(), b"").is_err(), "never asked");
+    assert!(replies::check(answer("1").as_bytes(), b"").is_err(), "three are missing");
+    assert!(replies::check(format!("{all}ready\n").as_bytes(), b"").is_err(), "no message");
+    let tools =
+        |tools: &str| all.replace("\"id\":2,\"result\":{}", &format!("\"id\":2,\"result\":{{\"tools\":[{tools}]}}"));
+    assert_eq!(replies::check(tools("{\"name\":\"a\"}").as_bytes(), b""), Ok(()));
+    assert!(replies::check(tools("{\"name\":\"a\"},{\"name\":\"b\"}").as_bytes(), b"").is_err());
+    assert!(replies::check(tools("{\"name\":\"a\",\"name\":\"b\"}").as_bytes(), b"").is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn each_open_request_has_one_answer_whatever_the_server_says(
+        lines in prop::collection::vec(nearly_an_answer(), 0..6),
+    ) {
+        heard(lines.join("\n").as_bytes()).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn and_whatever_bytes_are_changed_at_random(
+        lines in prop::collection::vec(nearly_an_answer(), 1..4),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = lines.join("\n").into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        heard(&bytes).map_err(TestCaseError::fail)?;
     }
 }
