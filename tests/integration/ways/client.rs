@@ -142,6 +142,15 @@ impl Client {
         }
     }
 
+    /// Sends an answer. Over HTTP the gateway has taken it, or has not, when this returns.
+    #[track_caller]
+    pub fn answer(&mut self, text: &str) {
+        self.raw(text, "");
+        if self.is_http() {
+            self.ended(0);
+        }
+    }
+
     /// Withdraws a request: by a notification, or, where requests stand alone over HTTP, by closing its connection.
     #[track_caller]
     pub fn withdraw(&mut self, id: u64) {

@@ -91,7 +91,7 @@ pub fn what_can_be_read_in_two_ways_is_never_sent(cell: &dyn Fn(&Setup) -> Cell)
 pub fn an_answer_that_the_server_never_asked_for_goes_nowhere(cell: &dyn Fn(&Setup) -> Cell) {
     let cell = cell(&Setup::of(&json!({"good": {}})));
     let mut client = cell.client();
-    client.raw(r#"{"jsonrpc":"2.0","id":4711,"result":{"roots":[]}}"#, "");
+    client.answer(r#"{"jsonrpc":"2.0","id":4711,"result":{"roots":[]}}"#);
     passed(&client.ask_tool("good", &json!({})));
     cell.server.never("the answer", |seen| seen.message.get("result").is_some());
 }
@@ -109,8 +109,8 @@ pub fn a_question_of_the_server_is_answered_once(cell: &dyn Fn(&Setup) -> Cell) 
     let call = client.call("curious", &json!({}));
     let question = client.hears("the question", |it| it["method"] == "roots/list");
     let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}).to_string();
-    client.raw(&answer, "");
-    client.raw(&answer, "");
+    client.answer(&answer);
+    client.answer(&answer);
     let is_answer = |seen: &super::server::Seen| seen.message["id"] == "q" && seen.message.get("result").is_some();
     cell.server.sees("the answer", is_answer);
     cell.server.held("the call", |seen| seen.calls("curious")).answer(&json!({"content": []}));

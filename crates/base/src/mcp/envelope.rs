@@ -186,6 +186,8 @@ struct Fields {
     spans: [Option<Range<usize>>; TAGS],
     nearly_known: bool,
     prototype: bool,
+    /// Why a reader may find other members of the message itself than a strict one does.
+    envelope: Option<Reason>,
     ids: usize,
 }
 
@@ -223,7 +225,14 @@ impl Visitor for Fields {
             (TOP, b"params") => PARAMS,
             (TOP, b"result") => RESULT,
             (TOP, b"error") => ERROR,
-            (TOP, _) => self.near(name, &MESSAGE_MEMBERS),
+            (TOP, _) => {
+                if nearly_known(name, &MESSAGE_MEMBERS) {
+                    self.envelope = Some(Reason::NearlyKnownMember);
+                } else if name == PROTOTYPE.as_bytes() {
+                    self.envelope = Some(Reason::Prototype);
+                }
+                self.near(name, &MESSAGE_MEMBERS)
+            }
             (PARAMS, b"name") => NAME,
             (PARAMS, b"arguments") => ARGUMENTS,
             (PARAMS, b"_meta") => META,
@@ -520,6 +529,10 @@ pub fn receive(line: &[u8]) -> Result<Received<'_>, Malformed> {
     }
     if found.get(TOP).is_none_or(|text| !text.starts_with('{')) || found.get(JSONRPC) != Some("\"2.0\"") {
         return Err(nobody(Reason::Version));
+    }
+    // A client that ignores case would take `ID` for the id, and one server's answer for another's.
+    if let Some(reason) = found.fields.envelope.take() {
+        return Err(refuse(reason));
     }
     let (result, error) = (found.get(RESULT).is_some(), found.get(ERROR).is_some());
     let arrival = match (found.get(METHOD), result, error) {
