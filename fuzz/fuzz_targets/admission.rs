@@ -1,8 +1,8 @@
 //! Whatever bytes a client sends: what reaches the server is nothing, or messages that every reader reads alike and that
 //! the policy permits.
 //!
-//! Run with `cargo fuzz run admission`; CONTRIBUTING.md says how. The property tests of the gateway run the same check on lines made of
-//! pieces that parsers quarrel about.
+//! Run with `cargo fuzz run admission`; README.md beside this folder says how. The property tests of the gateway run the
+//! same check on lines made of pieces that parsers quarrel about.
 
 #![no_main]
 

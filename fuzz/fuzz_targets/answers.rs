@@ -1,7 +1,8 @@
 //! Whatever bytes a server sends: each open request gets one answer, or none before the server has ended, and nothing else
 //! that reaches the client is an answer.
 //!
-//! Run with `cargo fuzz run answers`; CONTRIBUTING.md says how. The property tests of the gateway run the same check.
+//! Run with `cargo fuzz run answers`; README.md beside this folder says how. The property tests of the gateway run the
+//! same check.
 
 #![no_main]
 

@@ -233,6 +233,19 @@ fn heard(bytes: &[u8]) -> Result<(), String> {
     replies::check(&heard.to_client, &rest.to_client)
 }
 
+#[test]
+fn what_one_client_takes_for_another_answer_than_the_next_does_not_pass() {
+    for line in [
+        r#"{"jsonrpc":"2.0","id":1,"ID":2,"result":{"tools":[{"name":"b"}]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"METHOD":"roots/list"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"__proto__":{"id":2}}"#,
+        r#"{"jsonrpc":"2.0","id":2,"result":{"tools":[{"name":"a","Name":"b"}]}}"#,
+        r#"{"jsonrpc":"2.0","id":2,"result":{"tools":[{"name":"a"}],"tools":[{"name":"b"}]}}"#,
+    ] {
+        assert_eq!(heard(line.as_bytes()), Ok(()), "{line}");
+    }
+}
+
 /// Lines that are nearly an answer to one of the open requests, or a word of the server's own.
 fn nearly_an_answer() -> impl Strategy<Value = String> {
     let good = prop::sample::select(vec![
