@@ -72,6 +72,9 @@ pub struct EvalArgs {
     /// Let the rules see the servers' annotations, which are withheld otherwise.
     #[arg(long)]
     pub with_annotations: bool,
+    /// Judge each server without the rules that were written from its own fold alone.
+    #[arg(long)]
+    pub folds: bool,
     /// Most misses of a kind that are listed; 0 lists none.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub misses: usize,

@@ -103,6 +103,7 @@ pub fn evaluation(report: &Report, misses: usize, columns: usize) -> String {
     }
     for (title, found) in [
         ("judged Read, labelled worse", &report.read_but_worse),
+        ("allowed, labelled Delete or critical", &report.passed),
         ("category differs", &report.category_misses),
         ("blast radius differs", &report.radius_misses),
     ] {

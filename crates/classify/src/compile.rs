@@ -1,9 +1,9 @@
 //! Entries to what the judge runs: interned words, conditions as lists of atoms, verbs with their readings.
 
-use super::format::{WireCondition, WireRule, WireStep, WireVerbs, WireWeights};
+use super::format::{WireCondition, WireParameter, WireRule, WireStep, WireType, WireVerbs, WireWeights};
 use super::load::{Body, Entry, Layers, RuleKind};
 use super::vocabulary::{AtomId, Places, Verb, Vocabulary, grammar, place, plural};
-use crate::model::{BlastRadius, Category, Flag};
+use crate::model::{BlastRadius, Category, Flag, TypeSet};
 use crate::problem::Problem;
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub const REGEX_BYTES_MAX: usize = 256 * 1024;
 /// Classes may refer to classes this deep.
 const CLASS_DEPTH_MAX: usize = 8;
+/// What the ids of classes that name a subject of servers begin with.
+const DOMAIN: &str = "domain.";
 
 /// Alternatives of a rule, ready to be tested.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,22 @@ pub(super) struct Condition {
     pub flags: u32,
     pub pattern: Option<Box<Regex>>,
     pub no_parameters: Option<bool>,
+    /// Subjects of the server, any of which will do; zero is no condition.
+    pub domains: u16,
+}
+
+/// What must hold for one and the same parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ParameterCondition {
+    /// All of these must hold of this parameter alone …
+    pub atoms: Vec<AtomId>,
+    /// … and this must not.
+    pub except: Option<AtomId>,
+    /// JSON types, any of which will do; none is no condition.
+    pub types: TypeSet,
+    pub required: Option<bool>,
+    pub free: Option<bool>,
+    pub top: Option<bool>,
 }
 
 /// A rule as it runs.
@@ -69,9 +87,19 @@ pub(super) struct Compiled {
     pub raises: Vec<u32>,
     /// Evidence from annotations, looked at last; it can only raise, too.
     pub claims: Vec<u32>,
-    /// A condition on a parameter's name, one on its description, and the one that both hold for the same parameter.
-    pub joints: Vec<(AtomId, AtomId, AtomId)>,
+    /// Conditions on one parameter, with the atom that each fulfils.
+    pub parameters: Vec<(ParameterCondition, AtomId)>,
+    /// For each atom the conditions on a parameter that can hold once it does, as indexes of `parameters`.
+    pub triggers: Vec<Vec<u16>>,
+    /// Conditions on one act, a verb and what it is done to, with the atom that each fulfils.
+    pub acts: Vec<(Vec<AtomId>, AtomId)>,
+    /// For each atom the conditions on an act that can hold once it does, as indexes of `acts`.
+    pub act_triggers: Vec<Vec<u16>>,
+    /// Ids of the classes of subjects, in the order of their bits.
+    pub domains: Vec<String>,
     pub traits: Vec<u32>,
+    /// Those of the traits that say nothing but what lowers the blast radius: every act must have them.
+    pub lowering: Vec<u32>,
     pub radius: Vec<u32>,
     pub atoms: usize,
     /// `key=value` in lower case → atom.
@@ -89,6 +117,7 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
         known: BTreeMap::new(),
     };
     compiler.grammar();
+    compiler.subjects();
     // Verbs first: conditions on verbs refer to them.
     for entry in layers.entries.values() {
         if let Body::Verbs(verbs) = &entry.body {
@@ -108,7 +137,13 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
                     compiler.out.raises.push(index);
                 }
                 RuleKind::Evidence => compiler.out.evidence.push(index),
-                RuleKind::Trait => compiler.out.traits.push(index),
+                RuleKind::Trait => {
+                    compiler.out.traits.push(index);
+                    let lowers = |flag: &Flag| matches!(flag, Flag::Reversible | Flag::Ephemeral);
+                    if rule.flags.iter().all(lowers) && compiler.out.lowering.len() < u32::BITS as usize {
+                        compiler.out.lowering.push(index);
+                    }
+                }
                 RuleKind::Radius => compiler.out.radius.push(index),
                 RuleKind::Class | RuleKind::Verbs => {}
             }
@@ -120,6 +155,20 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
         compiler.attach_reading(index);
     }
     compiler.out.atoms = compiler.known.len();
+    compiler.out.triggers = vec![Vec::new(); compiler.out.atoms];
+    compiler.out.act_triggers = vec![Vec::new(); compiler.out.atoms];
+    for (at, (atoms, _)) in compiler.out.acts.iter().enumerate() {
+        // The last is the rarest: object, head or target.
+        if let (Some(last), Ok(at)) = (atoms.last(), u16::try_from(at)) {
+            compiler.out.act_triggers[usize::from(*last)].push(at);
+        }
+    }
+    for (at, (condition, _)) in compiler.out.parameters.iter().enumerate() {
+        // Tried when its first atom is met: all of them must be.
+        if let (Some(first), Ok(at)) = (condition.atoms.first(), u16::try_from(at)) {
+            compiler.out.triggers[usize::from(*first)].push(at);
+        }
+    }
     compiler.out
 }
 
@@ -140,6 +189,26 @@ impl Compiler<'_> {
             for term in terms {
                 if let Some(info) = self.out.vocabulary.entry(&term) {
                     info.grammar |= bit;
+                }
+            }
+        }
+    }
+
+    /// Classes `domain.…`: what a server can be about.
+    fn subjects(&mut self) {
+        for entry in self.layers.entries.values().filter(|entry| entry.id().starts_with(DOMAIN)) {
+            let Body::Class(class) = &entry.body else { continue };
+            let at = self.out.domains.len();
+            if at == u16::BITS as usize {
+                self.problems.push(entry.problem(format!("more than {} subjects", u16::BITS)));
+                break;
+            }
+            self.out.domains.push(class.id.clone());
+            for term in self.terms(entry, &class.words, 0) {
+                for spelling in spellings(term) {
+                    if let Some(info) = self.out.vocabulary.entry(&spelling) {
+                        info.domains |= 1 << at;
+                    }
                 }
             }
         }
@@ -201,13 +270,22 @@ impl Compiler<'_> {
 
     fn condition(&mut self, entry: &Entry, wire: &WireCondition) -> Condition {
         let mut atoms = Vec::new();
+        let mut act = Vec::new();
         if !wire.verb.is_empty() {
-            atoms.extend(self.verb_atom(entry, &wire.verb));
+            act.extend(self.verb_atom(entry, &wire.verb));
+        }
+        for (words, places) in [(&wire.head, place::HEAD), (&wire.object, place::OBJECT), (&wire.target, place::TARGET)]
+        {
+            if !words.is_empty() {
+                act.extend(self.word_atom(entry, words, places));
+            }
+        }
+        // A verb and what it is done to are meant of one and the same act, not of two that the text joins.
+        match act.as_slice() {
+            [_, _, ..] => atoms.push(self.act_atom(act)),
+            one => atoms.extend(one),
         }
         for (words, places) in [
-            (&wire.head, place::HEAD),
-            (&wire.object, place::OBJECT),
-            (&wire.target, place::TARGET),
             (&wire.name, place::NAME),
             (&wire.first, place::FIRST),
             (&wire.text, place::FIRST | place::TEXT),
@@ -223,22 +301,17 @@ impl Compiler<'_> {
             }
         }
         if !wire.param_text.is_empty() {
+            // Name and description are meant of one and the same parameter.
             let text = self.word_atom(entry, &wire.param_text, place::PARAM_TEXT);
             let name = [&wire.param_named, &wire.text_param].into_iter().zip([place::PARAM_WHOLE, place::PARAM_FREE]);
-            let mut name = name.filter(|(words, _)| !words.is_empty());
-            let name = name.next_back().and_then(|(words, places)| self.word_atom(entry, words, places));
-            // Name and description are meant of one and the same parameter.
-            match (name, text) {
-                (Some(name), Some(text)) => {
-                    let joint = self.atom("joint", vec![name.to_string(), text.to_string()]);
-                    if !self.out.joints.contains(&(name, text, joint)) {
-                        self.out.joints.push((name, text, joint));
-                    }
-                    atoms.push(joint);
-                }
-                (None, text) => atoms.extend(text),
-                (_, None) => {}
-            }
+            let name = name.filter(|(words, _)| !words.is_empty()).next_back();
+            let name = name.and_then(|(words, places)| self.word_atom(entry, words, places));
+            let both = ParameterCondition { atoms: name.into_iter().chain(text).collect(), ..Default::default() };
+            atoms.push(self.parameter_atom(both));
+        }
+        if let Some(parameter) = &wire.parameter {
+            let one = self.parameter(entry, parameter);
+            atoms.push(self.parameter_atom(one));
         }
         for (texts, annotation) in [(&wire.extension, false), (&wire.annotation, true)] {
             if !texts.is_empty() {
@@ -270,8 +343,13 @@ impl Compiler<'_> {
             flags: wire.flag.iter().fold(0, |bits, flag| bits | flag_bit(*flag)),
             pattern,
             no_parameters: wire.no_parameters,
+            domains: self.domains(entry, &wire.domain),
         };
-        if compiled.atoms.is_empty() && compiled.categories == 0 && compiled.flags == 0 && wire.no_parameters.is_none()
+        if compiled.atoms.is_empty()
+            && compiled.categories == 0
+            && compiled.flags == 0
+            && compiled.domains == 0
+            && wire.no_parameters.is_none()
         {
             self.problems.push(entry.problem("a condition without any field would always hold"));
         }
@@ -280,6 +358,71 @@ impl Compiler<'_> {
             self.problems.push(entry.problem("not decided yet here: `category` and `flag` do not apply"));
         }
         compiled
+    }
+
+    fn parameter(&mut self, entry: &Entry, wire: &WireParameter) -> ParameterCondition {
+        let mut atoms = Vec::new();
+        for (words, places) in [
+            (&wire.named, place::PARAM_WHOLE),
+            (&wire.head, place::PARAM_HEAD),
+            (&wire.any, place::PARAM),
+            (&wire.text, place::PARAM_TEXT),
+            (&wire.value, place::VALUE),
+        ] {
+            if !words.is_empty() {
+                atoms.extend(self.word_atom(entry, words, places));
+            }
+        }
+        if atoms.is_empty() {
+            self.problems.push(entry.problem("a `parameter` needs words: `named`, `head`, `any`, `text` or `value`"));
+        }
+        let except = (!wire.except.is_empty()).then(|| self.word_atom(entry, &wire.except, place::PARAM_HEAD));
+        let kinds = wire.kind.iter().map(|kind| match kind {
+            WireType::String => TypeSet::STRING,
+            WireType::Number => TypeSet::NUMBER,
+            WireType::Boolean => TypeSet::BOOLEAN,
+            WireType::Array => TypeSet::ARRAY,
+            WireType::Object => TypeSet::OBJECT,
+        });
+        ParameterCondition {
+            atoms,
+            except: except.flatten(),
+            types: kinds.fold(TypeSet::default(), TypeSet::with),
+            required: wire.required,
+            free: wire.free,
+            top: wire.top,
+        }
+    }
+
+    /// The atom that one act fulfils for which all of these hold.
+    fn act_atom(&mut self, atoms: Vec<AtomId>) -> AtomId {
+        if let Some((_, atom)) = self.out.acts.iter().find(|(known, _)| *known == atoms) {
+            return *atom;
+        }
+        let atom = self.atom("act", vec![self.out.acts.len().to_string()]);
+        self.out.acts.push((atoms, atom));
+        atom
+    }
+
+    /// The atom that one parameter fulfils for which all of this holds.
+    fn parameter_atom(&mut self, condition: ParameterCondition) -> AtomId {
+        if let Some((_, atom)) = self.out.parameters.iter().find(|(known, _)| *known == condition) {
+            return *atom;
+        }
+        let atom = self.atom("parameter", vec![self.out.parameters.len().to_string()]);
+        self.out.parameters.push((condition, atom));
+        atom
+    }
+
+    fn domains(&mut self, entry: &Entry, names: &[String]) -> u16 {
+        let mut bits = 0;
+        for name in names {
+            match self.out.domains.iter().position(|known| known.strip_prefix(DOMAIN) == Some(name)) {
+                Some(at) => bits |= 1 << at,
+                None => self.problems.push(entry.problem(format!("no class has the id `{DOMAIN}{name}`"))),
+            }
+        }
+        bits
     }
 
     fn atom(&mut self, kind: &str, words: Vec<String>) -> AtomId {
@@ -310,8 +453,7 @@ impl Compiler<'_> {
             return Some(atom);
         }
         for term in terms {
-            let many = if term.is_ascii() { Some(plural(&term)) } else { None };
-            for spelling in std::iter::once(term).chain(many) {
+            for spelling in spellings(term) {
                 if let Some(info) = self.out.vocabulary.entry(&spelling)
                     && !info.atoms.contains(&(places, atom))
                 {
@@ -351,11 +493,21 @@ impl Compiler<'_> {
     fn attach_reading(&mut self, index: u32) {
         let Some(rule) = self.out.rules.get(index as usize) else { return };
         for verb in &mut self.out.vocabulary.verbs {
-            if rule.when.iter().any(|condition| condition.atoms.iter().any(|atom| verb.atoms.contains(atom))) {
+            let names = |atom: &AtomId| {
+                let act = self.out.acts.iter().find(|(_, known)| known == atom);
+                verb.atoms.contains(atom) || act.is_some_and(|(atoms, _)| atoms.iter().any(|a| verb.atoms.contains(a)))
+            };
+            if rule.when.iter().any(|condition| condition.atoms.iter().any(names)) {
                 verb.readings.push(index);
             }
         }
     }
+}
+
+/// A term as it is written and in the plural.
+fn spellings(term: String) -> impl Iterator<Item = String> {
+    let many = if term.is_ascii() { Some(plural(&term)) } else { None };
+    std::iter::once(term).chain(many)
 }
 
 pub(super) const fn category_bit(category: Category) -> u8 {

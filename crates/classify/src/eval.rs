@@ -9,6 +9,15 @@ use std::fmt;
 /// Longest line of a file of labels, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64 * 1024;
 
+/// Servers are parted by their names into this many folds: what is written from one is measured on the others.
+pub const FOLDS: u32 = 3;
+
+/// The fold that a server belongs to: its name alone decides (FNV-1a, 32 bits), so that it is the same everywhere.
+pub fn fold(server: &str) -> u32 {
+    let hash = server.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash % FOLDS
+}
+
 /// What a person says about one tool: one JSON object a line.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Label {
@@ -75,6 +84,10 @@ pub struct Report {
     pub exact: usize,
     /// Those, and the ones that the label admits.
     pub admitted: usize,
+    /// Labels that admit no other category, and how many verdicts on them are exact.
+    pub alone: usize,
+    /// See `alone`.
+    pub alone_exact: usize,
     /// Verdicts whose radius the label accepts.
     pub radius_right: usize,
     /// Label (row) by verdict (column), both in the order of [`Category::ALL`].
@@ -85,6 +98,8 @@ pub struct Report {
     pub flags: BTreeMap<Flag, Score>,
     /// Labelled Delete or Execute, judged Read, and the label does not admit Read: must be empty.
     pub read_but_worse: Vec<Miss>,
+    /// Labelled Delete, or critical and nothing less, and the recommended policy lets it pass: must be empty.
+    pub passed: Vec<Miss>,
     /// Category not exact.
     pub category_misses: Vec<Miss>,
     /// Radius not accepted.
@@ -118,8 +133,9 @@ pub fn parse_labels(file: &str, text: &str) -> Result<Vec<Label>, Vec<Problem>> 
     if problems.is_empty() { Ok(labels) } else { Err(problems) }
 }
 
-/// Compares labels with verdicts. A tool that a server lists twice is judged by its worst verdict.
-pub fn evaluate(labels: &[Label], classified: &[Classified]) -> Report {
+/// Compares labels with verdicts. A tool that a server lists twice is judged by its worst verdict. `passes` holds the
+/// servers and tools that the recommended policy neither hides, holds for a person nor refuses.
+pub fn evaluate(labels: &[Label], classified: &[Classified], passes: &BTreeSet<(String, String)>) -> Report {
     let mut found = BTreeMap::new();
     for one in classified {
         for (tool, verdict) in one.listing.tools.iter().zip(&one.verdicts) {
@@ -149,6 +165,12 @@ pub fn evaluate(labels: &[Label], classified: &[Classified]) -> Report {
         let admitted = exact || label.also.contains(&verdict.category);
         report.exact += usize::from(exact);
         report.admitted += usize::from(admitted);
+        report.alone += usize::from(label.also.is_empty());
+        report.alone_exact += usize::from(label.also.is_empty() && exact);
+        let grave = label.category == Category::Delete || label.blast == [BlastRadius::Critical];
+        if grave && passes.contains(&(label.server.clone(), label.tool.clone())) {
+            report.passed.push(miss());
+        }
         if !exact {
             report.category_misses.push(miss());
         }
@@ -208,9 +230,12 @@ impl Report {
         let percent = |part: usize| if self.labels == 0 { 0.0 } else { 100.0 * part as f64 / self.labels as f64 };
         writeln!(f, "{} labelled tools, {} without a tool", self.labels, self.missing.len())?;
         writeln!(f, "category exact     {:>6.1} %  ({} of {})", percent(self.exact), self.exact, self.labels)?;
+        let alone = if self.alone == 0 { 0.0 } else { 100.0 * self.alone_exact as f64 / self.alone as f64 };
+        writeln!(f, "  where one is right {:>4.1} %  ({} of {})", alone, self.alone_exact, self.alone)?;
         writeln!(f, "category admitted  {:>6.1} %", percent(self.admitted))?;
         writeln!(f, "blast radius       {:>6.1} %", percent(self.radius_right))?;
         writeln!(f, "Delete or Execute judged Read: {}", self.read_but_worse.len())?;
+        writeln!(f, "Delete or critical that a recommended policy allows: {}", self.passed.len())?;
         writeln!(f, "\nlabel \\ verdict {}", Category::ALL.iter().map(|c| format!("{c:>8}")).collect::<String>())?;
         for category in Category::ALL {
             let row = self.confusion[*category as usize];
@@ -238,6 +263,7 @@ impl fmt::Display for Report {
         self.write_summary(f)?;
         for (title, misses) in [
             ("judged Read, labelled worse", &self.read_but_worse),
+            ("allowed, labelled Delete or critical", &self.passed),
             ("category differs", &self.category_misses),
             ("blast radius differs", &self.radius_misses),
         ] {

@@ -68,6 +68,12 @@ pub(super) struct WireRule {
     pub at_most: Option<BlastRadius>,
     #[serde(default)]
     pub step: Option<WireStep>,
+    /// Folds of labelled servers that it was written from; see `eval::fold`.
+    #[serde(default)]
+    pub from: Vec<u32>,
+    /// The sentence of the rubric that it states, where it does not stand on examples.
+    #[serde(default)]
+    pub principle: Option<String>,
     #[serde(default)]
     pub tests: WireTests,
 }
@@ -114,6 +120,10 @@ pub(super) struct WireCondition {
     pub param_text: Vec<String>,
     /// In a value that a parameter may take.
     pub value: Vec<String>,
+    /// One parameter for which all of this holds.
+    pub parameter: Option<WireParameter>,
+    /// What the server is about: half of its tools or more speak of it (`domain.…`).
+    pub domain: Vec<String>,
     /// `key=value` of an extra member of the definition; compared without case.
     pub extension: Vec<String>,
     /// `hint=true` or `hint=false`.
@@ -126,6 +136,49 @@ pub(super) struct WireCondition {
     pub pattern: Option<String>,
     /// Whether the tool takes arguments at all.
     pub no_parameters: Option<bool>,
+}
+
+/// What must hold for one and the same parameter, wherever in the schema it stands.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WireParameter {
+    /// Its whole name.
+    pub named: Vec<String>,
+    /// The last word or words of its name: `code` for `userCode`.
+    pub head: Vec<String>,
+    /// Any word of its name.
+    pub any: Vec<String>,
+    /// Its name does not end in these: `zip code`.
+    pub except: Vec<String>,
+    /// In its description.
+    pub text: Vec<String>,
+    /// In a value that it may take.
+    pub value: Vec<String>,
+    /// A JSON type that its schema admits.
+    #[serde(rename = "type")]
+    pub kind: Vec<WireType>,
+    /// Whether calls must give it.
+    pub required: Option<bool>,
+    /// Free text, or a list of it: strings without a list of values.
+    pub free: Option<bool>,
+    /// Whether it is an argument itself, not a member of one.
+    pub top: Option<bool>,
+}
+
+/// A JSON type as rules name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WireType {
+    /// Text.
+    String,
+    /// A number, whole or not.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A list.
+    Array,
+    /// A table.
+    Object,
 }
 
 /// Small tools beside a rule: in the one list it must speak, in the other it must keep silent.

@@ -64,10 +64,12 @@ pub(super) fn judge(
     bench: &mut Bench,
     tool: &ToolDefinition,
     prefix: usize,
+    domains: u16,
     options: &Options,
 ) -> Assessment {
     let Bench { scratch, candidates, spoke } = bench;
     spoke.clear();
+    scratch.domains = domains;
     scratch.read(compiled, tool, prefix);
     verbs::collect(compiled, scratch, tool, candidates);
     verbs::resolve(compiled, scratch, tool, candidates);
@@ -100,12 +102,12 @@ pub(super) fn judge(
         scratch.add_flag(Flag::Unclassified);
     }
     let plain_mark = spoke.len();
-    let radius = flags_and_radius(compiled, scratch, tool, category, spoke);
+    let radius = flags_and_radius(compiled, scratch, tool, category, candidates, spoke);
     let plain = Class { category, blast_radius: radius.value };
     let (category, radius) = if options.ignore_annotations {
         (category, radius)
     } else {
-        claims(compiled, scratch, tool, category, known, radius, options, spoke, plain_mark)
+        claims(compiled, scratch, tool, category, known, radius, options, candidates, spoke, plain_mark)
     };
     let verdict = verdict(compiled, scratch, tool, category, radius, &scores, known, spoke);
     Assessment { verdict, without_annotations: plain, scores }
@@ -137,18 +139,54 @@ fn speaks<'c>(
     Some((rule, scratch.hit(condition)))
 }
 
+/// Whether a rule says anything of the blast radius itself, not only by its flags.
+fn moves(compiled: &Compiled, index: u32) -> bool {
+    let rule = compiled.rules.get(index as usize);
+    rule.is_some_and(|rule| rule.at_least.is_some() || rule.at_most.is_some() || rule.step.is_some())
+}
+
+/// Whether what lowers holds for all that the tool may do in this category: for every value of an enum of actions, else
+/// for every verb of the name or of the sentence.
+fn lowers(at: usize, category: Category, candidates: &[Candidate]) -> bool {
+    let acts = |group: Group| candidates.iter().filter(move |one| one.group == group && one.category == Some(category));
+    let lowered = |one: &Candidate| one.lowered & (1 << at) != 0;
+    if acts(Group::Values).next().is_some() {
+        return acts(Group::Values).all(lowered);
+    }
+    let groups = [Group::Name, Group::Description, Group::Title];
+    groups.into_iter().any(|group| acts(group).next().is_some() && acts(group).all(lowered))
+}
+
 fn flags_and_radius(
     compiled: &Compiled,
     scratch: &mut Scratch,
     tool: &ToolDefinition,
     category: Category,
+    candidates: &[Candidate],
     spoke: &mut Vec<Spoke>,
 ) -> Radius {
     scratch.categories = category_bit(category);
     // Flags first, all from the same state, so that the order of rules cannot matter.
     let mut flags = scratch.flags;
+    let (mut floor, mut floor_rule) = (BlastRadius::Low, None);
+    // Evidence that knows what it saw says so itself, unless the tool turned out to be less than that.
+    for one in spoke.iter().filter(|one| matches!(one.says, Says::Category(says) if says <= category)) {
+        let Some(rule) = compiled.rules.get(one.rule as usize) else { continue };
+        flags = rule.flags.iter().fold(flags, |bits, flag| bits | flag_bit(*flag));
+        if let Some(at_least) = rule.at_least.filter(|at_least| *at_least > floor) {
+            (floor, floor_rule) = (at_least, Some(one.rule));
+        }
+    }
     for index in &compiled.traits {
-        if let Some((rule, hit)) = speaks(compiled, scratch, tool, *index) {
+        let spoken = match compiled.lowering.iter().position(|known| known == index) {
+            Some(at) if lowers(at, category, candidates) => {
+                let hit = speaks(compiled, scratch, tool, *index).and_then(|(_, hit)| hit);
+                compiled.rules.get(*index as usize).map(|rule| (rule, hit))
+            }
+            Some(_) => None,
+            None => speaks(compiled, scratch, tool, *index),
+        };
+        if let Some((rule, hit)) = spoken {
             flags = rule.flags.iter().fold(flags, |bits, flag| bits | flag_bit(*flag));
             spoke.push(Spoke { rule: *index, says: Says::Flags, weight: 0, hit });
         }
@@ -159,9 +197,9 @@ fn flags_and_radius(
         Category::Write | Category::Execute => BlastRadius::Medium,
         Category::Delete => BlastRadius::High,
     };
-    let mut radius = Radius { value: start, up: None, down: None, floor: None, ceiling: None };
-    let (mut floor, mut ceiling) = (BlastRadius::Low, BlastRadius::Critical);
-    for index in compiled.radius.iter().chain(&compiled.traits) {
+    let mut radius = Radius { value: start, up: None, down: None, floor: floor_rule, ceiling: None };
+    let mut ceiling = BlastRadius::Critical;
+    for index in compiled.radius.iter().chain(compiled.traits.iter().filter(|index| moves(compiled, **index))) {
         let Some((rule, hit)) = speaks(compiled, scratch, tool, *index) else { continue };
         if rule.kind == RuleKind::Radius {
             spoke.push(Spoke { rule: *index, says: Says::Radius, weight: 0, hit });
@@ -178,13 +216,11 @@ fn flags_and_radius(
             (ceiling, radius.ceiling) = (at_most, Some(*index));
         }
     }
-    if radius.up.is_some() {
-        radius.value = radius.value.raised();
-    }
-    if radius.down.is_some() {
+    // What lowers is the nature of the act, a floor is what can leak or be lost whatever the act, and many targets make
+    // either worse: in this order.
+    if radius.down.is_some() && radius.up.is_none() {
         radius.value = radius.value.lowered();
     }
-    // A ceiling is the nature of the thing (a cache), a floor is what can leak or be lost: the floor has the last word.
     if radius.value <= ceiling {
         radius.ceiling = None;
     }
@@ -193,6 +229,13 @@ fn flags_and_radius(
         radius.floor = None;
     }
     radius.value = radius.value.max(floor);
+    if radius.up.is_some() && radius.down.is_none() {
+        radius.value = radius.value.raised();
+        // All of a cache is still a cache.
+        if radius.floor.is_none() && radius.value > ceiling {
+            (radius.value, radius.up) = (ceiling, None);
+        }
+    }
     radius
 }
 
@@ -206,6 +249,7 @@ fn claims(
     known: bool,
     radius: Radius,
     options: &Options,
+    candidates: &[Candidate],
     spoke: &mut Vec<Spoke>,
     plain_mark: usize,
 ) -> (Category, Radius) {
@@ -232,14 +276,14 @@ fn claims(
     if trusted {
         raised = Category::Read;
     }
-    let mut again = Vec::new();
-    let after = flags_and_radius(compiled, scratch, tool, raised, &mut again);
+    // What evidence carries counts again; what traits and radius rules said is asked anew.
+    let mut again: Vec<Spoke> = spoke[..plain_mark].to_vec();
+    let after = flags_and_radius(compiled, scratch, tool, raised, candidates, &mut again);
     if raised == category && after.value == radius.value && scratch.flags == flags_before {
         return (category, radius);
     }
-    spoke.truncate(plain_mark);
+    *spoke = again;
     spoke.append(&mut first);
-    spoke.append(&mut again);
     // Flags and radius without the claims stand as a minimum, unless the server is trusted.
     if !trusted {
         scratch.flags |= flags_before;

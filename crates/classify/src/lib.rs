@@ -27,7 +27,7 @@ pub use ruleset::{BUILTIN_FILES, RuleInfo, RuleSet};
 pub use selftest::TestFailure;
 
 use mcpol_base::{clock, model, problem, text};
-use model::{BlastRadius, Category, Classified, Listing, Verdict};
+use model::{BlastRadius, Category, Classified, Listing, ToolDefinition, Verdict};
 
 /// How to classify.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,14 +58,18 @@ pub struct Assessment {
     pub scores: [u32; 4],
 }
 
-/// An assessment for every tool of one server, in the order of the listing; each depends on the tool itself and on the
-/// set of names, not on their order.
+/// An assessment for every tool of one server, in the order of the listing; each depends on the tool itself, on the set
+/// of names and on what the server is about, not on the order of its tools.
 pub fn assess(rules: &RuleSet, listing: &Listing, options: &Options) -> Vec<Assessment> {
     let compiled = &rules.compiled;
     let mut bench = judge::Bench::default();
     let prefix = server::prefix(compiled, listing);
+    let domains = server::domains(compiled, &listing.tools);
     let each = listing.tools.iter();
-    each.map(|tool| judge::judge(compiled, &mut bench, tool, prefix.length_in(tool.name.as_str()), options)).collect()
+    let judge = |tool: &ToolDefinition| {
+        judge::judge(compiled, &mut bench, tool, prefix.length_in(tool.name.as_str()), domains, options)
+    };
+    each.map(judge).collect()
 }
 
 /// A verdict for every tool of one server.

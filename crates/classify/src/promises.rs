@@ -151,6 +151,107 @@ fn decided_deletes() {
 }
 
 #[test]
+fn a_loose_word_switches_no_floor_off() {
+    let command = [("command", "string")];
+    let code = &[Flag::CodeExecution];
+    for text in [
+        "Runs a shell command and returns its output",
+        "Runs a shell command and returns a report",
+        "Runs a shell command on each machine, SQL included",
+        "Runs a shell command that sends keyboard output",
+        "Runs a shell command. Not for drafts, templates or a sandbox",
+        "[Beta] Runs a shell command, e.g. to search docs",
+    ] {
+        check("run_command", text, &command, "Execute critical", code);
+    }
+}
+
+#[test]
+fn a_parameter_is_known_by_the_last_words_of_its_name() {
+    let code = &[Flag::CodeExecution];
+    check("run_page", "Run a page", &[("startupJs", "string")], "Execute critical", code);
+    check("start_worker", "Start a worker", &[("pythonSource", "string")], "Execute critical", code);
+    check("execute", "Execute what is given", &[("shell_command", "string")], "Execute critical", code);
+    check("run_code", "Run code", &[("userCode", "string")], "Execute critical", code);
+    check("create_address", "Create an address", &[("zipCode", "string")], "Write medium", &[]);
+    check("create_account", "Create an account", &[("rootPassword", "string")], "Write high", &[Flag::Credential]);
+    check("take_picture", "Take a picture of the page", &[("resultFolder", "string")], "Write medium", &[]);
+}
+
+#[test]
+fn code_deep_in_a_schema_counts_wherever_it_stands() {
+    let step = json!({"type": "object", "properties": {
+        "kind": {"enum": ["click", "wait", "executeJavascript"]}, "script": {"type": "string"}}});
+    let options = json!({"type": "object", "properties": {"steps": {"type": "array", "items": step}}});
+    let tool = json!({"name": "search_pages", "description": "Search the web and return what the pages say",
+        "inputSchema": {"properties": {"query": {"type": "string"}, "options": options}}});
+    let found = verdict(&tool);
+    assert_eq!((found.category, found.blast_radius), (Category::Execute, BlastRadius::Critical), "{}", found.reason);
+    assert!(found.flags.contains(&Flag::CodeExecution));
+    // A hundred others do not hide it.
+    let mut many: serde_json::Map<String, Value> =
+        (0..150).map(|at| (format!("a{at}"), json!({"type": "string"}))).collect();
+    many.insert("zCommand".to_owned(), json!({"type": "string"}));
+    let hidden = json!({"name": "run_command", "description": "Runs it", "inputSchema": {"properties": many}});
+    assert_eq!(verdict(&hidden).blast_radius, BlastRadius::Critical);
+}
+
+#[test]
+fn a_status_with_an_id_is_deleted_and_one_that_is_cleared_is_changed() {
+    check("delete_mood_status", "Permanently deletes the status", &[("status_id", "string")], "Delete critical", &[]);
+    check("clear_mood_status", "Clear the status", &[], "Write medium", &[]);
+    check("reset_theme_setting", "Reset the setting", &[], "Write medium", &[]);
+}
+
+#[test]
+fn an_enum_takes_its_worst_value() {
+    let operation = [("operation", "suspend|reboot|resume"), ("box_id", "string")];
+    check("box_power", "Changes the power of a box", &operation, "Execute medium", &[]);
+    let pairs = [("operation", "pause|resume"), ("timer_id", "string")];
+    check("timer_control", "Steers a timer", &pairs, "Execute low", &[Flag::Reversible]);
+    let door = [("action", "lock|unlock|format"), ("disk", "string")];
+    check("disk_state", "Changes a disk", &door, "Write medium", &[]);
+}
+
+#[test]
+fn tags_and_words_to_the_model_stand_before_the_act() {
+    for text in [
+        "[Desktop only] Lists the windows",
+        "Windows | Lists the windows",
+        "IMPORTANT: you must log in before. Lists the windows",
+        "Read-only. Lists the windows",
+        "Call this before any other tool. Lists the windows",
+    ] {
+        check("launch_list", text, &[], "Read low", &[]);
+    }
+    // A warning that says what is done is no preface.
+    check("tidy", "Warning: deletes all files. Lists what is left", &[], "Delete critical", &[]);
+}
+
+#[test]
+fn the_text_tells_which_word_of_the_name_is_the_verb() {
+    check("show_create", "Create a new show", &[], "Write medium", &[]);
+    check("launch_list", "Lists past launches", &[], "Read low", &[]);
+    check("estimate_update", "Estimate the cost of an update without making it", &[], "Read low", &[]);
+    // What is called a removal stays one, whatever the text begins with.
+    check("delete_list", "Lists the lists", &[], "Delete high", &[]);
+}
+
+#[test]
+fn what_the_server_is_about_tells_what_a_bare_noun_is() {
+    let rules = RuleSet::builtin();
+    let read = json!({"name": "get_record", "description": "Get a record"});
+    let with = |names: &[&str]| {
+        let others = names.iter().map(|name| tool(&json!({"name": name})));
+        let tools = std::iter::once(tool(&read)).chain(others).collect();
+        assess(rules, &listing(tools), &Options::default()).swap_remove(0).verdict.blast_radius
+    };
+    let customers = ["list_customers", "update_customer", "create_customer", "merge_customers"];
+    assert_eq!(with(&customers), BlastRadius::Medium);
+    assert_eq!(with(&["list_planets", "name_planet", "create_star", "count_moons"]), BlastRadius::Low);
+}
+
+#[test]
 fn nothing_known_is_not_harmless() {
     let found = verdict(&json!({"name": "frobnicator"}));
     assert_eq!((found.category, found.blast_radius), (Category::Execute, BlastRadius::High));

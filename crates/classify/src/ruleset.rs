@@ -3,7 +3,7 @@
 use super::compile::{Compiled, compile};
 use super::format::WireStep;
 use super::load::{Body, Entry, Files, Layers, RuleKind};
-use crate::model::Fingerprint;
+use crate::model::{Category, Fingerprint, Flag};
 use crate::problem::Problem;
 use std::sync::{Arc, LazyLock};
 
@@ -103,6 +103,20 @@ impl RuleSet {
         Self::load(files).err().unwrap_or_default()
     }
 
+    /// These rules without the ones that were written from the labelled servers of this fold alone (`eval::fold`): what
+    /// a server of the fold is measured with, so that no rule is measured on what it was written from.
+    #[must_use]
+    pub fn without_fold(&self, fold: u32) -> Self {
+        let mut layers = Layers::clone(&self.layers);
+        layers.entries.retain(|_, entry| match &entry.body {
+            Body::Rule(rule) => rule.from.is_empty() || rule.from.iter().any(|from| *from != fold),
+            Body::Class(_) | Body::Verbs(_) => true,
+        });
+        // Taking a rule away leaves nothing that refers to it: what was valid stays so.
+        let compiled = compile(&layers, &mut Vec::new());
+        Self { layers: Arc::new(layers), compiled: Arc::new(compiled), fingerprint: Arc::clone(&self.fingerprint) }
+    }
+
     fn build(added: &[Files<'_>], problems: &mut Vec<Problem>) -> Self {
         let mut layers = Layers::default();
         layers.add(BUILTIN_FILES, problems);
@@ -132,6 +146,12 @@ impl RuleSet {
                 problems.push(entry.problem("no test that it must not match"));
             }
             problems.extend(effect(entry).map(|message| entry.problem(message)));
+            problems.extend(loose(entry).map(|field| {
+                let message =
+                    format!("an exception to what raises may not rest on a loose word (`{field}` in `unless`)");
+                let help = "bind it to the verb's `object`, `head` or `target`, or to a `parameter`".to_owned();
+                Problem { help: Some(help), ..entry.problem(message) }
+            }));
         }
         problems
     }
@@ -166,20 +186,52 @@ fn effect(entry: &Entry) -> Option<&'static str> {
         return Some("`when` is missing");
     }
     match entry.kind {
+        _ if rule.from.iter().any(|fold| *fold >= crate::eval::FOLDS) => Some("`from` names no fold"),
+        _ if rule.principle.as_ref().is_some_and(|text| text.trim().is_empty()) => Some("`principle` is empty"),
         RuleKind::Reading if rule.when.iter().any(|condition| condition.verb.is_empty()) => {
             Some("a reading needs `verb` in each condition")
         }
         RuleKind::Evidence if rule.category.is_none() => Some("evidence needs `category`"),
         RuleKind::Trait if rule.flags.is_empty() => Some("a trait needs `flags`"),
         RuleKind::Radius if !moves => Some("a radius rule needs `at_least`, `at_most` or `step`"),
-        RuleKind::Reading | RuleKind::Evidence if moves || !rule.flags.is_empty() => {
-            Some("flags and radius belong in a `trait` or `radius` rule")
+        RuleKind::Reading if moves || !rule.flags.is_empty() => {
+            Some("flags and radius belong in `evidence`, a `trait` or a `radius` rule")
+        }
+        RuleKind::Evidence if rule.at_most.is_some() || rule.step.is_some() => {
+            Some("evidence carries flags and `at_least` only")
         }
         RuleKind::Trait | RuleKind::Radius if rule.category.is_some() => {
             Some("only a reading or evidence speaks for a category")
         }
         _ => None,
     }
+}
+
+/// The field by which a word anywhere in the text would switch off what makes a verdict worse. "Runs a shell command and
+/// returns a report" is a shell command.
+fn loose(entry: &Entry) -> Option<&'static str> {
+    let Body::Rule(rule) = &entry.body else { return None };
+    let lowering = |flag: &Flag| matches!(flag, Flag::Reversible | Flag::Ephemeral | Flag::Metered);
+    let raises = match entry.kind {
+        RuleKind::Trait => !rule.flags.iter().all(lowering),
+        RuleKind::Radius => rule.at_least.is_some() || rule.step == Some(WireStep::Up),
+        RuleKind::Evidence => rule.category > Some(Category::Read),
+        RuleKind::Reading => rule.category >= Some(Category::Execute),
+        RuleKind::Class | RuleKind::Verbs => false,
+    };
+    if !raises {
+        return None;
+    }
+    rule.unless.iter().find_map(|condition| {
+        let fields = [
+            ("any", !condition.any.is_empty()),
+            ("first", !condition.first.is_empty()),
+            ("text", !condition.text.is_empty()),
+            ("claim", !condition.claim.is_empty()),
+            ("pattern", condition.pattern.is_some()),
+        ];
+        fields.into_iter().find_map(|(field, given)| given.then_some(field))
+    })
 }
 
 fn info(entry: &Entry) -> RuleInfo {

@@ -1,9 +1,9 @@
 //! One pass over a tool definition: its words, and which conditions they fulfil where.
 
-use super::compile::{Compiled, Condition, Rule, flag_bit};
-use super::vocabulary::{AtomId, Places, UNKNOWN, VerbUse, WordId, grammar, place};
+use super::compile::{Compiled, Condition, ParameterCondition, Rule, flag_bit};
+use super::vocabulary::{AtomId, Form, Places, UNKNOWN, VerbUse, WordId, grammar, place};
 use super::words::{Gap, Span, split_name, split_text};
-use crate::model::{Annotations, Flag, ToolDefinition, TypeSet};
+use crate::model::{Annotations, Category, Flag, Parameter, ToolDefinition, TypeSet};
 use std::ops::Range;
 
 /// Most of a description that is read, in bytes.
@@ -16,7 +16,7 @@ pub const PARAMETER_TEXT_BYTES_MAX: usize = 300;
 pub const PARAMETER_WORDS_MAX: usize = 40;
 /// How much more of the description of an action parameter without a list of values is read.
 const ACTION_TEXT_FACTOR: usize = 8;
-/// Most parameters of a tool that are read.
+/// Most parameters of a tool that are read in full; of the others the names are.
 pub const PARAMETERS_READ_MAX: usize = 100;
 /// Most values of a parameter that are read.
 pub const VALUES_READ_MAX: usize = 100;
@@ -25,6 +25,13 @@ pub const NAME_BYTES_MAX: usize = 256;
 
 /// Longest phrase that is taken as the head of an object, in words.
 const HEAD_WORDS_MAX: usize = 3;
+
+/// Most sentences that are skipped before the one that says what the tool does.
+const PREFACES_MAX: usize = 4;
+/// Most words of a tag before the first sentence.
+const TAG_WORDS_MAX: usize = 4;
+/// Longest tag before the first sentence, in bytes.
+const TAG_BYTES_MAX: usize = 60;
 
 /// A word of the definition.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +110,8 @@ pub(super) struct Scratch {
     pub text: Vec<Token>,
     /// The description's sentences as ranges of `text`.
     pub sentences: Vec<Range<usize>>,
+    /// The first sentence that says what the tool does: those before it are tags, or speak to the model.
+    pub first: usize,
     /// Words of parameters: names, descriptions, values; see `parameters`.
     pub other: Vec<Token>,
     pub parameters: Vec<ParameterWords>,
@@ -112,6 +121,10 @@ pub(super) struct Scratch {
     /// Overlays that later rules shall see.
     kept: Bits,
     hits: Vec<Hit>,
+    /// Atoms in the order in which they were first met.
+    fresh: Vec<AtomId>,
+    /// What the server is about, as bits.
+    pub(super) domains: u16,
     pub(super) flags: u32,
     pub(super) categories: u8,
     no_parameters: bool,
@@ -161,6 +174,7 @@ impl Scratch {
         }
         self.text.clear();
         self.sentences.clear();
+        self.first = 0;
         if let Some(description) = &tool.description {
             self.description(compiled, description);
         }
@@ -195,6 +209,10 @@ impl Scratch {
         self.spans.clear();
         split_text(description, DESCRIPTION_BYTES_MAX, DESCRIPTION_WORDS_MAX, &mut self.spans);
         self.tokens(compiled, description, &mut tokens);
+        let lead = lead_in(description);
+        if let Some(token) = tokens.iter_mut().find(|token| token.start as usize >= lead).filter(|_| lead > 0) {
+            token.gap = Gap::Stop;
+        }
         let mut start = 0;
         for at in 1..=tokens.len() {
             if at == tokens.len() || tokens[at].gap == Gap::Stop {
@@ -202,15 +220,21 @@ impl Scratch {
                 start = at;
             }
         }
+        let preface = |range: &Range<usize>| is_preface(compiled, &tokens[range.clone()], lead);
+        let first = self.sentences.iter().take(PREFACES_MAX + 1).position(|range| !preface(range));
+        self.first = first.unwrap_or(0);
         for at in 0..self.sentences.len() {
             let range = self.sentences[at].clone();
             let sentence = &tokens[range];
-            let place = if at == 0 { place::FIRST } else { place::TEXT };
+            // A tag such as "Read-only." says as much as the sentence that it stands before.
+            let tag = at < self.first && sentence.len() <= TAG_WORDS_MAX;
+            let is_first = at == self.first;
+            let place = if is_first || tag { place::FIRST } else { place::TEXT };
             let aside = position(compiled, sentence, grammar::ASIDE);
             let denied = position(compiled, sentence, grammar::NEGATION);
             let end = match (aside, denied) {
                 // A later sentence that compares is no evidence at all, the first one up to there.
-                (Some(aside), denied) if at == 0 => aside.min(denied.unwrap_or(aside)),
+                (Some(aside), denied) if is_first => aside.min(denied.unwrap_or(aside)),
                 (Some(_), _) => 0,
                 (None, Some(denied)) => denied,
                 (None, None) => sentence.len(),
@@ -228,68 +252,109 @@ impl Scratch {
         let mut tokens = std::mem::take(&mut self.other);
         tokens.clear();
         self.parameters.clear();
-        for (index, parameter) in tool.parameters.iter().take(PARAMETERS_READ_MAX).enumerate() {
+        for (index, parameter) in tool.parameters.iter().enumerate() {
             let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let start = tokens.len();
-            // Joint conditions are about one parameter: note what this one alone fulfils.
+            // What this parameter alone fulfils is noted first, for the conditions that are about one parameter.
             self.overlay.reset(compiled.atoms);
             std::mem::swap(&mut self.atoms, &mut self.overlay);
-            let name = cut(&parameter.name, NAME_BYTES_MAX);
-            self.spans.clear();
-            split_name(name, &mut self.spans);
-            self.tokens(compiled, name, &mut tokens);
-            let words = &tokens[start..];
-            let grammar = |token: &Token| compiled.vocabulary.info(token.word).grammar;
-            let nested = parameter.path.len() != parameter.name.len();
-            let deep = parameter.path.bytes().filter(|byte| *byte == b'.').count() > 1;
-            let is_action = words.len() <= 2
-                && !nested
-                && words.last().or(words.first()).is_some_and(|word| grammar(word) & grammar::ACTION_PARAMETER != 0)
-                || words.len() == 2 && !nested && grammar(&words[0]) & grammar::ACTION_PARAMETER != 0;
-            let is_command = tokens[start..].iter().any(|word| grammar(word) & grammar::COMMAND_PARAMETER != 0);
-            let is_text =
-                (parameter.types.is_any() || parameter.types.has(TypeSet::STRING)) && parameter.values.is_empty();
-            self.mark(compiled, words, place::PARAM, Part::Parameter(index));
-            let places = place::PARAM_WHOLE | if is_text { place::PARAM_FREE } else { 0 };
-            // What lies deep inside a document that is handed over is not an argument of the tool.
-            self.mark_whole(compiled, words, if deep { 0 } else { places }, Part::Parameter(index));
-            let start = tokens.len();
-            if let Some(text) = &parameter.description {
-                self.spans.clear();
-                // A parameter that chooses the action may list its values here: read all of them.
-                let longer = if is_action && parameter.values.is_empty() { ACTION_TEXT_FACTOR } else { 1 };
-                let (bytes, words) = (PARAMETER_TEXT_BYTES_MAX * longer, PARAMETER_WORDS_MAX * longer);
-                split_text(text, bytes, words, &mut self.spans);
-                self.tokens(compiled, text, &mut tokens);
-                self.mark(compiled, &tokens[start..], place::PARAM_TEXT, Part::ParameterText(index));
-            }
-            let text = start..tokens.len();
-            for (name, text, joint) in &compiled.joints {
-                if self.atoms.has(*name) && self.atoms.has(*text) {
-                    self.set(*joint, Hit { part: Part::Parameter(index), start: 0, end: 1 });
+            self.fresh.clear();
+            let told = parameter.description.as_deref();
+            let told = told.or_else(|| docstring(tool.description.as_deref()?, &parameter.name));
+            self.parameter(compiled, parameter, told, index, &mut tokens);
+            let hit = Hit { part: Part::Parameter(index), start: 0, end: 1 };
+            for at in 0..self.fresh.len() {
+                let first = self.fresh.get(at).map_or(&[][..], |atom| &compiled.triggers[usize::from(*atom)]);
+                for (condition, atom) in first.iter().filter_map(|at| compiled.parameters.get(usize::from(*at))) {
+                    if self.met_by(condition, parameter) {
+                        self.set(*atom, hit);
+                    }
                 }
             }
             std::mem::swap(&mut self.atoms, &mut self.overlay);
             self.atoms.merge(&self.overlay);
-            let mut values = Vec::new();
-            for (at, value) in parameter.values.iter().take(VALUES_READ_MAX).enumerate() {
-                let start = tokens.len();
-                let value = cut(value, NAME_BYTES_MAX);
-                self.spans.clear();
-                split_name(value, &mut self.spans);
-                self.tokens(compiled, value, &mut tokens);
-                let part = Part::Value(index, u16::try_from(at).unwrap_or(u16::MAX));
-                self.mark(compiled, &tokens[start..], place::VALUE, part);
-                if is_action {
-                    values.push(start..tokens.len());
-                }
-            }
-            if is_action {
-                self.parameters.push(ParameterWords { index, is_command, text, values });
-            }
         }
         self.overlay.reset(compiled.atoms);
         self.other = tokens;
+    }
+
+    fn parameter(
+        &mut self,
+        compiled: &Compiled,
+        parameter: &Parameter,
+        told: Option<&str>,
+        index: u16,
+        tokens: &mut Vec<Token>,
+    ) {
+        let start = tokens.len();
+        let name = cut(&parameter.name, NAME_BYTES_MAX);
+        self.spans.clear();
+        split_name(name, &mut self.spans);
+        self.tokens(compiled, name, tokens);
+        let words = &tokens[start..];
+        self.mark(compiled, words, place::PARAM, Part::Parameter(index));
+        for length in 1..=words.len().min(HEAD_WORDS_MAX) {
+            self.mark_whole(compiled, &words[words.len() - length..], place::PARAM_HEAD, Part::Parameter(index));
+        }
+        // Beyond this many only names are read: a command can hide behind a hundred others.
+        if usize::from(index) >= PARAMETERS_READ_MAX {
+            return;
+        }
+        // Some servers put all their arguments into one object.
+        let nested = parameter.path.contains('[') || !is_top(parameter);
+        let grammar = |token: &Token| compiled.vocabulary.info(token.word).grammar;
+        // `mode` alone can choose the act, `payment_mode` only says how.
+        let chooses = |token: &Token| match words.len() {
+            1 => grammar(token) & grammar::ACTION_PARAMETER != 0,
+            2 => grammar(token) & (grammar::ACTION_PARAMETER | grammar::MANNER_PARAMETER) == grammar::ACTION_PARAMETER,
+            _ => false,
+        };
+        let is_action = !nested && words.iter().any(chooses);
+        let is_command = words.iter().any(|word| grammar(word) & grammar::COMMAND_PARAMETER != 0);
+        let is_text = (parameter.types.is_any() || parameter.types.has(TypeSet::STRING)) && parameter.values.is_empty();
+        // What lies deep inside a document that is handed over is not an argument of the tool.
+        if is_top(parameter) {
+            let places = place::PARAM_WHOLE | if is_text { place::PARAM_FREE } else { 0 };
+            self.mark_whole(compiled, words, places, Part::Parameter(index));
+        }
+        let start = tokens.len();
+        if let Some(text) = told {
+            self.spans.clear();
+            // A parameter that chooses the action may list its values here: read all of them.
+            let longer = if is_action && parameter.values.is_empty() { ACTION_TEXT_FACTOR } else { 1 };
+            let (bytes, words) = (PARAMETER_TEXT_BYTES_MAX * longer, PARAMETER_WORDS_MAX * longer);
+            split_text(text, bytes, words, &mut self.spans);
+            self.tokens(compiled, text, tokens);
+            self.mark(compiled, &tokens[start..], place::PARAM_TEXT, Part::ParameterText(index));
+        }
+        let text = start..tokens.len();
+        let mut values = Vec::new();
+        for (at, value) in parameter.values.iter().take(VALUES_READ_MAX).enumerate() {
+            let start = tokens.len();
+            let value = cut(value, NAME_BYTES_MAX);
+            self.spans.clear();
+            split_name(value, &mut self.spans);
+            self.tokens(compiled, value, tokens);
+            let part = Part::Value(index, u16::try_from(at).unwrap_or(u16::MAX));
+            self.mark(compiled, &tokens[start..], place::VALUE, part);
+            if is_action {
+                values.push(start..tokens.len());
+            }
+        }
+        if is_action {
+            self.parameters.push(ParameterWords { index, is_command, text, values });
+        }
+    }
+
+    /// Whether all of the condition holds for this parameter, which alone is marked now.
+    fn met_by(&self, condition: &ParameterCondition, parameter: &Parameter) -> bool {
+        let kinds = parameter.types;
+        let text = kinds.is_any() || kinds.has(TypeSet::STRING.with(TypeSet::ARRAY));
+        condition.atoms.iter().all(|atom| self.atoms.has(*atom))
+            && condition.except.is_none_or(|atom| !self.atoms.has(atom))
+            && (condition.types.is_any() || kinds.is_any() || kinds.has(condition.types))
+            && condition.required.is_none_or(|wanted| wanted == parameter.required)
+            && condition.free.is_none_or(|wanted| wanted == (text && parameter.values.is_empty()))
+            && condition.top.is_none_or(|wanted| wanted == is_top(parameter))
     }
 
     /// The collected spans as tokens of `text`, runs cut into known words.
@@ -365,23 +430,40 @@ impl Scratch {
             && let Some(slot) = self.hits.get_mut(usize::from(atom))
         {
             *slot = hit;
+            self.fresh.push(atom);
         }
     }
 
     /// Makes the overlay hold for one verb, what it is done to and where; conditions see it until the next call.
-    pub fn focus(&mut self, compiled: &Compiled, verb: u16, object: &[Token], target: &[Token], part: Part) {
+    pub fn focus(&mut self, compiled: &Compiled, verb: u16, objects: [&[Token]; 2], target: &[Token], part: Part) {
         self.overlay.reset(compiled.atoms);
         std::mem::swap(&mut self.atoms, &mut self.overlay);
+        self.fresh.clear();
         let atoms = compiled.vocabulary.verbs.get(usize::from(verb)).map_or(&[][..], |verb| &verb.atoms);
         for atom in atoms {
             self.atoms.insert(*atom);
         }
-        self.mark(compiled, object, place::OBJECT, part);
-        // The head is the last word, or a phrase that ends there (`browser tab`).
-        for words in 1..=object.len().min(HEAD_WORDS_MAX) {
-            self.mark_whole(compiled, &object[object.len() - words..], place::HEAD, part);
+        let container = |token: &Token| grammar_at(compiled, std::slice::from_ref(token)) & grammar::CONTAINER != 0;
+        for object in objects {
+            self.mark(compiled, object, place::OBJECT, part);
+            // The head is the last word, or a phrase that ends there (`browser tab`); "task details" are about the task.
+            let bare = object.iter().rposition(|token| !container(token)).map_or(object.len(), |at| at + 1);
+            for object in [object, &object[..bare]].iter().take(if bare < object.len() { 2 } else { 1 }) {
+                for words in 1..=object.len().min(HEAD_WORDS_MAX) {
+                    self.mark_whole(compiled, &object[object.len() - words..], place::HEAD, part);
+                }
+            }
         }
         self.mark(compiled, target, place::TARGET, part);
+        for at in 0..self.fresh.len() {
+            let acts = self.fresh.get(at).map_or(&[][..], |atom| &compiled.act_triggers[usize::from(*atom)]);
+            for (atoms, act) in acts.iter().filter_map(|at| compiled.acts.get(usize::from(*at))) {
+                if atoms.iter().all(|atom| self.atoms.has(*atom)) {
+                    let hit = atoms.last().and_then(|last| self.hits.get(usize::from(*last))).copied();
+                    self.set(*act, hit.unwrap_or(Hit { part, start: 0, end: 0 }));
+                }
+            }
+        }
         std::mem::swap(&mut self.atoms, &mut self.overlay);
     }
 
@@ -409,6 +491,7 @@ impl Scratch {
         condition.atoms.iter().all(|atom| self.atoms.has(*atom) || self.overlay.has(*atom))
             && (condition.categories == 0 || condition.categories & self.categories != 0)
             && (condition.flags == 0 || condition.flags & self.flags != 0)
+            && (condition.domains == 0 || condition.domains & self.domains != 0)
             && condition.no_parameters.is_none_or(|wanted| wanted == self.no_parameters)
             && condition.pattern.as_ref().is_none_or(|pattern| {
                 pattern.is_match(cut(tool.description.as_deref().unwrap_or_default(), DESCRIPTION_BYTES_MAX))
@@ -432,6 +515,61 @@ impl Scratch {
     pub fn add_flag(&mut self, flag: Flag) {
         self.flags |= flag_bit(flag);
     }
+}
+
+/// Where the text begins once what stands in brackets or before a bar is over: `[Beta]`, `Mail | `.
+fn lead_in(text: &str) -> usize {
+    let mut rest = text.trim_start();
+    loop {
+        let closing = match rest.chars().next() {
+            Some('[') => ']',
+            Some('【') => '】',
+            Some('(') => ')',
+            _ => break,
+        };
+        match rest.find(closing) {
+            Some(at) if at <= TAG_BYTES_MAX => rest = rest[at + closing.len_utf8()..].trim_start(),
+            _ => break,
+        }
+    }
+    match rest.find(" | ") {
+        Some(at) if at <= TAG_BYTES_MAX && !rest[..at].contains(['.', '\n', '`']) => rest = &rest[at + 3..],
+        _ => {}
+    }
+    // Nothing but tags: then they are the text.
+    if rest.chars().any(char::is_alphanumeric) { text.len() - rest.len() } else { 0 }
+}
+
+/// Whether a sentence is a tag, or speaks to the model about when to call the tool. What says that something is removed,
+/// or tells an act in the third person, never is.
+fn is_preface(compiled: &Compiled, sentence: &[Token], lead: usize) -> bool {
+    let Some(first) = sentence.first() else { return true };
+    if (first.start as usize) < lead {
+        return true;
+    }
+    let acts = (0..sentence.len()).any(|at| {
+        verb_at(compiled, &sentence[at..]).is_some_and(|(found, _)| {
+            let verb = compiled.vocabulary.verbs.get(usize::from(found.verb));
+            verb.is_some_and(|verb| verb.category == Category::Delete || found.form == Form::Third && !verb.noun)
+        })
+    });
+    !acts && grammar_at(compiled, sentence) & grammar::PREFACE != 0
+}
+
+/// What a docstring says of an argument: `Args:`, then a line `name: text` or `name (type): text` for each.
+fn docstring<'t>(description: &'t str, name: &str) -> Option<&'t str> {
+    let start = ["Args:", "Parameters:", "Arguments:"].iter().filter_map(|head| description.find(head)).min()?;
+    description.get(start..)?.lines().skip(1).find_map(|line| {
+        let rest = line.trim_start().trim_start_matches(['-', '*', '`', ' ']).strip_prefix(name)?;
+        let rest = rest.trim_start_matches(['`', '*', ' ']);
+        let rest = if rest.starts_with('(') { rest.split_once(')')?.1.trim_start() } else { rest };
+        Some(rest.strip_prefix(':')?.trim())
+    })
+}
+
+/// Whether the parameter is an argument itself or a member of one, not deeper.
+fn is_top(parameter: &Parameter) -> bool {
+    parameter.path.bytes().filter(|byte| *byte == b'.').count() <= 1
 }
 
 /// The verb that the words begin with, and how many words it takes; phrasal verbs come first.

@@ -3,7 +3,7 @@
 use super::format::WireTool;
 use super::judge::{Bench, judge};
 use super::load::Entry;
-use super::{Options, RuleSet};
+use super::{Options, RuleSet, server};
 use crate::model::ToolDefinition;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -42,7 +42,8 @@ impl RuleSet {
 
     fn run(&self, bench: &mut Bench, entry: &Entry, wire: &WireTool, must: bool) -> Result<(), String> {
         let tool = tool(wire).map_err(|problem| format!("`{}`: {problem}", wire.name))?;
-        let verdict = judge(&self.compiled, bench, &tool, 0, &Options::default()).verdict;
+        let domains = server::domains(&self.compiled, [&tool]);
+        let verdict = judge(&self.compiled, bench, &tool, 0, domains, &Options::default()).verdict;
         let spoke = bench
             .fired()
             .any(|index| self.compiled.rules.get(index as usize).is_some_and(|rule| *rule.id == *entry.id()));
@@ -93,13 +94,65 @@ fn tool(wire: &WireTool) -> Result<ToolDefinition, String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot read its own rule must fail")]
 mod tests {
+    use super::super::load::{Body, RuleKind};
     use super::*;
 
     #[test]
     fn built_in_rules_have_no_problems() {
         let problems: Vec<String> = RuleSet::lint(&[]).iter().map(ToString::to_string).collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
+    }
+
+    #[test]
+    fn every_reading_states_a_principle_or_where_it_was_learnt() {
+        let entries = RuleSet::builtin().layers.entries.values();
+        let idle: Vec<&str> = entries
+            .filter(|entry| match &entry.body {
+                Body::Rule(rule) => entry.kind == RuleKind::Reading && rule.principle.is_none() && rule.from.is_empty(),
+                Body::Class(_) | Body::Verbs(_) => false,
+            })
+            .map(Entry::id)
+            .collect();
+        assert!(idle.is_empty(), "{idle:?}");
+    }
+
+    #[test]
+    fn an_exception_by_a_loose_word_is_refused_on_what_raises() {
+        let rule = |kind: &str, says: &str, exception: &str| {
+            format!(
+                "[[{kind}]]\nid = \"x\"\nwhy = \"x\"\n{says}\nwhen = [{{ verb = [\"send\"] }}]\nunless = [{{ {exception} }}]\n\
+                 [[{kind}.tests.match]]\nname = \"send\"\n[[{kind}.tests.ignore]]\nname = \"get\"\n"
+            )
+        };
+        let refused = |text: &str| RuleSet::lint(&[("x.toml", text)]).iter().any(|p| p.message.contains("loose word"));
+        for (kind, says) in [
+            ("trait", "flags = [\"egress\"]"),
+            ("radius", "at_least = \"high\""),
+            ("radius", "step = \"up\""),
+            ("evidence", "category = \"Execute\"\nweight = 10"),
+            ("reading", "category = \"Delete\""),
+        ] {
+            for field in ["any", "first", "text", "claim"] {
+                assert!(refused(&rule(kind, says, &format!("{field} = [\"report\"]"))), "{kind} {field}");
+            }
+            assert!(!refused(&rule(kind, says, "object = [\"report\"]")), "{kind}");
+            assert!(!refused(&rule(kind, says, "parameter = { head = [\"draft\"] }")), "{kind}");
+        }
+        assert!(!refused(&rule("trait", "flags = [\"reversible\"]", "any = [\"report\"]")));
+        assert!(!refused(&rule("radius", "step = \"down\"", "text = [\"report\"]")));
+    }
+
+    #[test]
+    fn what_was_written_from_a_fold_is_left_out_there_alone() {
+        let known = "[[reading]]\nid = \"x\"\nwhy = \"x\"\ncategory = \"Delete\"\nrank = 99\nfrom = [1]\n\
+            when = [{ verb = [\"get\"], object = [\"zorp\"] }]\n\
+            [[reading.tests.match]]\nname = \"get_zorp\"\n[[reading.tests.ignore]]\nname = \"get_thing\"\n";
+        let rules = RuleSet::load(&[("x.toml", known)]).unwrap();
+        for fold in 0..crate::eval::FOLDS {
+            assert_eq!(rules.without_fold(fold).rule("x").is_none(), fold == 1);
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! What the tools of one server have in common: the prefix of their names.
+//! What the tools of one server have in common: the prefix of their names, and what they are about.
 
 use super::compile::Compiled;
 use super::vocabulary::UNKNOWN;
-use super::words::{Span, split_name};
-use crate::model::Listing;
+use super::words::{Span, split_name, split_text};
+use crate::model::{Listing, ToolDefinition};
 use std::collections::BTreeSet;
 
 /// A prefix is shared when at least this many different names begin with it …
@@ -12,6 +12,12 @@ const NAMES_MIN: usize = 3;
 const SHARE_PERCENT_MIN: usize = 80;
 /// Longest prefix in words.
 const PREFIX_WORDS_MAX: usize = 4;
+
+/// A server is about a subject when at least this share of its tools speaks of it.
+const SUBJECT_PERCENT_MIN: usize = 50;
+/// Most of a description that is read for its subject, in bytes.
+const SUBJECT_BYTES_MAX: usize = 160;
+const SUBJECT_WORDS_MAX: usize = 24;
 
 /// The words that a server puts before the names of its tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,4 +69,47 @@ pub(super) fn prefix(compiled: &Compiled, listing: &Listing) -> Prefix {
         prefix.push(word.to_owned());
     }
     Prefix(prefix)
+}
+
+/// What the server is about: subjects that half of its tools or more speak of, in their names or in the first words of
+/// their descriptions. A tool that is listed twice counts twice: the order of tools does not matter.
+pub(super) fn domains<'t>(compiled: &Compiled, tools: impl IntoIterator<Item = &'t ToolDefinition>) -> u16 {
+    let mut counts = [0_usize; u16::BITS as usize];
+    let mut all = 0;
+    let mut spans: Vec<Span> = Vec::new();
+    let mut scratch = String::new();
+    for tool in tools {
+        all += 1;
+        let mut spoken = 0;
+        let name = tool.name.as_str();
+        let text = tool.description.as_deref().unwrap_or_default();
+        for (part, is_name) in [(name, true), (text, false)] {
+            spans.clear();
+            if is_name {
+                split_name(part, &mut spans);
+            } else {
+                split_text(part, SUBJECT_BYTES_MAX, SUBJECT_WORDS_MAX, &mut spans);
+            }
+            let ids: Vec<_> = spans
+                .iter()
+                .filter_map(|span| part.get(span.start as usize..span.end as usize))
+                .map(|word| compiled.vocabulary.find(word, &mut scratch))
+                .collect();
+            for (at, id) in ids.iter().enumerate().filter(|(_, id)| **id != UNKNOWN) {
+                let info = compiled.vocabulary.info(*id);
+                spoken |= info.domains;
+                for phrase in info.phrases.iter().filter_map(|at| compiled.vocabulary.phrases.get(*at as usize)) {
+                    if phrase.info.domains != 0 && ids[at + 1..].starts_with(&phrase.rest) {
+                        spoken |= phrase.info.domains;
+                    }
+                }
+            }
+        }
+        for (bit, count) in counts.iter_mut().enumerate() {
+            *count += usize::from(spoken >> bit & 1);
+        }
+    }
+    let about =
+        counts.iter().enumerate().filter(|(_, count)| **count > 0 && **count * 100 >= all * SUBJECT_PERCENT_MIN);
+    about.fold(0, |bits, (bit, _)| bits | 1 << bit)
 }

@@ -1,6 +1,6 @@
 //! Which verbs act in a tool's name, title, first sentence and action values, and what each means with its object.
 
-use super::compile::Compiled;
+use super::compile::{Compiled, category_bit};
 use super::scan::{Part, Scratch, Token, grammar_at, verb_at};
 use super::vocabulary::{Form, Verb, grammar};
 use super::words::{Gap, is_verb_last};
@@ -9,6 +9,9 @@ use std::ops::Range;
 
 /// Most words of a sentence that are searched for its main verb.
 const MAIN_VERB_WORDS_MAX: usize = 30;
+
+/// Fewest verbs in a row of a text that are taken for a list of operations.
+const LISTED_MIN: usize = 3;
 
 /// Which text a verb speaks from; within one group the worst verb counts, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,14 +40,17 @@ pub(super) struct Candidate {
     pub points: u32,
     /// Index of the rule that gave it its meaning.
     pub rule: u32,
+    /// Which of the rules that lower (`Compiled::lowering`) would speak about this act, as bits.
+    pub lowered: u32,
 }
 
 pub(super) fn collect(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
     out.clear();
-    name(compiled, &scratch.name, out);
-    description(compiled, scratch, tool, out);
+    let anchor = description(compiled, scratch, tool, out);
+    name(compiled, &scratch.name, anchor, out);
     title(compiled, scratch, out);
     values(compiled, scratch, tool, out);
+    listed(compiled, scratch, tool, out);
 }
 
 fn verb_of(compiled: &Compiled, id: u16) -> Option<&Verb> {
@@ -56,10 +62,25 @@ fn candidate(group: Group, verb: u16, part: Part, tokens: &[Token], at: Range<us
         (Some(first), Some(last)) => first.start..last.end,
         _ => 0..0,
     };
-    Candidate { group, verb, part, span, object: 0..0, target: 0..0, base, category: None, points: 0, rule: 0 }
+    Candidate {
+        group,
+        verb,
+        part,
+        span,
+        object: 0..0,
+        target: 0..0,
+        base,
+        category: None,
+        points: 0,
+        rule: 0,
+        lowered: 0,
+    }
 }
 
-fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
+/// The verb that the text begins with, where it can be nothing else.
+type Anchor = Option<u16>;
+
+fn name(compiled: &Compiled, tokens: &[Token], anchor: Anchor, out: &mut Vec<Candidate>) {
     let weights = &compiled.weights;
     let base_verb = |at: usize| {
         let (found, length) = verb_at(compiled, tokens.get(at..)?)?;
@@ -95,7 +116,24 @@ fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
             main = Some((at, verb, length, false));
         }
     }
-    let Some((at, verb, length, leads)) = main else { return };
+    let Some((mut at, mut verb, mut length, mut leads)) = main else { return };
+    let mut doubtful = false;
+    if let Some(anchor) = anchor.filter(|anchor| *anchor != verb) {
+        let own = verb_of(compiled, verb);
+        let named =
+            (lead..tokens.len()).find_map(|at| Some((at, base_verb(at)?)).filter(|(_, (verb, ..))| *verb == anchor));
+        match named {
+            // `show_create`: "Create a show". What is called a removal stays one, whatever the text begins with.
+            Some((found, (_, words, _))) if own.is_none_or(|own| own.category != Category::Delete || own.noun) => {
+                (at, verb, length, leads) = (found, anchor, words, true);
+            }
+            Some(_) => {}
+            None => {
+                let says = verb_of(compiled, anchor).map(|verb| verb.category);
+                doubtful = own.is_some_and(|own| own.noun && Some(own.category) != says);
+            }
+        }
+    }
     let in_the_middle = verb_of(compiled, verb).is_some_and(|info| info.noun) && at + length < tokens.len();
     let base = match (leads, in_the_middle) {
         (true, _) => weights.name_lead,
@@ -103,6 +141,8 @@ fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
         // More likely a noun.
         (false, true) => weights.name_later / 2,
     };
+    // A word that is a noun as well, beside a text that begins with a verb: the text decides.
+    let base = if doubtful { base / 2 } else { base };
     let mut found = candidate(Group::Name, verb, Part::Name, tokens, at..at + length, base);
     (found.object, found.target) = object_after(compiled, tokens, at + length);
     if found.object.is_empty() && at > 0 {
@@ -133,12 +173,23 @@ fn name(compiled: &Compiled, tokens: &[Token], out: &mut Vec<Candidate>) {
     }
 }
 
-/// What follows a verb: its object up to a preposition, comma or conjunction with a verb, then what the preposition leads to.
+/// What follows a verb: its object up to a preposition or comma, then what the preposition leads to. "Details of a task"
+/// is about the task: after a word that only says how much is told, `of` leads on to the object.
 fn object_after(compiled: &Compiled, tokens: &[Token], from: usize) -> (Range<usize>, Range<usize>) {
     let mut end = from;
     while let Some(token) = tokens.get(end) {
         let bits = grammar_at(compiled, &tokens[end..]);
-        if end > from && matches!(token.gap, Gap::Comma | Gap::Colon | Gap::Stop) || bits & grammar::PREPOSITION != 0 {
+        let parted = end > from && matches!(token.gap, Gap::Comma | Gap::Colon | Gap::Stop);
+        let leads_on = bits & grammar::OF != 0
+            && end > from
+            && grammar_at(compiled, &tokens[end - 1..end]) & grammar::CONTAINER != 0;
+        // "Runs a command and returns a report": the report is no part of what is run.
+        let next_act = bits & grammar::CONJUNCTION != 0
+            && verb_at(compiled, tokens.get(end + 1..).unwrap_or_default()).is_some_and(|(next, _)| {
+                let noun = verb_of(compiled, next.verb).is_none_or(|verb| verb.noun);
+                next.form == Form::Third && !noun || next.form == Form::Base && !noun
+            });
+        if parted || next_act || bits & grammar::PREPOSITION != 0 && !leads_on {
             break;
         }
         end += 1;
@@ -204,10 +255,11 @@ fn main_verb(compiled: &Compiled, sentence: &[Token], verb_last: bool) -> Option
     fallback
 }
 
-fn description(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
+fn description(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) -> Anchor {
     let weights = &compiled.weights;
     let text = tool.description.as_deref().unwrap_or_default();
-    for (number, range) in scratch.sentences.iter().take(3).enumerate() {
+    let mut anchor = None;
+    for (number, range) in scratch.sentences.iter().skip(scratch.first).take(3).enumerate() {
         let sentence = &scratch.text[range.clone()];
         let bytes = sentence.first().map_or(0, |t| t.start as usize)..sentence.last().map_or(0, |t| t.end as usize);
         let verb_last = text.get(bytes).is_some_and(is_verb_last);
@@ -219,6 +271,15 @@ fn description(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, ou
         };
         let from = range.start + at;
         let tokens = &scratch.text[..range.end];
+        if let Some(info) = verb_of(compiled, verb).filter(|info| number == 0 && sure && !info.vague && !verb_last) {
+            let before = (range.start..from).all(|at| {
+                grammar_at(compiled, &tokens[at..]) & (grammar::PREAMBLE | grammar::ADVERB | grammar::SUBJECT) != 0
+            });
+            let determined = tokens
+                .get(from + length)
+                .is_some_and(|_| grammar_at(compiled, &tokens[from + length..]) & grammar::DETERMINER != 0);
+            anchor = (before && form != Form::Gerund && (!info.noun || determined)).then_some(verb);
+        }
         let mut found = candidate(Group::Description, verb, Part::Description, tokens, from..from + length, base);
         (found.object, found.target) = object_after(compiled, tokens, from + length);
         if verb_last && found.object.is_empty() {
@@ -259,6 +320,7 @@ fn description(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, ou
         }
         break;
     }
+    anchor
 }
 
 fn title(compiled: &Compiled, scratch: &Scratch, out: &mut Vec<Candidate>) {
@@ -296,7 +358,9 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
             }
         }
         if !declared.values.is_empty() {
-            if found.len() >= 2 && found.len() * 2 >= parameter.values.len() {
+            // Half of them are verbs, or one of them says plainly that something is removed.
+            let removes = |one: &Candidate| verb_of(compiled, one.verb).is_some_and(|v| v.category == Category::Delete);
+            if found.len() >= 2 && found.len() * 2 >= parameter.values.len() || found.iter().any(removes) {
                 out.append(&mut found);
             }
             continue;
@@ -328,6 +392,32 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
     }
 }
 
+/// What the text lists as operations where the schema does not: "Dataset ops: list/get/delete", `action = "get" | "delete"`.
+fn listed(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
+    let told = out.iter().any(|one| one.group == Group::Values);
+    let open = tool.parameters.is_empty() || scratch.parameters.iter().any(|one| one.values.is_empty());
+    if told || !open {
+        return;
+    }
+    let Some(range) = scratch.sentences.get(scratch.first) else { return };
+    let tokens = &scratch.text[..range.end];
+    let mut found = Vec::new();
+    for at in range.start + 1..range.end {
+        let parted = matches!(tokens[at].gap, Gap::Slash | Gap::Mark | Gap::Colon)
+            || tokens.get(at + 1).is_some_and(|next| next.gap == Gap::Slash);
+        if parted
+            && let Some((verb, length)) = verb_at(compiled, &tokens[at..])
+            && verb.form == Form::Base
+        {
+            let base = compiled.weights.action_text;
+            found.push(candidate(Group::Values, verb.verb, Part::Description, tokens, at..at + length, base));
+        }
+    }
+    if found.len() >= LISTED_MIN {
+        out.append(&mut found);
+    }
+}
+
 /// Gives every candidate its meaning: the best reading that fits its object, else what its verb means alone.
 pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDefinition, candidates: &mut [Candidate]) {
     let fallback = candidates
@@ -350,22 +440,25 @@ pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDef
         };
         let slice = |tokens: &'_ [Token], range: &Range<usize>| tokens.get(range.clone()).unwrap_or_default().to_vec();
         let (mut object, mut target) = (slice(tokens, &candidate.object), slice(tokens, &candidate.target));
+        let mut told = Vec::new();
         if object.is_empty()
             && candidate.part == Part::Name
             && let Some((_, from_object, from_target)) = &fallback
         {
             (object, target) = (slice(&text, from_object), slice(&text, from_target));
         } else if candidate.part == Part::Name
-            && target.is_empty()
-            && let Some((verb, _, from_target)) = &fallback
+            && let Some((verb, from_object, from_target)) = &fallback
             && *verb == candidate.verb
         {
             // The name is short for what the text says with the same verb.
-            target = slice(&text, from_target);
+            told = slice(&text, from_object);
+            if target.is_empty() {
+                target = slice(&text, from_target);
+            }
         } else if object.is_empty() && candidate.group == Group::Values {
             object = name.clone();
         }
-        scratch.focus(compiled, candidate.verb, &object, &target, candidate.part);
+        scratch.focus(compiled, candidate.verb, [&object, &told], &target, candidate.part);
         (scratch.name, scratch.title, scratch.text, scratch.other) = (name, title, text, other);
         let reading = verb.readings.iter().find(|index| {
             let rule = compiled.rules.get(**index as usize);
@@ -379,6 +472,14 @@ pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDef
         candidate.rule = rule;
         candidate.category = category;
         candidate.points = candidate.base * strength / 100;
+        // It counts only if the tool turns out to have the category of this act.
+        scratch.categories = category.map_or(0, category_bit);
+        for (at, index) in compiled.lowering.iter().enumerate() {
+            let rule = compiled.rules.get(*index as usize);
+            let holds = rule.is_some_and(|rule| scratch.holds(rule, tool).is_some());
+            candidate.lowered |= u32::from(holds) << at;
+        }
+        scratch.categories = 0;
         if matches!(candidate.group, Group::Name | Group::Description) {
             scratch.keep_focus();
         }

@@ -12,7 +12,7 @@ pub(super) const UNKNOWN: WordId = 0;
 /// A condition on words in some place.
 pub(super) type AtomId = u16;
 /// Places a word can stand in, as bits.
-pub(super) type Places = u16;
+pub(super) type Places = u32;
 /// Longest known word in bytes; longer ones cannot be in the vocabulary.
 const WORD_BYTES_MAX: usize = 48;
 
@@ -33,11 +33,13 @@ pub(super) mod place {
     pub const VALUE: Places = 4096;
     /// The server's prefix, cut off the name.
     pub const PREFIX: Places = 8192;
+    /// The last word or words of a parameter's name, at any depth.
+    pub const PARAM_HEAD: Places = 1 << 14;
 }
 
 /// Grammar of a word, as bits; each is a class `grammar.…` of the rule files.
 pub(super) mod grammar {
-    pub const NAMES: [(&str, u16); 10] = [
+    pub const NAMES: [(&str, u16); 14] = [
         ("grammar.preamble", PREAMBLE),
         ("grammar.determiner", DETERMINER),
         ("grammar.preposition", PREPOSITION),
@@ -48,6 +50,10 @@ pub(super) mod grammar {
         ("grammar.action-parameter", ACTION_PARAMETER),
         ("grammar.subject", SUBJECT),
         ("grammar.command-parameter", COMMAND_PARAMETER),
+        ("grammar.preface", PREFACE),
+        ("grammar.container", CONTAINER),
+        ("grammar.of", OF),
+        ("grammar.manner-parameter", MANNER_PARAMETER),
     ];
     pub const PREAMBLE: u16 = 1;
     pub const DETERMINER: u16 = 2;
@@ -59,6 +65,10 @@ pub(super) mod grammar {
     pub const ACTION_PARAMETER: u16 = 128;
     pub const SUBJECT: u16 = 256;
     pub const COMMAND_PARAMETER: u16 = 512;
+    pub const PREFACE: u16 = 1024;
+    pub const CONTAINER: u16 = 2048;
+    pub const OF: u16 = 4096;
+    pub const MANNER_PARAMETER: u16 = 8192;
 }
 
 /// How a verb is spelled.
@@ -99,6 +109,8 @@ pub(super) struct Verb {
 pub(super) struct WordInfo {
     pub verb: Option<VerbUse>,
     pub grammar: u16,
+    /// Subjects that it speaks of (`domain.…`), as bits in the order of their ids.
+    pub domains: u16,
     pub atoms: Vec<(Places, AtomId)>,
     /// Indexes of phrases that begin with this word, longest first.
     pub phrases: Vec<u32>,

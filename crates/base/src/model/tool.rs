@@ -237,7 +237,9 @@ fn collect_parameters(root: &Value, schema: &Value, prefix: &str, depth: usize, 
                 return;
             }
             let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            if out.iter().any(|known| known.path == path) {
+            // The branches of a union each name the same action with a constant of their own: together they are its values.
+            if let Some(known) = out.iter_mut().find(|known| known.path == path) {
+                describe(root, property, 0, known);
                 continue;
             }
             let mut parameter = Parameter {
@@ -247,18 +249,19 @@ fn collect_parameters(root: &Value, schema: &Value, prefix: &str, depth: usize, 
                 ..Parameter::default()
             };
             describe(root, property, 0, &mut parameter);
-            let is_array = parameter.types.has(TypeSet::ARRAY);
             out.push(parameter);
             collect_parameters(root, property, &path, depth + 1, out);
-            if is_array && let Some(items) = resolve(root, property).get("items") {
-                collect_parameters(root, items, &format!("{path}[*]"), depth + 1, out);
-            }
         }
     }
     for key in ["anyOf", "oneOf", "allOf"] {
         for branch in object.get(key).and_then(Value::as_array).into_iter().flatten() {
             collect_parameters(root, branch, prefix, depth + 1, out);
         }
+    }
+    // A list of anything, wherever it stands: also in a branch of `anyOf`, as Python servers declare what may be null.
+    let listed = object.get("items").into_iter();
+    for items in listed.chain(object.get("prefixItems").and_then(Value::as_array).into_iter().flatten()) {
+        collect_parameters(root, items, &format!("{prefix}[*]"), depth + 1, out);
     }
 }
 
