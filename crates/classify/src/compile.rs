@@ -303,8 +303,9 @@ impl Compiler<'_> {
         if !wire.param_text.is_empty() {
             // Name and description are meant of one and the same parameter.
             let text = self.word_atom(entry, &wire.param_text, place::PARAM_TEXT);
-            let name = [&wire.param_named, &wire.text_param].into_iter().zip([place::PARAM_WHOLE, place::PARAM_FREE]);
-            let name = name.filter(|(words, _)| !words.is_empty()).next_back();
+            let mut name =
+                [&wire.param_named, &wire.text_param].into_iter().zip([place::PARAM_WHOLE, place::PARAM_FREE]);
+            let name = name.rfind(|(words, _)| !words.is_empty());
             let name = name.and_then(|(words, places)| self.word_atom(entry, words, places));
             let both = ParameterCondition { atoms: name.into_iter().chain(text).collect(), ..Default::default() };
             atoms.push(self.parameter_atom(both));
@@ -492,12 +493,12 @@ impl Compiler<'_> {
 
     fn attach_reading(&mut self, index: u32) {
         let Some(rule) = self.out.rules.get(index as usize) else { return };
+        let mut atoms: Vec<AtomId> = rule.when.iter().flat_map(|condition| condition.atoms.iter().copied()).collect();
+        let acts = self.out.acts.iter().filter(|(_, act)| atoms.contains(act));
+        let parts: Vec<AtomId> = acts.flat_map(|(parts, _)| parts.iter().copied()).collect();
+        atoms.extend(parts);
         for verb in &mut self.out.vocabulary.verbs {
-            let names = |atom: &AtomId| {
-                let act = self.out.acts.iter().find(|(_, known)| known == atom);
-                verb.atoms.contains(atom) || act.is_some_and(|(atoms, _)| atoms.iter().any(|a| verb.atoms.contains(a)))
-            };
-            if rule.when.iter().any(|condition| condition.atoms.iter().any(names)) {
+            if verb.atoms.iter().any(|atom| atoms.contains(atom)) {
                 verb.readings.push(index);
             }
         }

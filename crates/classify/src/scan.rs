@@ -2,7 +2,7 @@
 
 use super::compile::{Compiled, Condition, ParameterCondition, Rule, flag_bit};
 use super::vocabulary::{AtomId, Form, Places, UNKNOWN, VerbUse, WordId, grammar, place};
-use super::words::{Gap, Span, split_name, split_text};
+use super::words::{Gap, Span, docstring, lead_in, split_name, split_text};
 use crate::model::{Annotations, Category, Flag, Parameter, ToolDefinition, TypeSet};
 use std::ops::Range;
 
@@ -30,8 +30,6 @@ const HEAD_WORDS_MAX: usize = 3;
 const PREFACES_MAX: usize = 4;
 /// Most words of a tag before the first sentence.
 const TAG_WORDS_MAX: usize = 4;
-/// Longest tag before the first sentence, in bytes.
-const TAG_BYTES_MAX: usize = 60;
 
 /// A word of the definition.
 #[derive(Clone, Copy, Debug)]
@@ -517,29 +515,6 @@ impl Scratch {
     }
 }
 
-/// Where the text begins once what stands in brackets or before a bar is over: `[Beta]`, `Mail | `.
-fn lead_in(text: &str) -> usize {
-    let mut rest = text.trim_start();
-    loop {
-        let closing = match rest.chars().next() {
-            Some('[') => ']',
-            Some('【') => '】',
-            Some('(') => ')',
-            _ => break,
-        };
-        match rest.find(closing) {
-            Some(at) if at <= TAG_BYTES_MAX => rest = rest[at + closing.len_utf8()..].trim_start(),
-            _ => break,
-        }
-    }
-    match rest.find(" | ") {
-        Some(at) if at <= TAG_BYTES_MAX && !rest[..at].contains(['.', '\n', '`']) => rest = &rest[at + 3..],
-        _ => {}
-    }
-    // Nothing but tags: then they are the text.
-    if rest.chars().any(char::is_alphanumeric) { text.len() - rest.len() } else { 0 }
-}
-
 /// Whether a sentence is a tag, or speaks to the model about when to call the tool. What says that something is removed,
 /// or tells an act in the third person, never is.
 fn is_preface(compiled: &Compiled, sentence: &[Token], lead: usize) -> bool {
@@ -554,17 +529,6 @@ fn is_preface(compiled: &Compiled, sentence: &[Token], lead: usize) -> bool {
         })
     });
     !acts && grammar_at(compiled, sentence) & grammar::PREFACE != 0
-}
-
-/// What a docstring says of an argument: `Args:`, then a line `name: text` or `name (type): text` for each.
-fn docstring<'t>(description: &'t str, name: &str) -> Option<&'t str> {
-    let start = ["Args:", "Parameters:", "Arguments:"].iter().filter_map(|head| description.find(head)).min()?;
-    description.get(start..)?.lines().skip(1).find_map(|line| {
-        let rest = line.trim_start().trim_start_matches(['-', '*', '`', ' ']).strip_prefix(name)?;
-        let rest = rest.trim_start_matches(['`', '*', ' ']);
-        let rest = if rest.starts_with('(') { rest.split_once(')')?.1.trim_start() } else { rest };
-        Some(rest.strip_prefix(':')?.trim())
-    })
 }
 
 /// Whether the parameter is an argument itself or a member of one, not deeper.

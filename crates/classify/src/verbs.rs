@@ -187,7 +187,7 @@ fn object_after(compiled: &Compiled, tokens: &[Token], from: usize) -> (Range<us
         let next_act = bits & grammar::CONJUNCTION != 0
             && verb_at(compiled, tokens.get(end + 1..).unwrap_or_default()).is_some_and(|(next, _)| {
                 let noun = verb_of(compiled, next.verb).is_none_or(|verb| verb.noun);
-                next.form == Form::Third && !noun || next.form == Form::Base && !noun
+                !noun && next.form != Form::Gerund
             });
         if parted || next_act || bits & grammar::PREPOSITION != 0 && !leads_on {
             break;

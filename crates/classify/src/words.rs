@@ -19,6 +19,9 @@ pub(super) enum Gap {
     Stop,
 }
 
+/// Longest tag before the first sentence of a text, in bytes.
+const TAG_BYTES_MAX: usize = 60;
+
 /// One word: where it stands in its text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -157,6 +160,40 @@ fn wide_word(text: &str, start: usize, limit: usize, out: &mut Vec<Span>, gap: &
     end
 }
 
+/// Where the text begins once what stands in brackets or before a bar is over: `[Beta]`, `Mail | `.
+pub(super) fn lead_in(text: &str) -> usize {
+    let mut rest = text.trim_start();
+    loop {
+        let closing = match rest.chars().next() {
+            Some('[') => ']',
+            Some('【') => '】',
+            Some('(') => ')',
+            _ => break,
+        };
+        match rest.find(closing) {
+            Some(at) if at <= TAG_BYTES_MAX => rest = rest[at + closing.len_utf8()..].trim_start(),
+            _ => break,
+        }
+    }
+    match rest.find(" | ") {
+        Some(at) if at <= TAG_BYTES_MAX && !rest[..at].contains(['.', '\n', '`']) => rest = &rest[at + 3..],
+        _ => {}
+    }
+    // Nothing but tags: then they are the text.
+    if rest.chars().any(char::is_alphanumeric) { text.len() - rest.len() } else { 0 }
+}
+
+/// What a docstring says of an argument: `Args:`, then a line `name: text` or `name (type): text` for each.
+pub(super) fn docstring<'t>(description: &'t str, name: &str) -> Option<&'t str> {
+    let start = ["Args:", "Parameters:", "Arguments:"].iter().filter_map(|head| description.find(head)).min()?;
+    description.get(start..)?.lines().skip(1).find_map(|line| {
+        let rest = line.trim_start().trim_start_matches(['-', '*', '`', ' ']).strip_prefix(name)?;
+        let rest = rest.trim_start_matches(['`', '*', ' ']);
+        let rest = if rest.starts_with('(') { rest.split_once(')')?.1.trim_start() } else { rest };
+        Some(rest.strip_prefix(':')?.trim())
+    })
+}
+
 fn gap_of(bytes: &[u8], at: usize, limit: usize) -> Gap {
     let next = |ahead: usize| bytes.get(at + ahead).copied().filter(|_| at + ahead < limit);
     match bytes[at] {
@@ -224,6 +261,24 @@ mod tests {
         assert_eq!(gaps[7], ("read", Gap::Colon));
         assert_eq!(gaps[8], ("only", Gap::Join));
         assert_eq!(gaps[9], ("or", Gap::Comma));
+    }
+
+    #[test]
+    fn tags_stand_before_the_text_and_arguments_in_its_docstring() {
+        for (text, rest) in [
+            ("[Beta] Lists", "Lists"),
+            ("【工具】(new) Lists", "Lists"),
+            ("Mail | Lists mails", "Lists mails"),
+            ("Lists mails. Or: a | b", "Lists mails. Or: a | b"),
+            ("[Beta]", "[Beta]"),
+        ] {
+            assert_eq!(&text[lead_in(text)..], rest);
+        }
+        let text = "Does it.\n\nArgs:\n    one: first\n  - `two` (str): second: list, delete\n";
+        assert_eq!(docstring(text, "one"), Some("first"));
+        assert_eq!(docstring(text, "two"), Some("second: list, delete"));
+        assert_eq!(docstring(text, "three"), None);
+        assert_eq!(docstring("one: first", "one"), None);
     }
 
     #[test]
