@@ -52,6 +52,7 @@ fn word(state: ApprovalState) -> &'static str {
         ApprovalState::Denied => "denied",
         ApprovalState::Used => "used",
         ApprovalState::Expired => "lapsed",
+        ApprovalState::Withdrawn => "withdrawn",
     }
 }
 
@@ -59,7 +60,9 @@ fn left(approval: &Approval) -> String {
     let seconds = approval.expires.millis().saturating_sub(clock::now().millis()).div_ceil(1000);
     match approval.state {
         ApprovalState::Pending | ApprovalState::Approved => format!("{seconds} s left"),
-        ApprovalState::Denied | ApprovalState::Used | ApprovalState::Expired => String::new(),
+        ApprovalState::Denied | ApprovalState::Used | ApprovalState::Expired | ApprovalState::Withdrawn => {
+            String::new()
+        }
     }
 }
 
@@ -129,6 +132,7 @@ fn answer(store: &dyn ApprovalStore, id: &str, answer: Answer) -> Result<Exit, F
                     format!("Approved: this one call of {tool}, within {} s.\n", approval.request.ttl_s)
                 }
                 Answer::Deny => format!("Denied: this call of {tool}.\n"),
+                Answer::Withdraw => format!("Withdrawn: this call of {tool}.\n"),
             };
             output::people(&text);
             Ok(Exit::Clean)

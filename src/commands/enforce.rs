@@ -6,14 +6,17 @@ use super::enforce_parts::{
 use super::{Failure, enforce_config, enforce_http, load, output, state, voice};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
-use crate::gateway::audit::{Destination, new_session_id};
+use crate::gateway::audit::{Destination, Route, new_session_id};
 use crate::gateway::desk::Desk;
+use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, Guard, OnChange};
 use crate::gateway::mediate::Mediator;
 use crate::gateway::outbox::standard_streams;
-use crate::gateway::reload::{Enforcement, Reload, read};
+use crate::gateway::policies::Slot;
+use crate::gateway::reload::Enforcement;
 use crate::gateway::session::{End, Event, Lifetime, Session};
 use crate::gateway::upstream::Launch;
+use crate::gateway::watch::Watch;
 use crate::model::ServerName;
 use crate::policy::{Caller, Policy, Visibility};
 use crate::state::StatePlace;
@@ -28,14 +31,13 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--admin is for a gateway over HTTP").with_help("add --listen or --config"));
     }
     let enforcement = if args.shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
-    let mut reload = Reload::new(args.policy().to_owned(), enforcement);
-    let policy = Arc::new(read(args.policy(), enforcement).map_err(bad_policy)?);
+    let slot = Slot::open(args.policy(), enforcement).map_err(bad_policy)?;
+    let policy = slot.policy().ok_or_else(|| output::internal(std::io::Error::other("there is no policy")))?;
     let place = state::place(args.state.as_deref())?;
     let audit = audit_destination(args.audit.as_deref())?;
     let server = server_name(&args)?;
-    if let Some(lock) = &args.locked {
-        reload = reload.and_lock(lock.clone(), server.clone());
-    }
+    // Watched before it is read: what changes meanwhile is seen at the first look.
+    let lock = args.locked.as_ref().map(|lock| LockWatch::new(lock.clone(), server.clone()));
     let guard = guard(&args, &server)?;
     if args.dry_run {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
@@ -52,24 +54,25 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         grant: Some(args.grant.as_str().into()),
         session: Some(id.as_str().into()),
     };
+    let way = if args.upstream.is_some() { Route::StdioUrl } else { Route::StdioCommand };
     let settings = settings(&args);
     let hash = policy.hash().to_owned();
     let notice = Box::new(|text: &str| voice::say(text));
     let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, notice));
     voice::say(&startup_line(&args, &policy, guard.as_deref(), &server));
-    let mediator = Mediator::new(Arc::clone(&policy), desk, caller, settings);
+    let mediator = Mediator::new(Arc::clone(&slot), desk, (caller, way), settings);
     let mediator = Arc::new(match guard {
         Some(guard) => mediator.with_guard(guard),
         None => mediator,
     });
-    mediator.audit().event(crate::clock::now(), "start", |line| {
-        line.text("version", env!("CARGO_PKG_VERSION")).text("server", server.as_str()).text("policy", &hash)
+    mediator.audit().event(crate::clock::now(), "start", &mediator.whose(), |line| {
+        line.text("version", env!("CARGO_PKG_VERSION")).text("policy", &hash)
     });
     // A log that cannot be written is said before the first call, and the first call is denied.
     if let Err(error) = mediator.audit().tick() {
         voice::say(&format!("cannot write the audit log: {error}"));
     }
-    let end = serve(&args, reload, mediator, server)?;
+    let end = serve(&args, Watch::new(slot, lock), mediator, server)?;
     Ok(match end {
         End::Client => Exit::Clean,
         End::Server(_) => Exit::Unreachable,
@@ -78,7 +81,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     })
 }
 
-fn serve(args: &EnforceArgs, reload: Reload, mediator: Arc<Mediator>, server: ServerName) -> Result<End, Failure> {
+fn serve(args: &EnforceArgs, watch: Watch, mediator: Arc<Mediator>, server: ServerName) -> Result<End, Failure> {
     let streams = standard_streams().map_err(|error| {
         Failure::usage(format!("standard input or output is closed: {error}"))
             .with_help("`mcpol enforce` is started by an MCP client, in place of the server")
@@ -87,8 +90,8 @@ fn serve(args: &EnforceArgs, reload: Reload, mediator: Arc<Mediator>, server: Se
         let target = load::http_target(url, server, &args.header, args.bearer_env.as_deref())?;
         let session = Session::connect(mediator, streams, &target, DRAIN).map_err(unreachable)?;
         listen_to_signals(session.sender())?;
-        reload.tell(&session.sender());
-        return Ok(session.run(Some(reload)));
+        watch.tell(&session.sender());
+        return Ok(session.run(Some(watch)));
     }
     let target = command(server, args);
     let launch = Launch { target, launcher: crate::mcp::supervise::launcher(), stderr: voice::say_of_server };
@@ -96,8 +99,8 @@ fn serve(args: &EnforceArgs, reload: Reload, mediator: Arc<Mediator>, server: Se
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
     let session = Session::start(mediator, streams, launch, process, lifetime).map_err(output::internal)?;
     listen_to_signals(session.sender())?;
-    reload.tell(&session.sender());
-    Ok(session.run(Some(reload)))
+    watch.tell(&session.sender());
+    Ok(session.run(Some(watch)))
 }
 
 fn listen_to_signals(sender: Sender<Event>) -> Result<(), Failure> {

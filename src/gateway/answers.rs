@@ -1,23 +1,19 @@
 //! The way back: lines from the server, and what time brings when the server says nothing.
 
-use super::audit::Ended;
-use super::filter::{Page, filter};
+use super::exchange::{Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, Viewer, answer, invalid};
 use super::framing::lines_of;
-use super::mediate::{Effects, Mediator, Waiting, is_listed, lock};
-use super::pending::{Entry, Forwarded, Kind};
+use super::mediate::{Effects, Mediator, Waiting, lock};
+use super::pending::{Entry, Kind};
 use super::reply;
 use super::shipment::Shipment;
 use super::telemetry::Ended as Told;
 use crate::clock::{self, Timestamp};
-use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo, receive};
+use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
-use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
-use crate::policy::{ApprovalState, Ending};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-/// How often a client that asked for progress hears that its call still waits for a person.
-pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How much of a line that is no message is logged, in characters.
 const JUNK_CHARS_MAX: usize = 80;
 
@@ -26,8 +22,6 @@ const JUNK_CHARS_MAX: usize = 80;
 pub struct Answers {
     /// What to send where.
     pub effects: Effects,
-    /// Calls that ended, to be logged once the answers are on their way.
-    pub ended: Vec<Ended>,
     /// A server that was started again has taken up the session.
     pub replayed: bool,
 }
@@ -48,8 +42,7 @@ impl Mediator {
                     if let ReplyTo::Id(id) = &to
                         && let Some(entry) = self.end_answered(id)
                     {
-                        let message = format!("the server's answer is not valid: {reason}");
-                        self.failed(id, entry, "invalid", &message, &mut answers);
+                        self.failed(id, entry, CallOutcome::Invalid, &invalid(&reason), &mut answers);
                     }
                 }
             }
@@ -65,7 +58,7 @@ impl Mediator {
             Ok(Arrival::Result(id) | Arrival::Error(id)) => {
                 if let Some(entry) = self.end_answered(&id) {
                     let message = "the server's answer is longer than this gateway takes";
-                    self.failed(&id, entry, "too_long", message, &mut answers);
+                    self.failed(&id, entry, CallOutcome::TooLong, message, &mut answers);
                 }
             }
             Ok(Arrival::Request(id, _)) => answers.effects.to_server.refuse(&id, "a request of more bytes than may be"),
@@ -77,7 +70,7 @@ impl Mediator {
     fn drop_junk(&self, line: &[u8], reason: &str, now: Timestamp) {
         // What a server prints beside the protocol may be anything; its length and a reason are enough.
         let shown = reason.chars().take(JUNK_CHARS_MAX).collect::<String>();
-        self.audit().repeated(now, "dropped", |entry| {
+        self.audit().repeated(now, "dropped", &self.party.whose(), |entry| {
             entry.text("from", "server").text("what", &shown).number("bytes", line.len() as u64)
         });
     }
@@ -95,60 +88,36 @@ impl Mediator {
                     {
                         return self.arrived(&received, now, answers);
                     }
-                    self.audit()
-                        .repeated(now, "dropped", |line| line.text("from", "server").text("what", "foreign reply"));
+                    self.desk.dropped(&self.party.whose(), "server", "foreign reply");
                     return;
                 };
                 if let Some(span) = entry.span.take() {
                     span.end(Told::of(received));
                 }
+                if entry.cancelled {
+                    // Nobody waits for the answer to a request that was withdrawn.
+                    if let Kind::Sent(Asked::Call(flight)) = entry.kind {
+                        flight.end(CallOutcome::Cancelled, received.text.len());
+                    }
+                    return;
+                }
                 let is_error = matches!(received.arrival, Arrival::Error(_));
                 match entry.kind {
-                    Kind::Call(forwarded) => {
-                        let (outcome, ending) =
-                            if is_error { ("error", Ending::ErrorReply) } else { ("result", Ending::Kept) };
-                        let bytes = received.text.len();
-                        answers.ended.push(ended(&forwarded, entry.sent, outcome, bytes));
-                        self.ended(*forwarded, ending);
-                        pass(answers);
-                    }
+                    Kind::Sent(asked) => self.answered(asked, id, entry.party, received, now, answers),
                     Kind::OwnList if is_error => {
-                        self.own_list_failed("it answered with an error", now, &mut answers.effects);
+                        self.own_list_failed(id, "it answered with an error", now, &mut answers.effects);
                     }
                     Kind::OwnList => self.own_list(id, received, now, answers),
-                    Kind::List { first } if !is_error => self.list(id, first, received, now, answers),
-                    Kind::Initialize if !is_error => match unknown_version(received) {
-                        None => self.greeting(id, received, now, answers),
-                        Some(version) => {
-                            let message = format!(
-                                "the server speaks protocol version `{version}`, which this gateway does not know"
-                            );
-                            reply::error(
-                                &mut answers.effects.to_client,
-                                &ReplyTo::Id(id.clone()),
-                                reply::INTERNAL_ERROR,
-                                &message,
-                            );
-                            self.notice(&message);
-                        }
-                    },
-                    Kind::Discover if !is_error => self.greeting(id, received, now, answers),
                     Kind::Replay => answers.replayed = true,
-                    Kind::List { .. }
-                    | Kind::Initialize
-                    | Kind::Discover
-                    | Kind::Other
-                    | Kind::Waiting
-                    | Kind::Arriving => pass(answers),
+                    // The server does not know of these; they are not ended by what it says.
+                    Kind::Waiting { .. } | Kind::Arriving => {}
                 }
             }
             Arrival::Request(id, _) => match lock(&self.pending).begin_server(id) {
                 Ok(()) => pass(answers),
                 Err(refused) => {
                     answers.effects.to_server.refuse(id, &refused.to_string());
-                    self.audit().repeated(now, "dropped", |line| {
-                        line.text("from", "server").text("what", &format!("request: {refused}"))
-                    });
+                    self.desk.dropped(&self.party.whose(), "server", &format!("request: {refused}"));
                 }
             },
             Arrival::Notification(method) => {
@@ -166,10 +135,7 @@ impl Mediator {
                             lock(&self.pending).end_server(&id);
                         }
                     }
-                    "notifications/tools/list_changed" => {
-                        lock(&self.listed).forget();
-                        lock(&self.tools).outdated();
-                    }
+                    "notifications/tools/list_changed" => self.shared.take_lists_back(),
                     _ => {}
                 }
                 pass(answers);
@@ -188,95 +154,47 @@ impl Mediator {
         lock(&self.pending).end_answered(id)
     }
 
-    fn list(&self, id: &Id, first: Option<u64>, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
-        let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
-        let policy = self.policy();
-        let reviewed = |name: &str, definition: &str| self.guard.as_ref().is_none_or(|it| it.lists(name, definition));
-        let page = match filter(result, |name, definition| is_listed(&policy, name) && reviewed(name, definition)) {
-            Ok(page) => page,
-            Err(error) => {
-                let to_client = &mut answers.effects.to_client;
-                reply::error(to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, &error.to_string());
-                self.audit().repeated(now, "dropped", |line| line.text("from", "server").text("what", "tool list"));
-                return;
-            }
+    /// The answer to a request of the client.
+    fn answered(
+        &self,
+        asked: Asked,
+        id: &Id,
+        party: Arc<Party>,
+        received: &Received<'_>,
+        now: Timestamp,
+        answers: &mut Answers,
+    ) {
+        // Nothing but a list depends on the viewer, and nothing but that needs the policy.
+        let policy = if matches!(asked, Asked::List { .. }) { party.policy() } else { None };
+        let viewer = Viewer {
+            policy: policy.as_ref(),
+            guard: self.guard.as_deref(),
+            view: Some(party.seen()),
+            shared: &self.shared,
+            at: Instant::now(),
         };
-        {
-            let mut tools = lock(&self.tools);
-            if first.is_some() {
-                tools.begin();
-            }
-            for (name, _) in &page.tools {
-                tools.take(name, None);
-            }
-            for span in &page.kept {
-                let definition = &result[span.clone()];
-                let name =
-                    member(definition, "name").and_then(|(literal, _)| string_value(literal)).unwrap_or_default();
-                if policy.wants_schema(&name) {
-                    tools.take(&name, Some(definition));
-                }
-            }
-            if self.guard.is_some() {
-                self.take_list(first, result, &page);
-            }
-            if !page.more {
-                let unknown = tools.complete(&policy);
-                if !unknown.is_empty() {
-                    self.notice(&unknown_tools(&unknown, tools.names().collect()));
-                }
-            }
-        }
-        let to_client = &mut answers.effects.to_client;
-        to_client.extend_from_slice(&received.text.as_bytes()[..span.start]);
-        to_client.extend_from_slice(page.result.as_bytes());
-        to_client.extend_from_slice(&received.text.as_bytes()[span.end..]);
-        to_client.push(b'\n');
-    }
-
-    /// Passes on what the server says of itself; of instructions that nobody reviewed only that they are empty.
-    fn greeting(&self, id: &Id, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
-        let to_client = &mut answers.effects.to_client;
-        let guard = self.guard.as_ref();
-        match guard.map_or(Ok(None), |guard| guard.greeting(received, self.server(), &self.desk, now)) {
-            Ok(None) => to_client.extend_from_slice(received.text.as_bytes()),
-            Ok(Some(instead)) => to_client.extend_from_slice(&instead),
-            Err(error) => {
-                reply::error(to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, &error.to_string());
-                return;
-            }
+        let (mut notes, to_client) = (Vec::new(), &mut answers.effects.to_client);
+        match answer(asked, id, received, &viewer, &mut notes) {
+            Fate::Pass => to_client.extend_from_slice(received.text.as_bytes()),
+            Fate::Replace(message) => to_client.extend_from_slice(&message),
+            Fate::Drop => return,
         }
         to_client.push(b'\n');
-    }
-
-    /// Keeps what a page of the client's list says of the tools, for comparing them with the lock.
-    fn take_list(&self, first: Option<u64>, result: &str, page: &Page) {
-        let mut listed = lock(&self.listed);
-        if let Some(generation) = first {
-            listed.begin(generation);
-        }
-        for (name, span) in &page.tools {
-            listed.take(name, &result[span.clone()]);
-        }
-        if !page.more {
-            listed.complete_of_client();
-        }
+        self.desk.note(now, &party.whose(), notes);
     }
 
     /// Answers a request that the server will not answer.
-    fn failed(&self, id: &Id, mut entry: Entry, outcome: &'static str, message: &str, answers: &mut Answers) {
+    fn failed(&self, id: &Id, mut entry: Entry, outcome: CallOutcome, message: &str, answers: &mut Answers) {
         if let Some(span) = entry.span.take() {
             span.end(Told::Failed(outcome));
         }
         if matches!(entry.kind, Kind::OwnList) {
-            self.own_list_failed(message, clock::now(), &mut answers.effects);
+            self.own_list_failed(id, message, clock::now(), &mut answers.effects);
             return;
         }
         let is_replay = matches!(entry.kind, Kind::Replay);
-        if let Kind::Call(forwarded) = entry.kind {
-            answers.ended.push(ended(&forwarded, entry.sent, outcome, 0));
-            // What a server did before it failed nobody knows.
-            self.ended(*forwarded, Ending::Kept);
+        if let Kind::Sent(Asked::Call(flight)) = entry.kind {
+            flight.end(outcome, 0);
         }
         // `initialize` that was sent again was answered when it first came.
         if !entry.cancelled && !is_replay {
@@ -288,7 +206,7 @@ impl Mediator {
     pub fn unanswered(&self, id: &Id, why: &str) -> Answers {
         let mut answers = Answers::default();
         if let Some(entry) = self.end_answered(id) {
-            self.failed(id, entry, "unanswered", why, &mut answers);
+            self.failed(id, entry, CallOutcome::Unanswered, why, &mut answers);
         }
         answers
     }
@@ -299,7 +217,7 @@ impl Mediator {
         lock(&self.waiting).clear();
         let orphans = lock(&self.pending).deserted();
         for (id, entry) in orphans {
-            self.failed(&id, entry, "gone", why, &mut answers);
+            self.failed(&id, entry, CallOutcome::Gone, why, &mut answers);
         }
         answers
     }
@@ -309,7 +227,7 @@ impl Mediator {
         let mut answers = Answers::default();
         let orphans = lock(&self.pending).upstream_gone();
         for (id, entry) in orphans {
-            self.failed(&id, entry, "upstream_gone", why, &mut answers);
+            self.failed(&id, entry, CallOutcome::UpstreamGone, why, &mut answers);
         }
         answers
     }
@@ -317,10 +235,9 @@ impl Mediator {
     /// A server was started again: what it must hear first, if the session had got that far.
     pub fn replay(&self) -> Option<Shipment> {
         // Another process may have other tools.
-        lock(&self.listed).forget();
-        lock(&self.tools).outdated();
+        self.shared.take_lists_back();
         let (id, line) = lock(&self.handshake).initialize.clone()?;
-        lock(&self.pending).begin(&id, Kind::Replay, Instant::now()).ok()?;
+        lock(&self.pending).begin(&id, Kind::Replay, &self.party, Instant::now()).ok()?;
         let mut shipment = Shipment::default();
         shipment.again(&line);
         Some(shipment)
@@ -343,12 +260,12 @@ impl Mediator {
         for (id, entry) in overdue {
             if entry.cancelled {
                 // Most servers send no answer to what was withdrawn.
-                self.failed(&id, entry, "cancelled", "", &mut answers);
+                self.failed(&id, entry, CallOutcome::Cancelled, "", &mut answers);
             } else {
                 let seconds = self.settings.call_timeout.unwrap_or_default().as_secs_f64();
                 answers.effects.to_server.cancel(&id, "no answer in time");
                 let message = format!("the server has not answered within {seconds} s");
-                self.failed(&id, entry, "timeout", &message, &mut answers);
+                self.failed(&id, entry, CallOutcome::Timeout, &message, &mut answers);
             }
         }
         self.look_at_list(now, &mut answers.effects);
@@ -368,18 +285,12 @@ impl Mediator {
         let mut all = std::mem::take(&mut *lock(&self.waiting));
         {
             let mut pending = lock(&self.pending);
-            all.retain(|call| pending.get_mut(&call.id).is_some_and(|entry| matches!(entry.kind, Kind::Waiting)));
+            all.retain(|call| pending.get_mut(&call.id).is_some_and(|entry| entry.is_waiting(call.serial)));
         }
         let (mut ready, mut waiting) = (Vec::new(), Vec::with_capacity(all.len()));
         for mut call in all {
             let late = instant.saturating_duration_since(call.since) >= self.settings.approval_wait;
-            let answered = match self.desk.approvals().get(now, &call.approval) {
-                Ok(Some(approval)) => approval.state != ApprovalState::Pending,
-                Ok(None) => true,
-                // The store may come back before the time is over.
-                Err(_) => false,
-            };
-            if late || answered {
+            if late || self.desk.is_answered(now, &call.approval) {
                 ready.push(call);
                 continue;
             }
@@ -395,35 +306,8 @@ impl Mediator {
 
 /// Tells a client that asked for progress that its call waits for a person.
 pub(super) fn tell_progress(call: &mut Waiting, instant: Instant, effects: &mut Effects) {
-    (call.told, call.steps) = (instant, call.steps + 1);
-    if let Some(token) = call.question.call.progress_token() {
-        let message = format!("waiting for approval {}", call.approval);
-        reply::progress(&mut effects.to_client, token, call.steps, &message);
+    call.told = instant;
+    if let Some(telling) = &mut call.telling {
+        telling.tell(&mut effects.to_client);
     }
-}
-
-fn ended(forwarded: &Forwarded, sent: Instant, outcome: &'static str, bytes: usize) -> Ended {
-    let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ended { number: forwarded.decision, outcome, micros, bytes: bytes as u64 }
-}
-
-/// The version that a server chose, if it is none that we know.
-fn unknown_version(received: &Received<'_>) -> Option<String> {
-    let (literal, _) = member(received.result()?, "protocolVersion")?;
-    let version = string_value(literal).unwrap_or_default();
-    (!PROTOCOL_VERSIONS.contains(&&*version)).then(|| crate::text::excerpt(&version, 40))
-}
-
-/// Tells of tools that only the policy knows.
-pub(super) fn unknown_tools(unknown: &[String], known: Vec<&str>) -> String {
-    let mut words = Vec::new();
-    for name in unknown.iter().take(5) {
-        let shown = crate::text::excerpt(name, 60);
-        words.push(match crate::text::nearest(name, known.iter().copied()) {
-            Some(near) => format!("`{shown}` (did you mean `{}`?)", crate::text::excerpt(near, 60)),
-            None => format!("`{shown}`"),
-        });
-    }
-    let more = if unknown.len() > 5 { format!(" and {} more", unknown.len() - 5) } else { String::new() };
-    format!("the policy names tools that the server does not list: {}{more}", words.join(", "))
 }

@@ -9,7 +9,7 @@ mod readings;
 #[path = "../../fuzz/replies.rs"]
 mod replies;
 
-use super::audit::{Audit, Destination};
+use super::audit::{Audit, Destination, Route};
 use super::desk::Desk;
 use super::mediate::{Mediator, Settings, UnknownMethods};
 use crate::clock::Timestamp;
@@ -29,7 +29,7 @@ fn session() -> Mediator {
     let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
     let settings =
         Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
-    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), caller, settings);
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), (caller, Route::StdioCommand), settings);
     mediator.from_server(br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#, Timestamp::from_millis(0));
     mediator
 }

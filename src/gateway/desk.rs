@@ -3,17 +3,20 @@
 //! Calls that are brought together share a transaction of the store and a write of the log. The log is written before
 //! anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
 
-use super::audit::{Audit, Decided, Ended};
+use super::audit::{Audit, Decided, Ended, Route, Whose};
+use super::exchange::{CallOutcome, Note};
 use super::meter::{Meter, Outcome};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{
-    ApprovalRequest, ApprovalStore, ArgumentSchema, Caller, Decision, Denial, DenialCode, Ending, Facts, LimitStore,
-    PendingApproval, Permit, Policy, Request, Reservation, Settlement, ToolChange, gate_each,
+    Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, ArgumentSchema, Caller, Decision, Denial,
+    DenialCode, Ending, Facts, LimitStore, PendingApproval, Permit, Policy, Request, Reservation, Settlement,
+    ToolChange, gate_each,
 };
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A call and all that is needed to decide on it.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Case<'c> {
     pub policy: Option<&'c Policy>,
     /// Who calls.
     pub caller: &'c Caller,
+    /// The way that the call takes.
+    pub way: Route,
     /// The call.
     pub call: &'c ToolCall,
     /// The schema of its arguments; only needed where [`Policy::wants_schema`].
@@ -61,6 +66,10 @@ pub struct Desk {
     approvals: Arc<dyn ApprovalStore>,
     audit: Audit,
     settlements: Mutex<Vec<Settlement>>,
+    /// Calls that have ended and are not in the log yet.
+    finished: Mutex<Vec<Ended>>,
+    /// How many calls wait for each question to a person.
+    asked: Mutex<HashMap<Box<str>, usize>>,
     decisions: AtomicU64,
     store_told: AtomicBool,
     notice: Notice,
@@ -81,6 +90,8 @@ impl Desk {
             approvals,
             audit,
             settlements: Mutex::default(),
+            finished: Mutex::default(),
+            asked: Mutex::default(),
             decisions: AtomicU64::new(0),
             store_told: AtomicBool::new(false),
             notice,
@@ -104,9 +115,46 @@ impl Desk {
         &self.audit
     }
 
-    /// Where answers of people are found.
-    pub fn approvals(&self) -> &dyn ApprovalStore {
-        &*self.approvals
+    /// Whether a person has answered a question, or nobody can any more. Blocks as long as the store does.
+    pub fn is_answered(&self, now: Timestamp, approval: &str) -> bool {
+        match self.approvals.get(now, approval) {
+            Ok(Some(approval)) => approval.state != ApprovalState::Pending,
+            Ok(None) => true,
+            // The store may come back before the time is over.
+            Err(_) => false,
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call waits for this question.
+    pub(super) fn waits(&self, approval: &str) {
+        *self.asked().entry(approval.into()).or_default() += 1;
+    }
+
+    /// How many calls wait for this question.
+    pub(super) fn waiting_for(&self, approval: &str) -> usize {
+        self.asked().get(approval).copied().unwrap_or(0)
+    }
+
+    /// One call less waits for this question.
+    pub(super) fn waits_no_more(&self, approval: &str) {
+        let mut asked = self.asked();
+        if let Some(count) = asked.get_mut(approval) {
+            *count -= 1;
+            if *count == 0 {
+                asked.remove(approval);
+            }
+        }
+    }
+
+    /// The call that a question is about was withdrawn. Where the store cannot be told the question lapses by itself.
+    pub(super) fn withdraw(&self, now: Timestamp, whose: &Whose, approval: &str) {
+        if let Ok(Answered::Done(_)) = self.approvals.decide(now, approval, Answer::Withdraw) {
+            self.audit.event(now, "approval_withdrawn", whose, |line| line.text("approval", approval));
+        }
     }
 
     /// Tells a person.
@@ -116,6 +164,7 @@ impl Desk {
 
     /// Decides on calls that arrived together, in order; one ruling for each. Blocks for as long as the stores do.
     pub fn rule(&self, now: Timestamp, cases: &[Case<'_>]) -> Vec<Ruling> {
+        self.log_ended(now);
         self.settle(now);
         let requests = cases.iter().map(|case| {
             let facts = Facts { schema: case.schema, change: case.change };
@@ -128,6 +177,7 @@ impl Desk {
         let log = cases.iter().zip(&verdicts).zip(first..).map(|((case, verdict), number)| Decided {
             number,
             caller: case.caller,
+            way: case.way,
             decision: verdict.word(),
             tool: case.call.name().as_str(),
             rule: verdict.rule(),
@@ -143,7 +193,7 @@ impl Desk {
         let rulings = verdicts.into_iter().zip(first..).zip(cases).map(|((verdict, number), case)| {
             let verdict = match (verdict, &logged) {
                 (Verdict::Allow(permit), Err(_)) => {
-                    self.ended(permit.into_parts().1, Ending::NotSent);
+                    self.unsent(permit);
                     Verdict::Deny(not_logged())
                 }
                 (Verdict::Wait(..), Err(_)) => Verdict::Deny(not_logged()),
@@ -210,6 +260,17 @@ impl Desk {
         }
     }
 
+    /// A call that might have been forwarded is not.
+    pub fn unsent(&self, permit: Permit) {
+        self.ended(permit.into_parts().1, Ending::NotSent);
+    }
+
+    /// The client has withdrawn a call that might have been forwarded, and it is not.
+    pub fn withdrawn(&self, whose: Whose, number: u64, permit: Permit) {
+        self.unsent(permit);
+        self.note_ended(Ended { whose, number, outcome: CallOutcome::Cancelled, micros: 0, bytes: 0 });
+    }
+
     /// Gives back what calls did not use.
     pub fn settle(&self, now: Timestamp) {
         let batch = std::mem::take(&mut *self.settlements.lock().unwrap_or_else(PoisonError::into_inner));
@@ -221,19 +282,49 @@ impl Desk {
                 meter.store_error();
             }
             // The counters stay too high, which errs on the strict side.
-            self.audit.repeated(now, "settle_failed", |line| line.text("reason", &error.to_string()));
+            self.audit
+                .repeated(now, "settle_failed", &Whose::gateway(), |line| line.text("reason", &error.to_string()));
         }
     }
 
-    /// Notes how calls ended; after the answers are on their way.
-    pub fn log_ended(&self, now: Timestamp, ended: Vec<Ended>) {
-        if !ended.is_empty() {
-            self.audit.ended(now, ended);
+    /// A call has ended; the line about it is written when the answer is on its way.
+    pub fn note_ended(&self, ended: Ended) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(ended);
+    }
+
+    /// Writes down how calls ended. Called when their answers are on their way, and before further decisions.
+    pub fn log_ended(&self, now: Timestamp) {
+        let finished = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        if !finished.is_empty() {
+            self.audit.ended(now, finished);
+        }
+    }
+
+    /// Notes that a message of one side, `client` or `server`, does not go on.
+    pub fn dropped(&self, whose: &Whose, from: &str, what: &str) {
+        self.audit.repeated(clock::now(), "dropped", whose, |line| line.text("from", from).text("what", what));
+    }
+
+    /// Logs what is to be logged about a server, and says what is to be said.
+    pub fn note(&self, now: Timestamp, whose: &Whose, notes: Vec<Note>) {
+        for note in notes {
+            match note {
+                Note::Dropped(what) => self.dropped(whose, "server", &what),
+                Note::Instructions(outcome, is_news) => {
+                    self.audit.repeated(now, "instructions_changed", whose, |line| line.text("outcome", outcome));
+                    if is_news {
+                        let what = "the server's instructions to the model are not as they were locked";
+                        self.notice(&format!("{}: {what}; {outcome}", whose.server_name()));
+                    }
+                }
+                Note::Notice(text) => self.notice(&text),
+            }
         }
     }
 
     /// What time brings: counters and log are brought up to date. Called now and then, and at the end.
     pub fn tick(&self, now: Timestamp) {
+        self.log_ended(now);
         self.settle(now);
         self.limits.tidy();
         if let Err(error) = self.audit.tick() {

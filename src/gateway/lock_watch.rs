@@ -1,5 +1,6 @@
 //! The file of a lock, watched: a good new version takes over, a bad one is refused and said.
 
+use super::audit::Whose;
 use super::desk::Desk;
 use super::locked::{self, Guard};
 use super::reload::Stamp;
@@ -28,6 +29,10 @@ impl LockWatch {
         &self.path
     }
 
+    fn whose(&self) -> Whose {
+        Whose::server(&self.server.as_str().into())
+    }
+
     /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool may appear
     /// otherwise now.
     pub fn look(&mut self, guard: &Guard, desk: &Desk, now: Timestamp) -> bool {
@@ -42,9 +47,7 @@ impl LockWatch {
                 let count = reviewed.count();
                 let differs = guard.set(reviewed);
                 if differs {
-                    desk.audit().event(now, "lock_reload", |line| {
-                        line.text("server", self.server.as_str()).number("tools", count as u64)
-                    });
+                    desk.audit().event(now, "lock_reload", &self.whose(), |line| line.number("tools", count as u64));
                     desk.notice(&format!("{}: lock reloaded: {count} tools", self.server));
                 }
                 differs
@@ -56,7 +59,8 @@ impl LockWatch {
                 }
                 // A file that stays bad is said once.
                 if self.refused.as_ref() != Some(&text) {
-                    desk.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
+                    desk.audit()
+                        .event(now, "reload_refused", &self.whose(), |line| line.text("reason", &error.to_string()));
                     desk.notice(&text);
                     self.refused = Some(text);
                 }

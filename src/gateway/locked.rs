@@ -3,27 +3,25 @@
 //! The gateway knows a server's tools from the lists that pass. What the newest list says counts; as long as there is
 //! none, or the server has said that its list has changed, nobody knows what a call would run.
 
+use super::audit::Whose;
 use super::desk::Desk;
+use super::exchange::{Note, Schema, essence};
 use super::filter::{Nothing, Unreadable};
 use crate::catalog::LockFile;
-use crate::catalog::drift::{Essence, Reviewed};
-use crate::clock::Timestamp;
+use crate::catalog::drift::Reviewed;
+use crate::clock;
 use crate::mcp::envelope::Received;
 use crate::mcp::json::{self, Members, string_value};
 use crate::mcp::walk::member;
-use crate::model::{ServerName, ToolDefinition};
+use crate::model::ServerName;
 use crate::policy::ToolChange;
 use crate::problem::Problem;
-use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
-/// Tools remembered at most; further ones count as new.
-pub const LISTED_TOOLS_MAX: usize = 10_000;
 /// Changed tools that are said one by one with [`OnChange::Warn`].
 pub const TOLD_MAX: usize = 1_000;
 
@@ -118,12 +116,14 @@ pub struct Guard {
     reviewed: RwLock<Arc<Reviewed>>,
     on_change: OnChange,
     told: Mutex<BTreeSet<(String, &'static str)>>,
+    /// Locked input schemas that calls were held to.
+    schemas: Mutex<HashMap<String, Arc<Schema>>>,
 }
 
 impl Guard {
     /// A guard with what was reviewed.
     pub fn new(reviewed: Reviewed, on_change: OnChange) -> Self {
-        Self { reviewed: RwLock::new(Arc::new(reviewed)), on_change, told: Mutex::default() }
+        Self { reviewed: RwLock::new(Arc::new(reviewed)), on_change, told: Mutex::default(), schemas: Mutex::default() }
     }
 
     /// What becomes of calls of changed tools.
@@ -143,7 +143,20 @@ impl Guard {
         *slot = Arc::new(reviewed);
         // What was said about the old state may be worth saying again.
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.schemas.lock().unwrap_or_else(PoisonError::into_inner).clear();
         differs
+    }
+
+    /// The input schema of a tool as it was locked.
+    pub fn schema(&self, tool: &str) -> Option<Arc<Schema>> {
+        // Held first, so that no schema of an old state is kept beside a new one.
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = schemas.get(tool) {
+            return Some(Arc::clone(known));
+        }
+        let schema = Arc::new(Schema::new(self.reviewed().schema(tool)?));
+        schemas.insert(tool.to_owned(), Arc::clone(&schema));
+        Some(schema)
     }
 
     /// Whether a definition may be listed: a text that nobody reviewed must not reach a model.
@@ -176,36 +189,16 @@ impl Guard {
     ///
     /// # Errors
     /// It must not go on at all.
-    pub fn greeting(
-        &self,
-        received: &Received<'_>,
-        server: &str,
-        desk: &Desk,
-        now: Timestamp,
-    ) -> Result<Option<Vec<u8>>, Unreadable> {
+    pub fn greeting(&self, received: &Received<'_>, notes: &mut Vec<Note>) -> Result<Option<Vec<u8>>, Unreadable> {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
-        let place = match self.unreviewed_instructions(result) {
-            Ok(None) => return Ok(None),
-            Ok(Some(place)) => place,
-            Err(error) => {
-                desk.audit().repeated(now, "dropped", |line| {
-                    line.text("from", "server").text("server", server).text("what", "greeting")
-                });
-                return Err(error);
-            }
-        };
+        let Some(place) = self.unreviewed_instructions(result)? else { return Ok(None) };
         let what = match self.on_change {
             OnChange::Deny => "withheld",
             OnChange::Warn => "passed on",
         };
-        desk.audit().repeated(now, "instructions_changed", |line| line.text("server", server).text("outcome", what));
         // No tool has an empty name that a list could hold.
         let is_news = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), "instructions"));
-        if is_news {
-            desk.notice(&format!(
-                "{server}: the server's instructions to the model are not as they were locked; {what}"
-            ));
-        }
+        notes.push(Note::Instructions(what, is_news));
         Ok((self.on_change == OnChange::Deny).then(|| {
             let text = received.text.as_bytes();
             [&text[..span.start + place.start], b"\"\"", &text[span.start + place.end..]].concat()
@@ -219,21 +212,20 @@ impl Guard {
         change: ToolChange,
         tool: &str,
         is_listed: bool,
-        server: &str,
+        whose: &Whose,
         desk: &Desk,
-        now: Timestamp,
     ) -> Option<ToolChange> {
         match self.on_change {
             OnChange::Deny => return Some(change),
             // What the policy refuses anyway is not worth a word.
             OnChange::Warn if !is_listed => {}
             OnChange::Warn => {
-                desk.audit().repeated(now, "tool_changed", |line| {
-                    line.text("server", server).text("tool", tool).text("change", change.as_str())
+                desk.audit().repeated(clock::now(), "tool_changed", whose, |line| {
+                    line.text("tool", tool).text("change", change.as_str())
                 });
                 if self.is_news(tool, change) {
                     let shown = crate::text::excerpt(tool, 80);
-                    let how = change.as_str();
+                    let (how, server) = (change.as_str(), whose.server_name());
                     desk.notice(&format!("{server}: tool `{shown}` is not as it was locked ({how}); passed on"));
                 }
             }
@@ -246,115 +238,6 @@ impl Guard {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < TOLD_MAX && told.insert((name.to_owned(), change.as_str()))
     }
-}
-
-/// The tools of a list, each with what it says.
-pub type Seen = HashMap<String, BTreeSet<Essence>>;
-
-/// What one session has seen listed.
-#[derive(Debug, Default)]
-pub struct Listed {
-    /// The newest list that is complete, and when that was; none before the first, and none after the server took it back.
-    complete: Option<(Arc<Seen>, Instant)>,
-    /// The client's list that is under way; of two at a time the one that began later.
-    client: Option<Arriving>,
-    /// How often the server has taken its list back.
-    generation: u64,
-}
-
-/// A list that is under way.
-#[derive(Debug, Default)]
-pub struct Arriving {
-    tools: Seen,
-    generation: u64,
-}
-
-impl Arriving {
-    /// Takes one tool of a page.
-    pub fn take(&mut self, name: &str, definition: &str) {
-        if self.tools.len() >= LISTED_TOOLS_MAX && !self.tools.contains_key(name) {
-            return;
-        }
-        let seen = self.tools.entry(name.to_owned()).or_default();
-        // What cannot be read is like nothing that was reviewed.
-        seen.insert(essence(definition).unwrap_or_else(Essence::unknown));
-    }
-
-    /// What was taken so far.
-    pub fn into_seen(self) -> Arc<Seen> {
-        Arc::new(self.tools)
-    }
-}
-
-impl Listed {
-    /// A list that begins now.
-    pub fn arriving(&self) -> Arriving {
-        Arriving { tools: HashMap::new(), generation: self.generation }
-    }
-
-    /// How often the server has taken its list back.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The first page of the client's list has come, which was asked for in this generation.
-    pub fn begin(&mut self, generation: u64) {
-        self.client = Some(Arriving { tools: HashMap::new(), generation });
-    }
-
-    /// Takes one tool of a page of the client's list.
-    pub fn take(&mut self, name: &str, definition: &str) {
-        if let Some(list) = &mut self.client {
-            list.take(name, definition);
-        }
-    }
-
-    /// The last page of the client's list is there. The last page of a list that another overtook completes nothing.
-    pub fn complete_of_client(&mut self) {
-        if let Some(list) = self.client.take() {
-            self.complete(list);
-        }
-    }
-
-    /// A list is complete. One that the server took back meanwhile says nothing.
-    pub fn complete(&mut self, list: Arriving) {
-        if list.generation == self.generation {
-            self.complete = Some((list.into_seen(), Instant::now()));
-        }
-    }
-
-    /// The client's list has come as one page, which was asked for in this generation.
-    pub fn whole(&mut self, generation: u64, seen: Arc<Seen>) {
-        self.client = None;
-        if generation == self.generation {
-            self.complete = Some((seen, Instant::now()));
-        }
-    }
-
-    /// How long ago the newest list was complete; nothing where there is none.
-    pub fn age(&self) -> Option<Duration> {
-        self.complete.as_ref().map(|(_, since)| since.elapsed())
-    }
-
-    /// The server says that its list has changed, or is another process: what is known of it holds no more.
-    pub fn forget(&mut self) {
-        self.complete = None;
-        self.generation += 1;
-    }
-
-    /// How a tool differs from what was reviewed, by the newest list.
-    pub fn change(&self, name: &str, reviewed: &Reviewed) -> Option<ToolChange> {
-        // A page of a list that is not complete yet knows more than the list before.
-        let newer =
-            self.client.as_ref().and_then(|list| list.tools.get(name)).and_then(|seen| reviewed.change(name, seen));
-        let Some((list, _)) = &self.complete else { return newer.or(Some(ToolChange::Unseen)) };
-        newer.or_else(|| reviewed.change(name, list.get(name).unwrap_or(&BTreeSet::new())))
-    }
-}
-
-fn essence(definition: &str) -> Option<Essence> {
-    let raw: &RawValue = serde_json::from_str(definition).ok()?;
-    ToolDefinition::parse(raw).ok().map(|tool| Essence::of(&tool))
 }
 
 #[cfg(test)]
@@ -372,83 +255,6 @@ mod tests {
         let mut found = Vec::new();
         crate::catalog::read(text.as_bytes(), "x.json", &mut |it| found.push(it.unwrap())).unwrap();
         Reviewed::of([&LockedServer::of(&classify(RuleSet::builtin(), found.remove(0), &Options::default()), None)])
-    }
-
-    fn list(listed: &mut Listed, tools: &[(&str, &str)]) {
-        listed.begin(listed.generation());
-        tools.iter().for_each(|(name, definition)| listed.take(name, definition));
-        listed.complete_of_client();
-    }
-
-    #[test]
-    fn the_newest_list_decides() {
-        let reviewed = reviewed(SAME);
-        let mut listed = Listed::default();
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen));
-        list(&mut listed, &[("same", SAME), ("new", SAME)]);
-        assert_eq!(listed.change("same", &reviewed), None);
-        assert_eq!(listed.change("new", &reviewed), Some(ToolChange::New));
-        list(&mut listed, &[("same", CHANGED)]);
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed));
-        list(&mut listed, &[]);
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Gone));
-        list(&mut listed, &[("same", SAME), ("same", CHANGED)]);
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed), "every definition counts");
-        list(&mut listed, &[("same", "{\"name\":5}")]);
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed), "what cannot be read was not reviewed");
-    }
-
-    #[test]
-    fn pages_count_as_they_come() {
-        let reviewed = reviewed(SAME);
-        let mut listed = Listed::default();
-        list(&mut listed, &[("same", SAME)]);
-        listed.begin(0);
-        assert_eq!(listed.change("same", &reviewed), None, "not on the first page, and not gone yet");
-        listed.take("same", CHANGED);
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Changed));
-    }
-
-    #[test]
-    fn a_list_that_was_taken_back_says_nothing() {
-        let reviewed = reviewed(SAME);
-        let mut listed = Listed::default();
-        list(&mut listed, &[("same", SAME)]);
-        listed.forget();
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen));
-        listed.begin(listed.generation());
-        listed.take("same", SAME);
-        listed.forget();
-        listed.complete_of_client();
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen), "the list is older than the notice");
-        let asked = listed.generation();
-        listed.forget();
-        listed.begin(asked);
-        listed.take("same", SAME);
-        listed.complete_of_client();
-        assert_eq!(listed.change("same", &reviewed), Some(ToolChange::Unseen), "asked for before the notice");
-        list(&mut listed, &[("same", SAME)]);
-        assert_eq!(listed.change("same", &reviewed), None);
-    }
-
-    #[test]
-    fn of_two_lists_at_a_time_no_part_counts_as_the_whole() {
-        let reviewed = reviewed(SAME);
-        let mut listed = Listed::default();
-        listed.begin(0);
-        listed.take("same", SAME);
-        // Another list comes whole before the second page of the first.
-        list(&mut listed, &[("same", SAME)]);
-        listed.take("other", SAME);
-        listed.complete_of_client();
-        assert_eq!(listed.change("same", &reviewed), None, "it is on a page that came");
-    }
-
-    #[test]
-    fn lists_are_bounded() {
-        let mut list = Arriving::default();
-        (0..=LISTED_TOOLS_MAX).for_each(|at| list.take(&format!("t{at}"), SAME));
-        assert_eq!(list.tools.len(), LISTED_TOOLS_MAX);
     }
 
     #[test]

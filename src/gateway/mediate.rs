@@ -1,25 +1,23 @@
 //! The middle: what lines from one side mean for both. No threads and no pipes here; whoever calls moves the bytes.
 
 use super::answers::tell_progress;
-use super::audit::{Audit, Ended};
+use super::audit::{Audit, Route, Whose};
 use super::desk::{Case, Desk, Verdict};
+use super::exchange::{Asked, CallOutcome, Facts, Flight, LISTS_MAX, Party, PolicySource, Question, Shared, Telling};
 use super::framing::lines_of;
-use super::locked::{Guard, Listed};
+use super::locked::Guard;
 use super::meter::Outcome;
-use super::pending::{Forwarded, Kind, NotTaken, Pending};
+use super::pending::{Kind, NotTaken, Pending};
 use super::relist::Relist;
 use super::reply;
 use super::shipment::Shipment;
 use super::telemetry::{Ended as Told, RequestSpan};
-use super::tools::Tools;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
-use crate::mcp::protocol;
 use crate::mcp::walk::member;
-use crate::policy::{Caller, Denial, Ending, PendingApproval, Permit, Policy};
-use std::collections::HashMap;
+use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Calls that may wait for a person at the same time in one session.
@@ -64,14 +62,14 @@ pub struct Arrived {
     pub at: Instant,
     /// The request in it, as it is told to whoever collects spans.
     pub span: Option<Box<RequestSpan>>,
-    /// The client session that sends it, where several of them share one server; `None` for the mediator's own.
-    pub caller: Option<Arc<Caller>>,
+    /// The client that sent it, where it is not the one of the session.
+    pub party: Option<Arc<Party>>,
 }
 
 impl Arrived {
-    /// At this moment, from the mediator's own caller, and nobody collects spans.
+    /// At this moment, from the client of the session, and nobody collects spans.
     pub fn now() -> Self {
-        Self { at: Instant::now(), span: None, caller: None }
+        Self { at: Instant::now(), span: None, party: None }
     }
 }
 
@@ -79,24 +77,25 @@ impl Arrived {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: Id,
-    pub(super) caller: Option<Arc<Caller>>,
+    pub(super) serial: u64,
+    pub(super) party: Arc<Party>,
     pub(super) question: PendingApproval,
     pub(super) approval: String,
     pub(super) since: Instant,
     pub(super) told: Instant,
-    pub(super) steps: u64,
+    pub(super) telling: Option<Telling>,
 }
 
 /// One session between one client and one server.
 pub struct Mediator {
-    policy: RwLock<Arc<Policy>>,
+    /// The client, where a message names no other.
+    pub(super) party: Arc<Party>,
     pub(super) desk: Arc<Desk>,
-    caller: Caller,
     pub(super) settings: Settings,
     pub(super) pending: Mutex<Pending>,
-    pub(super) tools: Mutex<Tools>,
     pub(super) guard: Option<Arc<Guard>>,
-    pub(super) listed: Mutex<Listed>,
+    /// What all clients of the server share.
+    pub(super) shared: Arc<Shared>,
     pub(super) relist: Mutex<Relist>,
     pub(super) waiting: Mutex<Vec<Waiting>>,
     pub(super) handshake: Mutex<Handshake>,
@@ -111,10 +110,7 @@ pub(super) struct Handshake {
 
 impl fmt::Debug for Mediator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mediator")
-            .field("caller", &self.caller)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("Mediator").field("party", &self.party).field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -127,11 +123,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) id: Id,
+    /// See [`Entry::serial`](super::pending::Entry::serial).
+    pub(super) serial: u64,
     pub(super) call: ToolCall,
-    /// The client session that calls, where it is not the mediator's own caller.
-    pub(super) caller: Option<Arc<Caller>>,
+    pub(super) party: Arc<Party>,
     /// Lists that it has waited for.
     pub(super) lists: u8,
+}
+
+/// A call with what is known about its tool.
+struct Ready {
+    /// Its place among those that were brought together.
+    place: usize,
+    taken: Taken,
+    policy: Option<Arc<Policy>>,
+    facts: Facts,
 }
 
 enum Step {
@@ -139,18 +145,31 @@ enum Step {
     Call(usize),
 }
 
+/// What messages that arrived together come to.
+struct Sorted {
+    steps: Vec<Step>,
+    calls: Vec<Taken>,
+    effects: Effects,
+    party: Arc<Party>,
+    /// Questions to people about calls that were withdrawn.
+    withdrawn: Vec<Question>,
+}
+
 impl Mediator {
     /// A session whose calls are decided on at this desk.
-    pub fn new(policy: Arc<Policy>, desk: Arc<Desk>, caller: Caller, settings: Settings) -> Self {
+    pub fn new(
+        source: impl PolicySource + 'static,
+        desk: Arc<Desk>,
+        (caller, way): (Caller, Route),
+        settings: Settings,
+    ) -> Self {
         Self {
-            policy: RwLock::new(policy),
+            party: Arc::new(Party::new(caller, way, source)),
             desk,
-            caller,
             settings,
             pending: Mutex::default(),
-            tools: Mutex::default(),
             guard: None,
-            listed: Mutex::default(),
+            shared: Arc::default(),
             relist: Mutex::default(),
             waiting: Mutex::default(),
             handshake: Mutex::default(),
@@ -164,36 +183,20 @@ impl Mediator {
         self
     }
 
+    /// The same session, with a server that others have sessions with as well.
+    #[must_use]
+    pub fn with_shared(self, shared: Arc<Shared>) -> Self {
+        Self { shared, ..self }
+    }
+
     /// The lock that calls are held to, if there is one.
     pub fn guard(&self) -> Option<&Guard> {
         self.guard.as_deref()
     }
 
-    /// What the server is called.
-    pub(super) fn server(&self) -> &str {
-        &self.caller.server
-    }
-
-    /// The policy of new calls.
-    pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts another policy in place; calls in flight keep theirs. Answers whether any tool appears otherwise now.
-    pub fn set_policy(&self, policy: Arc<Policy>) -> bool {
-        let old = {
-            let mut slot = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *slot, Arc::clone(&policy))
-        };
-        let mut tools = lock(&self.tools);
-        // The new policy may hold arguments to schemas that were not kept.
-        tools.outdated();
-        let mut names: std::collections::BTreeSet<&str> = tools.names().collect();
-        names.extend(old.tool_names());
-        names.extend(policy.tool_names());
-        // A name that neither policy has stands for all tools that only the default speaks of.
-        names.insert("");
-        names.into_iter().any(|name| old.visible(name) != policy.visible(name))
+    /// Whose a line about the server is that names no client.
+    pub fn whose(&self) -> Whose {
+        self.party.whose()
     }
 
     /// Where calls are decided on.
@@ -232,7 +235,7 @@ impl Mediator {
             Err(malformed) => malformed.reply_to,
         };
         reply::error(&mut effects.to_client, &to, -32600, &message);
-        self.audit().repeated(now, "refused_message", |line| line.text("reason", &message));
+        self.audit().repeated(now, "refused", &self.party.whose(), |line| line.text("reason", &message));
         effects
     }
 
@@ -243,6 +246,7 @@ impl Mediator {
 
     /// The same for a line that has come like this.
     pub fn arriving(&self, lines: &[u8], now: Timestamp, mut arrived: Arrived) -> Effects {
+        let party = arrived.party.take().unwrap_or_else(|| Arc::clone(&self.party));
         let mut effects = Effects::default();
         let mut messages = Vec::with_capacity(memchr::memchr_iter(b'\n', lines).take(BATCH_MESSAGES_USUAL).count());
         for line in lines_of(lines) {
@@ -251,18 +255,26 @@ impl Mediator {
                 Err(malformed) => {
                     let reason = malformed.reason;
                     reply::error(&mut effects.to_client, &malformed.reply_to, reason.code(), &reason.to_string());
-                    self.audit().repeated(now, "refused_message", |line| line.text("reason", &reason.to_string()));
+                    self.audit()
+                        .repeated(now, "refused", &party.whose(), |line| line.text("reason", &reason.to_string()));
                 }
             }
         }
-        let mut steps = Vec::with_capacity(messages.len());
-        let mut calls = Vec::with_capacity(messages.len());
+        let mut sorted = Sorted {
+            steps: Vec::with_capacity(messages.len()),
+            calls: Vec::new(),
+            effects,
+            party,
+            withdrawn: Vec::new(),
+        };
         {
             let mut pending = lock(&self.pending);
             for message in messages {
-                self.sort(message, &mut arrived, now, &mut pending, &mut steps, &mut calls, &mut effects);
+                self.sort(message, &mut arrived, now, &mut pending, &mut sorted);
             }
         }
+        let Sorted { steps, calls, mut effects, withdrawn, .. } = sorted;
+        withdrawn.into_iter().for_each(|question| question.withdraw(now));
         if let Some(span) = arrived.span {
             span.end(Told::Error(-32600));
         }
@@ -275,43 +287,40 @@ impl Mediator {
             match step {
                 Step::Pass(passage) => effects.to_server.pass(&passage),
                 Step::Call(index) => {
-                    self.load(permits.get_mut(index).and_then(Option::take), now, &mut pending, &mut effects);
+                    self.load(permits.get_mut(index).and_then(Option::take), &mut pending, &mut effects);
                 }
             }
         }
         effects
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `from_client`, with its locals")]
     fn sort(
         &self,
         message: Message,
         arrived: &mut Arrived,
         now: Timestamp,
         pending: &mut Pending,
-        steps: &mut Vec<Step>,
-        calls: &mut Vec<Taken>,
-        effects: &mut Effects,
+        Sorted { steps, calls, effects, party, withdrawn }: &mut Sorted,
     ) {
         let mut refuse = |id: &Id, refused: NotTaken| {
             reply::error(&mut effects.to_client, &ReplyTo::Id(id.clone()), -32600, &refused.to_string());
-            self.audit().repeated(now, "refused_message", |line| line.text("reason", &refused.to_string()));
+            self.audit().repeated(now, "refused", &party.whose(), |line| line.text("reason", &refused.to_string()));
         };
         let instant = arrived.at;
         match message {
-            Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, instant) {
-                Ok(()) => {
+            Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, party, instant) {
+                Ok(serial) => {
                     pending.trace(&id, arrived.span.take());
                     steps.push(Step::Call(calls.len()));
-                    calls.push(Taken { id, call, caller: arrived.caller.clone(), lists: 0 });
+                    calls.push(Taken { id, serial, call, party: Arc::clone(party), lists: 0 });
                 }
                 Err(refused) => refuse(&id, refused),
             },
             Message::Request(id, passage) => {
-                let method = passage.method().unwrap_or_default();
-                let known = protocol::Method::asked_by_client(method);
-                if known.is_none() {
-                    self.audit().repeated(now, "unknown_method", |line| line.text("method", method));
+                let asked = Asked::of(&passage, || self.shared.generation());
+                if asked.is_none() {
+                    let method = passage.method().unwrap_or_default();
+                    self.audit().repeated(now, "unknown_method", &party.whose(), |line| line.text("method", method));
                     if self.settings.unknown_methods == UnknownMethods::Refuse {
                         if let Some(span) = arrived.span.take() {
                             span.end(Told::Error(-32601));
@@ -320,20 +329,10 @@ impl Mediator {
                         return;
                     }
                 }
-                let kind = match known.map(|method| method.kind) {
-                    Some(protocol::Kind::ToolList) => {
-                        let is_first = passage.params().and_then(|params| member(params, "cursor")).is_none();
-                        Kind::List { first: is_first.then(|| lock(&self.listed).generation()) }
-                    }
-                    Some(protocol::Kind::Initialize) => Kind::Initialize,
-                    Some(protocol::Kind::Discover) => Kind::Discover,
-                    _ => Kind::Other,
-                };
-                let is_first = matches!(kind, Kind::Initialize);
-                match pending.begin(&id, kind, instant) {
-                    Ok(()) => {
+                match pending.begin(&id, Kind::Sent(asked.unwrap_or(Asked::Other)), party, instant) {
+                    Ok(_) => {
                         pending.trace(&id, arrived.span.take());
-                        if is_first {
+                        if passage.method() == Some("initialize") {
                             lock(&self.handshake).initialize = Some((id, passage.line().to_vec()));
                         }
                         steps.push(Step::Pass(passage));
@@ -343,7 +342,7 @@ impl Mediator {
             }
             Message::Notification(passage) => match passage.method() {
                 Some("notifications/cancelled") => {
-                    if self.cancel(&passage, instant, pending, now) {
+                    if self.cancel(&passage, instant, pending, party, withdrawn) {
                         steps.push(Step::Pass(passage));
                     }
                 }
@@ -357,64 +356,58 @@ impl Mediator {
                 if pending.end_server(&id) {
                     steps.push(Step::Pass(passage));
                 } else {
-                    self.audit()
-                        .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign reply"));
+                    self.desk.dropped(&party.whose(), "client", "foreign reply");
                 }
             }
         }
     }
 
     /// The client withdraws a request. Answers whether the server must hear of it.
-    fn cancel(&self, passage: &Passage, instant: Instant, pending: &mut Pending, now: Timestamp) -> bool {
+    fn cancel(
+        &self,
+        passage: &Passage,
+        instant: Instant,
+        pending: &mut Pending,
+        party: &Party,
+        withdrawn: &mut Vec<Question>,
+    ) -> bool {
         let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
         let entry = id.as_ref().and_then(|id| pending.get_mut(id));
         let Some(entry) = entry.filter(|entry| !matches!(entry.kind, Kind::OwnList)) else {
-            self.audit()
-                .repeated(now, "dropped", |line| line.text("from", "client").text("what", "foreign cancellation"));
+            self.desk.dropped(&party.whose(), "client", "foreign cancellation");
             return false;
         };
         (entry.cancelled, entry.since) = (true, instant);
         if let Some(span) = &mut entry.span {
-            span.if_dropped("cancelled");
+            span.if_dropped(CallOutcome::Cancelled);
         }
         match entry.kind {
-            Kind::Waiting => {}
+            Kind::Waiting { .. } => {}
             // It has not left yet, and will not.
             Kind::Arriving => return false,
-            Kind::Call(_)
-            | Kind::Replay
-            | Kind::List { .. }
-            | Kind::OwnList
-            | Kind::Initialize
-            | Kind::Discover
-            | Kind::Other => {
-                return true;
-            }
+            Kind::Sent(_) | Kind::Replay | Kind::OwnList => return true,
         }
         // The server never heard of a call that waits for a person, and a withdrawn request gets no answer.
-        if let Some(id) = id {
-            pending.end(&id);
+        if let Some(entry) = id.and_then(|id| pending.end(&id))
+            && let Kind::Waiting { question: Some(question) } = entry.kind
+        {
+            withdrawn.push(question);
         }
         false
     }
 
     /// The client of a request has gone without a word. A call that the server does not know of yet is never sent: nobody
     /// would hear what came of it. If a person agrees later, the same call may be made again. A request that was sent goes
-    /// on.
-    pub fn hung_up(&self, id: &Id) {
+    /// on. Answers whether the server may know of it.
+    pub fn hung_up(&self, id: &Id) -> bool {
         let mut pending = lock(&self.pending);
-        let Some(entry) = pending.get_mut(id) else { return };
+        let Some(entry) = pending.get_mut(id) else { return false };
         match entry.kind {
-            Kind::Waiting => drop(pending.end(id)),
+            Kind::Waiting { .. } => drop(pending.end(id)),
             Kind::Arriving => entry.cancelled = true,
-            Kind::Call(_)
-            | Kind::Replay
-            | Kind::List { .. }
-            | Kind::OwnList
-            | Kind::Initialize
-            | Kind::Discover
-            | Kind::Other => {}
+            Kind::Sent(_) | Kind::Replay | Kind::OwnList => return true,
         }
+        false
     }
 
     /// Brings calls to the desk. The client's answers are in `effects`; what may be forwarded is answered, in order.
@@ -426,43 +419,31 @@ impl Mediator {
         asked: Option<&str>,
         effects: &mut Effects,
     ) -> Vec<Option<(Id, u64, Permit)>> {
-        let policy = self.policy();
         let mut permits: Vec<_> = calls.iter().map(|_| None).collect();
         let mut ready = Vec::with_capacity(calls.len());
-        for (at, taken) in calls.into_iter().enumerate() {
-            if !self.wants_list(&policy, &taken) {
-                ready.push((at, taken));
-            } else if let Some(taken) = self.park(taken, asked, effects) {
-                ready.push((at, taken));
-            }
+        for (place, taken) in calls.into_iter().enumerate() {
+            ready.extend(self.informed(place, taken, asked, effects));
         }
-        let schemas: Vec<_> = ready
-            .iter()
-            .map(|(_, taken)| {
-                let name = taken.call.name().as_str();
-                policy.wants_schema(name).then(|| lock(&self.tools).schema(name)).flatten()
-            })
-            .collect();
         let cases: Vec<Case<'_>> = ready
             .iter()
-            .zip(&schemas)
-            .map(|((_, taken), schema)| Case {
-                policy: Some(&policy),
-                caller: taken.caller.as_deref().unwrap_or(&self.caller),
+            .map(|Ready { taken, policy, facts, .. }| Case {
+                policy: policy.as_deref(),
+                caller: &taken.party.caller,
+                way: taken.party.way,
                 call: &taken.call,
-                schema: schema.as_deref(),
-                change: self.change(&policy, taken.call.name().as_str(), now),
+                schema: facts.schema.as_deref(),
+                change: facts.change,
                 asked,
             })
             .collect();
         let rulings = self.desk.rule(now, &cases);
-        for ((at, taken), ruling) in ready.into_iter().zip(rulings) {
+        for (Ready { place, taken, .. }, ruling) in ready.into_iter().zip(rulings) {
             let denial = match ruling.verdict {
                 Verdict::Allow(permit) => {
-                    permits[at] = Some((taken.id, ruling.number, permit));
+                    permits[place] = Some((taken.id, ruling.number, permit));
                     continue;
                 }
-                Verdict::Wait(question, approval) => self.wait(&taken, *question, approval, effects),
+                Verdict::Wait(question, approval) => self.wait(&taken, *question, approval, now, effects),
                 Verdict::Deny(denial) => Some(denial),
             };
             if let Some(denial) = denial {
@@ -472,12 +453,38 @@ impl Mediator {
         permits
     }
 
+    /// A call with the policy of now and what the lists say of its tool. Where only a list can tell, the call waits for
+    /// one.
+    fn informed(&self, place: usize, taken: Taken, asked: Option<&str>, effects: &mut Effects) -> Option<Ready> {
+        let ready = |taken, policy| Ready { place, taken, policy, facts: Facts::default() };
+        let guard = self.guard.as_deref();
+        // Most policies hold no call to any list.
+        let (policy, is_held) = match taken.party.policy() {
+            Some(policy) => (policy, guard.is_some()),
+            None => return Some(ready(taken, None)),
+        };
+        if !is_held && !policy.wants_lists() {
+            return Some(ready(taken, Some(policy)));
+        }
+        let moment = self.shared.moment(Instant::now());
+        let wants = |taken: &Taken| {
+            taken.lists < LISTS_MAX && taken.party.view().wants_list(&policy, guard, taken.call.name().as_str(), moment)
+        };
+        let taken = if wants(&taken) { self.park(taken, asked, effects)? } else { taken };
+        let facts = {
+            let (tool, whose) = (taken.call.name().as_str(), taken.party.whose());
+            taken.party.view().facts(&policy, guard, tool, moment, (&whose, &self.desk))
+        };
+        Some(Ready { facts, ..ready(taken, Some(policy)) })
+    }
+
     /// Lets a call wait for a person, or says why it cannot.
     fn wait(
         &self,
         taken: &Taken,
         question: PendingApproval,
         approval: String,
+        now: Timestamp,
         effects: &mut Effects,
     ) -> Option<Denial> {
         let since = Instant::now();
@@ -490,11 +497,15 @@ impl Mediator {
         if entry.cancelled {
             // Withdrawn by a message that arrived with it.
             pending.end(&taken.id);
+            drop((pending, waiting));
+            Question::new(&self.desk, taken.party.whose(), &approval).withdraw(now);
             return None;
         }
-        entry.kind = Kind::Waiting;
-        let (id, caller) = (taken.id.clone(), taken.caller.clone());
-        let mut call = Waiting { id, caller, question, approval, since, told: since, steps: 0 };
+        entry.kind = Kind::Waiting { question: Some(Question::new(&self.desk, taken.party.whose(), &approval)) };
+        let party = Arc::clone(&taken.party);
+        let telling = question.call.progress_token().map(|token| Telling::new(token, &approval));
+        let (id, serial) = (taken.id.clone(), taken.serial);
+        let mut call = Waiting { id, serial, party, question, approval, since, told: since, telling };
         tell_progress(&mut call, since, effects);
         waiting.push(call);
         None
@@ -505,7 +516,7 @@ impl Mediator {
         let Some(entry) = lock(&self.pending).end(&taken.id).filter(|entry| !entry.cancelled) else { return };
         let decision = self.audit().decision_id(number);
         if let Some(mut span) = entry.span {
-            span.decided(self.grant(), Outcome::Deny, &denial.rule, &decision);
+            span.decided(taken.party.grant(), Outcome::Deny, &denial.rule, &decision);
             span.end(Told::ToolError);
         }
         let call = &taken.call;
@@ -513,41 +524,31 @@ impl Mediator {
     }
 
     /// Puts a call on its way, unless the client has withdrawn it meanwhile.
-    fn load(&self, permitted: Option<(Id, u64, Permit)>, now: Timestamp, pending: &mut Pending, effects: &mut Effects) {
+    fn load(&self, permitted: Option<(Id, u64, Permit)>, pending: &mut Pending, effects: &mut Effects) {
         let Some((id, decision, permit)) = permitted else { return };
         let Some(entry) = pending.get_mut(&id).filter(|entry| !entry.cancelled) else {
-            pending.end(&id);
-            self.desk.ended(permit.into_parts().1, Ending::NotSent);
-            let outcome = Ended { number: decision, outcome: "cancelled", micros: 0, bytes: 0 };
-            self.log_ended(now, vec![outcome]);
+            let whose = pending.end(&id).map_or_else(|| self.party.whose(), |entry| entry.party.whose());
+            self.desk.withdrawn(whose, decision, permit);
             return;
         };
         if let Some(span) = &mut entry.span {
             let would = permit.would_deny();
             let outcome = if would.is_some() { Outcome::WouldDeny } else { Outcome::Allow };
             let rule = would.map_or(permit.rule(), |denial| &denial.rule);
-            span.decided(self.grant(), outcome, rule, &self.audit().decision_id(decision));
+            span.decided(entry.party.grant(), outcome, rule, &self.audit().decision_id(decision));
         }
         let (arrived, sent) = (entry.arrived, Instant::now());
-        let progress_token = permit.call().progress_token().and_then(Id::parse);
-        let reservation = effects.to_server.call(permit);
-        let counted = self.desk.meter().map(|meter| {
-            let server = meter.server(&self.caller.server);
-            server.forwarded(sent.saturating_duration_since(arrived));
-            server.call()
-        });
-        pending.forwarded(&id, Forwarded { decision, reservation, progress_token, counted }, sent);
-    }
-
-    fn grant(&self) -> &str {
-        self.caller.grant.as_deref().unwrap_or_default()
+        let token = permit.call().progress_token().and_then(Id::parse);
+        let (flight, cleared) = Flight::depart(&self.desk, entry.party.whose(), decision, permit, (arrived, sent));
+        effects.to_server.call(&cleared);
+        pending.forwarded(&id, flight, token, sent);
     }
 
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
     pub(super) fn decide_again(&self, waited: Vec<Waiting>, now: Timestamp, effects: &mut Effects) {
         for waiting in waited {
-            let Waiting { id, caller, question, approval, .. } = waiting;
-            let taken = Taken { id, call: question.call, caller, lists: 0 };
+            let Waiting { id, serial, party, question, approval, .. } = waiting;
+            let taken = Taken { id, serial, call: question.call, party, lists: 0 };
             self.decide_later(taken, now, Some(&approval), effects);
         }
     }
@@ -555,16 +556,11 @@ impl Mediator {
     /// Brings a call that has waited to the desk, unless the client has withdrawn it meanwhile.
     pub(super) fn decide_later(&self, taken: Taken, now: Timestamp, asked: Option<&str>, effects: &mut Effects) {
         match lock(&self.pending).get_mut(&taken.id) {
-            Some(entry) if matches!(entry.kind, Kind::Waiting) => entry.kind = Kind::Arriving,
+            Some(entry) if entry.is_waiting(taken.serial) => entry.kind = Kind::Arriving,
             Some(_) | None => return,
         }
         let mut permits = self.decide(vec![taken], now, asked, effects);
-        self.load(permits.pop().flatten(), now, &mut lock(&self.pending), effects);
-    }
-
-    /// A call has ended: what it gives back waits for the next transaction.
-    pub(super) fn ended(&self, forwarded: Forwarded, ending: Ending) {
-        self.desk.ended(forwarded.reservation, ending);
+        self.load(permits.pop().flatten(), &mut lock(&self.pending), effects);
     }
 
     /// Gives back what calls did not use.
@@ -572,26 +568,8 @@ impl Mediator {
         self.desk.settle(now);
     }
 
-    /// Notes how calls ended; after the answers are on their way.
-    pub fn log_ended(&self, now: Timestamp, ended: Vec<Ended>) {
-        if let Some(meter) = self.desk.meter() {
-            let server = meter.server(&self.caller.server);
-            // A call that was withdrawn before it was sent took the server no time.
-            for ended in ended.iter().filter(|ended| ended.outcome != "cancelled" || ended.micros > 0) {
-                server.call_ended(ended.outcome, Duration::from_micros(ended.micros));
-            }
-        }
-        self.desk.log_ended(now, ended);
+    /// Writes down how calls ended; after the answers are on their way.
+    pub fn log_ended(&self, now: Timestamp) {
+        self.desk.log_ended(now);
     }
-
-    /// The tools that lists have named so far, with whether each is listed now.
-    pub fn listed(&self) -> HashMap<String, bool> {
-        let policy = self.policy();
-        let tools = lock(&self.tools);
-        tools.names().map(|name| (name.to_owned(), is_listed(&policy, name))).collect()
-    }
-}
-
-pub(super) fn is_listed(policy: &Policy, tool: &str) -> bool {
-    policy.visible(tool) == crate::policy::Visibility::Listed
 }

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod audit;
 pub mod config;
 pub mod desk;
+pub mod exchange;
 pub mod filter;
 pub mod framing;
 pub mod given_up;
@@ -33,8 +34,8 @@ pub mod skeleton;
 pub mod start;
 pub mod status;
 pub mod telemetry;
-pub mod tools;
 pub mod upstream;
+pub mod watch;
 
 #[cfg(test)]
 mod bytes_tests;

@@ -1,10 +1,10 @@
 //! Requests in flight, both ways apart: who asked what, since when, and what is to be settled when the answer comes.
 
-use super::meter::Held;
+use super::exchange::{Asked, Flight, Party, Question};
 use super::telemetry::RequestSpan;
 use crate::mcp::envelope::Id;
-use crate::policy::Reservation;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Requests of the client that may be in flight; more are refused until some are answered.
@@ -14,60 +14,50 @@ pub const SERVER_REQUESTS_MAX: usize = 1_024;
 /// A cancelled request is forgotten after this long without an answer: most servers send none.
 pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
 
-/// What a request of the client was for.
+/// Where a request stands, and what it is for.
 #[derive(Debug)]
 pub enum Kind {
-    /// `tools/call`, forwarded.
-    Call(Box<Forwarded>),
     /// `tools/call`, on its way through the gate; the server does not know of it yet.
     Arriving,
-    /// `tools/call`, waiting for a person; the server does not know of it.
-    Waiting,
+    /// `tools/call`, waiting for a person or for a list; the server does not know of it.
+    Waiting {
+        /// The question that a person was asked about it.
+        question: Option<Question>,
+    },
     /// `initialize`, sent again by us to a server that was started again.
     Replay,
-    /// `tools/list`; whether it began a new listing.
-    List {
-        /// For the first page, which has no cursor: how often the server had taken its list back when it was asked.
-        first: Option<u64>,
-    },
     /// `tools/list`, asked by us: the client does not know of it.
     OwnList,
-    /// `initialize`.
-    Initialize,
-    /// `server/discover`, which says what `initialize` said before.
-    Discover,
-    /// Everything else.
-    Other,
-}
-
-/// A call that was forwarded.
-#[derive(Debug)]
-pub struct Forwarded {
-    /// The decision's number.
-    pub decision: u64,
-    /// What it holds of its counters.
-    pub reservation: Reservation,
-    /// `progressToken`: progress shows that the call is alive. Tokens are what ids are, and a server may spell them anew.
-    pub progress_token: Option<Id>,
-    /// Its place among the calls in flight, where they are counted.
-    pub counted: Option<Held>,
+    /// The client's own, at the server.
+    Sent(Asked),
 }
 
 /// A request in flight.
 #[derive(Debug)]
 pub struct Entry {
-    /// What it was for.
+    /// Tells it from other requests with the same id, before and after it.
+    pub serial: u64,
+    /// Where it stands.
     pub kind: Kind,
+    /// Whose it is.
+    pub party: Arc<Party>,
     /// When it was sent, or last showed progress.
     pub since: Instant,
     /// When it arrived.
     pub arrived: Instant,
-    /// When it was sent.
-    pub sent: Instant,
     /// Whether the client has withdrawn it.
     pub cancelled: bool,
+    /// `progressToken`: progress shows that a call is alive. Tokens are what ids are, and a server may spell them anew.
+    token: Option<Id>,
     /// The request, as it is told to whoever collects spans.
     pub span: Option<Box<RequestSpan>>,
+}
+
+impl Entry {
+    /// Whether it is the request of this serial number, and waits for a person or for a list.
+    pub fn is_waiting(&self, serial: u64) -> bool {
+        self.serial == serial && matches!(self.kind, Kind::Waiting { .. })
+    }
 }
 
 /// Why a request is not taken.
@@ -90,22 +80,34 @@ pub struct Pending {
     client: FxHashMap<Id, Entry>,
     server: FxHashSet<Id>,
     tokens: FxHashMap<Id, Id>,
+    serial: u64,
 }
 
 impl Pending {
-    /// Takes a request of the client.
+    /// Takes a request of the client; answers what tells it from others with the same id.
     ///
     /// # Errors
     /// The id is in use, or there are too many.
-    pub fn begin(&mut self, id: &Id, kind: Kind, now: Instant) -> Result<(), NotTaken> {
+    pub fn begin(&mut self, id: &Id, kind: Kind, party: &Arc<Party>, now: Instant) -> Result<u64, NotTaken> {
         if self.client.len() >= CLIENT_REQUESTS_MAX {
             return Err(NotTaken::TooMany);
         }
         match self.client.entry(id.clone()) {
             std::collections::hash_map::Entry::Occupied(_) => Err(NotTaken::InFlight),
             std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(Entry { kind, since: now, arrived: now, sent: now, cancelled: false, span: None });
-                Ok(())
+                self.serial += 1;
+                let (serial, party) = (self.serial, Arc::clone(party));
+                place.insert(Entry {
+                    serial,
+                    kind,
+                    party,
+                    since: now,
+                    arrived: now,
+                    cancelled: false,
+                    token: None,
+                    span: None,
+                });
+                Ok(serial)
             }
         }
     }
@@ -117,14 +119,13 @@ impl Pending {
         }
     }
 
-    /// Says what a call became that was taken before.
-    pub fn forwarded(&mut self, id: &Id, forwarded: Forwarded, now: Instant) {
-        if let Some(token) = &forwarded.progress_token {
+    /// A call that was taken before is at the server now.
+    pub fn forwarded(&mut self, id: &Id, flight: Flight, token: Option<Id>, now: Instant) {
+        let Some(entry) = self.client.get_mut(id) else { return };
+        (entry.kind, entry.since) = (Kind::Sent(Asked::Call(flight)), now);
+        if let Some(token) = token {
             self.tokens.insert(token.clone(), id.clone());
-        }
-        if let Some(entry) = self.client.get_mut(id) {
-            entry.kind = Kind::Call(Box::new(forwarded));
-            (entry.since, entry.sent) = (now, now);
+            entry.token = Some(token);
         }
     }
 
@@ -132,7 +133,7 @@ impl Pending {
     /// are on their way through the gate, so an answer to one of these is foreign, whatever its id.
     pub fn end_answered(&mut self, id: &Id) -> Option<Entry> {
         let entry = self.client.remove(id)?;
-        if matches!(entry.kind, Kind::Waiting | Kind::Arriving) {
+        if matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving) {
             self.client.insert(id.clone(), entry);
             return None;
         }
@@ -146,8 +147,7 @@ impl Pending {
     }
 
     fn forget_token(&mut self, id: &Id, entry: Entry) -> Entry {
-        if let Kind::Call(forwarded) = &entry.kind
-            && let Some(token) = &forwarded.progress_token
+        if let Some(token) = &entry.token
             && self.tokens.get(token) == Some(id)
         {
             // A later call may have taken the same token; it is alive for that one then.
@@ -194,19 +194,20 @@ impl Pending {
     /// person stay.
     pub fn upstream_gone(&mut self) -> Vec<(Id, Entry)> {
         self.server.clear();
-        self.end_where(|entry| !matches!(entry.kind, Kind::Waiting | Kind::Arriving))
+        self.end_where(|entry| !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving))
     }
 
     /// Ends calls that wait for a person: nobody will be asked any more.
     pub fn deserted(&mut self) -> Vec<(Id, Entry)> {
-        self.end_where(|entry| matches!(entry.kind, Kind::Waiting))
+        self.end_where(|entry| matches!(entry.kind, Kind::Waiting { .. }))
     }
 
     /// Ends calls older than `call_timeout`, and cancelled requests that will not be answered any more.
     pub fn overdue(&mut self, now: Instant, call_timeout: Option<Duration>) -> Vec<(Id, Entry)> {
         self.end_where(|entry| {
             let age = now.saturating_duration_since(entry.since);
-            let late = matches!(entry.kind, Kind::Call(_)) && call_timeout.is_some_and(|timeout| age >= timeout);
+            let late =
+                matches!(entry.kind, Kind::Sent(Asked::Call(_))) && call_timeout.is_some_and(|timeout| age >= timeout);
             late || entry.cancelled && age >= CANCELLED_KEPT
         })
     }
@@ -219,7 +220,7 @@ impl Pending {
 
     /// How many requests the server has to answer.
     pub fn at_server(&self) -> usize {
-        self.client.values().filter(|entry| !matches!(entry.kind, Kind::Waiting)).count()
+        self.client.values().filter(|entry| !matches!(entry.kind, Kind::Waiting { .. })).count()
     }
 
     /// How many requests of the client are in flight.
@@ -235,7 +236,41 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
     use super::*;
+    use crate::gateway::audit::{Audit, Destination, Route, Whose};
+    use crate::gateway::desk::Desk;
+    use crate::policy::{Caller, Policy};
+    use crate::state::MemoryStore;
+
+    const OTHER: Kind = Kind::Sent(Asked::Other);
+
+    fn party() -> Arc<Party> {
+        let policy: Policy = crate::policy::parse(r#"{"version":"1","default":"deny"}"#, "policy.json").unwrap();
+        Arc::new(Party::new(
+            Caller { server: "s".into(), grant: None, session: None },
+            Route::StdioCommand,
+            Arc::new(policy),
+        ))
+    }
+
+    fn desk() -> Arc<Desk> {
+        let store = Arc::new(MemoryStore::default());
+        let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
+        Arc::new(Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())))
+    }
+
+    fn permit() -> crate::policy::Permit {
+        let policy = crate::policy::parse(r#"{"version":"1","default":"allow"}"#, "policy.json").unwrap();
+        let (caller, store) = (&party().caller, MemoryStore::default());
+        let call = crate::mcp::envelope::ToolCall::synthetic(crate::model::ToolName::new("t"), None);
+        let request = crate::policy::Request { caller, call, facts: crate::policy::Facts::default() };
+        let now = crate::clock::Timestamp::from_millis(0);
+        match crate::policy::gate(&policy, &store, &store, now, request) {
+            crate::policy::Decision::Allow(permit) => permit,
+            other => unreachable!("{other:?}"),
+        }
+    }
 
     fn id(number: i64) -> Id {
         Id::Integer(number)
@@ -244,23 +279,27 @@ mod tests {
     #[test]
     fn an_id_in_flight_is_not_taken_twice() {
         let (mut pending, now) = (Pending::default(), Instant::now());
-        assert_eq!(pending.begin(&id(1), Kind::Other, now), Ok(()));
-        assert_eq!(pending.begin(&id(1), Kind::Other, now), Err(NotTaken::InFlight));
-        assert_eq!(pending.begin(&Id::Text("1".into()), Kind::Other, now), Ok(()), "a string is another id");
+        assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()));
+        assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Err(NotTaken::InFlight));
+        assert_eq!(
+            pending.begin(&Id::Text("1".into()), OTHER, &party(), now).map(drop),
+            Ok(()),
+            "a string is another id"
+        );
         assert_eq!(pending.begin_server(&id(1)), Ok(()), "the other side counts for itself");
         assert_eq!(pending.begin_server(&id(1)), Err(NotTaken::InFlight));
         assert!(pending.end(&id(1)).is_some());
         assert!(pending.end(&id(1)).is_none(), "an answer counts once");
-        assert_eq!(pending.begin(&id(1), Kind::Other, now), Ok(()));
+        assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()));
     }
 
     #[test]
     fn both_tables_are_bounded() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         for number in 0..CLIENT_REQUESTS_MAX as i64 {
-            assert_eq!(pending.begin(&id(number), Kind::Other, now), Ok(()));
+            assert_eq!(pending.begin(&id(number), OTHER, &party(), now).map(drop), Ok(()));
         }
-        assert_eq!(pending.begin(&id(-1), Kind::Other, now), Err(NotTaken::TooMany));
+        assert_eq!(pending.begin(&id(-1), OTHER, &party(), now).map(drop), Err(NotTaken::TooMany));
         for number in 0..SERVER_REQUESTS_MAX as i64 {
             assert_eq!(pending.begin_server(&id(number)), Ok(()));
         }
@@ -271,18 +310,13 @@ mod tests {
     fn only_calls_are_overdue_and_progress_keeps_them_alive() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         let timeout = Duration::from_secs(10);
-        let forwarded = |token: Option<Id>| Forwarded {
-            decision: 0,
-            reservation: Reservation::default(),
-            progress_token: token,
-            counted: None,
-        };
+        let flight = || Flight::depart(&desk(), Whose::gateway(), 0, permit(), (start, start)).0;
         let token = Id::Text("t".into());
         for (number, token) in [(1, None), (2, Some(token.clone()))] {
-            assert_eq!(pending.begin(&id(number), Kind::Waiting, start), Ok(()));
-            pending.forwarded(&id(number), forwarded(token), start);
+            assert_eq!(pending.begin(&id(number), Kind::Arriving, &party(), start).map(drop), Ok(()));
+            pending.forwarded(&id(number), flight(), token, start);
         }
-        assert_eq!(pending.begin(&id(3), Kind::Other, start), Ok(()));
+        assert_eq!(pending.begin(&id(3), OTHER, &party(), start).map(drop), Ok(()));
         assert!(pending.overdue(start + timeout - Duration::from_millis(1), Some(timeout)).is_empty());
         pending.progressed(&token, start + Duration::from_secs(5));
         let late = pending.overdue(start + timeout, Some(timeout));

@@ -1,6 +1,7 @@
 //! The policies of a gateway over HTTP: one a file, loaded when first needed, watched, and shared by all who use it.
 
 use super::desk::Desk;
+use super::exchange::PolicySource;
 use super::reload::{BadPolicy, Enforcement, Reload, folder_of, notify, read};
 use crate::clock::Timestamp;
 use crate::policy::Policy;
@@ -23,14 +24,51 @@ impl Slot {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn look(&self, desk: &Desk, now: Timestamp) -> bool {
+    /// Reads a file that must be good.
+    ///
+    /// # Errors
+    /// It cannot be read or is no policy.
+    pub fn open(path: &Path, enforcement: Enforcement) -> Result<Arc<Self>, BadPolicy> {
+        // The watch first: what changes while the file is read is seen at the first look.
+        let reload = Reload::new(path.to_owned(), enforcement);
+        let policy = read(path, enforcement)?;
+        Ok(Arc::new(Self::new(reload, Some(policy))))
+    }
+
+    fn new(reload: Reload, policy: Option<Policy>) -> Self {
+        Self { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.reload.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned()
+    }
+
+    /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool appears
+    /// otherwise under it.
+    pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
         let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        // Held while the news is told: whoever hears it finds the new policy in force.
+        // Held while the news is told: a reader of the news finds the new policy in force.
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let Some(new) = reload.newer(current.as_deref(), desk, now) else { return false };
-        *current = Some(new);
-        true
+        let old = current.replace(Arc::clone(&new));
+        old.is_none_or(|old| appear_otherwise(&old, &new))
     }
+}
+
+impl PolicySource for Arc<Slot> {
+    fn policy(&self) -> Option<Arc<Policy>> {
+        Slot::policy(self)
+    }
+}
+
+/// Whether any tool appears otherwise under another policy.
+fn appear_otherwise(old: &Policy, new: &Policy) -> bool {
+    let mut names = old.tool_names();
+    names.extend(new.tool_names());
+    // A name that neither policy has stands for all tools that only the default speaks of.
+    names.insert("");
+    names.into_iter().any(|name| old.visible(name) != new.visible(name))
 }
 
 /// All files. They are named by whoever runs the gateway, never by callers.
@@ -58,9 +96,7 @@ impl Policies {
     /// # Errors
     /// It cannot be read or is no policy.
     pub fn load(&self, path: &Path, enforcement: Enforcement) -> Result<Arc<Slot>, BadPolicy> {
-        let reload = Reload::new(path.to_owned(), enforcement);
-        let policy = read(path, enforcement)?;
-        Ok(self.put(path, reload, Some(policy)))
+        Ok(self.put(path, Slot::open(path, enforcement)?))
     }
 
     /// The slot of a file that a grant names; one that is not good is said, and looked at again when it changes.
@@ -85,14 +121,13 @@ impl Policies {
                 None
             }
         };
-        let slot = self.put(path, reload, policy);
+        let slot = self.put(path, Arc::new(Slot::new(reload, policy)));
         let known = Named { slot: Arc::clone(&slot), used: AtomicBool::new(true) };
         named.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), known);
         slot
     }
 
-    fn put(&self, path: &Path, reload: Reload, policy: Option<Policy>) -> Arc<Slot> {
-        let slot = Arc::new(Slot { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) });
+    fn put(&self, path: &Path, slot: Arc<Slot>) -> Arc<Slot> {
         self.all.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&slot));
         self.watch(path);
         slot
@@ -121,7 +156,7 @@ impl Policies {
         self.touched.notified().await;
     }
 
-    /// Looks at all files, and puts good new versions in place. Answers whether there was one.
+    /// Looks at all files, and puts good new versions in place. Answers whether any tool appears otherwise under one.
     pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
         let slots: Vec<Arc<Slot>> = {
             let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,37 +1,26 @@
-//! The gateway's own `tools/list`: asked when a call needs what only a list can tell, and the client has not asked for one
-//! yet. The call waits for it; the client never sees it.
+//! Lists of the gateway's own in a session over stdio, and the calls that wait for them.
 
 use super::answers::Answers;
-use super::filter::filter;
-use super::locked::Arriving;
-use super::mediate::{Effects, Mediator, Taken, is_listed, lock};
+use super::exchange::{LIST_WAIT, LISTS_MAX, OwnList, Party, Question, not_listed};
+use super::mediate::{Effects, Mediator, Taken, lock};
 use super::pending::Kind;
 use crate::clock::Timestamp;
-use crate::mcp::envelope::{Id, Message, Received, ToolCall, admit};
-use crate::mcp::json::string_value;
-use crate::mcp::walk::{member, members};
-use crate::policy::{Policy, ToolChange};
-use std::time::{Duration, Instant};
+use crate::mcp::envelope::{Id, Received};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// Calls that may wait for a list at the same time; more are decided on without one.
 pub const PARKED_MAX: usize = 256;
-/// Lists that one call waits for at most: a server may take each one back as soon as it was sent.
-pub const LISTS_MAX: u8 = 2;
-/// How long a list may take, all its pages together.
-pub const LIST_WAIT: Duration = Duration::from_secs(30);
-/// Pages of one list at most.
-pub const PAGES_MAX: u32 = 1_000;
-
-/// The list that is asked for, and the calls that wait for it.
+/// The lists that are asked for, one for each client, and the calls that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Relist {
-    parked: Vec<Parked>,
-    flight: Option<Flight>,
+    lists: Vec<Asking>,
     /// Calls that have waited and are being decided on.
     resuming: usize,
     asked: u64,
     /// Whether a person was told that a list did not come.
-    told: bool,
+    told: Arc<AtomicBool>,
 }
 
 /// A call that waits for a list.
@@ -44,76 +33,43 @@ struct Parked {
 
 /// A list on its way.
 #[derive(Debug)]
-struct Flight {
+struct Asking {
+    /// The client on whose behalf it is asked for.
+    party: Arc<Party>,
     id: Id,
     since: Instant,
-    pages: u32,
-    /// `_meta` of every page's request, in revisions without a handshake.
-    meta: Option<String>,
-    arriving: Arriving,
+    list: OwnList,
+    parked: Vec<Parked>,
 }
 
 impl Mediator {
-    /// How a call's tool differs from what was reviewed; `None` as well where that is only said.
-    pub(super) fn change(&self, policy: &Policy, tool: &str, now: Timestamp) -> Option<ToolChange> {
-        if policy.hides_among_allowed(tool) {
-            let tools = lock(&self.tools);
-            if tools.is_known() && !tools.names_tool(tool) {
-                return Some(ToolChange::Unlisted);
-            }
-        }
-        let guard = self.guard.as_ref()?;
-        let change = lock(&self.listed).change(tool, &guard.reviewed())?;
-        guard.refuses(change, tool, is_listed(policy, tool), self.server(), &self.desk, now)
-    }
-
-    /// Whether only a list can tell what becomes of a call.
-    pub(super) fn wants_list(&self, policy: &Policy, taken: &Taken) -> bool {
-        let tool = taken.call.name().as_str();
-        if taken.lists >= LISTS_MAX || !is_listed(policy, tool) {
-            return false;
-        }
-        let unseen = self
-            .guard
-            .as_ref()
-            .is_some_and(|guard| lock(&self.listed).change(tool, &guard.reviewed()) == Some(ToolChange::Unseen));
-        let (schema, hides) = (policy.wants_schema(tool), policy.hides_among_allowed(tool));
-        unseen
-            || ((schema || hides) && {
-                let tools = lock(&self.tools);
-                !tools.is_known() && (schema || !tools.names_tool(tool))
-            })
-    }
-
     /// Lets a call wait for a list, and asks for one. Gives the call back where that cannot be done.
     pub(super) fn park(&self, mut taken: Taken, asked: Option<&str>, effects: &mut Effects) -> Option<Taken> {
         let mut relist = lock(&self.relist);
-        if relist.parked.len() >= PARKED_MAX {
+        let Relist { lists, asked: number, .. } = &mut *relist;
+        if lists.iter().map(|list| list.parked.len()).sum::<usize>() >= PARKED_MAX {
             return Some(taken);
         }
-        if relist.flight.is_none() {
-            let meta = taken.call.is_stateless().then(|| meta_of(&taken.call)).flatten();
-            let arriving = lock(&self.listed).arriving();
-            let since = Instant::now();
-            relist.flight = self.ask(&mut relist.asked, None, meta.as_deref(), effects).map(|id| Flight {
-                id,
-                since,
-                pages: 0,
-                meta,
-                arriving,
-            });
-            if relist.flight.is_none() {
-                return Some(taken);
+        let at = match lists.iter().position(|list| list.party.is(&taken.party)) {
+            Some(at) => at,
+            None => {
+                let (party, since) = (Arc::clone(&taken.party), Instant::now());
+                let list = OwnList::asked(&taken.call, &self.shared, since);
+                let Some(id) = self.ask(number, &party, &list, effects) else { return Some(taken) };
+                lists.push(Asking { party, id, since, list, parked: Vec::new() });
+                lists.len() - 1
             }
-        }
+        };
         match lock(&self.pending).get_mut(&taken.id) {
             // Withdrawn by a message that arrived with it.
             Some(entry) if entry.cancelled => {}
             // The server does not know of it, as of a call that waits for a person.
             Some(entry) => {
-                entry.kind = Kind::Waiting;
+                entry.kind = Kind::Waiting {
+                    question: asked.map(|approval| Question::new(&self.desk, taken.party.whose(), approval)),
+                };
                 taken.lists += 1;
-                relist.parked.push(Parked { taken, asked: asked.map(str::to_owned) });
+                lists[at].parked.push(Parked { taken, asked: asked.map(str::to_owned) });
                 return None;
             }
             None => return None,
@@ -123,17 +79,11 @@ impl Mediator {
     }
 
     /// Sends the request for a page.
-    fn ask(&self, asked: &mut u64, cursor: Option<&str>, meta: Option<&str>, effects: &mut Effects) -> Option<Id> {
+    fn ask(&self, asked: &mut u64, party: &Arc<Party>, list: &OwnList, effects: &mut Effects) -> Option<Id> {
         *asked += 1;
-        let mut params = Vec::new();
-        params.extend(cursor.map(|cursor| format!("\"cursor\":{cursor}")));
-        params.extend(meta.map(|meta| format!("\"_meta\":{meta}")));
-        let params = params.join(",");
-        let line =
-            format!(r#"{{"jsonrpc":"2.0","id":"mcpol-list-{asked}","method":"tools/list","params":{{{params}}}}}"#);
-        let Ok(Message::Request(id, passage)) = admit(line.as_bytes()) else { return None };
+        let (id, passage) = list.request(&format!("mcpol-list-{asked}"))?;
         // A client that has a request of this very name in flight has to wait for its own answer first.
-        lock(&self.pending).begin(&id, Kind::OwnList, Instant::now()).ok()?;
+        lock(&self.pending).begin(&id, Kind::OwnList, party, Instant::now()).ok()?;
         effects.to_server.pass(&passage);
         Some(id)
     }
@@ -141,120 +91,75 @@ impl Mediator {
     /// Whether calls wait for a list, or for what follows from it.
     pub(super) fn awaits_list(&self) -> bool {
         let relist = lock(&self.relist);
-        relist.flight.is_some() || relist.resuming > 0
+        !relist.lists.is_empty() || relist.resuming > 0
     }
 
     /// A page of our own list has come.
     pub(super) fn own_list(&self, id: &Id, received: &Received<'_>, now: Timestamp, answers: &mut Answers) {
-        let result = received.result().unwrap_or_default();
-        let page = filter(result, |_, _| true).map_err(|error| error.to_string());
-        let policy = self.policy();
-        let mut failed = None;
-        {
+        let failed = {
             let mut relist = lock(&self.relist);
-            let relist = &mut *relist;
-            let Some(flight) = relist.flight.as_mut().filter(|flight| flight.id == *id) else { return };
-            flight.pages += 1;
-            match page {
-                Ok(page) if flight.pages <= PAGES_MAX => {
-                    let mut tools = lock(&self.tools);
-                    for (name, span) in &page.tools {
-                        let definition = &result[span.clone()];
-                        flight.arriving.take(name, definition);
-                        tools.take(name, policy.wants_schema(name).then_some(definition));
+            let Relist { lists, asked, .. } = &mut *relist;
+            let Some(Asking { party, id, list, .. }) = lists.iter_mut().find(|list| list.id == *id) else { return };
+            let (result, policy) = (received.result().unwrap_or_default(), party.policy());
+            match list.page(result, policy.as_deref(), self.guard.is_some(), &self.shared) {
+                Ok(true) => match self.ask(asked, party, list, &mut answers.effects) {
+                    Some(next) => {
+                        *id = next;
+                        return;
                     }
-                    if page.more {
-                        let cursor = member(result, "nextCursor").map(|(cursor, _)| cursor.to_owned());
-                        let meta = flight.meta.clone();
-                        match self.ask(&mut relist.asked, cursor.as_deref(), meta.as_deref(), &mut answers.effects) {
-                            Some(id) => {
-                                flight.id = id;
-                                return;
-                            }
-                            None => failed = Some("the next page cannot be asked for".to_owned()),
-                        }
-                    } else {
-                        tools.known();
-                        lock(&self.listed).complete(std::mem::take(&mut flight.arriving));
-                    }
-                }
-                Ok(_) => failed = Some(format!("more than {PAGES_MAX} pages")),
-                Err(error) => failed = Some(error),
+                    None => Some("the next page cannot be asked for".to_owned()),
+                },
+                Ok(false) => None,
+                Err(why) => Some(why),
             }
-        }
+        };
         match failed {
-            None => self.resume(now, &mut answers.effects),
-            Some(why) => self.own_list_failed(&why, now, &mut answers.effects),
+            None => self.resume(id, true, now, &mut answers.effects),
+            Some(why) => self.own_list_failed(id, &why, now, &mut answers.effects),
         }
     }
 
-    /// Our own list will not come: what waits for it is decided on without it.
-    pub(super) fn own_list_failed(&self, why: &str, now: Timestamp, effects: &mut Effects) {
-        let text = format!("the server did not list its tools: {}", crate::text::excerpt(why, 200));
-        self.audit().repeated(now, "dropped", |line| line.text("from", "server").text("what", &text));
+    /// A list of our own will not come: what waits for it is decided on without it.
+    pub(super) fn own_list_failed(&self, id: &Id, why: &str, now: Timestamp, effects: &mut Effects) {
         let told = {
             let mut relist = lock(&self.relist);
-            relist.parked.iter_mut().for_each(|parked| parked.taken.lists = LISTS_MAX);
-            std::mem::replace(&mut relist.told, true)
+            let parked = relist.lists.iter_mut().filter(|list| list.id == *id).flat_map(|list| &mut list.parked);
+            parked.for_each(|parked| parked.taken.lists = LISTS_MAX);
+            Arc::clone(&relist.told)
         };
-        if !told {
-            self.notice(&text);
-        }
-        self.resume(now, effects);
+        not_listed(&self.desk, &self.party.whose(), why, &told);
+        self.resume(id, false, now, effects);
     }
 
-    /// Gives up a list that takes too long.
+    /// Gives up lists that take too long.
     pub(super) fn look_at_list(&self, now: Timestamp, effects: &mut Effects) {
-        let late = {
+        let late: Vec<Id> = {
             let relist = lock(&self.relist);
-            let late = relist.flight.as_ref().filter(|flight| flight.since.elapsed() >= LIST_WAIT);
-            late.map(|flight| flight.id.clone())
+            relist.lists.iter().filter(|list| list.since.elapsed() >= LIST_WAIT).map(|list| list.id.clone()).collect()
         };
-        let Some(id) = late else { return };
-        if lock(&self.pending).end(&id).is_some() {
-            effects.to_server.cancel(&id, "no answer in time");
+        for id in late {
+            if lock(&self.pending).end(&id).is_some() {
+                effects.to_server.cancel(&id, "no answer in time");
+            }
+            self.own_list_failed(&id, &format!("no answer within {} s", LIST_WAIT.as_secs()), now, effects);
         }
-        self.own_list_failed(&format!("no answer within {} s", LIST_WAIT.as_secs()), now, effects);
     }
 
     /// Brings what waited for a list to the desk; what the client withdrew meanwhile is left out.
-    fn resume(&self, now: Timestamp, effects: &mut Effects) {
+    fn resume(&self, id: &Id, is_whole: bool, now: Timestamp, effects: &mut Effects) {
         let parked = {
             let mut relist = lock(&self.relist);
-            relist.flight = None;
-            relist.resuming += relist.parked.len();
-            std::mem::take(&mut relist.parked)
+            let Some(at) = relist.lists.iter().position(|list| list.id == *id) else { return };
+            let Asking { party, list, parked, .. } = relist.lists.swap_remove(at);
+            if is_whole {
+                list.whole(&mut party.view(), &self.shared, Instant::now());
+            }
+            relist.resuming += parked.len();
+            parked
         };
         for Parked { taken, asked } in parked {
             self.decide_later(taken, now, asked.as_deref(), effects);
             lock(&self.relist).resuming -= 1;
         }
-    }
-}
-
-/// `_meta` of a call as far as it is about the session: version, client and capabilities, and not the call's progress.
-pub(super) fn meta_of(call: &ToolCall) -> Option<String> {
-    let line = std::str::from_utf8(call.line()).ok()?;
-    let (params, _) = member(line, "params")?;
-    let (meta, _) = member(params, "_meta")?;
-    let about = |name: &str| string_value(name).is_some_and(|name| name.starts_with("io.modelcontextprotocol/"));
-    let kept: Vec<String> =
-        members(meta).filter(|(name, _)| about(name)).map(|(name, span)| format!("{name}:{}", &meta[span])).collect();
-    Some(format!("{{{}}}", kept.join(",")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_says_of_the_session_what_the_call_says() {
-        let line = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{},"_meta":{"progressToken":5,"io.modelcontextprotocol/protocolVersion":"2026-07-28","x":1,"io.modelcontextprotocol/clientCapabilities":{}}}}"#;
-        let call = match admit(line) {
-            Ok(Message::Call(_, call)) => Some(call),
-            _ => None,
-        };
-        let expected = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
-        assert_eq!(call.and_then(|call| meta_of(&call)).as_deref(), Some(expected));
     }
 }

@@ -1,18 +1,14 @@
 //! The file of the policy, watched: a good new version takes over, a bad one is refused and said.
 
+use super::audit::Whose;
 use super::desk::Desk;
-use super::lock_watch::LockWatch;
-use super::mediate::Mediator;
-use super::session::Event;
 use crate::clock::Timestamp;
-use crate::model::ServerName;
 use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
 use crate::problem::Problem;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 /// Whether decisions are enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,43 +106,18 @@ pub struct Reload {
     enforcement: Enforcement,
     stamp: Stamp,
     refused: Option<String>,
-    lock: Option<LockWatch>,
 }
 
 impl Reload {
     /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
     pub fn new(path: PathBuf, enforcement: Enforcement) -> Self {
         let stamp = Stamp::of(&path);
-        Self { path, enforcement, stamp, refused: None, lock: None }
+        Self { path, enforcement, stamp, refused: None }
     }
 
-    /// Looks after the lock too that calls with this server are held to; to be said before it is read.
-    #[must_use]
-    pub fn and_lock(mut self, path: PathBuf, server: ServerName) -> Self {
-        self.lock = Some(LockWatch::new(path, server));
-        self
-    }
-
-    /// Begins to tell when it is worth looking. The system's notifications make it quick; where they are missing (other
-    /// systems, network file systems, links in folders above) a look now and then is enough.
-    pub fn tell(&self, sender: &Sender<Event>) {
-        let lock = self.lock.as_ref().map(|lock| folder_of(lock.path()));
-        let policy = folder_of(&self.path);
-        for folder in std::iter::once(policy).chain(lock.filter(|folder| *folder != policy)) {
-            let sender = sender.clone();
-            notify(folder, move || sender.send(Event::PolicyTouched).is_ok());
-        }
-    }
-
-    /// Looks whether a file has changed, and puts a good new version in place. Answers whether any tool may appear
-    /// otherwise now.
-    pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
-        let lock = match (&mut self.lock, mediator.guard()) {
-            (Some(lock), Some(guard)) => lock.look(guard, mediator.desk(), now),
-            (_, _) => false,
-        };
-        let old = mediator.policy();
-        self.newer(Some(&old), mediator.desk(), now).is_some_and(|new| mediator.set_policy(new)) || lock
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Looks whether the policy has changed, and answers a good new version that says something else than the one in
@@ -169,7 +140,8 @@ impl Reload {
         if hash == Some(policy.hash()) {
             return None;
         }
-        desk.audit().event(now, "reload", |line| line.text("policy", policy.hash()).text_if("old", hash));
+        desk.audit()
+            .event(now, "reload", &Whose::gateway(), |line| line.text("policy", policy.hash()).text_if("old", hash));
         desk.notice(&format!("policy reloaded: {}", &policy.hash()[..12]));
         Some(Arc::new(policy))
     }
@@ -186,7 +158,7 @@ impl Reload {
         if self.refused.as_ref() == Some(&text) {
             return;
         }
-        desk.audit().event(now, "reload_refused", |line| line.text("reason", &error.to_string()));
+        desk.audit().event(now, "reload_refused", &Whose::gateway(), |line| line.text("reason", &error.to_string()));
         desk.notice(&text);
         self.refused = Some(text);
     }

@@ -380,7 +380,7 @@ impl Shared {
 
     fn deliver(&self, answers: Answers) {
         self.outbox.write(&answers.effects.to_client);
-        self.mediator.log_ended(clock::now(), answers.ended);
+        self.mediator.log_ended(clock::now());
         for line in answers.effects.to_server.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let (Some(lines), line) = (self.lines.upgrade(), line.to_vec()) else { return };
             // Whoever reads an answer must not wait for room.

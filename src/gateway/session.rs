@@ -7,10 +7,10 @@ use super::answers::Answers;
 use super::framing::{Batch, BatchReader};
 use super::mediate::{Effects, Mediator};
 use super::outbox::Outbox;
-use super::reload::Reload;
 use super::remote;
 use super::reply;
 use super::upstream::{Launch, Upstream, pipes, send_first};
+use super::watch::Watch;
 use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::child::ServerProcess;
@@ -212,7 +212,7 @@ impl Session {
                     let to_server = Effects { to_server: answers.effects.to_server, to_client: Vec::new() };
                     deliver_elsewhere(&mediator, &upstream, &outbox, to_server);
                 }
-                mediator.log_ended(clock::now(), answers.ended);
+                mediator.log_ended(clock::now());
                 if last {
                     break;
                 }
@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// Runs until one side is gone or a signal comes.
-    pub fn run(mut self, mut reload: Option<Reload>) -> End {
+    pub fn run(mut self, mut reload: Option<Watch>) -> End {
         let mut starts = 0;
         let tick =
             self.mediator.settings.call_timeout.map_or(TICK, |timeout| TICK.min(timeout / 4)).max(TICK_WAITING / 5);
@@ -260,8 +260,8 @@ impl Session {
     }
 
     fn tick(&self) {
-        let Answers { effects, ended, .. } = self.mediator.tick(clock::now());
-        self.mediator.log_ended(clock::now(), ended);
+        let Answers { effects, .. } = self.mediator.tick(clock::now());
+        self.mediator.log_ended(clock::now());
         deliver_elsewhere(&self.mediator, &self.upstream, &self.outbox, effects);
     }
 
@@ -272,7 +272,7 @@ impl Session {
         self.stuck >= STUCK_TICKS && is_hung_up(&self.input)
     }
 
-    fn reload(&self, reload: Option<&mut Reload>) {
+    fn reload(&self, reload: Option<&mut Watch>) {
         let Some(reload) = reload else { return };
         if reload.look(&self.mediator, clock::now()) {
             let mut line = Vec::new();
@@ -283,7 +283,7 @@ impl Session {
 
     fn answer(&self, answers: Answers) {
         deliver_elsewhere(&self.mediator, &self.upstream, &self.outbox, answers.effects);
-        self.mediator.log_ended(clock::now(), answers.ended);
+        self.mediator.log_ended(clock::now());
     }
 
     /// The server is gone: says so to everybody who waits for it.
@@ -304,7 +304,7 @@ impl Session {
         }
         let how = how.unwrap_or_else(|| "closed its output".to_owned());
         let now = clock::now();
-        self.mediator.audit().event(now, "upstream_exit", |line| line.text("how", &how));
+        self.mediator.audit().event(now, "upstream_exit", &self.mediator.whose(), |line| line.text("how", &how));
         self.mediator.notice(&format!("the server {how}"));
         self.answer(self.mediator.upstream_gone(&format!("the server {how}")));
         how
@@ -331,7 +331,9 @@ impl Session {
             match self.start_again() {
                 Ok(stdin) => {
                     let (now, count) = (clock::now(), u64::from(*starts));
-                    self.mediator.audit().event(now, "upstream_restart", |line| line.number("count", count));
+                    self.mediator
+                        .audit()
+                        .event(now, "upstream_restart", &self.mediator.whose(), |line| line.number("count", count));
                     self.upstream.open(stdin);
                     let mut line = Vec::new();
                     // It may have other tools now.
@@ -427,7 +429,7 @@ impl Session {
             End::Server(_) => "server gone",
             End::Signal(_) => "signal",
         };
-        self.mediator.audit().event(now, "stop", |line| line.text("why", why));
+        self.mediator.audit().event(now, "stop", &self.mediator.whose(), |line| line.text("why", why));
         if let Err(error) = self.mediator.audit().tick() {
             self.mediator.notice(&format!("cannot write the audit log: {error}"));
         }
@@ -483,6 +485,6 @@ fn deliver(mediator: &Mediator, upstream: &Upstream, outbox: &Outbox, effects: &
         // Whoever waits for what could not be sent must not wait for ever.
         let answers = mediator.upstream_gone("the server is gone");
         outbox.post(&answers.effects.to_client);
-        mediator.log_ended(clock::now(), answers.ended);
+        mediator.log_ended(clock::now());
     }
 }

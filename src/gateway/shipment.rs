@@ -1,7 +1,7 @@
-//! What goes to the server. Calls get in with a permit only, and everything else as it was admitted.
+//! What goes to the server. Calls get in once they are cleared only, and everything else as it was admitted.
 
+use super::exchange::Cleared;
 use crate::mcp::envelope::{Id, Passage};
-use crate::policy::{Permit, Reservation};
 
 /// Lines for the server, in order, to be written at once.
 #[derive(Debug, Default)]
@@ -10,11 +10,9 @@ pub struct Shipment {
 }
 
 impl Shipment {
-    /// Loads a call. This is the only way in for a `tools/call`: a [`Passage`] is never one.
-    pub fn call(&mut self, permit: Permit) -> Reservation {
-        let (call, reservation) = permit.into_parts();
+    /// Loads a call. A [`Passage`] is never one.
+    pub fn call(&mut self, call: &Cleared) {
         self.line(call.line());
-        reservation
     }
 
     /// Loads any other message.

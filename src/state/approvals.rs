@@ -20,11 +20,13 @@ const PENDING: i64 = 0;
 const APPROVED: i64 = 1;
 const DENIED: i64 = 2;
 const USED: i64 = 3;
+const WITHDRAWN: i64 = 4;
 
 fn approval(row: &Row<'_>, now: Timestamp) -> Result<Approval, Error> {
     let expires = Timestamp::from_millis(millis(row.get("expires")?)?);
     let state = match row.get("state")? {
         USED => ApprovalState::Used,
+        WITHDRAWN => ApprovalState::Withdrawn,
         _ if expires <= now => ApprovalState::Expired,
         PENDING => ApprovalState::Pending,
         APPROVED => ApprovalState::Approved,
@@ -107,7 +109,7 @@ pub(super) fn request(connection: &Connection, now: Timestamp, request: &Approva
 pub(super) fn find(connection: &Connection, now: Timestamp, key: &str) -> Result<Option<Approval>, Error> {
     connection
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM approvals WHERE key = ?1 AND state <> {USED} AND expires > ?2
+            "SELECT {COLUMNS} FROM approvals WHERE key = ?1 AND state NOT IN ({USED}, {WITHDRAWN}) AND expires > ?2
              ORDER BY created DESC, id LIMIT 1"
         ))?
         .query_row(params![key, integer(now.millis())], |row| approval(row, now))
@@ -147,6 +149,12 @@ pub(super) fn decide(connection: &Connection, now: Timestamp, id: &str, answer: 
     let state = match answer {
         Answer::Approve => APPROVED,
         Answer::Deny => DENIED,
+        Answer::Withdraw => {
+            connection
+                .prepare_cached("UPDATE approvals SET state = ?1, arguments = NULL WHERE id = ?2")?
+                .execute(params![WITHDRAWN, id])?;
+            return Ok(get(connection, now, id)?.map_or(Answered::Unknown, Answered::Done));
+        }
     };
     // A person may have taken most of the time to answer: the approval lives as long again.
     let expires = now.millis().saturating_add(known.request.ttl_s.saturating_mul(1000));

@@ -251,9 +251,17 @@ fn an_approval_is_good_for_one_call(store: &dyn ApprovalStore) {
     assert_eq!(store.list(at(6)).unwrap().iter().map(|kept| &kept.id).collect::<Vec<_>>(), [&first.id, &second.id]);
     assert_eq!(store.decide(at(6), "nothing", Answer::Deny).unwrap(), Answered::Unknown);
     assert_eq!(store.get(at(6), "nothing").unwrap(), None);
+    let third = store.request(at(400), &asked).unwrap();
+    let withdrawn = store.decide(at(401), &third.id, Answer::Withdraw).unwrap();
+    let Answered::Done(withdrawn) = withdrawn else { unreachable!("{withdrawn:?}") };
+    assert_eq!((withdrawn.state, &withdrawn.request.arguments), (ApprovalState::Withdrawn, &None));
+    assert!(matches!(store.decide(at(402), &third.id, Answer::Approve).unwrap(), Answered::TooLate(_)));
+    assert_eq!(store.find(at(402), &key).unwrap(), None);
+    let fourth = store.request(at(403), &asked).unwrap();
+    assert_ne!(fourth.id, third.id, "the same call again is another question");
     let long = |bytes: usize| ApprovalRequest { arguments: Some("x".repeat(bytes)), ..question(&bytes.to_string()) };
-    assert!(store.request(at(6), &long(ARGUMENTS_BYTES_MAX)).unwrap().request.arguments.is_some());
-    assert!(store.request(at(6), &long(ARGUMENTS_BYTES_MAX + 1)).unwrap().request.arguments.is_none());
+    assert!(store.request(at(406), &long(ARGUMENTS_BYTES_MAX)).unwrap().request.arguments.is_some());
+    assert!(store.request(at(406), &long(ARGUMENTS_BYTES_MAX + 1)).unwrap().request.arguments.is_none());
 }
 
 fn approvals_lapse(store: &dyn ApprovalStore) {

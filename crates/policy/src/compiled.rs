@@ -21,6 +21,7 @@ pub struct Policy {
     pub(super) nothing: Arc<str>,
     /// Whether any tool is hidden by name.
     hides_some: bool,
+    validates_some: bool,
     shadow: Shadow,
 }
 
@@ -121,7 +122,8 @@ impl Policy {
         let hidden: FxHashSet<String> = document.hide.iter().cloned().collect();
         let hides_some = !hidden.is_empty() || tools.values().any(|rules| rules.action == Some(Action::Hide));
         let (nothing, shadow) = (Arc::from(""), Shadow::AsWritten);
-        Self { document, hash, hidden, tools, everything, nothing, hides_some, shadow }
+        let validates_some = tools.values().any(|rules| rules.validate);
+        Self { document, hash, hidden, tools, everything, nothing, hides_some, validates_some, shadow }
     }
 
     /// The document, as checked.
@@ -182,6 +184,11 @@ impl Policy {
     #[must_use]
     pub fn in_shadow(self) -> Self {
         Self { shadow: Shadow::Everything, ..self }
+    }
+
+    /// Whether any call is held to what the server lists: to a schema, or to the names alone.
+    pub fn wants_lists(&self) -> bool {
+        self.validates_some || (self.hides_some && self.document.default == Unlisted::Allow)
     }
 
     /// Whether a call of the tool is held against its input schema.

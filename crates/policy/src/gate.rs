@@ -253,9 +253,8 @@ fn after_approval<'p>(
             let message = format!("{}: a person refused this call (approval {id})", need.message);
             Waiting::Refused(Denial::new(DenialCode::ApprovalDenied, need.rule, message))
         }
-        Some((ApprovalState::Pending | ApprovalState::Used | ApprovalState::Expired, _)) | None => {
-            Waiting::Asked(question)
-        }
+        Some((ApprovalState::Pending | ApprovalState::Used | ApprovalState::Expired | ApprovalState::Withdrawn, _))
+        | None => Waiting::Asked(question),
     }
 }
 

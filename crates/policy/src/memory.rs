@@ -159,7 +159,9 @@ impl Approvals {
                 approval.state = ApprovalState::Expired;
             }
         }
-        let over = |approval: &Approval| matches!(approval.state, ApprovalState::Used | ApprovalState::Expired);
+        let over = |approval: &Approval| {
+            matches!(approval.state, ApprovalState::Used | ApprovalState::Expired | ApprovalState::Withdrawn)
+        };
         let lapsed: Vec<String> =
             self.rows.iter().filter(|(_, (approval, _))| over(approval)).map(|(id, _)| id.clone()).collect();
         for id in lapsed.iter().take(lapsed.len().saturating_sub(LAPSED_APPROVALS_MAX)) {
@@ -240,6 +242,10 @@ impl ApprovalStore for MemoryStore {
         approval.state = match answer {
             Answer::Approve => ApprovalState::Approved,
             Answer::Deny => ApprovalState::Denied,
+            Answer::Withdraw => {
+                approval.request.arguments = None;
+                ApprovalState::Withdrawn
+            }
         };
         approval.expires = later(now, approval.request.ttl_s);
         Ok(Answered::Done(approval.clone()))

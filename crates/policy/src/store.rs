@@ -216,6 +216,8 @@ pub enum ApprovalState {
     Denied,
     /// The one call was made.
     Used,
+    /// The client took the call back before a person had answered.
+    Withdrawn,
     /// Too late.
     Expired,
 }
@@ -227,6 +229,8 @@ pub enum Answer {
     Approve,
     /// No.
     Deny,
+    /// No person's answer: the client has taken the call back, and the question with it.
+    Withdraw,
 }
 
 /// What became of an answer.

@@ -1,6 +1,7 @@
 //! Which tools of a live server are not as they were reviewed: what the gateway refuses with `--locked`.
 
 use crate::catalog::{LockedServer, PartFingerprints, Parts};
+use crate::mcp::walk::member;
 use crate::model::{Listing, ToolDefinition};
 use crate::policy::ToolChange;
 use sha2::{Digest as _, Sha256};
@@ -41,6 +42,8 @@ impl Essence {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reviewed {
     tools: HashMap<String, BTreeSet<Essence>>,
+    /// The input schemas, as JSON; none of a name with several that differ.
+    schemas: HashMap<String, Option<Box<str>>>,
     instructions: BTreeSet<String>,
 }
 
@@ -53,6 +56,12 @@ impl Reviewed {
             for tool in &server.tools {
                 let essence = Essence::of_prints(&tool.fingerprints);
                 reviewed.tools.entry(tool.name.clone()).or_default().insert(essence);
+                let schema = member(tool.definition.get(), "inputSchema").map(|(schema, _)| schema);
+                match reviewed.schemas.get_mut(&tool.name) {
+                    Some(known) if known.as_deref() != schema => *known = None,
+                    Some(_) => {}
+                    None => drop(reviewed.schemas.insert(tool.name.clone(), schema.map(Into::into))),
+                }
             }
         }
         reviewed
@@ -71,6 +80,11 @@ impl Reviewed {
     /// Whether a tool of this name was reviewed.
     pub fn has(&self, name: &str) -> bool {
         self.tools.contains_key(name)
+    }
+
+    /// The input schema of a tool as it was reviewed, as JSON.
+    pub fn schema(&self, name: &str) -> Option<&str> {
+        self.schemas.get(name)?.as_deref()
     }
 
     /// How a tool with these definitions differs; no definition is one that is not listed. Of a name that is listed

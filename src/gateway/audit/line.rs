@@ -1,5 +1,6 @@
 //! One line of the audit log: a JSON object, written by hand because every call waits for it.
 
+use super::whose::{Route, Whose};
 use crate::clock::Timestamp;
 use crate::text::is_hidden;
 use sha2::{Digest, Sha256};
@@ -55,6 +56,13 @@ impl<'a> Line<'a> {
             Some(value) => self.text(key, value),
             None => self,
         }
+    }
+
+    /// Whose the line is.
+    pub fn whose(self, whose: &Whose) -> Self {
+        self.text_if("server", whose.server.as_deref())
+            .text_if("grant", whose.grant.as_deref())
+            .text_if("way", whose.way.map(Route::as_str))
     }
 
     /// An integer.

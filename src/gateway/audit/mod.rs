@@ -8,11 +8,14 @@ mod key;
 mod line;
 mod read;
 mod sink;
+mod whose;
 
 pub use line::{KEYS_MAX, Line, TEXT_CHARS_MAX, write_hex};
 pub use read::{Broken, Counts, Entry, Report, files_of, parse_line, stats, verify};
 pub use sink::{AUDIT_FILE_BYTES_MAX, ROTATED_FILES};
+pub use whose::{Route, Whose};
 
+use super::exchange::CallOutcome;
 use crate::clock::Timestamp;
 use crate::policy::Caller;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -46,6 +49,8 @@ pub struct Decided<'a> {
     pub number: u64,
     /// Who called, and which server.
     pub caller: &'a Caller,
+    /// The way that the call took.
+    pub way: Route,
     /// `allow`, `deny` or `would_deny`.
     pub decision: &'static str,
     /// The tool's name.
@@ -63,12 +68,14 @@ pub struct Decided<'a> {
 }
 
 /// How a forwarded call ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ended {
+    /// Whose call it was.
+    pub whose: Whose,
     /// The decision's number.
     pub number: u64,
-    /// `result`, `error`, `timeout`, `upstream_gone`, `cancelled` …
-    pub outcome: &'static str,
+    /// How.
+    pub outcome: CallOutcome,
     /// From the decision to the answer, in microseconds.
     pub micros: u64,
     /// Bytes of the answer.
@@ -155,6 +162,7 @@ impl Audit {
                     .number("decision", decided.number)
                     .text("server", &caller.server)
                     .text("grant", caller.grant.as_deref().unwrap_or_default())
+                    .text("way", decided.way.as_str())
                     // Where one log serves many sessions, the line says which.
                     .text_if("client", caller.session.as_deref().filter(|client| *client != self.session))
                     .text("tool", decided.tool)
@@ -177,8 +185,9 @@ impl Audit {
         let Some(mut inner) = self.lock() else { return };
         for ended in batch {
             inner.line(now, &self.session, "outcome", |line| {
-                line.number("decision", ended.number)
-                    .text("outcome", ended.outcome)
+                line.whose(&ended.whose)
+                    .number("decision", ended.number)
+                    .text("outcome", ended.outcome.as_str())
                     .number("micros", ended.micros)
                     .number("bytes", ended.bytes)
             });
@@ -187,20 +196,26 @@ impl Audit {
     }
 
     /// Notes an event; `fill` adds to the line. The line waits for the next write.
-    pub fn event(&self, now: Timestamp, event: &str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
+    pub fn event(&self, now: Timestamp, event: &str, whose: &Whose, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
         let Some(mut inner) = self.lock() else { return };
-        inner.line(now, &self.session, event, fill);
+        inner.line(now, &self.session, event, |line| fill(line.whose(whose)));
         inner.settle();
     }
 
     /// Notes an event that the other side can cause at will: the first [`REPEATS_LOGGED`] of a kind, then one whenever
     /// their number has doubled, with that number.
-    pub fn repeated(&self, now: Timestamp, event: &'static str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
+    pub fn repeated(
+        &self,
+        now: Timestamp,
+        event: &'static str,
+        whose: &Whose,
+        fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>,
+    ) {
         let Some(mut inner) = self.lock() else { return };
         let count = inner.repeats.entry(event).and_modify(|count| *count += 1).or_insert(1);
         let count = *count;
         if count <= REPEATS_LOGGED || count.is_power_of_two() {
-            inner.line(now, &self.session, event, |line| fill(line).number("count", count));
+            inner.line(now, &self.session, event, |line| fill(line.whose(whose)).number("count", count));
             inner.settle();
         }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its files must fail")]
 
 use super::*;
+use crate::gateway::exchange::CallOutcome;
 use std::fs;
 
 fn session() -> String {
@@ -14,7 +15,8 @@ static CALLER: std::sync::LazyLock<Caller> =
 
 fn decided<'a>(number: u64, arguments: Option<&'a str>) -> Decided<'a> {
     let (decision, tool, rule, policy) = ("allow", "read", "(allowed)", "abc");
-    Decided { number, caller: &CALLER, decision, tool, rule, code: None, policy, arguments, approval: None }
+    let way = Route::StdioCommand;
+    Decided { number, caller: &CALLER, way, decision, tool, rule, code: None, policy, arguments, approval: None }
 }
 
 fn now() -> Timestamp {
@@ -28,10 +30,13 @@ fn written() -> (tempfile::TempDir, PathBuf) {
     for _ in 0..2 {
         let destination = Destination::File(path.clone());
         let audit = Audit::open(&destination, Some(&folder.path().join("audit.key")), session()).unwrap();
-        audit.event(now(), "start", |line| line.text("version", "1"));
+        audit.event(now(), "start", &Whose::gateway(), |line| line.text("version", "1"));
         audit.decide(now(), [decided(0, Some(r#"{"password":"hunter2"}"#)), decided(1, None)]).unwrap();
-        audit.ended(now(), [Ended { number: 0, outcome: "result", micros: 12, bytes: 30 }]);
-        audit.event(now(), "stop", |line| line);
+        audit.ended(
+            now(),
+            [Ended { whose: Whose::gateway(), number: 0, outcome: CallOutcome::Result, micros: 12, bytes: 30 }],
+        );
+        audit.event(now(), "stop", &Whose::gateway(), |line| line);
         audit.tick().unwrap();
     }
     (folder, path)
@@ -104,7 +109,7 @@ fn a_flood_is_counted_and_not_written() {
     let path = folder.path().join("audit.jsonl");
     let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
     for _ in 0..1024 {
-        audit.repeated(now(), "dropped", |line| line.text("reason", "noise"));
+        audit.repeated(now(), "dropped", &Whose::gateway(), |line| line.text("reason", "noise"));
     }
     audit.tick().unwrap();
     let text = fs::read_to_string(&path).unwrap();

@@ -4,10 +4,12 @@ use super::queue::Ticket;
 use super::refusal::Refusal;
 use super::relay::{Relay, Trip};
 use super::unauthorized;
+use crate::gateway::audit::Route;
 use crate::gateway::desk::Verdict;
+use crate::gateway::exchange::Facts;
 use crate::gateway::identity::Unauthorized;
 use crate::mcp::envelope::ToolCall;
-use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy, ToolChange};
+use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +31,8 @@ impl Relay {
     /// Brings a call to the desk.
     pub(super) async fn decide(&self, trip: &Trip, caller: &Caller, call: ToolCall) -> Result<Decision, Refusal> {
         let alone = trip.gateway.seats.open() <= 1;
-        let (policy, change) = self.informed(trip, trip.policy.clone(), &call).await?;
-        let ticket = ticket(trip, caller, policy, call, change);
+        let known = self.informed(trip, trip.policy.clone(), &call).await?;
+        let ticket = ticket(caller, call, known);
         let ruling = trip.gateway.queue.rule(ticket, alone).await;
         Ok(match ruling.verdict {
             Verdict::Allow(permit) => Decision::Made(Ok((ruling.number, permit))),
@@ -62,8 +64,8 @@ impl Relay {
         }
         // The policy may be another one by now, and so may the tool.
         let policy = gateway.policy(&lease.who(), server);
-        let (policy, change) = self.informed(trip, policy, &question.call).await?;
-        let again = Ticket { asked: Some(approval), ..ticket(trip, caller, policy, question.call, change) };
+        let known = self.informed(trip, policy, &question.call).await?;
+        let again = Ticket { asked: Some(approval), ..ticket(caller, question.call, known) };
         let ruling = gateway.queue.rule(again, false).await;
         Ok(match ruling.verdict {
             Verdict::Allow(permit) => Ok((ruling.number, permit)),
@@ -73,13 +75,7 @@ impl Relay {
     }
 }
 
-fn ticket(
-    trip: &Trip,
-    caller: &Caller,
-    policy: Option<Arc<Policy>>,
-    call: ToolCall,
-    change: Option<ToolChange>,
-) -> Ticket {
-    let schema = trip.server.schema(policy.as_deref(), call.name().as_str());
-    Ticket { policy, caller: caller.clone(), call, schema, change, asked: None }
+fn ticket(caller: &Caller, call: ToolCall, (policy, facts): (Option<Arc<Policy>>, Facts)) -> Ticket {
+    let Facts { schema, change } = facts;
+    Ticket { policy, caller: caller.clone(), way: Route::HttpUrl, call, schema, change, asked: None }
 }

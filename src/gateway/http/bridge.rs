@@ -7,7 +7,7 @@ use super::bridge_table::{Entry, Minted, Place, SOON, Started, Table, end, retir
 use super::child::{Child, Refused};
 use super::child_events::{Stream, answer, events};
 use super::events::until;
-use super::leases::Holder;
+use super::leases::{Holder, Lease};
 use super::mcp_headers::{SESSION, new_session, own_session};
 use super::queue::Pace;
 use super::refusal::{Refusal, json};
@@ -15,6 +15,8 @@ use super::relay::not_admitted;
 use super::seats::Seat;
 use super::{Gateway, Server, mirror};
 use crate::clock;
+use crate::gateway::audit::{Route, Whose};
+use crate::gateway::exchange::{Party, PolicySource};
 use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{Arrived, Mediator};
@@ -23,13 +25,13 @@ use crate::gateway::telemetry::Ended;
 use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
 use crate::mcp::walk::member;
-use crate::policy::{Caller, Policy, parse};
+use crate::policy::{Caller, Policy};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 /// Children of one server that may run.
@@ -94,20 +96,16 @@ impl Bridge {
             span.into_iter().for_each(|span| span.end(Ended::Result));
             return Ok(response);
         }
-        let (child, caller) = match (session, id.as_ref()) {
-            (Some(session), _) => {
-                let (child, caller) = self.of_session(session, &who)?;
-                self.follow(gateway, server, &who, session, &child);
-                (child, caller)
-            }
+        let entry = match (session, id.as_ref()) {
+            (Some(session), _) => self.of_session(session, &who)?,
             (None, Some(id)) if is_initialize => {
                 let session = new_session()?;
                 let (entry, _place) = self.start(gateway, server, &who, true).await.map_err(|e| e.to(id))?;
-                let (child, caller) = (Arc::clone(&entry.child), Arc::clone(&entry.caller));
-                self.keep(entry, |table, entry| drop(table.sessions.insert(session.as_str().into(), entry)))
+                let kept = entry.clone();
+                self.keep(kept, |table, entry| drop(table.sessions.insert(session.as_str().into(), entry)))
                     .map_err(|error| error.to(id))?;
                 minted = Some(Minted(Arc::clone(&self.table), Some(session)));
-                (child, caller)
+                entry
             }
             (None, Some(id)) if is_stateless => {
                 self.shared(gateway, server, &who).await.map_err(|error| error.to(id))?
@@ -119,9 +117,12 @@ impl Bridge {
                 return Err(id.iter().fold(refusal, Refusal::to));
             }
         };
-        let is_alone = caller.session.is_none();
-        let named = caller.session.clone();
-        let arrived = Arrived { at, span, caller: Some(caller) };
+        let presented = head.headers.get(AUTHORIZATION).cloned();
+        let lease = gateway.leases.of(server, &Holder { presented, who });
+        let party = Arc::new(party(gateway, server, &lease, &entry));
+        let (child, named) = (entry.child, entry.caller.session.clone());
+        let is_alone = named.is_none();
+        let arrived = Arrived { at, span, party: Some(party) };
         let Some(asked) = asked(&message, named.clone()) else {
             if let Some(withdrawn) = withdrawn(&message) {
                 if let Some(id) = withdrawn {
@@ -140,8 +141,6 @@ impl Bridge {
             return Ok(accepted());
         };
         let id = asked.id.clone();
-        let presented = head.headers.get(AUTHORIZATION).cloned();
-        let lease = gateway.leases.of(server, &Holder { presented, who });
         let Some(mut waiting) = child.wait_for(asked) else {
             let what = "a request with this id is in flight already";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, what).to(&id));
@@ -191,15 +190,17 @@ impl Bridge {
         if let Some(guard) = server.guard() {
             let unreadable = |error: Unreadable| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()).to(id);
             let received = receive(&body).map_err(|_| unreadable(Unreadable::Ambiguous))?;
-            let instead = guard.greeting(&received, &server.label, &server.desk, clock::now()).map_err(unreadable)?;
-            body = instead.unwrap_or(body);
+            let mut notes = Vec::new();
+            let instead = guard.greeting(&received, &mut notes).map_err(unreadable);
+            server.desk.note(clock::now(), &Whose::caller(&entry.caller, Route::HttpCommand), notes);
+            body = instead?.unwrap_or(body);
         }
         table.make_room(&who.grant);
         let session = new_session()?;
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
         let caller = Arc::new(Caller { session: Some(label()?), ..Caller::clone(&entry.caller) });
-        table.sessions.insert(session.into(), Entry { used: Instant::now(), caller, ..entry });
+        table.sessions.insert(session.into(), Entry { used: Instant::now(), caller, view: Arc::default(), ..entry });
         let mut response = json(StatusCode::OK, body);
         response.headers_mut().insert(SESSION, value);
         Ok(Some(response))
@@ -223,7 +224,7 @@ impl Bridge {
         if !accepts_events(&head.headers) {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`"));
         }
-        let (child, caller) = self.of_session(session, who)?;
+        let Entry { child, caller, .. } = self.of_session(session, who)?;
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let lease = gateway.leases.of(server, &Holder { presented, who: who.clone() });
         let listening = Stream::Listening(child.listen(caller.session.clone(), self.children.per == Per::Session));
@@ -238,7 +239,7 @@ impl Bridge {
         let Some(session) = own_session(&head.headers)? else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("missing {} header", header::SESSION_ID)));
         };
-        let (child, _) = self.of_session(session, who)?;
+        let child = self.of_session(session, who)?.child;
         let is_last = {
             let mut table = self.table();
             table.sessions.remove(session);
@@ -258,50 +259,26 @@ impl Bridge {
     }
 
     /// The child of a session, and who calls in it.
-    fn of_session(&self, session: &str, who: &Identity) -> Result<(Arc<Child>, Arc<Caller>), Refusal> {
+    fn of_session(&self, session: &str, who: &Identity) -> Result<Entry, Refusal> {
         let mut table = self.table();
         let entry = table.sessions.get_mut(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
         let found = entry.map(|entry| {
             entry.used = Instant::now();
             // Under the lock of the table: it must not be ended as idle before the request is there.
             entry.child.touch();
-            (Arc::clone(&entry.child), Arc::clone(&entry.caller))
+            entry.clone()
         });
         found.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
-    /// A grant may have another policy by now than when its session began, and that one counts from this request on.
-    fn follow(&self, gateway: &Gateway, server: &Server, who: &Identity, session: &str, child: &Arc<Child>) {
-        let is_same = |entry: &Entry| entry.choice == who.policy;
-        if self.table().sessions.get(session).is_none_or(is_same) {
-            return;
-        }
-        let Some(policy) = or_none(gateway.policy(who, server)) else { return };
-        let is_changed = {
-            let mut table = self.table();
-            let entries = table.sessions.values_mut().filter(|entry| Arc::ptr_eq(&entry.child, child));
-            entries.for_each(|entry| entry.choice = who.policy.clone());
-            child.mediator().set_policy(policy)
-        };
-        if is_changed {
-            child.list_changed();
-        }
-    }
-
     /// The child of a grant that serves its requests without a session, and who calls in them.
-    async fn shared(
-        &self,
-        gateway: &Arc<Gateway>,
-        server: &Arc<Server>,
-        who: &Identity,
-    ) -> Result<(Arc<Child>, Arc<Caller>), Refusal> {
-        // One that was started under another policy judges by that one.
-        let fits = |entry: &&Entry| entry.choice == who.policy && !entry.child.is_gone();
+    async fn shared(&self, gateway: &Arc<Gateway>, server: &Arc<Server>, who: &Identity) -> Result<Entry, Refusal> {
+        let fits = |entry: &&Entry| !entry.child.is_gone();
         let found = |table: &Table| {
             let entry = table.shared.get(&who.grant)?.iter().find(fits)?;
             // Under the lock of the table: it must not be ended as idle before the request is there.
             entry.child.touch();
-            Some((Arc::clone(&entry.child), Arc::clone(&entry.caller)))
+            Some(entry.clone())
         };
         if let Some(found) = found(&self.table()) {
             return Ok(found);
@@ -312,13 +289,12 @@ impl Bridge {
             return Ok(found);
         }
         let (entry, _place) = self.start(gateway, server, who, false).await?;
-        let found = (Arc::clone(&entry.child), Arc::clone(&entry.caller));
-        self.keep(entry, |table, entry| {
+        self.keep(entry.clone(), |table, entry| {
             let children = table.shared.entry(Arc::clone(&who.grant)).or_default();
             children.retain(|entry| !entry.child.is_gone());
             children.push(entry);
         })?;
-        Ok(found)
+        Ok(entry)
     }
 
     /// Puts a child that was started in its place, unless all of them have been ended meanwhile.
@@ -356,9 +332,10 @@ impl Bridge {
         };
         let session = if has_session { Some(label()?) } else { None };
         let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
-        let policy = or_none(gateway.policy(who, server))
-            .ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no policy"))?;
-        let mediator = Mediator::new(policy, Arc::clone(&gateway.desk), caller.clone(), gateway.settings);
+        // Each message brings the client that it is from, and his policy.
+        let mediator =
+            Mediator::new(Nobody, Arc::clone(&gateway.desk), (caller.clone(), Route::HttpCommand), gateway.settings)
+                .with_shared(Arc::clone(&server.shared));
         let mediator = match server.guard() {
             Some(guard) => mediator.with_guard(Arc::clone(guard)),
             None => mediator,
@@ -373,8 +350,8 @@ impl Bridge {
             Ok((Ok(mut started), place)) => {
                 let gone = || Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started");
                 let child = started.0.take().ok_or_else(gone)?;
-                let (grant, choice, used) = (Arc::clone(&who.grant), who.policy.clone(), Instant::now());
-                Ok((Entry { grant, choice, child, caller: Arc::new(caller), used }, place))
+                let (grant, caller, used) = (Arc::clone(&who.grant), Arc::new(caller), Instant::now());
+                Ok((Entry { grant, child, caller, view: Arc::default(), used }, place))
             }
             Ok((Err(error), _)) => {
                 gateway.desk.notice(&error.to_string());
@@ -384,19 +361,19 @@ impl Bridge {
         }
     }
 
-    /// What time brings: new policies reach sessions that are open, and children that nobody uses are ended. Blocks.
-    /// `lock_differs` says that tools may appear otherwise under the lock as it is now.
-    pub fn tick(&self, gateway: &Gateway, server: &Server, lock_differs: bool) {
-        // A grant may have another policy by now than when it last asked, and its calls that wait are held to that one.
-        let choices = gateway.leases.choices(server);
+    /// Its tools may appear otherwise from now on: clients are told.
+    pub fn appears_otherwise(&self) {
+        let mut entries: Vec<Entry> = self.table().entries().cloned().collect();
+        // Sessions may share a child.
+        let mut told = HashSet::new();
+        entries.retain(|entry| told.insert(Arc::as_ptr(&entry.child)));
+        entries.iter().for_each(|entry| entry.child.list_changed());
+    }
+
+    /// What time brings: calls that wait are looked at, and children that nobody uses are ended. Blocks.
+    pub fn tick(&self) {
         let entries: Vec<Entry> = {
             let mut table = self.table();
-            let Table { sessions, shared, .. } = &mut *table;
-            for entry in sessions.values_mut().chain(shared.values_mut().flatten()) {
-                if let Some(choice) = choices.get(&entry.grant).filter(|choice| **choice != entry.choice) {
-                    entry.choice = choice.clone();
-                }
-            }
             let idle = self.children.idle;
             let is_over = |entry: &Entry| entry.child.is_gone() || entry.child.idle() >= idle;
             let mut over: Vec<Arc<Child>> = Vec::new();
@@ -413,30 +390,12 @@ impl Bridge {
             end(over);
             table.entries().cloned().collect()
         };
-        // Nobody holds or waits for the turns of grants that are only kept here.
+        // No request holds or waits for the turns of grants that are only kept here.
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         opening.retain(|_, turn| Arc::strong_count(turn) > 1);
         drop(opening);
-        let mut told = HashSet::new();
-        for entry in entries {
-            // Sessions may share a child.
-            if lock_differs && told.insert(Arc::as_ptr(&entry.child)) {
-                entry.child.list_changed();
-            }
-            let who = Identity { grant: entry.grant, policy: entry.choice };
-            if let Some(policy) = or_none(gateway.policy(&who, server))
-                && entry.child.mediator().policy().hash() != policy.hash()
-            {
-                let is_changed = {
-                    let table = self.table();
-                    // A request may have brought the policy of another file meanwhile.
-                    let is_current = |now: &Entry| Arc::ptr_eq(&now.child, &entry.child) && now.choice == who.policy;
-                    table.entries().any(is_current) && entry.child.mediator().set_policy(policy)
-                };
-                if is_changed {
-                    entry.child.list_changed();
-                }
-            }
+        let mut seen = HashSet::new();
+        for entry in entries.iter().filter(|entry| seen.insert(Arc::as_ptr(&entry.child))) {
             entry.child.tick();
         }
     }
@@ -462,12 +421,41 @@ impl Bridge {
     }
 }
 
-/// A caller without policy may call nothing and sees nothing.
-fn or_none(policy: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
-    policy.or_else(|| parse(NOTHING, "(no policy)").ok().map(Arc::new))
+/// A message that names no client is judged as that of a client without policy.
+struct Nobody;
+
+impl PolicySource for Nobody {
+    fn policy(&self) -> Option<Arc<Policy>> {
+        None
+    }
 }
 
-const NOTHING: &str = r#"{"version":"1","default":"deny","tools":{}}"#;
+/// The policy of a token's holder, which may become another one while a call waits.
+struct Standing {
+    gateway: Weak<Gateway>,
+    server: Arc<Server>,
+    lease: Arc<Lease>,
+}
+
+impl PolicySource for Standing {
+    fn policy(&self) -> Option<Arc<Policy>> {
+        if self.lease.is_over() {
+            return None;
+        }
+        self.gateway.upgrade()?.policy(&self.lease.who(), &self.server)
+    }
+}
+
+/// The client of a request.
+fn party(gateway: &Arc<Gateway>, server: &Arc<Server>, lease: &Arc<Lease>, entry: &Entry) -> Party {
+    let (gateway, server, lease) = (Arc::downgrade(gateway), Arc::clone(server), Arc::clone(lease));
+    Party::seeing(
+        Caller::clone(&entry.caller),
+        Route::HttpCommand,
+        Standing { gateway, server, lease },
+        Arc::clone(&entry.view),
+    )
+}
 
 /// The name of a session in counters and logs; its id would open it.
 fn label() -> Result<Arc<str>, Refusal> {

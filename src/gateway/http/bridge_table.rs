@@ -2,7 +2,7 @@
 
 use super::child::Child;
 use super::refusal::Refusal;
-use crate::gateway::identity::PolicyChoice;
+use crate::gateway::exchange::View;
 use crate::policy::Caller;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
@@ -23,10 +23,11 @@ pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub grant: Arc<str>,
-    pub choice: PolicyChoice,
     pub child: Arc<Child>,
     /// In whose name its calls are counted: each session has its own, whether or not it shares its child.
     pub caller: Arc<Caller>,
+    /// What the session, or the grant without one, was shown of the server's tools.
+    pub view: Arc<Mutex<View>>,
     /// When the session was last used.
     pub used: Instant,
 }

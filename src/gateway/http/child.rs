@@ -9,6 +9,7 @@ use super::own_ids;
 use crate::clock;
 use crate::gateway::answers::Answers;
 use crate::gateway::desk::Desk;
+use crate::gateway::exchange::CallOutcome;
 use crate::gateway::framing::{Batch, BatchReader};
 use crate::gateway::mediate::{Arrived, Effects, Mediator};
 use crate::gateway::reply;
@@ -216,9 +217,9 @@ impl Child {
     pub fn withdraw(&self, session: Option<&str>, id: &Id, text: &str) -> Result<(), Refused> {
         let Some(own) = self.routes().find(session, id) else {
             let what = "foreign cancellation";
-            self.mediator
-                .audit()
-                .repeated(clock::now(), "dropped", |line| line.text("from", "client").text("what", what));
+            self.mediator.audit().repeated(clock::now(), "dropped", &self.mediator.whose(), |line| {
+                line.text("from", "client").text("what", what)
+            });
             return Ok(());
         };
         self.take(&own_ids::withdrawal(text, &own), Arrived::now())?;
@@ -239,7 +240,7 @@ impl Child {
         }
         self.touch();
         if let Some(span) = &mut arrived.span {
-            span.if_dropped("abandoned");
+            span.if_dropped(CallOutcome::Abandoned);
         }
         let effects = self.mediator.arriving(line.as_bytes(), clock::now(), arrived);
         self.effects(effects)
@@ -265,7 +266,7 @@ impl Child {
     fn deliver(&self, answers: Answers) {
         // What goes to a server that is gone goes nowhere.
         let _ = self.effects(answers.effects);
-        self.mediator.log_ended(clock::now(), answers.ended);
+        self.mediator.log_ended(clock::now());
     }
 
     /// What time brings.
@@ -311,7 +312,9 @@ impl Child {
             let how = self.bury();
             let now = clock::now();
             if !self.ending.load(Ordering::Relaxed) {
-                self.mediator.audit().event(now, "upstream_exit", |line| line.text("how", &how));
+                self.mediator
+                    .audit()
+                    .event(now, "upstream_exit", &self.mediator.whose(), |line| line.text("how", &how));
                 self.mediator.notice(&format!("{}: the server {how}", target.server));
             }
             // Whoever hears of it and asks again must not be told the same once more.
@@ -323,7 +326,9 @@ impl Child {
                 next = self.start_again(target, desk);
                 if next.is_some() {
                     let count = u64::from(starts);
-                    self.mediator.audit().event(now, "upstream_restart", |line| line.number("count", count));
+                    self.mediator
+                        .audit()
+                        .event(now, "upstream_restart", &self.mediator.whose(), |line| line.number("count", count));
                 }
             }
         }
@@ -368,7 +373,7 @@ impl Child {
             self.route(&answers.effects.to_client, true);
             let effects = Effects { to_server: answers.effects.to_server, to_client: Vec::new() };
             let _ = self.effects(effects);
-            self.mediator.log_ended(clock::now(), answers.ended);
+            self.mediator.log_ended(clock::now());
             if last {
                 return;
             }
@@ -458,8 +463,9 @@ impl Drop for Waiting {
         }
         let own = self.own.id();
         self.child.routes().give_up(own);
-        if !self.cancels {
-            self.child.mediator.hung_up(own);
+        // A question about it stays: nobody has said that the call is not wanted any more.
+        let is_known = self.child.mediator.hung_up(own);
+        if !(self.cancels && is_known) {
             return;
         }
         let mut line = Vec::new();

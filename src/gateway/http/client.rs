@@ -4,10 +4,10 @@
 //! destination, and every microsecond here is paid by every call. A request that may have reached the server is never
 //! repeated; one that was taken back unsent, because a kept connection had just been closed, goes out on a new one.
 
+use crate::gateway::exchange::Cleared;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Passage;
 use crate::mcp::target::{HttpTarget, LiveToken, redacted};
-use crate::policy::{Permit, Reservation};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, response};
@@ -35,15 +35,14 @@ const IDLE_CONNECTIONS_MAX: usize = 1024;
 
 type Sender = http1::SendRequest<Full<Bytes>>;
 
-/// What goes to a server. Calls get in with a permit only, and everything else as it was admitted.
+/// What goes to a server. Calls get in once they are cleared only, and everything else as it was admitted.
 #[derive(Debug)]
 pub struct Outgoing(Bytes);
 
 impl Outgoing {
-    /// A call. This is the only way for a `tools/call`: a [`Passage`] is never one.
-    pub fn call(permit: Permit) -> (Self, Reservation) {
-        let (call, reservation) = permit.into_parts();
-        (Self(Bytes::copy_from_slice(call.line())), reservation)
+    /// A call. A [`Passage`] is never one.
+    pub fn call(call: &Cleared) -> Self {
+        Self(Bytes::copy_from_slice(call.line()))
     }
 
     /// Any other message.

@@ -2,9 +2,10 @@
 
 use super::blocks::{Block, Blocks, event};
 use super::client::Held;
-use super::exchange::{Exchange, Fate};
+use super::exchange::Exchange;
 use super::leases::Lease;
 use super::seats::Seat;
+use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::gateway::reply;
 use bytes::Bytes;
 use hyper::body::Body as _;
@@ -42,8 +43,10 @@ pub struct Events {
 pub enum Over {
     /// The gateway ends.
     Drained,
-    /// Whoever opened it may not call the server any more.
+    /// Its client may not call the server any more.
     Revoked,
+    /// The client has withdrawn the request.
+    Withdrawn,
 }
 
 /// Waits until tools may appear otherwise, and goes on from there.
@@ -89,7 +92,16 @@ impl fmt::Debug for Events {
 impl Events {
     /// The events of an answer, or of a stream. With `ending`, it ends when the gateway is asked to end.
     pub fn new(source: Held, mut exchange: Exchange, seat: Seat, ending: Option<watch::Receiver<bool>>) -> Self {
-        let until = until(&exchange.lasting(), ending);
+        let lasting = until(&exchange.lasting(), ending);
+        let until: Until = match exchange.withdrawn() {
+            None => lasting,
+            Some(withdrawn) => Box::pin(async move {
+                tokio::select! {
+                    over = lasting => over,
+                    () = withdrawn => Over::Withdrawn,
+                }
+            }),
+        };
         Self {
             source: Some(source),
             blocks: Blocks::default(),
@@ -135,8 +147,8 @@ impl Events {
                         self.arrived(bytes);
                     }
                 }
-                Poll::Ready(None) => self.end("closed", "the server ended the stream without an answer"),
-                Poll::Ready(Some(Err(_))) => self.end("broken", "the stream from the server broke off"),
+                Poll::Ready(None) => self.end(CallOutcome::Closed, "the server ended the stream without an answer"),
+                Poll::Ready(Some(Err(_))) => self.end(CallOutcome::Broken, "the stream from the server broke off"),
                 Poll::Pending => {
                     if self.has_own(cx) {
                         continue;
@@ -155,7 +167,7 @@ impl Events {
         {
             let message = format!("the server has not answered within {} s", wait.as_secs_f64());
             self.resumable = false;
-            self.end("timeout", &message);
+            self.end(CallOutcome::Timeout, &message);
             return true;
         }
         if let Some(waiting) = &mut self.news
@@ -181,7 +193,7 @@ impl Events {
                 Ok(None) => return,
                 Err(_) => {
                     self.resumable = false;
-                    self.end("too_long", "the server's answer is longer than this gateway takes");
+                    self.end(CallOutcome::TooLong, "the server's answer is longer than this gateway takes");
                     return;
                 }
             }
@@ -207,16 +219,21 @@ impl Events {
     fn over(&mut self, over: Over) {
         match over {
             Over::Drained => self.source = None,
+            Over::Withdrawn => {
+                // A withdrawn request gets no answer.
+                self.ready.clear();
+                self.source = None;
+            }
             Over::Revoked => {
                 // What has come meanwhile is not theirs any more.
                 self.ready.clear();
                 self.resumable = false;
-                self.end("revoked", REVOKED);
+                self.end(CallOutcome::Revoked, REVOKED);
             }
         }
     }
 
-    fn end(&mut self, outcome: &'static str, message: &str) {
+    fn end(&mut self, outcome: CallOutcome, message: &str) {
         self.source = None;
         if self.resumable {
             // The answer may come when the client listens again.

@@ -5,9 +5,9 @@
 
 use super::{Server, Table};
 use crate::clock::Timestamp;
-use crate::gateway::identity::{Identify, Identity, PolicyChoice, Unauthorized};
+use crate::gateway::identity::{Identify, Identity, Unauthorized};
 use http::HeaderValue;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -52,6 +52,24 @@ impl Lease {
         self.who.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// The caller was let in just now, or looked up again. Under another policy tools may appear otherwise.
+    fn renew(&self, who: Identity) {
+        let differs = {
+            let mut known = self.who.write().unwrap_or_else(PoisonError::into_inner);
+            let differs = known.policy != who.policy;
+            *known = who;
+            differs
+        };
+        if differs {
+            self.server.appears_otherwise();
+        }
+    }
+
     /// Waits until it is over. Whoever waits holds it.
     pub fn ended(self: &Arc<Self>) -> impl Future<Output = ()> + Send + Sync + use<> {
         let lease = Arc::clone(self);
@@ -67,7 +85,7 @@ impl Lease {
         match found {
             Ok(who) if who.grant == self.who().grant => {
                 *unsure = None;
-                *self.who.write().unwrap_or_else(PoisonError::into_inner) = who;
+                self.renew(who);
             }
             Err(Unauthorized::Unavailable(_)) => {
                 let since = *unsure.get_or_insert(now);
@@ -99,8 +117,8 @@ impl Leases {
         let mut leases = self.lock();
         if let Some(lease) = leases.get(&key).and_then(Weak::upgrade) {
             if !*lease.ended.borrow() && lease.who().grant == holder.who.grant {
-                // Whoever asks was looked up just now.
-                *lease.who.write().unwrap_or_else(PoisonError::into_inner) = holder.who.clone();
+                drop(leases);
+                lease.renew(holder.who.clone());
                 return lease;
             }
             // The token is another grant's now.
@@ -115,21 +133,6 @@ impl Leases {
         });
         leases.insert(key, Arc::downgrade(&lease));
         lease
-    }
-
-    /// The policies of now of grants that wait for something of a server. One that has several has none here.
-    pub(super) fn choices(&self, server: &Server) -> HashMap<Arc<str>, PolicyChoice> {
-        let (mut choices, mut several) = (HashMap::new(), HashSet::new());
-        let leases = self.lock();
-        for lease in leases.values().filter_map(Weak::upgrade).filter(|lease| std::ptr::eq(&*lease.server, server)) {
-            let Identity { grant, policy } = lease.who();
-            let known = choices.entry(Arc::clone(&grant)).or_insert_with(|| policy.clone());
-            if *known != policy {
-                several.insert(grant);
-            }
-        }
-        choices.retain(|grant, _| !several.contains(grant));
-        choices
     }
 
     /// Ends what is no longer good. Blocks as long as the stores do.
@@ -155,6 +158,7 @@ impl Leases {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::identity::PolicyChoice;
 
     fn lease() -> Lease {
         Lease {
@@ -189,24 +193,6 @@ mod tests {
         let lease = lease();
         lease.judge(Ok(who("alice", other.clone())), now);
         assert_eq!(lease.who().policy, other, "the newest policy counts");
-    }
-
-    #[test]
-    fn the_newest_policy_of_a_grant_is_known_where_there_is_one() {
-        let (leases, server) = (Leases::default(), crate::gateway::http::tests::server());
-        let holder = |token: &'static str, policy: &PolicyChoice| Holder {
-            presented: Some(HeaderValue::from_static(token)),
-            who: who("alice", policy.clone()),
-        };
-        let other = PolicyChoice::File(std::path::Path::new("other.json").into());
-        let lease = leases.of(&server, &holder("one", &PolicyChoice::Server));
-        assert_eq!(leases.choices(&server).get("alice"), Some(&PolicyChoice::Server));
-        assert!(Arc::ptr_eq(&lease, &leases.of(&server, &holder("one", &other))));
-        assert_eq!(lease.who().policy, other);
-        assert_eq!(leases.choices(&server).get("alice"), Some(&other));
-        assert!(leases.choices(&crate::gateway::http::tests::server()).is_empty());
-        let _second = leases.of(&server, &holder("two", &PolicyChoice::Server));
-        assert!(leases.choices(&server).is_empty(), "two tokens of one name with policies of their own");
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub mod front;
 pub mod headers;
 pub mod io;
 pub mod leases;
-pub mod lists;
 pub mod mirror;
+pub mod open;
 pub mod queue;
 pub mod refusal;
 pub mod relay;
@@ -37,7 +37,9 @@ mod mcp_headers;
 mod own_ids;
 mod relay_answer;
 
+use super::audit::{Route, Whose};
 use super::desk::Desk;
+use super::exchange::CallOutcome;
 use super::identity::{Identify, Identity, PolicyChoice, Unauthorized, authorization};
 use super::locked::BadLock;
 use super::mediate::Settings;
@@ -192,7 +194,7 @@ impl Gateway {
             return None;
         }
         let mut span = self.trace(server, headers, message, self.policy(who, server).as_deref())?;
-        span.if_dropped("not_sent");
+        span.if_dropped(CallOutcome::NotSent);
         Some(Box::new(span))
     }
 
@@ -256,17 +258,12 @@ impl Gateway {
         self.leases.look(&table, &*self.identify, now);
         self.desk.tick(now);
         for server in table.servers.values() {
-            let lock_differs = server.look_at_lock(now);
-            if has_new_policies {
-                // A new policy may hold arguments to schemas that were not kept.
-                server.tools().outdated();
-            }
-            if has_new_policies || lock_differs {
+            if server.look_at_lock(now) || has_new_policies {
                 server.appears_otherwise();
             }
             match &server.way {
                 Way::Http(relay) => relay.tick(),
-                Way::Stdio(bridge) => bridge.tick(self, server, lock_differs),
+                Way::Stdio(bridge) => bridge.tick(),
             }
             let sessions = match &server.way {
                 Way::Http(relay) => relay.sessions(),
@@ -304,21 +301,22 @@ impl Gateway {
         let table = self.table();
         let origin = match table.front.check(&head, local) {
             Ok(origin) => origin,
-            Err(refusal) => return self.refuse(refusal),
+            Err(refusal) => return self.refuse(refusal, &Whose::gateway()),
         };
         if let Some(mut response) = table.front.preflight(&head, origin.as_ref()) {
             origin.into_iter().for_each(|origin| front::allow_origin(response.headers_mut(), origin));
             return response;
         }
-        let mut response = match self.serve(&table, head, body).await {
+        let mut whose = Whose::gateway();
+        let mut response = match self.serve(&table, head, body, &mut whose).await {
             Ok(response) => response,
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => self.refuse(refusal, &whose),
         };
         origin.into_iter().for_each(|origin| front::allow_origin(response.headers_mut(), origin));
         response
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<Answer> {
+    fn refuse(&self, refusal: Refusal, whose: &Whose) -> Response<Answer> {
         if let Some(meter) = self.desk.meter() {
             meter.refused_request(match refusal.status().as_u16() {
                 400 => "malformed",
@@ -334,19 +332,29 @@ impl Gateway {
                 _ => "other",
             });
         }
-        self.desk.audit().repeated(clock::now(), "refused_request", |line| {
+        self.desk.audit().repeated(clock::now(), "refused", whose, |line| {
             line.number("status", u64::from(refusal.status().as_u16())).text("reason", refusal.message())
         });
         refusal.into_response()
     }
 
-    async fn serve(self: &Arc<Self>, table: &Table, head: Parts, body: Incoming) -> Result<Response<Answer>, Refusal> {
+    /// Serves a request; `whose` says whose it is, as far as that is known when it is refused.
+    async fn serve(
+        self: &Arc<Self>,
+        table: &Table,
+        head: Parts,
+        body: Incoming,
+        whose: &mut Whose,
+    ) -> Result<Response<Answer>, Refusal> {
         // What is not the path of most requests is in a box: the room for a request is that of its longest way.
         if table.is_common(head.uri.path()) {
-            return Box::pin(union::serve(self, table, head, body)).await;
+            whose.way = Some(Route::Combined);
+            return Box::pin(union::serve(self, table, head, body, whose)).await;
         }
         let server = table.route(head.uri.path())?;
+        (whose.server, whose.way) = (Some(Arc::clone(&server.label)), Some(server.route()));
         let who = self.who(&head, server).await?;
+        whose.grant = Some(Arc::clone(&who.grant));
         match head.method {
             Method::POST => {
                 front::content(&head.headers)?;

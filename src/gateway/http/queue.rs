@@ -4,10 +4,10 @@
 //! Nobody waits for a clock.
 
 use crate::clock;
-use crate::gateway::audit::Destination;
+use crate::gateway::audit::{Destination, Route};
 use crate::gateway::desk::{Case, Desk, Ruling, Verdict};
 use crate::mcp::envelope::ToolCall;
-use crate::policy::{ApprovalState, ArgumentSchema, Caller, Denial, DenialCode, Ending, Policy, ToolChange};
+use crate::policy::{ArgumentSchema, Caller, Denial, DenialCode, Policy, ToolChange};
 use crate::state::StatePlace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -41,6 +41,8 @@ pub struct Ticket {
     pub policy: Option<Arc<Policy>>,
     /// Who calls.
     pub caller: Caller,
+    /// The way that the call takes.
+    pub way: Route,
     /// The call.
     pub call: ToolCall,
     /// The schema of its arguments, where the policy wants one.
@@ -56,6 +58,7 @@ impl Ticket {
         Case {
             policy: self.policy.as_deref(),
             caller: &self.caller,
+            way: self.way,
             call: &self.call,
             schema: self.schema.as_deref(),
             change: self.change,
@@ -128,17 +131,11 @@ impl Queue {
 
     /// Whether a person has answered, or nobody can any more.
     pub async fn answered(&self, approval: &str) -> bool {
-        let look = |desk: &Desk, approval: &str| match desk.approvals().get(clock::now(), approval) {
-            Ok(Some(approval)) => approval.state != ApprovalState::Pending,
-            Ok(None) => true,
-            // The store may come back before the time is over.
-            Err(_) => false,
-        };
         if self.pace != Pace::Elsewhere {
-            return look(&self.desk, approval);
+            return self.desk.is_answered(clock::now(), approval);
         }
         let (desk, approval) = (Arc::clone(&self.desk), approval.to_owned());
-        tokio::task::spawn_blocking(move || look(&desk, &approval)).await.unwrap_or(false)
+        tokio::task::spawn_blocking(move || desk.is_answered(clock::now(), &approval)).await.unwrap_or(false)
     }
 
     /// Decides on all that wait. Answers whether there was anybody.
@@ -155,7 +152,7 @@ impl Queue {
         for (ruling, answer) in self.desk.rule(clock::now(), &cases).into_iter().zip(answers) {
             // Whoever is gone does not send the call: what it holds goes back.
             if let Err(Ruling { verdict: Verdict::Allow(permit), .. }) = answer.send(ruling) {
-                self.desk.ended(permit.into_parts().1, Ending::NotSent);
+                self.desk.unsent(permit);
             }
         }
         true

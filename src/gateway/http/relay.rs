@@ -2,21 +2,24 @@
 
 use super::approval::{Decided, Decision};
 use super::body::Answer;
-use super::bridge_asked::{accepts_events, is_subscription};
+use super::bridge::accepted;
+use super::bridge_asked::{accepts_events, is_subscription, withdrawn};
 use super::client::{Outgoing, SendError, Upstream};
 use super::events::Events;
-use super::exchange::{Asked, Exchange, Flight, Recipient};
+use super::exchange::{Exchange, Recipient, whose};
 use super::leases::Holder;
 use super::mcp_headers::{EITHER, SESSION, VERSION};
+use super::open::{Open, OpenRequest, Stand};
 use super::refusal::{Refusal, json};
 use super::relay_answer::{failed, other, whole, without_length};
-use super::relist::Asking;
+use super::relist::{Asking, viewer};
 use super::seats::Seat;
 use super::sessions::Sessions;
 use super::sights::{Sight, Sights};
 use super::waiting::Waiting;
 use super::{Gateway, Server, headers, mcp_headers, mirror};
 use crate::clock;
+use crate::gateway::exchange::{Asked, CallOutcome, Flight, Question};
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::UnknownMethods;
 use crate::gateway::meter::Outcome;
@@ -25,9 +28,7 @@ use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
 use crate::mcp::http::{ContentKind, named_kind};
-use crate::mcp::protocol;
 use crate::mcp::target::HttpTarget;
-use crate::mcp::walk::member;
 use crate::model::ToolName;
 use crate::policy::{Caller, Policy};
 use bytes::Bytes;
@@ -51,6 +52,7 @@ pub struct Relay {
     sessions: Sessions,
     pub(super) sights: Sights,
     pub(super) asking: Asking,
+    open: Arc<Open>,
     withdrawing: Arc<Semaphore>,
 }
 
@@ -63,7 +65,7 @@ pub(super) struct Trip {
     pub(super) server: Arc<Server>,
     pub(super) policy: Option<Arc<Policy>>,
     pub(super) headers: HeaderMap,
-    /// What was listed to whoever calls, where a lock wants to know.
+    /// What was listed to the caller, where its calls are held to that.
     pub(super) sight: Option<Arc<Sight>>,
     pub(super) holder: Holder,
     /// The answer may last for ever.
@@ -102,6 +104,7 @@ impl Relay {
             sessions: Sessions::default(),
             sights: Sights::default(),
             asking: Asking::default(),
+            open: Arc::default(),
             withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
         })
     }
@@ -163,18 +166,34 @@ impl Relay {
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
         headers::to_server(&mut headers);
-        let sight = self.sight(server, &headers, &who);
+        let sight = self.sight(server, policy.as_deref(), &headers, &who);
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let trip = Trip { gateway, server, policy, headers, sight, holder, is_subscription, seat, began, span };
+        let viewer = viewer(&trip.headers, &trip.holder.who);
+        if let Some(id) = withdrawn(&message).flatten()
+            && !self.open.withdraw(&viewer, &id)
+        {
+            // The server does not know of it, and need not hear that it is withdrawn.
+            return Ok(accepted());
+        }
+        let begun = |id: &Id| {
+            let what = "a request with this id is in flight already";
+            self.open.begin(&viewer, id).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, what).to(id))
+        };
         match message {
             Message::Call(id, call) => {
+                let request = begun(&id)?;
                 let grant = Some(Arc::clone(&trip.holder.who.grant));
                 let caller = Caller { server: Arc::clone(&trip.server.label), grant, session };
-                self.call(trip, caller, id, call).await
+                self.call(trip, caller, id, call, request).await
             }
-            Message::Request(id, passage) => self.request(trip, id, &passage).await,
+            Message::Request(id, passage) => {
+                let request = begun(&id)?;
+                let stand = request.stand();
+                unless_withdrawn(&stand, self.request(trip, id, &passage, request)).await
+            }
             Message::Notification(passage) | Message::Reply(_, passage) => {
                 let exchange = Exchange::nothing(trip.recipient());
                 self.forward(trip, Outgoing::pass(&passage), exchange, None).await
@@ -190,21 +209,46 @@ impl Relay {
             .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
-    async fn call(&self, trip: Trip, caller: Caller, id: Id, call: ToolCall) -> Result<Response<Answer>, Refusal> {
+    async fn call(
+        &self,
+        trip: Trip,
+        caller: Caller,
+        id: Id,
+        call: ToolCall,
+        request: OpenRequest,
+    ) -> Result<Response<Answer>, Refusal> {
         let (tool, is_stateless) = (call.name().clone(), call.is_stateless());
         let about = About { tool, is_stateless, grant: caller.grant.clone() };
-        let (question, approval) = match self.decide(&trip, &caller, call).await.map_err(|refusal| refusal.to(&id))? {
-            Decision::Made(decided) => return self.go_on(trip, id, about, decided).await,
+        let stand = request.stand();
+        let decision = tokio::select! {
+            biased;
+            () = stand.withdrawn() => return Ok(accepted()),
+            decision = self.decide(&trip, &caller, call) => decision.map_err(|refusal| refusal.to(&id))?,
+        };
+        let (question, approval) = match decision {
+            Decision::Made(decided) => {
+                return unless_withdrawn(&stand, self.go_on(trip, id, about, decided, request)).await;
+            }
             Decision::Waits(question, approval) => (question, approval),
         };
         // Where a client wants to hear of progress, the answer is a stream that begins now.
-        let token = question.call.progress_token().filter(|_| accepts_events(&trip.headers)).map(Box::from);
+        let token = question.call.progress_token().filter(|_| accepts_events(&trip.headers));
         let waiting = token.map(|token| Waiting::new(id.clone(), token, &approval));
         let server = Arc::clone(&trip.server);
+        let waits = Question::new(&trip.gateway.desk, whose(&trip.server, &trip.holder.who), &approval);
         let rest = Box::pin(async move {
             let relay = server.relay().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such server"))?;
-            let decided = relay.wait(&trip, &caller, *question, approval).await.map_err(|refusal| refusal.to(&id))?;
-            relay.go_on(trip, id, about, decided).await
+            let answered = async {
+                let decided =
+                    relay.wait(&trip, &caller, *question, approval).await.map_err(|refusal| refusal.to(&id))?;
+                relay.go_on(trip, id, about, decided, request).await
+            };
+            let response = unless_withdrawn(&stand, answered).await;
+            if stand.is_withdrawn() {
+                // The store may be slow, and the client need not wait for it.
+                tokio::task::spawn_blocking(move || waits.withdraw(clock::now()));
+            }
+            response
         });
         match waiting {
             Some(waiting) => Ok(waiting.until(rest)),
@@ -219,6 +263,7 @@ impl Relay {
         id: Id,
         About { tool, is_stateless, grant }: About,
         decided: Decided,
+        request: OpenRequest,
     ) -> Result<Response<Answer>, Refusal> {
         let (number, permit) = match decided {
             Ok(allowed) => allowed,
@@ -233,6 +278,10 @@ impl Relay {
                 return Ok(json(StatusCode::OK, line));
             }
         };
+        if !request.stand().leaves() {
+            trip.gateway.desk.withdrawn(whose(&trip.server, &trip.holder.who), number, permit);
+            return Ok(accepted());
+        }
         if let Some(span) = &mut trip.span {
             let decision = trip.gateway.desk.audit().decision_id(number);
             let would = permit.would_deny();
@@ -240,45 +289,48 @@ impl Relay {
             let rule = would.map_or(permit.rule(), |denial| &denial.rule);
             span.decided(grant.as_deref().unwrap_or_default(), outcome, rule, &decision);
         }
-        let (outgoing, reservation) = Outgoing::call(permit);
-        let desk = Arc::clone(&trip.gateway.desk);
-        let flight = Flight::new(desk, trip.server.name.as_str(), number, reservation, trip.began);
+        let (desk, whose) = (&trip.gateway.desk, whose(&trip.server, &trip.holder.who));
+        let (flight, cleared) = Flight::depart(desk, whose, number, permit, (trip.began, Instant::now()));
+        let outgoing = Outgoing::call(&cleared);
         let session = trip.headers.get(&SESSION).filter(|_| !is_stateless).cloned();
         let withdrawal = session.map(|session| (session, trip.headers.get(&VERSION).cloned()));
         let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight))
+            .of_request(request)
             .with_span(trip.span.take())
             .with_withdrawal(withdrawal);
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
     }
 
-    async fn request(&self, mut trip: Trip, id: Id, passage: &Passage) -> Result<Response<Answer>, Refusal> {
+    async fn request(
+        &self,
+        mut trip: Trip,
+        id: Id,
+        passage: &Passage,
+        request: OpenRequest,
+    ) -> Result<Response<Answer>, Refusal> {
         let method = passage.method().unwrap_or_default();
-        let known = protocol::Method::asked_by_client(method);
-        if known.is_none() {
-            trip.gateway.desk.audit().repeated(clock::now(), "unknown_method", |line| line.text("method", method));
+        let asked = Asked::of(passage, || trip.server.shared.generation());
+        if asked.is_none() {
+            let whose = whose(&trip.server, &trip.holder.who);
+            let audit = trip.gateway.desk.audit();
+            audit.repeated(clock::now(), "unknown_method", &whose, |line| line.text("method", method));
             if trip.gateway.settings.unknown_methods == UnknownMethods::Refuse {
                 let status = if passage.revision().is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
                 return Err(Refusal::new(status, "method not found").with_code(-32601).to(&id));
             }
         }
-        let asked = match known.map(|method| method.kind) {
-            Some(protocol::Kind::ToolList) => {
-                let is_first = passage.params().and_then(|p| member(p, "cursor")).is_none();
-                let generation = || trip.sight.as_ref().map_or(0, |sight| sight.listed().generation());
-                Asked::List { first: is_first.then(generation) }
-            }
-            Some(protocol::Kind::Initialize) => Asked::Initialize,
-            Some(protocol::Kind::Discover) => Asked::Discover,
-            _ => Asked::Other,
-        };
-        let opens = matches!(asked, Asked::Initialize);
+        let asked = asked.unwrap_or(Asked::Other);
+        let opens = method == "initialize";
         let (grant, sight) = (Arc::clone(&trip.holder.who.grant), trip.sight.clone());
-        let exchange = Exchange::answer(trip.recipient(), id, asked).with_span(trip.span.take());
+        if !request.stand().leaves() {
+            return Ok(accepted());
+        }
+        let exchange = Exchange::answer(trip.recipient(), id, asked).of_request(request).with_span(trip.span.take());
         let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
         if opens && response.status().is_success() {
             // What was listed before was listed to another session.
-            sight.iter().for_each(|sight| sight.listed().forget());
+            sight.iter().for_each(|sight| sight.view().clear());
             if let Some(session) = response.headers().get(&SESSION) {
                 self.sights.close(session.as_bytes());
                 self.sessions.open(session.as_bytes(), &grant);
@@ -304,7 +356,7 @@ impl Relay {
                 Ok(sent) => sent,
                 Err(_) => {
                     let message = format!("the server has not answered within {} s", wait.as_secs_f64());
-                    return Ok(failed(&mut exchange, StatusCode::GATEWAY_TIMEOUT, "timeout", &message));
+                    return Ok(failed(&mut exchange, StatusCode::GATEWAY_TIMEOUT, CallOutcome::Timeout, &message));
                 }
             },
         };
@@ -318,7 +370,12 @@ impl Relay {
                 });
             }
             Err(error @ SendError::Broken) => {
-                return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, "upstream_gone", &error.to_string()));
+                return Ok(failed(
+                    &mut exchange,
+                    StatusCode::BAD_GATEWAY,
+                    CallOutcome::UpstreamGone,
+                    &error.to_string(),
+                ));
             }
         };
         if head.status == StatusCode::NOT_FOUND
@@ -329,7 +386,7 @@ impl Relay {
         headers::to_client(&mut head.headers);
         if head.status.is_redirection() {
             let message = "the server redirects, and redirects are not followed";
-            return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, "redirect", message));
+            return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, CallOutcome::Redirect, message));
         }
         match ContentKind::of(&head.headers) {
             ContentKind::EventStream => {
@@ -357,7 +414,6 @@ impl Relay {
         let mut headers = head.headers;
         let presented = headers.get(AUTHORIZATION).cloned();
         self.session(&headers, who)?;
-        let sight = self.sight(server, &headers, who);
         headers::to_server(&mut headers);
         headers.remove(CONTENT_TYPE);
         let sent = self.upstream.send(Method::GET, headers, Outgoing::nothing()).await;
@@ -365,8 +421,8 @@ impl Relay {
         headers::to_client(&mut head.headers);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let (ending, appearances) = (gateway.ending(), server.appearances());
-        let exchange =
-            Exchange::stream(Recipient { gateway, server, holder: Holder { presented, who: who.clone() }, sight });
+        let holder = Holder { presented, who: who.clone() };
+        let exchange = Exchange::stream(Recipient { gateway, server, holder, sight: None });
         if head.status.is_redirection() {
             let message = "the server redirects, and redirects are not followed";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
@@ -414,6 +470,18 @@ impl Relay {
             return Ok(Response::from_parts(without_length(head), Answer::empty()));
         }
         Ok(Response::from_parts(head, Answer::Raw(Box::new(held))))
+    }
+}
+
+/// What comes of a request, unless the client withdraws it first: then there is no answer.
+async fn unless_withdrawn(
+    stand: &Stand,
+    work: impl Future<Output = Result<Response<Answer>, Refusal>>,
+) -> Result<Response<Answer>, Refusal> {
+    tokio::select! {
+        biased;
+        () = stand.withdrawn() => Ok(accepted()),
+        response = work => response,
     }
 }
 

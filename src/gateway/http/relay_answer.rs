@@ -2,8 +2,9 @@
 
 use super::body::Answer;
 use super::client::Held;
-use super::exchange::{Exchange, Fate};
+use super::exchange::Exchange;
 use super::refusal::{Refusal, json};
+use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::http::named_kind;
 use crate::mcp::http::readdress::Place;
@@ -23,7 +24,7 @@ pub(super) fn without_length(mut head: response::Parts) -> response::Parts {
 pub(super) fn failed(
     exchange: &mut Exchange,
     status: StatusCode,
-    outcome: &'static str,
+    outcome: CallOutcome,
     message: &str,
 ) -> Response<Answer> {
     match exchange.fail(outcome, message) {
@@ -33,11 +34,11 @@ pub(super) fn failed(
 }
 
 /// Reads a JSON body, which cannot be judged before its end.
-pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (&'static str, String)> {
+pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (CallOutcome, String)> {
     let reading = async {
         let mut held = held;
-        let too_long = || ("too_long", "the server's answer is longer than this gateway takes".to_owned());
-        let broken = |_| ("broken", "the answer from the server broke off".to_owned());
+        let too_long = || (CallOutcome::TooLong, "the server's answer is longer than this gateway takes".to_owned());
+        let broken = |_| (CallOutcome::Broken, "the answer from the server broke off".to_owned());
         if held.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
             return Err(too_long());
         }
@@ -64,7 +65,7 @@ pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<By
     match patience {
         None => reading.await,
         Some(wait) => tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
-            Err(("timeout", format!("the server has not answered within {} s", wait.as_secs_f64())))
+            Err((CallOutcome::Timeout, format!("the server has not answered within {} s", wait.as_secs_f64())))
         }),
     }
 }
@@ -101,7 +102,7 @@ pub(super) async fn whole(
     match exchange.message(&body) {
         Fate::Pass => Response::from_parts(head, Answer::whole(body)),
         Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
-        Fate::Drop => match exchange.fail("invalid", "the server's answer is not for this request") {
+        Fate::Drop => match exchange.fail(CallOutcome::Invalid, "the server's answer is not for this request") {
             Some(error) => json(StatusCode::BAD_GATEWAY, error),
             None => {
                 let mut response = Response::new(Answer::empty());
@@ -133,7 +134,7 @@ pub(super) fn other(head: response::Parts, held: Held, mut exchange: Exchange) -
         if exchange.is_open() {
             let kind = named_kind(&head.headers);
             let message = format!("the server answered with {kind}, which is neither JSON nor a stream of events");
-            return failed(&mut exchange, StatusCode::BAD_GATEWAY, "not_mcp", &message);
+            return failed(&mut exchange, StatusCode::BAD_GATEWAY, CallOutcome::NotMcp, &message);
         }
         // Nothing is due, and nothing that a client could take for a message passes.
         return Response::from_parts(without_length(head), Answer::empty());

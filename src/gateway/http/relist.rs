@@ -3,27 +3,25 @@
 
 use super::blocks::Blocks;
 use super::client::{Held, Outgoing};
+use super::exchange::whose;
 use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
 use super::refusal::Refusal;
 use super::relay::{Relay, Trip};
 use super::relay_answer::collect;
 use super::sights::{Sight, Viewer};
 use super::{Server, unauthorized};
-use crate::clock;
-use crate::gateway::filter::filter;
+use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, not_listed};
 use crate::gateway::identity::{Identity, Unauthorized};
-use crate::gateway::mediate::is_listed;
-use crate::gateway::relist::{LIST_WAIT, LISTS_MAX, PAGES_MAX, meta_of};
-use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Message, ToolCall, admit, receive};
+use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
 use crate::mcp::http::{ContentKind, named_kind};
-use crate::mcp::walk::member;
-use crate::policy::{Policy, ToolChange};
+use crate::policy::Policy;
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Parameters of a call that are told in headers (MCP 2026-07-28, streamable HTTP).
 const PARAMETER: &str = "mcp-param-";
@@ -59,16 +57,20 @@ enum NoList {
 }
 
 impl Relay {
-    /// What whoever calls has seen listed, where a lock wants to know.
-    pub(super) fn sight(&self, server: &Server, headers: &HeaderMap, who: &Identity) -> Option<Arc<Sight>> {
-        server.guard().map(|_| self.sight_of(headers, who))
+    /// What the caller has seen listed, where its calls are held to that, or nobody has compared a list with the policy.
+    pub(super) fn sight(
+        &self,
+        server: &Server,
+        policy: Option<&Policy>,
+        headers: &HeaderMap,
+        who: &Identity,
+    ) -> Option<Arc<Sight>> {
+        let wants = server.guard().is_some() || policy.is_some_and(Policy::wants_lists) || server.shared.wants_names();
+        wants.then(|| self.sight_of(headers, who))
     }
 
     fn sight_of(&self, headers: &HeaderMap, who: &Identity) -> Arc<Sight> {
-        self.sights.of(match headers.get(&SESSION) {
-            Some(session) => Viewer::session(session.as_bytes()),
-            None => Viewer::Grant(Arc::clone(&who.grant)),
-        })
+        self.sights.of(viewer(headers, who))
     }
 
     /// The policy for a call, and what the desk is told of its tool beside the name; asks the server for its list where
@@ -81,18 +83,24 @@ impl Relay {
         trip: &Trip,
         policy: Option<Arc<Policy>>,
         call: &ToolCall,
-    ) -> Result<(Option<Arc<Policy>>, Option<ToolChange>), Refusal> {
-        let Some(policy) = policy else { return Ok((None, None)) };
-        let tool = call.name().as_str();
-        if !wants_list(trip, trip.sight.as_deref(), &policy, tool) {
-            let change = Self::change(trip, &policy, tool);
-            return Ok((Some(policy), change));
+    ) -> Result<(Option<Arc<Policy>>, Facts), Refusal> {
+        let (guard, tool) = (trip.server.guard().map(|guard| &**guard), call.name().as_str());
+        let held = |policy: &Arc<Policy>| guard.is_some() || policy.wants_lists();
+        let policy = match policy {
+            Some(policy) if held(&policy) => policy,
+            policy => return Ok((policy, Facts::default())),
+        };
+        // The policy may hold calls to lists only since this one came.
+        let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
+        if !wants_list(trip, &sight, &policy, tool) {
+            let facts = facts(trip, &sight, &policy, tool);
+            return Ok((Some(policy), facts));
         }
         // In a box: few calls take this way, and all of them would keep room for it.
         let waiting = Box::pin(async {
             let lease = trip.gateway.leases.of(&trip.server, &trip.holder);
             tokio::select! {
-                asked = self.ask(trip, &policy, call) => asked?,
+                asked = self.ask(trip, &sight, &policy, call) => asked?,
                 () = lease.ended() => return Err(unauthorized(&Unauthorized::Revoked)),
             }
             Ok(lease.who())
@@ -100,19 +108,19 @@ impl Relay {
         let who = waiting.await?;
         // That may have taken a while, and the policy may be another one by now.
         let policy = trip.gateway.policy(&who, &trip.server);
-        let change = policy.as_ref().and_then(|policy| Self::change(trip, policy, tool));
-        Ok((policy, change))
+        let facts = policy.as_ref().map(|policy| facts(trip, &sight, policy, tool)).unwrap_or_default();
+        Ok((policy, facts))
     }
 
     /// Asks the server for its list, or waits for whoever asks already.
-    async fn ask(&self, trip: &Trip, policy: &Policy, call: &ToolCall) -> Result<(), Refusal> {
-        let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
+    async fn ask(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), Refusal> {
         for _ in 0..LISTS_MAX {
-            match self.list_for(trip, &sight, policy, call).await {
-                Ok(()) if wants_list(trip, Some(&sight), policy, call.name().as_str()) => {}
+            match self.list_for(trip, sight, policy, call).await {
+                Ok(()) if wants_list(trip, sight, policy, call.name().as_str()) => {}
                 Ok(()) | Err(NoList::Known) => break,
                 Err(NoList::Failed(why)) => {
-                    self.list_failed(trip, &why);
+                    let whose = whose(&trip.server, &trip.holder.who);
+                    not_listed(&trip.server.desk, &whose, &why, &self.asking.told);
                     break;
                 }
                 Err(NoList::NoSession) => {
@@ -123,36 +131,12 @@ impl Relay {
         Ok(())
     }
 
-    fn change(trip: &Trip, policy: &Policy, tool: &str) -> Option<ToolChange> {
-        let server = &trip.server;
-        if policy.hides_among_allowed(tool) {
-            let tools = server.tools();
-            if tools.is_known() && !tools.names_tool(tool) {
-                return Some(ToolChange::Unlisted);
-            }
-        }
-        let (guard, sight) = server.guard().zip(trip.sight.as_ref())?;
-        let change = sight.change(tool, &guard.reviewed())?;
-        guard.refuses(change, tool, is_listed(policy, tool), &server.label, &server.desk, clock::now())
-    }
-
-    fn list_failed(&self, trip: &Trip, why: &str) {
-        let (server, text) =
-            (&trip.server, format!("the server did not list its tools: {}", crate::text::excerpt(why, 200)));
-        server.desk.audit().repeated(clock::now(), "dropped", |line| {
-            line.text("from", "server").text("server", server.name.as_str()).text("what", &text)
-        });
-        if !self.asking.told.swap(true, Ordering::Relaxed) {
-            server.desk.notice(&format!("{}: {text}", server.name));
-        }
-    }
-
     /// Sees to it that there is a list: asks for it, or waits for whoever has asked already.
     async fn list_for(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failures = sight.failures();
         let listing = async {
             let _turn = sight.asking.lock().await;
-            if !wants_list(trip, Some(sight), policy, call.name().as_str()) {
+            if !wants_list(trip, sight, policy, call.name().as_str()) {
                 return Ok(());
             }
             if sight.failures() != failures {
@@ -173,20 +157,12 @@ impl Relay {
     /// Asks for all pages, with the headers of whoever waits for them.
     async fn list(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failed = |why: &dyn std::fmt::Display| NoList::Failed(why.to_string());
-        let meta = call.is_stateless().then(|| meta_of(call)).flatten();
-        let headers = headers_of(&trip.headers);
-        let mut arriving = sight.listed().arriving();
-        let mut cursor: Option<String> = None;
-        for _ in 0..PAGES_MAX {
-            let mut params = Vec::new();
-            params.extend(cursor.take().map(|cursor| format!("\"cursor\":{cursor}")));
-            params.extend(meta.iter().map(|meta| format!("\"_meta\":{meta}")));
+        let (headers, shared, is_locked) =
+            (headers_of(&trip.headers), &trip.server.shared, trip.server.guard().is_some());
+        let mut list = OwnList::asked(call, shared, Instant::now());
+        loop {
             let (prefix, number) = (&self.asking.prefix, self.asking.asked.fetch_add(1, Ordering::Relaxed));
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","id":"{prefix}-{number}","method":"tools/list","params":{{{}}}}}"#,
-                params.join(",")
-            );
-            let Ok(Message::Request(id, passage)) = admit(line.as_bytes()) else {
+            let Some((id, passage)) = list.request(&format!("{prefix}-{number}")) else {
                 return Err(failed(&"the next page cannot be asked for"));
             };
             let sent = self.upstream.send(Method::POST, headers.clone(), Outgoing::pass(&passage)).await;
@@ -219,25 +195,11 @@ impl Relay {
                 }
             }
             let result = received.result().unwrap_or_default();
-            let page = filter(result, |_, _| true).map_err(|error| failed(&error))?;
-            {
-                let mut tools = trip.server.tools();
-                for (name, span) in &page.tools {
-                    let definition = &result[span.clone()];
-                    arriving.take(name, definition);
-                    tools.take(name, policy.wants_schema(name).then_some(definition));
-                }
-                if !page.more {
-                    tools.known();
-                }
-            }
-            if !page.more {
-                sight.listed().complete(arriving);
+            if !list.page(result, Some(policy), is_locked, shared).map_err(NoList::Failed)? {
+                list.whole(&mut sight.view(), shared, Instant::now());
                 return Ok(());
             }
-            cursor = member(result, "nextCursor").map(|(cursor, _)| cursor.to_owned());
         }
-        Err(failed(&format!("more than {PAGES_MAX} pages")))
     }
 
     /// The answer in a stream of events. What else is in it goes to nobody: no client has asked for any of it.
@@ -254,7 +216,7 @@ impl Relay {
                         return Ok(Bytes::copy_from_slice(&data));
                     }
                     Arrival::Notification(method) if &**method == "notifications/tools/list_changed" => {
-                        trip.server.list_changed();
+                        trip.server.shared.take_lists_back();
                     }
                     _ => {}
                 }
@@ -264,20 +226,24 @@ impl Relay {
     }
 }
 
-/// Whether only a list can tell what becomes of a call.
-fn wants_list(trip: &Trip, sight: Option<&Sight>, policy: &Policy, tool: &str) -> bool {
-    if !is_listed(policy, tool) {
-        return false;
+/// Whose a request is: a session's, or else its grant's.
+pub(super) fn viewer(headers: &HeaderMap, who: &Identity) -> Viewer {
+    match headers.get(&SESSION) {
+        Some(session) => Viewer::session(session.as_bytes()),
+        None => Viewer::Grant(Arc::clone(&who.grant)),
     }
-    let unseen = trip.server.guard().is_some_and(|guard| {
-        sight.is_none_or(|sight| sight.change(tool, &guard.reviewed()) == Some(ToolChange::Unseen))
-    });
-    let (schema, hides) = (policy.wants_schema(tool), policy.hides_among_allowed(tool));
-    unseen
-        || ((schema || hides) && {
-            let tools = trip.server.tools();
-            !tools.is_known() && (schema || !tools.names_tool(tool))
-        })
+}
+
+/// Whether only a list can tell what becomes of a call.
+fn wants_list(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> bool {
+    let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
+    sight.view().wants_list(policy, guard, tool, server.shared.moment(Instant::now()))
+}
+
+fn facts(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> Facts {
+    let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
+    let (now, whose) = (server.shared.moment(Instant::now()), whose(server, &trip.holder.who));
+    sight.view().facts(policy, guard, tool, now, (&whose, &server.desk))
 }
 
 /// The headers of a call as they are for a list.

@@ -4,6 +4,7 @@ use super::Gateway;
 use super::io::{Patient, WRITE_WAIT};
 use super::tls::{BadTls, Tls};
 use crate::clock;
+use crate::gateway::audit::Whose;
 use crate::gateway::plan::Listener;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -95,7 +96,8 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     runtime.shutdown_timeout(LAST_WAIT);
     gateway.end();
     let now = clock::now();
-    gateway.desk().audit().event(now, "stop", |line| line.text("why", "signal"));
+    gateway.desk().log_ended(now);
+    gateway.desk().audit().event(now, "stop", &Whose::gateway(), |line| line.text("why", "signal"));
     gateway.desk().tick(now);
     Ok(signal)
 }

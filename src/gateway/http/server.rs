@@ -2,21 +2,17 @@
 
 use super::SetUpError;
 use super::bridge::Bridge;
-use super::lists::Lists;
 use super::relay::Relay;
 use crate::clock::Timestamp;
-use crate::gateway::answers::unknown_tools;
+use crate::gateway::audit::Route;
 use crate::gateway::desk::Desk;
-use crate::gateway::filter::Page;
+use crate::gateway::exchange::Shared;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, BadLock, Guard};
 use crate::gateway::plan::{Backend, Locked, Served};
 use crate::gateway::policies::Slot;
-use crate::gateway::tools::Tools;
-use crate::mcp::json::string_value;
-use crate::mcp::walk::member;
 use crate::model::ServerName;
-use crate::policy::{ArgumentSchema, Policy};
+use crate::policy::Policy;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -31,8 +27,8 @@ pub struct Server {
     pub(super) desk: Arc<Desk>,
     pub(super) way: Way,
     pub(super) lock: Option<Lock>,
-    pub(super) tools: Mutex<Tools>,
-    pub(super) lists: Lists,
+    /// What all its viewers share.
+    pub(super) shared: Arc<Shared>,
     /// How often its tools may have begun to appear otherwise, by a policy or by the lock.
     appearances: watch::Sender<u64>,
 }
@@ -80,10 +76,17 @@ impl Server {
             desk: Arc::clone(desk),
             way,
             lock,
-            tools: Mutex::default(),
-            lists: Lists::default(),
+            shared: Arc::default(),
             appearances: watch::Sender::new(0),
         })
+    }
+
+    /// The way to it, as the log names it.
+    pub(super) fn route(&self) -> Route {
+        match &self.way {
+            Way::Http(_) => Route::HttpUrl,
+            Way::Stdio(_) => Route::HttpCommand,
+        }
     }
 
     /// The way to it, if it is behind a URL.
@@ -108,20 +111,15 @@ impl Server {
     /// Its tools may appear otherwise from now on: those who listen are told.
     pub(super) fn appears_otherwise(&self) {
         self.appearances.send_modify(|count| *count += 1);
+        match &self.way {
+            Way::Http(_) => {}
+            Way::Stdio(bridge) => bridge.appears_otherwise(),
+        }
     }
 
     /// Changes whenever its tools may appear otherwise.
     pub(super) fn appearances(&self) -> watch::Receiver<u64> {
         self.appearances.subscribe()
-    }
-
-    /// It says that its list of tools is another one.
-    pub(super) fn list_changed(&self) {
-        match &self.way {
-            Way::Http(relay) => relay.sights.forget(),
-            Way::Stdio(_) => {}
-        }
-        self.tools().outdated();
     }
 
     /// Looks whether the lock has changed. Answers whether any tool may appear otherwise now.
@@ -147,38 +145,5 @@ impl Server {
     /// Its own policy, as it is at the moment.
     pub(super) fn policy(&self) -> Option<Arc<Policy>> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.policy()
-    }
-
-    pub(super) fn tools(&self) -> std::sync::MutexGuard<'_, Tools> {
-        self.tools.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The schema for the arguments of a tool, where the policy wants one.
-    pub(super) fn schema(&self, policy: Option<&Policy>, tool: &str) -> Option<Arc<ArgumentSchema>> {
-        if policy?.wants_schema(tool) { self.tools().schema(tool) } else { None }
-    }
-
-    /// Takes in a page of the list of tools that is on its way to a client.
-    pub(super) fn remember(&self, page: &Page, result: &str, first: bool, policy: &Policy) {
-        let mut tools = self.tools();
-        if first {
-            tools.begin();
-        }
-        for (name, _) in &page.tools {
-            tools.take(name, None);
-        }
-        for span in &page.kept {
-            let definition = &result[span.clone()];
-            let name = member(definition, "name").and_then(|(literal, _)| string_value(literal)).unwrap_or_default();
-            if policy.wants_schema(&name) {
-                tools.take(&name, Some(definition));
-            }
-        }
-        if !page.more {
-            let unknown = tools.complete(policy);
-            if !unknown.is_empty() {
-                self.desk.notice(&unknown_tools(&unknown, tools.names().collect()));
-            }
-        }
     }
 }

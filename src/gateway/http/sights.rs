@@ -5,9 +5,7 @@
 //! again, so whatever is forgotten costs a question and opens nothing.
 
 use super::sessions::key;
-use crate::catalog::drift::Reviewed;
-use crate::gateway::locked::Listed;
-use crate::policy::ToolChange;
+use crate::gateway::exchange::View;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,27 +18,29 @@ pub const SIGHTS_MAX: usize = 4096;
 pub const SIGHT_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// What one session, or the requests of one grant, have seen listed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sight {
-    listed: Mutex<Listed>,
-    /// Held by whoever asks for the list.
+    view: Mutex<View>,
+    /// Held by the call that asks for the list.
     pub(super) asking: tokio::sync::Mutex<()>,
     failures: AtomicU64,
 }
 
+impl Default for Sight {
+    fn default() -> Self {
+        Self { view: Mutex::new(View::aging(SIGHT_AGE_MAX)), asking: tokio::sync::Mutex::default(), failures: 0.into() }
+    }
+}
+
 impl Sight {
-    /// What was listed.
-    pub fn listed(&self) -> MutexGuard<'_, Listed> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was listed, to be looked at.
+    pub fn seen(&self) -> &Mutex<View> {
+        &self.view
     }
 
-    /// How a tool differs from what was reviewed, by the newest list; one that is too old says nothing.
-    pub fn change(&self, tool: &str, reviewed: &Reviewed) -> Option<ToolChange> {
-        let listed = self.listed();
-        match listed.age() {
-            Some(age) if age < SIGHT_AGE_MAX => listed.change(tool, reviewed),
-            Some(_) | None => Some(ToolChange::Unseen),
-        }
+    /// What was listed.
+    pub fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often the server did not answer with a list.
@@ -55,7 +55,7 @@ impl Sight {
 }
 
 /// Whose list it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Viewer {
     /// A session, by the [key](super::sessions::key) of its id.
     Session(Box<[u8]>),
@@ -97,53 +97,41 @@ impl Sights {
     pub fn close(&self, session: &[u8]) {
         self.lock().remove(&Viewer::session(session));
     }
-
-    /// The server says that its list has changed, to whomever it said so: nobody knows it any more.
-    pub fn forget(&self) {
-        for (sight, _) in self.lock().values() {
-            sight.listed().forget();
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::exchange::{Coming, Moment};
+
+    const NOW: fn() -> Moment = || Moment { at: Instant::now(), generation: 0 };
 
     fn list(sight: &Sight) {
-        let mut listed = sight.listed();
-        let arriving = listed.arriving();
-        listed.complete(arriving);
+        sight.view().complete(Coming::asked(NOW()), NOW());
     }
 
     #[test]
-    fn each_viewer_has_a_list_of_its_own_until_the_server_takes_it_back() {
-        let (sights, reviewed) = (Sights::default(), Reviewed::default());
+    fn each_viewer_has_a_list_of_its_own_until_its_session_ends() {
+        let sights = Sights::default();
         let (one, other) = (Viewer::Session(b"1"[..].into()), Viewer::Grant("1".into()));
+        let is_known = |viewer: &Viewer| sights.of(viewer.clone()).view().newest(NOW()).is_some();
         list(&sights.of(one.clone()));
-        assert_eq!(sights.of(one.clone()).change("t", &reviewed), Some(ToolChange::New));
-        assert_eq!(sights.of(other.clone()).change("t", &reviewed), Some(ToolChange::Unseen));
-        list(&sights.of(other.clone()));
-        sights.forget();
-        for viewer in [&one, &other] {
-            assert_eq!(sights.of(viewer.clone()).change("t", &reviewed), Some(ToolChange::Unseen));
-        }
-        list(&sights.of(one.clone()));
+        assert!(is_known(&one) && !is_known(&other));
         sights.close(b"1");
-        assert_eq!(sights.of(one).change("t", &reviewed), Some(ToolChange::Unseen));
+        assert!(!is_known(&one));
     }
 
     #[test]
     fn lists_are_bounded_and_a_forgotten_one_says_nothing() {
-        let (sights, reviewed) = (Sights::default(), Reviewed::default());
+        let sights = Sights::default();
         let viewer = |number: usize| Viewer::Session(number.to_be_bytes()[..].into());
+        let is_known = |number| sights.of(viewer(number)).view().newest(NOW()).is_some();
         for number in 0..SIGHTS_MAX {
             list(&sights.of(viewer(number)));
         }
         assert_eq!(sights.lock().len(), SIGHTS_MAX);
         list(&sights.of(viewer(SIGHTS_MAX)));
         assert!(sights.lock().len() < SIGHTS_MAX);
-        assert_eq!(sights.of(viewer(SIGHTS_MAX)).change("t", &reviewed), Some(ToolChange::New));
-        assert_eq!(sights.of(viewer(0)).change("t", &reviewed), Some(ToolChange::Unseen));
+        assert!(is_known(SIGHTS_MAX) && !is_known(0));
     }
 }

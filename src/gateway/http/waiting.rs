@@ -5,13 +5,13 @@ use super::blocks::event;
 use super::body::{Answer, BodyError};
 use super::mcp_headers::EVENTS;
 use super::refusal::Refusal;
-use crate::gateway::answers::PROGRESS_EVERY;
+use crate::gateway::exchange::{PROGRESS_EVERY, Telling};
 use crate::gateway::reply;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Received, ReplyTo, receive};
 use crate::mcp::http::ContentKind;
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Frame};
 use std::fmt;
 use std::pin::Pin;
@@ -25,10 +25,7 @@ type Rest = Pin<Box<dyn Future<Output = Result<Response<Answer>, Refusal>> + Sen
 /// A call that waits.
 pub struct Waiting {
     id: Id,
-    /// `progressToken`, as JSON.
-    token: Box<str>,
-    message: String,
-    steps: u64,
+    telling: Telling,
     /// When the client hears of it again; nothing before the first time.
     next: Option<Pin<Box<Sleep>>>,
     state: State,
@@ -46,15 +43,14 @@ enum State {
 
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("id", &self.id).field("steps", &self.steps).finish_non_exhaustive()
+        f.debug_struct("Waiting").field("id", &self.id).field("telling", &self.telling).finish_non_exhaustive()
     }
 }
 
 impl Waiting {
     /// A call with this id and token waits for this approval.
-    pub fn new(id: Id, token: Box<str>, approval: &str) -> Self {
-        let message = format!("waiting for approval {approval}");
-        Self { id, token, message, steps: 0, next: None, state: State::Over }
+    pub fn new(id: Id, token: &str, approval: &str) -> Self {
+        Self { id, telling: Telling::new(token, approval), next: None, state: State::Over }
     }
 
     /// The response that begins now and ends with what this comes to.
@@ -82,9 +78,8 @@ impl Waiting {
                         std::task::ready!(next.as_mut().poll(cx));
                     }
                     self.next = Some(Box::pin(tokio::time::sleep(PROGRESS_EVERY)));
-                    self.steps += 1;
                     let mut line = Vec::new();
-                    reply::progress(&mut line, &self.token, self.steps, &self.message);
+                    self.telling.tell(&mut line);
                     return Poll::Ready(Some(Ok(event(&line))));
                 }
                 State::Stream(answer) => {
@@ -143,6 +138,10 @@ impl Waiting {
 }
 
 fn begun(response: Response<Answer>) -> State {
+    if response.status() == StatusCode::ACCEPTED {
+        // The client has withdrawn the call, and hears no more of it.
+        return State::Over;
+    }
     let is_stream = ContentKind::of(response.headers()) == ContentKind::EventStream;
     let answer = response.into_body();
     if is_stream { State::Stream(answer) } else { State::Whole(answer, BytesMut::new()) }
@@ -152,11 +151,10 @@ fn begun(response: Response<Answer>) -> State {
 mod tests {
     use super::*;
     use crate::gateway::http::refusal::json;
-    use http::StatusCode;
     use http_body_util::BodyExt as _;
 
     async fn heard(rest: Result<Response<Answer>, Refusal>) -> String {
-        let waiting = Waiting::new(Id::Integer(1), "7".into(), "ap");
+        let waiting = Waiting::new(Id::Integer(1), "7", "ap");
         let rest = Box::pin(async move {
             // Not at once: the client hears of it first.
             tokio::task::yield_now().await;

@@ -8,6 +8,7 @@ mod recent;
 pub use histogram::{Histogram, Snapshot};
 pub use prometheus::{CONTENT_TYPE, exposition};
 
+use super::exchange::CallOutcome;
 use crate::clock::Timestamp;
 use crate::policy::{CounterKey, Policy, Reservation};
 use recent::Recent;
@@ -335,10 +336,9 @@ impl ServerMeter {
         self.added.observe(added);
     }
 
-    /// A call that was forwarded has ended. `ending` is the audit log's word (`result`, `error`, `timeout` …), `upstream`
-    /// the time from forwarding to the end of the answer.
-    pub fn call_ended(&self, ending: &'static str, upstream: Duration) {
-        *lock(&self.endings).entry(ending).or_default() += 1;
+    /// A call that was forwarded has ended; `upstream` is the time from forwarding to the end of the answer.
+    pub fn call_ended(&self, outcome: CallOutcome, upstream: Duration) {
+        *lock(&self.endings).entry(outcome.as_str()).or_default() += 1;
         self.upstream.observe(upstream);
     }
 

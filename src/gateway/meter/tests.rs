@@ -209,8 +209,8 @@ fn the_page_is_read_by_a_strict_parser_and_says_what_was_counted() {
     files.decided(at(0), Some(&policy), "made up", Outcome::Deny, "(default deny)");
     files.forwarded(Duration::from_micros(20));
     files.forwarded(Duration::from_micros(30));
-    files.call_ended("result", Duration::from_millis(2));
-    files.call_ended("timeout", Duration::from_secs(600));
+    files.call_ended(CallOutcome::Result, Duration::from_millis(2));
+    files.call_ended(CallOutcome::Timeout, Duration::from_secs(600));
     let _held = (files.session(), files.call(), odd_server.session());
     meter.store_error();
     meter.reloaded();

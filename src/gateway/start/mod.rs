@@ -19,6 +19,7 @@ use super::meter::Meter;
 use super::plan::Plan;
 use super::telemetry::{BadTelemetry, Telemetry, Wanted};
 use crate::clock;
+use crate::gateway::audit::Whose;
 use crate::state::Stores;
 use operators::Operators;
 use std::net::SocketAddr;
@@ -130,7 +131,7 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let wanted = Wanted::from_environment(&around.variable)?;
     let telemetry = Telemetry::start(&wanted, Some(Arc::clone(&meter)))?;
     let gateway = Arc::new(gateway.with_telemetry(telemetry));
-    desk.audit().event(clock::now(), "start", |line| {
+    desk.audit().event(clock::now(), "start", &Whose::gateway(), |line| {
         let line = line.text("version", env!("CARGO_PKG_VERSION"));
         match (&file, config.plan.servers.keys().next()) {
             (Some(file), _) => line.text("config", &file.path().display().to_string()),

@@ -4,6 +4,7 @@
 use super::changes::{changes, granted, left_without_grant, only_at_start};
 use super::{Around, NameTaken, warn_of_doubles};
 use crate::clock;
+use crate::gateway::audit::Whose;
 use crate::gateway::config::{self, BadConfig, Checked, Config};
 use crate::gateway::desk::Desk;
 use crate::gateway::http::Gateway;
@@ -86,7 +87,7 @@ impl Watch {
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();
         let shown = self.file.path.display().to_string();
-        self.desk.audit().event(clock::now(), "reload", |line| line.text("config", &shown));
+        self.desk.audit().event(clock::now(), "reload", &Whose::gateway(), |line| line.text("config", &shown));
         self.say(&format!("{shown} reloaded: {}", changes(&self.running, &config)));
         for warning in warnings {
             self.say(&format!("warning: {warning}"));
@@ -138,7 +139,7 @@ impl Watch {
         }
         self.meter.reload_refused();
         let reason = text.lines().next().unwrap_or_default().to_owned();
-        self.desk.audit().event(clock::now(), "reload_refused", |line| line.text("reason", &reason));
+        self.desk.audit().event(clock::now(), "reload_refused", &Whose::gateway(), |line| line.text("reason", &reason));
         self.say(&text);
         self.file.refused = Some(text);
     }

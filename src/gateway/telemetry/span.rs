@@ -1,5 +1,6 @@
 //! The span of one request (OpenTelemetry semantic conventions for MCP, server side) and its duration.
 
+use crate::gateway::exchange::CallOutcome;
 use crate::gateway::meter::Outcome;
 use crate::mcp::envelope::{Arrival, Id, Received};
 use crate::mcp::json::string_value;
@@ -59,8 +60,8 @@ pub enum Ended {
     ToolError,
     /// With a JSON-RPC error of this code.
     Error(i64),
-    /// Without any answer of the server: one of the audit log's words (`timeout`, `upstream_gone` …).
-    Failed(&'static str),
+    /// Without any answer of the server.
+    Failed(CallOutcome),
 }
 
 impl Ended {
@@ -80,7 +81,7 @@ impl Ended {
 #[derive(Debug)]
 pub struct RequestSpan {
     span: Option<Span>,
-    if_dropped: &'static str,
+    if_dropped: CallOutcome,
     durations: Option<Histogram<f64>>,
     began: Instant,
     /// Attributes of the duration; few, and from closed sets.
@@ -182,7 +183,13 @@ impl RequestSpan {
                 .with_links(other.into_iter().map(|other| Link::new(other, Vec::new(), 0)).collect())
                 .start_with_context(tracer, &parent)
         });
-        Self { span, if_dropped: "abandoned", durations: durations.cloned(), began: Instant::now(), of_duration }
+        Self {
+            span,
+            if_dropped: CallOutcome::Abandoned,
+            durations: durations.cloned(),
+            began: Instant::now(),
+            of_duration,
+        }
     }
 
     /// What the gate said about a call.
@@ -195,8 +202,8 @@ impl RequestSpan {
         }
     }
 
-    /// Says with which of the audit log's words the request ends if nothing more is heard of it.
-    pub fn if_dropped(&mut self, why: &'static str) {
+    /// Says how the request ends if nothing more is heard of it.
+    pub fn if_dropped(&mut self, why: CallOutcome) {
         self.if_dropped = why;
     }
 
@@ -214,7 +221,7 @@ impl RequestSpan {
                 attributes.push(KeyValue::new("error.type", code.to_string()));
                 attributes.push(KeyValue::new("rpc.response.status_code", code.to_string()));
             }
-            Ended::Failed(why) => attributes.push(KeyValue::new("error.type", why)),
+            Ended::Failed(why) => attributes.push(KeyValue::new("error.type", why.as_str())),
         }
         if let Some(mut span) = self.span.take() {
             if ended != Ended::Result {

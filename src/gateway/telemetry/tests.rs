@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::gateway::exchange::CallOutcome;
 use crate::gateway::meter::Outcome;
 use crate::mcp::envelope::Id;
 use crate::policy::{Policy, parse};
@@ -138,7 +139,7 @@ fn ends_are_told_apart_and_names_that_clients_make_up_name_no_span() {
     let rows = [
         ("tools/call", r#"{"name":"made up"}"#, Ended::ToolError, "tools/call", "tool_error"),
         ("tools/call", r#"{"name":"read"}"#, Ended::Error(-32602), "tools/call read", "-32602"),
-        ("tools/list", "{}", Ended::Failed("timeout"), "tools/list", "timeout"),
+        ("tools/list", "{}", Ended::Failed(CallOutcome::Timeout), "tools/list", "timeout"),
         ("prompts/get", r#"{"name":"greet"}"#, Ended::Result, "prompts/get", ""),
         ("x/made up", "{}", Ended::Error(-32601), "_OTHER", "-32601"),
     ];

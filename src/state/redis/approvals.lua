@@ -22,7 +22,7 @@ local function row(id)
 end
 
 local function is_open(question)
-  return question and question[2] ~= 'used' and tonumber(question[4]) > now
+  return question and question[2] ~= 'used' and question[2] ~= 'withdrawn' and tonumber(question[4]) > now
 end
 
 -- The question that is live for the binding.

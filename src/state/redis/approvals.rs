@@ -67,6 +67,7 @@ impl RedisStore {
         let expires = self.time(&expires)?;
         let state = match state.as_str() {
             "used" => ApprovalState::Used,
+            "withdrawn" => ApprovalState::Withdrawn,
             _ if expires <= now => ApprovalState::Expired,
             "pending" => ApprovalState::Pending,
             "approved" => ApprovalState::Approved,
@@ -143,6 +144,7 @@ impl ApprovalStore for RedisStore {
         let state = match answer {
             Answer::Approve => "approved",
             Answer::Deny => "denied",
+            Answer::Withdraw => "withdrawn",
         };
         let mut script = self.question(&DECIDE, now, "");
         script.arg(id).arg(state);

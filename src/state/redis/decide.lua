@@ -9,5 +9,6 @@ if known[2] ~= 'pending' or not is_open(known) then return answer({ known }) end
 local expires = now + tonumber(known[5]) * 1000
 redis.call('HSET', prefix .. id, 'state', ARGV[4], 'expires', whole(expires))
 redis.call('ZREM', KEYS[3], id)
+if ARGV[4] == 'withdrawn' then redis.call('HDEL', prefix .. id, 'arguments') end
 until_when(id, redis.call('HGET', prefix .. id, 'live'), expires)
 return answer({ row(id), known })

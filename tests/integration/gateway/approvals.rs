@@ -87,7 +87,8 @@ fn a_call_that_waits_can_be_withdrawn() {
     let id = waiting(&sandbox);
     gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#);
     assert!(gateway.ask(2, "ping", &json!({})).get("result").is_some());
-    sandbox.run(&["approvals", "approve", &id]).both(0);
+    let late = sandbox.run(&["approvals", "approve", &id]);
+    assert!(late.both(2).1.contains("is withdrawn already"));
     let (code, lines, _) = gateway.close();
     assert_eq!((code, lines), (Some(0), vec![]), "a withdrawn call gets no answer and is not made");
 }

@@ -13,6 +13,7 @@ use super::sessions::{End, Session};
 use super::turn::{Turn, line_of};
 use super::{Answered, lists};
 use crate::clock;
+use crate::gateway::audit::Whose;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Id, Message, Passage, admit};
 use crate::mcp::json::string_value;
@@ -143,7 +144,8 @@ impl Turn {
             let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{list}/list_changed\"}}");
             session.tell(Piece::ours(line.as_bytes()));
         }
-        self.gateway.desk.audit().repeated(clock::now(), "session_renewed", |line| line.text("server", name));
+        let whose = Whose { server: Some(name.into()), ..self.whose() };
+        self.gateway.desk.audit().repeated(clock::now(), "session_renewed", &whose, |line| line);
         Ok(())
     }
 

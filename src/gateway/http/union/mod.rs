@@ -37,6 +37,7 @@ use super::mcp_headers::own_session;
 use super::refusal::Refusal;
 use super::relay::not_admitted;
 use super::{Gateway, IDENTITY_AGE_MAX, Server, Table, front, mirror, unauthorized};
+use crate::gateway::audit::Whose;
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Message, admit};
 use crate::mcp::walk::member;
@@ -77,9 +78,11 @@ pub(super) async fn serve(
     table: &Table,
     head: Parts,
     body: Incoming,
+    whose: &mut Whose,
 ) -> Result<Answered, Refusal> {
     let callers = callers(gateway, table, &head).await?;
     let grant = callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default();
+    whose.grant = Some(Arc::clone(&grant));
     let session = match own_session(&head.headers)? {
         None => None,
         Some(id) => {

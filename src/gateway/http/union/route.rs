@@ -17,8 +17,8 @@ use super::replies::{accepted, done, failed, quoted};
 use super::turn::{Turn, line_of};
 use super::{Answered, names};
 use crate::clock;
+use crate::gateway::exchange::is_listed;
 use crate::gateway::identity::Identity;
-use crate::gateway::mediate::is_listed;
 use crate::mcp::envelope::{Id, Passage, ToolCall, receive};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -78,7 +78,7 @@ impl Turn {
             "subscriptions/listen" if self.is_stateless => Box::pin(self.subscribe(id, &line)).await,
             _ => {
                 let audit = self.gateway.desk.audit();
-                audit.repeated(clock::now(), "unknown_method", |line| line.text("method", method));
+                audit.repeated(clock::now(), "unknown_method", &self.whose(), |line| line.text("method", method));
                 let mut response = failed(id, -32601, "method not found");
                 if self.is_stateless {
                     // As that revision has it (MCP 2026-07-28, streamable HTTP).

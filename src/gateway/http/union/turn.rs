@@ -12,6 +12,7 @@ use super::part::{Ask, Part, post, read};
 use super::pipe::{Held, Piece};
 use super::sessions::{End, Session};
 use crate::clock;
+use crate::gateway::audit::{Route, Whose};
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::Id;
 use crate::mcp::http::mirror::encoded;
@@ -256,9 +257,16 @@ impl Turn {
     }
 
     fn note(&self, server: &str, what: &str, why: &str) {
-        self.gateway.desk.audit().repeated(clock::now(), "dropped", |line| {
-            line.text("from", "server").text("server", server).text("what", what).text("reason", why)
+        let whose = Whose { server: Some(server.into()), ..self.whose() };
+        self.gateway.desk.audit().repeated(clock::now(), "dropped", &whose, |line| {
+            line.text("from", "server").text("what", what).text("reason", why)
         });
+    }
+
+    /// Whose a line is that is about all servers together.
+    pub(super) fn whose(&self) -> Whose {
+        let grant = self.callers.first().map(|(_, who)| Arc::clone(&who.grant));
+        Whose { server: None, grant, way: Some(Route::Combined) }
     }
 }
 

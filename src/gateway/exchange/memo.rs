@@ -1,8 +1,8 @@
 //! Long lists of tools and what became of them: a server lists the same tools to every session, so the same list under
 //! the same policy and lock need not be read twice.
 
+use super::view::Listing;
 use crate::catalog::drift::Reviewed;
-use crate::gateway::locked::Seen;
 use crate::mcp::envelope::Id;
 use crate::policy::Policy;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const LIST_BYTES_MAX: usize = 1024 * 1024;
 
 /// What became of the newest lists of one server.
 #[derive(Debug, Default)]
-pub struct Lists {
+pub struct Memo {
     /// The newest last.
     kept: Mutex<Vec<List>>,
 }
@@ -58,10 +58,10 @@ pub struct Known {
     /// What may be seen of it.
     pub shown: Arc<str>,
     /// What it says of each tool, where a lock wants to know.
-    pub seen: Option<Arc<Seen>>,
+    pub seen: Option<Arc<Listing>>,
 }
 
-impl Lists {
+impl Memo {
     /// What a client under this policy and lock may see of a whole list, if the server sent the very same before.
     pub fn known(&self, policy: &Arc<Policy>, reviewed: Option<&Arc<Reviewed>>, sent: &str) -> Option<Known> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl Lists {
         reviewed: Option<Arc<Reviewed>>,
         (sent, around): (&str, Option<Around>),
         shown: &str,
-        seen: Option<Arc<Seen>>,
+        seen: Option<Arc<Listing>>,
     ) {
         if sent.len() > LIST_BYTES_MAX {
             return;
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_list_is_known_by_its_policy_and_to_the_letter() {
-        let (lists, one, other) = (Lists::default(), policy(), policy());
+        let (lists, one, other) = (Memo::default(), policy(), policy());
         let known = |policy, sent| lists.known(policy, None, sent).map(|known| known.shown);
         lists.keep(&one, None, ("[1,2]", None), "[1]", None);
         assert_eq!(known(&one, "[1,2]").as_deref(), Some("[1]"));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_message_is_known_to_the_letter_but_for_the_id_that_is_asked_for() {
-        let (lists, policy) = (Lists::default(), policy());
+        let (lists, policy) = (Memo::default(), policy());
         let first = r#"{"id":1,"result":[1,2],"jsonrpc":"2.0"}"#;
         lists.keep(&policy, None, ("[1,2]", Around::of(first, 6..7, 17..22)), "[1]", None);
         let known = |id: Id, message: &str| {
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_list_is_known_under_its_version_of_the_lock_only() {
-        let (lists, policy) = (Lists::default(), policy());
+        let (lists, policy) = (Memo::default(), policy());
         let (old, new) = (Arc::new(Reviewed::default()), Arc::new(Reviewed::default()));
         lists.keep(&policy, Some(Arc::clone(&old)), ("[1]", None), "[]", None);
         assert!(lists.known(&policy, Some(&old), "[1]").is_some());
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_oldest_list_makes_room_and_too_long_ones_are_not_kept() {
-        let lists = Lists::default();
+        let lists = Memo::default();
         let policies: Vec<_> = (0..=LISTS_MAX).map(|_| policy()).collect();
         for policy in &policies {
             lists.keep(policy, None, ("[]", None), "[]", None);

@@ -1,0 +1,244 @@
+//! What a server's answer means: what the client gets of it, what the viewer has seen with it, what is settled. Pure: who
+//! calls brings the view and the clock, moves the bytes, and says what is to be said.
+
+use super::asked::Asked;
+use super::memo::{Around, Memo};
+use super::note::Note;
+use super::outcome::CallOutcome;
+use super::schema::Schemas;
+use super::view::{Keep, Listing, Moment, View, is_listed};
+use crate::gateway::filter::{Page, filter};
+use crate::gateway::locked::Guard;
+use crate::gateway::reply;
+use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
+use crate::mcp::json::string_value;
+use crate::mcp::walk::member;
+use crate::policy::Policy;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// What becomes of one message of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on as it came.
+    Pass,
+    /// This goes on in its place, without line break.
+    Replace(Vec<u8>),
+    /// It does not go on.
+    Drop,
+}
+
+/// What all viewers of one server share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// The schemas that were listed.
+    pub schemas: Schemas,
+    /// The lists that were sent last, and what became of them.
+    pub memo: Memo,
+    /// Whether a whole list was compared with the names in the policy.
+    compared: AtomicBool,
+    /// How often the server has taken its list back.
+    generation: AtomicU64,
+}
+
+impl Shared {
+    /// Whether lists of this server are to be looked into even where nothing is held to them.
+    pub fn wants_names(&self) -> bool {
+        !self.compared.load(Ordering::Relaxed)
+    }
+
+    /// How often the server has taken its list back.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The server says that its list has changed, to one viewer or another, or is started again: what was listed before
+    /// says nothing any more.
+    pub fn take_lists_back(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// This moment.
+    pub fn moment(&self, at: Instant) -> Moment {
+        Moment { at, generation: self.generation() }
+    }
+}
+
+/// For whom an answer is, and by what it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'v> {
+    /// The caller's policy as it is now; without one the caller sees nothing.
+    pub policy: Option<&'v Arc<Policy>>,
+    /// The lock.
+    pub guard: Option<&'v Guard>,
+    /// What the viewer has seen; nothing where no call is held to it.
+    pub view: Option<&'v Mutex<View>>,
+    /// What all viewers of the server share.
+    pub shared: &'v Shared,
+    /// The time.
+    pub at: Instant,
+}
+
+/// An error in place of an answer, without line break.
+pub fn error(id: &Id, message: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    reply::error(&mut out, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, message);
+    out.pop();
+    out
+}
+
+/// What a client hears of an answer that has no single reading.
+pub fn invalid(reason: &dyn std::fmt::Display) -> String {
+    format!("the server's answer is not valid: {reason}")
+}
+
+/// The answer to a request: settles it, and says what the client gets.
+pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+    let is_error = matches!(received.arrival, Arrival::Error(_));
+    match asked {
+        Asked::Call(flight) => {
+            let outcome = if is_error { CallOutcome::Error } else { CallOutcome::Result };
+            flight.end(outcome, received.text.len());
+            Fate::Pass
+        }
+        Asked::List { first } if !is_error => list(first, id, received, viewer, notes),
+        Asked::Greeting if !is_error => greeting(id, received, viewer, notes),
+        Asked::List { .. } | Asked::Greeting | Asked::Other => Fate::Pass,
+    }
+}
+
+/// Passes on what the server says of itself; of instructions that nobody reviewed only that they are empty. A server that
+/// chose a revision which is not known here is not believed at all.
+fn greeting(id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+    if let Some(version) = unknown_version(received) {
+        let message = format!("the server speaks protocol version `{version}`, which this gateway does not know");
+        notes.push(Note::Notice(message.clone()));
+        return Fate::Replace(error(id, &message));
+    }
+    match viewer.guard.map_or(Ok(None), |guard| guard.greeting(received, notes)) {
+        Ok(None) => Fate::Pass,
+        Ok(Some(instead)) => Fate::Replace(instead),
+        Err(unreadable) => {
+            notes.push(Note::Dropped("greeting".to_owned()));
+            Fate::Replace(error(id, &unreadable.to_string()))
+        }
+    }
+}
+
+/// The version that a server chose, if it is none that is known here.
+fn unknown_version(received: &Received<'_>) -> Option<String> {
+    let (literal, _) = member(received.result()?, "protocolVersion")?;
+    let version = string_value(literal).unwrap_or_default();
+    (!PROTOCOL_VERSIONS.contains(&&*version)).then(|| crate::text::excerpt(&version, 40))
+}
+
+/// What a viewer may see of a page of the list of tools.
+fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+    let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
+    let text = received.text.as_bytes();
+    let instead = |result: &str| Fate::Replace([&text[..span.start], result.as_bytes(), &text[span.end..]].concat());
+    let Viewer { policy, guard, shared, .. } = *viewer;
+    let reviewed = guard.map(Guard::reviewed);
+    if let Some((policy, generation)) = policy.zip(first)
+        && let Some(known) = shared.memo.known(policy, reviewed.as_ref(), result)
+        && let Some(seen) = saw(viewer, known.seen)
+    {
+        seen(generation);
+        return instead(&known.shown);
+    }
+    let may_see = |name: &str, definition: &str| {
+        policy.is_some_and(|policy| is_listed(policy, name)) && guard.is_none_or(|guard| guard.lists(name, definition))
+    };
+    let page = match filter(result, may_see) {
+        Ok(page) => page,
+        Err(reason) => {
+            notes.push(Note::Dropped("tool list".to_owned()));
+            return Fate::Replace(error(id, &reason.to_string()));
+        }
+    };
+    let seen = see(first, result, &page, viewer, notes);
+    if let Some(policy) = policy
+        && first.is_some()
+        && !page.more
+    {
+        let around = match &received.text {
+            Cow::Borrowed(text) => member(text, "id").and_then(|(_, id)| Around::of(text, id, span.clone())),
+            // White space was taken out, so it is not what the server sends.
+            Cow::Owned(_) => None,
+        };
+        shared.memo.keep(policy, reviewed, (result, around), &page.result, seen);
+    }
+    instead(&page.result)
+}
+
+/// A whole list that the server has sent before, in the very same message: what the client gets, without a look into it.
+pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &Viewer<'_>) -> Option<Vec<u8>> {
+    let Asked::List { first: Some(generation) } = asked else { return None };
+    let reviewed = viewer.guard.map(Guard::reviewed);
+    let (known, message) = viewer.shared.memo.known_message(viewer.policy?, reviewed.as_ref(), id, text)?;
+    saw(viewer, known.seen)?(*generation);
+    Some(message)
+}
+
+/// Notes that a viewer was shown a list that was kept. Nothing where it was kept without what this viewer is held to.
+fn saw(viewer: &Viewer<'_>, seen: Option<Arc<Listing>>) -> Option<impl FnOnce(u64)> {
+    let (view, now) = (viewer.view, viewer.shared.moment(viewer.at));
+    if view.is_some() && seen.is_none() {
+        return None;
+    }
+    Some(move |generation| {
+        if let Some((view, seen)) = view.zip(seen) {
+            view.lock().unwrap_or_else(PoisonError::into_inner).whole(generation, seen, now);
+        }
+    })
+}
+
+/// Keeps what a page says of the tools. Answers a list that came as one page.
+fn see(
+    first: Option<u64>,
+    result: &str,
+    page: &Page,
+    viewer: &Viewer<'_>,
+    notes: &mut Vec<Note>,
+) -> Option<Arc<Listing>> {
+    let now = viewer.shared.moment(viewer.at);
+    let mut view = viewer.view?.lock().unwrap_or_else(PoisonError::into_inner);
+    let whole = view.page(first, page.more, now, |listing| {
+        let mut kept = page.kept.iter().peekable();
+        for (name, span) in &page.tools {
+            let is_shown = kept.next_if(|kept| kept.start == span.start).is_some();
+            let wants = is_shown && viewer.policy.is_some_and(|policy| policy.wants_schema(name));
+            let keep = Keep { essence: viewer.guard.is_some(), schema: wants.then_some(&viewer.shared.schemas) };
+            listing.take(name, &result[span.clone()], keep);
+        }
+    });
+    if !page.more
+        && let Some((policy, listing)) = viewer.policy.zip(view.newest(now))
+        && !viewer.shared.compared.swap(true, Ordering::Relaxed)
+    {
+        notes.extend(unknown_tools(policy, listing).map(Note::Notice));
+    }
+    whole
+}
+
+/// Tells of tools that only the policy knows.
+fn unknown_tools(policy: &Policy, listing: &Listing) -> Option<String> {
+    let unknown: Vec<&str> = policy.tool_names().into_iter().filter(|name| !listing.names(name)).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let mut known: Vec<&str> = listing.tools().collect();
+    known.sort_unstable();
+    let mut words = Vec::new();
+    for name in unknown.iter().take(5) {
+        let shown = crate::text::excerpt(name, 60);
+        words.push(match crate::text::nearest(name, known.iter().copied()) {
+            Some(near) => format!("`{shown}` (did you mean `{}`?)", crate::text::excerpt(near, 60)),
+            None => format!("`{shown}`"),
+        });
+    }
+    let more = if unknown.len() > 5 { format!(" and {} more", unknown.len() - 5) } else { String::new() };
+    Some(format!("the policy names tools that the server does not list: {}{more}", words.join(", ")))
+}

@@ -1,0 +1,37 @@
+//! What a client asked of a server, as far as the answer's meaning depends on it.
+
+use super::flight::Flight;
+use crate::mcp::envelope::Passage;
+use crate::mcp::protocol::{Kind, Method};
+use crate::mcp::walk::member;
+
+/// What a client asked of a server.
+#[derive(Debug)]
+pub enum Asked {
+    /// A call, forwarded.
+    Call(Flight),
+    /// A page of the list of tools.
+    List {
+        /// For the first page, which has no cursor: how often the server had taken its list back when it was asked for.
+        first: Option<u64>,
+    },
+    /// `initialize` or `server/discover`: what the server says of itself.
+    Greeting,
+    /// Anything else.
+    Other,
+}
+
+impl Asked {
+    /// What a request is that is no call; nothing for a method that no known revision lets a client ask. `generation`
+    /// says how often the server has taken its list back.
+    pub fn of(passage: &Passage, generation: impl FnOnce() -> u64) -> Option<Self> {
+        Some(match Method::asked_by_client(passage.method()?)?.kind {
+            Kind::ToolList => {
+                let is_first = passage.params().and_then(|params| member(params, "cursor")).is_none();
+                Self::List { first: is_first.then(generation) }
+            }
+            Kind::Initialize | Kind::Discover => Self::Greeting,
+            Kind::Call | Kind::Subscription | Kind::Request | Kind::Notification => Self::Other,
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! The heart of the gateway: what a client asked, what it has been shown, and what a server's answer means. Pure: no
+//! socket, thread or clock. The blocking driver is [`super::mediate`], the asynchronous one [`super::http::exchange`].
+
+mod answer;
+mod asked;
+mod flight;
+mod memo;
+mod note;
+mod outcome;
+mod own_list;
+mod party;
+mod schema;
+mod view;
+mod wait;
+
+pub use answer::{Fate, Shared, Viewer, answer, error, invalid, same_list};
+pub use asked::Asked;
+pub use flight::{Cleared, Flight};
+pub use note::Note;
+pub use outcome::CallOutcome;
+pub use own_list::{LIST_WAIT, LISTS_MAX, OwnList, PAGES_MAX, not_listed};
+pub use party::{Party, PolicySource};
+pub use schema::{Schema, Schemas, essence};
+pub use view::{Coming, Facts, Keep, Listing, Moment, View, is_listed};
+pub use wait::{PROGRESS_EVERY, Question, Telling};

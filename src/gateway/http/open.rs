@@ -1,0 +1,151 @@
+//! Requests of clients that are open towards a server behind a URL: within a session an id stands for one request, and a
+//! withdrawal finds the request that it is about, wherever that is on its way.
+
+use super::sights::Viewer;
+use crate::mcp::envelope::Id;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// The server does not know of it.
+const WAITING: u8 = 0;
+/// It has left, or is about to.
+const SENT: u8 = 1;
+/// The client has withdrawn it.
+const WITHDRAWN: u8 = 2;
+
+/// Where one request stands.
+#[derive(Debug, Default)]
+pub struct Stand {
+    phase: AtomicU8,
+    told: Notify,
+}
+
+impl Stand {
+    /// The request is about to leave. False if it must not, for it was withdrawn.
+    pub fn leaves(&self) -> bool {
+        self.phase.compare_exchange(WAITING, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether the client has withdrawn it.
+    pub fn is_withdrawn(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == WITHDRAWN
+    }
+
+    /// Waits until the client withdraws it.
+    pub async fn withdrawn(&self) {
+        while !self.is_withdrawn() {
+            self.told.notified().await;
+        }
+    }
+}
+
+/// What a request is known by. Of clients that have no session nobody can tell which of a grant's it is, so the same id may
+/// be there several times.
+type Key = (Viewer, Id, u64);
+
+/// The requests that are open towards one server.
+#[derive(Debug, Default)]
+pub struct Open(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    requests: BTreeMap<Key, Arc<Stand>>,
+    next: u64,
+}
+
+/// A request, for as long as it is open.
+#[derive(Debug)]
+pub struct OpenRequest {
+    table: Arc<Open>,
+    key: Key,
+    stand: Arc<Stand>,
+}
+
+impl OpenRequest {
+    /// Where it stands.
+    pub fn stand(&self) -> Arc<Stand> {
+        Arc::clone(&self.stand)
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.table.lock().requests.remove(&self.key);
+    }
+}
+
+impl Table {
+    fn of(&self, viewer: &Viewer, id: &Id) -> impl Iterator<Item = &Arc<Stand>> {
+        let all = (viewer.clone(), id.clone(), 0)..=(viewer.clone(), id.clone(), u64::MAX);
+        self.requests.range(all).map(|(_, stand)| stand)
+    }
+}
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // The table is whole between any two statements, so one that a panic left behind can be used.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a request; nothing if its session has one in flight with this id: the answers could not be told apart.
+    pub fn begin(self: &Arc<Self>, viewer: &Viewer, id: &Id) -> Option<OpenRequest> {
+        let mut table = self.lock();
+        if matches!(viewer, Viewer::Session(_)) && table.of(viewer, id).next().is_some() {
+            return None;
+        }
+        table.next += 1;
+        let (key, stand) = ((viewer.clone(), id.clone(), table.next), Arc::<Stand>::default());
+        table.requests.insert(key.clone(), Arc::clone(&stand));
+        drop(table);
+        Some(OpenRequest { table: Arc::clone(self), key, stand })
+    }
+
+    /// The client withdraws a request. Answers whether the server is to hear of it: not if it does not know of the request.
+    pub fn withdraw(&self, viewer: &Viewer, id: &Id) -> bool {
+        let stands: Vec<Arc<Stand>> = self.lock().of(viewer, id).cloned().collect();
+        let mut must_hear = stands.is_empty();
+        for stand in stands {
+            must_hear |= stand.phase.swap(WITHDRAWN, Ordering::AcqRel) == SENT;
+            stand.told.notify_one();
+        }
+        must_hear
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
+    use super::*;
+
+    #[tokio::test]
+    async fn an_id_stands_for_one_request_of_a_session_until_it_is_over() {
+        let (open, id) = (Arc::<Open>::default(), Id::Integer(1));
+        let (one, other) = (Viewer::session(b"one"), Viewer::session(b"other"));
+        let first = open.begin(&one, &id).unwrap();
+        assert!(open.begin(&one, &id).is_none());
+        assert!(open.begin(&other, &id).is_some() && open.begin(&one, &Id::Text("1".into())).is_some());
+        drop(first);
+        assert!(open.begin(&one, &id).is_some());
+        let grant = Viewer::Grant("alice".into());
+        let several = [open.begin(&grant, &id).unwrap(), open.begin(&grant, &id).unwrap()];
+        assert!(!open.withdraw(&grant, &id), "neither was sent");
+        for request in &several {
+            request.stand().withdrawn().await;
+            assert!(!request.stand().leaves());
+        }
+        drop(several);
+        assert!(open.lock().requests.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_server_hears_of_the_withdrawal_of_what_it_may_know() {
+        let (open, id, viewer) = (Arc::<Open>::default(), Id::Integer(1), Viewer::session(b"one"));
+        assert!(open.withdraw(&viewer, &id), "another gateway may have sent it");
+        let request = open.begin(&viewer, &id).unwrap();
+        assert!(request.stand().leaves());
+        assert!(open.withdraw(&viewer, &id));
+        request.stand().withdrawn().await;
+    }
+}
