@@ -5,7 +5,7 @@ use super::lock_file::{self, Entry, Locked};
 use super::policies::{Policies, from_lock};
 use super::write::{Existing, atomically_with};
 use super::{Failure, output};
-use crate::catalog::drift::{self, Drift};
+use crate::catalog::drift::{self, Beside, Drift, Verdicts};
 use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, canonical_extra, places};
 use crate::cli::LockArgs;
 use crate::exit::Exit;
@@ -105,14 +105,15 @@ impl Locking {
         if let Some(before) = &self.before {
             let found = match &entry {
                 Some(entry) => {
-                    let rejudged = (before.lock.rules() != self.rules).then(|| {
-                        let judged = classifier.one(entry.server.listing(), Vec::new());
-                        LockedServer::of(&judged, None)
-                    });
-                    let found = drift::compare(&entry.server, &now, rejudged.as_ref(), &others);
+                    let same_rules = before.lock.rules() == self.rules;
+                    let found =
+                        lock_file::differences(&entry.server, (&now, classified), classifier, same_rules, others);
                     found.into_iter().filter(|drift| wanted.takes(drift)).collect()
                 }
-                None if after.is_some() => drift::unknown_server(&now, &others),
+                None if after.is_some() => {
+                    let beside = Beside { after: Verdicts::of(classified), others, ..Beside::default() };
+                    drift::unknown_server(&now, &beside)
+                }
                 None => Vec::new(),
             };
             self.show(&name, entry.as_ref(), after.as_ref(), found)?;

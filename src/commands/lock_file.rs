@@ -1,8 +1,10 @@
 //! Opening a lock, and finding the entry that a server is compared with: what `lock`, `check` and `enforce` start with.
 
 use super::Failure;
+use super::load::Classifier;
+use crate::catalog::drift::{self, Beside, Drift, Verdicts};
 use crate::catalog::{LockFile, LockedServer};
-use crate::model::{Listing, ServerName};
+use crate::model::{Classified, Listing, ServerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
@@ -130,4 +132,20 @@ impl Locked {
         let texts = self.lock.texts(name).map_err(|problem| invalid(&file, vec![problem]))?;
         Ok(texts.into_iter().nth(at).map(|(text, _)| text).unwrap_or_default())
     }
+}
+
+/// Everything that is different between an entry and a server that was judged just now. Where the rules are not those
+/// of the lock, what they alone changed is told apart.
+pub(super) fn differences(
+    entry: &LockedServer,
+    (now, judged): (&LockedServer, &Classified),
+    classifier: &Classifier,
+    same_rules: bool,
+    others: BTreeSet<String>,
+) -> Vec<Drift> {
+    let before = classifier.one(entry.listing(), Vec::new());
+    let rejudged =
+        (!same_rules).then(|| LockedServer { policy: entry.policy.clone(), ..LockedServer::of(&before, None) });
+    let beside = Beside { before: Verdicts::of(&before), after: Verdicts::of(judged), others };
+    drift::compare(entry, now, rejudged.as_ref(), &beside)
 }

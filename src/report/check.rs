@@ -43,11 +43,11 @@ pub struct CheckSummary {
     pub servers: usize,
     /// Tools that were compared.
     pub tools: usize,
-    /// Findings that are errors, also those beyond the bound.
+    /// Findings that are errors, one for each tool, also those beyond the bound.
     pub errors: usize,
-    /// Findings that are warnings, also those beyond the bound.
+    /// Findings that are warnings, one for each tool, also those beyond the bound.
     pub warnings: usize,
-    /// Findings that are notes, also those beyond the bound.
+    /// Findings that are notes, one for each tool, also those beyond the bound.
     pub notes: usize,
     /// Findings that mcpol.toml accepts; they are not listed.
     pub accepted: usize,
@@ -68,12 +68,15 @@ pub struct CheckFinding {
     pub severity: Severity,
     /// What the server is called here.
     pub server: String,
-    /// The tool; absent where it is about the server.
+    /// The tool; absent where it is about the server, or about several tools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     /// The prompt, resource or template; absent where it is about the server or a tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra: Option<ExtraName>,
+    /// The tools, where one and the same is true of several: it is said once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
     /// What is different, escaped.
     pub message: String,
     /// What an agent could do tomorrow that it could not yesterday.
@@ -96,6 +99,9 @@ pub struct CheckFinding {
     pub column: usize,
     /// Stays the same when lines move; 32 hexadecimal digits.
     pub fingerprint: String,
+    /// The fingerprint for each of `tools`, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<String>,
 }
 
 impl CheckFinding {
@@ -108,6 +114,8 @@ impl CheckFinding {
             server: drift.server,
             tool: drift.tool,
             extra: drift.extra,
+            tools: Vec::new(),
+            fingerprints: Vec::new(),
             message: drift.message,
             tomorrow: drift.tomorrow,
             policy: drift.policy,
@@ -144,13 +152,9 @@ impl CheckFinding {
 }
 
 impl CheckReport {
-    /// Everything sorted.
-    pub fn new(
-        lock: &str,
-        mut findings: Vec<CheckFinding>,
-        mut summary: CheckSummary,
-        mut failed: Vec<Failed>,
-    ) -> Self {
+    /// Everything sorted, and what is true of several tools said once.
+    pub fn new(lock: &str, findings: Vec<CheckFinding>, mut summary: CheckSummary, mut failed: Vec<Failed>) -> Self {
+        let mut findings = super::check_fold::fold(findings);
         findings.sort_by_cached_key(CheckFinding::order);
         failed.sort();
         summary.failed = failed.len();

@@ -56,6 +56,7 @@ fn result(finding: &CheckFinding) -> LogResult {
         place: Some((finding.file.clone(), finding.line, finding.column)),
         about,
         fingerprint: finding.fingerprint.clone(),
+        fingerprints: finding.fingerprints.clone(),
     }
 }
 

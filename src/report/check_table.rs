@@ -7,15 +7,23 @@ use crate::catalog::drift::Code;
 use crate::model::Severity;
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Widest output, in columns: longer lines are hard to follow.
 const WIDTH_MAX: usize = 120;
 
-/// Most notes of one kind that are shown one by one; the other formats list all.
-const NOTES_MAX: usize = 3;
-/// Most tools that a line about many notes names.
+/// Most findings of one kind and severity that are shown one by one; the other formats list all.
+const fn shown_max(severity: Severity) -> usize {
+    match severity {
+        Severity::Note => 3,
+        Severity::Warning => 10,
+        Severity::Error => 20,
+    }
+}
+
+/// Most tools that a line about many findings names.
 const NAMES_MAX: usize = 5;
 /// Longest name in such a line, in characters.
 const NAME_CHARS_MAX: usize = 60;
@@ -31,19 +39,26 @@ pub fn check_table(report: &CheckReport, width: usize) -> String {
     }
     for (server, findings) in servers {
         let _ = writeln!(out, "{bold}{}{bold:#}", escape(server));
-        let (notes, rest): (Vec<_>, Vec<_>) = findings.into_iter().partition(|it| it.severity == Severity::Note);
-        for finding in rest {
-            one(&mut out, finding, columns);
+        let mut kinds: BTreeMap<(Reverse<Severity>, Code), Vec<&CheckFinding>> = BTreeMap::new();
+        for finding in findings {
+            kinds.entry((Reverse(finding.severity), finding.code)).or_default().push(finding);
         }
-        let mut by_code: BTreeMap<Code, Vec<&CheckFinding>> = BTreeMap::new();
-        for note in notes {
-            by_code.entry(note.code).or_default().push(note);
-        }
-        for (code, notes) in by_code {
-            if notes.len() > NOTES_MAX {
-                together(&mut out, code, &notes, columns);
-            } else {
-                notes.into_iter().for_each(|note| one(&mut out, note, columns));
+        for ((Reverse(severity), code), all) in kinds {
+            // What is true of several tools is short already, and comes first.
+            let (several, single): (Vec<_>, Vec<_>) = all.into_iter().partition(|finding| !finding.tools.is_empty());
+            let max = shown_max(severity);
+            let (several, rest) = several.split_at(several.len().min(max));
+            several.iter().for_each(|finding| one(&mut out, finding, columns));
+            // Of many notes none is worth a line of its own: what is worth knowing must not hide the rest.
+            let shown = match severity {
+                Severity::Note if single.len() > max => 0,
+                Severity::Note | Severity::Warning | Severity::Error => single.len().min(max),
+            };
+            single[..shown].iter().for_each(|finding| one(&mut out, finding, columns));
+            let mut left: Vec<_> = single[shown..].to_vec();
+            left.extend(rest);
+            if !left.is_empty() {
+                together(&mut out, (severity, code), &left, if shown > 0 { "more, " } else { "" }, columns);
             }
         }
         out.push('\n');
@@ -58,40 +73,43 @@ pub fn check_table(report: &CheckReport, width: usize) -> String {
     out
 }
 
-/// Many notes of one kind as one: what is worth knowing must not hide what is worth looking at.
-fn together(out: &mut String, code: Code, notes: &[&CheckFinding], columns: usize) {
-    let style = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
-    let tools = notes.iter().filter_map(|note| note.tool.as_deref());
+/// Many findings of one kind as one line, with the tools, prompts and resources that they are about.
+fn together(out: &mut String, (how, code): (Severity, Code), all: &[&CheckFinding], more: &str, columns: usize) {
+    let tools = all.iter().flat_map(|finding| {
+        let extra = finding.extra.as_ref().map(|extra| &extra.key);
+        finding.tool.iter().chain(&finding.tools).chain(extra)
+    });
     let tools: BTreeSet<String> = tools.map(|tool| format!("`{}`", excerpt(tool, NAME_CHARS_MAX))).collect();
     let shown: Vec<_> = tools.iter().take(NAMES_MAX).cloned().collect();
-    let more = match tools.len().saturating_sub(NAMES_MAX) {
+    let beyond = match tools.len().saturating_sub(NAMES_MAX) {
         0 => String::new(),
-        more => format!(" and {more} more"),
+        beyond => format!(" and {beyond} more"),
     };
-    let prefix = format!("  note    {code}  ");
-    let what = format!("{}, {} times: {}{more}", code.title(), notes.len(), shown.join(", "));
-    let mut text = String::new();
-    lines(&mut text, &prefix, &what, columns);
-    let rest = text.get(prefix.len()..).unwrap_or_default();
-    let _ = write!(out, "  {style}note   {style:#} {code}  {rest}");
+    let what = format!("{}, {} {more}times: {}{beyond}", code.title(), all.len(), shown.join(", "));
+    headed(out, how, code, &what, columns);
 }
 
-fn one(out: &mut String, finding: &CheckFinding, columns: usize) {
-    let colour = match finding.severity {
+/// A line that begins with severity and code; how many columns those take.
+fn headed(out: &mut String, how: Severity, code: Code, text: &str, columns: usize) -> usize {
+    let colour = match how {
         Severity::Error => AnsiColor::Red,
         Severity::Warning => AnsiColor::Yellow,
         Severity::Note => AnsiColor::Cyan,
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    let dim = Style::new().dimmed();
-    let word = severity(finding.severity);
+    let word = severity(how);
     // The prefix is measured without its colours.
-    let prefix = format!("  {word:<7} {}  ", finding.code);
-    let mut text = String::new();
-    lines(&mut text, &prefix, &finding.message, columns);
-    let rest = text.get(prefix.len()..).unwrap_or_default();
-    let _ = write!(out, "  {style}{word:<7}{style:#} {}  {rest}", finding.code);
-    let indent = " ".repeat(prefix.len());
+    let prefix = format!("  {word:<7} {code}  ");
+    let mut plain = String::new();
+    lines(&mut plain, &prefix, text, columns);
+    let rest = plain.get(prefix.len()..).unwrap_or_default();
+    let _ = write!(out, "  {style}{word:<7}{style:#} {code}  {rest}");
+    prefix.len()
+}
+
+fn one(out: &mut String, finding: &CheckFinding, columns: usize) {
+    let dim = Style::new().dimmed();
+    let indent = " ".repeat(headed(out, finding.severity, finding.code, &finding.message, columns));
     let then = [&finding.tomorrow, &finding.policy];
     let then: Vec<_> = then.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect();
     if !then.is_empty() {

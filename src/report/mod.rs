@@ -20,6 +20,7 @@ mod scan_sarif;
 mod status;
 mod table;
 mod check;
+mod check_fold;
 mod check_markdown;
 mod check_pages;
 mod check_sarif;

@@ -47,6 +47,8 @@ pub(super) struct LogResult {
     pub about: String,
     /// What stays the same when lines move.
     pub fingerprint: String,
+    /// The fingerprint for each tool, where it is about several.
+    pub fingerprints: Vec<String>,
 }
 
 /// Everything around the results.
@@ -136,14 +138,18 @@ fn result(log: &Log<'_>, found: &LogResult) -> Value {
             "region": {"startLine": line, "startColumn": column},
         });
     }
-    json!({
+    let mut result = json!({
         "ruleId": found.rule,
         "ruleIndex": index,
         "level": level(found.severity),
         "message": {"text": message(&found.text)},
         "locations": [location],
         "partialFingerprints": {"mcpol/v1": found.fingerprint},
-    })
+    });
+    if !found.fingerprints.is_empty() {
+        result["properties"] = json!({"fingerprints": found.fingerprints});
+    }
+    result
 }
 
 /// The id of the rule for a code with this severity, where the code is raised with severities from one to another.

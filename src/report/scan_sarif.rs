@@ -94,6 +94,7 @@ fn one(id: &str, severity: Severity, text: &str, about: String, place: Option<(S
         place,
         about,
         fingerprint: digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
+        fingerprints: Vec::new(),
     }
 }
 

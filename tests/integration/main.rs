@@ -9,6 +9,8 @@ mod beside_tools;
 mod catalog;
 mod check;
 mod check_ci;
+mod check_pairs;
+mod check_review;
 mod cli;
 mod explain;
 mod gateway;

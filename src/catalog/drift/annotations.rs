@@ -55,16 +55,21 @@ pub(super) fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<(Code, St
     found
 }
 
+/// Hints that stand there now, did not before, and mean what their absence meant.
+pub(super) fn repeated(was: Option<&Value>, now: Option<&Value>) -> BTreeSet<&'static str> {
+    let says = |value: Option<&Value>, hint: &str| value.and_then(|members| members.get(hint)).and_then(Value::as_bool);
+    let hints =
+        HINTS.into_iter().filter(|(hint, absent, _)| says(was, hint).is_none() && says(now, hint) == Some(*absent));
+    hints.map(|(hint, _, _)| hint).collect()
+}
+
 /// Whether what the server claims now is no more than what the tool's class shows as well.
 pub(super) fn agrees(now: Option<&Value>, tool: &LockedTool) -> bool {
     let says = |hint: &str| now.and_then(|members| members.get(hint)).and_then(Value::as_bool);
     let has = |flags: &[Flag]| flags.iter().any(|flag| tool.flags.contains(flag));
     let reads = tool.category == Category::Read;
-    let harms = matches!(tool.category, Category::Delete | Category::Execute)
-        || has(&[Flag::Destructive, Flag::Bulk, Flag::Irreversible]);
-    (says("readOnlyHint") != Some(true) || reads)
-        && (says("destructiveHint") != Some(false) || !harms)
-        && (says("openWorldHint") != Some(false) || !has(&[Flag::OpenWorld, Flag::Egress]))
+    let harms = tool.category == Category::Delete || has(&[Flag::Irreversible, Flag::CodeExecution]);
+    (says("readOnlyHint") != Some(true) || reads) && (says("destructiveHint") != Some(false) || !harms)
 }
 
 #[cfg(test)]

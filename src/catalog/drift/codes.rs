@@ -48,11 +48,11 @@ codes! {
     D010, Note..Note, "description changed", "Read the new text as the model will, then accept it with `mcpol lock --update`.";
     D011, Note..Error, "text gained a cue", "Do not accept the text before somebody can say why it has to be there.";
     D012, Note..Note, "title changed", "Clients show titles to people who approve calls: read the new one, then accept it.";
-    D020, Warning..Error, "schema opened", "Calls pass that were refused before: bound the parameter in the policy, or accept it.";
+    D020, Note..Error, "schema opened", "Calls pass that were refused before: bound the parameter in the policy, or accept it.";
     D021, Note..Note, "schema narrowed", "Calls that worked may be refused: look at what relies on them, then accept it.";
     D022, Note..Warning, "schema changed otherwise", "What is accepted stays the same as far as can be told; read the difference, then accept it.";
     D023, Note..Note, "output schema changed", "Whatever reads the results may have to follow; accept it with `mcpol lock --update`.";
-    D030, Warning..Error, "class went up", "Give the tool the rules that its new class deserves (`mcpol gen-policy`), then accept it.";
+    D030, Note..Error, "class went up", "Give the tool the rules that its new class deserves (`mcpol gen-policy`), then accept it.";
     D031, Note..Note, "class went down", "Make sure that the tool really does less, and not only says so; then accept it.";
     D040, Note..Warning, "annotation flipped to the safer side", "Clients may stop asking: believe the claim only if the tool really does less now.";
     D041, Warning..Warning, "annotation flipped to the riskier side", "The server itself says that the tool does more: give it stricter rules, then accept it.";

@@ -1,50 +1,52 @@
 //! Two states of one server: what is different, how much it matters, what an agent can do now.
 
+use super::class::{self, HARMFUL, Reasons, Verdicts, act, steps};
 use super::codes::Code;
 use super::cues::{Names, gained};
 use super::finding::{Anchor, Drift};
-use super::schema::{self, Change, Direction, Kind};
-use super::words::{changes as in_words, difference, hazard, listed, name};
-use super::{annotations, extras, rename, source};
+use super::schema::{self, Change};
+use super::words::name;
+use super::{extras, opening, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
-use crate::model::{Category, Fingerprint, Flag, RiskLevel, Severity};
+use crate::model::{Finding, Fingerprint, RiskLevel, Severity, Verdict};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-/// Flags whose arrival makes a tool worse whatever its category.
-const HARMFUL: [Flag; 9] = [
-    Flag::Bulk,
-    Flag::CodeExecution,
-    Flag::Credential,
-    Flag::Destructive,
-    Flag::Egress,
-    Flag::Financial,
-    Flag::Irreversible,
-    Flag::Physical,
-    Flag::Privilege,
-];
+/// Fewest tools with one and the same change of their schemas that make a finding of its own of it.
+const SHARED_TOOLS_MIN: usize = 3;
+
+/// Shortest word of a server's name that makes an address its own, in bytes.
+const OWN_WORD_BYTES_MIN: usize = 4;
+
+/// What was said of the tools of both sides, and whom their texts may speak of.
+#[derive(Clone, Debug, Default)]
+pub struct Beside<'a> {
+    /// Today's verdicts on the tools as they were.
+    pub before: Verdicts<'a>,
+    /// Verdicts on the tools as they are.
+    pub after: Verdicts<'a>,
+    /// Names of other servers' tools.
+    pub others: BTreeSet<String>,
+}
 
 /// Everything that is different between the lock and now, sorted.
 ///
 /// `rejudged` is the locked state with the classes that today's rules give it, where those are not the rules of the
-/// lock: what the rules alone changed is R001, and only the rest is the server's doing. `others` are names of other
-/// servers' tools.
+/// lock: what the rules alone changed is R001, and only the rest is the server's doing.
 pub fn compare(
     was: &LockedServer,
     now: &LockedServer,
     rejudged: Option<&LockedServer>,
-    others: &BTreeSet<String>,
+    beside: &Beside<'_>,
 ) -> Vec<Drift> {
-    let own = now.tools.iter().map(|tool| tool.name.clone()).collect();
-    let mut comparison =
-        Comparison { names: Names { own: &own, others }, server: now.server.as_str(), found: Vec::new() };
+    let own = own(now);
+    let mut comparison = Comparison::new(now, &own, beside);
     comparison.found.extend(source::compare(was, now));
+    comparison.said(was, now);
     comparison.unreadable(was.unreadable_tools, now.unreadable_tools);
     comparison.instructions(was.instructions.as_deref(), now.instructions.as_deref());
-    let beside = extras::compare(was, now, comparison.names);
-    comparison.found.extend(beside);
+    comparison.found.extend(extras::compare(was, now, comparison.names));
     let classes = rejudged.unwrap_or(was);
     if let Some(rejudged) = rejudged {
         comparison.reclassified(was, rejudged);
@@ -55,14 +57,12 @@ pub fn compare(
 }
 
 /// A server that the lock does not know: every tool of it is new.
-pub fn unknown_server(now: &LockedServer, others: &BTreeSet<String>) -> Vec<Drift> {
-    let own = now.tools.iter().map(|tool| tool.name.clone()).collect();
-    let mut comparison =
-        Comparison { names: Names { own: &own, others }, server: now.server.as_str(), found: Vec::new() };
+pub fn unknown_server(now: &LockedServer, beside: &Beside<'_>) -> Vec<Drift> {
+    let own = own(now);
+    let mut comparison = Comparison::new(now, &own, beside);
     comparison.unreadable(0, now.unreadable_tools);
     comparison.instructions(None, now.instructions.as_deref());
-    let beside = extras::unknown_server(now, comparison.names);
-    comparison.found.extend(beside);
+    comparison.found.extend(extras::unknown_server(now, comparison.names));
     for tool in &now.tools {
         comparison.new_tool(tool, " on a server that is not in the lock");
     }
@@ -107,14 +107,46 @@ pub(super) fn pairs<'a>(
     (same, left.into_values().flatten().collect(), new)
 }
 
-struct Comparison<'a> {
-    names: Names<'a>,
-    server: &'a str,
-    found: Vec<Drift>,
+/// The tools that have another name now, by their old names.
+pub(super) fn renamed(was: &LockedServer, now: &LockedServer) -> BTreeMap<String, String> {
+    let (_, gone, new) = pairs(was, now);
+    let pairs = rename::pairs(&gone, &new).into_iter();
+    pairs.map(|(from, to)| (gone[from].name.clone(), new[to].name.clone())).collect()
 }
 
-impl Comparison<'_> {
-    fn add(&mut self, code: Code, severity: Severity, tool: &LockedTool, message: String) -> &mut Drift {
+/// What a server calls its own.
+struct Own {
+    /// The names of its tools.
+    tools: BTreeSet<String>,
+    /// The words of its name and its package.
+    words: BTreeSet<String>,
+}
+
+fn own(now: &LockedServer) -> Own {
+    let package = now.source.package().map(|package| package.name.as_str());
+    let names = package.into_iter().chain([now.server.as_str()]);
+    let words = names.flat_map(|name| name.split(|c: char| !c.is_alphanumeric())).map(str::to_lowercase);
+    let tools = now.tools.iter().map(|tool| tool.name.clone()).collect();
+    Own { tools, words: words.filter(|word| word.len() >= OWN_WORD_BYTES_MIN).collect() }
+}
+
+/// One comparison of a server with its entry.
+pub(super) struct Comparison<'a> {
+    names: Names<'a>,
+    server: &'a str,
+    beside: &'a Beside<'a>,
+    /// Changes of schemas by the number of tools that have them.
+    shared: BTreeMap<Change, usize>,
+    pub(super) found: Vec<Drift>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(now: &'a LockedServer, own: &'a Own, beside: &'a Beside<'a>) -> Self {
+        let names = Names { own: &own.tools, others: &beside.others, home: &own.words };
+        Self { names, server: now.server.as_str(), beside, shared: BTreeMap::new(), found: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, code: Code, severity: Severity, tool: &LockedTool, message: String) -> &mut Drift {
         let mut drift = Drift::new(code, severity, self.server, Some(&tool.name), message);
         drift.state = state(code, tool);
         self.found.push(drift);
@@ -122,29 +154,45 @@ impl Comparison<'_> {
         &mut self.found[last]
     }
 
+    /// Today's verdict on a tool as it is, where it was judged.
+    pub(super) fn verdict(&self, tool: &LockedTool) -> Option<&'a Verdict> {
+        self.beside.after.on(tool)
+    }
+
+    /// Whether so many tools changed in this way that it is told once.
+    pub(super) fn is_shared(&self, change: &Change) -> bool {
+        self.shared.get(change).is_some_and(|tools| *tools >= SHARED_TOOLS_MIN)
+    }
+
     fn tools(&mut self, was: &LockedServer, now: &LockedServer) {
         let (same, gone, new) = pairs(was, now);
-        for (old, tool) in same {
-            self.tool(old, tool);
-        }
         let renamed = rename::pairs(&gone, &new);
-        for (from, to) in &renamed {
-            let (old, tool) = (gone[*from], new[*to]);
-            let message = format!("{} is now called {}", name(&old.name), name(&tool.name));
-            let drift = self.add(Code::D003, Severity::Warning, tool, message);
-            drift.tomorrow = format!("rules for {} no longer reach it", name(&old.name));
-            drift.anchor = Anchor::tool(&old.name, "name");
-            self.tool_as(old, tool, vec![format!("was called {}", name(&old.name))]);
+        let renamed: Vec<_> = renamed.into_iter().map(|(from, to)| (gone[from], new[to])).collect();
+        let changed: Vec<_> = same.into_iter().filter(|(old, tool)| differs(old, tool)).collect();
+        let changes: Vec<_> = changed.iter().chain(&renamed).map(|(old, tool)| schema_changes(old, tool)).collect();
+        for change in changes.iter().flatten() {
+            *self.shared.entry(change.clone()).or_default() += 1;
         }
-        for (at, tool) in gone.iter().enumerate() {
-            if !renamed.iter().any(|(from, _)| *from == at) {
+        for ((old, tool), changes) in changed.iter().chain(&renamed).zip(changes) {
+            let is_renamed = old.name != tool.name;
+            if is_renamed {
+                let message = format!("{} is now called {}", name(&old.name), name(&tool.name));
+                let drift = self.add(Code::D003, Severity::Warning, tool, message);
+                drift.tomorrow = format!("rules for {} no longer reach it", name(&old.name));
+                drift.anchor = Anchor::tool(&old.name, "name");
+            }
+            let others = if is_renamed { vec![format!("was called {}", name(&old.name))] } else { Vec::new() };
+            self.tool(old, tool, changes, Reasons { others, is_renamed, ..Reasons::default() });
+        }
+        for tool in &gone {
+            if !renamed.iter().any(|(from, _)| std::ptr::eq(*from, *tool)) {
                 let twice = now.tools.iter().any(|other| other.name == tool.name);
                 let what = if twice { "is listed once less" } else { "is gone" };
                 self.add(Code::D002, Severity::Note, tool, format!("{} {what}", name(&tool.name)));
             }
         }
-        for (at, tool) in new.iter().enumerate() {
-            if !renamed.iter().any(|(_, to)| *to == at) {
+        for tool in &new {
+            if !renamed.iter().any(|(_, to)| std::ptr::eq(*to, *tool)) {
                 let twice = was.tools.iter().any(|other| other.name == tool.name);
                 self.new_tool(tool, if twice { ", listed once more" } else { "" });
             }
@@ -152,183 +200,64 @@ impl Comparison<'_> {
     }
 
     fn new_tool(&mut self, tool: &LockedTool, where_: &str) {
-        let severity = match tool.risk {
+        let findings = self.beside.after.on(tool).map(|verdict| verdict.findings.as_slice()).unwrap_or_default();
+        let by_risk = match tool.risk {
             RiskLevel::Low => Severity::Note,
             RiskLevel::Medium => Severity::Warning,
             RiskLevel::High | RiskLevel::Critical => Severity::Error,
         };
+        // Whatever a scan would remark of it, and free statements, are worth a look before it is accepted.
+        let takes = opening::power(tool);
+        let worst = findings.iter().map(|finding| finding.severity).max();
+        let remarked = worst.map(|worst| worst.max(Severity::Warning)).max(takes.as_ref().map(|_| Severity::Warning));
+        let severity = remarked.map_or(by_risk, |remarked| by_risk.max(remarked));
         let flags: Vec<_> = tool.flags.iter().filter(|flag| HARMFUL.contains(flag)).map(|flag| flag.as_str()).collect();
         let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
-        let message = format!("{} is new{where_}: {}, {} risk{flags}", name(&tool.name), tool.category, tool.risk);
-        let tomorrow = match tool.category {
-            Category::Read => "read what it returns",
-            Category::Write => "create or change data with it",
-            Category::Execute => "run or commit something with it",
-            Category::Delete => "remove data with it",
-        };
+        let mut message = format!("{} is new{where_}: {}, {} risk{flags}", name(&tool.name), tool.category, tool.risk);
+        if let Some(takes) = takes.filter(|_| by_risk == Severity::Note) {
+            message.push_str(&format!("; takes {takes}"));
+        }
+        for finding in findings {
+            message.push_str(&format!("; {}", finding.message));
+        }
         let drift = self.add(Code::D001, severity, tool, message);
-        drift.tomorrow = format!("an agent can {tomorrow}");
+        drift.tomorrow = format!("an agent can {}", act(tool.category));
         drift.anchor = Anchor::Server;
         // Of a tool that is new everything is new; only what no honest text does is worth a second finding.
         self.cues("", &all_text(&tool.parts()), Some(tool), Severity::Error);
     }
 
-    fn tool(&mut self, was: &LockedTool, now: &LockedTool) {
-        self.tool_as(was, now, Vec::new());
-    }
-
-    fn tool_as(&mut self, was: &LockedTool, now: &LockedTool, mut reasons: Vec<String>) {
+    fn tool(&mut self, was: &LockedTool, now: &LockedTool, changes: Vec<Change>, mut reasons: Reasons) {
         if was.fingerprints != now.fingerprints {
-            self.definition(was, now, &mut reasons);
+            self.definition(was, now, changes, &mut reasons);
         }
-        self.class(was, now, &reasons);
-    }
-
-    /// Every part of a definition that changed; what of it may explain another class goes to `reasons`.
-    fn definition(&mut self, was: &LockedTool, now: &LockedTool, reasons: &mut Vec<String>) {
-        let (old, new) = (was.parts(), now.parts());
-        if old.title != new.title {
-            let what = match (&old.title, &new.title) {
-                (None, _) => "has a title now",
-                (_, None) => "has no title any more",
-                (Some(_), Some(_)) => "has another title",
-            };
-            let message = format!("{} {what}", name(&now.name));
-            let drift = self.add(Code::D012, Severity::Note, now, message);
-            drift.say(text_of(&old.title), text_of(&new.title));
-            drift.anchor = Anchor::tool(&was.name, "definition/title");
-        }
-        if old.description != new.description {
-            let message = format!("{} is described in other words", name(&now.name));
-            let drift = self.add(Code::D010, Severity::Note, now, message);
-            drift.say(text_of(&old.description), text_of(&new.description));
-            drift.anchor = Anchor::tool(&was.name, "definition/description");
-            reasons.push("is described in other words".to_owned());
-        }
-        if old.input_schema != new.input_schema {
-            self.input(was, now, schema::compare(old.input_schema.as_ref(), new.input_schema.as_ref()), reasons);
-        }
-        if old.output_schema != new.output_schema {
-            let changes = schema::compare(old.output_schema.as_ref(), new.output_schema.as_ref());
-            let what = match (&old.output_schema, &new.output_schema) {
-                (None, Some(_)) => "declares what it returns".to_owned(),
-                (Some(_), None) => "no longer declares what it returns".to_owned(),
-                _ => format!("returns something else: {}", listed(changes.iter().map(output_in_words), ", ")),
-            };
-            let drift = self.add(Code::D023, Severity::Note, now, format!("{} {what}", name(&now.name)));
-            drift.anchor = Anchor::tool(&was.name, "definition/outputSchema");
-        }
-        if old.annotations != new.annotations {
-            for (code, what) in annotations::compare(old.annotations.as_ref(), new.annotations.as_ref()) {
-                let (least, worst) = code.severities();
-                // A safer claim that agrees with what the definition shows is the server catching up with itself.
-                let agrees = code == Code::D040 && annotations::agrees(new.annotations.as_ref(), now);
-                let severity = if agrees { least } else { worst };
-                let drift = self.add(code, severity, now, format!("{} {what}", name(&now.name)));
-                drift.tomorrow = match code {
-                    Code::D040 if !agrees => "clients may call it without asking".to_owned(),
-                    _ => String::new(),
-                };
-                drift.anchor = Anchor::tool(&was.name, "definition/annotations");
-                if code == Code::D041 {
-                    reasons.push(what);
-                }
-            }
-        }
-        if old.other != new.other {
-            let keys: BTreeSet<_> = old.other.keys().chain(new.other.keys()).collect();
-            let changed = keys.into_iter().filter(|key| old.other.get(*key) != new.other.get(*key));
-            let keys = listed(changed.map(|key| name(key)), ", ");
-            let drift = self.add(Code::D042, Severity::Note, now, format!("{} changed {keys}", name(&now.name)));
-            drift.anchor = Anchor::tool(&was.name, "definition");
-            reasons.push(format!("changed {keys}"));
-        }
-        self.cues(&all_text(&old), &all_text(&new), Some(now), Severity::Note);
-    }
-
-    fn input(&mut self, was: &LockedTool, now: &LockedTool, changes: Vec<Change>, reasons: &mut Vec<String>) {
-        let (texts, changes): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| matches!(change.kind, Kind::Text { .. }));
-        let mut by_code: BTreeMap<(Code, Severity), Vec<Change>> = BTreeMap::new();
-        for change in changes {
-            let severity = |least, worst| if hazard(&change).is_some() { worst } else { least };
-            let key = match change.direction {
-                Direction::Opened => (Code::D020, severity(Severity::Warning, Severity::Error)),
-                Direction::Narrowed => (Code::D021, Severity::Note),
-                Direction::Same => (Code::D022, severity(Severity::Note, Severity::Warning)),
-            };
-            by_code.entry(key).or_default().push(change);
-        }
-        for ((code, severity), changes) in by_code {
-            let what = in_words(&changes);
-            let hazards: BTreeSet<_> = changes.iter().filter_map(hazard).collect();
-            let drift = self.add(code, severity, now, format!("{} {what}", name(&now.name)));
-            drift.anchor = Anchor::tool(&was.name, "definition/inputSchema");
-            if code == Code::D020 {
-                let can = listed(hazards.iter().map(|hazard| hazard.in_words().to_owned()), ", ");
-                let added = changes.iter().all(|change| matches!(change.kind, Kind::Added { .. }));
-                drift.tomorrow = if !can.is_empty() {
-                    format!("an agent can {can}")
-                } else if added {
-                    "an agent can say what it could not before".to_owned()
-                } else {
-                    "calls pass that were refused before".to_owned()
-                };
-                reasons.push(what);
-            }
-            drift.changes = changes;
-        }
-        if !texts.is_empty() {
-            let places = texts
-                .iter()
-                .map(|change| if change.path.is_empty() { "the arguments".to_owned() } else { name(&change.path) });
-            let places: BTreeSet<_> = places.collect();
-            let message = format!("{} describes {} in other words", name(&now.name), listed(places, ", "));
-            let drift = self.add(Code::D010, Severity::Note, now, message);
-            drift.anchor = Anchor::tool(&was.name, "definition/inputSchema");
-            drift.changes = texts;
-        }
-    }
-
-    fn class(&mut self, was: &LockedTool, now: &LockedTool, reasons: &[String]) {
-        let gained: Vec<_> = now.flags.difference(&was.flags).filter(|flag| HARMFUL.contains(flag)).collect();
-        let rank = |tool: &LockedTool| (tool.category, tool.risk, tool.blast_radius);
-        let up = now.category > was.category || now.risk > was.risk || now.blast_radius > was.blast_radius;
-        let down = now.category < was.category || now.risk < was.risk || now.blast_radius < was.blast_radius;
-        let lost: Vec<_> = was.flags.difference(&now.flags).filter(|flag| HARMFUL.contains(flag)).collect();
-        if !up && gained.is_empty() && !down && lost.is_empty() {
-            return;
-        }
-        let flags = |sign: &str, flags: &[&Flag]| {
-            flags.iter().fold(String::new(), |mut out, flag| {
-                let _ = write!(out, "; {sign} {flag}");
-                out
-            })
-        };
-        let because =
-            if reasons.is_empty() { String::new() } else { format!("{}; ", listed(reasons.iter().cloned(), ", ")) };
-        let step = if rank(was) == rank(now) { format!("stays {}", class_of(now)) } else { steps(was, now) };
-        let changed = format!("{}{}", flags("now", &gained), flags("no longer", &lost));
-        let message = format!("{} {because}{step}{changed}", name(&now.name));
-        if up || !gained.is_empty() {
-            let worse = now.category > was.category || (now.risk > was.risk && now.risk >= RiskLevel::High);
-            let severity = if worse { Severity::Error } else { Severity::Warning };
-            let drift = self.add(Code::D030, severity, now, message);
+        let (before, after) = (self.beside.before.on(was), self.beside.after.on(now));
+        if let Some(step) = class::step((was, before), (now, after), &reasons) {
+            let drift = self.add(step.code, step.severity, now, format!("{} {}", name(&now.name), step.what));
+            drift.tomorrow = step.tomorrow;
             drift.anchor = Anchor::tool(&was.name, "category");
-            drift.tomorrow = if now.category > was.category {
-                let act = match now.category {
-                    Category::Read => "read with it",
-                    Category::Write => "change data with it",
-                    Category::Execute => "run or commit something with it",
-                    Category::Delete => "remove data with it",
-                };
-                format!("an agent can {act}")
-            } else {
-                "one wrong call can cost more".to_owned()
-            };
-        } else {
-            let drift = self.add(Code::D031, Severity::Note, now, message);
-            drift.anchor = Anchor::tool(&was.name, "category");
+        }
+        let known: BTreeSet<&str> =
+            before.into_iter().flat_map(|verdict| &verdict.findings).map(|finding| finding.id.as_str()).collect();
+        // What the server claims of a tool has codes of its own, and its texts were read for orders already.
+        let is_told =
+            |finding: &&Finding| known.contains(finding.id.as_str()) || finding.id == "annotation-contradicts";
+        let fresh = after.filter(|_| before.is_some()).into_iter().flat_map(|verdict| &verdict.findings);
+        let fresh: Vec<_> = fresh.filter(|finding| !is_told(finding)).cloned().collect();
+        for finding in fresh {
+            // One thing once: hidden characters and orders to the model are cues as well.
+            let told = self.found.iter().any(|drift| {
+                drift.code == Code::D011
+                    && drift.tool.as_deref() == Some(&now.name)
+                    && drift.severity >= finding.severity
+                    && matches!(finding.id.as_str(), "hidden-characters" | "instructs-model")
+            });
+            if !told {
+                let message =
+                    format!("{} now has the finding {}: {}", name(&now.name), name(&finding.id), finding.message);
+                self.add(Code::D011, finding.severity, now, message).anchor =
+                    Anchor::tool(&was.name, "definition/description");
+            }
         }
     }
 
@@ -347,6 +276,15 @@ impl Comparison<'_> {
             let drift = self.add(Code::R001, severity, tool, message);
             drift.anchor = Anchor::tool(&old.name, "category");
         }
+    }
+
+    /// What the server calls itself: clients show it, and models read it.
+    fn said(&mut self, was: &LockedServer, now: &LockedServer) {
+        let text = |server: &LockedServer| {
+            let info = server.server_info.as_ref();
+            info.map(|info| format!("{}\n{}", info.name, info.title.as_deref().unwrap_or_default())).unwrap_or_default()
+        };
+        self.cues(&text(was), &text(now), None, Severity::Note);
     }
 
     /// Entries that cannot be read: a client may make a tool of them all the same.
@@ -383,7 +321,7 @@ impl Comparison<'_> {
         self.cues(was.unwrap_or_default(), now.unwrap_or_default(), None, Severity::Note);
     }
 
-    fn cues(&mut self, was: &str, now: &str, tool: Option<&LockedTool>, least: Severity) {
+    pub(super) fn cues(&mut self, was: &str, now: &str, tool: Option<&LockedTool>, least: Severity) {
         let found: BTreeMap<Severity, Vec<String>> =
             gained(was, now, self.names).into_iter().fold(BTreeMap::new(), |mut found, gained| {
                 found.entry(gained.severity).or_default().push(gained.what);
@@ -442,36 +380,20 @@ fn text_state(text: &str) -> String {
     Fingerprint::of(&Value::from(text)).as_str().to_owned()
 }
 
-fn text_of(value: &Option<Value>) -> &str {
-    value.as_ref().and_then(Value::as_str).unwrap_or_default()
+fn differs(was: &LockedTool, now: &LockedTool) -> bool {
+    let class = |tool: &LockedTool| (tool.category, tool.risk, tool.blast_radius);
+    was.fingerprints != now.fingerprints || class(was) != class(now) || was.flags != now.flags
 }
 
-fn class_of(tool: &LockedTool) -> String {
-    format!("{}, {} risk", tool.category, tool.risk)
-}
-
-/// The steps of a class: `Write → Execute, medium → high risk`.
-fn steps(was: &LockedTool, now: &LockedTool) -> String {
-    let step = |a: &str, b: &str, what: &str| if a == b { None } else { Some(format!("{a} → {b}{what}")) };
-    let steps = [
-        step(was.category.as_str(), now.category.as_str(), ""),
-        step(was.risk.as_str(), now.risk.as_str(), " risk"),
-        step(was.blast_radius.as_str(), now.blast_radius.as_str(), " blast radius"),
-    ];
-    steps.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn output_in_words(change: &Change) -> String {
-    let place = if change.path.is_empty() { "the result".to_owned() } else { name(&change.path) };
-    match &change.kind {
-        Kind::Added { .. } => format!("{place} added"),
-        Kind::Removed => format!("{place} removed"),
-        _ => format!("{place} changed"),
+fn schema_changes(was: &LockedTool, now: &LockedTool) -> Vec<Change> {
+    if was.fingerprints.input_schema == now.fingerprints.input_schema {
+        return Vec::new();
     }
+    schema::compare(was.parts().input_schema.as_ref(), now.parts().input_schema.as_ref())
 }
 
 /// Every text in a definition that a model reads, a line break between any two.
-fn all_text(parts: &Parts) -> String {
+pub(super) fn all_text(parts: &Parts) -> String {
     fn gather(value: &Value, out: &mut String) {
         match value {
             Value::String(text) => {
@@ -493,10 +415,7 @@ fn all_text(parts: &Parts) -> String {
     let mut out = String::new();
     let texts = [&parts.title, &parts.description, &parts.input_schema, &parts.output_schema, &parts.annotations];
     texts.into_iter().flatten().for_each(|value| gather(value, &mut out));
+    // What a client may hand on all the same; names and addresses of pictures are no sentences.
+    parts.other.iter().filter(|(key, _)| *key != "icons").for_each(|(_, value)| gather(value, &mut out));
     out
-}
-
-/// Where two texts part, for [`Drift::say`].
-pub(super) fn parting(was: &str, now: &str) -> (String, String) {
-    difference(was, now)
 }

@@ -1,11 +1,12 @@
 //! What a text says to the model that it did not say before: orders, addresses, places of secrets, names of other
 //! tools, characters that nobody sees. Only what is new counts, so that a server's old habits do not alarm again.
 
+use super::addresses::{Address, addresses_of, sentence};
 use crate::classify::findings::{cues, hidden};
 use crate::model::Severity;
 use crate::text::excerpt;
 use regex::Regex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// Points of new signs that make an error or a warning; see [`crate::classify::findings::TextCue`].
@@ -17,9 +18,6 @@ const QUOTE_CHARS_MAX: usize = 60;
 /// Shortest name that running text cannot hold by chance, in bytes.
 const NAME_BYTES_MIN: usize = 6;
 
-static HOSTS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)\b(?:https?|wss?|ftp)://([^\s/\\?#"'<>`(){}|,;]+)"#).ok());
-
 static SECRET_PLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(?i-u)(?:\.ssh\b|\bid_(?:rsa|ed25519|ecdsa|dsa)\b|\.aws/|\.cursor/|\.claude\b|\bmcp\.json\b|claude_desktop_config|/etc/(?:passwd|shadow)\b|\.netrc\b|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\.kube/config\b|\.docker/config|\.gnupg\b|\bwallet\.dat\b|\bseed phrase|\bsystem prompt|\bprivate key|\.env\b)",
@@ -27,9 +25,13 @@ static SECRET_PLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Hosts that documentation uses and nobody can be reached at (RFC 2606, RFC 6761).
-const NOWHERE: [&str; 8] =
-    ["example.com", "example.org", "example.net", "localhost", ".example", ".test", ".invalid", "127.0.0.1"];
+/// Words of a sentence that reaches for what it speaks of.
+const REACHING: [&str; 15] = [
+    "attach", "cat ", "content", "copy", "fetch", "include", "load", "open ", "pass ", "paste", "print", "put ",
+    "read ", "send", "upload",
+];
+/// Words of a sentence that warns of it.
+const WARNING: [&str; 5] = ["avoid", "do not", "don't", "must not", "never"];
 
 /// Names that a text may speak of.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub struct Names<'a> {
     pub own: &'a BTreeSet<String>,
     /// Tools of other servers.
     pub others: &'a BTreeSet<String>,
+    /// Words of the server's own name and package: addresses that bear one are its own.
+    pub home: &'a BTreeSet<String>,
 }
 
 /// One thing that a text gained.
@@ -57,8 +61,8 @@ pub(super) fn gained(was: &str, now: &str, names: Names<'_>) -> Vec<Gained> {
     }
     found.extend(orders(was, now));
     found.extend(hidden_characters(was, now));
-    found.extend(listed(Severity::Warning, "now speaks of", new(places(was), places(now))));
-    found.extend(listed(Severity::Warning, "now points to", new(hosts(was), hosts(now))));
+    found.extend(secrets(was, now));
+    found.extend(pointed(was, now, names.home));
     let (before, after) = (words(was), words(now));
     let fresh = |known: &BTreeSet<String>| -> BTreeSet<String> {
         let fresh = after.difference(&before).filter(|word| is_distinctive(word) && known.contains(**word));
@@ -111,33 +115,39 @@ fn listed(severity: Severity, what: &str, values: BTreeSet<String>) -> Option<Ga
     Some(Gained { severity, what: format!("{what} {}", shown.join(", ")) })
 }
 
-fn new(was: BTreeSet<String>, now: BTreeSet<String>) -> BTreeSet<String> {
-    now.difference(&was).cloned().collect()
+/// Addresses that were not there before, by what the text wants of them.
+fn pointed(was: &str, now: &str, home: &BTreeSet<String>) -> Vec<Gained> {
+    let known = addresses_of(was, home);
+    let mut fresh: BTreeMap<(Severity, bool), BTreeSet<String>> = BTreeMap::new();
+    for (name, Address { severity, is_sent }) in addresses_of(now, home) {
+        // An address that was only named before, and gets something now, is new.
+        if known.get(&name).is_none_or(|known| severity > known.severity && is_sent && !known.is_sent) {
+            fresh.entry((severity, is_sent)).or_default().insert(name);
+        }
+    }
+    let what = |is_sent| if is_sent { "now has something sent to" } else { "now points to" };
+    fresh.into_iter().filter_map(|((severity, is_sent), names)| listed(severity, what(is_sent), names)).collect()
 }
 
-/// Hosts of the URLs in a text, in lower case.
-fn hosts(text: &str) -> BTreeSet<String> {
-    let Some(regex) = HOSTS.as_ref() else { return BTreeSet::new() };
-    let hosts = regex.captures_iter(text).map(|found| {
-        // `known.io@other.io` is `other.io` (RFC 3986, section 3.2).
-        let host = found[1].rsplit('@').next().unwrap_or_default();
-        let host = host.trim_end_matches(['.', ':', '-', '*', '_', '!']).to_lowercase();
-        host.split_once(':').map_or(host.as_str(), |(host, _)| host).to_owned()
-    });
-    hosts
-        .filter(|host| !host.is_empty())
-        .filter(|host| {
-            !NOWHERE
-                .iter()
-                .any(|nowhere| host == nowhere || host.ends_with(&format!(".{}", nowhere.trim_start_matches('.'))))
-        })
-        .collect()
+/// Places of secrets that the text did not speak of before: to be reached for, or only named.
+fn secrets(was: &str, now: &str) -> Vec<Gained> {
+    let known: BTreeSet<String> = places(was).into_iter().map(|(_, place)| place.to_lowercase()).collect();
+    let mut fresh: BTreeMap<Severity, BTreeSet<String>> = BTreeMap::new();
+    for (at, place) in places(now) {
+        let sentence = sentence(now, at, at + place.len()).to_lowercase();
+        let says = |known: &[&str]| known.iter().any(|word| sentence.contains(word));
+        let severity = if says(&REACHING) && !says(&WARNING) { Severity::Warning } else { Severity::Note };
+        if !known.contains(&place.to_lowercase()) {
+            fresh.entry(severity).or_default().insert(place.to_lowercase());
+        }
+    }
+    fresh.into_iter().filter_map(|(severity, places)| listed(severity, "now speaks of", places)).collect()
 }
 
-/// Places of secrets that a text speaks of, in lower case.
-fn places(text: &str) -> BTreeSet<String> {
-    let Some(regex) = SECRET_PLACES.as_ref() else { return BTreeSet::new() };
-    regex.find_iter(text).map(|found| found.as_str().to_lowercase()).collect()
+/// Places of secrets that a text speaks of, each with where it stands.
+fn places(text: &str) -> Vec<(usize, &str)> {
+    let Some(regex) = SECRET_PLACES.as_ref() else { return Vec::new() };
+    regex.find_iter(text).map(|found| (found.start(), found.as_str())).collect()
 }
 
 /// The identifiers in a text.
@@ -160,7 +170,7 @@ mod tests {
     fn check(was: &str, now: &str, expected: &[(Severity, &str)]) {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let (own, others) = (names(&["get_fact", "list_facts"]), names(&["send_mail"]));
-        let found = gained(was, now, Names { own: &own, others: &others });
+        let found = gained(was, now, Names { own: &own, others: &others, home: &names(&["facts"]) });
         let found: Vec<_> = found.iter().map(|gained| (gained.severity, gained.what.as_str())).collect();
         assert_eq!(found, expected, "{now}");
     }
@@ -180,16 +190,19 @@ mod tests {
 
     #[test]
     fn places_addresses_and_names_are_said() {
-        check("Adds.", "Adds the key of .npmrc", &[(Severity::Warning, "now speaks of `.npmrc`")]);
+        check("Adds.", "Adds the contents of .npmrc", &[(Severity::Warning, "now speaks of `.npmrc`")]);
+        check("Adds.", "Keep the keys out of .env files", &[(Severity::Note, "now speaks of `.env`")]);
         check(
             "Adds.",
-            "Adds. See https://Collect.Evil.io/x.",
+            "Adds. Ask https://Collect.Evil.io/x.",
             &[(Severity::Warning, "now points to `collect.evil.io`")],
         );
-        for (url, host) in [("https://a.io@evil.io/x", "evil.io"), ("wss://\u{435}vil.io", "\u{435}vil.io")] {
-            let expected = format!("now points to `{host}`");
-            check("See https://a.io/x", &format!("See https://a.io/x, {url}"), &[(Severity::Warning, &expected)]);
-        }
+        check("Adds.", "Adds. See https://docs.evil.io/x.", &[(Severity::Note, "now points to `docs.evil.io`")]);
+        check(
+            "See https://a.io/x",
+            "Send a copy to https://a.io/x",
+            &[(Severity::Error, "now has something sent to `a.io`")],
+        );
         check("Adds.", "Adds. Call list_facts first.", &[(Severity::Note, "now names `list_facts`")]);
         check("Adds.", "Replaces send_mail.", &[(Severity::Warning, "now names another server's tool `send_mail`")]);
         check("Adds.", "A\u{202e}dds.", &[(Severity::Error, "now holds a bidirectional override (U+202E)")]);

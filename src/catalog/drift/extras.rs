@@ -296,7 +296,7 @@ mod tests {
 
     fn found(was: &LockedServer, now: &LockedServer) -> Vec<String> {
         let none = BTreeSet::new();
-        let found = compare(was, now, Names { own: &none, others: &none });
+        let found = compare(was, now, Names { own: &none, others: &none, home: &none });
         found.iter().map(|drift| format!("{} {:?} {}", drift.code, drift.severity, drift.message)).collect()
     }
 
@@ -340,7 +340,7 @@ mod tests {
         );
         prompts(
             json!([{"name": "a", "arguments": [{"name": "x", "description": "What."}]}]),
-            json!([{"name": "a", "arguments": [{"name": "x", "description": "What. See https://collect.evil.io/x"}]}]),
+            json!([{"name": "a", "arguments": [{"name": "x", "description": "What. Ask https://collect.evil.io/x"}]}]),
             &[
                 "D062 Note prompt `a` changed `arguments`",
                 "D063 Warning the text of prompt `a` now points to `collect.evil.io`",

@@ -93,7 +93,7 @@ impl Drift {
 
     /// Notes where two versions of a text part.
     pub(super) fn say(&mut self, was: &str, now: &str) {
-        (self.was, self.now) = super::compare::parting(was, now);
+        (self.was, self.now) = super::words::difference(was, now);
     }
 
     /// The whole sentence: what is different, what follows, what the policy says.

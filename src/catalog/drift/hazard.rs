@@ -1,7 +1,9 @@
-//! Parameters and values that make an opening worse: whoever fills them in decides what is run, touched, reached or
-//! forced.
+//! Parameters and values that make an opening worse: whoever fills them in decides what is run, touched, reached, who
+//! gets something, as whom it is done, or what no longer protects.
+//!
+//! A name alone gives no power: what a parameter takes and what is said of it count as well.
 
-use std::fmt;
+use crate::model::{Category, Parameter, TypeSet};
 
 /// What a parameter hands to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,85 +16,248 @@ pub enum Hazard {
     Url,
     /// Who receives something.
     Recipient,
-    /// A switch that sets a safeguard aside, or a value that destroys.
+    /// As whom it is done: a profile, a token, a key.
+    Credentials,
+    /// Headers of a request.
+    Headers,
+    /// Many things at once.
+    Bulk,
+    /// A switch that sets a safeguard aside, or does more harm.
     Force,
 }
 
-/// Words before `code` and `expression` that make something harmless of them.
-const HARMLESS: [&str; 16] = [
-    "area", "country", "cron", "currency", "error", "exit", "language", "locale", "postal", "promo", "region",
-    "response", "state", "status", "time", "zip",
+/// What a parameter hands over, and how sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Handed {
+    /// What it is.
+    pub hazard: Hazard,
+    /// Whether the parameter's own text says so, and not its name alone.
+    pub is_told: bool,
+    /// Whether its text says something else.
+    pub is_denied: bool,
+}
+
+/// A hazard with the words that end such a parameter's name, and words of which one in its text means it.
+struct Kind {
+    hazard: Hazard,
+    names: &'static [&'static str],
+    told: &'static [&'static str],
+}
+
+/// In the order in which a name is looked up: what it is, its last word says (a `folderUid` is an id and no folder).
+const KINDS: &[Kind] = &[
+    Kind {
+        hazard: Hazard::Code,
+        names: &[
+            "bash",
+            "cmd",
+            "code",
+            "command",
+            "commands",
+            "cypher",
+            "eval",
+            "exec",
+            "expression",
+            "function",
+            "javascript",
+            "pipeline",
+            "program",
+            "python",
+            "script",
+            "scripts",
+            "shell",
+            "sql",
+            "statement",
+        ],
+        told: &[
+            "execut",
+            "run ",
+            "runs ",
+            "evaluat",
+            "code to",
+            "script to",
+            "command to",
+            "javascript",
+            "python",
+            "shell",
+            "sql",
+            "query to",
+            "pipeline",
+        ],
+    },
+    Kind {
+        hazard: Hazard::Credentials,
+        names: &[
+            "account",
+            "apikey",
+            "auth",
+            "authorization",
+            "credential",
+            "credentials",
+            "kubeconfig",
+            "passphrase",
+            "password",
+            "profile",
+            "secret",
+            "token",
+        ],
+        told: &[
+            "access key",
+            "account",
+            "api key",
+            "auth",
+            "credential",
+            "key",
+            "log in",
+            "login",
+            "password",
+            "permission",
+            "profile",
+            "secret",
+            "token",
+        ],
+    },
+    Kind { hazard: Hazard::Headers, names: &["cookie", "cookies", "header", "headers"], told: &["header", "cookie"] },
+    Kind {
+        hazard: Hazard::Recipient,
+        names: &[
+            "address",
+            "attendees",
+            "bcc",
+            "cc",
+            "channel",
+            "chat",
+            "email",
+            "emails",
+            "invitees",
+            "phone",
+            "recipient",
+            "recipients",
+            "to",
+        ],
+        told: &["attendee", "cc ", "deliver", "invite", "notif", "recipient", "send", "sent", "share"],
+    },
+    Kind {
+        hazard: Hazard::Url,
+        names: &[
+            "callback",
+            "endpoint",
+            "host",
+            "hostname",
+            "href",
+            "link",
+            "origin",
+            "proxy",
+            "uri",
+            "url",
+            "urls",
+            "webhook",
+            "websocket",
+        ],
+        told: &[
+            "call back",
+            "callback",
+            "connect",
+            "deliver",
+            "download",
+            "fetch",
+            "forward",
+            "load",
+            "navigate",
+            "notif",
+            "open",
+            "post",
+            "proxy",
+            "redirect",
+            "request",
+            "send",
+            "upload",
+            "webhook",
+        ],
+    },
+    Kind {
+        hazard: Hazard::Path,
+        names: &[
+            "cwd",
+            "dest",
+            "destination",
+            "dir",
+            "directory",
+            "file",
+            "filename",
+            "filepath",
+            "files",
+            "folder",
+            "glob",
+            "output",
+            "path",
+            "paths",
+            "root",
+            "workdir",
+        ],
+        told: &[
+            "absolute",
+            "directory",
+            "disk",
+            "export to",
+            "filesystem",
+            "file system",
+            "local",
+            "output file",
+            "save",
+            "saving",
+            "upload",
+            "working dir",
+            "write",
+            "written",
+        ],
+    },
 ];
-const CODE: [&str; 18] = [
-    "bash",
-    "cmd",
-    "code",
-    "command",
-    "commands",
-    "cypher",
-    "eval",
-    "exec",
-    "expression",
-    "function",
-    "javascript",
-    "program",
-    "python",
-    "script",
-    "scripts",
-    "shell",
-    "sql",
-    "statement",
+
+/// Words before `code` and `expression`, `token` and `profile` that make something harmless of them.
+const HARMLESS: [&str; 24] = [
+    "area",
+    "continuation",
+    "country",
+    "cron",
+    "currency",
+    "cursor",
+    "error",
+    "exit",
+    "language",
+    "locale",
+    "max",
+    "next",
+    "page",
+    "postal",
+    "promo",
+    "region",
+    "response",
+    "start",
+    "state",
+    "status",
+    "sync",
+    "time",
+    "voice",
+    "zip",
 ];
-const PATH: [&str; 16] = [
-    "cwd",
-    "dest",
-    "destination",
-    "dir",
-    "directory",
-    "file",
-    "filename",
-    "filepath",
-    "files",
-    "folder",
-    "glob",
-    "output",
-    "path",
-    "paths",
-    "root",
-    "workdir",
+/// What places that are no files of the machine lie in.
+const ELSEWHERE: [&str; 12] = [
+    "branch",
+    "bucket",
+    "drive",
+    "issue",
+    "json path",
+    "jsonpath",
+    "notebook",
+    "object",
+    "project",
+    "remote",
+    "repo",
+    "url path",
 ];
-const URL: [&str; 13] = [
-    "callback",
-    "endpoint",
-    "host",
-    "hostname",
-    "href",
-    "link",
-    "origin",
-    "proxy",
-    "uri",
-    "url",
-    "urls",
-    "webhook",
-    "websocket",
-];
-const RECIPIENT: [&str; 14] = [
-    "address",
-    "attendees",
-    "bcc",
-    "cc",
-    "channel",
-    "chat",
-    "email",
-    "emails",
-    "invitees",
-    "phone",
-    "recipient",
-    "recipients",
-    "share",
-    "to",
-];
-const FORCE: [&str; 20] = [
+/// Words of switches that set something aside or do more harm.
+const FORCE: [&str; 21] = [
     "admin",
     "bypass",
     "cascade",
@@ -103,6 +268,7 @@ const FORCE: [&str; 20] = [
     "insecure",
     "override",
     "overwrite",
+    "permanent",
     "privileged",
     "prune",
     "purge",
@@ -114,57 +280,179 @@ const FORCE: [&str; 20] = [
     "unsafe",
     "wipe",
 ];
-/// Values of an enum that turn a tool into something worse than its neighbours.
-const VALUES: [&str; 24] = [
-    "admin", "all", "delete", "deploy", "destroy", "drop", "eval", "exec", "execute", "force", "kill", "owner",
-    "prune", "public", "purge", "remove", "reset", "root", "run", "shell", "stop", "sudo", "truncate", "wipe",
+/// What a switch's text says when a safeguard goes.
+const FORCE_TOLD: [&str; 25] = [
+    "approval",
+    "bypass",
+    "cascad",
+    "confirm",
+    "danger",
+    "delet",
+    "destr",
+    "disable check",
+    "even if",
+    "irrevers",
+    "overwrit",
+    "permanent",
+    "permission",
+    "protect",
+    "purge",
+    "recursiv",
+    "remov",
+    "safe",
+    "sandbox",
+    "skip valid",
+    "unmerged",
+    "verif",
+    "warning",
+    "wipe",
+    "without check",
 ];
+/// Names of switches and texts that hold a call back or try it out.
+const GUARDS: [&str; 11] = [
+    "confirm",
+    "confirmation",
+    "confirmed",
+    "dry",
+    "dryrun",
+    "preview",
+    "readonly",
+    "safe",
+    "sandbox",
+    "simulate",
+    "validate",
+];
+/// Words of names that take many things at once.
+const BULK: [&str; 4] = ["all", "batch", "bulk", "everything"];
+/// Words of a value which destroys, runs, or opens to everyone, with the category that they make of a tool.
+const VALUES: [(&str, Category); 21] = [
+    ("clear", Category::Delete),
+    ("delete", Category::Delete),
+    ("destroy", Category::Delete),
+    ("drop", Category::Delete),
+    ("prune", Category::Delete),
+    ("purge", Category::Delete),
+    ("remove", Category::Delete),
+    ("truncate", Category::Delete),
+    ("wipe", Category::Delete),
+    ("deploy", Category::Execute),
+    ("eval", Category::Execute),
+    ("exec", Category::Execute),
+    ("execute", Category::Execute),
+    ("force", Category::Execute),
+    ("kill", Category::Execute),
+    ("run", Category::Execute),
+    ("shell", Category::Execute),
+    ("stop", Category::Execute),
+    ("sudo", Category::Execute),
+    ("reset", Category::Write),
+    ("public", Category::Write),
+];
+/// Names of parameters whose value says what is done.
+const ACTIONS: [&str; 10] =
+    ["action", "actions", "command", "method", "mode", "op", "operation", "operations", "task", "verb"];
 
 impl Hazard {
-    /// What a parameter of this dotted path takes, by the words of its last part.
-    pub fn of_parameter(path: &str) -> Option<Self> {
+    /// What a parameter of this dotted path would take, by the words of its last part alone.
+    pub fn of_name(path: &str) -> Option<Self> {
         let words = words(last_name(path));
-        let any = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
-        // What a compound is, its last word says: a `folderUid` is an id and no folder.
-        let last = |known: &[&str]| words.last().is_some_and(|word| known.contains(&word.as_str()));
-        [
-            (Self::Code, last(&CODE) && !any(&HARMLESS)),
-            (Self::Recipient, last(&RECIPIENT)),
-            (Self::Url, last(&URL)),
-            (Self::Path, last(&PATH)),
-            (Self::Force, any(&FORCE)),
-        ]
-        .into_iter()
-        .find_map(|(hazard, holds)| holds.then_some(hazard))
+        let last = words.last()?;
+        let is_harmless = words.iter().any(|word| HARMLESS.contains(&word.as_str()));
+        let is_it = |kind: &&Kind| {
+            let harmless = is_harmless && matches!(kind.hazard, Self::Code | Self::Credentials);
+            // A `profile_name` is the profile, an `api_key` the key.
+            let named =
+                last == "name" && words.iter().rev().nth(1).is_some_and(|word| kind.names.contains(&word.as_str()));
+            let key = kind.hazard == Self::Credentials && last == "key" && is_key(&words);
+            !harmless
+                && (kind.names.contains(&last.as_str())
+                    || key
+                    || (named && matches!(kind.hazard, Self::Credentials | Self::Path)))
+        };
+        KINDS.iter().find(is_it).map(|kind| kind.hazard)
     }
 
-    /// Whether a new value of an enum is one that destroys, runs or opens.
-    pub fn of_value(value: &str) -> Option<Self> {
-        words(value).first().filter(|word| VALUES.contains(&word.as_str())).map(|_| Self::Force)
+    /// What a parameter takes, by its name, its types and its text.
+    pub fn of(parameter: &Parameter) -> Option<Handed> {
+        let text = parameter.description.as_deref().unwrap_or_default().to_lowercase();
+        let tells = |known: &[&str]| known.iter().any(|word| text.contains(word));
+        let names = words(&parameter.name);
+        let has = |known: &[&str]| names.iter().any(|word| known.contains(&word.as_str()));
+        if takes_text(parameter) {
+            let hazard = Self::of_name(&parameter.path);
+            let hazard = hazard.and_then(|hazard| KINDS.iter().find(|kind| kind.hazard == hazard));
+            // An id says which one of those that the service has.
+            let is_id = text.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "id" | "ids" | "uuid"));
+            if let Some(kind) = hazard.filter(|kind| kind.hazard != Self::Path || !is_id) {
+                let is_told = tells(kind.told) && (kind.hazard != Self::Path || !tells(&ELSEWHERE));
+                return Some(Handed { hazard: kind.hazard, is_told, is_denied: !is_told && !text.is_empty() });
+            }
+            let is_list = parameter.types.has(TypeSet::ARRAY) && !parameter.types.has(TypeSet::STRING);
+            return (is_list && (has(&BULK) || parameter.name.ends_with("ids") || parameter.name.ends_with("Ids")))
+                .then_some(Handed {
+                    hazard: Self::Bulk,
+                    is_told: tells(&["all", "each", "every", "multiple"]),
+                    is_denied: false,
+                });
+        }
+        if !parameter.types.has(TypeSet::BOOLEAN) || !parameter.values.is_empty() {
+            return None;
+        }
+        if has(&FORCE) {
+            let is_told = tells(&FORCE_TOLD);
+            return Some(Handed { hazard: Self::Force, is_told, is_denied: !is_told && !text.is_empty() });
+        }
+        has(&BULK).then_some(Handed { hazard: Self::Bulk, is_told: tells(&["all", "every"]), is_denied: false })
     }
 
-    /// What an agent can do with such a parameter, after `an agent can now `.
+    /// What an agent can do with such a parameter, after `an agent can `.
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Code => "hand over code or a command to run",
             Self::Path => "choose which file or directory is touched",
             Self::Url => "choose which address is reached",
             Self::Recipient => "choose who receives something",
+            Self::Credentials => "choose which credentials or account are used",
+            Self::Headers => "choose which headers are sent",
+            Self::Bulk => "act on many things at once",
             Self::Force => "set a safeguard aside",
         }
     }
 }
 
-impl fmt::Display for Hazard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Code => "takes code",
-            Self::Path => "takes a path",
-            Self::Url => "takes a URL",
-            Self::Recipient => "takes a recipient",
-            Self::Force => "forces",
-        })
-    }
+/// Whether a parameter holds a call back, tries it out, or has to be given before anything happens.
+pub(super) fn is_guard(parameter: &Parameter) -> bool {
+    let names = words(&parameter.name);
+    let text = parameter.description.as_deref().unwrap_or_default().to_lowercase();
+    let lifts = ["skip", "without", "bypass", "suppress"].iter().any(|word| text.contains(word));
+    let numbers = TypeSet::NUMBER.with(TypeSet::INTEGER);
+    let is_named = names.iter().any(|word| GUARDS.contains(&word.as_str())) || names == ["read", "only"];
+    is_named && !lifts && !parameter.types.has(numbers) && !names.iter().any(|word| FORCE.contains(&word.as_str()))
+}
+
+/// Whether the value of this parameter says what is done.
+pub(super) fn is_action(path: &str) -> bool {
+    words(last_name(path)).last().is_some_and(|word| ACTIONS.contains(&word.as_str()))
+}
+
+/// The worst category of what a value says, where it is one that destroys, runs or opens.
+pub(super) fn category_of_value(value: &str) -> Option<Category> {
+    let words = words(value);
+    let known = words.iter().filter_map(|word| VALUES.iter().find(|(known, _)| known == word));
+    known.map(|(_, category)| *category).max()
+}
+
+/// Whether free text can be given, alone or in a list.
+fn takes_text(parameter: &Parameter) -> bool {
+    let types = parameter.types;
+    let texts = TypeSet::STRING.with(TypeSet::ARRAY).with(TypeSet::OBJECT);
+    parameter.values.is_empty() && (types.is_any() || types.has(texts))
+}
+
+/// Whether a name that ends in `key` is that of a secret: keys of issues, objects and maps are none.
+fn is_key(words: &[String]) -> bool {
+    let before = words.iter().rev().nth(1).map(String::as_str);
+    matches!(before, Some("access" | "api" | "auth" | "encryption" | "private" | "secret" | "ssh"))
 }
 
 /// The last part of a dotted path, without `[*]`.
@@ -176,7 +464,7 @@ pub fn last_name(path: &str) -> &str {
 }
 
 /// The words of an identifier in lower case: `snake_case`, `camelCase`, `kebab-case`.
-fn words(name: &str) -> Vec<String> {
+pub(super) fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = ' ';
     for c in name.chars() {
@@ -198,27 +486,73 @@ fn words(name: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn parameter(path: &str, types: TypeSet, text: &str) -> Parameter {
+        Parameter {
+            path: path.to_owned(),
+            name: last_name(path).to_owned(),
+            types,
+            required: false,
+            description: (!text.is_empty()).then(|| text.to_owned()),
+            values: Vec::new(),
+            format: None,
+            default: None,
+        }
+    }
+
     #[test]
-    fn names_tell_what_is_handed_over() {
-        let check = |path, expected| assert_eq!(Hazard::of_parameter(path), expected, "{path}");
+    fn names_tell_what_would_be_handed_over() {
+        let check = |path, expected| assert_eq!(Hazard::of_name(path), expected, "{path}");
         check("script", Some(Hazard::Code));
         check("options.outputPath", Some(Hazard::Path));
         check("items[*].callback_url", Some(Hazard::Url));
         check("message.to", Some(Hazard::Recipient));
-        check("force", Some(Hazard::Force));
-        check("skipValidation", Some(Hazard::Force));
+        check("aws_profile_name", Some(Hazard::Credentials));
+        check("apiKey", Some(Hazard::Credentials));
+        check("extraHeaders", Some(Hazard::Headers));
         check("countryCode", None);
+        check("next_token", None);
+        check("issue_key", None);
         check("folderUid", None);
-        check("webhookHeaders", None);
         check("query", None);
-        check("forceful", None);
         check("page", None);
     }
 
     #[test]
-    fn values_that_destroy_are_known_by_their_first_word() {
-        assert_eq!(Hazard::of_value("delete_all"), Some(Hazard::Force));
-        assert_eq!(Hazard::of_value("undelete"), None);
-        assert_eq!(Hazard::of_value("list"), None);
+    fn what_a_parameter_takes_counts_more_than_its_name() {
+        let check = |path, types, text, expected: Option<(Hazard, bool)>| {
+            let handed = Hazard::of(&parameter(path, types, text)).map(|handed| (handed.hazard, handed.is_told));
+            assert_eq!(handed, expected, "{path}: {text}");
+        };
+        let text = TypeSet::STRING;
+        check("target", text, "Where to save it", None);
+        check("url", text, "", Some((Hazard::Url, false)));
+        check("followUrl", TypeSet::BOOLEAN, "Follow it", None);
+        check("url", TypeSet::INTEGER, "", None);
+        check("file", text, "Save the result to this local file", Some((Hazard::Path, true)));
+        check("file", text, "The file in the repository to save", Some((Hazard::Path, false)));
+        check("force", TypeSet::BOOLEAN, "", Some((Hazard::Force, false)));
+        check("overwrite", TypeSet::BOOLEAN, "Overwrite what is there", Some((Hazard::Force, true)));
+        check("forceful", TypeSet::BOOLEAN, "", None);
+        check("item_ids", TypeSet::ARRAY, "All of these", Some((Hazard::Bulk, true)));
+        check("tags", TypeSet::ARRAY, "", None);
+    }
+
+    #[test]
+    fn guards_are_told_from_switches_that_lift_them() {
+        let check = |path, text, expected| {
+            assert_eq!(is_guard(&parameter(path, TypeSet::BOOLEAN, text)), expected, "{path}: {text}");
+        };
+        check("dryRun", "Only show what would be done", true);
+        check("confirm", "Has to be true", true);
+        check("confirm", "Skip the question", false);
+        check("skip_confirmation", "", false);
+        check("verbose", "", false);
+    }
+
+    #[test]
+    fn values_that_destroy_are_known_by_a_word() {
+        assert_eq!(category_of_value("delete_all"), Some(Category::Delete));
+        assert_eq!(category_of_value("undelete"), None);
+        assert_eq!(category_of_value("list"), None);
     }
 }

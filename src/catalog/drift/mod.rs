@@ -1,15 +1,19 @@
 //! What changed since the lock, how much it matters, and what follows from it. Pure.
 
 mod accept;
+mod addresses;
 mod annotations;
+mod class;
 mod codes;
 mod compare;
 mod cues;
 mod dead;
+mod definition;
 mod extras;
 mod finding;
 mod hazard;
 mod locked;
+mod opening;
 mod policy;
 mod rename;
 mod schema;
@@ -22,10 +26,13 @@ mod words;
 mod compare_tests;
 #[cfg(test)]
 mod schema_tests;
+#[cfg(test)]
+mod weight_tests;
 
 pub use accept::{ACCEPT_ENTRIES_MAX, Accepted};
+pub use class::Verdicts;
 pub use codes::Code;
-pub use compare::{compare, missing_server, unknown_server};
+pub use compare::{Beside, compare, missing_server, unknown_server};
 pub use finding::{Anchor, Drift};
 pub use hazard::Hazard;
 pub use locked::{Essence, Reviewed, changes};

@@ -70,7 +70,7 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
 pub fn judge(policy: &Policy, was: Option<&LockedServer>, now: &LockedServer) -> Vec<Drift> {
     let mut found = Vec::new();
     unreviewed(policy, was, now, &mut found);
-    nowhere(policy, now, &mut found);
+    nowhere(policy, was, now, &mut found);
     recommended(policy, now, &mut found);
     if let Some(was) = was {
         disarmed(policy, was, now, &mut found);
@@ -114,7 +114,10 @@ fn unreviewed(policy: &Policy, was: Option<&LockedServer>, now: &LockedServer, f
     }
 }
 
-fn nowhere(policy: &Policy, now: &LockedServer, found: &mut Vec<Drift>) {
+fn nowhere(policy: &Policy, was: Option<&LockedServer>, now: &LockedServer, found: &mut Vec<Drift>) {
+    // One answer to what became of a tool, here and in what is said of the server.
+    let renamed = was.map(|was| super::compare::renamed(was, now)).unwrap_or_default();
+    let reviewed: BTreeSet<&str> = was.iter().flat_map(|was| &was.tools).map(|tool| tool.name.as_str()).collect();
     let known: BTreeSet<&str> = now.tools.iter().map(|tool| tool.name.as_str()).collect();
     let document = policy.document();
     for tool in policy.tool_names() {
@@ -123,9 +126,17 @@ fn nowhere(policy: &Policy, now: &LockedServer, found: &mut Vec<Drift>) {
         }
         let harmless = !document.tools.contains_key(tool) && document.default == Unlisted::Deny;
         let severity = if harmless { Severity::Note } else { Severity::Warning };
-        let hint = crate::text::nearest(tool, known.iter().copied());
-        let hint = hint.map_or_else(String::new, |near| format!("; did you mean {}?", name(near)));
-        let message = format!("your policy names {}, which does not exist{hint}", name(tool));
+        let what = match (renamed.get(tool), reviewed.contains(tool)) {
+            (Some(to), _) => format!("is called {} now", name(to)),
+            // It was there, so it is no slip of the pen, and any guess would be a wrong one.
+            (None, true) => "is gone".to_owned(),
+            (None, false) => {
+                let hint = crate::text::nearest(tool, known.iter().copied());
+                let hint = hint.map_or_else(String::new, |near| format!("; did you mean {}?", name(near)));
+                format!("does not exist{hint}")
+            }
+        };
+        let message = format!("your policy names {}, which {what}", name(tool));
         let mut drift = Drift::new(Code::P002, severity, now.server.as_str(), Some(tool), message);
         drift.anchor = place(policy, tool);
         found.push(drift);
@@ -266,11 +277,7 @@ fn disarmed(policy: &Policy, was: &LockedServer, now: &LockedServer, found: &mut
             let pointer = format!("/tools/{}/{}", tool.name.replace('~', "~0").replace('/', "~1"), dead.pointer);
             let message = format!("{} of your policy {}", name(&pointer), dead.why);
             let mut drift = Drift::new(Code::P004, severity, now.server.as_str(), Some(&tool.name), message);
-            drift.tomorrow = match dead.role {
-                Role::DenyIf => "it refuses nothing now".to_owned(),
-                Role::Require => "it refuses every call now".to_owned(),
-                Role::Approval => "it asks nobody now".to_owned(),
-            };
+            dead.then.clone_into(&mut drift.tomorrow);
             drift.anchor = Anchor::Policy(pointer);
             found.push(drift);
         }

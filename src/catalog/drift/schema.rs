@@ -4,7 +4,8 @@
 //! Deciding in general whether one schema accepts everything that another does is hard (it subsumes satisfiability), so
 //! whatever cannot be compared counts as opened: the doubt goes to the person who reads it.
 
-use super::schema_shape::{Shape, bound_text, shapes};
+use super::hazard::{Hazard, words};
+use super::schema_shape::{Leftovers, Shape, bound_text, plain, shapes};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,8 @@ pub const COMPARE_DEPTH_MAX: usize = 24;
 pub const CHANGES_MAX: usize = 200;
 /// Most pairs of schemas that are looked at in one comparison.
 pub const PAIRS_MAX: usize = 20_000;
+/// Most pairs of a member that is gone and one that came that are looked at for a new name.
+const RENAME_PAIRS_MAX: usize = 400;
 
 /// Which way a change goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +39,11 @@ pub enum Kind {
     },
     /// A parameter that is not there any more.
     Removed,
+    /// A parameter that takes what another one took before it.
+    Renamed {
+        /// The last part of its path before.
+        from: String,
+    },
     /// It may be left out now.
     Optional,
     /// It must be given now.
@@ -74,6 +82,10 @@ pub enum Kind {
         /// The text now.
         now: String,
     },
+    /// An object of which nothing is said any more: it takes whatever it is given.
+    Loosened,
+    /// A keyword that was not there: whatever it says, less is accepted than before.
+    Bounded(Vec<String>),
     /// Keywords that cannot be compared.
     Incomparable(Vec<String>),
     /// Keywords that change nothing about what is accepted.
@@ -212,7 +224,8 @@ impl<'a> Comparison<'a> {
     }
 
     /// Shapes of one type. Equal ones are taken away; of the rest, each is compared with the one most like it.
-    fn group(&mut self, mut old: Vec<Shape<'a>>, new: Vec<Shape<'a>>, path: &str, depth: usize) {
+    fn group(&mut self, old: Vec<Shape<'a>>, new: Vec<Shape<'a>>, path: &str, depth: usize) {
+        let (mut old, new) = (plain(old), plain(new));
         let mut unmatched = Vec::new();
         for shape in new {
             match old.iter().position(|known| known.same(&shape)) {
@@ -224,15 +237,18 @@ impl<'a> Comparison<'a> {
                 None => unmatched.push(shape),
             }
         }
+        let any = old.iter().find(|shape| shape.is_free()).cloned();
         let mut more = 0;
         for shape in unmatched {
             let nearest = (0..old.len()).max_by_key(|at| (old[*at].likeness(&shape), usize::MAX - at));
-            match nearest {
-                Some(at) => {
+            match (nearest, &any) {
+                (Some(at), _) => {
                     let known = old.remove(at);
                     self.shape(&known, &shape, path, depth);
                 }
-                None => more += 1,
+                // Whatever it is, the one that took everything took it.
+                (None, Some(any)) => self.shape(any, &shape, path, depth),
+                (None, None) => more += 1,
             }
         }
         if more > 0 {
@@ -281,12 +297,33 @@ impl<'a> Comparison<'a> {
     }
 
     fn properties(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str, depth: usize) {
-        let (was, now) = (old.properties(), new.properties());
+        let (mut was, now) = (old.properties(), new.properties());
         let (must_was, must_now) = (old.required(), new.required());
         let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        // Nothing is narrowed where nothing is said any more. The arguments of a tool that takes none are declared as
+        // none (`properties` is empty).
+        let is_silent = now.is_empty() && (!path.is_empty() || new.get("properties").is_none());
+        if !was.is_empty() && is_silent && new.takes_undeclared() {
+            self.add(path, Direction::Opened, Kind::Loosened);
+            return;
+        }
+        let renamed = self.renamed(&was, &now, (&must_was, &must_now));
+        for (from, to) in &renamed {
+            let kind = Kind::Renamed { from: (*from).to_owned() };
+            self.add(&inside(to), Direction::Same, kind);
+            match (must_was.contains(from), must_now.contains(to)) {
+                (true, false) => self.add(&inside(to), Direction::Opened, Kind::Optional),
+                (false, true) => self.add(&inside(to), Direction::Narrowed, Kind::Required),
+                (true, true) | (false, false) => {}
+            }
+            if let (Some(known), Some(schema)) = (was.remove(from), now.get(to)) {
+                self.schemas(known, schema, &inside(to), depth + 1);
+            }
+        }
         for (name, schema) in &now {
             let required = must_now.contains(name);
             match was.get(name) {
+                None if renamed.values().any(|to| to == name) => {}
                 None => self.add(&inside(name), Direction::Opened, Kind::Added { required }),
                 Some(known) => {
                     match (must_was.contains(name), required) {
@@ -302,13 +339,55 @@ impl<'a> Comparison<'a> {
             self.add(&inside(name), Direction::Narrowed, Kind::Removed);
         }
         // Names that must be given without being declared.
-        let declared = |name: &&&str| was.contains_key(**name) || now.contains_key(**name);
+        let declared =
+            |name: &&&str| was.contains_key(**name) || now.contains_key(**name) || renamed.contains_key(**name);
         for name in must_was.difference(&must_now).filter(|name| !declared(name)) {
             self.add(&inside(name), Direction::Opened, Kind::Optional);
         }
         for name in must_now.difference(&must_was).filter(|name| !declared(name)) {
             self.add(&inside(name), Direction::Narrowed, Kind::Required);
         }
+    }
+
+    /// Members that are gone and ones that came for them, by the old name: of the same type, and a word of the name or
+    /// the whole description in common. Only where it can be told which came for which.
+    fn renamed(
+        &self,
+        was: &BTreeMap<&'a str, &'a Value>,
+        now: &BTreeMap<&'a str, &'a Value>,
+        (must_was, must_now): (&BTreeSet<&'a str>, &BTreeSet<&'a str>),
+    ) -> BTreeMap<&'a str, &'a str> {
+        let gone: Vec<_> = was.iter().filter(|(name, _)| !now.contains_key(*name)).collect();
+        let come: Vec<_> = now.iter().filter(|(name, _)| !was.contains_key(*name)).collect();
+        if gone.is_empty() || come.is_empty() || gone.len().saturating_mul(come.len()) > RENAME_PAIRS_MAX {
+            return BTreeMap::new();
+        }
+        let fits = |(from, old): (&'a str, &'a Value), (to, new): (&'a str, &'a Value)| {
+            let kinds = |root, schema| shapes(root, schema).shapes.iter().map(Shape::kind).collect::<BTreeSet<_>>();
+            let text = |schema: &'a Value| schema.get("description").and_then(Value::as_str);
+            let same_text = text(old).is_some_and(|old| Some(old) == text(new));
+            let (a, b) = (words(from), words(to));
+            let (without, beside) = (was.len() - gone.len(), now.len() - come.len());
+            // The only member of all, or the only one that must be given, before and after.
+            let is_alone = without == 0 && beside == 0 && gone.len() == 1 && come.len() == 1
+                || must_was.contains(from) && must_now.contains(to) && must_was.len() == 1 && must_now.len() == 1;
+            let is_near = a.iter().any(|word| b.contains(word)) && (is_alone || a.last() == b.last());
+            // A name that hands over more than the old one did is a new parameter, whatever it is like.
+            let power = Hazard::of_name(to);
+            (same_text || a.concat() == b.concat() || is_near)
+                && (power.is_none() || power == Hazard::of_name(from))
+                && kinds(self.roots.0, old) == kinds(self.roots.1, new)
+        };
+        let mut found = BTreeMap::new();
+        for (from, old) in &gone {
+            let mut fitting = come.iter().filter(|(to, new)| fits((from, old), (to, new)));
+            let (Some((to, new)), None) = (fitting.next(), fitting.next()) else { continue };
+            let back = gone.iter().filter(|(from, old)| fits((from, old), (to, new))).count();
+            if back == 1 {
+                found.insert(**from, **to);
+            }
+        }
+        found
     }
 
     /// Items, unlisted members and patterns of names.
@@ -366,9 +445,12 @@ impl<'a> Comparison<'a> {
     }
 
     fn leftovers(&mut self, old: &Shape<'a>, new: &Shape<'a>, path: &str) {
-        let (incomparable, remarks) = old.leftovers(new);
+        let Leftovers { incomparable, bounding, remarks } = old.leftovers(new);
         if !incomparable.is_empty() {
             self.add(path, Direction::Opened, Kind::Incomparable(incomparable));
+        }
+        if !bounding.is_empty() {
+            self.add(path, Direction::Narrowed, Kind::Bounded(bounding));
         }
         if !remarks.is_empty() {
             self.add(path, Direction::Same, Kind::Remark(remarks));

@@ -65,7 +65,7 @@ const COMPARED: [&str; 32] = [
     "minProperties",
 ];
 /// Keywords that are read where they stand first; what `allOf` or a reference says beside that has to be equal.
-const FIRST_ONLY: [&str; 19] = [
+const FIRST_ONLY: [&str; 16] = [
     "minimum",
     "maximum",
     "exclusiveMinimum",
@@ -74,9 +74,6 @@ const FIRST_ONLY: [&str; 19] = [
     "minLength",
     "maxLength",
     "pattern",
-    "format",
-    "contentEncoding",
-    "contentMediaType",
     "minItems",
     "maxItems",
     "minProperties",
@@ -96,7 +93,9 @@ const SIZES: [(&str, bool); 6] = [
     ("maxProperties", false),
 ];
 /// Keywords of which only presence can be compared.
-const OPAQUE: [&str; 5] = ["multipleOf", "pattern", "format", "contentEncoding", "contentMediaType"];
+const OPAQUE: [&str; 2] = ["multipleOf", "pattern"];
+/// Keywords that say what a text means and refuse nothing (JSON Schema 2020-12, validation, sections 7 and 8).
+const MEANING: [&str; 3] = ["format", "contentEncoding", "contentMediaType"];
 
 /// One type with everything that is said about it: the schema's own members first, then those of references and
 /// `allOf`.
@@ -104,6 +103,18 @@ const OPAQUE: [&str; 5] = ["multipleOf", "pattern", "format", "contentEncoding",
 pub(super) struct Shape<'a> {
     kind: &'a str,
     layers: Vec<&'a Map<String, Value>>,
+    /// The values of several shapes that were nothing but values.
+    merged: Option<BTreeSet<String>>,
+}
+
+/// What differs among the keywords that nothing else looks at.
+pub(super) struct Leftovers {
+    /// Those that cannot be compared.
+    pub incomparable: Vec<String>,
+    /// Those that were not there before and can only refuse.
+    pub bounding: Vec<String>,
+    /// Those that change nothing about what is accepted.
+    pub remarks: Vec<String>,
 }
 
 /// What a schema accepts, as far as it can be told.
@@ -115,6 +126,18 @@ pub(super) struct Shapes<'a> {
     pub doubt: bool,
 }
 
+/// Shapes of one type without those that say nothing beside the others: values spelled as branches of their own become
+/// one list, and beside a shape that takes every text or number there is no other.
+pub(super) fn plain(shapes: Vec<Shape<'_>>) -> Vec<Shape<'_>> {
+    if let Some(free) = shapes.iter().find(|shape| shape.is_scalar() && shape.is_free()) {
+        return vec![free.clone()];
+    }
+    let (listed, mut rest): (Vec<_>, Vec<_>) = shapes.into_iter().partition(Shape::is_values);
+    let values = listed.iter().filter_map(Shape::values).reduce(|a, b| &a | &b);
+    rest.extend(listed.into_iter().next().map(|first| Shape { merged: values, ..first }));
+    rest
+}
+
 /// The shapes of `schema`, whose references are looked up in `root`.
 pub(super) fn shapes<'a>(root: &'a Value, schema: &'a Value) -> Shapes<'a> {
     let is_root = std::ptr::eq(root, schema);
@@ -124,7 +147,7 @@ pub(super) fn shapes<'a>(root: &'a Value, schema: &'a Value) -> Shapes<'a> {
             // Arguments are an object whether the schema says so or not (MCP, `Tool.inputSchema`).
             let kind = if is_root && kind == "any" { "object" } else { kind };
             if out.len() < SHAPES_MAX {
-                out.push(Shape { kind, layers: layers.clone() });
+                out.push(Shape { kind, layers: layers.clone(), merged: None });
             } else {
                 doubt = true;
             }
@@ -285,7 +308,33 @@ impl<'a> Shape<'a> {
 
     /// Whether it is written the same.
     pub(super) fn same(&self, other: &Self) -> bool {
-        self.layers == other.layers
+        self.layers == other.layers && self.merged == other.merged
+    }
+
+    /// Whether everything of its type passes.
+    pub(super) fn is_free(&self) -> bool {
+        self.elsewhere().is_empty() && !self.keys().any(|key| is_asserting(key) && key != "type")
+    }
+
+    /// Whether it is a list of values and nothing else.
+    fn is_values(&self) -> bool {
+        self.is_scalar()
+            && self.values().is_some()
+            && !self.keys().any(|key| is_asserting(key) && !matches!(key, "type" | "enum" | "const"))
+    }
+
+    fn is_scalar(&self) -> bool {
+        matches!(self.kind, "string" | "number" | "integer" | "boolean" | "null")
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.layers.iter().flat_map(|layer| layer.keys()).map(String::as_str)
+    }
+
+    /// Whether an object passes with members that are not declared.
+    pub(super) fn takes_undeclared(&self) -> bool {
+        let refuses = |key: &str| self.get(key) == Some(&Value::Bool(false));
+        !refuses("additionalProperties") && !refuses("unevaluatedProperties") && self.get("patternProperties").is_none()
     }
 
     /// How much the two have in common: names of properties, values, title.
@@ -315,6 +364,9 @@ impl<'a> Shape<'a> {
 
     /// The values of this type that are accepted, where they are listed; `None` is any.
     pub(super) fn values(&self) -> Option<BTreeSet<String>> {
+        if self.merged.is_some() {
+            return self.merged.clone();
+        }
         let fits = |value: &&Value| {
             let kind = type_of(value);
             self.kind == "any" || kind == self.kind || (kind == "integer" && self.kind == "number")
@@ -353,6 +405,9 @@ impl<'a> Shape<'a> {
                 },
             );
         }
+        for keyword in MEANING {
+            add(keyword, (self.get(keyword) != now.get(keyword)).then_some(Direction::Same));
+        }
         let unique = |shape: &Self| shape.get("uniqueItems") == Some(&Value::Bool(true));
         add(
             "uniqueItems",
@@ -380,28 +435,37 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// What differs among the keywords that nothing else looks at: those that cannot be compared, and those that
-    /// change nothing.
-    pub(super) fn leftovers(&self, now: &Self) -> (Vec<String>, Vec<String>) {
-        let keys: BTreeSet<&str> =
-            self.layers.iter().chain(&now.layers).flat_map(|layer| layer.keys()).map(String::as_str).collect();
-        let known =
-            |key: &&str| COMPARED.contains(key) || OPAQUE.contains(key) || SIZES.iter().any(|(size, _)| size == key);
-        let differing = keys.into_iter().filter(|key| !known(key) && self.get(key) != now.get(key));
-        let (mut incomparable, remarks): (Vec<_>, Vec<_>) = differing
-            .map(|key| crate::text::excerpt(key, VALUE_CHARS_MAX))
-            .partition(|key| INCOMPARABLE.contains(&key.as_str()));
+    /// What differs among the keywords that nothing else looks at.
+    pub(super) fn leftovers(&self, now: &Self) -> Leftovers {
+        let keys: BTreeSet<&str> = self.keys().chain(now.keys()).collect();
+        let is_known = |key: &str| {
+            COMPARED.contains(&key)
+                || OPAQUE.contains(&key)
+                || MEANING.contains(&key)
+                || SIZES.iter().any(|(size, _)| *size == key)
+        };
+        let mut found = Leftovers { incomparable: Vec::new(), bounding: Vec::new(), remarks: Vec::new() };
+        for key in keys.into_iter().filter(|key| !is_known(key) && self.get(key) != now.get(key)) {
+            let list = match (self.get(key), now.get(key)) {
+                _ if !INCOMPARABLE.contains(&key) => &mut found.remarks,
+                // What refuses nothing on one side only says so; any other keyword that comes can only refuse.
+                (was, now) if [was, now].into_iter().flatten().all(|value| is_true(key, value)) => &mut found.remarks,
+                (None, Some(_)) if key != "$dynamicRef" => &mut found.bounding,
+                _ => &mut found.incomparable,
+            };
+            list.push(crate::text::excerpt(key, VALUE_CHARS_MAX));
+        }
         let hidden = |was: BTreeSet<String>, now: BTreeSet<String>| was != now && was.len().max(now.len()) > 1;
         let twice = FIRST_ONLY.into_iter().filter(|key| hidden(self.all(key), now.all(key)));
-        incomparable.extend(twice.map(str::to_owned));
+        found.incomparable.extend(twice.map(str::to_owned));
         let names: BTreeSet<&str> = self.properties().into_keys().chain(now.properties().into_keys()).collect();
         if names.into_iter().any(|name| hidden(self.declared(name), now.declared(name))) {
-            incomparable.push("properties".to_owned());
+            found.incomparable.push("properties".to_owned());
         }
         if self.elsewhere() != now.elsewhere() {
-            incomparable.push("$ref".to_owned());
+            found.incomparable.push("$ref".to_owned());
         }
-        (incomparable, remarks)
+        found
     }
 
     /// Everything that a keyword says, each value once.
@@ -418,6 +482,35 @@ impl<'a> Shape<'a> {
     fn elsewhere(&self) -> BTreeSet<&'a str> {
         self.said("$ref").filter_map(Value::as_str).filter(|path| !path.starts_with('#')).collect()
     }
+}
+
+/// Whether a keyword can make a schema refuse something by itself: what a reference or a branch leads to stands among
+/// the layers.
+fn is_asserting(key: &str) -> bool {
+    let is_followed = matches!(key, "$ref" | "$defs" | "definitions" | "allOf" | "anyOf" | "oneOf");
+    let is_known = COMPARED.contains(&key)
+        || OPAQUE.contains(&key)
+        || INCOMPARABLE.contains(&key)
+        || SIZES.iter().any(|(size, _)| *size == key);
+    is_known && !is_followed && !is_saying(key)
+}
+
+fn is_saying(key: &str) -> bool {
+    matches!(key, "title" | "description" | "default" | "examples" | "$comment" | "deprecated")
+}
+
+/// Whether a keyword with this value refuses nothing: names of members are texts whatever is said of it.
+fn is_true(key: &str, value: &Value) -> bool {
+    const SCHEMAS: [&str; 6] =
+        ["propertyNames", "unevaluatedProperties", "unevaluatedItems", "additionalItems", "then", "else"];
+    let is_idle = |(member, value): (&String, &Value)| {
+        is_saying(member) || (key == "propertyNames" && member == "type" && value == "string")
+    };
+    SCHEMAS.contains(&key)
+        && match value {
+            Value::Object(members) => members.iter().all(is_idle),
+            value => value == &Value::Bool(true),
+        }
 }
 
 /// Which way a bound goes; a bound is a number and whether the number itself is excluded.

@@ -137,7 +137,7 @@ fn bounds_go_either_way() {
     check(
         text("\"format\": \"uri\""),
         text("\"format\": \"email\""),
-        &[&format!("+ {}", bound("format", "uri", "email"))],
+        &[&format!("= {}", bound("format", "uri", "email"))],
     );
 }
 
@@ -157,6 +157,65 @@ fn unlisted_members_are_said() {
 fn what_cannot_be_compared_counts_as_opened() {
     check(with(json!({"not": {"type": "string"}})), with(json!({})), &["+ p Incomparable([\"not\"])"]);
     check(json!({"if": {"required": ["a"]}}), json!({"if": {"required": ["b"]}}), &["+  Incomparable([\"if\"])"]);
+}
+
+#[test]
+fn values_in_branches_of_their_own_are_a_list_of_values() {
+    let branches = |values: &[&str]| {
+        let each: Vec<_> = values.iter().map(|value| json!({"type": "string", "const": value})).collect();
+        with(json!({"anyOf": each}))
+    };
+    let list = |values: &[&str]| with(json!({"type": "string", "enum": values}));
+    check(list(&["a", "b"]), branches(&["a", "b"]), &["=  Remark([\"the way it is written\"])"]);
+    check(list(&["a", "b"]), branches(&["a", "c"]), &["+ p Values([\"c\"])", "- p FewerValues([\"b\"])"]);
+    // A branch that takes every text takes those of the others too.
+    let any = with(json!({"anyOf": [{"type": "string", "const": "a"}, {"type": "string"}]}));
+    let narrow = with(json!({"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "string", "pattern": "^b"}]}));
+    assert!(changes(any.clone(), narrow.clone()).iter().all(|change| change.direction == Direction::Narrowed));
+    assert!(changes(narrow, any).iter().any(|change| change.direction == Direction::Opened));
+}
+
+#[test]
+fn a_keyword_that_comes_can_only_refuse() {
+    check(with(json!({})), with(json!({"not": {"type": "string"}})), &["- p Bounded([\"not\"])"]);
+    let named = |names: Value| with(json!({"type": "object", "propertyNames": names}));
+    check(with(json!({"type": "object"})), named(json!({"type": "string"})), &["= p Remark([\"propertyNames\"])"]);
+    check(with(json!({"type": "object"})), named(json!({"pattern": "^a"})), &["- p Bounded([\"propertyNames\"])"]);
+    check(named(json!({"pattern": "^a"})), with(json!({"type": "object"})), &["+ p Incomparable([\"propertyNames\"])"]);
+}
+
+#[test]
+fn an_object_of_which_nothing_is_said_any_more_is_opened() {
+    let object = |more: Value| with(json!({"type": "object", "properties": more}));
+    let inner = || object(json!({"mode": {"enum": ["dry"]}}));
+    check(inner(), with(json!({"type": "object"})), &["+ p Loosened"]);
+    check(
+        inner(),
+        with(json!({"type": "object", "additionalProperties": false})),
+        &["= p Unlisted { accepted: false }", "- p.mode Removed"],
+    );
+    // A tool that takes nothing any more says so; one that says nothing takes whatever it is given.
+    check(inner(), json!({"type": "object", "properties": {}}), &["- p Removed"]);
+    check(inner(), json!({"type": "object"}), &["+  Loosened"]);
+}
+
+#[test]
+fn a_parameter_under_another_name_is_no_new_one() {
+    let named = |names: &[&str]| {
+        let all: serde_json::Map<_, _> =
+            names.iter().map(|name| ((*name).to_owned(), json!({"type": "string"}))).collect();
+        json!({"type": "object", "properties": all, "required": names})
+    };
+    check(named(&["repoId"]), named(&["repo_id"]), &["= repo_id Renamed { from: \"repoId\" }"]);
+    check(named(&["dir"]), named(&["work_dir"]), &["= work_dir Renamed { from: \"dir\" }"]);
+    // It hands over more than the old one did.
+    check(named(&["note"]), named(&["note_url"]), &["- note Removed", "+ note_url Added { required: true }"]);
+    // Which came for which cannot be told.
+    assert!(
+        changes(named(&["id"]), named(&["a_id", "b_id"]))
+            .iter()
+            .all(|change| !matches!(change.kind, super::Kind::Renamed { .. }))
+    );
 }
 
 #[test]

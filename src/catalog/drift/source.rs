@@ -29,12 +29,15 @@ pub(super) fn compare(was: &LockedServer, now: &LockedServer) -> Vec<Drift> {
     if let (Some(a), Some(b)) = (&was.server_info, &now.server_info)
         && a != b
     {
-        let what = if a.name == b.name && a.title == b.title {
-            format!("says another version of itself: {}", step(Some(&a.version), Some(&b.version)))
-        } else {
-            format!("calls itself something else: {}", step(Some(&a.name), Some(&b.name)))
-        };
-        add(Code::D051, Severity::Note, what);
+        let title = |info: &crate::model::ServerInfo| info.title.clone();
+        let parts = [
+            ("calls itself something else", Some(a.name.clone()), Some(b.name.clone())),
+            ("has another title", title(a), title(b)),
+            ("says another version of itself", Some(a.version.clone()), Some(b.version.clone())),
+        ];
+        for (what, was, now) in parts.into_iter().filter(|(_, was, now)| was != now) {
+            add(Code::D051, Severity::Note, format!("{what}: {}", step(was.as_deref(), now.as_deref())));
+        }
     }
     if let (Some(a), Some(b)) = (&was.client_capabilities, &now.client_capabilities)
         && a != b

@@ -1,11 +1,12 @@
 //! Changes in words: fragments that fit behind a tool's name, quotes escaped and bounded.
 
-use super::hazard::Hazard;
-use super::schema::{Change, Direction, Kind};
+use super::schema::{Change, Kind};
 use crate::text::excerpt;
 
 /// Longest name, path or value in a sentence, in characters.
 const QUOTE_CHARS_MAX: usize = 60;
+/// Longest piece of a text that is quoted inside a sentence, in characters.
+const QUOTED_CHARS_MAX: usize = 110;
 /// Longest excerpt of a text that changed, in characters.
 const EXCERPT_CHARS_MAX: usize = 160;
 /// Most changes that one sentence lists.
@@ -14,6 +15,12 @@ const LISTED_MAX: usize = 6;
 /// A name in back-quotes, escaped and bounded.
 pub(super) fn name(text: &str) -> String {
     format!("`{}`", excerpt(text, QUOTE_CHARS_MAX))
+}
+
+/// A piece of a text in quotation marks, escaped and bounded.
+pub(super) fn quote(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("“{}”", excerpt(&text, QUOTED_CHARS_MAX))
 }
 
 /// A list for a sentence: the first few and a count of the rest.
@@ -55,6 +62,7 @@ fn change(change: &Change) -> String {
         Kind::Added { required: false } => format!("gained {}", name(&change.path)),
         Kind::Added { required: true } => format!("gained {} (required)", name(&change.path)),
         Kind::Removed => format!("lost {}", name(&change.path)),
+        Kind::Renamed { from } => format!("takes {} as {} now", name(from), name(&change.path)),
         Kind::Optional => format!("no longer requires {}", name(&change.path)),
         Kind::Required => format!("now requires {}", name(&change.path)),
         Kind::Values(more) => format!("takes {} as {}", values(more), place("its arguments")),
@@ -70,6 +78,10 @@ fn change(change: &Change) -> String {
             format!("has the default of {}: {} → {}", place("its arguments"), quoted(was), quoted(now))
         }
         Kind::Text { keyword, .. } => format!("has another {keyword} of {}", place("its arguments")),
+        Kind::Loosened => format!("takes anything in {} now", place("its arguments")),
+        Kind::Bounded(keywords) => {
+            format!("bounds {} by {} now", place("its arguments"), keywords.join(", "))
+        }
         Kind::Incomparable(keywords) => {
             format!("changed {} of {}, which cannot be compared", keywords.join(", "), place("its arguments"))
         }
@@ -79,30 +91,6 @@ fn change(change: &Change) -> String {
 
 fn quoted(text: &str) -> String {
     if text == "none" { text.to_owned() } else { name(text) }
-}
-
-/// What a change hands to the caller that makes it worse than others.
-pub(super) fn hazard(change: &Change) -> Option<Hazard> {
-    if change.direction == Direction::Narrowed {
-        return None;
-    }
-    match &change.kind {
-        Kind::Values(values) => {
-            let worst = values.iter().find_map(|value| Hazard::of_value(value));
-            // Of a place that takes code or paths, any further value is worse; `null` only leaves it out.
-            let place = values.iter().any(|value| value != "null").then(|| Hazard::of_parameter(&change.path));
-            worst.or(place?)
-        }
-        Kind::Added { .. } | Kind::Optional | Kind::Bound { .. } | Kind::Unlisted { .. } | Kind::Default { .. } => {
-            Hazard::of_parameter(&change.path)
-        }
-        Kind::Removed
-        | Kind::Required
-        | Kind::FewerValues(_)
-        | Kind::Text { .. }
-        | Kind::Incomparable(_)
-        | Kind::Remark(_) => None,
-    }
 }
 
 /// Where two texts part: the piece of each between their common beginning and end, cut at words.

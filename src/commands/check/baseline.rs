@@ -1,30 +1,27 @@
-//! What was known before: an earlier lock, an earlier report, or the lock and policies of a git revision.
+//! What was known before: the findings of an earlier report, or those that the same inputs had when an earlier lock or a
+//! git revision was the newest.
+//!
+//! What is listed today is never compared with what was there then: a lock of yesterday differs from today's poison as
+//! much as today's does, and "known already" would be said of everything.
 
 use super::super::Failure;
+use super::super::load::{self, Classifier};
 use super::super::lock_file::{self, Locked};
 use super::super::policies::Policies;
+use super::revision::Revision;
 use super::state::State;
-use crate::catalog::LockFile;
-use crate::catalog::drift::Accepted;
+use crate::catalog::drift::{self, Accepted, Drift};
+use crate::catalog::{self, LockFile, LockedServer};
 use crate::cli::CheckArgs;
+use crate::model::Listing;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-/// Largest report or lock that is read as a baseline, in bytes.
+/// Largest report, lock or tool list that is read as a part of a baseline, in bytes.
 pub(super) const BASELINE_BYTES_MAX: usize = 256 << 20;
-
-/// What was known before.
-pub(super) enum Baseline {
-    /// The fingerprints of an earlier report.
-    Report(Arc<BTreeSet<String>>),
-    /// Earlier files: what is different from them too is known.
-    Files(Box<State>),
-}
 
 #[derive(Deserialize)]
 struct Document<'a> {
@@ -34,9 +31,12 @@ struct Document<'a> {
     runs: Option<Vec<Run>>,
 }
 
+/// A finding of an earlier report: one, or several equal ones on several tools.
 #[derive(Deserialize)]
 struct Known {
     fingerprint: String,
+    #[serde(default)]
+    fingerprints: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,32 +48,63 @@ struct Run {
 #[serde(rename_all = "camelCase")]
 struct RunResult {
     partial_fingerprints: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    properties: RunProperties,
 }
 
-/// Reads the baseline: a file of this name, else a git revision.
+#[derive(Default, Deserialize)]
+struct RunProperties {
+    #[serde(default)]
+    fingerprints: Vec<String>,
+}
+
+/// The fingerprints of what the baseline has: a file of this name, else a git revision.
 ///
 /// # Errors
 /// Neither exists, git is missing, or what is there is neither a lock nor a report.
-pub(super) fn read(name: &str, args: &CheckArgs) -> Result<Baseline, Failure> {
+pub(super) fn known(
+    name: &str,
+    args: &CheckArgs,
+    classifier: &Classifier,
+    today: &str,
+) -> Result<BTreeSet<String>, Failure> {
     if Path::new(name).is_file() {
         let text = bounded(name)?;
         let document: Document<'_> = serde_json::from_str(&text).map_err(|_| neither(name))?;
-        if document.format.is_some() {
-            return Ok(Baseline::Files(Box::new(files(&text, name, Policies::read(&args.policy)?)?)));
-        }
-        let report = |known: BTreeSet<String>| Baseline::Report(Arc::new(known));
-        let of_runs = |runs: Vec<Run>| {
-            let results = runs.into_iter().flat_map(|run| run.results);
-            results.filter_map(|mut result| result.partial_fingerprints.remove("mcpol/v1")).collect()
-        };
-        return match (document.findings, document.runs) {
-            (Some(findings), _) => Ok(report(findings.into_iter().map(|known| known.fingerprint).collect())),
-            (None, Some(runs)) => Ok(report(of_runs(runs))),
-            (None, None) => Err(neither(name)),
+        return match (document.format, document.findings, document.runs) {
+            (Some(_), _, _) => {
+                let mut then = Then::new(&text, name, Policies::read(&args.policy)?, Accepted::default())?;
+                // Which policy was in force then, only the lock says.
+                then.only_reviewed = true;
+                then.locked(classifier, today)?;
+                Ok(then.known)
+            }
+            (None, Some(findings), _) => Ok(findings
+                .into_iter()
+                .flat_map(|known| [vec![known.fingerprint], known.fingerprints].concat())
+                .collect()),
+            (None, None, Some(runs)) => Ok(runs.into_iter().flat_map(|run| run.results).flat_map(of_result).collect()),
+            (None, None, None) => Err(neither(name)),
         };
     }
+    at_revision(name, args, classifier, today)
+}
+
+fn of_result(mut result: RunResult) -> Vec<String> {
+    let own = result.partial_fingerprints.remove("mcpol/v1");
+    own.into_iter().chain(result.properties.fingerprints).collect()
+}
+
+/// What was found in lock, policies, accepted deviations and tool lists as they were in a revision.
+fn at_revision(
+    name: &str,
+    args: &CheckArgs,
+    classifier: &Classifier,
+    today: &str,
+) -> Result<BTreeSet<String>, Failure> {
+    let revision = Revision::find(name)?;
     let lock = args.lock.to_string_lossy();
-    let Some(text) = show(name, &lock)? else {
+    let Some(text) = revision.text(&lock)? else {
         let help = "without a lock in the baseline everything is new: leave `--baseline` out";
         return Err(Failure::usage(format!("there is no `{lock}` in `{name}`")).with_help(help));
     };
@@ -84,17 +115,85 @@ pub(super) fn read(name: &str, args: &CheckArgs) -> Result<Baseline, Failure> {
             _ => (None, given.as_str()),
         };
         // A policy that is new in this change was not known before.
-        if let Some(text) = show(name, file)? {
+        if let Some(text) = revision.text(file)? {
             policies.push((server.map(str::to_owned), file.to_owned(), text));
         }
     }
-    Ok(Baseline::Files(Box::new(files(&text, &format!("{name}:{lock}"), Policies::of_texts(policies)?)?)))
+    let settings = args.rules.settings.as_deref().unwrap_or(Path::new(super::SETTINGS)).to_string_lossy();
+    let accepted = match revision.text(&settings)? {
+        Some(text) => Accepted::parse(&settings, &text).unwrap_or_default(),
+        None => Accepted::default(),
+    };
+    let mut then = Then::new(&text, &format!("{name}:{lock}"), Policies::of_texts(policies)?, accepted)?;
+    if args.target.tools.is_empty() {
+        then.locked(classifier, today)?;
+        return Ok(then.known);
+    }
+    for path in &args.target.tools {
+        revision.lists(path, &mut |file, bytes| {
+            let mut listings = Vec::new();
+            let read = catalog::read(Cursor::new(bytes), file, &mut |found| listings.extend(found.ok()));
+            read.map_err(|error| Failure::usage(format!("cannot read `{file}` in `{name}`: {error}")))?;
+            listings.into_iter().try_for_each(|listing| then.listing(listing, classifier, today))
+        })?;
+    }
+    // A server that was gone then is no news now.
+    let unseen = then.state.locked.unseen();
+    then.known.extend(unseen.iter().map(|(name, _)| drift::missing_server(name.as_str()).fingerprint()));
+    // What is asked today cannot be asked as it was then: of these the lock says what was there.
+    if !load::names_only_lists(&args.target) {
+        then.locked(classifier, today)?;
+    }
+    Ok(then.known)
 }
 
-fn files(text: &str, name: &str, policies: Policies) -> Result<State, Failure> {
+/// Lock, policies and accepted deviations as they were, and what was found in them.
+struct Then {
+    state: State,
+    lock: String,
+    file: String,
+    known: BTreeSet<String>,
+    /// Whether findings about a policy count only where the lock says that it was reviewed as it is.
+    only_reviewed: bool,
+}
+
+impl Then {
+    fn new(lock: &str, file: &str, policies: Policies, accepted: Accepted) -> Result<Self, Failure> {
+        let state = State { locked: Locked::new(open(lock, file)?)?, policies, accepted };
+        let (lock, file) = (lock.to_owned(), file.to_owned());
+        Ok(Self { state, lock, file, known: BTreeSet::new(), only_reviewed: false })
+    }
+
+    /// Every server of the lock, as the lock says that it was.
+    fn locked(&mut self, classifier: &Classifier, today: &str) -> Result<(), Failure> {
+        let mut lock = open(&self.lock, &self.file)?;
+        let names: Vec<_> = lock.names().map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let servers = lock.servers(&name).map_err(|problems| lock_file::invalid(&self.file, problems))?;
+            for (server, _) in servers {
+                if self.is_trusted(&server) {
+                    self.listing(server.listing(), classifier, today)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_trusted(&self, server: &LockedServer) -> bool {
+        let policy = self.state.policies.of(&server.server);
+        !self.only_reviewed || policy.is_none_or(|now| server.policy.as_deref() == Some(now.policy.hash()))
+    }
+
+    fn listing(&mut self, listing: Listing, classifier: &Classifier, today: &str) -> Result<(), Failure> {
+        let found = self.state.differences(listing, Vec::new(), classifier, today)?.found;
+        self.known.extend(found.iter().map(Drift::fingerprint));
+        Ok(())
+    }
+}
+
+fn open(text: &str, name: &str) -> Result<LockFile, Failure> {
     let source = Box::new(Cursor::new(text.as_bytes().to_vec()));
-    let lock = LockFile::open(source, name).map_err(|problems| lock_file::invalid(name, problems))?;
-    Ok(State { locked: Locked::new(lock)?, policies, accepted: Accepted::default() })
+    LockFile::open(source, name).map_err(|problems| lock_file::invalid(name, problems))
 }
 
 fn neither(name: &str) -> Failure {
@@ -111,43 +210,4 @@ fn bounded(name: &str) -> Result<String, Failure> {
         return Err(cannot(&format!("it is longer than {} MiB", BASELINE_BYTES_MAX >> 20)));
     }
     String::from_utf8(bytes).map_err(|_| cannot(&"it is not UTF-8"))
-}
-
-/// A file as it is in a revision, by the git program; `None` where the revision does not have it.
-fn show(revision: &str, path: &str) -> Result<Option<String>, Failure> {
-    // What begins with a dash would be an option to git.
-    if revision.starts_with('-') || revision.contains(':') {
-        return Err(Failure::usage(format!("`{revision}` is no git revision")));
-    }
-    let git = |arguments: &[&str]| {
-        Command::new("git").args(arguments).stdin(Stdio::null()).output().map_err(|error| {
-            let why = match error.kind() {
-                std::io::ErrorKind::NotFound => "the git program is not installed".to_owned(),
-                _ => error.to_string().to_lowercase(),
-            };
-            Failure::usage(format!("cannot look into `{revision}`: {why}"))
-                .with_help("give a file instead: a lock, or a report with `--format json`")
-        })
-    };
-    let found = git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{revision}^{{commit}}")])?;
-    if !found.status.success() {
-        return Err(Failure::usage(format!("`{revision}` is neither a file nor a git revision here"))
-            .with_help("in CI a shallow clone holds one revision only: fetch the other one first"));
-    }
-    let commit = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-    let relative =
-        if Path::new(path).is_absolute() { path.to_owned() } else { format!("./{}", path.trim_start_matches("./")) };
-    let shown = git(&["show", &format!("{commit}:{relative}")])?;
-    if !shown.status.success() {
-        return Ok(None);
-    }
-    if shown.stdout.len() > BASELINE_BYTES_MAX {
-        return Err(Failure::usage(format!(
-            "`{path}` in `{revision}` is longer than {} MiB",
-            BASELINE_BYTES_MAX >> 20
-        )));
-    }
-    String::from_utf8(shown.stdout)
-        .map(Some)
-        .map_err(|_| Failure::usage(format!("`{path}` in `{revision}` is not UTF-8")))
 }

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod fix;
+mod revision;
 mod sources;
 mod state;
 
@@ -16,11 +17,9 @@ use crate::exit::Exit;
 use crate::model::{Finding, Listing, Severity};
 use crate::problem::Place;
 use crate::report::{self, CheckFinding, CheckReport, CheckSummary, CheckedServer, Failed};
-use baseline::Baseline;
 use state::State;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Most findings that are kept and shown; the rest is counted.
 const FINDINGS_MAX: usize = 100_000;
@@ -47,9 +46,11 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     policies.fit(locked.lock.names().map(|(_, count)| count).sum())?;
     let today = crate::policy::utc(crate::clock::now()).chars().take(10).collect::<String>();
     let accepted = accepted(args.rules.settings.as_deref(), &today)?;
+    let classifier = Classifier::new(&args.rules)?;
+    let known = args.baseline.as_deref().map(|name| baseline::known(name, &args, &classifier, &today)).transpose()?;
     let mut run = Run {
-        classifier: Classifier::new(&args.rules)?,
-        baseline: args.baseline.as_deref().map(|name| baseline::read(name, &args)).transpose()?,
+        classifier,
+        known: known.unwrap_or_default(),
         state: State { locked, policies, accepted },
         today,
         summary: CheckSummary::default(),
@@ -82,7 +83,8 @@ fn accepted(named: Option<&Path>, today: &str) -> Result<Accepted, Failure> {
 
 struct Run {
     classifier: Classifier,
-    baseline: Option<Baseline>,
+    /// Fingerprints of what the baseline has too.
+    known: BTreeSet<String>,
     state: State,
     today: String,
     summary: CheckSummary,
@@ -113,13 +115,8 @@ impl Run {
                 if !self.failed.iter().any(|failed| failed.server == name) {
                     for _ in 0..count {
                         let drift = drift::missing_server(name.as_str());
-                        let known = match &self.baseline {
-                            None => false,
-                            Some(Baseline::Report(known)) => known.contains(&drift.fingerprint()),
-                            Some(Baseline::Files(state)) => state.locked.unseen().iter().any(|(gone, _)| *gone == name),
-                        };
                         let file = self.state.locked.lock.file().to_owned();
-                        self.keep(drift, &file, Place { line: 1, column: 1 }, known);
+                        self.keep(drift, &file, Place { line: 1, column: 1 });
                     }
                 }
             }
@@ -129,7 +126,6 @@ impl Run {
 
     fn server(&mut self, listing: Listing, findings: Vec<Finding>) -> Result<(), Failure> {
         let name = listing.server.clone();
-        let known = self.known(&listing, &findings)?;
         let differences = self.state.differences(listing, findings, &self.classifier, &self.today)?;
         self.summary.servers += 1;
         self.summary.tools += differences.now.tools.len();
@@ -143,26 +139,13 @@ impl Run {
             self.fixes.add(policy, &differences.now, &differences.found);
         }
         for (drift, (file, place)) in differences.found.into_iter().zip(places) {
-            let is_known = known.contains(&drift.fingerprint());
-            self.keep(drift, &file, place, is_known);
+            self.keep(drift, &file, place);
         }
         Ok(())
     }
 
-    /// Fingerprints of what the baseline has too.
-    fn known(&mut self, listing: &Listing, findings: &[Finding]) -> Result<Arc<BTreeSet<String>>, Failure> {
-        Ok(match &mut self.baseline {
-            None => Arc::default(),
-            Some(Baseline::Report(known)) => Arc::clone(known),
-            Some(Baseline::Files(state)) => {
-                let before = state.differences(listing.clone(), findings.to_vec(), &self.classifier, &self.today)?;
-                Arc::new(before.found.iter().map(Drift::fingerprint).collect())
-            }
-        })
-    }
-
-    fn keep(&mut self, drift: Drift, file: &str, place: Place, known: bool) {
-        if known {
+    fn keep(&mut self, drift: Drift, file: &str, place: Place) {
+        if !self.known.is_empty() && self.known.contains(&drift.fingerprint()) {
             self.summary.known += 1;
             return;
         }

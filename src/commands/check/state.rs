@@ -2,9 +2,9 @@
 
 use super::super::Failure;
 use super::super::load::Classifier;
-use super::super::lock_file::{Entry, Locked};
+use super::super::lock_file::{self, Entry, Locked};
 use super::super::policies::{Policies, PolicyFile};
-use crate::catalog::drift::{self, Accepted, Anchor, Drift};
+use crate::catalog::drift::{self, Accepted, Anchor, Beside, Drift, Verdicts};
 use crate::catalog::{LockedServer, places};
 use crate::model::{Finding, Listing, ServerName};
 use crate::problem::Place;
@@ -54,19 +54,19 @@ impl State {
                 let mut now = LockedServer::unjudged(&listing);
                 now.tools.clone_from(&entry.server.tools);
                 now.seal();
-                (drift::compare(&entry.server, &now, None, &others), now)
+                let beside = Beside { others, ..Beside::default() };
+                (drift::compare(&entry.server, &now, None, &beside), now)
             }
             Some(entry) => {
-                let now = LockedServer::of(&classifier.one(listing, findings), None);
-                let rejudged = (!same_rules).then(|| {
-                    let judged = classifier.one(entry.server.listing(), Vec::new());
-                    LockedServer { policy: entry.server.policy.clone(), ..LockedServer::of(&judged, None) }
-                });
-                (drift::compare(&entry.server, &now, rejudged.as_ref(), &others), now)
+                let judged = classifier.one(listing, findings);
+                let now = LockedServer::of(&judged, None);
+                (lock_file::differences(&entry.server, (&now, &judged), classifier, same_rules, others), now)
             }
             None => {
-                let now = LockedServer::of(&classifier.one(listing, findings), None);
-                (drift::unknown_server(&now, &others), now)
+                let judged = classifier.one(listing, findings);
+                let now = LockedServer::of(&judged, None);
+                let beside = Beside { after: Verdicts::of(&judged), others, ..Beside::default() };
+                (drift::unknown_server(&now, &beside), now)
             }
         };
         let policy = self.policies.of(&name);

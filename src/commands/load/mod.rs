@@ -113,6 +113,12 @@ pub(super) fn names_anything(args: &TargetArgs) -> bool {
         || !args.command.is_empty()
 }
 
+/// Whether the arguments name saved lists and no server to ask.
+pub(super) fn names_only_lists(args: &TargetArgs) -> bool {
+    let others = TargetArgs { tools: Vec::new(), ..args.clone() };
+    !args.tools.is_empty() && !names_anything(&others)
+}
+
 /// Connects to the servers or reads the files that the arguments name.
 ///
 /// # Errors

@@ -1,0 +1,223 @@
+//! A class that is another one now: which way, why, and how much the reason is worth.
+//!
+//! Classes follow from texts, and texts are rewritten every day. What a tool accepts now and what the server itself
+//! claims weighs more than words; a new name alone weighs nothing.
+
+use super::codes::Code;
+use super::words::{listed, name, quote};
+use crate::catalog::LockedTool;
+use crate::model::{Category, Classified, Evidence, EvidenceSource, Flag, RiskLevel, Severity, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Flags whose arrival makes a tool worse whatever its category.
+pub(super) const HARMFUL: [Flag; 9] = [
+    Flag::Bulk,
+    Flag::CodeExecution,
+    Flag::Credential,
+    Flag::Destructive,
+    Flag::Egress,
+    Flag::Financial,
+    Flag::Irreversible,
+    Flag::Physical,
+    Flag::Privilege,
+];
+/// Flags that are worth a look even where only words brought them.
+const GRAVE: [Flag; 5] = [Flag::CodeExecution, Flag::Credential, Flag::Egress, Flag::Financial, Flag::Physical];
+/// Most quotes of a text that say why.
+const QUOTES_MAX: usize = 2;
+
+/// The verdicts on the tools of one server, by definition.
+#[derive(Clone, Debug, Default)]
+pub struct Verdicts<'a>(BTreeMap<&'a str, &'a Verdict>);
+
+impl<'a> Verdicts<'a> {
+    /// The verdicts of a classified server.
+    pub fn of(classified: &'a Classified) -> Self {
+        let pairs = classified.listing.tools.iter().zip(&classified.verdicts);
+        Self(pairs.map(|(tool, verdict)| (tool.raw.get(), verdict)).collect())
+    }
+
+    /// The verdict on a tool, where it was judged.
+    pub(super) fn on(&self, tool: &LockedTool) -> Option<&'a Verdict> {
+        self.0.get(tool.definition.get()).copied()
+    }
+}
+
+/// What else changed in a tool, as far as it may explain another class.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reasons {
+    /// What its schema accepts beside what it did, with the weight of that.
+    pub openings: Vec<(Severity, String)>,
+    /// What the server claims now that is worse than what it claimed.
+    pub claims: Vec<String>,
+    /// What else is different, each a fragment behind the tool's name.
+    pub others: Vec<String>,
+    /// Hints that are written out now and mean what their absence meant.
+    pub repeated: BTreeSet<&'static str>,
+    /// Whether the tool has another name.
+    pub is_renamed: bool,
+}
+
+/// A change of class as a finding.
+pub(super) struct Step {
+    pub code: Code,
+    pub severity: Severity,
+    /// Behind the tool's name.
+    pub what: String,
+    pub tomorrow: String,
+}
+
+/// Where the new evidence for a class comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// A hint that meant the same before.
+    Repeated,
+    /// Another name for the same tool.
+    Name,
+    /// What the server says of the tool in its annotations.
+    Claim,
+    /// Texts.
+    Words,
+    /// What the schema takes now.
+    Power,
+}
+
+/// How the class of a tool changed, if it did.
+pub(super) fn step(
+    was: (&LockedTool, Option<&Verdict>),
+    now: (&LockedTool, Option<&Verdict>),
+    reasons: &Reasons,
+) -> Option<Step> {
+    let ((old, judged_old), (new, judged_new)) = (was, now);
+    let gained: Vec<_> = new.flags.difference(&old.flags).filter(|flag| HARMFUL.contains(flag)).collect();
+    let lost: Vec<_> = old.flags.difference(&new.flags).filter(|flag| HARMFUL.contains(flag)).collect();
+    let up = new.category > old.category || new.risk > old.risk || new.blast_radius > old.blast_radius;
+    let down = new.category < old.category || new.risk < old.risk || new.blast_radius < old.blast_radius;
+    if !up && gained.is_empty() && !down && lost.is_empty() {
+        return None;
+    }
+    let rises = up || !gained.is_empty();
+    let opened = reasons.openings.iter().any(|(severity, _)| *severity > Severity::Note);
+    // Softer words about a tool that accepts more are no reason to think better of it.
+    if !rises && opened {
+        return None;
+    }
+    let explains = |evidence: &&Evidence| {
+        evidence.says == new.category.as_str() && new.category != old.category
+            || evidence.says.starts_with("blast") && new.blast_radius != old.blast_radius
+            || gained.iter().any(|flag| evidence.says == format!("flag {flag}"))
+    };
+    let fresh: Vec<_> = fresh(judged_old, judged_new).into_iter().filter(explains).collect();
+    let (cause, because) = because(&fresh, reasons, opened);
+    let rank = |tool: &LockedTool| (tool.category, tool.risk, tool.blast_radius);
+    let step = if rank(old) == rank(new) { format!("stays {}", class_of(new)) } else { steps(old, new) };
+    let flags = |sign: &str, flags: &[&Flag]| flags.iter().map(|flag| format!("; {sign} {flag}")).collect::<String>();
+    let what = format!("{because}{step}{}{}", flags("now", &gained), flags("no longer", &lost));
+    if !rises {
+        return Some(Step { code: Code::D031, severity: Severity::Note, what, tomorrow: String::new() });
+    }
+    let higher = new.category > old.category;
+    let grave = (new.risk > old.risk && new.risk >= RiskLevel::High) || gained.iter().any(|flag| GRAVE.contains(flag));
+    let severity = match cause {
+        Cause::Repeated | Cause::Name => Severity::Note,
+        // The claim has a code of its own.
+        Cause::Claim if !higher => Severity::Note,
+        Cause::Words if !higher && !grave => Severity::Note,
+        Cause::Claim | Cause::Words => Severity::Warning,
+        Cause::Power if higher && new.category >= Category::Execute => Severity::Error,
+        Cause::Power => Severity::Warning,
+    };
+    let tomorrow = match (severity, higher) {
+        (Severity::Note, _) => String::new(),
+        (_, true) => format!("an agent can {}", act(new.category)),
+        (_, false) => "one wrong call can cost more".to_owned(),
+    };
+    Some(Step { code: Code::D030, severity, what, tomorrow })
+}
+
+/// The evidence of now that was not there before.
+fn fresh<'a>(was: Option<&Verdict>, now: Option<&'a Verdict>) -> Vec<&'a Evidence> {
+    let known: BTreeSet<_> = was
+        .into_iter()
+        .flat_map(|verdict| &verdict.evidence)
+        .map(|evidence| (evidence.says.as_str(), &evidence.source, evidence.quote.to_lowercase()))
+        .collect();
+    let is_new = |evidence: &&Evidence| {
+        !known.contains(&(evidence.says.as_str(), &evidence.source, evidence.quote.to_lowercase()))
+    };
+    now.into_iter().flat_map(|verdict| &verdict.evidence).filter(is_new).collect()
+}
+
+/// Why the class is another one, up to the colon before the class.
+fn because(fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, String) {
+    let mut causes = BTreeSet::new();
+    let mut whys: Vec<String> = Vec::new();
+    for evidence in fresh {
+        let quoted = quote(evidence.quote.trim());
+        let (cause, why) = match &evidence.source {
+            EvidenceSource::Annotation(hint) if reasons.repeated.contains(hint.as_str()) => {
+                (Cause::Repeated, format!("writes out {}, which meant the same before", name(hint)))
+            }
+            EvidenceSource::Annotation(hint) => (Cause::Claim, format!("claims {}", name(hint))),
+            // A name that is the same as before moves nothing, and another one for the same tool no more.
+            EvidenceSource::Name => (Cause::Name, format!("has {quoted} in its name")),
+            EvidenceSource::Parameter(path) if opened => (Cause::Power, format!("takes {}", name(path))),
+            EvidenceSource::Parameter(path) => (Cause::Words, format!("has the parameter {}", name(path))),
+            // What follows from the rest of the verdict quotes nothing.
+            EvidenceSource::Schema if evidence.quote.trim().is_empty() => continue,
+            EvidenceSource::Schema if opened => (Cause::Power, format!("has {quoted} in its schema")),
+            EvidenceSource::Schema => (Cause::Words, format!("has {quoted} in its schema")),
+            EvidenceSource::Extension(key) => (Cause::Words, format!("has {quoted} in {}", name(key))),
+            EvidenceSource::Title | EvidenceSource::Description => (Cause::Words, format!("says {quoted}")),
+            EvidenceSource::Override => (Cause::Words, "falls under your override".to_owned()),
+        };
+        causes.insert(cause);
+        if cause == Cause::Name && !reasons.is_renamed {
+            continue;
+        }
+        if !whys.contains(&why) && whys.len() < QUOTES_MAX {
+            whys.push(why);
+        }
+    }
+    let openings = reasons.openings.iter().filter(|(severity, _)| *severity > Severity::Note).map(|(_, what)| what);
+    if causes.contains(&Cause::Power) || (causes.is_empty() && opened) {
+        causes.insert(Cause::Power);
+        whys.splice(0..0, openings.cloned());
+    }
+    if causes.is_empty() {
+        whys.extend(reasons.claims.iter().chain(&reasons.others).cloned());
+    }
+    let because = if whys.is_empty() { String::new() } else { format!("{}: ", listed(whys, ", ")) };
+    let cause = causes.last().copied().unwrap_or(match reasons {
+        Reasons { is_renamed: true, .. } => Cause::Name,
+        Reasons { claims, .. } if !claims.is_empty() => Cause::Claim,
+        Reasons { repeated, .. } if !repeated.is_empty() => Cause::Repeated,
+        Reasons { .. } => Cause::Words,
+    });
+    (cause, because)
+}
+
+/// What an agent can do with a tool of a category.
+pub(super) const fn act(category: Category) -> &'static str {
+    match category {
+        Category::Read => "read what it returns",
+        Category::Write => "create or change data with it",
+        Category::Execute => "run or commit something with it",
+        Category::Delete => "remove data with it",
+    }
+}
+
+fn class_of(tool: &LockedTool) -> String {
+    format!("{}, {} risk", tool.category, tool.risk)
+}
+
+/// The steps of a class: `Write → Execute, medium → high risk`.
+pub(super) fn steps(was: &LockedTool, now: &LockedTool) -> String {
+    let step = |a: &str, b: &str, what: &str| if a == b { None } else { Some(format!("{a} → {b}{what}")) };
+    let steps = [
+        step(was.category.as_str(), now.category.as_str(), ""),
+        step(was.risk.as_str(), now.risk.as_str(), " risk"),
+        step(was.blast_radius.as_str(), now.blast_radius.as_str(), " blast radius"),
+    ];
+    steps.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,301 @@
+//! How much a change of an input schema matters, and what an agent can do with it: by what the parameter takes, by what
+//! its text says, by what the tool does, and by what could be said before already.
+
+use super::addresses::addresses_of;
+use super::hazard::{Handed, Hazard, category_of_value, is_action, is_guard, last_name};
+use super::schema::{Change, Direction, Kind};
+use super::words::{listed, name, quote};
+use crate::catalog::LockedTool;
+use crate::model::{Category, Flag, Parameter, Severity, ToolDefinition, TypeSet};
+use std::collections::BTreeSet;
+
+/// Words in the text of a parameter that has to do with what is run or removed.
+const ACTS: [&str; 20] = [
+    "build", "delet", "deploy", "destroy", "drop", "execut", "filter", "install", "kill", "launch", "match", "remov",
+    "run ", "runs ", "select", "start", "stop", "target", "to use", "trigger",
+];
+
+/// Most new parameters whose own words are quoted in one finding.
+const QUOTED_MAX: usize = 3;
+
+/// A tool before and now, as far as it tells how much a change of its schema matters.
+pub(super) struct Opening {
+    before: Vec<Parameter>,
+    after: Vec<Parameter>,
+    /// What the tool did.
+    was: Category,
+    /// What it does now, or did: whichever is worse.
+    category: Category,
+    /// Whether it sends something, now or before.
+    sends: bool,
+}
+
+/// What one change means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What an agent can do with it, after `an agent can `; empty where that is nothing new.
+    pub can: Vec<Hazard>,
+    /// Values that say what is done, and did not pass before.
+    pub acts: Vec<String>,
+    /// What holds calls back that did not before.
+    pub is_guard: bool,
+}
+
+impl Meaning {
+    fn of(severity: Severity) -> Self {
+        Self { severity, can: Vec::new(), acts: Vec::new(), is_guard: false }
+    }
+}
+
+impl Opening {
+    pub(super) fn new(was: &LockedTool, now: &LockedTool) -> Self {
+        let parameters =
+            |tool: &LockedTool| ToolDefinition::parse(&tool.definition).map(|tool| tool.parameters).unwrap_or_default();
+        let has = |flag| was.flags.contains(&flag) || now.flags.contains(&flag);
+        Self {
+            before: parameters(was),
+            after: parameters(now),
+            was: was.category,
+            category: was.category.max(now.category),
+            sends: has(Flag::Egress),
+        }
+    }
+
+    /// What a change of the input schema means.
+    pub(super) fn meaning(&self, change: &Change) -> Meaning {
+        match (&change.kind, change.direction) {
+            (Kind::Added { .. }, _) => self.added(&change.path),
+            (Kind::Default { was, now }, _) => Meaning::of(self.default(&change.path, was, now)),
+            (_, Direction::Narrowed | Direction::Same) => {
+                let is_guard = change.kind == Kind::Required && self.now(&change.path).is_some_and(is_guard);
+                Meaning { is_guard, ..Meaning::of(Severity::Note) }
+            }
+            (Kind::Values(values), Direction::Opened) => self.values(&change.path, values),
+            (Kind::Optional, Direction::Opened) => Meaning::of(self.unless(self.category < Category::Delete)),
+            (Kind::Bound { keyword, .. }, Direction::Opened) => {
+                // More elements are more targets only where each of them is one.
+                let listed = self.now(&change.path).and_then(Hazard::of).map(|handed| handed.hazard);
+                let is_targets = matches!(listed, Some(Hazard::Bulk | Hazard::Recipient | Hazard::Url | Hazard::Path));
+                let is_many = matches!(keyword.as_str(), "maxItems" | "maxProperties")
+                    && is_targets
+                    && self.category > Category::Read;
+                let hazard = Hazard::of_name(&change.path).filter(|_| keyword == "pattern");
+                let is_quiet = !is_many && hazard.is_none() && self.category < Category::Execute;
+                let can = hazard.or(is_many.then_some(Hazard::Bulk)).into_iter().collect();
+                Meaning { can, ..Meaning::of(self.unless(is_quiet)) }
+            }
+            (Kind::Loosened, Direction::Opened) => Meaning::of(Severity::Warning),
+            // What a tool that takes nothing is given besides, it ignores.
+            (Kind::Unlisted { .. }, Direction::Opened) => {
+                Meaning::of(self.unless(self.category == Category::Read || change.path.is_empty()))
+            }
+            (Kind::Incomparable(_), Direction::Opened) => Meaning::of(self.unless(self.category == Category::Read)),
+            (
+                Kind::Removed
+                | Kind::Renamed { .. }
+                | Kind::Required
+                | Kind::FewerValues(_)
+                | Kind::Text { .. }
+                | Kind::Bounded(_)
+                | Kind::Remark(_),
+                Direction::Opened,
+            ) => Meaning::of(Severity::Note),
+        }
+    }
+
+    /// The new parameters among the changes in their own words: what is said of each, or the values that it takes.
+    pub(super) fn quotes(&self, changes: &[Change]) -> String {
+        let added = changes.iter().filter(|change| matches!(change.kind, Kind::Added { .. }));
+        let quoted: Vec<_> = added.filter_map(|change| self.quoted(&change.path)).collect();
+        if quoted.len() > QUOTED_MAX {
+            let mut shown = quoted[..QUOTED_MAX].to_vec();
+            shown.push(format!("and {} more", quoted.len() - QUOTED_MAX));
+            return shown.join(", ");
+        }
+        quoted.join(", ")
+    }
+
+    fn quoted(&self, path: &str) -> Option<String> {
+        let parameter = self.now(path)?;
+        let values = listed(parameter.values.iter().map(|value| name(value)), ", ");
+        let text = parameter.description.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        match (text, values.is_empty()) {
+            (Some(text), true) => Some(format!("{}: {}", name(path), quote(text))),
+            (Some(text), false) => Some(format!("{} (one of {values}): {}", name(path), quote(text))),
+            (None, false) => Some(format!("{} is one of {values}", name(path))),
+            (None, true) => None,
+        }
+    }
+
+    fn now(&self, path: &str) -> Option<&Parameter> {
+        self.after.iter().find(|parameter| parameter.path == path)
+    }
+
+    /// A warning, unless nothing speaks for one.
+    fn unless(&self, is_quiet: bool) -> Severity {
+        if is_quiet { Severity::Note } else { Severity::Warning }
+    }
+
+    /// A parameter that came, with everything below it.
+    fn added(&self, path: &str) -> Meaning {
+        let below = |parameter: &&Parameter| {
+            parameter.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let mut meaning = Meaning::of(Severity::Note);
+        for parameter in self.after.iter().filter(below) {
+            if is_guard(parameter) {
+                meaning.is_guard = parameter.path == path;
+                continue;
+            }
+            // A list inside of what came is a part of one thing, and not many of them.
+            let handed = Hazard::of(parameter).filter(|handed| handed.hazard != Hazard::Bulk || parameter.path == path);
+            let severity = handed.map_or(Severity::Note, |handed| self.weight(parameter, handed));
+            if severity > Severity::Note {
+                meaning.can.extend(handed.map(|handed| handed.hazard));
+            }
+            meaning.severity = meaning.severity.max(severity).max(self.plain(parameter));
+        }
+        meaning.can.sort();
+        meaning.can.dedup();
+        meaning
+    }
+
+    /// How much a parameter without a hazard matters: of a tool that runs or deletes, free text may say what.
+    fn plain(&self, parameter: &Parameter) -> Severity {
+        let texts = TypeSet::STRING.with(TypeSet::ARRAY).with(TypeSet::OBJECT);
+        let is_free = parameter.values.is_empty() && (parameter.types.is_any() || parameter.types.has(texts));
+        let text = parameter.description.as_deref().unwrap_or_default().to_lowercase();
+        let acts = ACTS.iter().any(|word| text.contains(word));
+        self.unless(self.category < Category::Execute || !is_free || !acts || is_shape(&parameter.path))
+    }
+
+    /// How much it matters that a parameter hands this over.
+    fn weight(&self, parameter: &Parameter, handed: Handed) -> Severity {
+        let Handed { hazard, is_told, is_denied } = handed;
+        let had = self.before.iter().any(|known| Hazard::of(known).is_some_and(|known| known.hazard == hazard));
+        let reads = self.category == Category::Read;
+        let error = |holds: bool| if holds && !had { Severity::Error } else { Severity::Warning };
+        match hazard {
+            Hazard::Code => error(is_told || is_plainly_code(&parameter.path)),
+            Hazard::Path if is_told => error(true),
+            Hazard::Path => self.unless(reads),
+            Hazard::Url if is_told => error(true),
+            Hazard::Url => self.unless(is_denied),
+            Hazard::Recipient if had => Severity::Note,
+            Hazard::Recipient if is_told && (self.sends || !reads) => error(true),
+            Hazard::Recipient => self.unless(is_denied || (reads && !self.sends)),
+            Hazard::Credentials => self.unless(is_denied),
+            Hazard::Headers => self.unless(had),
+            Hazard::Bulk => self.unless(reads || had),
+            Hazard::Force if reads => self.unless(!is_told),
+            Hazard::Force if is_denied => Severity::Note,
+            Hazard::Force => error(is_told),
+        }
+    }
+
+    fn values(&self, path: &str, values: &[String]) -> Meaning {
+        let hazard = self.now(path).and_then(Hazard::of).map(|handed| handed.hazard);
+        let mut meaning = Meaning::of(Severity::Note);
+        for value in values.iter().filter(|value| *value != "null") {
+            let severity = match (value.as_str(), category_of_value(value)) {
+                // A type that was not admitted before, or a list of values that is none any more.
+                ("any value" | "string" | "any" | "object", _) => {
+                    meaning.can.extend(hazard);
+                    self.unless(hazard.is_none() && (self.category == Category::Read || !is_action(path)))
+                }
+                ("array", _) if self.category > Category::Read => {
+                    meaning.can.push(Hazard::Bulk);
+                    Severity::Warning
+                }
+                (_, Some(category)) if is_action(path) && category > self.was => Severity::Error,
+                // A word that destroys may also be what is searched for.
+                (_, Some(_)) => self.unless(self.category == Category::Read && !is_action(path)),
+                (_, None) => self.unless(self.category < Category::Execute || !is_action(path)),
+            };
+            meaning.severity = meaning.severity.max(severity);
+            if is_action(path) && severity > Severity::Note {
+                meaning.acts.push(value.clone());
+            }
+        }
+        meaning
+    }
+
+    /// What is taken when nothing is said decides where something goes or what is done.
+    fn default(&self, path: &str, was: &str, now: &str) -> Severity {
+        let says_nothing = |text: &str| matches!(text, "none" | "null" | "" | "[]" | "{}");
+        if says_nothing(now) {
+            return Severity::Note;
+        }
+        let parameter = self.now(path);
+        let known = addresses_of(was, &BTreeSet::new());
+        let elsewhere = addresses_of(now, &BTreeSet::new()).into_keys().any(|address| !known.contains_key(&address));
+        let (before, after) = (category_of_value(was), category_of_value(now));
+        let worse = after > before && (is_action(path) || parameter.is_some_and(|it| !it.values.is_empty()));
+        let hazard = parameter.and_then(Hazard::of).map(|handed| handed.hazard);
+        let switched = match now {
+            "true" => hazard == Some(Hazard::Force),
+            "false" => parameter.is_some_and(is_guard),
+            _ => false,
+        };
+        let moved = matches!(hazard, Some(Hazard::Path | Hazard::Recipient | Hazard::Code))
+            && !says_nothing(was)
+            && self.category > Category::Read;
+        self.unless(!elsewhere && !worse && !switched && !moved)
+    }
+}
+
+/// The first parameter of a tool that takes free code or a pipeline of steps; a class may not show it.
+pub(super) fn power(tool: &LockedTool) -> Option<String> {
+    let parameters = ToolDefinition::parse(&tool.definition).map(|tool| tool.parameters).unwrap_or_default();
+    let takes_code = |parameter: &&Parameter| {
+        Hazard::of(parameter).is_some_and(|handed| handed.hazard == Hazard::Code && handed.is_told)
+    };
+    parameters.iter().find(takes_code).map(|parameter| name(&parameter.path))
+}
+
+/// Whether a name says code and hardly anything else.
+fn is_plainly_code(path: &str) -> bool {
+    let words = super::hazard::words(last_name(path));
+    words.last().is_some_and(|word| {
+        matches!(
+            word.as_str(),
+            "bash" | "cmd" | "command" | "commands" | "javascript" | "python" | "script" | "shell" | "sql"
+        )
+    })
+}
+
+/// Whether a parameter shapes what comes back, and not what is done.
+fn is_shape(path: &str) -> bool {
+    const SHAPES: [&str; 27] = [
+        "columns",
+        "count",
+        "cursor",
+        "description",
+        "fields",
+        "format",
+        "include",
+        "includes",
+        "label",
+        "language",
+        "id",
+        "limit",
+        "message",
+        "name",
+        "note",
+        "offset",
+        "order",
+        "page",
+        "reason",
+        "sort",
+        "summary",
+        "text",
+        "timeout",
+        "title",
+        "token",
+        "uid",
+        "uuid",
+    ];
+    super::hazard::words(last_name(path)).last().is_some_and(|word| SHAPES.contains(&word.as_str()))
+}
