@@ -1,5 +1,6 @@
 //! The command line as types: values checked by clap, no I/O. One file a subcommand.
 
+mod annotate;
 mod scan;
 mod target;
 mod explain;
@@ -17,6 +18,7 @@ mod demo;
 mod sample_server;
 mod status;
 
+pub use annotate::{AnnotateArgs, AnnotateFail, AnnotateFormat};
 pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 pub use check::{CheckArgs, DriftFormat, FailOn};
@@ -55,6 +57,8 @@ pub enum Command {
     Scan(ScanArgs),
     /// Why one tool has its class, or what a policy decides about one call.
     Explain(ExplainArgs),
+    /// What annotations should these tools have, and which do they have?
+    Annotate(AnnotateArgs),
     /// Write a recommended default-deny policy.json.
     GenPolicy(GenPolicyArgs),
     /// Check, test and compare policies.

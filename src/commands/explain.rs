@@ -1,6 +1,6 @@
 //! `mcpol explain`: why one tool has its class.
 
-use super::load::{self, Classifier, Item};
+use super::load::{self, Classifier};
 use super::{Failure, explain_policy, output};
 use crate::cli::ExplainArgs;
 use crate::exit::Exit;
@@ -37,29 +37,10 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
 
 /// The servers to look at; the sample server where none is named.
 fn listings(args: &ExplainArgs) -> Result<Vec<Listing>, Failure> {
-    if load::names_anything(&args.target) {
-        let loaded = load::listings(&args.target)?;
-        output::people(&report::failures(&loaded.failed));
-        if loaded.listings.is_empty() {
-            let failed = !loaded.failed.is_empty();
-            return Err(Failure::usage("no server to look at").with_exit(if failed {
-                Exit::Unreachable
-            } else {
-                Exit::Nothing
-            }));
-        }
-        return Ok(loaded.listings);
-    }
-    let mut listings = Vec::new();
-    load::sample(&args.target, &mut |item| {
-        match item {
-            Item::Listing(listing, _) => listings.push(*listing),
-            Item::Failed(failed) => output::people(&report::failures(&[failed])),
-            Item::Problem(_) => {}
-        }
-        Ok(())
-    })?;
-    Ok(listings)
+    let loaded = load::listings_or_sample(&args.target)?;
+    output::people(&report::failures(&loaded.failed));
+    loaded.some()?;
+    Ok(loaded.listings)
 }
 
 fn unknown(tool: &str, listings: &[Listing]) -> Failure {

@@ -23,6 +23,7 @@ mod enforce_parts;
 mod grant;
 mod enforce_http;
 mod audit;
+mod annotate;
 mod approvals;
 mod demo;
 mod sample_server;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Scan(args) => scan::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Annotate(args) => annotate::run(&args),
         Command::GenPolicy(args) => gen_policy::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Rules(args) => rules::run(args),

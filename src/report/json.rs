@@ -46,7 +46,7 @@ pub fn status_schema() -> String {
     schema_of::<Status>()
 }
 
-fn schema_of<T: JsonSchema>() -> String {
+pub(super) fn schema_of<T: JsonSchema>() -> String {
     let schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     // A schema is a JSON value: printing it cannot fail.
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
@@ -70,6 +70,7 @@ mod tests {
             ("lock", lock_schema()),
             ("check", check_schema()),
             ("status", status_schema()),
+            ("annotate", crate::report::annotate_schema()),
         ] {
             let path = folder.join(format!("{name}.schema.json"));
             if std::env::var_os("MCPOL_UPDATE_SCHEMAS").is_some() {

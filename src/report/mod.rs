@@ -1,5 +1,6 @@
 //! Results for people and machines: one file a format. Everything here makes text; nobody prints.
 
+mod annotate;
 mod scan;
 mod config;
 mod explain;
@@ -29,6 +30,10 @@ mod github;
 mod junit;
 mod words;
 
+pub use annotate::{
+    AnnotateReport, AnnotatedServer, AnnotatedTool, annotate_json, annotate_markdown, annotate_sarif, annotate_schema,
+    annotate_table,
+};
 pub use check::{CHECK_VERSION, CheckFinding, CheckReport, CheckSummary, CheckedServer, check_json};
 pub use check_markdown::check_markdown;
 pub use check_pages::{check_page, page_address};

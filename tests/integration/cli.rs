@@ -2,9 +2,10 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 17] = [
+const SUBCOMMANDS: [&str; 18] = [
     "scan",
     "explain",
+    "annotate",
     "gen-policy",
     "policy",
     "rules",

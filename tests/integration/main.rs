@@ -5,6 +5,7 @@
 mod harness;
 mod login;
 
+mod annotate;
 mod beside_tools;
 mod catalog;
 mod check;

@@ -18,6 +18,7 @@ mod explain;
 mod promises;
 pub mod eval;
 pub mod findings;
+pub mod hints;
 pub mod settings;
 
 pub use explain::{Explanation, explain};

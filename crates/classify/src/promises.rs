@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-fn tool(value: &Value) -> ToolDefinition {
+pub(crate) fn tool(value: &Value) -> ToolDefinition {
     ToolDefinition::parse(&RawValue::from_string(value.to_string()).unwrap()).unwrap()
 }
 
-fn listing(tools: Vec<ToolDefinition>) -> Listing {
+pub(crate) fn listing(tools: Vec<ToolDefinition>) -> Listing {
     Listing {
         server: ServerName::new("server"),
         source: ServerSource::Sample,

@@ -28,6 +28,20 @@ pub(super) struct Loaded {
     pub failed: Vec<Failed>,
 }
 
+impl Loaded {
+    /// Fails where no server could be listed.
+    ///
+    /// # Errors
+    /// There is no listing.
+    pub fn some(&self) -> Result<(), Failure> {
+        if !self.listings.is_empty() {
+            return Ok(());
+        }
+        let exit = if self.failed.is_empty() { Exit::Nothing } else { Exit::Unreachable };
+        Err(Failure::usage("no server to look at").with_exit(exit))
+    }
+}
+
 /// One thing that the arguments led to.
 pub(super) enum Item {
     /// A server's tools, and what was found in its configuration.
@@ -124,8 +138,22 @@ pub(super) fn names_only_lists(args: &TargetArgs) -> bool {
 /// # Errors
 /// The arguments name nothing, or a file is not valid: then with every problem of every file.
 pub(super) fn listings(args: &TargetArgs) -> Result<Loaded, Failure> {
+    gathered(|on| each(args, on))
+}
+
+/// As [`listings`], and of the sample server where the arguments name nothing.
+///
+/// # Errors
+/// A file is not valid: then with every problem of every file.
+pub(super) fn listings_or_sample(args: &TargetArgs) -> Result<Loaded, Failure> {
+    if names_anything(args) { listings(args) } else { gathered(|on| sample(args, on)) }
+}
+
+fn gathered(
+    from: impl FnOnce(&mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure>,
+) -> Result<Loaded, Failure> {
     let (mut loaded, mut problems) = (Loaded { listings: Vec::new(), failed: Vec::new() }, Problems::default());
-    each(args, &mut |item| {
+    from(&mut |item| {
         match item {
             Item::Listing(listing, _) => loaded.listings.push(*listing),
             Item::Failed(failed) => loaded.failed.push(failed),
