@@ -4,6 +4,7 @@
 //! do not do is combine them, so signs are sorted into kinds, each kind counts once, and a finding needs at least two.
 //! The words and signs are in `cues`; here is one pass over the text with a state of constant size.
 
+use super::asks::{self, Request};
 use super::cues::{Between, Bounds, Cue, Role, SIGNS, WORDS, also};
 use super::kinds::finding;
 use crate::model::{Finding, Severity, ToolDefinition};
@@ -28,6 +29,8 @@ const PADDING_BLANKS_MIN: usize = 200;
 /// Quotes inside a message: how many, and how long each.
 const QUOTES_MAX: usize = 3;
 const QUOTE_CHARS_MAX: usize = 48;
+/// Longest sentence of a request inside a message, in characters.
+const REQUEST_CHARS_MAX: usize = 120;
 /// Most signs taken from one text where each counts.
 const CUES_MAX: usize = 64;
 /// Most words that a sign consists of.
@@ -91,20 +94,40 @@ pub(super) fn of_tool(tool: &ToolDefinition) -> Option<Finding> {
 
 /// The same anywhere in a definition with this name.
 pub(super) fn of_definition(name: &str, raw: &str) -> Option<Finding> {
-    if super::characters::may_hide(raw) {
+    let hides = super::characters::may_hide(raw);
+    let value: Option<Value> = (hides || asks::may_ask(raw)).then(|| serde_json::from_str(raw).ok()).flatten();
+    let signs = match &value {
         // `ig<zero width>nore` reads the same to a model: look at the text without its invisible characters.
-        let value: Value = serde_json::from_str(raw).ok()?;
-        let mut text = String::new();
-        gather(&value, 0, &mut text);
-        return judge(&plain(&text), name);
-    }
-    judge(raw, name)
+        Some(value) if hides => {
+            let mut text = String::new();
+            gather(value, 0, &mut text);
+            judge(&plain(&text), name)
+        }
+        _ => judge(raw, name),
+    };
+    let Some(value) = value else { return signs };
+    let description = value.get("description").and_then(Value::as_str).unwrap_or_default();
+    let signs = signs.map(|signs| match asks::quotes_attacks(description) {
+        true => Finding { severity: Severity::Note, ..signs },
+        false => signs,
+    });
+    worse(signs, asks::of_definition(name, &value), name)
+}
+
+/// The worse of what the signs and what the requests in a text come to; the signs, where both are as bad.
+fn worse(signs: Option<Finding>, request: Option<Request>, tool: &str) -> Option<Finding> {
+    let Some(request) = request.filter(|it| signs.as_ref().is_none_or(|signs| it.severity > signs.severity)) else {
+        return signs;
+    };
+    let quote = excerpt(&request.quote, REQUEST_CHARS_MAX);
+    let message = format!("the text asks the assistant for more than the tool's job: it {} (`{quote}`)", request.what);
+    Some(finding("instructs-model", request.severity, tool, message))
 }
 
 /// The same for a server's instructions to the model. Those may rightly say which tool comes first; everything else
 /// counts as in a description.
 pub(super) fn of_instructions(text: &str) -> Option<Finding> {
-    judge(&plain(text), "")
+    worse(judge(&plain(text), ""), asks::of_instructions(text), "")
 }
 
 /// One sign in a text.

@@ -85,8 +85,9 @@ pub const KINDS: &[Kind] = &[
         id: "instructs-model",
         severity: Severity::Error,
         title: "the text gives the model orders that the user does not see",
-        meaning: "At least two independent signs of tool poisoning in one text: secrecy from the user, overriding earlier instructions, pseudo-system \
-                  tags, reading secret files, carrying contents along in an argument, acting on other tools' calls.",
+        meaning: "A text asks the assistant for something beyond the tool's own job: its own context or private files carried along, other tools \
+                  bent, later sessions changed, orders fetched from elsewhere, something kept from the user; or it has two independent signs of \
+                  tool poisoning.",
         advice: "Read the definition as a whole (`mcpol explain`). If it does what it says, do not connect to the server.",
         references: &["OWASP MCP Top Ten: MCP03 tool poisoning", "OWASP LLM01 prompt injection", "CWE-1427"],
     },

@@ -5,8 +5,11 @@
 //! first pass lets through, because it runs on every tool of every scan.
 
 mod annotations;
+mod asks;
+mod asks_words;
 mod characters;
 mod cues;
+mod decoded;
 mod dispatch;
 mod instructions;
 mod kinds;
