@@ -176,27 +176,6 @@ fn the_first_list_shows_what_the_policy_got_wrong() {
 }
 
 #[test]
-fn a_schema_is_held_as_first_listed() {
-    let sandbox = sandbox(&only(json!({"t": {"validate": "schema"}})));
-    let list = |kind: &str, id: u64| {
-        format!(
-            "printf '%s\\n' '{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"tools\":[{{\"name\":\"t\",\"inputSchema\":{{\"type\":\"object\",\"properties\":{{\"a\":{{\"type\":\"{kind}\"}}}}}}}}]}}}}'"
-        )
-    };
-    let script = format!(
-        "read -r a; {}; read -r b; {}; read -r c; echo '{{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{{\"content\":[]}}}}'; read -r d",
-        list("integer", 1),
-        list("string", 2)
-    );
-    let mut gateway = Gateway::script(&sandbox, &[], &script);
-    gateway.ask(1, "tools/list", &json!({}));
-    gateway.ask(2, "tools/list", &json!({}));
-    refusal(&gateway.ask_tool(3, "t", &json!({"a": "x"})));
-    passed(&gateway.ask_tool(4, "t", &json!({"a": 1})));
-    assert_eq!(gateway.close().0, Some(0));
-}
-
-#[test]
 fn a_dry_run_starts_nothing() {
     let sandbox = sandbox(&some());
     let out = sandbox.run(&["enforce", "--policy", "policy.json", "--dry-run"]).quiet(0);

@@ -47,7 +47,7 @@ pub(super) fn decoded(text: &str) -> Vec<String> {
 
 fn hex(run: &str) -> Option<Vec<u8>> {
     let pair = |at: usize| u8::from_str_radix(run.get(at..at + 2)?, 16).ok();
-    (run.len() % 2 == 0).then(|| (0..run.len()).step_by(2).map(pair).collect()).flatten()
+    run.len().is_multiple_of(2).then(|| (0..run.len()).step_by(2).map(pair).collect()).flatten()
 }
 
 fn rot13(text: &str) -> String {
