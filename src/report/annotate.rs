@@ -131,8 +131,11 @@ fn reasons(tool: &AnnotatedTool) -> String {
 }
 
 const LEGEND: &str = "\
-true, false: declared and right · + true: missing · true, not false: declared the other way
-(true): declared, and the definition does not decide · ?: neither declared nor decided";
+true             declared and right
++ true           deserved and missing
+true, not false  the other way declared
+(true)           declared, and the definition does not decide
+?                neither declared nor decided";
 
 /// For people, at most `columns` wide.
 pub fn annotate_table(report: &AnnotateReport, columns: usize) -> String {
