@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 mkdir "$work/home" "$work/mcpol"
-(cd "$top" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$work/mcpol")
+(cd "$top" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --no-dereference --parents --target-directory "$work/mcpol")
 
 # Compiled crates are shared with this checkout, so that only the newcomer's own steps take time.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$top/target}
