@@ -107,6 +107,26 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     Ok(Page { result: out, tools: all, kept, more, dropped })
 }
 
+/// A page without those entries of the list in this member that `keep` does not want; nothing where all stay.
+///
+/// # Errors
+/// The result cannot be read without doubt: a client could see entries in it that we did not.
+pub fn entries(result: &str, list: &'static str, keep: impl Fn(&str) -> bool) -> Result<Option<String>, Unreadable> {
+    let seen = json::scan(result, Members::Everywhere, &mut Nothing).map_err(|_| Unreadable::Ambiguous)?;
+    let is_near = |name: &str| string_value(name).is_some_and(|name| json::nearly_known(name.as_bytes(), &[list]));
+    if seen.flaw.is_some() || members(result).any(|(name, _)| is_near(name)) {
+        return Err(Unreadable::Ambiguous);
+    }
+    // A page without a list, or with something else in its place, shows nothing.
+    let Some((entries, span)) = member(result, list).filter(|(list, _)| list.starts_with('[')) else { return Ok(None) };
+    let all: Vec<&str> = elements(entries).map(|entry| &entries[entry]).collect();
+    let kept: Vec<&str> = all.iter().copied().filter(|entry| keep(entry)).collect();
+    if kept.len() == all.len() {
+        return Ok(None);
+    }
+    Ok(Some([&result[..span.start], "[", &kept.join(","), "]", &result[span.end..]].concat()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +144,18 @@ mod tests {
         );
         check(r#"{ "tools" : [ {"name":"a"} , {"name":"b"} ] }"#, r#"{ "tools" : [ {"name":"a"} , {"name":"b"} ] }"#);
         check(r#"{"nextCursor":"x","tools":[]}"#, r#"{"nextCursor":"x","tools":[]}"#);
+    }
+
+    #[test]
+    fn entries_stay_to_the_letter_or_go() {
+        let page = |result| entries(result, "prompts", |entry| !entry.contains("rm"));
+        assert_eq!(page(r#"{"prompts":[{"name":"a"}]}"#), Ok(None));
+        let kept = r#"{"x":1,"prompts":[{"name" : "a"}],"nextCursor":"2"}"#;
+        let found = page(r#"{"x":1,"prompts":[{"name" : "a"}, {"name":"rm"}],"nextCursor":"2"}"#);
+        assert_eq!(found, Ok(Some(kept.to_owned())));
+        assert_eq!(page(r#"{"tools":[]}"#), Ok(None));
+        assert_eq!(page(r#"{"Prompts":[{"name":"rm"}],"prompts":[]}"#), Err(Unreadable::Ambiguous));
+        assert_eq!(page(r#"{"prompts":[],"prompts":[{"name":"rm"}]}"#), Err(Unreadable::Ambiguous));
     }
 
     #[test]

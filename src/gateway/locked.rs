@@ -6,16 +6,18 @@
 use super::audit::Whose;
 use super::desk::Desk;
 use super::exchange::{Note, Schema, essence};
-use super::filter::{Nothing, Unreadable};
+use super::filter::{Nothing, Unreadable, entries};
 use crate::catalog::LockFile;
 use crate::catalog::drift::Reviewed;
 use crate::clock;
 use crate::mcp::envelope::Received;
 use crate::mcp::json::{self, Members, string_value};
 use crate::mcp::walk::member;
-use crate::model::ServerName;
+use crate::model::{ExtraKind, ServerName};
 use crate::policy::ToolChange;
 use crate::problem::Problem;
+use crate::text::excerpt;
+use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::ops::Range;
@@ -165,6 +167,52 @@ impl Guard {
             return true;
         }
         essence(definition).is_some_and(|one| self.reviewed().change(name, &BTreeSet::from([one])).is_none())
+    }
+
+    /// What goes on in place of a page of prompts, resources or templates: the definitions that are as they were locked.
+    /// Nothing where it goes on as it came.
+    ///
+    /// # Errors
+    /// The page cannot be read without doubt: a client could see others in it.
+    pub fn offers(&self, kind: ExtraKind, result: &str, notes: &mut Vec<Note>) -> Result<Option<String>, Unreadable> {
+        let reviewed = self.reviewed();
+        if !reviewed.records(kind) {
+            return Ok(None);
+        }
+        let page = entries(result, kind.member(), |definition| {
+            serde_json::from_str::<&RawValue>(definition).is_ok_and(|definition| reviewed.offers(kind, definition))
+        })?;
+        let Some(page) = page else { return Ok(None) };
+        self.tell(kind, "some", notes);
+        Ok((self.on_change == OnChange::Deny).then_some(page))
+    }
+
+    /// Whether a prompt or resource may be handed out: one that was reviewed, or that a reviewed template leads to.
+    pub fn hands_out(&self, kind: ExtraKind, key: &str, notes: &mut Vec<Note>) -> bool {
+        let reviewed = self.reviewed();
+        let is_known = match kind {
+            ExtraKind::Prompt => reviewed.has_prompt(key),
+            ExtraKind::Resource | ExtraKind::Template => reviewed.has_resource(key),
+        };
+        if !is_known {
+            self.tell(kind, key, notes);
+        }
+        is_known || self.on_change == OnChange::Warn
+    }
+
+    /// Says once of each kind and key that it is not as it was locked.
+    fn tell(&self, kind: ExtraKind, key: &str, notes: &mut Vec<Note>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX || !told.insert((key.to_owned(), kind.as_str())) {
+            return;
+        }
+        let what = match self.on_change {
+            OnChange::Deny => "withheld",
+            OnChange::Warn => "passed on",
+        };
+        let which =
+            if key == "some" { format!("some {kind}s are") } else { format!("{kind} `{}` is", excerpt(key, 80)) };
+        notes.push(Note::Notice(format!("{which} not as locked; {what}")));
     }
 
     /// Where in the answer to `initialize` or `server/discover` instructions to the model stand that nobody reviewed.

@@ -67,6 +67,7 @@ promises! {
     lists::a_schema_holds_as_it_was_last_shown: ALL;
     lists::a_schema_that_was_never_shown_is_asked_for: ALL;
     lists::what_is_not_as_it_was_locked_is_neither_listed_nor_called: ALL;
+    lists::what_is_offered_beside_tools_is_as_it_was_locked: ALL;
     lists::a_task_is_asked_of_the_server_that_handed_it_out: SESSION;
     answers::replies_that_nobody_asked_for_are_dropped_and_logged: ALL;
     answers::an_id_in_flight_is_refused: WITHDRAWING;

@@ -1,9 +1,11 @@
 //! Which tools of a live server are not as they were reviewed: what the gateway refuses with `--locked`.
 
-use crate::catalog::{LockedServer, PartFingerprints, Parts};
+use super::template;
+use crate::catalog::{LockedServer, PartFingerprints, Parts, canonical_extra};
 use crate::mcp::walk::member;
-use crate::model::{Listing, ToolDefinition};
+use crate::model::{Extra, ExtraKind, Fingerprint, Listing, ToolDefinition};
 use crate::policy::ToolChange;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -45,6 +47,8 @@ pub struct Reviewed {
     /// The input schemas, as JSON; none of a name with several that differ.
     schemas: HashMap<String, Option<Box<str>>>,
     instructions: BTreeSet<String>,
+    /// Fingerprints of what is offered beside tools, by key. A kind that the lock does not record has no entry.
+    extras: BTreeMap<ExtraKind, HashMap<String, BTreeSet<String>>>,
 }
 
 impl Reviewed {
@@ -53,6 +57,13 @@ impl Reviewed {
         let mut reviewed = Self::default();
         for server in servers {
             reviewed.instructions.extend(server.instructions.clone());
+            for kind in ExtraKind::ALL {
+                let Some(definitions) = server.definitions(kind) else { continue };
+                let known = reviewed.extras.entry(kind).or_default();
+                for extra in definitions.iter().filter_map(|raw| Extra::parse(kind, raw).ok()) {
+                    known.entry(extra.key.clone()).or_default().insert(print(&extra));
+                }
+            }
             for tool in &server.tools {
                 let essence = Essence::of_prints(&tool.fingerprints);
                 reviewed.tools.entry(tool.name.clone()).or_default().insert(essence);
@@ -70,6 +81,30 @@ impl Reviewed {
     /// Whether these instructions to the model were reviewed; none at all need no review.
     pub fn instructs(&self, instructions: &str) -> bool {
         instructions.is_empty() || self.instructions.contains(instructions)
+    }
+
+    /// Whether the lock says anything of a kind of what is offered beside tools.
+    pub fn records(&self, kind: ExtraKind) -> bool {
+        self.extras.contains_key(&kind)
+    }
+
+    /// Whether a definition of this kind is one that was reviewed. Of a kind that the lock does not record every one is.
+    pub fn offers(&self, kind: ExtraKind, definition: &RawValue) -> bool {
+        let Some(known) = self.extras.get(&kind) else { return true };
+        Extra::parse(kind, definition)
+            .is_ok_and(|extra| known.get(&extra.key).is_some_and(|prints| prints.contains(&print(&extra))))
+    }
+
+    /// Whether a prompt of this name was reviewed.
+    pub fn has_prompt(&self, name: &str) -> bool {
+        self.extras.get(&ExtraKind::Prompt).is_none_or(|known| known.contains_key(name))
+    }
+
+    /// Whether a resource at this URI was reviewed, or a template that leads there.
+    pub fn has_resource(&self, uri: &str) -> bool {
+        let Some(known) = self.extras.get(&ExtraKind::Resource) else { return true };
+        let Some(templates) = self.extras.get(&ExtraKind::Template) else { return true };
+        known.contains_key(uri) || templates.keys().any(|template| template::leads_to(template, uri))
     }
 
     /// How many tools were reviewed.
@@ -96,6 +131,11 @@ impl Reviewed {
             Some(known) => (!listed.is_subset(known)).then_some(ToolChange::Changed),
         }
     }
+}
+
+fn print(extra: &Extra) -> String {
+    let definition = canonical_extra(serde_json::from_str(extra.raw.get()).unwrap_or_default());
+    Fingerprint::of(&definition).as_str().to_owned()
 }
 
 /// The tools that are not as they were locked, by name; a tool that is not in the map is unchanged.

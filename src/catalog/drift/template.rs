@@ -4,6 +4,8 @@ use super::schema::Direction;
 
 /// Most expressions of a template that are looked at.
 const EXPRESSIONS_MAX: usize = 64;
+/// Largest compiled pattern for one template, in bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// What is different about where a template leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,34 @@ pub(super) fn compare(was: &str, now: &str) -> Step {
         (false, false) => Direction::Same,
     };
     Step { direction, any_host }
+}
+
+/// Whether a URI is one that a template stands for. Values are as RFC 6570 writes them: without slashes and other reserved
+/// characters, unless the expression lets them through.
+pub(super) fn leads_to(template: &str, uri: &str) -> bool {
+    let mut pattern = String::from("^");
+    let mut rest = template;
+    while let Some((literal, after)) = rest.split_once('{') {
+        let Some((inside, after)) = after.split_once('}') else { break };
+        pattern.push_str(&regex::escape(literal));
+        pattern.push_str(match inside.chars().next() {
+            Some('+') => ".*",
+            Some('#') => "(#.*)?",
+            Some('.') => r"(\.[^/?#]*)?",
+            Some('/') if inside.contains('*') => "(/[^?#]*)?",
+            Some('/') => "(/[^/?#]*)*",
+            Some(';') => "(;[^/?#]*)?",
+            Some('?') => r"(\?[^#]*)?",
+            Some('&') => "(&[^#]*)?",
+            _ => "[^/?#]*",
+        });
+        rest = after;
+    }
+    pattern.push_str(&regex::escape(rest));
+    pattern.push('$');
+    // A template that is longer than any honest one leads nowhere.
+    let built = regex::RegexBuilder::new(&pattern).size_limit(PATTERN_BYTES_MAX).build();
+    built.is_ok_and(|pattern| pattern.is_match(uri))
 }
 
 /// Whether a caller chooses the scheme or the host, or hands over a path with slashes.
@@ -136,6 +166,23 @@ mod tests {
         check("db://t/{id}", "db://t/{id:8}", Direction::Narrowed, false);
         check("file:///docs/{name}", "file:///notes/{name}", Direction::Same, false);
         check("db://t/{table}", "db://t/{name}", Direction::Same, false);
+    }
+
+    #[test]
+    fn a_template_leads_to_what_its_expressions_let_through() {
+        for (template, uri, leads) in [
+            ("file:///docs/{name}", "file:///docs/a.md", true),
+            ("file:///docs/{name}", "file:///docs/../etc/passwd", false),
+            ("file:///docs/{name}", "file:///docs/a?b", false),
+            ("file:///docs/{name}", "xfile:///docs/a", false),
+            ("file:///{+path}", "file:///a/b/c", true),
+            ("db://t{/id}", "db://t/5", true),
+            ("db://t{?where}", "db://t?where=x", true),
+            ("db://t{?where}", "db://t", true),
+            ("db://t.{id}", "db://tx5", false),
+        ] {
+            assert_eq!(leads_to(template, uri), leads, "{template} {uri}");
+        }
     }
 
     #[test]

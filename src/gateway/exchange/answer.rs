@@ -13,6 +13,7 @@ use crate::gateway::reply;
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
+use crate::model::ExtraKind;
 use crate::policy::Policy;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -105,7 +106,37 @@ pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &Viewer<'_
         }
         Asked::List { first } if !is_error => list(first, id, received, viewer, notes),
         Asked::Greeting if !is_error => greeting(id, received, viewer, notes),
-        Asked::List { .. } | Asked::Greeting | Asked::Other => Fate::Pass,
+        Asked::Offers(kind) if !is_error => offers(kind, id, received, viewer, notes),
+        Asked::Fetch(kind, key) if !is_error => fetched(kind, &key, id, viewer, notes),
+        Asked::List { .. } | Asked::Greeting | Asked::Offers(_) | Asked::Fetch(..) | Asked::Other => Fate::Pass,
+    }
+}
+
+/// What a client may see of a page of prompts, resources or templates: what is as it was locked.
+fn offers(kind: ExtraKind, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+    let Some(guard) = viewer.guard else { return Fate::Pass };
+    let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
+    match guard.offers(kind, result, notes) {
+        Ok(None) => Fate::Pass,
+        Ok(Some(page)) => {
+            let text = received.text.as_bytes();
+            Fate::Replace([&text[..span.start], page.as_bytes(), &text[span.end..]].concat())
+        }
+        Err(reason) => {
+            notes.push(Note::Dropped(format!("list of {kind}s")));
+            Fate::Replace(error(id, &reason.to_string()))
+        }
+    }
+}
+
+/// What a client gets of a prompt or resource: nothing of one that was not reviewed.
+fn fetched(kind: ExtraKind, key: &str, id: &Id, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+    match viewer.guard {
+        Some(guard) if !guard.hands_out(kind, key, notes) => {
+            notes.push(Note::Dropped(format!("{kind} that was not reviewed")));
+            Fate::Replace(error(id, &format!("this {kind} was not reviewed")))
+        }
+        Some(_) | None => Fate::Pass,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::flight::Flight;
 use crate::mcp::envelope::Passage;
+use crate::mcp::json::string_value;
 use crate::mcp::protocol::{Kind, Method};
 use crate::mcp::walk::member;
+use crate::model::ExtraKind;
 
 /// What a client asked of a server.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub enum Asked {
     },
     /// `initialize` or `server/discover`: what the server says of itself.
     Greeting,
+    /// A page of the list of prompts, resources or templates.
+    Offers(ExtraKind),
+    /// One prompt by its name, or one resource by its URI.
+    Fetch(ExtraKind, String),
     /// Anything else.
     Other,
 }
@@ -31,7 +37,24 @@ impl Asked {
                 Self::List { first: is_first.then(generation) }
             }
             Kind::Initialize | Kind::Discover => Self::Greeting,
-            Kind::Call | Kind::Subscription | Kind::Request | Kind::Notification => Self::Other,
+            Kind::Request => Self::beside_tools(passage),
+            Kind::Call | Kind::Subscription | Kind::Notification => Self::Other,
         })
+    }
+
+    /// What a request asks of what is offered beside tools.
+    fn beside_tools(passage: &Passage) -> Self {
+        let method = passage.method().unwrap_or_default();
+        if let Some(kind) = ExtraKind::ALL.into_iter().find(|kind| kind.method() == method) {
+            return Self::Offers(kind);
+        }
+        let kind = match method {
+            "prompts/get" => ExtraKind::Prompt,
+            "resources/read" => ExtraKind::Resource,
+            _ => return Self::Other,
+        };
+        let literal = passage.params().and_then(|params| member(params, kind.key())).map(|(literal, _)| literal);
+        // One without a key is no prompt or resource that was reviewed.
+        Self::Fetch(kind, literal.and_then(string_value).map(String::from).unwrap_or_default())
     }
 }

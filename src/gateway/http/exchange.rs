@@ -13,6 +13,7 @@ use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::walk::member;
+use crate::model::ExtraKind;
 use crate::policy::Policy;
 use std::sync::Arc;
 use std::time::Instant;
@@ -235,6 +236,27 @@ impl Exchange {
     /// An answer on a stream: what it was asked for is not known here, so lists and greetings are known by their looks.
     fn resumed(&self, id: &Id, is_error: bool, received: &Received<'_>) -> Fate {
         let looks_like = |name| !is_error && received.result().is_some_and(|result| member(result, name).is_some());
+        let beside = [
+            ("prompts", Asked::Offers(ExtraKind::Prompt)),
+            ("resources", Asked::Offers(ExtraKind::Resource)),
+            ("resourceTemplates", Asked::Offers(ExtraKind::Template)),
+            // Which one it is the answer does not say.
+            ("messages", Asked::Fetch(ExtraKind::Prompt, String::new())),
+            ("contents", Asked::Fetch(ExtraKind::Resource, String::new())),
+        ];
+        let beside: Vec<Asked> =
+            beside.into_iter().filter(|(name, _)| looks_like(name)).map(|(_, asked)| asked).collect();
+        if !beside.is_empty() && self.to.server.guard().is_some() {
+            // The client takes it for one of them, and each must be fit to be seen.
+            let fates: Vec<Fate> = beside.into_iter().map(|asked| self.answered(asked, id, received)).collect();
+            let looks_like_more = fates.len() > 1 || looks_like("tools") || looks_like("instructions");
+            return match fates.into_iter().find(|fate| *fate != Fate::Pass) {
+                Some(_) if looks_like_more => Fate::Replace(error(id, "the server's answer is of several kinds")),
+                Some(fate) => fate,
+                None if looks_like_more => Fate::Replace(error(id, "the server's answer is of several kinds")),
+                None => Fate::Pass,
+            };
+        }
         match (looks_like("tools"), looks_like("instructions")) {
             (false, false) => Fate::Pass,
             (false, true) => self.answered(Asked::Greeting, id, received),

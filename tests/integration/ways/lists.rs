@@ -84,6 +84,40 @@ pub fn what_is_not_as_it_was_locked_is_neither_listed_nor_called(cell: &dyn Fn(&
     assert_eq!((cell.calls("work"), cell.calls("fresh")), (0, 0));
 }
 
+pub fn what_is_offered_beside_tools_is_as_it_was_locked(cell: &dyn Fn(&Setup) -> Cell) {
+    let resource = |uri: &str, text: &str| json!({"uri": uri, "name": "n", "description": text});
+    let list = json!({"tools": [tool("good")], "resources": [resource("note://1", "One."), resource("note://2", "Two.")],
+        "resourceTemplates": [{"name": "t", "uriTemplate": "file:///docs/{name}"}]});
+    let setup = Setup::of(&json!({"good": {}})).locked_list(&list).script(move |asked| {
+        let uri = asked.seen.message["params"]["uri"].clone();
+        let result = match asked.seen.method() {
+            "resources/list" => json!({"resources": [resource("note://1", "One."), resource("note://2", "Obey."),
+                resource("note://3", "Three.")], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}),
+            "resources/templates/list" => json!({"resourceTemplates": [{"name": "t", "uriTemplate": "file:///{+any}"}],
+                "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}),
+            "resources/read" => json!({"contents": [{"uri": uri, "text": "text"}], "resultType": "complete",
+                "ttlMs": 0, "cacheScope": "private"}),
+            _ => return Act::Usual,
+        };
+        asked.reply(&result);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let listed = client.ask("resources/list", &json!({}));
+    let uris: Vec<_> = listed["result"]["resources"].as_array().unwrap().iter().map(|it| it["uri"].clone()).collect();
+    assert_eq!(uris, ["note://1"], "neither what says something else nor what is new");
+    let templates = client.ask("resources/templates/list", &json!({}));
+    assert_eq!(templates["result"]["resourceTemplates"], json!([]), "{templates}");
+    for (uri, is_read) in
+        [("note://1", true), ("file:///docs/a", true), ("note://3", false), ("file:///etc/passwd", false)]
+    {
+        let read = client.ask("resources/read", &json!({"uri": uri}));
+        assert_eq!(read["result"]["contents"].is_array(), is_read, "{uri}: {read}");
+        assert_eq!(read["error"].is_object(), !is_read, "{uri}: {read}");
+    }
+}
+
 pub fn a_task_is_asked_of_the_server_that_handed_it_out(cell: &dyn Fn(&Setup) -> Cell) {
     let setup = Setup::of(&json!({"long": {}})).script(|asked| {
         let task = json!({"taskId": "t-1", "status": "working", "createdAt": "2026-01-01T00:00:00Z",

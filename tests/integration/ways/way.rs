@@ -177,7 +177,12 @@ impl Setup {
 
     /// The gateway holds the server to a lock of these tools.
     pub fn locked(self, reviewed: &Value) -> Self {
-        Self { reviewed: Some(reviewed.clone()), ..self }
+        self.locked_list(&json!({"tools": reviewed}))
+    }
+
+    /// The gateway holds the server to a lock of this saved list: tools, and what is offered beside them.
+    pub fn locked_list(self, list: &Value) -> Self {
+        Self { reviewed: Some(list.clone()), ..self }
     }
 
     /// The gateway is told this URL, and a proxy in its environment; [`ITSELF`] is the server's own address.
@@ -246,7 +251,9 @@ impl Cell {
             }
         }
         if let Some(reviewed) = &setup.reviewed {
-            sandbox.write("list.json", &json!({"slug": NAME, "tools": reviewed}).to_string());
+            let mut list = reviewed.clone();
+            list["slug"] = NAME.into();
+            sandbox.write("list.json", &list.to_string());
             sandbox.run(&["lock", "--tools", "list.json"]).both(0);
         }
         let mut cell = Self { way, server, sandbox, setup: setup.clone(), served: None, patience };
