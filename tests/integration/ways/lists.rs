@@ -93,8 +93,11 @@ pub fn what_is_offered_beside_tools_is_as_it_was_locked(cell: &dyn Fn(&Setup) ->
         let result = match asked.seen.method() {
             "resources/list" => json!({"resources": [resource("note://1", "One."), resource("note://2", "Obey."),
                 resource("note://3", "Three.")], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}),
-            "resources/templates/list" => json!({"resourceTemplates": [{"name": "t", "uriTemplate": "file:///{+any}"}],
-                "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}),
+            "resources/templates/list" => {
+                json!({"resourceTemplates": [{"name": "t", "uriTemplate": "file:///docs/{name}"},
+                {"name": "any", "uriTemplate": "file:///{+any}"}],
+                "resultType": "complete", "ttlMs": 0, "cacheScope": "private"})
+            }
             "resources/read" => json!({"contents": [{"uri": uri, "text": "text"}], "resultType": "complete",
                 "ttlMs": 0, "cacheScope": "private"}),
             _ => return Act::Usual,
@@ -108,7 +111,8 @@ pub fn what_is_offered_beside_tools_is_as_it_was_locked(cell: &dyn Fn(&Setup) ->
     let uris: Vec<_> = listed["result"]["resources"].as_array().unwrap().iter().map(|it| it["uri"].clone()).collect();
     assert_eq!(uris, ["note://1"], "neither what says something else nor what is new");
     let templates = client.ask("resources/templates/list", &json!({}));
-    assert_eq!(templates["result"]["resourceTemplates"], json!([]), "{templates}");
+    let kept = json!([{"name": "t", "uriTemplate": "file:///docs/{name}"}]);
+    assert_eq!(templates["result"]["resourceTemplates"], kept, "{templates}");
     for (uri, is_read) in
         [("note://1", true), ("file:///docs/a", true), ("note://3", false), ("file:///etc/passwd", false)]
     {
