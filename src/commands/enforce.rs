@@ -94,10 +94,10 @@ fn serve(args: &EnforceArgs, watch: Watch, mediator: Arc<Mediator>, server: Serv
         return Ok(session.run(Some(watch)));
     }
     let target = command(server, args);
-    let launch = Launch { target, launcher: crate::mcp::supervise::launcher(), stderr: voice::say_of_server };
-    let process = launch.start().map_err(unreachable)?;
+    let stderr = Arc::new(|line: &str| voice::say_of_server(line));
+    let launch = Launch { target, launcher: crate::mcp::supervise::launcher(), stderr };
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
-    let session = Session::start(mediator, streams, launch, process, lifetime).map_err(output::internal)?;
+    let session = Session::start(mediator, streams, launch, lifetime).map_err(unreachable)?;
     listen_to_signals(session.sender())?;
     watch.tell(&session.sender());
     Ok(session.run(Some(watch)))

@@ -7,8 +7,9 @@ use super::pending::{Entry, Kind};
 use super::reply;
 use super::shipment::Shipment;
 use super::telemetry::Ended as Told;
+use super::upstream::Unsent;
 use crate::clock::{self, Timestamp};
-use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
+use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::walk::member;
 use std::sync::Arc;
@@ -184,7 +185,7 @@ impl Mediator {
     }
 
     /// Answers a request that the server will not answer.
-    fn failed(&self, id: &Id, mut entry: Entry, outcome: CallOutcome, message: &str, answers: &mut Answers) {
+    pub(super) fn failed(&self, id: &Id, mut entry: Entry, outcome: CallOutcome, message: &str, answers: &mut Answers) {
         if let Some(span) = entry.span.take() {
             span.end(Told::Failed(outcome));
         }
@@ -211,6 +212,23 @@ impl Mediator {
         answers
     }
 
+    /// Requests that could not be sent are answered.
+    pub fn not_sent(&self, shipment: &Shipment, unsent: Unsent) -> Answers {
+        let mut answers = Answers::default();
+        let outcome = match unsent {
+            Unsent::Absent => CallOutcome::NotSent,
+            Unsent::Gone => CallOutcome::UpstreamGone,
+        };
+        for line in shipment.lines() {
+            if let Ok(Message::Call(id, _) | Message::Request(id, _)) = admit(line)
+                && let Some(entry) = self.end_answered(&id)
+            {
+                self.failed(&id, entry, outcome, &unsent.to_string(), &mut answers);
+            }
+        }
+        answers
+    }
+
     /// The session ends: calls that wait for a person are answered.
     pub fn deserted(&self, why: &str) -> Answers {
         let mut answers = Answers::default();
@@ -226,30 +244,12 @@ impl Mediator {
     pub fn upstream_gone(&self, why: &str) -> Answers {
         let mut answers = Answers::default();
         let orphans = lock(&self.pending).upstream_gone();
+        // A client whose handshake has failed hears so, and begins anew.
+        orphans.iter().for_each(|(_, entry)| self.forget_handshake(entry.serial));
         for (id, entry) in orphans {
             self.failed(&id, entry, CallOutcome::UpstreamGone, why, &mut answers);
         }
         answers
-    }
-
-    /// A server was started again: what it must hear first, if the session had got that far.
-    pub fn replay(&self) -> Option<Shipment> {
-        // Another process may have other tools.
-        self.shared.take_lists_back();
-        let (id, line) = lock(&self.handshake).initialize.clone()?;
-        lock(&self.pending).begin(&id, Kind::Replay, &self.party, Instant::now()).ok()?;
-        let mut shipment = Shipment::default();
-        shipment.again(&line);
-        Some(shipment)
-    }
-
-    /// What a server that was started again hears after it has answered `initialize`.
-    pub fn initialized_again(&self) -> Shipment {
-        let mut shipment = Shipment::default();
-        if let Some(line) = &lock(&self.handshake).initialized {
-            shipment.again(line);
-        }
-        shipment
     }
 
     /// What time brings: calls without answer are given up, people may have answered, counters and log are brought up to
@@ -268,6 +268,7 @@ impl Mediator {
                 self.failed(&id, entry, CallOutcome::Timeout, &message, &mut answers);
             }
         }
+        self.look_at_absence(&mut answers);
         self.look_at_list(now, &mut answers.effects);
         self.look_at_approvals(now, &mut answers.effects);
         self.desk.tick(now);

@@ -1,10 +1,12 @@
 //! The middle: what lines from one side mean for both. No threads and no pipes here; whoever calls moves the bytes.
 
+use super::absence::Absence;
 use super::answers::tell_progress;
 use super::audit::{Audit, Route, Whose};
 use super::desk::{Case, Desk, Verdict};
 use super::exchange::{Asked, CallOutcome, Facts, Flight, LISTS_MAX, Party, PolicySource, Question, Shared, Telling};
 use super::framing::lines_of;
+use super::handshake::Handshake;
 use super::locked::Guard;
 use super::meter::Outcome;
 use super::pending::{Kind, NotTaken, Pending};
@@ -98,14 +100,8 @@ pub struct Mediator {
     pub(super) shared: Arc<Shared>,
     pub(super) relist: Mutex<Relist>,
     pub(super) waiting: Mutex<Vec<Waiting>>,
+    pub(super) absence: Absence,
     pub(super) handshake: Mutex<Handshake>,
-}
-
-/// What a server that is started again must hear first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Handshake {
-    pub(super) initialize: Option<(Id, Vec<u8>)>,
-    pub(super) initialized: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Mediator {
@@ -172,6 +168,7 @@ impl Mediator {
             shared: Arc::default(),
             relist: Mutex::default(),
             waiting: Mutex::default(),
+            absence: Absence::default(),
             handshake: Mutex::default(),
         }
     }
@@ -330,12 +327,12 @@ impl Mediator {
                     }
                 }
                 match pending.begin(&id, Kind::Sent(asked.unwrap_or(Asked::Other)), party, instant) {
-                    Ok(_) => {
+                    Ok(serial) => {
                         pending.trace(&id, arrived.span.take());
-                        if passage.method() == Some("initialize") {
-                            lock(&self.handshake).initialize = Some((id, passage.line().to_vec()));
+                        if let Some(passage) = self.hold_request(&id, passage, pending) {
+                            self.note_handshake(&id, serial, &passage);
+                            steps.push(Step::Pass(passage));
                         }
-                        steps.push(Step::Pass(passage));
                     }
                     Err(refused) => refuse(&id, refused),
                 }
@@ -347,7 +344,7 @@ impl Mediator {
                     }
                 }
                 Some("notifications/initialized") => {
-                    lock(&self.handshake).initialized = Some(passage.line().to_vec());
+                    self.note_initialized(&passage);
                     steps.push(Step::Pass(passage));
                 }
                 _ => steps.push(Step::Pass(passage)),
@@ -373,7 +370,7 @@ impl Mediator {
     ) -> bool {
         let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
         let entry = id.as_ref().and_then(|id| pending.get_mut(id));
-        let Some(entry) = entry.filter(|entry| !matches!(entry.kind, Kind::OwnList)) else {
+        let Some(entry) = entry.filter(|entry| !matches!(entry.kind, Kind::OwnList | Kind::Replay)) else {
             self.desk.dropped(&party.whose(), "client", "foreign cancellation");
             return false;
         };
@@ -459,11 +456,9 @@ impl Mediator {
         let ready = |taken, policy| Ready { place, taken, policy, facts: Facts::default() };
         let guard = self.guard.as_deref();
         // Most policies hold no call to any list.
-        let (policy, is_held) = match taken.party.policy() {
-            Some(policy) => (policy, guard.is_some()),
-            None => return Some(ready(taken, None)),
-        };
-        if !is_held && !policy.wants_lists() {
+        let Some(policy) = taken.party.policy() else { return Some(ready(taken, None)) };
+        let taken = self.hold_call(&policy, taken, asked)?;
+        if guard.is_none() && !policy.wants_lists() {
             return Some(ready(taken, Some(policy)));
         }
         let moment = self.shared.moment(Instant::now());

@@ -3,6 +3,7 @@
 //! `desk` decides on calls, whichever way they came. `mediate` and `answers` are the middle of a session over stdio,
 //! without threads; the files below them move bytes.
 
+pub mod absence;
 pub mod answers;
 pub mod admin;
 pub mod audit;
@@ -12,6 +13,7 @@ pub mod exchange;
 pub mod filter;
 pub mod framing;
 pub mod given_up;
+mod handshake;
 pub mod http;
 pub mod identity;
 pub mod jwt;
@@ -24,10 +26,12 @@ pub mod outbox;
 pub mod pending;
 pub mod plan;
 pub mod policies;
+pub mod process;
 pub mod relist;
 pub mod reload;
 pub mod remote;
 pub mod reply;
+mod server_stderr;
 pub mod session;
 pub mod shipment;
 pub mod skeleton;

@@ -1,6 +1,7 @@
 //! Requests in flight, both ways apart: who asked what, since when, and what is to be settled when the answer comes.
 
 use super::exchange::{Asked, Flight, Party, Question};
+use super::given_up::GivenUp;
 use super::telemetry::RequestSpan;
 use crate::mcp::envelope::Id;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,7 +20,7 @@ pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// `tools/call`, on its way through the gate; the server does not know of it yet.
     Arriving,
-    /// `tools/call`, waiting for a person or for a list; the server does not know of it.
+    /// Waiting for a person, a list or the server itself; the server does not know of it.
     Waiting {
         /// The question that a person was asked about it.
         question: Option<Question>,
@@ -66,6 +67,9 @@ pub enum NotTaken {
     /// Its id is that of a request in flight: the answers could not be told apart.
     #[error("a request with this id is in flight already")]
     InFlight,
+    /// Its id is that of a request that was given up: the old answer may come yet.
+    #[error("a request with this id was given up, and its answer may still come")]
+    GivenUp,
     /// The bound.
     #[error("too many requests are in flight")]
     TooMany,
@@ -80,6 +84,7 @@ pub struct Pending {
     client: FxHashMap<Id, Entry>,
     server: FxHashSet<Id>,
     tokens: FxHashMap<Id, Id>,
+    given_up: GivenUp,
     serial: u64,
 }
 
@@ -91,6 +96,9 @@ impl Pending {
     pub fn begin(&mut self, id: &Id, kind: Kind, party: &Arc<Party>, now: Instant) -> Result<u64, NotTaken> {
         if self.client.len() >= CLIENT_REQUESTS_MAX {
             return Err(NotTaken::TooMany);
+        }
+        if self.given_up.holds(id) {
+            return Err(NotTaken::GivenUp);
         }
         match self.client.entry(id.clone()) {
             std::collections::hash_map::Entry::Occupied(_) => Err(NotTaken::InFlight),
@@ -132,7 +140,11 @@ impl Pending {
     /// Ends the request that an answer of the server is for. The server does not know of calls that wait for a person or
     /// are on their way through the gate, so an answer to one of these is foreign, whatever its id.
     pub fn end_answered(&mut self, id: &Id) -> Option<Entry> {
-        let entry = self.client.remove(id)?;
+        let Some(entry) = self.client.remove(id) else {
+            // Late, and no later one comes.
+            self.given_up.remove(id);
+            return None;
+        };
         if matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving) {
             self.client.insert(id.clone(), entry);
             return None;
@@ -144,6 +156,15 @@ impl Pending {
     pub fn end(&mut self, id: &Id) -> Option<Entry> {
         let entry = self.client.remove(id)?;
         Some(self.forget_token(id, entry))
+    }
+
+    /// Ends a request that the server knows of and may still answer: its id is not taken again before that.
+    pub fn give_up(&mut self, id: &Id) -> Option<Entry> {
+        let entry = self.end(id)?;
+        if !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving) {
+            self.given_up.insert(id);
+        }
+        Some(entry)
     }
 
     fn forget_token(&mut self, id: &Id, entry: Entry) -> Entry {
@@ -194,6 +215,7 @@ impl Pending {
     /// person stay.
     pub fn upstream_gone(&mut self) -> Vec<(Id, Entry)> {
         self.server.clear();
+        self.given_up.clear();
         self.end_where(|entry| !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving))
     }
 
@@ -204,18 +226,23 @@ impl Pending {
 
     /// Ends calls older than `call_timeout`, and cancelled requests that will not be answered any more.
     pub fn overdue(&mut self, now: Instant, call_timeout: Option<Duration>) -> Vec<(Id, Entry)> {
-        self.end_where(|entry| {
+        let ids = self.which(|entry| {
             let age = now.saturating_duration_since(entry.since);
             let late =
                 matches!(entry.kind, Kind::Sent(Asked::Call(_))) && call_timeout.is_some_and(|timeout| age >= timeout);
             late || entry.cancelled && age >= CANCELLED_KEPT
-        })
+        });
+        ids.into_iter().filter_map(|id| Some((id.clone(), self.give_up(&id)?))).collect()
+    }
+
+    fn which(&self, which: impl Fn(&Entry) -> bool) -> Vec<Id> {
+        let mut ids: Vec<Id> = self.client.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     fn end_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<(Id, Entry)> {
-        let mut ids: Vec<Id> = self.client.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
-        ids.sort_unstable();
-        ids.into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
+        self.which(which).into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
     }
 
     /// How many requests the server has to answer.
@@ -291,6 +318,25 @@ mod tests {
         assert!(pending.end(&id(1)).is_some());
         assert!(pending.end(&id(1)).is_none(), "an answer counts once");
         assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()));
+    }
+
+    #[test]
+    fn an_id_that_was_given_up_is_not_taken_before_its_answer_or_the_servers_end() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        for is_answered in [true, false] {
+            assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()));
+            assert!(pending.give_up(&id(1)).is_some());
+            assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Err(NotTaken::GivenUp));
+            if is_answered {
+                assert!(pending.end_answered(&id(1)).is_none(), "nobody waits for it");
+            } else {
+                assert!(pending.upstream_gone().is_empty());
+            }
+        }
+        let waiting = Kind::Waiting { question: None };
+        assert_eq!(pending.begin(&id(1), waiting, &party(), now).map(drop), Ok(()));
+        assert!(pending.give_up(&id(1)).is_some());
+        assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()), "the server never heard of that one");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Mediator {
             relist.lists.iter().filter(|list| list.since.elapsed() >= LIST_WAIT).map(|list| list.id.clone()).collect()
         };
         for id in late {
-            if lock(&self.pending).end(&id).is_some() {
+            if lock(&self.pending).give_up(&id).is_some() {
                 effects.to_server.cancel(&id, "no answer in time");
             }
             self.own_list_failed(&id, &format!("no answer within {} s", LIST_WAIT.as_secs()), now, effects);

@@ -94,7 +94,7 @@ pub fn start(
     let work = move || {
         runtime.block_on(forward(shared, receiver));
         // Nobody waits for it any more if this fails.
-        let _ = events.send(Event::ServerClosed(0));
+        let _ = events.send(Event::ServerClosed("closed the connection".to_owned()));
     };
     std::thread::Builder::new().name("to-server".to_owned()).spawn(work).map_err(cannot)?;
     Ok(sender)

@@ -52,6 +52,11 @@ impl Shipment {
         &self.lines
     }
 
+    /// Each line, without its `\n`.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+    }
+
     /// Whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()

@@ -1,25 +1,33 @@
-//! The server's end over stdio: a child process that takes shipments, and can be started again.
+//! The server's end: a process or a URL that takes shipments, with one write for what arrived together.
 
+use super::server_stderr::limited;
 use super::shipment::Shipment;
 use crate::mcp::child::ServerProcess;
 use crate::mcp::tail::Tail;
 use crate::mcp::target::StdioTarget;
 use crate::mcp::{ConnectError, Home};
+use std::fmt;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a server is started.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Launch {
     /// The command.
     pub target: StdioTarget,
-    /// Our own binary, so that the server ends with us; `None` in tests.
+    /// A binary of ours that ends the server with us; `None` in tests.
     pub launcher: Option<PathBuf>,
-    /// Takes each line of the server's standard error.
-    pub stderr: fn(&str),
+    /// Takes each line of the server's standard error, up to a bound a second.
+    pub stderr: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch").field("target", &self.target).finish_non_exhaustive()
+    }
 }
 
 impl Launch {
@@ -28,21 +36,26 @@ impl Launch {
     /// # Errors
     /// It cannot be started.
     pub fn start(&self) -> Result<ServerProcess, ConnectError> {
-        let stderr = Tail::echoing(self.stderr);
+        let stderr = Tail::echoing(limited(Arc::clone(&self.stderr)));
         ServerProcess::spawn_with(&self.target, self.launcher.as_deref(), Home::Real, stderr)
     }
 }
 
 /// The server is not there to take anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server is gone")]
-pub struct Gone;
+pub enum Unsent {
+    /// It is being started again; nothing of what was to be sent has left.
+    #[error("the server is being started again")]
+    Absent,
+    /// It is gone; nobody knows what it has read.
+    #[error("the server is gone")]
+    Gone,
+}
 
-/// Where shipments go. While a server is being started again, senders wait.
+/// Where shipments go.
 #[derive(Debug)]
 pub struct Upstream {
     state: Mutex<State>,
-    changed: Condvar,
     /// Threads that wait for room in the queue to a server behind a URL.
     queueing: AtomicUsize,
 }
@@ -51,14 +64,14 @@ pub struct Upstream {
 enum State {
     Open(ChildStdin),
     Remote(super::remote::Lines),
-    Starting,
+    Absent,
     Closed,
 }
 
 impl Upstream {
     /// A server that is not there yet.
-    pub fn starting() -> Self {
-        Self { state: Mutex::new(State::Starting), changed: Condvar::new(), queueing: AtomicUsize::new(0) }
+    pub fn absent() -> Self {
+        Self { state: Mutex::new(State::Absent), queueing: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,21 +81,19 @@ impl Upstream {
     /// The server takes shipments from now on.
     pub fn open(&self, stdin: ChildStdin) {
         *self.lock() = State::Open(stdin);
-        self.changed.notify_all();
     }
 
     /// A server behind a URL takes shipments from now on.
     pub fn connect(&self, lines: super::remote::Lines) {
         *self.lock() = State::Remote(lines);
-        self.changed.notify_all();
     }
 
     /// The server is gone, but will be started again.
     pub fn suspend(&self) {
-        *self.lock() = State::Starting;
+        *self.lock() = State::Absent;
     }
 
-    /// Whether somebody is sending at this moment.
+    /// Whether a thread is sending at this moment.
     pub fn is_busy(&self) -> bool {
         matches!(self.state.try_lock(), Err(std::sync::TryLockError::WouldBlock))
             || self.queueing.load(Ordering::Relaxed) > 0
@@ -91,50 +102,48 @@ impl Upstream {
     /// Closes the server's standard input, which asks it to end; nothing is taken any more.
     pub fn close(&self) {
         *self.lock() = State::Closed;
-        self.changed.notify_all();
     }
 
-    /// Sends everything with one write. Blocks while the server does not read, as it would without a gateway.
+    /// Sends everything with one write. Blocks while the server does not read, as it would without a gateway, and never
+    /// for one that is not there.
     ///
     /// # Errors
-    /// The server is gone.
-    pub fn send(&self, shipment: &Shipment) -> Result<(), Gone> {
+    /// The server is not there.
+    pub fn send(&self, shipment: &Shipment) -> Result<(), Unsent> {
         if shipment.is_empty() {
             return Ok(());
         }
         let mut state = self.lock();
-        loop {
-            match &mut *state {
-                State::Open(stdin) => return stdin.write_all(shipment.bytes()).map_err(|_| Gone),
-                State::Remote(lines) => {
-                    // Whoever wants to close must not wait for room in the queue.
-                    let lines = lines.clone();
-                    drop(state);
-                    self.queueing.fetch_add(1, Ordering::Relaxed);
-                    let mut each = shipment.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                    let sent = each.try_for_each(|line| lines.blocking_send(line.to_vec())).map_err(|_| Gone);
-                    self.queueing.fetch_sub(1, Ordering::Relaxed);
-                    return sent;
-                }
-                State::Closed => return Err(Gone),
-                State::Starting => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+        match &mut *state {
+            State::Open(stdin) => stdin.write_all(shipment.bytes()).map_err(|_| Unsent::Gone),
+            State::Remote(lines) => {
+                // Whoever wants to close must not wait for room in the queue.
+                let lines = lines.clone();
+                drop(state);
+                self.queueing.fetch_add(1, Ordering::Relaxed);
+                let mut each = shipment.lines();
+                let sent = each.try_for_each(|line| lines.blocking_send(line.to_vec())).map_err(|_| Unsent::Gone);
+                self.queueing.fetch_sub(1, Ordering::Relaxed);
+                sent
             }
+            State::Closed => Err(Unsent::Gone),
+            State::Absent => Err(Unsent::Absent),
         }
     }
 }
 
-/// Sends the first lines to a server that was started again, before anybody else can send.
+/// Sends the first lines to a server that was started again, before any other thread can send.
 ///
 /// # Errors
 /// It is gone already.
-pub fn send_first(stdin: &mut ChildStdin, shipment: &Shipment) -> Result<(), Gone> {
-    stdin.write_all(shipment.bytes()).map_err(|_| Gone)
+pub fn send_first(stdin: &mut ChildStdin, shipment: &Shipment) -> Result<(), Unsent> {
+    stdin.write_all(shipment.bytes()).map_err(|_| Unsent::Gone)
 }
 
 /// The pipes of a process that was just started.
 ///
 /// # Errors
-/// Somebody has taken them.
-pub fn pipes(process: &mut ServerProcess) -> Result<(ChildStdin, ChildStdout), Gone> {
-    Ok((process.take_stdin().ok_or(Gone)?, process.take_stdout().ok_or(Gone)?))
+/// They are taken already.
+pub fn pipes(process: &mut ServerProcess) -> Result<(ChildStdin, ChildStdout), Unsent> {
+    Ok((process.take_stdin().ok_or(Unsent::Gone)?, process.take_stdout().ok_or(Unsent::Gone)?))
 }

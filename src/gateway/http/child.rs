@@ -1,28 +1,25 @@
 //! A stdio server that serves requests of HTTP: one process, and who waits for what of its lines.
 //!
-//! The lines go through the same mediator as those of a session over stdio. Two threads move them, because pipes block:
-//! one writes to the server and one reads from it.
+//! The lines go through the same mediator as those of a session over stdio, and the process is run as theirs. Two threads
+//! move the lines, because pipes block: one writes to the server and one reads from it.
 
-use super::blocks::event;
 use super::child_routes::{Asked, Own, Piece, Routes};
 use super::own_ids;
 use crate::clock;
 use crate::gateway::answers::Answers;
 use crate::gateway::desk::Desk;
 use crate::gateway::exchange::CallOutcome;
-use crate::gateway::framing::{Batch, BatchReader};
 use crate::gateway::mediate::{Arrived, Effects, Mediator};
+use crate::gateway::process::{Owner, Process};
 use crate::gateway::reply;
 use crate::gateway::shipment::Shipment;
-use crate::gateway::upstream::{Upstream, pipes, send_first};
-use crate::mcp::child::ServerProcess;
-use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
-use crate::mcp::tail::Tail;
+use crate::gateway::upstream::{Launch, Unsent, Upstream};
+use crate::mcp::ConnectError;
+use crate::mcp::envelope::{Arrival, Id, receive};
+use crate::mcp::supervise::launcher;
 use crate::mcp::target::StdioTarget;
-use crate::mcp::{ConnectError, Home};
 use bytes::Bytes;
 use std::fmt;
-use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,30 +27,21 @@ use tokio::sync::mpsc;
 
 /// Bytes of messages that may wait for a server to read.
 pub const SERVER_BYTES_WAITING_MAX: usize = 64 * 1024 * 1024;
-/// Lines of standard error that are said a second.
-const LINES_TOLD_MAX: u32 = 20;
-/// How long a server that has closed its output may take to end by itself.
-const EXIT_GRACE: Duration = Duration::from_millis(500);
-/// Between two looks whether it has.
-const EXIT_LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Before a server is started again.
-const RESTART_PAUSE: Duration = Duration::from_millis(250);
-
 /// One process.
 pub struct Child {
+    /// What people read of it.
+    name: String,
     mediator: Mediator,
-    upstream: Upstream,
+    process: Process,
     routes: Mutex<Routes>,
     /// Whether several clients share it, so that it must wait for none of them.
     is_shared: bool,
     /// What it answered to `initialize`, for further sessions of the same grant.
     greeting: Mutex<Option<Bytes>>,
     initialized: AtomicBool,
-    process: Mutex<Option<ServerProcess>>,
     to_server: Mutex<Option<std::sync::mpsc::Sender<Shipment>>>,
     waiting_bytes: AtomicUsize,
     gone: AtomicBool,
-    ending: AtomicBool,
     /// Milliseconds since `born` at which it was last used.
     used: AtomicU64,
     born: Instant,
@@ -74,21 +62,6 @@ pub enum Refused {
     Busy,
 }
 
-fn start(target: &StdioTarget, desk: &Arc<Desk>) -> Result<ServerProcess, ConnectError> {
-    let (desk, name) = (Arc::clone(desk), target.server.to_string());
-    let (mut second, mut lines) = (Instant::now(), 0_u32);
-    let stderr = Tail::echoing(move |line| {
-        if second.elapsed() >= Duration::from_secs(1) {
-            (second, lines) = (Instant::now(), 0);
-        }
-        lines = lines.saturating_add(1);
-        if lines <= LINES_TOLD_MAX {
-            desk.notice(&format!("{name}: {line}"));
-        }
-    });
-    ServerProcess::spawn_with(target, std::env::current_exe().ok().as_deref(), Home::Real, stderr)
-}
-
 impl Child {
     /// Starts a server. Blocks for a few milliseconds.
     ///
@@ -102,41 +75,53 @@ impl Child {
         is_shared: bool,
     ) -> Result<Arc<Self>, ConnectError> {
         let cannot = |error: std::io::Error| ConnectError::BadTarget(format!("the server cannot be used: {error}"));
-        let mut process = start(&target, desk)?;
-        let (stdin, stdout) = pipes(&mut process).map_err(|gone| cannot(std::io::Error::other(gone)))?;
+        let (name, desk) = (target.server.to_string(), Arc::clone(desk));
+        let said = name.clone();
+        let stderr = Arc::new(move |line: &str| desk.notice(&format!("{said}: {line}")));
+        let launch = Launch { target, launcher: launcher(), stderr };
+        let (process, stdout) = Process::start(launch, restarts, Arc::new(Upstream::absent()))?;
         let (sender, shipments) = std::sync::mpsc::channel::<Shipment>();
         let child = Arc::new(Self {
+            name,
             mediator,
-            upstream: Upstream::starting(),
+            process,
             routes: Mutex::new(Routes::new(is_shared)),
             is_shared,
             greeting: Mutex::default(),
             initialized: AtomicBool::new(false),
-            process: Mutex::new(Some(process)),
             to_server: Mutex::new(Some(sender)),
             waiting_bytes: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
-            ending: AtomicBool::new(false),
             used: AtomicU64::new(0),
             born: Instant::now(),
         });
-        child.upstream.open(stdin);
         let writer = Arc::clone(&child);
         let write = move || {
             for shipment in shipments {
                 writer.waiting_bytes.fetch_sub(shipment.bytes().len(), Ordering::Relaxed);
-                if writer.upstream.send(&shipment).is_err() {
-                    writer.deliver(writer.mediator.upstream_gone("the server is gone"));
+                if let Err(unsent) = writer.process.upstream().send(&shipment) {
+                    writer.deliver(writer.mediator.not_sent(&shipment, unsent));
                 }
             }
             // Nobody will send any more.
-            writer.upstream.close();
+            writer.process.upstream().close();
         };
         std::thread::Builder::new().name("to-server".to_owned()).spawn(write).map_err(cannot)?;
-        let (reader, desk) = (Arc::clone(&child), Arc::clone(desk));
-        let read = move || reader.live(stdout, &target, restarts, &desk);
-        std::thread::Builder::new().name("from-server".to_owned()).spawn(read).map_err(cannot)?;
+        let reader = Arc::clone(&child);
+        let live = move || {
+            reader.process.live(stdout, &*reader);
+            reader.hang_up();
+            // Streams end with their senders.
+            let routes = std::mem::take(&mut *reader.routes());
+            drop(routes);
+        };
+        std::thread::Builder::new().name("from-server".to_owned()).spawn(live).map_err(cannot)?;
         Ok(child)
+    }
+
+    /// Nothing is sent to it any more.
+    fn hang_up(&self) {
+        drop(self.to_server.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
@@ -253,14 +238,14 @@ impl Child {
         }
         self.waiting_bytes.fetch_add(to_server.bytes().len(), Ordering::Relaxed);
         let sender = self.to_server.lock().unwrap_or_else(PoisonError::into_inner);
-        match sender.as_ref().map(|sender| sender.send(to_server)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => {
-                drop(sender);
-                self.deliver(self.mediator.upstream_gone("the server is gone"));
-                Err(Refused::Gone)
-            }
-        }
+        let unsent = match sender.as_ref() {
+            Some(sender) => sender.send(to_server).err().map(|unsent| unsent.0),
+            None => Some(to_server),
+        };
+        drop(sender);
+        let Some(unsent) = unsent else { return Ok(()) };
+        self.deliver(self.mediator.not_sent(&unsent, Unsent::Gone));
+        Err(Refused::Gone)
     }
 
     fn deliver(&self, answers: Answers) {
@@ -271,6 +256,7 @@ impl Child {
 
     /// What time brings.
     pub fn tick(&self) {
+        self.process.tick();
         let answers = self.mediator.tick(clock::now());
         let given_up = answers.effects.to_client.split(|byte| *byte == b'\n').filter_map(|line| receive(line).ok());
         let given_up: Vec<Id> = given_up
@@ -299,113 +285,34 @@ impl Child {
         }
     }
 
-    /// Reads from the server until it is gone for good.
-    fn live(&self, stdout: ChildStdout, target: &StdioTarget, restarts: u32, desk: &Arc<Desk>) {
-        let mut next = Some((stdout, None));
-        let mut starts = 0;
-        while let Some((stdout, held)) = next.take() {
-            self.read(stdout, held);
-            if starts < restarts && !self.ending.load(Ordering::Relaxed) {
-                // What comes meanwhile waits for the next one.
-                self.upstream.suspend();
-            }
-            let how = self.bury();
-            let now = clock::now();
-            if !self.ending.load(Ordering::Relaxed) {
-                self.mediator
-                    .audit()
-                    .event(now, "upstream_exit", &self.mediator.whose(), |line| line.text("how", &how));
-                self.mediator.notice(&format!("{}: the server {how}", target.server));
-            }
-            // Whoever hears of it and asks again must not be told the same once more.
-            self.gone.store(starts >= restarts || self.ending.load(Ordering::Relaxed), Ordering::Relaxed);
-            self.deliver(self.mediator.upstream_gone(&format!("the server {how}")));
-            while next.is_none() && starts < restarts && !self.ending.load(Ordering::Relaxed) {
-                starts += 1;
-                std::thread::sleep(RESTART_PAUSE * starts);
-                next = self.start_again(target, desk);
-                if next.is_some() {
-                    let count = u64::from(starts);
-                    self.mediator
-                        .audit()
-                        .event(now, "upstream_restart", &self.mediator.whose(), |line| line.number("count", count));
-                }
-            }
-        }
-        self.gone.store(true, Ordering::Relaxed);
-        self.upstream.close();
-        self.to_server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Streams end with their senders.
-        let routes = std::mem::take(&mut *self.routes());
-        drop(routes);
-    }
-
-    fn start_again(&self, target: &StdioTarget, desk: &Arc<Desk>) -> Option<(ChildStdout, Option<ChildStdin>)> {
-        let mut process = start(target, desk).ok()?;
-        let (mut stdin, stdout) = pipes(&mut process).ok()?;
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
-        let Some(shipment) = self.mediator.replay() else {
-            self.upstream.open(stdin);
-            return Some((stdout, None));
-        };
-        send_first(&mut stdin, &shipment).ok()?;
-        // Nobody else may write before the handshake is over.
-        Some((stdout, Some(stdin)))
-    }
-
-    fn read(&self, stdout: ChildStdout, mut held: Option<ChildStdin>) {
-        let mut reader = BatchReader::new(stdout, MESSAGE_BYTES_MAX);
-        loop {
-            let (answers, last) = match reader.next_batch() {
-                Ok(Batch::Lines(lines)) => (self.mediator.from_server(lines, clock::now()), false),
-                Ok(Batch::TooLong(head)) => (self.mediator.too_long_from_server(&head, clock::now()), false),
-                Ok(Batch::End(rest)) => (self.mediator.from_server(rest, clock::now()), true),
-                Err(_) => return,
-            };
-            if answers.replayed
-                && let Some(mut stdin) = held.take()
-                && send_first(&mut stdin, &self.mediator.initialized_again()).is_ok()
-            {
-                self.upstream.open(stdin);
-                // It may have other tools now.
-                self.list_changed();
-            }
-            self.route(&answers.effects.to_client, true);
-            let effects = Effects { to_server: answers.effects.to_server, to_client: Vec::new() };
-            let _ = self.effects(effects);
-            self.mediator.log_ended(clock::now());
-            if last {
-                return;
-            }
-        }
-    }
-
-    /// The server's output is closed: how it ended, in words.
-    fn bury(&self) -> String {
-        let Some(mut process) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return "was ended".to_owned();
-        };
-        let until = Instant::now() + EXIT_GRACE;
-        let mut how = process.exit_status();
-        while how.is_none() && Instant::now() < until {
-            std::thread::sleep(EXIT_LOOK_EVERY);
-            how = process.exit_status();
-        }
-        process.end();
-        how.unwrap_or_else(|| "closed its output".to_owned())
-    }
-
     /// Ends the process. Blocks until it is gone, for a few seconds at most.
     pub fn end(&self) {
-        self.ending.store(true, Ordering::Relaxed);
-        self.to_server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if !self.upstream.is_busy() {
-            self.upstream.close();
-        }
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut process) = process {
-            process.end();
-        }
+        self.process.begin_to_end();
+        self.hang_up();
+        self.process.end();
+    }
+}
+
+impl Owner for Child {
+    fn mediator(&self) -> &Mediator {
+        &self.mediator
+    }
+
+    fn to_client(&self, lines: &[u8]) {
+        self.route(lines, true);
+    }
+
+    fn to_server(&self, shipment: Shipment) {
+        // What goes to a server that is gone goes nowhere.
+        let _ = self.effects(Effects { to_server: shipment, to_client: Vec::new() });
+    }
+
+    fn notice(&self, text: &str) {
+        self.mediator.notice(&format!("{}: {text}", self.name));
+    }
+
+    fn ended(&self, for_good: bool) {
+        self.gone.store(for_good, Ordering::Relaxed);
     }
 }
 
@@ -493,9 +400,4 @@ impl Drop for Listening {
     fn drop(&mut self) {
         self.child.touch();
     }
-}
-
-/// A message as an event.
-pub fn as_event(message: &[u8]) -> Bytes {
-    event(message)
 }

@@ -1,8 +1,9 @@
 //! What goes back to a client from a child: an answer in one piece, or a stream of events.
 
+use super::blocks::event;
 use super::body::Answer;
 use super::bridge::{accepted, refused};
-use super::child::{Child, Listening, Refused, Waiting, as_event};
+use super::child::{Child, Listening, Refused, Waiting};
 use super::child_routes::Piece;
 use super::events::{Over, REVOKED, Until, until};
 use super::leases::Lease;
@@ -54,7 +55,7 @@ pub(super) async fn answer(
                 return Ok(json(status, message.to_vec()));
             }
             Some(Piece::More(message)) if streams => {
-                return Ok(events(Stream::Answer(waiting), Some(as_event(&message)), seat, until));
+                return Ok(events(Stream::Answer(waiting), Some(message), seat, until));
             }
             Some(Piece::More(_)) => {}
             None if waiting.is_gone() => return Err(refused(Refused::Gone)),
@@ -84,7 +85,7 @@ pub(super) enum Stream {
     Listening(Listening),
 }
 
-/// Events from a child, for one client.
+/// Messages from a child, for one client.
 pub struct ChildEvents {
     stream: Option<Stream>,
     first: Option<Bytes>,
@@ -99,8 +100,13 @@ impl fmt::Debug for ChildEvents {
 }
 
 impl ChildEvents {
-    /// The next event.
+    /// The next message as an event.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.poll_message(cx).map(|message| message.map(|message| event(&message)))
+    }
+
+    /// The next message.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.stream.is_some()
             && let Poll::Ready(over) = self.until.as_mut().poll(cx)
         {
@@ -114,12 +120,12 @@ impl ChildEvents {
         }
         let polled = match &mut self.stream {
             None => return Poll::Ready(None),
-            Some(Stream::Listening(listening)) => listening.poll(cx).map(|message| message.map(|m| as_event(&m))),
+            Some(Stream::Listening(listening)) => listening.poll(cx),
             Some(Stream::Answer(waiting)) => match std::task::ready!(waiting.poll(cx)) {
-                Some(Piece::More(message)) => Poll::Ready(Some(as_event(&message))),
+                Some(Piece::More(message)) => Poll::Ready(Some(message)),
                 Some(Piece::Last(message)) => {
                     self.stream = None;
-                    return Poll::Ready(Some(as_event(&message)));
+                    return Poll::Ready(Some(message));
                 }
                 None => Poll::Ready(None),
             },
@@ -139,7 +145,8 @@ fn revoked(stream: Stream) -> Option<Bytes> {
             waiting.cancel_when_dropped();
             let mut line = Vec::new();
             reply::error(&mut line, &ReplyTo::Id(waiting.id().clone()), reply::INTERNAL_ERROR, REVOKED);
-            Some(as_event(&line))
+            line.pop();
+            Some(line.into())
         }
     }
 }

@@ -321,3 +321,105 @@ fn a_server_that_does_not_exist_is_said() {
     assert_eq!((code, lines), (Some(3), vec![]), "{stderr}");
     assert!(stderr.contains("`no-such-command-at-all`"), "{stderr}");
 }
+
+/// Dies at `crash`. Started again, it does `then` when it hears the handshake, before it answers.
+fn fragile(then: &str) -> String {
+    format!(
+        r#"count=$(cat count 2>/dev/null || echo 0); echo $((count + 1)) > count; [ -e go ] || mkfifo go
+        while read -r line; do echo "$count $line" >> heard; id=${{line#*\"id\":}}; id=${{id%%,*}}
+        case "$count $line" in 1*'"initialize"'*) {then};; esac
+        case $line in
+            *'"initialize"'*) printf '{{"jsonrpc":"2.0","id":%s,"result":{{"protocolVersion":"2025-06-18"}}}}\n' "$id";;
+            *crash*) exit 1;;
+            *tools/call*) printf '{{"jsonrpc":"2.0","id":%s,"result":{{"content":[]}}}}\n' "$id";;
+        esac; done"#
+    )
+}
+
+#[test]
+fn a_server_that_is_silent_in_the_handshake_it_hears_again_keeps_nobody_waiting_who_need_not() {
+    let sandbox = sandbox(&only(json!({"crash": {}, "work": {}})));
+    let script = fragile("while read -r more; do :; done");
+    let mut gateway = Gateway::script(&sandbox, &["--restart", "1", "--call-timeout", "4"], &script);
+    gateway.initialize();
+    assert!(gateway.ask_tool(1, "crash", &json!({})).get("error").is_some());
+    gateway.call(2, "work", &json!({}));
+    gateway.send(r#"{"jsonrpc":"2.0","id":3,"method":"ping"}"#);
+    gateway.call(4, "unknown", &json!({}));
+    let replies: Vec<Value> = (0..3).map(|_| gateway.reply()).collect();
+    assert_eq!(replies[0]["error"]["message"], "Unknown tool: unknown", "{replies:?}");
+    for (reply, id) in replies[1..].iter().zip([3, 2]) {
+        assert_eq!(reply["id"], id, "{replies:?}");
+        assert!(reply["error"]["message"].as_str().unwrap().contains("started again"), "{replies:?}");
+    }
+    let (code, lines, stderr) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]), "{stderr}");
+    assert!(!sandbox.read("heard").contains("work"));
+}
+
+#[test]
+fn what_waits_for_a_server_that_answers_late_is_sent_then_and_what_was_withdrawn_is_not() {
+    let sandbox = open();
+    let mut gateway = Gateway::script(&sandbox, &["--restart", "1"], &fragile("read -r word < go"));
+    gateway.initialize();
+    assert!(gateway.ask_tool(1, "crash", &json!({})).get("error").is_some());
+    for id in [2, 3, 4] {
+        gateway.call(id, "work", &json!({}));
+    }
+    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#);
+    // It is read once the handshake has come.
+    std::fs::write(sandbox.dir().join("go"), "on\n").unwrap();
+    let mut ids = [gateway.reply(), gateway.reply()].map(|reply| {
+        passed(&reply);
+        reply["id"].as_u64()
+    });
+    ids.sort_unstable();
+    assert_eq!(ids, [Some(3), Some(4)]);
+    let (code, lines, _) = gateway.close();
+    assert_eq!((code, lines), (Some(0), vec![]));
+    let heard = sandbox.read("heard");
+    let again: Vec<&str> = heard.lines().filter(|line| line.starts_with("1 ")).collect();
+    assert_eq!(again.len(), 4, "{heard}");
+    assert!(again[0].contains("\"initialize\"") && again[1].contains("notifications/initialized"), "{heard}");
+}
+
+#[test]
+fn a_server_without_handshake_is_started_again_too() {
+    let sandbox = open();
+    let mut gateway = Gateway::script(&sandbox, &["--restart", "1"], &fragile("exit 2"));
+    let call = |id: u64, tool: &str| {
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
+        let params = json!({"name": tool, "arguments": {}, "_meta": meta});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
+    };
+    gateway.send(&call(1, "crash"));
+    assert!(gateway.reply().get("error").is_some());
+    gateway.send(&call(2, "work"));
+    passed(&gateway.reply());
+    assert_eq!(gateway.close().0, Some(0));
+    assert!(!sandbox.read("heard").contains("initialize"));
+}
+
+#[test]
+fn the_late_answer_to_a_call_that_was_given_up_reaches_no_later_one_with_its_id() {
+    let sandbox = open();
+    let script = format!(
+        "read -r call; read -r cancelled; read -r on; echo '{}'; read -r call; echo '{}'; read -r end",
+        result(1, "late"),
+        result(1, "new")
+    );
+    let mut gateway = Gateway::script(&sandbox, &["--call-timeout", "0.2"], &script);
+    assert!(gateway.ask_tool(1, "t", &json!({})).get("error").is_some());
+    let refused = gateway.ask_tool(1, "t", &json!({}));
+    assert!(refused["error"]["message"].as_str().unwrap().contains("given up"), "{refused}");
+    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/on"}"#);
+    // Once the old answer has come, the id is free again.
+    let reply = loop {
+        let reply = gateway.ask_tool(1, "t", &json!({}));
+        if reply.get("error").is_none() {
+            break reply;
+        }
+    };
+    assert_eq!(reply["result"]["content"][0]["text"], "new");
+    assert_eq!(gateway.close().0, Some(0));
+}

@@ -1,4 +1,5 @@
-//! What one server streams, cut into events, each looked at and made fit for a client that hears all servers.
+//! What one server streams, each message looked at and made fit for a client that hears all servers. A child yields
+//! messages; the stream of a server behind a URL is cut into events.
 
 use super::super::blocks::{Block, Blocks, event};
 use super::super::body::Answer;
@@ -92,6 +93,14 @@ impl Pipe {
                 return Poll::Ready(Some(piece));
             }
             let Some(source) = &mut self.source else { return Poll::Ready(None) };
+            // A child yields messages: there is nothing to be cut.
+            if let Answer::Child(messages) = source {
+                match std::task::ready!(messages.poll_message(cx)) {
+                    Some(message) => self.sift(&message),
+                    None => self.source = None,
+                }
+                continue;
+            }
             match std::task::ready!(Pin::new(source).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Some(bytes) = frame.data_ref() {
@@ -121,6 +130,20 @@ impl Pipe {
                 }
             }
         }
+    }
+
+    fn sift(&mut self, data: &Bytes) {
+        let other = match self.leg.sift(data, self.expected.as_ref()) {
+            Sifted::Beside(other) => Some(other.map_or_else(|| data.clone(), Bytes::from)),
+            Sifted::Answer => None,
+            Sifted::Drop => return,
+        };
+        let kept = |message: &Bytes| if self.keeps_messages { message.clone() } else { Bytes::new() };
+        let (bytes, message) = match &other {
+            Some(beside) => (event(beside), Held::Beside(kept(beside))),
+            None => (event(data), Held::Answer(kept(data))),
+        };
+        self.ready.push_back(Piece { server: Some(self.leg.label()), id: None, bytes, message });
     }
 
     fn take(&mut self, block: &Block) {

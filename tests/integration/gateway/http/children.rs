@@ -456,3 +456,23 @@ fn a_grant_that_opens_too_many_sessions_of_a_child_loses_its_oldest() {
         assert_eq!(served.post(&[session], ping).status, status);
     }
 }
+
+#[test]
+fn a_child_that_is_silent_in_the_handshake_it_hears_again_keeps_nobody_waiting_who_need_not() {
+    let sandbox = sandbox(&only(json!({"good": {}, "die": {}})));
+    let server = format!("[ -e again ] && while read -r line; do :; done; : > again; {SERVER}");
+    let options = ["--restart", "1", "--call-timeout", "4", "--name", "scripted", "--", "sh", "-c", &server];
+    let served = Served::start(&sandbox, &options);
+    let one = open(&served);
+    assert!(served.ask(&[&one], &CALL.replace("good", "die")).get("error").is_some());
+    let (mut calls, mut pings) = (served.open(), served.open());
+    calls.post(&[&one], CALL);
+    pings.post(&[&one], r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#);
+    let refused = served.ask(&[&one], &CALL.replace("good", "unknown").replace("\"id\":1", "\"id\":3"));
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    for connection in [&mut pings, &mut calls] {
+        let reply = connection.reply().last();
+        assert!(reply["error"]["message"].as_str().unwrap().contains("started again"), "{reply}");
+    }
+    assert_eq!(served.end(), Some(0));
+}

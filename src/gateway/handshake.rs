@@ -1,0 +1,76 @@
+//! The handshake of a client, kept for servers that must hear it again: one that was started again, or one behind a URL
+//! that has forgotten the session.
+
+use super::mediate::{Mediator, lock};
+use super::pending::Kind;
+use super::shipment::Shipment;
+use crate::mcp::envelope::{Id, Passage};
+use crate::mcp::walk::member;
+use std::time::Instant;
+
+/// What the client said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handshake {
+    /// `initialize`: its id, its serial number among the session's requests, and the line.
+    initialize: Option<(Id, u64, Vec<u8>)>,
+    initialized: Option<Vec<u8>>,
+    /// How often it was sent again under an id of the gateway's own.
+    renamed: u64,
+}
+
+impl Mediator {
+    /// Keeps a request that is sent now if it is `initialize`.
+    pub(super) fn note_handshake(&self, id: &Id, serial: u64, passage: &Passage) {
+        if passage.method() == Some("initialize") {
+            lock(&self.handshake).initialize = Some((id.clone(), serial, passage.line().to_vec()));
+        }
+    }
+
+    /// Keeps `notifications/initialized`.
+    pub(super) fn note_initialized(&self, passage: &Passage) {
+        lock(&self.handshake).initialized = Some(passage.line().to_vec());
+    }
+
+    /// The request with this serial number has failed. If it was `initialize`, the client begins anew.
+    pub(super) fn forget_handshake(&self, serial: u64) {
+        let mut handshake = lock(&self.handshake);
+        if handshake.initialize.as_ref().is_some_and(|(_, own, _)| *own == serial) {
+            *handshake = Handshake::default();
+        }
+    }
+
+    /// A server was started again: what it must hear first, if the session had got that far.
+    pub fn replay(&self) -> Option<Shipment> {
+        // Another process may have other tools.
+        self.shared.take_lists_back();
+        let (id, _, line) = lock(&self.handshake).initialize.clone()?;
+        let mut shipment = Shipment::default();
+        if lock(&self.pending).begin(&id, Kind::Replay, &self.party, Instant::now()).is_ok() {
+            shipment.again(&line);
+            return Some(shipment);
+        }
+        // The client has used the id again, and that request waits for this very server.
+        let own = {
+            let mut handshake = lock(&self.handshake);
+            handshake.renamed += 1;
+            Id::Text(format!("mcpol-initialize-{}", handshake.renamed).into())
+        };
+        let text = String::from_utf8(line).ok()?;
+        let (_, place) = member(&text, "id")?;
+        let mut line = text.as_bytes()[..place.start].to_vec();
+        own.write(&mut line);
+        line.extend_from_slice(&text.as_bytes()[place.end..]);
+        lock(&self.pending).begin(&own, Kind::Replay, &self.party, Instant::now()).ok()?;
+        shipment.again(&line);
+        Some(shipment)
+    }
+
+    /// What a server that was started again hears after it has answered `initialize`.
+    pub fn initialized_again(&self) -> Shipment {
+        let mut shipment = Shipment::default();
+        if let Some(line) = &lock(&self.handshake).initialized {
+            shipment.again(line);
+        }
+        shipment
+    }
+}
