@@ -221,6 +221,12 @@ impl Routes {
         receiver
     }
 
+    /// The request that the child names like this; servers may spell a number as text.
+    fn named(&self, names: &HashMap<Id, u64>, name: &Id) -> Option<&Waiter> {
+        let at = names.get(name).or_else(|| names.get(&name.of_text()?))?;
+        self.waiters.get(at)
+    }
+
     /// Where a line of the child goes, as the client gets it.
     pub fn place(&mut self, received: &Received<'_>) -> Delivery {
         let text = &*received.text;
@@ -245,7 +251,7 @@ impl Routes {
             }
             Arrival::Notification(method) if &**method == "notifications/progress" => {
                 let Some(own) = own_ids::progress_of(received.params()) else { return Delivery::None };
-                if let Some(waiter) = self.by_token.get(&own).and_then(|at| self.waiters.get(at)) {
+                if let Some(waiter) = self.named(&self.by_token, &own) {
                     let Some(token) = &waiter.asked.token else { return Delivery::None };
                     let message = own_ids::progress(text, token).into();
                     return Delivery::Piece(waiter.sender.clone(), Piece::More(message));
@@ -262,8 +268,7 @@ impl Routes {
             }
             Arrival::Request(..) | Arrival::Notification(_) => {
                 if let Some(own) = own_ids::subscription_of(received.params()) {
-                    let waiter = self.by_id.get(&own).and_then(|at| self.waiters.get(at));
-                    let Some(waiter) = waiter else { return Delivery::None };
+                    let Some(waiter) = self.named(&self.by_id, &own) else { return Delivery::None };
                     let message = own_ids::of_subscription(text, &waiter.asked.id).into();
                     return Delivery::Piece(waiter.sender.clone(), Piece::More(message));
                 }
