@@ -191,9 +191,10 @@ impl Mediator {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
     use super::*;
-    use crate::gateway::audit::{Audit, Destination};
+    use crate::gateway::audit::{Audit, Destination, Route};
     use crate::gateway::desk::Desk;
     use crate::gateway::mediate::{Settings, UnknownMethods};
+    use crate::gateway::upstream::Unsent;
     use crate::policy::{Caller, parse};
     use crate::state::MemoryStore;
     use std::sync::Arc;
@@ -201,14 +202,17 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(0);
 
     fn mediator(call_timeout: Option<Duration>) -> Mediator {
-        let policy = r#"{"version":"1","default":"deny","tools":{"t":{},"never":{"deny_if":[{"conditions":[]}]}}}"#;
+        let limits = r#"[{"counter":"c","window":"day","max":1}]"#;
+        let tools = format!(r#"{{"t":{{}},"never":{{"deny_if":[{{"conditions":[]}}]}},"once":{{"limits":{limits}}}}}"#);
+        let policy = format!(r#"{{"version":"1","default":"deny","tools":{tools}}}"#);
         let store = Arc::new(MemoryStore::default());
         let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
         let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
         let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
         let settings =
             Settings { call_timeout, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
-        Mediator::new(Arc::new(parse(policy, "policy.json").unwrap()), Arc::new(desk), caller, settings)
+        let client = (caller, Route::StdioCommand);
+        Mediator::new(Arc::new(parse(&policy, "policy.json").unwrap()), Arc::new(desk), client, settings)
     }
 
     fn call(id: u32, tool: &str) -> String {
@@ -267,11 +271,14 @@ mod tests {
     #[test]
     fn what_could_not_be_sent_is_answered_and_counts_for_nothing() {
         let mediator = mediator(None);
-        let effects = mediator.from_client(call(1, "t").as_bytes(), NOW);
-        let answers = mediator.not_sent(&effects.to_server, crate::gateway::upstream::Unsent::Absent);
+        let ask = |id| mediator.from_client(call(id, "once").as_bytes(), NOW).to_server;
+        let first = ask(1);
+        let answers = mediator.not_sent(&first, Unsent::Absent);
         assert!(text(&answers.effects.to_client).contains("being started again"));
-        assert_eq!(answers.ended.iter().map(|ended| ended.outcome).collect::<Vec<_>>(), ["not_sent"]);
-        assert!(mediator.not_sent(&effects.to_server, crate::gateway::upstream::Unsent::Gone).ended.is_empty());
+        assert!(mediator.not_sent(&first, Unsent::Absent).effects.to_client.is_empty());
+        let second = ask(2);
+        mediator.not_sent(&second, Unsent::Gone);
+        assert!(!second.is_empty() && ask(3).is_empty(), "nobody knows what a server that is gone has read");
     }
 
     #[test]

@@ -104,7 +104,10 @@ impl Process {
                 self.upstream.suspend()
             }
             if !self.life().is_ending {
-                owner.mediator().audit().event(clock::now(), "upstream_exit", &owner.mediator().whose(), |line| line.text("how", &how));
+                owner
+                    .mediator()
+                    .audit()
+                    .event(clock::now(), "upstream_exit", &owner.mediator().whose(), |line| line.text("how", &how));
                 owner.notice(&format!("the server {how}"));
             }
             // A client that hears of it and asks again must not be told the same once more.
@@ -194,7 +197,10 @@ impl Process {
     fn took_up(&self, stdin: ChildStdin, starts: u32, owner: &impl Owner) {
         self.life().silent_until = None;
         let (now, count) = (clock::now(), u64::from(starts));
-        owner.mediator().audit().event(now, "upstream_restart", &owner.mediator().whose(), |line| line.number("count", count));
+        owner
+            .mediator()
+            .audit()
+            .event(now, "upstream_restart", &owner.mediator().whose(), |line| line.number("count", count));
         self.upstream.open(stdin);
         let mut line = Vec::new();
         // It may have other tools now.
