@@ -194,7 +194,7 @@ mod tests {
     use crate::gateway::audit::{Audit, Destination, Route};
     use crate::gateway::desk::Desk;
     use crate::gateway::mediate::{Settings, UnknownMethods};
-    use crate::gateway::upstream::Unsent;
+    use crate::gateway::shipment::Unsent;
     use crate::policy::{Caller, parse};
     use crate::state::MemoryStore;
     use std::sync::Arc;

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod audit;
 pub mod config;
 pub mod desk;
+pub mod event;
 pub mod exchange;
 pub mod filter;
 pub mod framing;

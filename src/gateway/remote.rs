@@ -3,9 +3,9 @@
 //! The only part of the gateway that needs a runtime, so it has one of its own, on one thread.
 
 use super::answers::Answers;
+use super::event::Event;
 use super::mediate::Mediator;
 use super::outbox::Outbox;
-use super::session::Event;
 use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, admit, receive};

@@ -5,6 +5,7 @@
 //! possible proxy costs too.
 
 use super::answers::Answers;
+use super::event::Event;
 use super::framing::{Batch, BatchReader};
 use super::mediate::{Effects, Mediator};
 use super::outbox::Outbox;
@@ -33,19 +34,6 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 const SENDERS_MAX: usize = 16;
 /// Ticks in a row in which the server takes nothing before we look whether the client is still there.
 const STUCK_TICKS: u32 = 3;
-
-/// What a session is told from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The client has closed its end.
-    ClientClosed,
-    /// The server is gone for good; how, in words.
-    ServerClosed(String),
-    /// The operating system asks us to end; the number of the signal.
-    Signal(i32),
-    /// Something has changed in the folder of the policy.
-    PolicyTouched,
-}
 
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,3 +62,14 @@ impl Shipment {
         self.lines.is_empty()
     }
 }
+
+/// Why a shipment was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsent {
+    /// It is being started again; nothing of what was to be sent has left.
+    #[error("the server is being started again")]
+    Absent,
+    /// It is gone; nobody knows what it has read.
+    #[error("the server is gone")]
+    Gone,
+}

@@ -1,7 +1,7 @@
 //! The server's end: a process or a URL that takes shipments, with one write for what arrived together.
 
 use super::server_stderr::limited;
-use super::shipment::Shipment;
+use super::shipment::{Shipment, Unsent};
 use crate::mcp::child::ServerProcess;
 use crate::mcp::tail::Tail;
 use crate::mcp::target::StdioTarget;
@@ -39,17 +39,6 @@ impl Launch {
         let stderr = Tail::echoing(limited(Arc::clone(&self.stderr)));
         ServerProcess::spawn_with(&self.target, self.launcher.as_deref(), Home::Real, stderr)
     }
-}
-
-/// The server is not there to take anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsent {
-    /// It is being started again; nothing of what was to be sent has left.
-    #[error("the server is being started again")]
-    Absent,
-    /// It is gone; nobody knows what it has read.
-    #[error("the server is gone")]
-    Gone,
 }
 
 /// Where shipments go.

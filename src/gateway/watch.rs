@@ -1,10 +1,10 @@
 //! The files that a session over stdio stands on, its policy and its lock: watched, and looked at now and then.
 
+use super::event::Event;
 use super::lock_watch::LockWatch;
 use super::mediate::Mediator;
 use super::policies::Slot;
 use super::reload::{folder_of, notify};
-use super::session::Event;
 use crate::clock::Timestamp;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
