@@ -1,16 +1,16 @@
-//! The key of the argument hashes: made at first use, readable by its owner only.
+//! The file with the key of the argument hashes: made at first use, readable by its owner only (0600).
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-/// Bytes of the key: a block of the hash would be no stronger.
+/// Bytes of the key, as many as SHA-256 gives: a longer key would make the hashes no stronger (RFC 2104, section 3).
 const KEY_BYTES: usize = 32;
 
-/// Reads the key, or makes it. Two gateways that start at the same moment end up with one key.
+/// Reads the key, or makes it. Two gateways that start at the same moment end up with the same key.
 ///
 /// # Errors
-/// The file cannot be read or written, or holds something else.
+/// The file cannot be read or written, or does not hold 32 bytes.
 pub fn load(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -1,4 +1,4 @@
-//! One line of the audit log: a JSON object, written by hand because every call waits for it.
+//! One line of the audit log: a JSON object. It is written by hand, not by serde, because every call waits for it.
 
 use super::whose::{Route, Whose};
 use crate::clock::Timestamp;
@@ -6,21 +6,22 @@ use crate::text::is_hidden;
 use sha2::{Digest, Sha256};
 use std::io::Write as _;
 
-/// Most argument names that a line holds.
+/// Most argument names in one line; further ones are left out.
 pub const KEYS_MAX: usize = 64;
-/// Most characters of one argument name, rule or tool name in a line.
+/// Most characters of one text or argument name in a line; `…` follows one that was cut.
 pub const TEXT_CHARS_MAX: usize = 256;
-/// Bytes that most lines need.
+/// Bytes that most lines need; not a bound.
 const LINE_BYTES_USUAL: usize = 768;
 
-/// A line under construction; [`Line::end`] chains and closes it.
+/// A line of the log under construction; [`Line::end`] chains and closes it.
 pub struct Line<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
 }
 
 impl<'a> Line<'a> {
-    /// Begins a line of one session.
+    /// Begins a line of one session, with the members `time`, `session`, `seq` and `event`. `session` and `event` are
+    /// not escaped.
     pub fn begin(out: &'a mut Vec<u8>, now: Timestamp, session: &str, sequence: u64, event: &str) -> Self {
         let start = out.len();
         // One growth instead of many for an ordinary line.
@@ -43,14 +44,14 @@ impl<'a> Line<'a> {
         self.out.extend_from_slice(b"\":");
     }
 
-    /// A text, escaped and cut at [`TEXT_CHARS_MAX`].
+    /// Adds a text, escaped and cut at [`TEXT_CHARS_MAX`].
     pub fn text(mut self, key: &str, value: &str) -> Self {
         self.key(key);
         write_text(self.out, value);
         self
     }
 
-    /// A text, if there is one.
+    /// Adds a text as [`Self::text`] does; nothing for `None`.
     pub fn text_if(self, key: &str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.text(key, value),
@@ -58,21 +59,21 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whose the line is.
+    /// Adds `server`, `grant` and `way`, as far as the line concerns one.
     pub fn whose(self, whose: &Whose) -> Self {
         self.text_if("server", whose.server.as_deref())
             .text_if("grant", whose.grant.as_deref())
             .text_if("way", whose.way.map(Route::as_str))
     }
 
-    /// An integer.
+    /// Adds an integer.
     pub fn number(mut self, key: &str, value: u64) -> Self {
         self.key(key);
         write_number(self.out, value);
         self
     }
 
-    /// The names of an object's members, without their values.
+    /// Adds the names of a JSON object's members as a list, without their values; at most [`KEYS_MAX`].
     pub fn names(mut self, key: &str, object: &str) -> Self {
         self.key(key);
         self.out.push(b'[');
@@ -86,7 +87,7 @@ impl<'a> Line<'a> {
         self
     }
 
-    /// Bytes as hexadecimal digits.
+    /// Adds bytes as lower-case hexadecimal digits.
     pub fn hex(mut self, key: &str, value: &[u8]) -> Self {
         self.key(key);
         self.out.push(b'"');
@@ -95,7 +96,8 @@ impl<'a> Line<'a> {
         self
     }
 
-    /// Closes the line with the hash of the one before it and answers its own.
+    /// Closes the line with `prev`, the hash of the line before it, and returns its own: SHA-256 without the line
+    /// break.
     pub fn end(self, previous: &[u8; 32]) -> [u8; 32] {
         let line = self.hex("prev", previous);
         line.out.push(b'}');
@@ -105,11 +107,11 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Appends a JSON string. Hidden characters become escapes: logs are looked at in terminals.
+/// Appends a JSON string. Control and invisible characters become `\u` escapes, since logs are read in terminals.
 fn write_text(out: &mut Vec<u8>, value: &str) {
     let simple = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     out.push(b'"');
-    // Every byte is looked at, without a way out: that can be done many bytes at a time.
+    // A fold without an early exit looks at every byte, which the compiler can do many bytes at a time.
     if value.len() <= TEXT_CHARS_MAX && value.bytes().fold(true, |all, byte| all & simple(byte)) {
         out.extend_from_slice(value.as_bytes());
     } else {
@@ -151,7 +153,7 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
     write_padded(out, number, 1);
 }
 
-/// Appends a number in decimal, with zeros before it up to `width` digits, at most 20.
+/// Appends a number in decimal, with zeros before it up to `width` digits; `width` is 1 to 20.
 fn write_padded(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();

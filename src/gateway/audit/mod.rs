@@ -1,8 +1,6 @@
-//! The audit log: one JSON line a decision, handed to the operating system before the call leaves.
-//!
-//! What is written outlives a `kill -9` of the gateway, because it is in the system's cache then; a power cut may take
-//! the last seconds, as with every log that does not wait for the disk. Lines of one session are chained by hash, so
-//! that a line that was changed, moved or taken out shows (`mcpol audit verify`).
+//! The audit log: one JSON line for each decision, handed to the operating system before the call leaves. Written lines
+//! outlive a `kill -9` of the gateway, since the system's cache holds them; a power cut may take the last seconds.
+//! Lines of one session are chained by hash: a line that was changed, moved or taken out shows (`mcpol audit verify`).
 
 mod key;
 mod line;
@@ -25,10 +23,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Lines that may wait for the next write; outcomes and events wait, decisions never do.
+/// Bytes of lines that may wait for the next write; outcomes and events wait, decisions never do.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
-/// Events of one kind that are all logged; beyond, only every time their number doubles. A server that floods must not
-/// fill the disk.
+/// Events of one kind that are all logged; beyond, one is logged when their number reaches a power of two, so that a
+/// client or server that floods cannot fill the disk.
 const REPEATS_LOGGED: u64 = 20;
 
 /// Where the log goes.
@@ -38,7 +36,7 @@ pub enum Destination {
     File(PathBuf),
     /// Standard error: standard output belongs to the protocol.
     Stderr,
-    /// Nowhere.
+    /// No log is written.
     Nowhere,
 }
 
@@ -47,38 +45,38 @@ pub enum Destination {
 pub struct Decided<'a> {
     /// The decision's number in this session.
     pub number: u64,
-    /// Who called, and which server.
+    /// The grant that called, and the server.
     pub caller: &'a Caller,
     /// The way that the call took.
     pub way: Route,
-    /// `allow`, `deny` or `would_deny`.
+    /// `allow`, `deny`, `would_deny` or `ask`.
     pub decision: &'static str,
     /// The tool's name.
     pub tool: &'a str,
-    /// The rule that spoke.
+    /// Id of the policy's rule that decided.
     pub rule: &'a str,
     /// The code of a denial.
     pub code: Option<&'a str>,
     /// Hash of the policy, hexadecimal.
     pub policy: &'a str,
-    /// The arguments: only their names and a keyed hash are written.
+    /// The arguments as JSON text: only their names and a keyed hash are written.
     pub arguments: Option<&'a str>,
     /// The approval that was asked for or used.
     pub approval: Option<&'a str>,
 }
 
-/// How a forwarded call ended.
+/// How a call ended that the gate had let pass.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Whose call it was.
+    /// The server, grant and way of the call.
     pub whose: Whose,
     /// The decision's number.
     pub number: u64,
-    /// How.
+    /// What ended it.
     pub outcome: CallOutcome,
-    /// From the decision to the answer, in microseconds.
+    /// From forwarding the call to its end, in microseconds; 0 if it was withdrawn before it was forwarded.
     pub micros: u64,
-    /// Bytes of the answer.
+    /// Length of the answer in bytes; 0 without one.
     pub bytes: u64,
 }
 
@@ -95,22 +93,23 @@ struct Inner {
     sink: Sink,
     waiting: Vec<u8>,
     sequence: u64,
-    /// Hash of the last line, written or waiting.
+    /// SHA-256 of the last line, written or waiting.
     last: [u8; 32],
-    /// The same as far as it is written.
+    /// `sequence` and `last` as they were after the last line that was written.
     written: (u64, [u8; 32]),
     lost: u64,
     repeats: std::collections::BTreeMap<&'static str, u64>,
 }
 
 impl Audit {
-    /// Opens the log, and makes the key in `key_file` if there is none yet.
+    /// Opens the log. Hashes of arguments are keyed by the key in `key_file`, which is made at first use; without a
+    /// file by a random key that ends with this value.
     ///
     /// # Errors
     /// The log or the key cannot be opened.
     pub fn open(destination: &Destination, key_file: Option<&Path>, session: String) -> io::Result<Self> {
         let key = match (destination, key_file) {
-            // Nobody will see a hash.
+            // No hash is written, or none that another process has to compare.
             (Destination::Nowhere, _) | (_, None) => random_key()?,
             (_, Some(path)) => key::load(path)?,
         };
@@ -129,12 +128,13 @@ impl Audit {
         Ok(Self { session, key, inner })
     }
 
-    /// The session's id: random hexadecimal digits, in every line.
+    /// The session's id, 16 hexadecimal digits from [`new_session_id`]; it stands in every line.
     pub fn session(&self) -> &str {
         &self.session
     }
 
-    /// What identifies a decision everywhere: in the log, in the answer to the client, in an approval.
+    /// The id of a decision, `SESSION-NUMBER`, as the client's answer and spans tell it: it leads to the line in the
+    /// log.
     pub fn decision_id(&self, number: u64) -> String {
         format!("{}-{number}", self.session)
     }
@@ -144,7 +144,7 @@ impl Audit {
         Some(self.inner.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Writes decisions and whatever waits, in one write.
+    /// Writes these decisions and the lines that wait, in one write.
     ///
     /// # Errors
     /// Not everything could be written: none of these calls may be forwarded.
@@ -163,7 +163,7 @@ impl Audit {
                     .text("server", &caller.server)
                     .text("grant", caller.grant.as_deref().unwrap_or_default())
                     .text("way", decided.way.as_str())
-                    // Where one log serves many sessions, the line says which.
+                    // The log of a gateway over HTTP serves many client sessions, so the line says which.
                     .text_if("client", caller.session.as_deref().filter(|client| *client != self.session))
                     .text("tool", decided.tool)
                     .text("verdict", decided.decision)
@@ -180,7 +180,7 @@ impl Audit {
         inner.flush()
     }
 
-    /// Notes how calls ended. The lines wait for the next write.
+    /// Logs how calls ended. The lines wait for the next write.
     pub fn ended(&self, now: Timestamp, batch: impl IntoIterator<Item = Ended>) {
         let Some(mut inner) = self.lock() else { return };
         for ended in batch {
@@ -195,15 +195,15 @@ impl Audit {
         inner.settle();
     }
 
-    /// Notes an event; `fill` adds to the line. The line waits for the next write.
+    /// Logs an event; `fill` adds members to its line. The line waits for the next write.
     pub fn event(&self, now: Timestamp, event: &str, whose: &Whose, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
         let Some(mut inner) = self.lock() else { return };
         inner.line(now, &self.session, event, |line| fill(line.whose(whose)));
         inner.settle();
     }
 
-    /// Notes an event that the other side can cause at will: the first [`REPEATS_LOGGED`] of a kind, then one whenever
-    /// their number has doubled, with that number.
+    /// Logs an event that a client or server can cause at will: the first [`REPEATS_LOGGED`] of a kind, then one
+    /// whenever their number reaches a power of two. Each line has the number so far as `count`.
     pub fn repeated(
         &self,
         now: Timestamp,
@@ -220,7 +220,8 @@ impl Audit {
         }
     }
 
-    /// Writes what waits, and follows a rotation by another process. Called now and then, and at the end.
+    /// Writes the lines that wait, and follows a rotation by another process. The desk calls it at every tick and at
+    /// the end.
     ///
     /// # Errors
     /// It could not be written; it is counted as lost then.
@@ -245,7 +246,8 @@ impl Inner {
         self.sequence += 1;
     }
 
-    /// Writes if too much waits. A failure is counted, and the next decision meets the same one.
+    /// Writes if more than [`WAITING_BYTES_MAX`] wait. An error is not returned: [`Self::flush`] counts the lines as
+    /// lost, and the next decision is refused if it cannot be written either.
     fn settle(&mut self) {
         if self.waiting.len() > WAITING_BYTES_MAX {
             let _ = self.flush();

@@ -7,56 +7,56 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-/// Longest line that is read back, in bytes; none that we write comes near.
+/// Longest line that is read back, in bytes; no line that the gateway writes comes near.
 const LINE_BYTES_MAX: usize = 256 * 1024;
-/// Most latencies kept for percentiles; beyond, every one after a stride.
+/// Latencies that are all kept for percentiles; beyond, only every 64th is.
 const LATENCIES_MAX: usize = 1_000_000;
 
-/// One line, as far as commands need it. Unknown members are of later versions.
+/// One line of the log, as far as commands need it. Unknown members are ignored: later versions may write more.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Entry {
-    /// RFC 3339, UTC.
+    /// When it was written: RFC 3339, UTC, with milliseconds.
     pub time: String,
-    /// Who wrote it.
+    /// The audit session that wrote it.
     pub session: String,
-    /// Counts from 0 in every session.
+    /// The line's number in its session, from 0.
     pub seq: u64,
     /// `decision`, `outcome`, `start`, `stop` …
     pub event: String,
-    /// The decision's number.
+    /// The decision's number in its session.
     #[serde(default)]
     pub decision: Option<u64>,
-    /// What the server is called.
+    /// The server's name.
     #[serde(default)]
     pub server: Option<String>,
-    /// The tool.
+    /// The tool's name.
     #[serde(default)]
     pub tool: Option<String>,
-    /// `allow`, `deny`, `would_deny`.
+    /// `allow`, `deny`, `would_deny` or `ask`.
     #[serde(default)]
     pub verdict: Option<String>,
-    /// The rule that spoke.
+    /// Id of the rule that decided.
     #[serde(default)]
     pub rule: Option<String>,
     /// How a call ended.
     #[serde(default)]
     pub outcome: Option<String>,
-    /// From decision to answer.
+    /// From forwarding the call to its end, in microseconds.
     #[serde(default)]
     pub micros: Option<u64>,
-    /// Hash of the session's line before, hexadecimal.
+    /// SHA-256 of the session's line before, 64 hexadecimal digits; zeros in the first line.
     pub prev: String,
 }
 
-/// Reads one line.
+/// Reads one line of an audit log.
 ///
 /// # Errors
-/// It is no line of an audit log.
+/// It is no JSON object with the members that every line has; the text says why.
 pub fn parse_line(line: &str) -> Result<Entry, String> {
     serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
-/// The log and its rotated predecessors, oldest first, those that exist.
+/// The log file and its rotated predecessors, as far as they exist, oldest first.
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = (1..=ROTATED_FILES).rev().map(|n| rotated(path, n)).collect();
     files.push(path.to_owned());
@@ -67,11 +67,11 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
 /// A place where the log is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// The file.
+    /// The log file.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line's number in that file, from 1.
     pub line: usize,
-    /// A lower-case fragment.
+    /// What is wrong, as a lower-case fragment.
     pub what: String,
 }
 
@@ -82,16 +82,16 @@ pub struct Report {
     pub lines: usize,
     /// Sessions seen.
     pub sessions: usize,
-    /// Sessions whose beginning is in a file that is no longer kept.
+    /// Sessions whose first line is missing: its file was rotated away, or the line was taken out.
     pub beginnings_gone: usize,
     /// Sessions without a `stop` line: running, or ended by force.
     pub unfinished: usize,
-    /// What does not fit.
+    /// Lines that do not fit into the chain.
     pub broken: Vec<Broken>,
 }
 
-/// Calls `each` with every line of the files, its file and its number. A line that is too long or no UTF-8 is given as
-/// an empty one, so that it is reported and not passed over.
+/// Calls `each` with every line of the files, its file and its number from 1. A line that is no UTF-8 is given as an
+/// empty one and a longer one than [`LINE_BYTES_MAX`] in pieces of that size, so that they are reported as no entries.
 fn each_line(files: &[PathBuf], mut each: impl FnMut(&Path, usize, &str)) -> io::Result<()> {
     for file in files {
         let mut reader = io::BufReader::new(std::fs::File::open(file)?);
@@ -109,7 +109,7 @@ fn each_line(files: &[PathBuf], mut each: impl FnMut(&Path, usize, &str)) -> io:
     Ok(())
 }
 
-/// Checks the chain of every session in the files, which are given oldest first.
+/// Checks the hash chain of every session in these log files, which are given oldest first.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -151,34 +151,35 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
 /// What the log adds up to.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Decisions by tool: allowed, denied, would be denied.
+    /// Decisions by tool: allowed, denied or asked about, would be denied.
     pub tools: BTreeMap<String, [u64; 3]>,
-    /// Denials by tool and rule.
+    /// Decisions other than `allow`, by tool and rule.
     pub denials: BTreeMap<(String, String), u64>,
-    /// Outcomes by name.
+    /// How calls ended: number by outcome.
     pub outcomes: BTreeMap<String, u64>,
-    /// Other events by name.
+    /// Number of other events by name.
     pub events: BTreeMap<String, u64>,
-    /// Lines that are no entries.
+    /// Lines that could not be read as entries.
     pub unreadable: u64,
     latencies: Vec<u64>,
     answered: u64,
 }
 
 impl Counts {
-    /// A percentile of the time from decision to answer, in microseconds; `None` if no call was answered.
+    /// A percentile of the time from forwarding a call to its end, in microseconds; `None` if no call has ended.
+    /// `percent` is 0 to 100.
     pub fn latency(&self, percent: usize) -> Option<u64> {
         let rank = (self.latencies.len() * percent).div_ceil(100).max(1);
         self.latencies.get(rank - 1).copied()
     }
 
-    /// Calls that were answered.
+    /// Calls that have ended, with or without an answer.
     pub fn answered(&self) -> u64 {
         self.answered
     }
 }
 
-/// Adds the files up.
+/// Adds up what the log files say.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -205,7 +206,7 @@ pub fn stats(files: &[PathBuf]) -> io::Result<Counts> {
             "outcome" => {
                 *counts.outcomes.entry(entry.outcome.unwrap_or_default()).or_default() += 1;
                 counts.answered += 1;
-                // Beyond the bound a sample is enough for percentiles.
+                // Beyond the bound a sample of 1 in 64 is enough for percentiles.
                 if counts.latencies.len() < LATENCIES_MAX || counts.answered % 64 == 0 {
                     counts.latencies.extend(entry.micros);
                 }

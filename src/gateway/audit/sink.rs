@@ -5,12 +5,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// A log file larger than this is rotated, in bytes.
+/// A log file that has grown larger than this, in bytes, is rotated.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Rotated files that are kept: `FILE.1` is the newest.
+/// Rotated log files that are kept: `FILE.1` is the newest.
 pub const ROTATED_FILES: usize = 5;
 
-/// An open destination.
+/// An open destination of the log. `torn` says that the file ends within a line.
 #[derive(Debug)]
 pub(super) enum Sink {
     File { path: PathBuf, file: File, bytes: u64, torn: bool, bytes_max: u64 },
@@ -33,7 +33,7 @@ impl Sink {
         Ok(Self::File { path, file, bytes, torn, bytes_max })
     }
 
-    /// Writes whole lines with one write, as far as the system takes them; answers how many bytes are written.
+    /// Writes whole lines with as few system calls as possible; returns how many bytes were written.
     pub(super) fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
         match self {
             Self::Stderr => {
@@ -41,7 +41,7 @@ impl Sink {
                 (if result.is_ok() { lines.len() } else { 0 }, result)
             }
             Self::File { file, bytes, torn, .. } => {
-                // A disk that was full left half a line. It must not swallow the next one.
+                // A disk that was full left half a line: without a break the next line would be glued to it.
                 if *torn {
                     match write_all(file, b"\n") {
                         (_, Ok(())) => *torn = false,
@@ -57,7 +57,7 @@ impl Sink {
         }
     }
 
-    /// Goes to the file that now has the name, if another process has rotated ours away.
+    /// Opens the file that has the log's name now, if another process has rotated the one that is open here.
     pub(super) fn follow(&mut self) {
         let Self::File { path, file, bytes, .. } = self else { return };
         if is_same(path, file) {
@@ -71,7 +71,8 @@ impl Sink {
 
     fn rotate_if_large(&mut self) {
         let Self::File { path, file, bytes, bytes_max, .. } = self else { return };
-        // A file that cannot be rotated is still a log: go on with it and try again later.
+        // A file that cannot be rotated is still a log: it is written on, and rotation is tried again at the next
+        // write.
         if *bytes > *bytes_max
             && file.metadata().is_ok_and(|metadata| metadata.is_file())
             && let Ok(new) = rotate(path, file)
@@ -112,7 +113,7 @@ fn ends_with_break(path: &Path) -> bool {
         file.read_exact(&mut byte)?;
         Ok(byte[0])
     };
-    // What cannot be read (a device) needs no repair.
+    // A file that cannot be read back (a device) needs no repair.
     last().map_or(true, |byte| byte == b'\n')
 }
 
@@ -127,18 +128,18 @@ fn is_same(path: &Path, file: &File) -> bool {
 
 #[cfg(not(unix))]
 fn is_same(_path: &Path, _file: &File) -> bool {
-    // An open file cannot be renamed by others here.
+    // These systems do not let another process rename a file that is open.
     true
 }
 
-/// The name of the `n`th rotated file.
+/// The name of the `n`th rotated log file, from 1.
 pub(super) fn rotated(path: &Path, n: usize) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{n}"));
     PathBuf::from(name)
 }
 
-/// Renames `FILE` to `FILE.1`, that to `FILE.2` and so on, and opens a new `FILE`. The lock on the old file makes
+/// Renames `FILE` to `FILE.1`, `FILE.1` to `FILE.2` and so on, and opens a new `FILE`. The lock on the old file makes
 /// processes that share a log do this one after the other, and only the first of them renames.
 fn rotate(path: &Path, file: &File) -> io::Result<File> {
     file.lock()?;

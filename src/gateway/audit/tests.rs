@@ -1,4 +1,4 @@
-//! Tests of the log as a whole: what is written, what is kept out, and that changes show.
+//! Tests of the audit log as a whole: what is written, what is kept out, and that changes show.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its files must fail")]
 
@@ -131,7 +131,7 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
     let path = folder.path().join("audit.jsonl");
     let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
     audit.decide(now(), [decided(0, None)]).unwrap();
-    // The file is swapped for one that takes nothing, as a full disk would.
+    // The file is swapped for `/dev/full`, which takes nothing, as a full disk would.
     let swap = |target: &Path| {
         let mut inner = audit.lock().unwrap();
         std::mem::replace(&mut inner.sink, Sink::file(target.to_owned(), u64::MAX).unwrap())

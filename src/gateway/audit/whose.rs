@@ -1,4 +1,4 @@
-//! Whose a line of the log is: the server, the grant and the way between them.
+//! What a line of the log concerns: the server, the grant and the way between them.
 
 use crate::policy::Caller;
 use std::sync::Arc;
@@ -31,34 +31,34 @@ impl Route {
     }
 }
 
-/// Whose a line is. What concerns all servers or all grants alike names none.
+/// What a line of the log concerns. A line about all servers or all grants names none of them.
 #[derive(Clone, Debug, Default)]
 pub struct Whose {
-    /// The server.
+    /// The server's name.
     pub server: Option<Arc<str>>,
-    /// The grant.
+    /// Name of the grant in whose name the client calls.
     pub grant: Option<Arc<str>>,
-    /// The way.
+    /// The way between client and server.
     pub way: Option<Route>,
 }
 
 impl Whose {
-    /// The gateway's own.
+    /// A line about the gateway as a whole.
     pub fn gateway() -> Self {
         Self::default()
     }
 
-    /// A server's, whoever calls it.
+    /// A line about a server, not about one of its clients.
     pub fn server(server: &Arc<str>) -> Self {
         Self { server: Some(Arc::clone(server)), ..Self::default() }
     }
 
-    /// A caller's.
+    /// A line about one caller of a server.
     pub fn caller(caller: &Caller, way: Route) -> Self {
         Self { server: Some(Arc::clone(&caller.server)), grant: caller.grant.clone(), way: Some(way) }
     }
 
-    /// What a person is told the server's name with.
+    /// The server's name, as notices to the operator and the meter use it; empty if the line names none.
     pub fn server_name(&self) -> &str {
         self.server.as_deref().unwrap_or_default()
     }
