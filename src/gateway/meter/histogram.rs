@@ -1,36 +1,36 @@
-//! A histogram of durations with fixed bounds, counted without a lock.
+//! A histogram of durations with fixed upper bounds, counted without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts durations by upper bounds in microseconds.
+/// Counts durations by inclusive upper bounds in microseconds.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [u64],
-    /// One for each bound, and one for what is beyond the last.
+    /// One count for each bound, and one for durations beyond the last.
     counts: Vec<AtomicU64>,
     sum_micros: AtomicU64,
 }
 
-/// What a histogram stood at.
+/// The counts of a histogram at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// Upper bounds, inclusive, in microseconds.
     pub bounds: &'static [u64],
-    /// How many fell at or below each bound and above the one before it; the last is what lies beyond all.
+    /// How many durations fell at or below each bound and above the one before it; the last counts those beyond all.
     pub counts: Vec<u64>,
     /// All durations together, in microseconds.
     pub sum_micros: u64,
 }
 
 impl Histogram {
-    /// An empty one. `bounds` ascend.
+    /// An empty histogram. `bounds` must ascend.
     pub fn new(bounds: &'static [u64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self { bounds, counts, sum_micros: AtomicU64::new(0) }
     }
 
-    /// Counts one duration, to the microsecond, rounded up: what took time is never counted as none.
+    /// Counts one duration, rounded up to whole microseconds: what took time is never counted as none.
     pub fn observe(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
         let slot = self.bounds.partition_point(|bound| *bound < micros);
@@ -40,7 +40,7 @@ impl Histogram {
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// What it stands at.
+    /// The counts of now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             bounds: self.bounds,
@@ -56,8 +56,8 @@ impl Snapshot {
         self.counts.iter().sum()
     }
 
-    /// The bound that so many hundredths of the durations do not exceed, in microseconds; `None` if nothing was counted,
-    /// [`u64::MAX`] if it lies beyond all bounds.
+    /// The lowest bound, in microseconds, that `percent` hundredths of the durations do not exceed; `None` if nothing
+    /// was counted, [`u64::MAX`] if it lies beyond all bounds.
     pub fn percentile(&self, percent: u64) -> Option<u64> {
         let wanted = (self.count() * percent).div_ceil(100).max(1);
         let mut below = 0;

@@ -1,5 +1,5 @@
-//! What the gateway counts while it runs. Cheap enough for every call (atomics and one look-up), and bounded: a name that
-//! a client made up is never a label.
+//! What the gateway counts while it runs, for `/metrics`, `/status` and OTLP. Cheap enough for every call (atomics and
+//! one look-up), and bounded: a name that a client made up is never a label.
 
 mod histogram;
 mod prometheus;
@@ -18,17 +18,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Stands for every tool that the policy does not name, and for everything beyond the bounds.
+/// The label of every tool that the policy does not name, and of tools and rules beyond [`SERIES_MAX`].
 pub const OTHER: &str = "(other)";
-/// Most pairs of tool and rule that one server is counted by; each has one series an outcome.
+/// Most pairs of tool and rule that decisions on one server are counted by; each pair has a series for each outcome.
 pub const SERIES_MAX: usize = 20_000;
 /// Most counters of the policy that one server remembers as touched; the one not touched for longest goes first.
 pub const TOUCHED_MAX: usize = 1_000;
 
-/// Upper bounds of what the gateway adds to a call, in microseconds.
+/// Upper bounds of the time that the gateway adds to a call, in microseconds: 10 µs to 10 s.
 const ADDED_BOUNDS: &[u64] =
     &[10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000];
-/// Upper bounds of what servers take for a call, in microseconds.
+/// Upper bounds of the time that a server takes for a call, in microseconds: 100 µs to 5 minutes.
 const UPSTREAM_BOUNDS: &[u64] = &[
     100,
     250,
@@ -54,18 +54,18 @@ const UPSTREAM_BOUNDS: &[u64] = &[
 /// What the gate said about a call, in the audit log's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It may pass.
+    /// The call may pass.
     Allow,
-    /// It may not.
+    /// The call is refused.
     Deny,
-    /// It passes in shadow mode only.
+    /// The call passes only because the server is in shadow mode; the policy would refuse it.
     WouldDeny,
-    /// A person is asked.
+    /// A person is asked, and the call waits.
     Ask,
 }
 
 impl Outcome {
-    /// Every outcome, in the order of their slots.
+    /// Every outcome; each stands at the index that is its slot.
     pub const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::WouldDeny, Self::Ask];
 
     /// The word in labels and in the audit log.
@@ -99,11 +99,11 @@ pub struct Meter {
     refused_requests: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-/// What is counted for one server.
+/// What is counted for the calls and sessions of one server.
 #[derive(Debug)]
 pub struct ServerMeter {
     name: String,
-    /// By tool, then by rule.
+    /// Decisions by tool, then by rule, with a count for each outcome.
     decisions: RwLock<FxHashMap<String, FxHashMap<String, Arc<PerOutcome>>>>,
     series: AtomicU64,
     totals: PerOutcome,
@@ -121,7 +121,7 @@ type PerOutcome = [AtomicU64; Outcome::ALL.len()];
 
 #[derive(Debug)]
 struct Touched {
-    /// When a call last added to it, in milliseconds.
+    /// When a call last added to the counter, in milliseconds since the Unix epoch.
     last: AtomicU64,
     max: u64,
     scale: u32,
@@ -129,31 +129,31 @@ struct Touched {
     policy: Box<str>,
 }
 
-/// A counter of the policy that calls have added to since the policy was read.
+/// A counter of a policy that calls through this gateway have added to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TouchedCounter {
     /// The counter.
     pub key: CounterKey,
-    /// The most that it may reach, in the counter's own units: the policy's `max` times 10 to the power of `scale`.
+    /// The most that the counter may reach, in its own units: the policy's `max` times 10 to the power of `scale`.
     pub max: u64,
     /// Decimals of the argument that is added up.
     pub scale: u32,
 }
 
-/// One series of decisions.
+/// How often one rule decided on calls of one tool with one outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions {
-    /// The tool, or [`OTHER`].
+    /// The tool's name, or [`OTHER`].
     pub tool: String,
-    /// The rule that decided.
+    /// Id of the rule that decided, or [`OTHER`].
     pub rule: String,
-    /// What it said.
+    /// What the gate said.
     pub outcome: Outcome,
-    /// How often.
+    /// How many calls.
     pub count: u64,
 }
 
-/// One more of something (a session, a call in flight) for as long as this value lives.
+/// Counts one session or one call in flight in a gauge of a server for as long as this value lives.
 #[derive(Debug)]
 pub struct Held {
     server: Arc<ServerMeter>,
@@ -172,7 +172,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Meter {
-    /// Nothing counted yet.
+    /// A meter with all counts at 0; `started` is when the gateway began.
     pub fn new(started: Timestamp) -> Self {
         Self {
             started,
@@ -189,8 +189,8 @@ impl Meter {
         self.started
     }
 
-    /// The meter of one server, made at first use. What was counted stays when a server goes and comes back, as
-    /// Prometheus expects of counters.
+    /// The meter of one server, made at first use. Its counts stay when a reload takes the server away and another
+    /// brings it back, since Prometheus expects counters that only grow.
     pub fn server(&self, name: &str) -> Arc<ServerMeter> {
         if let Some(known) = self.servers.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Arc::clone(known);
@@ -200,42 +200,43 @@ impl Meter {
         Arc::clone(meter)
     }
 
-    /// All servers, by name.
+    /// The meters of all servers that were ever counted, sorted by name.
     pub fn servers(&self) -> Vec<Arc<ServerMeter>> {
         self.servers.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
-    /// The store of counters, approvals or grants could not be used.
+    /// Counts a call that was refused because the state store or the audit log could not be used, or a settlement that
+    /// the store did not take.
     pub fn store_error(&self) {
         self.store_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often the store could not be used.
+    /// How often [`Self::store_error`] was counted.
     pub fn store_errors(&self) -> u64 {
         self.store_errors.load(Ordering::Relaxed)
     }
 
-    /// A new version of a policy or of the configuration took over.
+    /// Counts a new version of the configuration that took over.
     pub fn reloaded(&self) {
         self.reloads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A new version of a policy or of the configuration was refused.
+    /// Counts a new version of the configuration that was refused.
     pub fn reload_refused(&self) {
         self.reloads_refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Versions taken over, and versions refused.
+    /// New versions of the configuration: those taken over, and those refused.
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloads.load(Ordering::Relaxed), self.reloads_refused.load(Ordering::Relaxed))
     }
 
-    /// A request that never came to a decision, by a fixed word: `unauthorized`, `host`, `too_large` …
+    /// Counts a request that was refused before any decision, by a fixed word: `unauthorized`, `host`, `too_large` …
     pub fn refused_request(&self, why: &'static str) {
         *lock(&self.refused_requests).entry(why).or_default() += 1;
     }
 
-    /// Requests that never came to a decision.
+    /// Requests that were refused before any decision, by reason.
     pub fn refused_requests(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.refused_requests).clone()
     }
@@ -264,7 +265,7 @@ impl ServerMeter {
         &self.name
     }
 
-    /// The gate decided on a call. `policy` is the one that it was judged by; only tools that it names are counted by
+    /// Counts a decision of the gate. Only tools that `policy`, by which the call was judged, names are counted by
     /// name, so that no client can make up labels. `rule` is a rule's id, which comes from the policy.
     pub fn decided(&self, now: Timestamp, policy: Option<&Policy>, tool: &str, outcome: Outcome, rule: &str) {
         let tool = if policy.is_some_and(|policy| policy.names(tool)) { tool } else { OTHER };
@@ -288,7 +289,7 @@ impl ServerMeter {
         if let Some(series) = known(&decisions) {
             return series;
         }
-        // Policies that come and go could add up to any number.
+        // Policies are reloaded, and the names in all their versions could add up to any number.
         let full = self.series.load(Ordering::Relaxed) >= SERIES_MAX as u64;
         let (tool, rule) = if full { (OTHER, OTHER) } else { (tool, rule) };
         let rules = decisions.entry(tool.to_owned()).or_default();
@@ -298,7 +299,7 @@ impl ServerMeter {
         }))
     }
 
-    /// A call that passes holds units of these counters. Of use for showing counters that are near their end.
+    /// Remembers the counters that a passing call holds units of, so that `/status` can show those near their limit.
     pub fn charged(&self, now: Timestamp, policy: &Policy, reservation: &Reservation) {
         for key in reservation.counters() {
             let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
@@ -320,7 +321,7 @@ impl ServerMeter {
         }
     }
 
-    /// The counters that calls have added to, sorted.
+    /// The counters that calls have added to, at most [`TOUCHED_MAX`], sorted.
     pub fn touched(&self) -> Vec<TouchedCounter> {
         let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = touched
@@ -331,24 +332,25 @@ impl ServerMeter {
         all
     }
 
-    /// A call is about to be forwarded. `added` is the time that the gateway itself took, from the call's arrival on.
+    /// Counts a call that is about to be forwarded. `added` is the time that the gateway itself took, from its arrival
+    /// on.
     pub fn forwarded(&self, added: Duration) {
         self.added.observe(added);
     }
 
-    /// A call that was forwarded has ended; `upstream` is the time from forwarding to the end of the answer.
+    /// Counts the end of a forwarded call; `upstream` is the time from forwarding it to the end of the answer.
     pub fn call_ended(&self, outcome: CallOutcome, upstream: Duration) {
         *lock(&self.endings).entry(outcome.as_str()).or_default() += 1;
         self.upstream.observe(upstream);
     }
 
-    /// One more call in flight, until the value is dropped.
+    /// Counts one more call in flight until the value is dropped.
     #[must_use]
     pub fn call(self: &Arc<Self>) -> Held {
         self.hold(|server| &server.pending)
     }
 
-    /// One more session, until the value is dropped.
+    /// Counts one more session until the value is dropped. Not to be mixed with [`Self::set_sessions`].
     #[must_use]
     pub fn session(self: &Arc<Self>) -> Held {
         self.hold(|server| &server.sessions)
@@ -359,7 +361,7 @@ impl ServerMeter {
         Held { server: Arc::clone(self), gauge }
     }
 
-    /// So many sessions are open, where they are counted elsewhere.
+    /// Sets the number of open sessions, for a gateway over HTTP, which counts them in a table of its own.
     pub fn set_sessions(&self, count: usize) {
         self.sessions.store(count as u64, Ordering::Relaxed);
     }
@@ -374,17 +376,17 @@ impl ServerMeter {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    /// Decisions since the start.
+    /// Decisions with this outcome since the gateway was started.
     pub fn total(&self, outcome: Outcome) -> u64 {
         self.totals[outcome.slot()].load(Ordering::Relaxed)
     }
 
-    /// Calls that passed and calls that were refused in the last minute.
+    /// Calls that passed (in shadow mode too) and calls that were refused in the last 60 seconds.
     pub fn last_minute(&self, now: Timestamp) -> (u64, u64) {
         (self.allowed.last_minute(now), self.denied.last_minute(now))
     }
 
-    /// Decisions by tool, rule and outcome, sorted; only what happened.
+    /// Decisions by tool, rule and outcome, sorted; series with a count of 0 are left out.
     pub fn decisions(&self) -> Vec<Decisions> {
         let decisions = self.decisions.read().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::new();
@@ -402,17 +404,17 @@ impl ServerMeter {
         all
     }
 
-    /// How calls ended.
+    /// How forwarded calls ended: number by the word of [`CallOutcome`].
     pub fn endings(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.endings).clone()
     }
 
-    /// What the gateway added to calls.
+    /// The time that the gateway added to forwarded calls.
     pub fn added(&self) -> Snapshot {
         self.added.snapshot()
     }
 
-    /// What the server took for calls.
+    /// The time that the server took for forwarded calls.
     pub fn upstream(&self) -> Snapshot {
         self.upstream.snapshot()
     }

@@ -1,4 +1,5 @@
-//! The counts as a page for Prometheus, in the OpenMetrics text format (OpenMetrics 1.0, which Prometheus asks for first).
+//! The counts as a page for Prometheus, in the OpenMetrics text format (OpenMetrics 1.0, which Prometheus asks for
+//! first).
 
 use super::{Meter, ServerMeter, Snapshot};
 use crate::text::escape;
@@ -15,10 +16,10 @@ use std::time::Duration;
 /// The media type of what [`exposition`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The page.
+/// The page for `/metrics`.
 ///
 /// # Errors
-/// Never, as writing to a string cannot fail.
+/// The encoder failed, which writing to a string never makes it do.
 pub fn exposition(meter: &Arc<Meter>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("mcpol");
     registry.register_collector(Box::new(Page(Arc::clone(meter))));
@@ -122,7 +123,7 @@ fn gauges(
     Ok(())
 }
 
-/// Microseconds as seconds. Whole microseconds of 285 years fit into a double.
+/// Microseconds as seconds, exact for up to 285 years (2^53 µs).
 fn to_seconds(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64()
 }

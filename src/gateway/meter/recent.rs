@@ -3,10 +3,10 @@
 use crate::clock::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Seconds that are looked back, the current one included.
+/// How many seconds are looked back, the current one included.
 const SECONDS: usize = 60;
 
-/// One slot a second. A slot holds the second (upper 32 bits) and the count (lower 32), so that both change together.
+/// Counts by second. A slot holds the second (upper 32 bits) and its count (lower 32), so that both change together.
 #[derive(Debug)]
 pub(super) struct Recent {
     slots: [AtomicU64; SECONDS],

@@ -100,7 +100,7 @@ fn counters_that_calls_touch_are_known_with_their_maximum() {
     let touched = server.touched();
     assert_eq!(touched.len(), TOUCHED_MAX);
     assert!(!touched.iter().any(|counter| &*counter.key.value == "alice"), "the oldest went");
-    // A policy that was edited counts by its own maximum from the next call on.
+    // An edited policy counts by its own maximum from the next call on.
     let edited = parse(&POLICY.replace("\"max\": 50", "\"max\": 70"), "policy.json").unwrap();
     by(&edited, "bob", 5000);
     by(&edited, "bob", 5001);
@@ -111,8 +111,8 @@ fn counters_that_calls_touch_are_known_with_their_maximum() {
 /// One sample of a page: name, labels, value.
 type Sample = (String, BTreeMap<String, String>, f64);
 
-/// Reads a page as strictly as the OpenMetrics text format is written down: every sample belongs to the family announced
-/// before it, has a suffix that its type allows, and labels in quotes with the three escapes; the page ends with `# EOF`.
+/// Reads a page as strictly as OpenMetrics 1.0 is written: every sample belongs to the family announced before it, has
+/// a suffix that its type allows, and labels in quotes with the three escapes; the page ends with `# EOF`.
 fn parse_page(page: &str) -> Vec<Sample> {
     let body = page.strip_suffix("# EOF\n").expect_page("it ends with # EOF");
     let (mut family, mut kind, mut seen, mut samples) = (String::new(), String::new(), BTreeSet::new(), Vec::new());

@@ -1,10 +1,7 @@
-//! Traces and metrics by OTLP over HTTP, if the standard variables of OpenTelemetry ask for it; else nothing is set up and
-//! nothing is sent. One span a request, named and described as OpenTelemetry's conventions for MCP say (status: in
-//! development). Never a value of an argument, never a URI of a resource, never the id of a session: who knows that one can
-//! take part in it.
-//!
-//! The client's `traceparent` goes on to the server as it came, in headers and in `_meta`: the gateway's span and the
-//! server's are then both children of the client's. Nothing is written into a message that was judged.
+//! Traces and metrics by OTLP over HTTP, if the standard variables of OpenTelemetry ask for it; else nothing is sent.
+//! One span for each request, after OpenTelemetry's conventions for MCP (in development). No value of an argument, no
+//! URI of a resource and no session id (whose holder can take part in the session) may leave here. `traceparent`
+//! reaches the server as the client sent it, since nothing is written into a message that was judged.
 
 mod span;
 
@@ -22,52 +19,54 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the last spans and counts may take to be sent at the end.
+/// How long the last spans may take to be sent at the end, and then the last counts again.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// Upper bounds of durations, in seconds, that the conventions recommend.
+/// Upper bounds of request durations, in seconds, as OpenTelemetry's conventions for MCP recommend.
 const DURATION_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
-/// Whose spans and metrics these are.
+/// The instrumentation scope of the gateway's spans and metrics.
 const SCOPE: &str = "mcpol.gateway";
 
-/// What the environment asks for.
+/// Which telemetry the environment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Whether spans are sent, and where to if not where the environment says.
+    /// Where spans are sent; `None` if they are not.
     pub traces: Option<Place>,
-    /// The same for metrics.
+    /// Where metrics are sent; `None` if they are not.
     pub metrics: Option<Place>,
 }
 
 /// Where telemetry goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Where the environment says (OpenTelemetry Protocol Exporter, section on configuration).
+    /// The exporter reads the endpoint from the environment (OpenTelemetry Protocol Exporter, section on
+    /// configuration).
     Environment,
-    /// To this URL, path included.
+    /// This URL, path included.
     Url(String),
 }
 
 /// Why telemetry cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTelemetry {
-    /// Another protocol is asked for.
+    /// The environment asks for another protocol than `http/protobuf`.
     #[error("`{variable}` asks for `{value}`, and only `http/protobuf` is spoken")]
     Protocol {
         /// The variable.
         variable: String,
-        /// What it says.
+        /// The variable's value.
         value: String,
     },
-    /// The exporter cannot be set up.
+    /// An exporter cannot be set up, for the reason given.
     #[error("telemetry cannot be sent: {0}")]
     Exporter(String),
 }
 
 impl Wanted {
-    /// What the standard variables ask for: an endpoint switches the signal on, `none` or `OTEL_SDK_DISABLED` off.
+    /// Reads the standard variables: an endpoint switches a signal (traces, metrics) on; `OTEL_…_EXPORTER=none` or
+    /// `OTEL_SDK_DISABLED=true` switch it off.
     ///
     /// # Errors
-    /// They ask for a protocol that is not spoken.
+    /// The variables of a signal that is on ask for another protocol than `http/protobuf`.
     pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadTelemetry> {
         let set = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -89,13 +88,13 @@ impl Wanted {
         Ok(Self { traces: wanted("TRACES")?, metrics: wanted("METRICS")? })
     }
 
-    /// Whether nothing is asked for.
+    /// Whether neither traces nor metrics are asked for.
     pub fn is_nothing(&self) -> bool {
         self.traces.is_none() && self.metrics.is_none()
     }
 }
 
-/// Sends spans and metrics, or does nothing at all.
+/// Sends spans and metrics, as far as they are asked for.
 #[derive(Default)]
 pub struct Telemetry {
     tracer: Option<SdkTracer>,
@@ -114,13 +113,13 @@ impl fmt::Debug for Telemetry {
 }
 
 impl Telemetry {
-    /// Nothing is sent, and asking costs a comparison.
+    /// Telemetry that sends nothing; each request then costs one comparison.
     pub fn off() -> Self {
         Self::default()
     }
 
-    /// Sets up what is wanted; `meter` is sent with the metrics. Starts threads of its own, and must not be called inside
-    /// of an event loop.
+    /// Sets up the exporters; the counts of `meter` are sent with the metrics. It starts threads of its own, and must
+    /// not be called inside of an event loop.
     ///
     /// # Errors
     /// An exporter cannot be set up.
@@ -129,7 +128,7 @@ impl Telemetry {
         if wanted.is_nothing() {
             return Ok(telemetry);
         }
-        // It fails if a provider is there already, and then that one serves.
+        // It fails if a provider of cryptography is installed already, which then serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: opentelemetry_otlp::ExporterBuildError| BadTelemetry::Exporter(error.to_string());
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
@@ -172,14 +171,14 @@ impl Telemetry {
         self.tracer.is_some() || self.durations.is_some()
     }
 
-    /// A request has arrived. `None` if nothing is sent.
+    /// Begins the span of a client's request that has arrived; `None` if nothing is sent.
     pub fn begin(&self, incoming: &Incoming<'_>) -> Option<RequestSpan> {
         self.is_on().then(|| RequestSpan::begin(self.tracer.as_ref(), self.durations.as_ref(), incoming))
     }
 
-    /// Sends what is left; waits a few seconds at most. Must not be called inside of an event loop.
+    /// Sends what is left; waits twice [`GOODBYE`] at most. Must not be called inside of an event loop.
     pub fn end(&self) {
-        // A collector that is gone cannot be told about it.
+        // A collector that does not take the rest is no reason to fail at the end.
         if let Some(tracers) = &self.tracers {
             let _ = tracers.shutdown_with_timeout(GOODBYE);
         }
@@ -189,7 +188,8 @@ impl Telemetry {
     }
 }
 
-/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read by the builder and win.
+/// The resource that spans and metrics come from. A service name in `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES`,
+/// which the builder reads, wins over `mcpol`.
 fn resource() -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let named = std::env::var_os("OTEL_SERVICE_NAME").is_some()
@@ -198,7 +198,7 @@ fn resource() -> Resource {
     if named { resource.build() } else { resource.with_service_name("mcpol").build() }
 }
 
-/// The gateway's own counts, under names of our own: no convention has any for decisions.
+/// Has the counts of `meter` sent, under names that begin with `mcpol`: no convention has names for decisions.
 fn observe(instruments: &opentelemetry::metrics::Meter, meter: &Arc<Meter>) {
     let counted = Arc::clone(meter);
     instruments

@@ -16,9 +16,9 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 use std::time::Instant;
 
-/// Characters of a name in an attribute.
+/// Most characters of a name, id or revision from the client in an attribute.
 const NAME_CHARS: usize = 256;
-/// Stands for every method that no revision of the protocol knows.
+/// Stands for methods that no revision of the protocol knows, and for error codes that the protocol does not define.
 const OTHER: &str = "_OTHER";
 
 /// How the client is connected.
@@ -30,12 +30,12 @@ pub enum Transport {
     Stdio,
 }
 
-/// A request of a client, as it arrived.
+/// A client's request, as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'r> {
-    /// The server that it is for.
+    /// Name of the server that the request is for.
     pub server: &'r str,
-    /// The method, from the client.
+    /// The method, as the client wrote it.
     pub method: &'r str,
     /// The params as JSON text.
     pub params: Option<&'r str>,
@@ -43,29 +43,29 @@ pub struct Incoming<'r> {
     pub id: &'r Id,
     /// How the client is connected.
     pub transport: Transport,
-    /// `traceparent` and `tracestate` of the HTTP request.
+    /// The headers `traceparent` and `tracestate` of the HTTP request.
     pub headers: (Option<&'r str>, Option<&'r str>),
-    /// The revision of the protocol, if the params do not say.
+    /// The revision of the protocol that holds if the params name none.
     pub revision: Option<&'r str>,
-    /// By which the call is judged; tools that it names may stand in names of spans and in metrics.
+    /// The policy that judges the call; only tools that it names may stand in names of spans and in metrics.
     pub policy: Option<&'r Policy>,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// With a result.
+    /// The server answered with a result.
     Result,
-    /// With a result of a tool that says `isError`, a refusal of the gateway included.
+    /// The answer is a result with `isError`, from the tool or from the gateway that refused the call.
     ToolError,
-    /// With a JSON-RPC error of this code.
+    /// The answer is a JSON-RPC error with this code; 0 if its code cannot be read.
     Error(i64),
-    /// Without any answer of the server.
+    /// The server gave no usable answer, for this reason.
     Failed(CallOutcome),
 }
 
 impl Ended {
-    /// How an answer of the server ends its request.
+    /// How the server's answer ends the request.
     pub fn of(received: &Received<'_>) -> Self {
         if matches!(received.arrival, Arrival::Error(_)) {
             let error = member(&received.text, "error").map(|(error, _)| error);
@@ -77,18 +77,19 @@ impl Ended {
     }
 }
 
-/// A request that is being served. Dropped without an end, it counts as abandoned.
+/// The span of a client's request while it is served. Dropped without [`Self::end`], it ends as [`Self::if_dropped`]
+/// says, else as abandoned.
 #[derive(Debug)]
 pub struct RequestSpan {
     span: Option<Span>,
     if_dropped: CallOutcome,
     durations: Option<Histogram<f64>>,
     began: Instant,
-    /// Attributes of the duration; few, and from closed sets.
+    /// Attributes of the duration metric; few, and from closed sets, since each combination makes a series.
     of_duration: Vec<KeyValue>,
 }
 
-/// Trace context out of the two texts that carry it.
+/// Hands the values of `traceparent` and `tracestate` to the propagator.
 struct Carrier<'c>(Option<&'c str>, Option<&'c str>);
 
 impl Extractor for Carrier<'_> {
@@ -105,7 +106,7 @@ impl Extractor for Carrier<'_> {
     }
 }
 
-/// The context that these texts carry, if they are valid (W3C Trace Context).
+/// The span context in a `traceparent` and `tracestate`, if they are valid (W3C Trace Context).
 fn context(parent: Option<&str>, state: Option<&str>) -> Option<SpanContext> {
     let found = TraceContextPropagator::new().extract_with_context(&Context::new(), &Carrier(parent, state));
     let context = found.span().span_context().clone();
@@ -167,7 +168,8 @@ impl RequestSpan {
             if is_tool {
                 attributes.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
             }
-            // What the message carries is the client's own span; what the HTTP request carries may be that of a proxy.
+            // `_meta` carries the client's own span, so it is the parent; the HTTP headers may carry that of a proxy
+            // between.
             let in_message = context(text_in(meta, "traceparent").as_deref(), text_in(meta, "tracestate").as_deref());
             let in_headers = context(incoming.headers.0, incoming.headers.1);
             let (parent, other) = match (in_message, in_headers) {
@@ -192,7 +194,7 @@ impl RequestSpan {
         }
     }
 
-    /// What the gate said about a call.
+    /// Adds what the gate decided on the call: the grant's name, the outcome, the rule's id and the decision's id.
     pub fn decided(&mut self, grant: &str, outcome: Outcome, rule: &str, decision: &str) {
         if let Some(span) = &mut self.span {
             span.set_attribute(KeyValue::new("mcpol.grant", grant.to_owned()));
@@ -202,12 +204,12 @@ impl RequestSpan {
         }
     }
 
-    /// Says how the request ends if nothing more is heard of it.
+    /// Sets how the request ends if the span is dropped without [`Self::end`].
     pub fn if_dropped(&mut self, why: CallOutcome) {
         self.if_dropped = why;
     }
 
-    /// The answer is on its way, whole.
+    /// Ends the span: the whole answer is on its way to the client.
     pub fn end(mut self, ended: Ended) {
         self.finish(ended);
     }
@@ -225,7 +227,7 @@ impl RequestSpan {
         }
         if let Some(mut span) = self.span.take() {
             if ended != Ended::Result {
-                // The message of an error is the server's, and may quote arguments.
+                // No description: the text of an error is the server's, and may quote arguments.
                 span.set_status(Status::error(""));
             }
             for attribute in &attributes {
@@ -234,7 +236,7 @@ impl RequestSpan {
             span.end();
         }
         if let Some(durations) = self.durations.take() {
-            // A server can answer with any code; only those that the protocol knows are told apart here.
+            // A server can answer with any code, and each would make a series: only -32799 to -32000 are told apart.
             if !matches!(ended, Ended::Error(code) if !(-32_799..=-32_000).contains(&code)) {
                 self.of_duration.append(&mut attributes);
             } else {

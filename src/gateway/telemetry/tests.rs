@@ -1,4 +1,4 @@
-//! Tests of what a collector gets, decoded from the wire.
+//! Tests of what an OTLP collector gets, decoded from the wire.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
@@ -16,10 +16,10 @@ use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// Requests, each with its path and its body.
+/// HTTP requests that the collector got, each with its path and its body.
 type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
-/// A collector on this machine that keeps what it gets.
+/// An OTLP collector on this machine that keeps what it gets.
 struct Collector {
     url: String,
     got: Requests,
