@@ -1,4 +1,4 @@
-//! `[grants.NAME]` and `[jwt]`: who may call.
+//! Reads `[grants.NAME]` and `[jwt]`: which callers are known, by which tokens.
 
 use super::GRANTS_MAX;
 use super::reader::{IssuerNamed, Reader, Table, Text, Value};
@@ -11,12 +11,12 @@ use crate::text::{excerpt, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
-/// Characters of a value in a message.
+/// Most characters of a value from the file in a message.
 const SHOWN_CHARS: usize = 60;
 const DAY_MILLIS: u64 = 86_400_000;
 
 impl Reader<'_> {
-    /// `servers` are the names of all servers.
+    /// Reads `[grants.NAME]`. `servers` are the names of all `[servers.NAME]`, of those that are not valid too.
     pub(super) fn grants(
         &mut self,
         value: Value<'_>,
@@ -47,7 +47,8 @@ impl Reader<'_> {
             let expires = self.expiry(table);
             self.finish(table);
             let (Ok(name), Some(known_by)) = (grant, known_by) else { continue };
-            // The path is kept beside paths of other folders, so it must not depend on ours.
+            // Grants of the store have policies by absolute path: one file must have one path, whatever the working
+            // directory.
             let policy = policy.map(|path| std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned());
             grants.push(ConfiguredGrant { name, servers: good_for, policy, expires, known_by });
         }
@@ -76,7 +77,7 @@ impl Reader<'_> {
         given.into_iter().map(|text| text.text).collect()
     }
 
-    /// `token_sha256` or `subject`.
+    /// Reads `token_sha256` or `subject`, of which a grant has exactly one.
     fn known_by(&mut self, table: &mut Table<'_>, issuer: IssuerNamed) -> Option<KnownBy> {
         let token = self.text_of(table, "token_sha256");
         let subject = self.text_of(table, "subject");
@@ -89,7 +90,7 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
-                // One that is there and no text was told already.
+                // A key that is there but is no text was reported already.
                 let told = self
                     .problems
                     .iter()
@@ -120,7 +121,7 @@ impl Reader<'_> {
     fn token(&mut self, table: &Table<'_>, text: &Text) -> Option<TokenHash> {
         let hash = TokenHash::parse(&text.text);
         if hash.is_none() {
-            // Whoever puts the token itself here must not see it printed.
+            // The value is not shown: an operator may have put the token itself here.
             let help =
                 "write its 64 hexadecimal digits; or leave the grant out here and make it with `mcpol grant create`";
             self.report(text.at, &table.key("token_sha256"), "is no SHA-256", Some(help));
@@ -140,7 +141,7 @@ impl Reader<'_> {
             let help = "write the last day, `2027-06-30`, or a moment in UTC, `2027-06-30T12:00:00Z`";
             self.report(value.span().start, &table.key("expires"), "is no day or moment", Some(help));
         }
-        // A day alone is the last day: it counts to its end.
+        // A day without a time of day is the last day: the grant is good until its end.
         let day = if text.contains('T') { 0 } else { DAY_MILLIS };
         moment.map(|moment| Timestamp::from_millis(moment.millis().saturating_add(day)))
     }

@@ -1,5 +1,5 @@
-//! The gateway's sections of `mcpol.toml`: from text to a checked description of servers, grants and listener. Every
-//! problem at once, each with its place and the nearest valid name.
+//! The gateway's sections of `mcpol.toml`: from text to a checked description of servers, grants and listener. All
+//! problems are reported at once, each with its place and the nearest valid name.
 
 mod grants;
 mod reader;
@@ -27,35 +27,36 @@ use std::sync::Arc;
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Most servers of one gateway.
 pub const SERVERS_MAX: usize = 256;
-/// Most grants of one configuration; `mcpol grant create` knows no such bound.
+/// Most grants of one configuration; grants made by `mcpol grant create` are not counted.
 pub const GRANTS_MAX: usize = 10_000;
 /// Longest name of a server, in characters: it begins the names of its tools where all servers share one endpoint.
 pub const SERVER_NAME_CHARS_MAX: usize = 32;
-/// Most headers, variables, hosts or origins of one list.
+/// Most entries of one list or table of texts: headers, variables, arguments, hosts, origins, servers of a grant.
 pub const LIST_MAX: usize = 256;
 
-/// What a configuration says.
+/// A configuration of the gateway, read and checked.
 #[derive(Debug)]
 pub struct Config {
     /// The file, as the user named it.
     pub file: PathBuf,
     /// The listener, the servers, and how sessions are run.
     pub plan: Plan,
-    /// Where operators look; nowhere without it.
+    /// Address of `/healthz`, `/readyz`, `/metrics` and `/status` for operators; none is opened without it.
     pub admin: Option<SocketAddr>,
-    /// Counters, approvals and grants; the user's own file without it.
+    /// Where counters, approvals and grants are stored; the user's own state file without it.
     pub state: Option<StatePlace>,
-    /// The audit log.
+    /// Where the audit log goes.
     pub audit: AuditPlace,
     /// Whether every caller must have a grant.
     pub token_rule: TokenRule,
-    /// Grants that the file knows, by name.
+    /// The grants in `[grants.NAME]`.
     pub grants: Vec<ConfiguredGrant>,
-    /// The issuer of tokens, if there is one.
+    /// The issuer of tokens in `[jwt]`, if there is one.
     pub jwt: Option<Jwt>,
-    /// Every policy that the file names, as written. Relative paths begin at the file's folder.
+    /// Every policy that the file names, without shadow mode. Paths that are relative in the file are joined to its
+    /// folder.
     pub policies: BTreeMap<PathBuf, Arc<Policy>>,
-    /// How many tools the lock of each server has, where there is one.
+    /// How many tools the lock has for each server with `locked`.
     pub locks: BTreeMap<ServerName, usize>,
 }
 
@@ -64,20 +65,20 @@ pub struct Config {
 pub enum AuditPlace {
     /// `audit.jsonl` in the state directory.
     Default,
-    /// Another file.
+    /// This file.
     File(PathBuf),
     /// Standard error.
     Stderr,
-    /// Nowhere.
+    /// No log is written.
     None,
 }
 
-/// A configuration that holds, and what its owner should know.
+/// A valid configuration, with warnings for the operator.
 #[derive(Debug)]
 pub struct Checked {
-    /// What it says.
+    /// The configuration.
     pub config: Config,
-    /// What is allowed but should be looked at.
+    /// What is allowed, but hardly meant.
     pub warnings: Vec<Problem>,
 }
 
@@ -92,7 +93,7 @@ pub enum BadConfig {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It is not valid; every problem at once.
+    /// The file, or a policy or lock that it names, is not valid; all problems at once.
     #[error("`{}` is not valid", path.display())]
     Invalid {
         /// The file.
@@ -102,8 +103,8 @@ pub enum BadConfig {
     },
 }
 
-/// Reads a configuration with all policies that it names. `environment` looks a variable up; only variables that the file
-/// refers to are asked for.
+/// Reads a configuration with all policies and locks that it names. `environment` looks a variable up; only variables
+/// that the file refers to are asked for.
 ///
 /// # Errors
 /// A file cannot be read, or anything in it is not valid.
@@ -112,7 +113,8 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
     sections::read(path, &text, environment).map_err(|problems| BadConfig::Invalid { path: path.to_owned(), problems })
 }
 
-/// The address for operators that a configuration opens, whatever else is wrong with it.
+/// The address for operators that a configuration opens, even if its other keys are not valid. `None` also if the
+/// address is not valid.
 ///
 /// # Errors
 /// The file cannot be read, or is no TOML.
@@ -130,7 +132,7 @@ pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, BadConfig> {
 
 fn text_of(path: &Path) -> Result<String, BadConfig> {
     let mut text = String::new();
-    // One byte more than may be, so that the parser sees that it is too large.
+    // One byte more than allowed, so that the parser sees that the file is too large.
     std::fs::File::open(path)
         .and_then(|file| file.take(CONFIG_BYTES_MAX as u64 + 1).read_to_string(&mut text))
         .map_err(|source| BadConfig::Unreadable { path: path.to_owned(), source })?;

@@ -1,4 +1,5 @@
-//! Tables of a configuration while their keys are taken out of them; whatever is wrong is noted and reading goes on.
+//! Reads tables of a configuration by taking their keys out; a problem is noted, and reading goes on. It knows no
+//! section.
 
 use super::LIST_MAX;
 use super::references::{BadReference, Expanded, expand};
@@ -14,43 +15,43 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// Longest time that can be written, in seconds: a week.
+/// Longest time that a configuration can give, in seconds: a week.
 const SPAN_SECONDS_MAX: u64 = 7 * 86_400;
 
-/// A value of the file.
+/// A value of the file, with its place.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
-/// A text of the file, and where it stands.
+/// A text of the file, and the byte offset where it stands.
 pub(super) struct Text {
     pub text: String,
     pub at: usize,
 }
 
-/// Whether the file has `[jwt]`.
+/// Whether the file has `[jwt]`, without which no grant can have a `subject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IssuerNamed {
     Yes,
     No,
 }
 
-/// What all tables of one file share.
+/// Reads one file: holds what all its tables share, and the problems found so far.
 pub(super) struct Reader<'a> {
     pub file: &'a str,
     pub text: &'a str,
-    /// The folder of the file: relative paths begin there.
+    /// The folder of the file, where relative paths begin.
     pub folder: &'a Path,
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
-    /// Policies that were read already, or could not be.
+    /// Policies that were read already, by path; `None` for those that could not be read.
     pub policies: BTreeMap<PathBuf, Option<Arc<Policy>>>,
-    /// How many tools the lock has for a server.
+    /// How many tools the lock has for each server with `locked`.
     pub locks: BTreeMap<ServerName, usize>,
 }
 
-/// One table.
+/// One table of the file. `at` is its byte offset; `known` are the keys that were asked for.
 pub(super) struct Table<'a> {
-    /// Its path in the file: `servers.github`.
+    /// The table's path in the file, such as `servers.github`.
     pub path: String,
     pub at: usize,
     keys: BTreeMap<String, (usize, Value<'a>)>,
@@ -58,18 +59,18 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Takes a value out; what is never asked for is unknown.
+    /// Takes the value of a key out. Keys that are left at the end are reported as unknown by [`Reader::finish`].
     pub fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
         self.keys.remove(key).map(|(_, value)| value)
     }
 
-    /// Takes all that is left: a table whose keys are names.
+    /// Takes all keys out, with their offsets and values: for a table whose keys are names.
     pub fn take_all(&mut self) -> BTreeMap<String, (usize, Value<'a>)> {
         std::mem::take(&mut self.keys)
     }
 
-    /// The path of one of its keys.
+    /// The path of one of the table's keys.
     pub fn key(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
@@ -101,7 +102,7 @@ impl<'r> Reader<'r> {
         self.warnings.push(problem);
     }
 
-    /// A value that must be a table.
+    /// Reads a value that must be a table.
     pub fn table<'a>(&mut self, path: &str, value: Value<'a>) -> Option<Table<'a>> {
         let at = value.span().start;
         match value.into_inner() {
@@ -123,7 +124,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Whatever nobody asked for is unknown.
+    /// Reports every key that was not taken out as unknown, with the nearest known one.
     pub fn finish(&mut self, table: &Table<'_>) {
         for (key, (at, _)) in &table.keys {
             let help = nearest(key, table.known.iter().copied()).map_or_else(
@@ -139,7 +140,7 @@ impl<'r> Reader<'r> {
         self.report(value.span().start, pointer, message, None);
     }
 
-    /// A text that is not empty.
+    /// Reads a text that must not be empty or blank.
     pub fn text(&mut self, pointer: &str, value: &Value<'_>) -> Option<Text> {
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_kind(value, pointer, "a text");
@@ -174,7 +175,7 @@ impl<'r> Reader<'r> {
         found
     }
 
-    /// A whole number from 0 to `most`.
+    /// Takes a whole number from 0 to `most`.
     pub fn number_of(&mut self, table: &mut Table<'_>, key: &'static str, most: u32) -> Option<u32> {
         let value = table.take(key)?;
         let number = value.get_ref().as_integer().and_then(|number| {
@@ -187,7 +188,7 @@ impl<'r> Reader<'r> {
         number
     }
 
-    /// A time such as `30s`, `10m`, `2h`.
+    /// Takes a length of time such as `30s`, `10m`, `2h` or `1d`, at most a week.
     pub fn span_of(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
         let text = self.text_of(table, key)?;
         let span = parse_span(&text.text);
@@ -198,7 +199,7 @@ impl<'r> Reader<'r> {
         span
     }
 
-    /// One of a few words.
+    /// Takes one of the `known` words.
     pub fn word_of<T: Copy>(
         &mut self,
         table: &mut Table<'_>,
@@ -215,7 +216,7 @@ impl<'r> Reader<'r> {
         None
     }
 
-    /// A list of texts.
+    /// Takes a list of at most [`LIST_MAX`] texts.
     pub fn texts_of(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<Vec<Text>> {
         let value = table.take(key)?;
         let pointer = table.key(key);
@@ -232,7 +233,7 @@ impl<'r> Reader<'r> {
         texts.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// A table of texts by name, with where each name stands.
+    /// Takes a table of at most [`LIST_MAX`] texts by name, with the offset of each name.
     pub fn map_of(&mut self, table: &mut Table<'_>, key: &'static str) -> BTreeMap<String, (usize, Text)> {
         let pointer = table.key(key);
         let Some(mut inner) = table.take(key).and_then(|value| self.table(&pointer, value)) else {
@@ -245,7 +246,7 @@ impl<'r> Reader<'r> {
         }
         let texts = all.into_iter().filter_map(|(name, (at, value))| {
             let text = match value.get_ref().as_str() {
-                // A variable may be set to nothing on purpose.
+                // An environment variable may be set to the empty text on purpose.
                 Some("") => Text { text: String::new(), at: value.span().start },
                 Some(_) | None => self.text(&format!("{pointer}.{name}"), &value)?,
             };
@@ -254,7 +255,7 @@ impl<'r> Reader<'r> {
         texts.collect()
     }
 
-    /// Replaces references to variables; what is missing is told by its name.
+    /// Replaces references to environment variables; those that are missing or empty are reported by name.
     pub fn expand(&mut self, pointer: &str, text: &Text) -> Option<Expanded> {
         let bad = match expand(&text.text, self.environment) {
             Ok(expanded) => return Some(expanded),
@@ -280,18 +281,18 @@ impl<'r> Reader<'r> {
         None
     }
 
-    /// A path, from the folder of the file.
+    /// A path as the file means it: relative ones begin at the file's folder.
     pub fn path(&self, text: &str) -> PathBuf {
         self.folder.join(text)
     }
 
-    /// A path of a file that must be there.
+    /// Takes the path of a file that must exist.
     pub fn file_of(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
         let text = self.required(table, key)?;
         self.existing(&table.key(key), &text)
     }
 
-    /// The same for a text that was taken already.
+    /// The path in a text that was taken already; reports it if no file is there.
     pub fn existing(&mut self, pointer: &str, text: &Text) -> Option<PathBuf> {
         let path = self.path(&text.text);
         match std::fs::metadata(&path) {
@@ -305,7 +306,8 @@ impl<'r> Reader<'r> {
         None
     }
 
-    /// The file of the policy that a key names. The policy's own problems are told with their own places, once.
+    /// Takes the path of a policy, and reads the policy. Its problems are reported with their own places, and only once
+    /// for a policy that several servers name.
     pub fn policy_of(&mut self, table: &mut Table<'_>, key: &'static str) -> Option<PathBuf> {
         let text = self.text_of(table, key)?;
         let path = self.path(&text.text);
@@ -331,7 +333,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// What a value is, with its article.
+/// The kind of a value with its article, for messages.
 fn article(value: &DeValue<'_>) -> String {
     let kind = match value {
         DeValue::String(_) => "a text",

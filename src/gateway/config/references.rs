@@ -1,26 +1,27 @@
-//! `${NAME}` in values: the value of an environment variable, which is never shown.
+//! `${NAME}` in values stands for an environment variable, whose value is never shown.
 
-/// A value with its references replaced.
+/// A value of the file with its references replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expanded {
     /// The text to use.
     pub text: String,
-    /// Whether any of it came from a variable; then it must not be shown.
+    /// Whether any part came from a variable; then the text must not be shown.
     pub from_variable: bool,
 }
 
-/// Why a reference cannot be replaced. Only names are in it, never values.
+/// Why a reference cannot be replaced. It holds names of variables, never values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BadReference {
-    /// The variable is not there.
+    /// The variable of this name is not set.
     Missing(String),
-    /// The variable is there, and empty.
+    /// The variable of this name is set, but empty.
     Empty(String),
-    /// `${` without an end, or around something that is no name.
+    /// This text begins with `${` and does not end, or what is between the braces is no name of a variable.
     Malformed(String),
 }
 
-/// Replaces `${NAME}`; `$$` before `{` stands for one `$`, and every other `$` for itself. All bad references at once.
+/// Replaces every `${NAME}`; `$${` stands for the two characters `${`, and every other `$` for itself. All bad
+/// references are returned at once.
 pub(super) fn expand(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Expanded, Vec<BadReference>> {
     let (mut out, mut bad) = (Expanded { text: String::new(), from_variable: false }, Vec::new());
     let mut rest = text;

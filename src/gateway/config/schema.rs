@@ -1,5 +1,6 @@
-//! JSON Schema of `mcpol.toml`, so that editors complete and check it. The types here are for the schema alone: the file is
-//! read key by key, because every problem in it is told with its place. A test holds the two together.
+//! JSON Schema of `mcpol.toml`, so that editors complete and check it. The types are for the schema alone, and their
+//! comments are its descriptions: the file is read key by key ([`super::reader`]), because every problem in it is
+//! reported with its place. A test holds the two together.
 #![expect(dead_code, reason = "these types are never built, only described")]
 
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -27,8 +28,8 @@ struct File {
     accept: Option<Vec<Accept>>,
     /// The listener, and what all servers share.
     gateway: Option<Gateway>,
-    /// The servers behind the gateway, by name. A name is the last segment of the server's URL: letters, digits, `-` and
-    /// single `_`, at most 32.
+    /// The servers behind the gateway, by name. A name is the last segment of the server's URL: letters, digits, `-`
+    /// and single `_`, at most 32.
     servers: Option<BTreeMap<String, Server>>,
     /// Callers, by name.
     grants: Option<BTreeMap<String, Grant>>,
@@ -99,7 +100,7 @@ struct Gateway {
     origins: Option<Vec<String>>,
     /// Web pages of these origins may read answers (CORS).
     cors: Option<bool>,
-    /// Nobody calls without a grant, even while there is none.
+    /// Every caller needs a grant, even while there is none.
     require_grants: Option<bool>,
     /// How long a call may be without answer or progress: `10m`; `0s` is for ever.
     call_timeout: Option<String>,

@@ -1,4 +1,4 @@
-//! The sections of a configuration, and `[gateway]`: the listener and what all servers share.
+//! Reads the sections of a configuration together, and `[gateway]` itself: the listener and what all servers share.
 
 use super::reader::{IssuerNamed, Reader, Table, Text, Value};
 use super::{AuditPlace, CONFIG_BYTES_MAX, Checked, Config};
@@ -18,19 +18,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::de::DeTable;
 
-/// Where the gateway listens if nothing is said.
+/// Where clients connect without `listen`.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8787));
-/// A call without answer or progress is given up after this long if nothing is said.
+/// After how long without answer or progress a call is given up, without `call_timeout`.
 const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
-/// A call that wants approval waits this long if nothing is said.
+/// How long a call that wants approval waits for a person, without `approval_wait`.
 const APPROVAL_WAIT_DEFAULT: Duration = Duration::from_secs(50);
-/// Calls in flight may take this long at the end if nothing is said.
+/// How long calls in flight may take when the gateway is asked to end, without `drain`.
 const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Reads the text of a configuration.
 ///
 /// # Errors
-/// Everything that is wrong, sorted by place.
+/// All problems, sorted by place.
 pub(super) fn read(
     path: &Path,
     text: &str,
@@ -47,14 +47,14 @@ pub(super) fn read(
         }
         Some(_) | None => {
             reader.problems.sort();
-            // A lock that several servers name is told of once.
+            // Each server that names a lock reports its problems: once is enough.
             reader.problems.dedup();
             Err(reader.problems)
         }
     }
 }
 
-/// `[gateway]` while the other sections are read.
+/// What `[gateway]` says, with the offset of `listen`, while the other sections are read.
 struct Listener {
     listen: (SocketAddr, usize),
     admin: Option<SocketAddr>,
@@ -90,8 +90,8 @@ impl Reader<'_> {
             self.report(0, "", "no server is configured", Some(help));
         }
         let listener = listener?;
-        // A later version of the file without any grant must not open the address either: it stays as it is until the
-        // gateway is started again.
+        // The rule of the start stays for as long as the process lives: a later version of the file without any grant
+        // must not open an address that other machines reach.
         let rule = listener.rule.at(listener.listen.0, !grants.is_empty() || jwt.is_some());
         if rule.is_none() {
             let message =
@@ -125,7 +125,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The sections that are the gateway's, by name; unknown ones are told.
+    /// The sections of the file that are the gateway's, by name; unknown ones are reported.
     fn sections<'v>(&mut self) -> BTreeMap<String, Value<'v>>
     where
         Self: 'v,
@@ -140,7 +140,7 @@ impl Reader<'_> {
             if GATEWAY_SECTIONS.contains(&name.as_str()) {
                 sections.insert(name, value);
             } else if !LIST_SECTIONS.contains(&name.as_str()) {
-                // The lists are somebody else's: `mcpol scan` and `mcpol check` read and check them.
+                // The list sections are not the gateway's: `mcpol scan` and `mcpol check` read and check them.
                 let known = GATEWAY_SECTIONS.iter().chain(&LIST_SECTIONS).copied();
                 let help = nearest(&name, known).map_or_else(
                     || "the gateway knows `[gateway]`, `[servers.NAME]`, `[grants.NAME]` and `[jwt]`".to_owned(),
@@ -158,7 +158,8 @@ impl Reader<'_> {
         self.policies.iter().filter_map(known).collect()
     }
 
-    /// A server whose every call is refused is allowed, but hardly what its owner wants.
+    /// Warns of servers without a policy, of their own or of a grant: all their calls are refused, which is hardly
+    /// meant.
     fn without_policy(&mut self, servers: &BTreeMap<String, (usize, Served)>, grants: &[ConfiguredGrant]) {
         for (name, (at, server)) in servers {
             let granted = grants.iter().any(|grant| grant.policy.is_some() && grant.servers.contains(name));
@@ -240,12 +241,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A value of the listener, read as flags read it.
+    /// The value that was read from `text` by the function that reads the command line's flags too; reports an error.
     fn listening<T>(&mut self, pointer: &str, text: &Text, read: Result<T, BadListener>) -> Option<T> {
         read.map_err(|error| self.report(text.at, pointer, error.to_string(), Some(error.help()))).ok()
     }
 
-    /// The text may hold a password, so no message shows it.
+    /// Reads `state`. The text may hold a password, so no message shows it.
     fn state(&mut self, text: &Text) -> Option<StatePlace> {
         let expanded = self.expand("gateway.state", text)?.text;
         match StatePlace::parse(expanded.as_ref()) {

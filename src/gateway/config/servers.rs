@@ -1,4 +1,4 @@
-//! `[servers.NAME]`: where a server is, what is handed to it, and by which policy it is held.
+//! Reads `[servers.NAME]`: where a server is, what is handed to it, and its policy and lock.
 
 use super::reader::{Reader, Table, Text, Value};
 use super::{SERVER_NAME_CHARS_MAX, SERVERS_MAX};
@@ -13,15 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How often a child may be started again.
+/// Most times that `restart` may have a child started again.
 const RESTARTS_MAX: u32 = 1000;
-/// How long a child may stay unused if nothing is said.
+/// How long a child may stay unused without `idle`.
 const IDLE_DEFAULT: Duration = Duration::from_secs(600);
-/// Characters of a value in a message.
+/// Most characters of a value from the file in a message.
 const SHOWN_CHARS: usize = 60;
 
 impl Reader<'_> {
-    /// Every table of a section, by name, at most so many.
+    /// Reads every `[SECTION.NAME]`: its name, the offset of the name, and its table. None if there are more than
+    /// `most`.
     pub(super) fn named<'v>(
         &mut self,
         section: &str,
@@ -41,7 +42,8 @@ impl Reader<'_> {
         tables.collect()
     }
 
-    /// `named` takes the names of all, also of those that are not valid otherwise.
+    /// Reads `[servers.NAME]`. Every name is put into `named`, of a server that is not valid too: a grant for it is not
+    /// to be reported as well.
     pub(super) fn servers(
         &mut self,
         value: Value<'_>,
@@ -95,7 +97,7 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
-                // A value that was refused was told already.
+                // A key of this server that is not valid was reported already.
                 if !self.problems.iter().any(|problem| problem.pointer.starts_with(&format!("{}.", table.path))) {
                     let help = "add `url = \"https://…\"` or `command = [\"PROGRAM\", …]`";
                     self.report(table.at, &table.path, "has neither `url` nor `command`", Some(help));
@@ -123,7 +125,7 @@ impl Reader<'_> {
         Some(Served { backend: backend?, policy, enforcement, locked })
     }
 
-    /// `locked` and `on_change`. The lock's own problems are told with their own places.
+    /// Reads `locked` and `on_change`, and the lock. Problems in the lock are reported with their own places.
     fn lock_of(&mut self, table: &mut Table<'_>, server: &ServerName) -> Option<Locked> {
         let text = self.text_of(table, "locked");
         let at = table.at;
@@ -213,7 +215,7 @@ impl Reader<'_> {
         Some(target)
     }
 
-    /// A secret that is written out is used, but its owner is told.
+    /// Warns of a header or variable that looks like a secret and is written out; it is used all the same.
     fn literal(&mut self, pointer: &str, name: &str, text: &Text) {
         if !text.text.contains("${") && literal_secret(name, &text.text) {
             let message = "holds a secret that everybody who can read this file knows";
@@ -223,7 +225,8 @@ impl Reader<'_> {
     }
 }
 
-/// A server's name is a segment of a URL and the beginning of tools' names: `NAME__tool` must split in one way.
+/// Checks a server's name, which is a segment of a URL and the beginning of `NAME__tool`, a tool's name where all
+/// servers share one endpoint: that must split in one way only.
 pub(super) fn check_server_name(name: &str) -> Result<(), &'static str> {
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     if name.chars().count() > SERVER_NAME_CHARS_MAX {

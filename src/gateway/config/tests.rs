@@ -1,4 +1,4 @@
-//! Tests of configurations: what is read, what is refused and how it is said.
+//! Tests of configurations: what is read, what is refused, and the messages.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
@@ -260,7 +260,7 @@ fn an_open_listener_needs_grants() {
     let grant = format!("[grants.g]\nservers = [\"a\"]\ntoken_sha256 = \"{HASH}\"\n");
     for more in [&*grant, "[jwt]\njwks = \"cert.pem\"\nissuer = \"i\"\naudience = \"a\"\n"] {
         warned(&format!("{open}{more}"), &[]);
-        // One grant does not leave the other servers to everybody.
+        // On an address that other machines reach, servers without a grant ask for tokens too.
         assert_eq!(read(&format!("{open}{more}")).unwrap().config.token_rule, TokenRule::Always, "{more}");
     }
     warned(&format!("[gateway]\nlisten = \"0.0.0.0:8787\"\nrequire_grants = true\n{server}"), &[]);
@@ -392,7 +392,7 @@ fn the_published_schema_is_current_and_knows_what_the_reader_knows() {
     }
     let whole: serde_json::Value = toml::from_str::<toml::Table>(WHOLE)
         .map(|mut table| {
-            // JSON has no dates, and the other sections are checked elsewhere.
+            // JSON has no dates, and the list sections are checked elsewhere.
             table.remove("disable");
             table["grants"]["alice"].as_table_mut().unwrap().insert("expires".to_owned(), "2027-06-30".into());
             serde_json::to_value(table).unwrap()

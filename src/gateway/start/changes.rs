@@ -1,16 +1,17 @@
-//! What a new version of the configuration changes, and what it cannot change while the gateway runs.
+//! Compares two versions of a configuration: what changes, and what cannot change while the gateway runs. Pure.
 
 use crate::gateway::config::Config;
 use crate::gateway::identity::TokenRule;
 use crate::text::escape;
 use std::collections::BTreeSet;
 
-/// The servers that grants of a configuration are for.
+/// Names of the servers that a configuration's grants are good for; a server can come several times.
 pub(super) fn granted(config: &Config) -> impl Iterator<Item = String> {
     config.grants.iter().flat_map(|grant| grant.servers.iter().cloned())
 }
 
-/// Servers that stay, and that no grant of the file is for any more.
+/// Servers that both versions have and that lost their last grant: they go on asking for tokens. None where every
+/// server asks for tokens anyway.
 pub(super) fn left_without_grant(old: &Config, new: &Config) -> BTreeSet<String> {
     let asks_everywhere =
         new.token_rule == TokenRule::Always || old.token_rule == TokenRule::Always || old.jwt.is_some();
@@ -24,7 +25,7 @@ pub(super) fn left_without_grant(old: &Config, new: &Config) -> BTreeSet<String>
     granted(old).filter(is_left).collect()
 }
 
-/// What became of the servers, in a few words.
+/// What became of the servers, in a few words for the operator.
 pub(super) fn changes(old: &Config, new: &Config) -> String {
     let (old, new) = (&old.plan.servers, &new.plan.servers);
     let names = |from: &dyn Fn(&&crate::model::ServerName) -> bool, of: &std::collections::BTreeMap<_, _>| {
@@ -50,7 +51,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
     parts.join("; ")
 }
 
-/// What a new version says that only a new start can do.
+/// Settings that differ in the new version and take effect only when the gateway is started again.
 pub(super) fn only_at_start(old: &Config, new: &Config) -> Vec<&'static str> {
     let (listener, newer) = (&old.plan.listener, &new.plan.listener);
     let mut later = Vec::new();

@@ -1,5 +1,5 @@
-//! A gateway over HTTP from its configuration to its end: the one place where it is put together, whether the
-//! configuration came from flags or from a file.
+//! Puts a gateway over HTTP together and runs it to its end: the one place for it, for a configuration from flags as
+//! for one from a file.
 
 mod changes;
 mod operators;
@@ -26,44 +26,44 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use watch::Watch;
 
-/// What a gateway over HTTP begins with.
+/// What a gateway over HTTP is put together from.
 #[derive(Debug)]
 pub struct Start {
-    /// What it serves, and to whom.
+    /// What is served, and to whom.
     pub config: Config,
-    /// Where operators look, if the command line says so; else where the configuration says.
+    /// The address for operators from the command line; without it the configuration's holds.
     pub admin: Option<SocketAddr>,
-    /// The file that the configuration is from; it is read again whenever it changes. None for one from flags.
+    /// The file that the configuration is from, which is read again whenever it changes; `None` for one from flags.
     pub file: Option<WatchedFile>,
-    /// What callers without a token are called. No grant of the configuration may have this name.
+    /// The name under which callers without a token are counted. No grant of the configuration may have it.
     pub local: String,
-    /// Counters, approvals and grants.
+    /// The stores of counters, approvals and grants.
     pub stores: Stores,
-    /// How calls that arrive together are brought to the stores and the log.
+    /// Where calls that arrive together are decided on.
     pub pace: Pace,
-    /// The log.
+    /// The audit log.
     pub audit: Audit,
-    /// Lines that the gateway says once it listens, before the address.
+    /// Lines that the operator is shown once the gateway listens, before the address.
     pub lines: Vec<String>,
-    /// The world around the gateway.
+    /// What the gateway needs of the program that runs it.
     pub around: Around,
 }
 
 /// What a gateway needs of the program that runs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Around {
-    /// Tells a person.
+    /// Shows a line to the operator.
     pub say: fn(&str),
-    /// Looks a variable of the environment up.
+    /// Looks an environment variable up.
     pub variable: fn(&str) -> Option<String>,
-    /// Adds to a plan, before it is served, what its file does not hold: the tokens of logins.
+    /// Adds to a plan what its file does not hold, before it is served: the tokens of `mcpol login`.
     pub complete: fn(&mut Plan),
 }
 
 /// Why a gateway could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A grant would be counted together with callers who have none.
+    /// A grant has the name of callers without a token.
     #[error(transparent)]
     Name(#[from] NameTaken),
     /// The issuer of tokens cannot be used.
@@ -80,10 +80,10 @@ pub enum StartError {
     /// A policy, a lock or a server cannot be used.
     #[error(transparent)]
     SetUp(#[from] SetUpError),
-    /// What the environment says about OpenTelemetry is no good.
+    /// Telemetry that the environment asks for cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] BadTelemetry),
-    /// Clients cannot be listened to.
+    /// The address for clients cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -94,20 +94,20 @@ pub enum StartError {
 pub struct NameTaken(pub String);
 
 impl NameTaken {
-    /// Whether this holds for a configuration; `local` is what callers without a token are called.
+    /// Checks that no grant of a configuration is called `local`, as callers without a token are.
     ///
     /// # Errors
-    /// It does not hold.
+    /// A grant has this name.
     pub fn check(config: &Config, local: &str) -> Result<(), Self> {
         let is_taken = config.grants.iter().any(|grant| grant.name.as_str() == local);
         if is_taken { Err(Self(local.to_owned())) } else { Ok(()) }
     }
 }
 
-/// Serves until the operating system asks the process to end; answers the number of the signal.
+/// Serves until the operating system asks the process to end; returns the number of the signal.
 ///
 /// # Errors
-/// It could not begin.
+/// The gateway could not begin to serve.
 pub fn serve(start: Start) -> Result<i32, StartError> {
     let Start { mut config, admin, file, local, stores, pace, audit, lines, around } = start;
     NameTaken::check(&config, &local)?;
@@ -139,7 +139,7 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
             (None, None) => line,
         }
     });
-    // A log that cannot be written is said before the first call, and the first call is denied.
+    // Writes the `start` line now, so that the operator hears of a log that cannot be written before the first call.
     desk.tick(clock::now());
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
     let (views, seen) = (Arc::clone(&gateway), Arc::clone(&meter));
@@ -169,9 +169,9 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     Ok(ended?)
 }
 
-/// Says which grants of the store are refused because others have their names.
+/// Warns the operator of grants of the store that are refused because the configuration uses their names.
 fn warn_of_doubles(grants: &Grants, say: fn(&str)) {
-    // A store that is away is told of when a caller needs it; until then nobody comes in by it.
+    // A store that cannot be read is reported when a caller needs it; until then it lets no caller in.
     for name in grants.doubles(clock::now()).unwrap_or_default() {
         say(&format!(
             "warning: the grant `{name}` of the state is refused: its name is taken here\n  help: `mcpol grant revoke {name}`, and create it under another name"

@@ -1,5 +1,5 @@
-//! The address for operators of a gateway over HTTP: bound before anything is served, so that an address that is taken is
-//! an error at the start.
+//! The address for operators of a gateway over HTTP: bound before anything is served, so that an address that is in use
+//! is an error at the start.
 
 use super::StartError;
 use crate::gateway::admin::{self, Admin};
@@ -9,12 +9,12 @@ use crate::policy::LimitStore;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-/// The address, if there is one.
+/// The bound address for operators; `None` if none is configured.
 #[derive(Debug)]
 pub(super) struct Operators(Option<TcpListener>);
 
 impl Operators {
-    /// Takes the address.
+    /// Binds the address.
     pub(super) fn open(address: Option<SocketAddr>) -> Result<Self, StartError> {
         let Some(address) = address else { return Ok(Self(None)) };
         let bound = TcpListener::bind(address).and_then(|listener| {
@@ -24,7 +24,7 @@ impl Operators {
         Ok(Self(Some(bound.map_err(|source| StartError::Operators { address, source })?)))
     }
 
-    /// Serves it, inside of the gateway's event loop and for as long as that lasts.
+    /// Serves operators as a task of the gateway's event loop, for as long as that lasts. To be called inside of it.
     pub(super) fn serve(self, gateway: &Arc<Gateway>, meter: &Arc<Meter>, limits: &Arc<dyn LimitStore>, say: fn(&str)) {
         let Some(listener) = self.0 else { return };
         let shown = listener.local_addr();

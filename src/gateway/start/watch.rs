@@ -1,5 +1,5 @@
-//! The configuration's file, looked after while the gateway runs: a good new version takes over, a bad one is refused and
-//! said.
+//! Watches the configuration's file while the gateway runs: a valid new version takes over, a bad one is refused,
+//! logged and shown to the operator.
 
 use super::changes::{changes, granted, left_without_grant, only_at_start};
 use super::{Around, NameTaken, warn_of_doubles};
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file whose changes are seen.
+/// The configuration's file, with the state in which it was last looked at.
 #[derive(Debug)]
 pub struct WatchedFile {
     path: PathBuf,
@@ -25,7 +25,8 @@ pub struct WatchedFile {
 }
 
 impl WatchedFile {
-    /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
+    /// Begins to watch a file. To be called before the file is read, so that a change in between is seen at the first
+    /// look.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), stamp: Stamp::of(path), refused: None }
     }
@@ -36,12 +37,12 @@ impl WatchedFile {
     }
 }
 
-/// A gateway that runs, and the file that says how.
+/// A running gateway, and the file of its configuration.
 pub(super) struct Watch {
     pub(super) file: WatchedFile,
     pub(super) running: Config,
     pub(super) gateway: Arc<Gateway>,
-    /// What callers without a token are called.
+    /// The name under which callers without a token are counted.
     pub(super) local: String,
     pub(super) grants: Arc<Grants>,
     pub(super) desk: Arc<Desk>,
@@ -50,7 +51,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks whether the file has changed, and puts a good new version in place.
+    /// Looks whether the file has changed, and puts a valid new version in force. Reads files, so it may block.
     pub(super) fn look(&mut self) {
         let stamp = Stamp::of(&self.file.path);
         if stamp == self.file.stamp {
@@ -73,15 +74,16 @@ impl Watch {
         NameTaken::check(&config, &self.local)
             .map_err(|taken| format!("{taken}; the old configuration stays in force"))?;
         (self.around.complete)(&mut config.plan);
-        // A server that is new must not be open to everybody before its grants are there, nor one that goes after they
-        // are gone: while the servers change, grants of both versions count.
+        // A new server must not be open before its grants are in force, nor an old one after its grants have gone:
+        // while the servers change, grants of both versions count (the new one, where both are for one token or
+        // subject).
         let both = self.running.grants.iter().chain(&config.grants).cloned().collect();
         self.grants.set_configured(both);
         if let Err(error) = self.gateway.reload(config.plan.clone()) {
             self.grants.set_configured(self.running.grants.clone());
             return Err(error.to_string());
         }
-        // What has asked for tokens goes on asking.
+        // A server that has asked for tokens must not open because its grants are gone.
         self.grants.keep_asking(granted(&self.running));
         self.grants.keep_asking(granted(&config));
         self.grants.set_configured(config.grants.clone());
@@ -98,7 +100,7 @@ impl Watch {
             ));
         }
         let (grants, say) = (Arc::clone(&self.grants), self.around.say);
-        // The store may take its time.
+        // Apart, since the store may block for long.
         drop(tokio::task::spawn_blocking(move || warn_of_doubles(&grants, say)));
         let later = only_at_start(&self.running, &config);
         if !later.is_empty() {
@@ -108,7 +110,8 @@ impl Watch {
         Ok(())
     }
 
-    /// What did not take effect is compared again with what comes next.
+    /// Remembers `config` as running, but for the settings that only a new start can change: those stay the old ones,
+    /// so that the next version is compared with what is in force.
     fn keep(&mut self, config: Config) {
         let old = &mut self.running;
         let kept = Config {
@@ -133,7 +136,7 @@ impl Watch {
     }
 
     fn refuse(&mut self, text: String) {
-        // A file that stays bad is said once.
+        // A file that stays bad is reported once.
         if self.file.refused.as_ref() == Some(&text) {
             return;
         }
