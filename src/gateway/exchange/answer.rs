@@ -1,5 +1,5 @@
-//! What a server's answer means: what the client gets of it, what the viewer has seen with it, what is settled. Pure: who
-//! calls brings the view and the clock, moves the bytes, and says what is to be said.
+//! What a server's answer means: what the client gets of it, what the client has been shown with it, what is settled.
+//! It moves no bytes and tells no one: the driver brings the view and the time, and logs and shows the notes.
 
 use super::asked::Asked;
 use super::memo::{Around, Memo};
@@ -23,66 +23,67 @@ use std::time::Instant;
 /// What becomes of one message of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes on as it came.
+    /// The message goes on to the client as it came.
     Pass,
-    /// This goes on in its place, without line break.
+    /// This message goes on to the client in its place, without line break.
     Replace(Vec<u8>),
-    /// It does not go on.
+    /// The client gets nothing.
     Drop,
 }
 
-/// What all viewers of one server share.
+/// What all clients of one server share.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// The schemas that were listed.
+    /// The input schemas that the server has listed.
     pub schemas: Schemas,
-    /// The lists that were sent last, and what became of them.
+    /// The lists that the server sent last, and what became of them.
     pub memo: Memo,
-    /// Whether a whole list was compared with the names in the policy.
+    /// Whether a whole list was compared with the tools that the policy names.
     compared: AtomicBool,
-    /// How often the server has taken its list back.
+    /// How often the server has taken its list of tools back; a list from an earlier count says nothing any more.
     generation: AtomicU64,
 }
 
 impl Shared {
-    /// Whether lists of this server are to be looked into even where nothing is held to them.
+    /// Whether the next list is to be read even where no call is held to lists: its names are still to be compared with
+    /// the policy's.
     pub fn wants_names(&self) -> bool {
         !self.compared.load(Ordering::Relaxed)
     }
 
-    /// How often the server has taken its list back.
+    /// How often the server has taken its list of tools back; a list from an earlier count says nothing any more.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The server says that its list has changed, to one viewer or another, or is started again: what was listed before
-    /// says nothing any more.
+    /// Notes that the server has told one of its clients that its list has changed, or was started again: what it
+    /// listed before says nothing any more.
     pub fn take_lists_back(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// This moment.
+    /// The moment `at`, with the generation of now.
     pub fn moment(&self, at: Instant) -> Moment {
         Moment { at, generation: self.generation() }
     }
 }
 
-/// For whom an answer is, and by what it is judged.
+/// The client that an answer is for, and what it is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer<'v> {
     /// The caller's policy as it is now; without one the caller sees nothing.
     pub policy: Option<&'v Arc<Policy>>,
-    /// The lock.
+    /// The lock that the server is held to, if there is one.
     pub guard: Option<&'v Guard>,
-    /// What the viewer has seen; nothing where no call is held to it.
+    /// What the client has been shown; `None` where no call is held to lists.
     pub view: Option<&'v Mutex<View>>,
-    /// What all viewers of the server share.
+    /// What all clients of the server share.
     pub shared: &'v Shared,
-    /// The time.
+    /// When the answer came.
     pub at: Instant,
 }
 
-/// An error in place of an answer, without line break.
+/// A JSON-RPC error (-32603) in place of the server's answer, without line break.
 pub fn error(id: &Id, message: &str) -> Vec<u8> {
     let mut out = Vec::new();
     reply::error(&mut out, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, message);
@@ -90,12 +91,12 @@ pub fn error(id: &Id, message: &str) -> Vec<u8> {
     out
 }
 
-/// What a client hears of an answer that has no single reading.
+/// The error text that a client gets in place of an answer that has no single reading.
 pub fn invalid(reason: &dyn std::fmt::Display) -> String {
     format!("the server's answer is not valid: {reason}")
 }
 
-/// The answer to a request: settles it, and says what the client gets.
+/// Takes the server's answer to a request: settles the call, if it was one, and returns what the client gets.
 pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
     let is_error = matches!(received.arrival, Arrival::Error(_));
     match asked {
@@ -140,8 +141,9 @@ fn fetched(kind: ExtraKind, key: &str, id: &Id, viewer: &Viewer<'_>, notes: &mut
     }
 }
 
-/// Passes on what the server says of itself; of instructions that nobody reviewed only that they are empty. A server that
-/// chose a revision which is not known here is not believed at all.
+/// What a client gets of the answer to `initialize` or `server/discover`: with a lock, instructions that were not
+/// reviewed are replaced by an empty text. A server that chose a revision which the gateway does not know gets an error
+/// in its place, since its messages cannot be judged.
 fn greeting(id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
     if let Some(version) = unknown_version(received) {
         let message = format!("the server speaks protocol version `{version}`, which this gateway does not know");
@@ -158,14 +160,14 @@ fn greeting(id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut V
     }
 }
 
-/// The version that a server chose, if it is none that is known here.
+/// The revision that a server chose, at most 40 characters of it, if the gateway does not know it.
 fn unknown_version(received: &Received<'_>) -> Option<String> {
     let (literal, _) = member(received.result()?, "protocolVersion")?;
     let version = string_value(literal).unwrap_or_default();
     (!PROTOCOL_VERSIONS.contains(&&*version)).then(|| crate::text::excerpt(&version, 40))
 }
 
-/// What a viewer may see of a page of the list of tools.
+/// What a client may see of a page of the list of tools: what its policy and the lock let it see.
 fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
     let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
     let text = received.text.as_bytes();
@@ -196,7 +198,7 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &Viewer<'_
     {
         let around = match &received.text {
             Cow::Borrowed(text) => member(text, "id").and_then(|(_, id)| Around::of(text, id, span.clone())),
-            // White space was taken out, so it is not what the server sends.
+            // White space was taken out, so the next message of the server cannot be compared with this text.
             Cow::Owned(_) => None,
         };
         shared.memo.keep(policy, reviewed, (result, around), &page.result, seen);
@@ -204,7 +206,8 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &Viewer<'_
     instead(&page.result)
 }
 
-/// A whole list that the server has sent before, in the very same message: what the client gets, without a look into it.
+/// What a client gets of a whole list that the server has sent before, if the whole message but its id is the same to
+/// the byte: it is then not parsed again.
 pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &Viewer<'_>) -> Option<Vec<u8>> {
     let Asked::List { first: Some(generation) } = asked else { return None };
     let reviewed = viewer.guard.map(Guard::reviewed);
@@ -213,7 +216,8 @@ pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &Viewer<'_>) -> Op
     Some(message)
 }
 
-/// Notes that a viewer was shown a list that was kept. Nothing where it was kept without what this viewer is held to.
+/// A function that notes that the client was shown this kept list; `None` where the list was kept without what calls of
+/// this client are held to.
 fn saw(viewer: &Viewer<'_>, seen: Option<Arc<Listing>>) -> Option<impl FnOnce(u64)> {
     let (view, now) = (viewer.view, viewer.shared.moment(viewer.at));
     if view.is_some() && seen.is_none() {
@@ -226,7 +230,7 @@ fn saw(viewer: &Viewer<'_>, seen: Option<Arc<Listing>>) -> Option<impl FnOnce(u6
     })
 }
 
-/// Keeps what a page says of the tools. Answers a list that came as one page.
+/// Keeps what a page says of the tools in the client's view. Returns the list if it came as one page.
 fn see(
     first: Option<u64>,
     result: &str,
@@ -254,7 +258,7 @@ fn see(
     whole
 }
 
-/// Tells of tools that only the policy knows.
+/// A notice of tools that the policy names and the server does not list, the first five by name.
 fn unknown_tools(policy: &Policy, listing: &Listing) -> Option<String> {
     let unknown: Vec<&str> = policy.tool_names().into_iter().filter(|name| !listing.names(name)).collect();
     if unknown.is_empty() {

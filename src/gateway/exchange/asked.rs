@@ -1,4 +1,4 @@
-//! What a client asked of a server, as far as the answer's meaning depends on it.
+//! What a client asked of a server, as far as the meaning of the server's answer depends on it.
 
 use super::flight::Flight;
 use crate::mcp::envelope::Passage;
@@ -10,11 +10,12 @@ use crate::model::ExtraKind;
 /// What a client asked of a server.
 #[derive(Debug)]
 pub enum Asked {
-    /// A call, forwarded.
+    /// A `tools/call` that was forwarded.
     Call(Flight),
     /// A page of the list of tools.
     List {
-        /// For the first page, which has no cursor: how often the server had taken its list back when it was asked for.
+        /// For the first page, which has no cursor: how often the server had taken its list back when the page was
+        /// asked for. `None` for later pages.
         first: Option<u64>,
     },
     /// `initialize` or `server/discover`: what the server says of itself.
@@ -28,8 +29,8 @@ pub enum Asked {
 }
 
 impl Asked {
-    /// What a request is that is no call; nothing for a method that no known revision lets a client ask. `generation`
-    /// says how often the server has taken its list back.
+    /// What a request other than a call asks; `None` for a method that no known revision lets a client ask.
+    /// `generation` returns how often the server has taken its list back.
     pub fn of(passage: &Passage, generation: impl FnOnce() -> u64) -> Option<Self> {
         Some(match Method::asked_by_client(passage.method()?)?.kind {
             Kind::ToolList => {

@@ -1,4 +1,5 @@
-//! A call that was forwarded: however it ends, it is settled, counted and logged once.
+//! The only door for a `tools/call` to a server: a call that departs is settled, counted and logged once, however it
+//! ends.
 
 use super::outcome::CallOutcome;
 use crate::gateway::audit::{Ended, Whose};
@@ -10,15 +11,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A call that was forwarded, or is about to be.
+/// A call that is with the server, or is about to leave.
 pub struct Flight {
     desk: Arc<Desk>,
     whose: Whose,
     number: u64,
-    /// What it holds of its counters; nothing once it has ended.
+    /// The units that the call holds of its counters; `None` once it has ended.
     reservation: Option<Reservation>,
     sent: Instant,
-    /// Where it is counted, and its place among the calls in flight.
+    /// The server's meter, and the call's place among those in flight; `None` without a meter.
     counted: Option<(Arc<ServerMeter>, Held)>,
 }
 
@@ -27,7 +28,7 @@ pub struct Flight {
 pub struct Cleared(ToolCall);
 
 impl Cleared {
-    /// The message, without line break.
+    /// The call's message, without line break.
     pub fn line(&self) -> &[u8] {
         self.0.line()
     }
@@ -40,8 +41,9 @@ impl fmt::Debug for Flight {
 }
 
 impl Flight {
-    /// A call that may pass leaves at `sent`; it arrived at `began`, and `number` is the decision's. The only door for a
-    /// `tools/call`: a transport takes nothing else, and what the call holds is settled by the flight.
+    /// Lets a call leave that the gate has permitted. It arrived at `began` and leaves at `sent`; `number` is the
+    /// decision's. Transports take a `tools/call` as [`Cleared`] alone, and what the call holds is settled by the
+    /// flight.
     pub fn depart(
         desk: &Arc<Desk>,
         whose: Whose,
@@ -59,7 +61,7 @@ impl Flight {
         (Self { desk: Arc::clone(desk), whose, number, reservation: Some(reservation), sent, counted }, Cleared(call))
     }
 
-    /// The call has ended; `bytes` is the length of the answer.
+    /// Settles, counts and logs the call, which has ended; `bytes` is the length of the answer.
     pub fn end(mut self, outcome: CallOutcome, bytes: usize) {
         self.finish(outcome, bytes);
     }
@@ -81,7 +83,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        // The client has gone. What the server does with the call nobody knows.
+        // Dropped without an end, as the client has gone. The server may do what was asked, so the units stay spent.
         self.finish(CallOutcome::ClientGone, 0);
     }
 }

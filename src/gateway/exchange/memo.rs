@@ -1,5 +1,5 @@
-//! Long lists of tools and what became of them: a server lists the same tools to every session, so the same list under
-//! the same policy and lock need not be read twice.
+//! Lists of tools and what became of them: a server lists the same tools to every session, so a list that comes again
+//! under the same policy and lock is not read twice.
 
 use super::view::Listing;
 use crate::catalog::drift::Reviewed;
@@ -8,31 +8,31 @@ use crate::policy::Policy;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Lists kept for one server: one for each of the policies that are used most.
+/// Lists kept for one server: the newest under each of the policies whose lists came last.
 const LISTS_MAX: usize = 4;
 /// Longest list that is kept, in bytes.
 const LIST_BYTES_MAX: usize = 1024 * 1024;
 
-/// What became of the newest lists of one server.
+/// The newest lists of one server, and what became of them.
 #[derive(Debug, Default)]
 pub struct Memo {
-    /// The newest last.
+    /// At most [`LISTS_MAX`], the newest last.
     kept: Mutex<Vec<List>>,
 }
 
 #[derive(Debug)]
 struct List {
     policy: Arc<Policy>,
-    /// The lock, if there is one.
+    /// What the lock said, if there is one.
     reviewed: Option<Arc<Reviewed>>,
-    /// What the server sent.
+    /// The result that the server sent.
     sent: Box<str>,
-    /// The message that it came in, if its id stood before it.
+    /// The rest of the message that the result came in, if the id stood before the result.
     around: Option<Around>,
     known: Known,
 }
 
-/// What stands around the id and the result of a message.
+/// What stands before, between and after the id and the result of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Around {
     before: Box<str>,
@@ -41,7 +41,8 @@ pub struct Around {
 }
 
 impl Around {
-    /// What stands around these two in a message; nothing if the id is not before the result.
+    /// What stands around the id and the result at these places of a message; `None` if the id is not before the
+    /// result.
     pub fn of(message: &str, id: Range<usize>, result: Range<usize>) -> Option<Self> {
         let (before, between) = (message.get(..id.start)?, message.get(id.end..result.start)?);
         Some(Self { before: before.into(), between: between.into(), after: message.get(result.end..)?.into() })
@@ -52,24 +53,24 @@ impl Around {
     }
 }
 
-/// A list that the server has sent before.
+/// What became of a list that the server has sent before.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// What may be seen of it.
+    /// The result as the client gets it.
     pub shown: Arc<str>,
-    /// What it says of each tool, where a lock wants to know.
+    /// What the list says of each tool, if calls of the client that it was read for are held to lists.
     pub seen: Option<Arc<Listing>>,
 }
 
 impl Memo {
-    /// What a client under this policy and lock may see of a whole list, if the server sent the very same before.
+    /// What became of a whole list under this policy and lock, if the server sent the same result before, to the byte.
     pub fn known(&self, policy: &Arc<Policy>, reviewed: Option<&Arc<Reviewed>>, sent: &str) -> Option<Known> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|list| list.is_under(policy, reviewed) && *list.sent == *sent).map(|list| list.known.clone())
     }
 
-    /// The same for a whole message, which is then no more than compared: what the client may see, and the message with
-    /// it. The server must have sent the very same one before, but for the id, which is the one that is asked for.
+    /// What became of the list in a whole message, and the message that the client gets: only for a message whose id is
+    /// `id` and that is otherwise, to the byte, one that the server sent before under this policy and lock.
     pub fn known_message(
         &self,
         policy: &Arc<Policy>,
@@ -86,7 +87,7 @@ impl Memo {
         rest.is_empty().then(|| (list.known.clone(), around.pieces(&written, &list.known.shown).concat()))
     }
 
-    /// Keeps a whole list.
+    /// Keeps a whole list, if it is not longer than [`LIST_BYTES_MAX`], in place of an older one under its policy.
     pub fn keep(
         &self,
         policy: &Arc<Policy>,
@@ -100,7 +101,7 @@ impl Memo {
         }
         let known = Known { shown: shown.into(), seen };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // An old version of a lock does not come back.
+        // Under another version of the lock too: an old version does not come back.
         kept.retain(|list| !Arc::ptr_eq(&list.policy, policy));
         if kept.len() == LISTS_MAX {
             kept.remove(0);
@@ -110,7 +111,8 @@ impl Memo {
 }
 
 impl List {
-    /// Policies and locks are compared by their places in memory: another one after a reload has another.
+    /// Whether the list was read under this policy and lock. They are compared by their places in memory: the list
+    /// keeps its own alive, so those that a reload brings have other places.
     fn is_under(&self, policy: &Arc<Policy>, reviewed: Option<&Arc<Reviewed>>) -> bool {
         let same_lock = match (&self.reviewed, reviewed) {
             (None, None) => true,
@@ -138,7 +140,7 @@ mod tests {
         assert_eq!(known(&one, "[1,2]").as_deref(), Some("[1]"));
         assert_eq!(known(&one, "[1, 2]"), None);
         assert_eq!(known(&other, "[1,2]"), None);
-        // The newest of a policy is the one that counts.
+        // Only the newest list under a policy is kept.
         lists.keep(&one, None, ("[3]", None), "[]", None);
         assert_eq!(known(&one, "[1,2]"), None);
         assert_eq!(known(&one, "[3]").as_deref(), Some("[]"));

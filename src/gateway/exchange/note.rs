@@ -1,13 +1,13 @@
-//! What reading an answer gives to log, or to say to a person.
+//! What the driver has to log or to show to the operator after an answer was read.
 
-/// Something that is to be logged, or said to a person.
+/// Something about a server's answer to be logged, or shown to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// Something of the server's does not go on as it came; what, in a few words.
+    /// A message of the server does not go on as it came; says which, in a few words.
     Dropped(String),
-    /// The server's instructions to the model are not as they were locked; what became of them, and whether that is
-    /// worth saying to a person.
+    /// The server's instructions to the model are not as they were locked: what became of them, and whether the
+    /// operator is to be told (once for each version of the lock).
     Instructions(&'static str, bool),
-    /// For a person.
+    /// A line for the operator.
     Notice(String),
 }

@@ -1,9 +1,9 @@
-//! How a request ended that went to a server: one word in the audit log, in metrics and in spans, and what becomes of
-//! the units that a call held.
+//! How a request to a server ended: its one word in the audit log, in metrics and in spans, and what becomes of the
+//! units that a call held.
 
 use crate::policy::Ending;
 
-/// How a request ended that went to a server, or was about to.
+/// How a request ended that went to a server, or was about to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallOutcome {
     /// The server answered with a result, one that says `isError` included.
@@ -18,13 +18,13 @@ pub enum CallOutcome {
     UpstreamGone,
     /// The server took the request and closed the exchange without an answer to it.
     Unanswered,
-    /// The gateway ended before a person had answered.
+    /// The session with the client ended while the call waited for a person.
     Gone,
     /// The server's answer has no single reading.
     Invalid,
     /// The server's answer is longer than the gateway takes.
     TooLong,
-    /// The request never reached the server.
+    /// The request was not sent to the server.
     NotSent,
     /// The server answered with an HTTP error status and no answer to the request.
     HttpError,
@@ -38,7 +38,7 @@ pub enum CallOutcome {
     Broken,
     /// The stream broke off where the client can take it up again; the answer may come there.
     Detached,
-    /// The token is no longer good.
+    /// The client's token expired or was revoked while the request was open.
     Revoked,
     /// The client closed the connection that the answer was for.
     ClientGone,
@@ -95,8 +95,8 @@ impl CallOutcome {
         }
     }
 
-    /// What becomes of the units that a call holds. What a server did before it failed nobody knows, so all but two
-    /// outcomes keep them.
+    /// What becomes of the units that a call holds. A server may have done what was asked before it failed, so the
+    /// units stay spent unless the call was not sent or the server answered with an error.
     pub const fn ending(self) -> Ending {
         match self {
             Self::NotSent => Ending::NotSent,
@@ -121,7 +121,8 @@ impl CallOutcome {
         }
     }
 
-    /// Whether the gateway gave the request up while the server may still work on it, so that the server is to hear so.
+    /// Whether the gateway itself gave the request up: the server may still work on it, so it gets
+    /// `notifications/cancelled`.
     pub const fn gives_up(self) -> bool {
         matches!(self, Self::Timeout | Self::Revoked)
     }

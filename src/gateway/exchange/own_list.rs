@@ -1,5 +1,5 @@
-//! The gateway's own `tools/list`: asked when a call needs what only a list can tell, and its client has not asked for one
-//! yet. The call waits for it; no client ever sees it.
+//! The gateway's own `tools/list`: asked when a call needs what only a list can tell, and its client has been shown
+//! none that counts. The call waits for it; no client ever sees it.
 
 use super::answer::Shared;
 use super::view::{Coming, Keep, View};
@@ -13,32 +13,34 @@ use crate::policy::Policy;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Lists that one call waits for at most: a server may take each one back as soon as it was sent.
+/// Most lists that one call waits for: a server may take each one back as soon as it was sent.
 pub const LISTS_MAX: u8 = 2;
-/// How long a list may take, all its pages together.
+/// How long a list may take to come, all its pages together.
 pub const LIST_WAIT: Duration = Duration::from_secs(30);
-/// Pages of one list at most.
+/// Most pages of one list.
 pub const PAGES_MAX: u32 = 1_000;
 
-/// A list that is asked for on behalf of one viewer.
+/// A list that the gateway asks for on behalf of one client.
 #[derive(Debug)]
 pub struct OwnList {
     coming: Coming,
     /// `_meta` of every page's request, in revisions without a handshake.
     meta: Option<String>,
-    /// Of the next page, as JSON.
+    /// The cursor of the next page, as JSON; `None` before the first page.
     cursor: Option<String>,
     pages: u32,
 }
 
 impl OwnList {
-    /// A list that this call waits for, asked for at this time.
+    /// A list that this call waits for, asked for at this time. `_meta` of the call says what each request needs in
+    /// revisions without a session.
     pub fn asked(call: &ToolCall, shared: &Shared, at: Instant) -> Self {
         let meta = call.is_stateless().then(|| meta_of(call)).flatten();
         Self { coming: Coming::asked(shared.moment(at)), meta, cursor: None, pages: 0 }
     }
 
-    /// The request for the next page, under an id that is this text.
+    /// The request for the next page, under this id, which must need no escapes; `None` if it is no valid message,
+    /// which a strange cursor or `_meta` could make it.
     pub fn request(&self, id: &str) -> Option<(Id, Passage)> {
         let mut params = Vec::new();
         params.extend(self.cursor.iter().map(|cursor| format!("\"cursor\":{cursor}")));
@@ -51,10 +53,10 @@ impl OwnList {
         }
     }
 
-    /// A page has come. Answers whether more follow.
+    /// Takes a page that has come, and returns whether more follow. `is_locked`: the lock compares its definitions.
     ///
     /// # Errors
-    /// The list will not do, in words.
+    /// The page has no single reading, or there are more than [`PAGES_MAX`]; the text says which.
     pub fn page(
         &mut self,
         result: &str,
@@ -76,13 +78,13 @@ impl OwnList {
         }
     }
 
-    /// All pages have come: the viewer's list is this one from now on.
+    /// Makes this list, whose pages have all come, the newest one of the client's view.
     pub fn whole(self, view: &mut View, shared: &Shared, at: Instant) {
         view.complete(self.coming, shared.moment(at));
     }
 }
 
-/// Notes that a server did not list its tools, and says so once.
+/// Logs that a server did not list its tools, and tells the operator unless `told` says that it was done.
 pub fn not_listed(desk: &Desk, whose: &Whose, why: &str, told: &AtomicBool) {
     let text = format!("the server did not list its tools: {}", crate::text::excerpt(why, 200));
     desk.dropped(whose, "server", &text);
@@ -91,7 +93,8 @@ pub fn not_listed(desk: &Desk, whose: &Whose, why: &str, told: &AtomicBool) {
     }
 }
 
-/// `_meta` of a call as far as it is about the session: version, client and capabilities, and not the call's progress.
+/// The members of a call's `_meta` that begin with `io.modelcontextprotocol/`: revision, client and capabilities. Not
+/// its progress token, which is the call's own.
 fn meta_of(call: &ToolCall) -> Option<String> {
     let (meta, _) = member(call.params()?, "_meta")?;
     let about = |name: &str| string_value(name).is_some_and(|name| name.starts_with("io.modelcontextprotocol/"));

@@ -1,4 +1,4 @@
-//! What is kept of a tool's definition: its input schema, and what a lock compares of it.
+//! What is kept of a tool's listed definition: its input schema, and what a lock compares of it.
 
 use crate::catalog::drift::Essence;
 use crate::model::ToolDefinition;
@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-/// The input schemas that viewers of one server were shown, each kept and compiled once however many were shown it.
+/// The input schemas that clients of one server were shown, by their text: each is kept and compiled once, however many
+/// clients were shown it, and goes with the last view that holds it.
 #[derive(Debug, Default)]
 pub struct Schemas(pub(super) Mutex<HashMap<Box<str>, Weak<Schema>>>);
 
@@ -19,12 +20,12 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// A schema that was not looked at yet.
+    /// A schema with this JSON text, not parsed yet.
     pub fn new(text: &str) -> Self {
         Self { text: text.into(), compiled: OnceLock::new() }
     }
 
-    /// The schema, if it can be used.
+    /// The compiled schema; `None` if the text is no schema that arguments can be checked with.
     pub fn compiled(&self) -> Option<Arc<ArgumentSchema>> {
         let compile = || {
             let schema = serde_json::from_str(&self.text).ok()?;
@@ -35,7 +36,7 @@ impl Schema {
 }
 
 impl Schemas {
-    /// The schema with this text.
+    /// The schema with this JSON text, shared with all that hold it.
     pub fn of(&self, text: &str) -> Arc<Schema> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get(text).and_then(Weak::upgrade) {
@@ -50,7 +51,7 @@ impl Schemas {
     }
 }
 
-/// What a definition says, as a lock compares it; nothing of one that cannot be read.
+/// What a tool's definition says, as a lock compares it; `None` for one that cannot be read.
 pub fn essence(definition: &str) -> Option<Essence> {
     let raw: &RawValue = serde_json::from_str(definition).ok()?;
     ToolDefinition::parse(raw).ok().map(|tool| Essence::of(&tool))

@@ -1,7 +1,6 @@
-//! What one viewer has been shown of a server's tools: calls are held to the lock, to the schema and to the list itself by
-//! the newest list that this very viewer was shown, and by nobody else's.
-//!
-//! What is not known here is asked of the server again, so whatever is forgotten costs a question and opens nothing.
+//! What one client has been shown of a server's tools: its calls are held to the lock, to the schema and to the list by
+//! the newest list that this client was shown, never by another client's. A list that is not known here is asked of the
+//! server again, so what is forgotten costs a request and opens nothing.
 
 use super::schema::{Schema, Schemas, essence};
 use crate::catalog::drift::{Essence, Reviewed};
@@ -14,10 +13,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Tools of one list that are remembered at most; further ones count as new, and as without a schema.
+/// Most tools of one list that are remembered. Further ones count as listed, but as without a schema and, with a lock,
+/// as changed.
 pub const LISTED_TOOLS_MAX: usize = 10_000;
-/// Schemas of one list that are kept at most, in bytes together; calls of tools beyond are denied where the policy wants
-/// their arguments held to a schema.
+/// Most bytes of schemas that are kept of one list, all together. Calls of tools whose schema is beyond are denied
+/// where the policy wants their arguments held to it.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Whether a policy lets a tool be listed.
@@ -28,18 +28,18 @@ pub fn is_listed(policy: &Policy, tool: &str) -> bool {
 /// What is kept of a tool's schema.
 #[derive(Clone, Debug, Default)]
 enum Kept {
-    /// Nothing, as the policy did not ask for it when the list came.
+    /// No schema, as the policy did not ask for it when the list came.
     #[default]
     Nothing,
     Schema(Arc<Schema>),
-    /// There is none that can be relied on: it is missing, too long, or listed in two ways.
+    /// No schema that can be relied on: it is missing, too long, or listed in two ways.
     Doubt,
 }
 
-/// One tool of a list.
+/// What one list says of a tool.
 #[derive(Debug, Default)]
 struct Shown {
-    /// What each of its definitions says, where a lock wants to know.
+    /// What each definition of this name says, as a lock compares it; empty without a lock.
     essences: BTreeSet<Essence>,
     schema: Kept,
 }
@@ -54,21 +54,21 @@ pub struct Listing {
 /// What is kept of a tool's definition beside the name.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep<'k> {
-    /// What it says, as a lock compares it.
+    /// Whether what it says is kept, as a lock compares it.
     pub essence: bool,
-    /// The schema, and where schemas are kept.
+    /// Where the input schema is kept; `None` where the policy does not want it.
     pub schema: Option<&'k Schemas>,
 }
 
 impl Listing {
-    /// Takes one tool of a page.
+    /// Takes one tool of a page; `definition` is its JSON text.
     pub fn take(&mut self, name: &str, definition: &str, keep: Keep<'_>) {
         if self.tools.len() >= LISTED_TOOLS_MAX && !self.tools.contains_key(name) {
             return;
         }
         let shown = self.tools.entry(name.to_owned()).or_default();
         if keep.essence {
-            // What cannot be read is like nothing that was reviewed.
+            // A definition that cannot be read differs from everything that was reviewed.
             shown.essences.insert(essence(definition).unwrap_or_else(Essence::unknown));
         }
         let Some(schemas) = keep.schema else { return };
@@ -84,27 +84,28 @@ impl Listing {
         };
     }
 
-    /// Whether it names a tool. True for all once there are too many to remember.
+    /// Whether the list has this tool. True for every name once it has [`LISTED_TOOLS_MAX`], as others were forgotten:
+    /// a call then never counts as one of an unlisted tool.
     pub fn names(&self, tool: &str) -> bool {
         self.tools.len() >= LISTED_TOOLS_MAX || self.tools.contains_key(tool)
     }
 
-    /// The tools in it, in no order.
+    /// The names of the tools that are remembered, in no order.
     pub fn tools(&self) -> impl Iterator<Item = &str> {
         self.tools.keys().map(String::as_str)
     }
 }
 
-/// A list that is under way.
+/// A list whose pages have not all come yet, and the generation that its first page was asked for in.
 #[derive(Debug, Default)]
 pub struct Coming {
-    /// What has come of it.
+    /// What has come of the list.
     pub listing: Listing,
     generation: u64,
 }
 
 impl Coming {
-    /// A list that is asked for at this moment.
+    /// An empty list that is asked for at this moment.
     pub fn asked(now: Moment) -> Self {
         Self { listing: Listing::default(), generation: now.generation }
     }
@@ -113,13 +114,13 @@ impl Coming {
 /// A moment at which a view is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// The time.
+    /// The point in time.
     pub at: Instant,
-    /// How often the server has taken its list back by then; what was listed before says nothing any more.
+    /// How often the server has taken its list back by then; a list of an earlier generation says nothing any more.
     pub generation: u64,
 }
 
-/// A list that is whole.
+/// A list whose pages have all come, when that was, and the generation that its first page was asked for in.
 #[derive(Debug)]
 struct Whole {
     listing: Arc<Listing>,
@@ -127,25 +128,26 @@ struct Whole {
     generation: u64,
 }
 
-/// What one viewer has been shown.
+/// What one client has been shown of a server's tools.
 #[derive(Debug, Default)]
 pub struct View {
-    /// The newest list that is whole.
+    /// The newest list whose pages have all come.
     newest: Option<Whole>,
-    /// The client's list that is under way; of two at a time the one that began later.
+    /// The list that the client is asking for page by page; of two at a time the one that began later.
     client: Option<Coming>,
-    /// How long a list counts for the lock; for ever where the server's word that its tools have changed always arrives.
+    /// How long a list counts for the lock. For ever if `None`: where the server's `list_changed` always arrives.
     age_max: Option<Duration>,
 }
 
 impl View {
-    /// A view whose lists count for so long only.
+    /// A view whose lists count for the lock until they are this old.
     pub fn aging(age_max: Duration) -> Self {
         Self { age_max: Some(age_max), ..Self::default() }
     }
 
-    /// A page of the client's list; `first` is the generation in which a first page was asked for, `more` whether others
-    /// follow. The last page of a list that another overtook completes nothing. Answers a list that came as one page.
+    /// Takes a page that the client was shown. `first` is the generation that a first page was asked for in, `None` for
+    /// later pages; `more` says whether others follow. A last page completes the list that began last, or nothing if
+    /// none is under way. Returns a list that came as one page.
     pub fn page(
         &mut self,
         first: Option<u64>,
@@ -167,20 +169,20 @@ impl View {
         first.map(|_| listing)
     }
 
-    /// A list has come as a whole that was asked for in this generation. One that the server took back meanwhile says
-    /// nothing.
+    /// Makes a list the newest one. It was asked for in `generation`: one that the server has taken back since is
+    /// dropped.
     pub fn whole(&mut self, generation: u64, listing: Arc<Listing>, now: Moment) {
         if generation == now.generation {
             self.newest = Some(Whole { listing, since: now.at, generation });
         }
     }
 
-    /// A list that the gateway has asked for on behalf of the viewer is whole.
+    /// Makes a list the newest one that the gateway has asked for on behalf of the client.
     pub fn complete(&mut self, Coming { listing, generation }: Coming, now: Moment) {
         self.whole(generation, Arc::new(listing), now);
     }
 
-    /// Nothing of what was shown counts any more.
+    /// Forgets all lists.
     pub fn clear(&mut self) {
         (self.newest, self.client) = (None, None);
     }
@@ -189,19 +191,20 @@ impl View {
         self.newest.as_ref().filter(|whole| whole.generation == now.generation)
     }
 
-    /// The newest list that is whole; none before the first, and none after the server took it back.
+    /// The newest whole list; `None` before the first, and after the server took it back.
     pub fn newest(&self, now: Moment) -> Option<&Arc<Listing>> {
         self.whole_of(now).map(|whole| &whole.listing)
     }
 
-    /// What the newest list that has a tool says of it: a page of a list that is not whole yet knows more than the list
-    /// before.
+    /// What the newest list that has a tool says of it. A page of a list that is not whole yet is newer than the last
+    /// whole list.
     fn shown(&self, tool: &str, now: Moment) -> Option<&Shown> {
         let coming = self.client.as_ref().and_then(|client| client.listing.tools.get(tool));
         coming.or_else(|| self.newest(now)?.tools.get(tool))
     }
 
-    /// How a tool differs from what was reviewed, by the newest list; one that is too old says nothing.
+    /// How a tool differs from what was reviewed, by the newest list that has it; a whole list that is too old says
+    /// nothing.
     pub fn change(&self, tool: &str, reviewed: &Reviewed, now: Moment) -> Option<ToolChange> {
         let newer = self.client.as_ref().and_then(|client| client.listing.tools.get(tool));
         let newer = newer.and_then(|shown| reviewed.change(tool, &shown.essences));
@@ -212,7 +215,7 @@ impl View {
         newer.or_else(|| reviewed.change(tool, whole.listing.tools.get(tool).map_or(&none, |shown| &shown.essences)))
     }
 
-    /// The schema for a call's arguments, where the policy wants one: as it was locked, else as it was shown last.
+    /// The schema for a call's arguments, where the policy wants one: the locked one, else the one shown last.
     fn schema(&self, policy: &Policy, guard: Option<&Guard>, tool: &str, now: Moment) -> Option<Arc<ArgumentSchema>> {
         if !policy.wants_schema(tool) {
             return None;
@@ -226,7 +229,7 @@ impl View {
         }
     }
 
-    /// Whether only a list can tell what becomes of a call of this tool.
+    /// Whether the gateway must ask for a list before it can decide on a call of this tool.
     pub fn wants_list(&self, policy: &Policy, guard: Option<&Guard>, tool: &str, now: Moment) -> bool {
         if !is_listed(policy, tool) {
             return false;
@@ -243,8 +246,8 @@ impl View {
         policy.hides_among_allowed(tool) && self.newest(now).is_none() && self.shown(tool, now).is_none()
     }
 
-    /// What the lists say against a call of this tool, whatever a lock does about it. Where the policy hides tools among
-    /// those that it allows, one that the server does not list may be a hidden one by another name.
+    /// What the lists say against a call of this tool. Where the policy hides tools among those that it allows, a tool
+    /// that the server does not list may be a hidden one under another name.
     fn against(&self, policy: &Policy, guard: Option<&Guard>, tool: &str, now: Moment) -> Option<ToolChange> {
         if policy.hides_among_allowed(tool)
             && self.newest(now).is_some_and(|listing| !listing.names(tool))
@@ -256,17 +259,18 @@ impl View {
     }
 }
 
-/// What the lists say of a called tool.
+/// What the lists that a client was shown say of a tool that it calls.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// The schema for the arguments, where the policy wants one.
     pub schema: Option<Arc<ArgumentSchema>>,
-    /// What is to be held against the call.
+    /// How the tool differs from the lock or the list, if the call is to be refused for it.
     pub change: Option<ToolChange>,
 }
 
 impl View {
-    /// What the lists say of a called tool, and what the lock makes of it: a change that is only to be said is said.
+    /// What the lists say of a tool that the client calls. A change that the lock only warns of is logged and told
+    /// here, and not among the facts.
     pub fn facts(
         &self,
         policy: &Policy,

@@ -1,4 +1,4 @@
-//! What counts of the lists that a viewer was shown.
+//! Tests of views: which of the lists that a client was shown count.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
 
@@ -26,7 +26,7 @@ fn take(listing: &mut Listing, tools: &[(&str, &str)]) {
     tools.iter().for_each(|(name, definition)| listing.take(name, definition, ESSENCE));
 }
 
-/// A list of one page, asked for and shown in this generation.
+/// Shows the view a list of one page that was asked for in this generation.
 fn list(view: &mut View, generation: u64, tools: &[(&str, &str)]) {
     view.page(Some(generation), false, now(generation), |listing| take(listing, tools));
 }

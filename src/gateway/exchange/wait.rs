@@ -1,4 +1,4 @@
-//! A call that waits for a person: what its client hears meanwhile, and what becomes of the question.
+//! A call that waits for a person's approval: what its client hears meanwhile, and what becomes of the question.
 
 use crate::clock::Timestamp;
 use crate::gateway::audit::Whose;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How often a client that asked for progress hears that its call still waits for a person.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// A question to a person that a call waits for. Equal calls wait for the same one.
+/// One call's wait for an approval. Equal calls wait for one approval, each with a value of its own.
 pub struct Question {
     desk: Arc<Desk>,
     whose: Whose,
@@ -25,7 +25,7 @@ impl fmt::Debug for Question {
 }
 
 impl Question {
-    /// A call waits for the answer to this question from now on.
+    /// Counts one more call that waits for the approval with this id, until the value is dropped.
     pub fn new(desk: &Arc<Desk>, whose: Whose, approval: &str) -> Self {
         desk.waits(approval);
         Self { desk: Arc::clone(desk), whose, approval: approval.into() }
@@ -36,8 +36,8 @@ impl Question {
         &self.approval
     }
 
-    /// The client has withdrawn the call: nobody need answer any more, unless an equal call waits as well. Blocks as long
-    /// as the store does.
+    /// Ends the wait of a call that the client has withdrawn, and withdraws the approval unless an equal call waits for
+    /// it. Blocks as long as the store does.
     pub fn withdraw(self, now: Timestamp) {
         if self.desk.waiting_for(&self.approval) == 1 {
             self.desk.withdraw(now, &self.whose, &self.approval);
@@ -51,22 +51,22 @@ impl Drop for Question {
     }
 }
 
-/// What a client that asked for progress hears while its call waits.
+/// The progress that a client hears while its call waits, if it gave a token.
 #[derive(Clone, Debug)]
 pub struct Telling {
-    /// `progressToken`, as JSON.
+    /// The client's `progressToken`, as JSON.
     token: Box<str>,
     message: String,
     steps: u64,
 }
 
 impl Telling {
-    /// For a call with this token that waits for this approval.
+    /// Progress for a call with this token, as JSON, that waits for this approval.
     pub fn new(token: &str, approval: &str) -> Self {
         Self { token: token.into(), message: format!("waiting for approval {approval}"), steps: 0 }
     }
 
-    /// Appends the next message, as a line.
+    /// Appends the next `notifications/progress`, as a line.
     pub fn tell(&mut self, out: &mut Vec<u8>) {
         self.steps += 1;
         reply::progress(out, &self.token, self.steps, &self.message);
