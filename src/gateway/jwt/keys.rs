@@ -1,8 +1,6 @@
-//! An issuer's public keys (RFC 7517), and the check of a signature with one of them.
-//!
-//! The crate for tokens takes its arithmetic from outside. It comes from ring, which TLS has brought along already: the
-//! ways that the crate has itself would bring a second library for the same curves, and one of them an implementation
-//! of RSA that is no longer recommended.
+//! An issuer's public keys (RFC 7517), and the check of a token's signature with one of them. The arithmetic is ring's,
+//! which TLS has brought along: what `jsonwebtoken` has itself would bring a second library for the same curves, one of
+//! them with an implementation of RSA that is no longer recommended.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -12,16 +10,17 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use ring::signature as ring;
 use std::fmt;
 
-/// Most keys of one issuer.
+/// Most keys in one issuer's set, those of other kinds included; a longer set is refused.
 pub const KEYS_MAX: usize = 128;
 
-/// The keys that signatures can be checked with.
+/// An issuer's keys that signatures can be checked with.
 #[derive(Clone, Debug)]
 pub(super) struct KeySet {
     keys: Vec<Key>,
 }
 
-/// One key and what it is good for. Never a shared secret: whoever can check those can make them.
+/// A public key and the algorithms that it is good for. Never a shared secret: with one the gateway, and every other
+/// holder, could issue tokens itself.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     id: Option<String>,
@@ -29,7 +28,7 @@ pub(super) struct Key {
     pub(super) key: DecodingKey,
 }
 
-/// A text that holds no keys.
+/// Why a text is no set of usable keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadKeys {
     #[error("it is not a JSON Web Key Set: {0}")]
@@ -39,7 +38,7 @@ pub(super) enum BadKeys {
 }
 
 impl KeySet {
-    /// Reads `{"keys": […]}`. Keys of other kinds or for other uses are left out, as RFC 7517, section 5 asks.
+    /// Reads `{"keys": […]}`. Keys of unknown kinds or for other uses are left out, as RFC 7517, section 5 asks.
     pub(super) fn parse(text: &[u8]) -> Result<Self, BadKeys> {
         let document: serde_json::Value = serde_json::from_slice(text).map_err(|_| BadKeys::NotASet("no JSON"))?;
         let keys =
@@ -55,12 +54,12 @@ impl KeySet {
         if keys.is_empty() { Err(BadKeys::Useless) } else { Ok(Self { keys }) }
     }
 
-    /// Whether there is a key of this name.
+    /// Whether there is a key with this `kid`.
     pub(super) fn knows(&self, id: &str) -> bool {
         self.keys.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// The key that a token says it is signed with. A token that names none is good only where there is no choice.
+    /// The key with the `kid` that a token names. A token that names none is good only if the issuer has a single key.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
         let mut fitting = self.keys.iter().filter(|key| key.algorithms.contains(&algorithm));
         match id {
@@ -70,7 +69,7 @@ impl KeySet {
     }
 }
 
-/// The key, if it is for signatures and of a kind that is known.
+/// The key, if it is for checking signatures and of a kind that is known here.
 fn usable(jwk: &Jwk) -> Option<Key> {
     let common = &jwk.common;
     if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
@@ -94,7 +93,7 @@ fn usable(jwk: &Jwk) -> Option<Key> {
     Some(Key { id: common.key_id.clone(), algorithms, key })
 }
 
-/// What a key calls an algorithm.
+/// The `alg` of a key for an algorithm of a token.
 fn named_by(algorithm: Algorithm) -> KeyAlgorithm {
     match algorithm {
         Algorithm::RS256 => KeyAlgorithm::RS256,
@@ -110,7 +109,7 @@ fn named_by(algorithm: Algorithm) -> KeyAlgorithm {
     }
 }
 
-/// How ring checks one algorithm; `None` for shared secrets and whatever is not known.
+/// How ring checks the signatures of one algorithm.
 enum Check {
     Rsa(&'static ring::RsaParameters),
     Other(&'static dyn ring::VerificationAlgorithm),
@@ -131,7 +130,7 @@ fn check_of(algorithm: Algorithm) -> Option<Check> {
     })
 }
 
-/// A key that is ready to check signatures.
+/// A key with the algorithm that it checks signatures by.
 struct RingVerifier {
     algorithm: Algorithm,
     check: Check,
@@ -148,7 +147,7 @@ impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), check::Error> {
         let outcome = match (&self.check, self.key.kind()) {
             (Check::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
-                // Some issuers write a number with zeros before it.
+                // Some issuers write numbers with zeros before them, which ring refuses.
                 let number =
                     |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().skip_while(|byte| *byte == 0).collect() };
                 ring::RsaPublicKeyComponents { n: number(n), e: number(e) }.verify(parameters, message, signature)
@@ -176,11 +175,11 @@ static PROVIDER: CryptoProvider = CryptoProvider {
         let check = check.ok_or_else(|| Error::from(ErrorKind::UnsupportedAlgorithm))?;
         Ok(Box::new(RingVerifier { algorithm: *algorithm, check, key: key.clone() }))
     },
-    // For keys that sign, and for thumbprints; neither is used here.
+    // Only for keys that sign and for thumbprints, and neither is used here.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Lets the crate for tokens use ring. It fails if that was done before.
+/// Has `jsonwebtoken` use ring. A provider that was installed before stays.
 pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }

@@ -1,28 +1,28 @@
-//! What an operator says about an issuer of tokens.
+//! What an operator configures about an issuer of tokens (`[jwt]`).
 
 use crate::gateway::identity::SubjectRule;
 use std::path::PathBuf;
 
-/// Who issues tokens, and what they must say.
+/// The issuer of tokens, and what its tokens must say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwt {
-    /// The keys.
+    /// Where the issuer's public keys are.
     pub jwks: Jwks,
     /// What `iss` must be.
     pub issuer: String,
     /// What `aud` must hold.
     pub audience: String,
-    /// The claim that says who calls.
+    /// The claim that names the caller; `sub` by default.
     pub grant_claim: String,
-    /// Whether callers need a grant beside their token.
+    /// Whether a caller also needs a grant that names the claim's value.
     pub subjects: SubjectRule,
 }
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Jwks {
-    /// At a URL: https, or http on this machine.
+    /// At this URL: https, or http on a loopback address.
     Url(url::Url),
-    /// In a file.
+    /// In this file.
     File(PathBuf),
 }

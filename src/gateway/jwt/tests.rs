@@ -1,4 +1,4 @@
-//! Tests of an issuer's tokens: which signatures and claims pass, and what happens to the keys.
+//! Tests of an issuer's tokens: which signatures and claims pass, and when its keys are fetched.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// RSA keys and tokens, made once with another library: ring cannot make them.
+/// RSA keys and tokens, made once with another library, as ring cannot make RSA keys.
 const RSA: &str = include_str!("../../../tests/fixtures/jwt/rsa.json");
 
 const NOW: u64 = 1_800_000_000;
@@ -34,7 +34,7 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-/// Somebody who signs.
+/// An issuer, or an attacker, with a key that signs tokens.
 enum Signer {
     Ed(Ed25519KeyPair),
     Ec(EcdsaKeyPair),
@@ -86,7 +86,7 @@ impl Signer {
     }
 }
 
-/// Good claims, with some of them replaced; null takes one out.
+/// Claims that pass, with these replaced; `null` takes one out.
 fn claims(changes: Value) -> Value {
     let mut claims =
         json!({"iss": "https://issuer.example", "aud": "mcpol", "sub": "alice", "exp": NOW + 600, "iat": NOW});
@@ -138,7 +138,7 @@ fn every_asymmetric_algorithm_is_checked() {
     for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
         let token = rsa["tokens"][algorithm].as_str().unwrap();
         assert_eq!(ask(&issuer, token), "jwt:alice", "{algorithm}");
-        // Another signature of the right length, and other claims.
+        // A signature that is wrong but of the right length, and claims that are not those signed.
         let (message, signature) = token.rsplit_once('.').unwrap();
         let other = if signature.starts_with('A') { 'B' } else { 'A' };
         assert_eq!(ask(&issuer, &format!("{message}.{other}{}", &signature[1..])), "- unknown", "{algorithm}");
@@ -290,7 +290,7 @@ fn files_without_keys_and_urls_without_encryption_are_refused_at_once() {
     }
 }
 
-/// An issuer's web server: answers each request with what is set, and counts them.
+/// An issuer's web server: answers each request with what is set, and counts the requests.
 struct Web {
     url: url::Url,
     answer: Arc<Mutex<String>>,
