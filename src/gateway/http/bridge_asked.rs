@@ -1,4 +1,4 @@
-//! What a request to a stdio server behind HTTP asks for, beside its message.
+//! Reads what a client's HTTP message to a server behind a command asks for. Pure.
 
 use super::child_routes::Asked;
 use crate::mcp::envelope::{Id, Message};
@@ -8,25 +8,26 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use std::sync::Arc;
 
-/// A request as a child is asked, of the session with this name; `None` for anything else.
+/// What a child has to answer to, for a client's request in this session; `None` for a message that is no request.
 pub(super) fn asked(message: &Message, session: Option<Arc<str>>) -> Option<Asked> {
     let (id, token) = (message.id()?.clone(), message.progress_token().map(str::to_owned));
     let begins_task = message.params().is_some_and(|params| member(params, "task").is_some());
     Some(Asked { session, id, token, begins_task })
 }
 
-/// What a notification withdraws, if it is one that does: the id of a request, or what is none.
+/// What `notifications/cancelled` withdraws: the request's id, or `Some(None)` if it names no valid one. `None` for any
+/// other message.
 pub(super) fn withdrawn(message: &Message) -> Option<Option<Id>> {
     let named = || Id::parse(member(message.params()?, "requestId")?.0);
     (message.id().is_none() && message.method() == Some("notifications/cancelled")).then(named)
 }
 
-/// Whether the answer is a stream that lasts.
+/// Whether the message opens a subscription, which is answered by a stream without an end.
 pub(super) fn is_subscription(message: &Message) -> bool {
     message.method().and_then(Method::of).is_some_and(|method| method.kind == Kind::Subscription)
 }
 
-/// Whether the client takes a stream of events for an answer.
+/// Whether the client's `Accept` lets the gateway answer with a stream of events.
 pub(super) fn accepts_events(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|accept| {
         let accept = accept.as_bytes().to_ascii_lowercase();

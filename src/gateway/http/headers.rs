@@ -1,8 +1,9 @@
-//! Which headers go on, each way: everything that is between the two ends, nothing that is between neighbours.
+//! Which headers go on between client and server: end-to-end ones do, hop-by-hop ones and those that this gateway
+//! decides itself do not.
 
 use http::header::{self, HeaderMap, HeaderName};
 
-/// Headers of one connection (RFC 9110, section 7.6.1), and those that framing or this gateway decide.
+/// Headers of one connection (RFC 9110, section 7.6.1), framing and proxy authentication included.
 const DROPPED_BOTH_WAYS: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -15,7 +16,8 @@ const DROPPED_BOTH_WAYS: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// What a client says to this gateway and not to the server: who it is, which page it runs on, what it wants encoded.
+/// What a client tells this gateway and not the server: its token, the web page that it runs on, the host that it
+/// asked, and how bodies are sent.
 const DROPPED_TO_SERVER: [HeaderName; 6] = [
     header::HOST,
     header::CONTENT_LENGTH,
@@ -25,7 +27,8 @@ const DROPPED_TO_SERVER: [HeaderName; 6] = [
     header::EXPECT,
 ];
 
-/// What would lead a client past this gateway, or lets web pages read answers without it having been asked.
+/// What a server could lead a client past this gateway with, and CORS headers: which web pages may read answers is the
+/// gateway's decision.
 const DROPPED_TO_CLIENT: [HeaderName; 8] = [
     header::LOCATION,
     HeaderName::from_static("alt-svc"),
@@ -57,7 +60,7 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
 
 fn neighbours(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
-        // `Connection` names further headers that end here.
+        // `Connection` names further headers that are of this connection only.
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
             .iter()

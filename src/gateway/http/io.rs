@@ -1,4 +1,5 @@
-//! Connections that do not wait for ever for a client to read, and do not take back their last words.
+//! Connections of clients: a client that does not read is given up after a while, and one that still sends when its
+//! connection is closed can read the last answer all the same.
 
 use std::io;
 use std::pin::Pin;
@@ -7,26 +8,26 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A client that takes nothing for so long, while there is something for it, is given up.
+/// How long a client may read nothing, while bytes wait for it, before its connection is closed.
 pub const WRITE_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a client that is still sending may take to notice that its connection is closed.
+/// How long the gateway goes on reading from a client after it has closed its own end.
 const LINGER: Duration = Duration::from_millis(500);
-/// Bytes that are read and thrown away meanwhile.
+/// Most bytes that are read and thrown away in that time.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// A stream whose writes fail when the other end does not read.
+/// A stream whose writes fail with `TimedOut` when the other end does not read.
 #[derive(Debug)]
 pub struct Patient<S> {
     stream: S,
     wait: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Our end is closed; bytes thrown away since.
+    /// Since the gateway's end was closed: bytes thrown away so far, and when reading ends.
     lingering: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Patient<S> {
-    /// Gives up after `wait`.
+    /// A stream whose writes fail after they waited for `wait` without progress.
     pub fn new(stream: S, wait: Duration) -> Self {
         Self { stream, wait, waiting: None, lingering: None }
     }
@@ -85,8 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> Patient<S> {
-    /// Reads on for a moment. If a connection is dropped with bytes unread the system resets it, and then the client may
-    /// never see the answer that says why.
+    /// Reads on for [`LINGER`]. The system resets a connection that is dropped with bytes unread, and then the client
+    /// may never see the answer that says why.
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (thrown, until) = self.lingering.get_or_insert_with(|| (0, Box::pin(tokio::time::sleep(LINGER))));
         loop {

@@ -1,31 +1,31 @@
-//! The headers that MCP gives a meaning to, read and written in one way.
+//! The HTTP headers that MCP gives a meaning to, read and written in one place.
 
 use super::refusal::Refusal;
 use crate::mcp::http::header;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// The session (MCP up to 2025-11-25, streamable HTTP).
+/// Carries the session's id (MCP up to 2025-11-25, streamable HTTP).
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-/// The revision that was agreed on.
+/// Carries the revision of the protocol that client and server agreed on.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-/// The method in the body (2026-07-28).
+/// Repeats the method in the body (MCP 2026-07-28).
 pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-/// What the body names (2026-07-28).
+/// Repeats the tool, prompt or resource that the body names (MCP 2026-07-28).
 pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
-/// Where a stream is taken up again.
+/// Carries the last event that a client got of a stream that it takes up again.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// A stream of events.
+/// The media type of a stream of events.
 pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-/// What a client has to accept.
+/// The `Accept` that MCP wants of clients.
 pub(super) const EITHER: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
-/// Random bytes of a session id that is made here: more than anybody can guess.
+/// Random bytes of a session id that the gateway makes: 192 bits cannot be guessed.
 const SESSION_ID_BYTES: usize = 24;
 
-/// The one session id of a request.
+/// The session id of a client's request, if it has one.
 ///
 /// # Errors
-/// There are several: two readers may take different ones for the client's.
+/// There are several headers (400): gateway and server could take different ones for the client's.
 pub(super) fn session(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
     let mut ids = headers.get_all(&SESSION).iter();
     match (ids.next(), ids.next()) {
@@ -36,15 +36,16 @@ pub(super) fn session(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refus
     }
 }
 
-/// The same for sessions that are made here; what is no text is none of them.
+/// The session id of a client's request as text, for sessions that the gateway makes. One that is no ASCII is given as
+/// an empty text, which is no session's id.
 ///
 /// # Errors
-/// There are several.
+/// There are several headers (400).
 pub(super) fn own_session(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     Ok(session(headers)?.map(|id| id.to_str().unwrap_or_default()))
 }
 
-/// An id for a session that begins here.
+/// A new id for a session that the gateway makes, in hexadecimal digits.
 ///
 /// # Errors
 /// The system has no randomness to give.

@@ -1,6 +1,5 @@
-//! Headers that repeat what the body says (MCP 2026-07-28, streamable HTTP): they must say the same.
-//!
-//! A client that could make the two differ would show one call to the guard and another to the server.
+//! Checks that headers which repeat what the body says (MCP 2026-07-28, streamable HTTP) say the same. A client that
+//! could make the two differ would show one call to the gateway and another to the server.
 
 use super::refusal::{HEADER_MISMATCH, Refusal, UNSUPPORTED_VERSION};
 use crate::mcp::envelope::{Message, PROTOCOL_VERSIONS};
@@ -9,10 +8,10 @@ use crate::mcp::http::mirror::{decoded, name_of};
 use crate::mcp::protocol::{self, Method, STATELESS_VERSION};
 use http::{HeaderMap, StatusCode};
 
-/// Compares headers with the message.
+/// Compares the headers of a client's request with the message in its body.
 ///
 /// # Errors
-/// They differ, one is missing, or the revision is not known.
+/// They differ, a header that is due is missing or there twice, or the header's revision is not known here (400).
 pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
     let (id, revision, stated) = (message.id(), message.revision(), message.method().unwrap_or_default());
     let method = Method::of(stated);
@@ -43,7 +42,7 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
     if let Message::Reply(..) = message {
         return Ok(());
     }
-    // `initialize` comes before a revision was agreed on, so it need not carry them.
+    // `initialize` comes before a revision was agreed on, so it need not carry these headers.
     let is_due = id.is_some() && stated != "initialize" && version.is_some_and(protocol::is_stateless);
     match one(headers, header::METHOD) {
         Ok(Some(value)) if value == stated => {}
@@ -62,7 +61,7 @@ pub fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a request needs no session: the revision that it names, or else its header, has none.
+/// Whether a client's message needs no session: the revision in its body, or else in its header, has none.
 pub fn is_stateless(headers: &HeaderMap, message: &Message) -> bool {
     match message.revision() {
         Some(revision) => protocol::is_stateless(&revision),
@@ -70,8 +69,8 @@ pub fn is_stateless(headers: &HeaderMap, message: &Message) -> bool {
     }
 }
 
-/// The refusal of a body that names a revision which is not known here. The header comes first: one that names another
-/// revision, or none, does not match. Only the stateless revisions stand in bodies, so only those are offered.
+/// The refusal of a body that names a revision which the gateway does not know. A missing header, or one with a known
+/// revision, is refused as a mismatch. Bodies name only revisions without a session, so only those are offered.
 pub fn unknown_revision(headers: &HeaderMap) -> Refusal {
     let mismatch = |what: String| Refusal::new(StatusCode::BAD_REQUEST, what).with_code(HEADER_MISMATCH);
     match one(headers, header::PROTOCOL_VERSION) {
@@ -90,7 +89,7 @@ fn unsupported(requested: &str, supported: &'static [&'static str]) -> Refusal {
         .with_versions(requested, supported)
 }
 
-/// The one value of a header. Of several, two readers may take different ones.
+/// The value of a header. Several are an error: gateway and server could take different ones.
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, String> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -203,7 +202,7 @@ mod tests {
             }));
             assert_eq!(unknown_revision(&headers).message(), what, "{stated:?}");
         }
-        // The other way round: a header that is not known and a body that is.
+        // The other way round: the header's revision is unknown, and the body's is known.
         assert!(!check_row(
             &call("add"),
             &[("MCP-Protocol-Version", "v999"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "add")]

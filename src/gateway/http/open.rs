@@ -1,5 +1,5 @@
-//! Requests of clients that are open towards a server behind a URL: within a session an id stands for one request, and a
-//! withdrawal finds the request that it is about, wherever that is on its way.
+//! Clients' requests that are open towards one server behind a URL: within a session an id stands for one request, and
+//! `notifications/cancelled` finds the request that it withdraws, wherever that is on its way.
 
 use super::sights::Viewer;
 use crate::mcp::envelope::Id;
@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The server does not know of it.
+/// A request's phase: not sent yet.
 const WAITING: u8 = 0;
-/// It has left, or is about to.
+/// A request's phase: sent, or about to be.
 const SENT: u8 = 1;
-/// The client has withdrawn it.
+/// A request's phase: withdrawn by the client.
 const WITHDRAWN: u8 = 2;
 
-/// Where one request stands.
+/// The phase of one request, shared by the task that serves it and the one that withdraws it.
 #[derive(Debug, Default)]
 pub struct Stand {
     phase: AtomicU8,
@@ -23,17 +23,17 @@ pub struct Stand {
 }
 
 impl Stand {
-    /// The request is about to leave. False if it must not, for it was withdrawn.
+    /// Marks the request as sent. False if it must not be sent, since the client has withdrawn it.
     pub fn leaves(&self) -> bool {
         self.phase.compare_exchange(WAITING, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Whether the client has withdrawn it.
+    /// Whether the client has withdrawn the request.
     pub fn is_withdrawn(&self) -> bool {
         self.phase.load(Ordering::Acquire) == WITHDRAWN
     }
 
-    /// Waits until the client withdraws it.
+    /// Waits until the client withdraws the request. For one task only: the withdrawal wakes one.
     pub async fn withdrawn(&self) {
         while !self.is_withdrawn() {
             self.told.notified().await;
@@ -41,11 +41,11 @@ impl Stand {
     }
 }
 
-/// What a request is known by. Of clients that have no session nobody can tell which of a grant's it is, so the same id may
-/// be there several times.
+/// What a request is known by; the number sets it apart. Clients without a session cannot be told from others of their
+/// grant, so one id may be open several times there.
 type Key = (Viewer, Id, u64);
 
-/// The requests that are open towards one server.
+/// The table of requests that are open towards one server.
 #[derive(Debug, Default)]
 pub struct Open(Mutex<Table>);
 
@@ -55,7 +55,7 @@ struct Table {
     next: u64,
 }
 
-/// A request, for as long as it is open.
+/// A request's entry in the table; dropping it closes the request.
 #[derive(Debug)]
 pub struct OpenRequest {
     table: Arc<Open>,
@@ -64,7 +64,7 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// Where it stands.
+    /// The request's phase.
     pub fn stand(&self) -> Arc<Stand> {
         Arc::clone(&self.stand)
     }
@@ -85,11 +85,11 @@ impl Table {
 
 impl Open {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        // The table is whole between any two statements, so one that a panic left behind can be used.
+        // The table is consistent between any two statements, so one that a panic left behind can be used.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request; nothing if its session has one in flight with this id: the answers could not be told apart.
+    /// Opens a request. `None` if its session has one open with this id: their answers could not be told apart.
     pub fn begin(self: &Arc<Self>, viewer: &Viewer, id: &Id) -> Option<OpenRequest> {
         let mut table = self.lock();
         if matches!(viewer, Viewer::Session(_)) && table.of(viewer, id).next().is_some() {
@@ -102,7 +102,8 @@ impl Open {
         Some(OpenRequest { table: Arc::clone(self), key, stand })
     }
 
-    /// The client withdraws a request. Answers whether the server is to hear of it: not if it does not know of the request.
+    /// Marks the client's requests with this id as withdrawn. Returns whether the server is to hear of it: not if none
+    /// was sent; but for an id that is not open here, since another gateway may have sent that request.
     pub fn withdraw(&self, viewer: &Viewer, id: &Id) -> bool {
         let stands: Vec<Arc<Stand>> = self.lock().of(viewer, id).cloned().collect();
         let mut must_hear = stands.is_empty();

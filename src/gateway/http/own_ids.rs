@@ -1,13 +1,12 @@
-//! Ids towards a child. Several clients may share it, and an id may be used again after its request was given up, so a
-//! request carries an id of the gateway's own there wherever the client's could be taken for another's, as its id and as
-//! its progress token; what comes back is given the client's again. The message is rewritten before it is judged, so what
-//! is judged is what is sent.
+//! Rewrites ids in messages from and to a child process that several clients may share. Where a client's id could be
+//! taken for another's, its request goes out under an id of the gateway's own, as id and as progress token; what comes
+//! back gets the client's again. A message is rewritten before it is judged, so what is judged is what is sent.
 
 use crate::mcp::envelope::Id;
 use crate::mcp::walk::member;
 use std::ops::Range;
 
-/// Members from the outermost object inwards.
+/// Names of members, from the outermost object inwards.
 type Path = &'static [&'static str];
 
 const ID: Path = &["id"];
@@ -16,7 +15,7 @@ const TOKEN_TOLD: Path = &["params", "progressToken"];
 const WITHDRAWN: Path = &["params", "requestId"];
 const SUBSCRIPTION: Path = &["params", "_meta", "io.modelcontextprotocol/subscriptionId"];
 
-/// Where the value at a path stands in a message.
+/// The byte range of the value at a path of a message.
 fn place(text: &str, path: Path) -> Option<Range<usize>> {
     path.iter().try_fold(0..text.len(), |within, name| {
         let (_, span) = member(text.get(within.clone())?, name)?;
@@ -24,7 +23,7 @@ fn place(text: &str, path: Path) -> Option<Range<usize>> {
     })
 }
 
-/// The message with other values at these paths; a path that leads nowhere changes nothing.
+/// The message with this JSON value at each of these paths; a path that leads nowhere changes nothing.
 fn replaced(text: &str, paths: &[Path], value: &str) -> String {
     let mut places: Vec<_> = paths.iter().filter_map(|path| place(text, path)).collect();
     places.sort_unstable_by_key(|span| span.start);
@@ -44,27 +43,27 @@ fn json(id: &Id) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// A client's request as the child gets it.
+/// A client's request as the child gets it: under the gateway's own id.
 pub(super) fn request(text: &str, own: &Id) -> String {
     replaced(text, &[ID, TOKEN_ASKED], &json(own))
 }
 
-/// A client's `notifications/cancelled` as the child gets it.
+/// A client's `notifications/cancelled` as the child gets it: for the gateway's own id.
 pub(super) fn withdrawal(text: &str, own: &Id) -> String {
     replaced(text, &[WITHDRAWN], &json(own))
 }
 
-/// The child's answer as the client gets it.
+/// The child's answer as the client gets it: under the client's id.
 pub(super) fn answer(text: &str, id: &Id) -> String {
     replaced(text, &[ID], &json(id))
 }
 
-/// The child's `notifications/progress` as the client gets it, whose token is given as JSON.
+/// The child's `notifications/progress` as the client gets it: with the client's token, given as JSON.
 pub(super) fn progress(text: &str, token: &str) -> String {
     replaced(text, &[TOKEN_TOLD], token)
 }
 
-/// A message of a subscription as the client gets it who asked for it under this id.
+/// The child's message of a subscription as the client gets it that subscribed under this id.
 pub(super) fn of_subscription(text: &str, id: &Id) -> String {
     replaced(text, &[SUBSCRIPTION], &json(id))
 }
@@ -74,12 +73,12 @@ fn named(params: Option<&str>, path: Path) -> Option<Id> {
     Id::parse(&params[place(params, path)?])
 }
 
-/// Whose progress the `params` of a message tell.
+/// The progress token in the `params` of the child's progress: the gateway's own id of the request.
 pub(super) fn progress_of(params: Option<&str>) -> Option<Id> {
     named(params, &["progressToken"])
 }
 
-/// Whose subscription the `params` of a message belong to.
+/// The subscription in the `params` of the child's message: the gateway's own id of the request that opened it.
 pub(super) fn subscription_of(params: Option<&str>) -> Option<Id> {
     named(params, &["_meta", "io.modelcontextprotocol/subscriptionId"])
 }

@@ -1,7 +1,6 @@
-//! Calls on their way to the desk: those that are ready at the same time share one transaction and one write of the log.
-//!
-//! The first to come lets the other tasks that are ready have their turn, and then brings everybody's call to the desk.
-//! Nobody waits for a clock.
+//! Clients' calls on their way to the desk: those that are ready together share one transaction of the store and one
+//! write of the log. The task of the first call lets the other tasks that are ready run, and then brings all calls to
+//! the desk; no call waits for a clock.
 
 use crate::clock;
 use crate::gateway::audit::{Destination, Route};
@@ -12,19 +11,19 @@ use crate::state::StatePlace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// Where deciding may take place.
+/// Where, and together with which others, calls are decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// At once: nothing is gained by waiting for others.
+    /// On the event loop, each call by itself: stores in memory and no log, where sharing gains nothing.
     Alone,
-    /// On the event loop, together with whoever else is ready: stores on a local disk.
+    /// On the event loop, together with the other calls that are ready: stores or a log on a local disk.
     Together,
-    /// On a thread that may block, together with whoever came meanwhile: stores over a network.
+    /// On a thread that may block, together with the calls that came meanwhile: stores over a network.
     Elsewhere,
 }
 
 impl Pace {
-    /// The pace of these stores and this log.
+    /// The pace for a gateway with these stores and this log.
     pub fn of(place: &StatePlace, log: &Destination) -> Self {
         match (place, log) {
             (StatePlace::Redis(_), _) => Self::Elsewhere,
@@ -37,9 +36,9 @@ impl Pace {
 /// A call and all that is needed to decide on it.
 #[derive(Debug)]
 pub struct Ticket {
-    /// The policy of the caller.
+    /// The policy of the caller; without one the call is denied.
     pub policy: Option<Arc<Policy>>,
-    /// Who calls.
+    /// The server, grant and session that the call is counted on.
     pub caller: Caller,
     /// The way that the call takes.
     pub way: Route,
@@ -47,9 +46,9 @@ pub struct Ticket {
     pub call: ToolCall,
     /// The schema of its arguments, where the policy wants one.
     pub schema: Option<Arc<ArgumentSchema>>,
-    /// How the tool differs from the lock.
+    /// How the tool differs from the lock or the list.
     pub change: Option<ToolChange>,
-    /// The approval that it has waited for already.
+    /// Id of the approval that the call has waited for already.
     pub asked: Option<String>,
 }
 
@@ -71,11 +70,11 @@ impl Ticket {
 struct Waiting {
     tickets: Vec<Ticket>,
     answers: Vec<oneshot::Sender<Ruling>>,
-    /// A thread is at work and will look again.
+    /// With [`Pace::Elsewhere`]: a thread is deciding, and will take the tickets that wait when it is done.
     is_served: bool,
 }
 
-/// The queue in front of the desk.
+/// The queue of calls in front of the desk.
 #[derive(Debug)]
 pub struct Queue {
     desk: Arc<Desk>,
@@ -89,7 +88,7 @@ impl Queue {
         Arc::new(Self { desk, pace, waiting: Mutex::default() })
     }
 
-    /// How the stores are.
+    /// Where calls are decided on.
     pub fn pace(&self) -> Pace {
         self.pace
     }
@@ -98,7 +97,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides on a call. `alone` says that no other request is open, so that waiting for others would be in vain.
+    /// Decides on a call. `alone` says that no other request is open, so that there are no calls to share with.
     pub async fn rule(self: &Arc<Self>, ticket: Ticket, alone: bool) -> Ruling {
         if self.pace == Pace::Alone || (alone && self.pace == Pace::Together) {
             return self.desk.rule(clock::now(), &[ticket.case()]).pop().unwrap_or_else(undecided);
@@ -116,7 +115,8 @@ impl Queue {
         if is_first {
             match self.pace {
                 Pace::Alone | Pace::Together => {
-                    // Also if this task ends here: the others must not wait for ever.
+                    // Dropping it decides, also if this task is cancelled at the `await`: the others must not wait for
+                    // ever.
                     let _lead = Lead(self);
                     tokio::task::yield_now().await;
                 }
@@ -129,7 +129,7 @@ impl Queue {
         receiver.await.unwrap_or_else(|_| undecided())
     }
 
-    /// Whether a person has answered, or nobody can any more.
+    /// Whether a person has answered an approval, or it can no longer be answered. False while the store cannot tell.
     pub async fn answered(&self, approval: &str) -> bool {
         if self.pace != Pace::Elsewhere {
             return self.desk.is_answered(clock::now(), approval);
@@ -138,7 +138,7 @@ impl Queue {
         tokio::task::spawn_blocking(move || desk.is_answered(clock::now(), &approval)).await.unwrap_or(false)
     }
 
-    /// Decides on all that wait. Answers whether there was anybody.
+    /// Decides on all calls that wait. Returns whether there were any.
     fn serve(&self) -> bool {
         let (tickets, answers) = {
             let mut waiting = self.lock();
@@ -150,7 +150,7 @@ impl Queue {
         };
         let cases: Vec<Case<'_>> = tickets.iter().map(Ticket::case).collect();
         for (ruling, answer) in self.desk.rule(clock::now(), &cases).into_iter().zip(answers) {
-            // Whoever is gone does not send the call: what it holds goes back.
+            // The task of this call was cancelled, so the call is not sent: what it holds goes back.
             if let Err(Ruling { verdict: Verdict::Allow(permit), .. }) = answer.send(ruling) {
                 self.desk.unsent(permit);
             }

@@ -1,4 +1,4 @@
-//! How many requests may be open at the same time, in all and for one grant.
+//! Bounds how many clients' requests are open at the same time, in all and for one grant.
 
 use super::refusal::Refusal;
 use http::header::RETRY_AFTER;
@@ -6,12 +6,12 @@ use http::{HeaderValue, StatusCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Requests that may be open, streams included; more get 503.
+/// Most requests that may be open, streams included; further ones get 503.
 pub const REQUESTS_MAX: usize = 8192;
-/// Requests of one grant that may be open, streams included; more get 429.
+/// Most requests of one grant that may be open, streams included; further ones get 429.
 pub const GRANT_REQUESTS_MAX: usize = 4096;
 
-/// The seats.
+/// The seats of one gateway, one for each open request; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Seats(Arc<Mutex<Taken>>);
 
@@ -21,7 +21,7 @@ struct Taken {
     grants: HashMap<Arc<str>, usize>,
 }
 
-/// One seat; it is free again when this is dropped.
+/// The seat of one request; it is free again when this is dropped.
 #[derive(Debug)]
 pub struct Seat {
     seats: Seats,
@@ -33,10 +33,10 @@ impl Seats {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a seat for a request.
+    /// Takes a seat for a request of this grant.
     ///
     /// # Errors
-    /// There is none left: 503, or 429 if this grant has too many.
+    /// No seat is free (503), or this grant has all that it may have (429).
     pub fn take(&self, grant: &Arc<str>) -> Result<Seat, Refusal> {
         let busy =
             |status, what| Err(Refusal::new(status, what).with_header(RETRY_AFTER, HeaderValue::from_static("1")));
@@ -58,7 +58,7 @@ impl Seats {
         })
     }
 
-    /// Seats that are taken.
+    /// How many requests are open.
     pub fn open(&self) -> usize {
         self.with(|taken| taken.all)
     }
@@ -70,7 +70,8 @@ impl Drop for Seat {
             taken.all = taken.all.saturating_sub(1);
             if let Some(count) = taken.grants.get_mut(&self.grant) {
                 *count = count.saturating_sub(1);
-                // Grants come and go; one that is not used for a while takes no room.
+                // Names of grants can be many (`jwt:` and any subject): beyond so many, those without a seat are
+                // forgotten.
                 if *count == 0 && taken.grants.len() > GRANT_REQUESTS_MAX {
                     taken.grants.remove(&self.grant);
                 }

@@ -1,4 +1,4 @@
-//! The listener: takes connections, serves them, and ends them in order.
+//! The listener for clients: accepts connections, serves them, and ends them in order.
 
 use super::Gateway;
 use super::io::{Patient, WRITE_WAIT};
@@ -20,19 +20,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-/// Connections that may be open; more wait to be taken.
+/// Most connections that may be open; further ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
-/// How long a connection may be idle, or take to send the headers of a request.
+/// How long a client's connection may be idle, or take to send the headers of a request.
 pub const HEAD_WAIT: Duration = Duration::from_secs(60);
-/// Bytes of the headers of one request; more get 431.
+/// Most bytes of the headers of one request; more get 431.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a TLS handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
-/// How often time is looked at.
+/// How often deadlines, the log and watched files are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// How long requests that were not done in time may take to let go.
+/// How long tasks that still run after the drain may take to end.
 const LAST_WAIT: Duration = Duration::from_millis(100);
-/// How long to pause when no further connection can be taken.
+/// How long to pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a gateway could not serve.
@@ -54,12 +54,12 @@ pub enum ServeError {
     System(#[from] io::Error),
 }
 
-/// What else is to be done while the gateway serves. `started` is called inside of its runtime, `look` on a thread that
-/// may block.
+/// What else is done while the gateway serves. `started` is called inside of its runtime, `look` on a thread that may
+/// block.
 pub struct Hooks {
-    /// It listens, here.
+    /// Called once, when the gateway listens, with its address.
     pub started: Box<dyn FnOnce(SocketAddr) + Send>,
-    /// Once a second, when a file beside a policy has changed, and when the operating system asks for it (HUP).
+    /// Called once a second, when a file in a folder with policies has changed, and at SIGHUP; never twice at a time.
     pub look: Box<dyn FnMut() + Send>,
 }
 
@@ -69,15 +69,15 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// Serves until the operating system asks us to end; answers the number of the signal.
+/// Serves until the operating system asks the process to end; returns the number of the signal.
 ///
 /// # Errors
-/// It could not begin.
+/// The gateway could not begin to serve.
 pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: Hooks) -> Result<i32, ServeError> {
     raise_file_limit();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if cores == 1 {
-        // Without others to hand work to, handing it over is all that a second thread would add.
+        // On one core a second thread would only add the cost of handing work over.
         tokio::runtime::Builder::new_current_thread()
     } else {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -92,7 +92,7 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
         (hooks.started)(listener.local_addr()?);
         serve(listener, tls, gateway, drain, hooks.look).await
     })?;
-    // What is left of requests ends with the runtime, and is settled and logged by it.
+    // Requests that are still open are dropped with the runtime, which settles them for the log.
     runtime.shutdown_timeout(LAST_WAIT);
     gateway.end();
     let now = clock::now();
@@ -102,7 +102,7 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     Ok(signal)
 }
 
-/// What [`Hooks::look`] does, for whichever thread has its turn.
+/// [`Hooks::look`], for one thread at a time.
 type Also = Arc<Mutex<Box<dyn FnMut() + Send>>>;
 
 async fn serve(
@@ -131,7 +131,7 @@ async fn serve(
             () = gateway.policies.touched() => look(gateway, tls.as_deref(), &also),
             accepted = accept(&listener, &room) => {
                 let Ok((stream, permit)) = accepted else {
-                    // No descriptor is left, or the other end has gone already.
+                    // The process has no descriptor left, or the client has gone already.
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
@@ -149,7 +149,7 @@ async fn serve(
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(drain) => {}
-        // Whoever asks twice does not want to wait.
+        // A second signal, of any kind, cuts the wait short.
         _ = signals.next() => {}
     }
     Ok(signal)
@@ -160,13 +160,13 @@ fn look(gateway: &Arc<Gateway>, tls: Option<&Tls>, also: &Also) {
         let (gateway, also) = (Arc::clone(gateway), Arc::clone(also));
         move || {
             gateway.tick();
-            // One look at a time: what this one leaves is seen a second later.
+            // One look at a time: a look that comes during another is left out, and the next tick brings one.
             if let Ok(mut also) = also.try_lock() {
                 also();
             }
         }
     };
-    // Files, stores and pipes may take a while; requests must not wait for them.
+    // Files, stores and pipes may block; requests must not wait for them.
     drop(tokio::task::spawn_blocking(work));
     if let Some(Err(error)) = tls.map(Tls::look) {
         gateway.desk().notice(&format!("{error}; the old certificate stays in use"));
@@ -189,9 +189,9 @@ async fn take(
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let Ok(local) = stream.local_addr().map(|address| address.ip()) else { return };
-    // An answer is waited for, however small it is.
+    // Small answers must leave at once: the client waits for them.
     let _ = stream.set_nodelay(true);
-    // Each in a box of its own: a plain connection must not keep the kilobytes that an encrypted one needs.
+    // Each future in a box of its own: a plain connection must not keep the kilobytes that an encrypted one needs.
     match tls {
         None => Box::pin(connection(stream, local, gateway, watcher)).await,
         Some(tls) => Box::pin(encrypted(stream, tls, local, gateway, watcher)).await,
@@ -216,7 +216,7 @@ where
 {
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);
-        // In a box, for the connection keeps room for it as long as it lasts: kilobytes for each that is idle.
+        // In a box, since the connection keeps room for the future as long as it lasts: kilobytes for each idle one.
         Box::pin(async move { Ok::<_, Infallible>(gateway.answer(local, request).await) })
     });
     let stream = TokioIo::new(Patient::new(stream, WRITE_WAIT));
@@ -226,7 +226,7 @@ where
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(2 * HEAD_BYTES_MAX)
         .serve_connection(stream, service);
-    // How a connection ends is the client's business.
+    // An error of one connection is the client's to notice; it concerns no other.
     let _ = watcher.watch(connection).await;
 }
 
@@ -273,12 +273,13 @@ impl Signals {
     }
 }
 
-/// A thousand sessions are two thousand descriptors; the usual soft limit is lower than what a process may have.
+/// Raises the soft limit of open files to the hard one: a thousand sessions need two thousand descriptors, more than
+/// the usual soft limit.
 #[cfg(unix)]
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised fewer connections are served.
+    // If it cannot be raised, fewer connections are served.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 

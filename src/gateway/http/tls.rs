@@ -1,4 +1,4 @@
-//! TLS of the listener: a certificate and a key from files, read again when they change.
+//! TLS of the listener for clients: a certificate and a key from files, read again when they change.
 
 use crate::gateway::plan::TlsFiles;
 use crate::gateway::reload::Stamp;
@@ -9,10 +9,10 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Why TLS cannot be spoken.
+/// Why the listener cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum BadTls {
-    /// A file cannot be read or holds something else.
+    /// A file cannot be read, or holds no certificate or key in PEM form.
     #[error("cannot use `{}`: {detail}", path.display())]
     File {
         /// The file.
@@ -20,12 +20,12 @@ pub enum BadTls {
         /// What is wrong.
         detail: String,
     },
-    /// The two do not belong together.
+    /// Certificate and key do not belong together.
     #[error("certificate and key cannot be used together: {0}")]
     Pair(String),
 }
 
-/// TLS, as it is spoken at the moment.
+/// The listener's TLS configuration, and the state of the files that it is from.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
@@ -34,21 +34,22 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads certificate and key.
     ///
     /// # Errors
-    /// They cannot be used.
+    /// The files cannot be used.
     pub fn load(files: TlsFiles) -> Result<Self, BadTls> {
         let (stamps, config) = (stamps(&files), read(&files)?);
         Ok(Self { files, config: RwLock::new(Arc::new(config)), stamps: Mutex::new(stamps) })
     }
 
-    /// For the next connection.
+    /// What accepts the next connection, with the certificate of now.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Reads the files again if they have changed; what is not good is answered, and the old ones serve on.
+    /// Reads the files again if they have changed. With bad ones the old certificate stays in use, and the error is
+    /// returned once.
     ///
     /// # Errors
     /// The new files cannot be used.
@@ -80,7 +81,7 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, BadTls> {
         return Err(bad(&files.cert, "no certificate in PEM form".to_owned()));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| bad(&files.key, error.to_string()))?;
-    // It fails if a provider is there already, and then that one serves.
+    // It fails if a provider of cryptography is installed already, which then serves.
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
