@@ -1,5 +1,5 @@
-//! The address for operators: `/healthz`, `/readyz`, `/metrics` and `/status`. It asks nobody who they are, so it is an
-//! address of its own, on this machine unless its owner wants otherwise; clients never reach it.
+//! The address for operators: `/healthz`, `/readyz`, `/metrics` and `/status`. It asks for no token, so it is apart
+//! from the address that clients reach, and on this machine unless the operator configures another. It changes nothing.
 
 use super::meter::{self, Meter};
 use super::status::{self, ServerView, Status};
@@ -20,26 +20,26 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Connections at the same time; more wait until one ends.
+/// Most connections at the same time; further ones wait until one ends.
 const CONNECTIONS_MAX: usize = 64;
-/// How long the head of a request may take.
+/// How long the head of a request may take to come.
 const HEAD_WAIT: Duration = Duration::from_secs(5);
-/// How long one connection may last. Scrapers come again.
+/// How long one connection may last; scrapers connect again.
 const CONNECTION_WAIT: Duration = Duration::from_secs(60);
-/// How long the state store may take to answer before it counts as gone.
+/// How long the state store may take to answer before the gateway counts as not ready.
 const PROBE_WAIT: Duration = Duration::from_secs(3);
-/// Bytes of a request's head.
+/// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Asks the running gateway about its servers.
+/// Asks the running gateway for its servers as they are now.
 pub type Servers = Box<dyn Fn() -> Vec<ServerView> + Send + Sync>;
 
-/// What the address shows.
+/// What the address for operators shows.
 pub struct Admin {
     meter: Arc<Meter>,
     limits: Arc<dyn LimitStore>,
     servers: Servers,
-    /// One look at the store at a time, however many ask.
+    /// Requests that look at the store wait for each other, each at most [`PROBE_WAIT`] long.
     probing: tokio::sync::Mutex<()>,
 }
 
@@ -50,12 +50,12 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// What is shown comes from these; `servers` is asked at every look.
+    /// Shows what these count and hold; `servers` is asked at every request.
     pub fn new(meter: Arc<Meter>, limits: Arc<dyn LimitStore>, servers: Servers) -> Arc<Self> {
         Arc::new(Self { meter, limits, servers, probing: tokio::sync::Mutex::new(()) })
     }
 
-    /// Why the gateway cannot serve at the moment; nothing if it can.
+    /// Why the gateway cannot serve at the moment, one line for each reason; empty if it can.
     async fn not_ready(self: &Arc<Self>) -> Vec<String> {
         let views = (self.servers)();
         let mut reasons = Vec::new();
@@ -111,7 +111,7 @@ impl Admin {
     }
 }
 
-/// Reads a counter that no policy can have, without adding to it.
+/// A charge of 0 on a counter that no policy can have: looking it up shows whether the store answers.
 fn probe() -> Charge {
     let empty: Arc<str> = Arc::from("");
     let counter = CounterKey {
@@ -128,8 +128,8 @@ fn lines(reasons: &[String]) -> String {
     reasons.iter().map(|reason| crate::text::escape(reason).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// An address of this machine is asked for by a number or as localhost. A page in a browser that makes another name mean
-/// this machine (DNS rebinding) would ask for that name.
+/// Whether a request may be answered. On a loopback address only one whose `Host` is an IP or localhost: a web page
+/// that has another name resolve to this machine (DNS rebinding) sends that name.
 fn is_addressed<B>(request: &Request<B>, ours: IpAddr) -> bool {
     if !ours.is_loopback() {
         return true;
@@ -155,7 +155,7 @@ fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Ful
     response
 }
 
-/// Serves until `stop` is done.
+/// Serves operators until `stop` is done; connections that are open then are cut.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -172,7 +172,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
         };
         while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = accepted else {
-            // Most often too many open files; trying at once would only turn the processor warm.
+            // Most often too many files are open: trying again at once would only burn the processor.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -188,7 +188,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
                 .header_read_timeout(HEAD_WAIT)
                 .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(TokioIo::new(stream), service);
-            // Whatever became of it, nobody waits for it.
+            // An error of one connection is its client's to notice; it concerns no other.
             let _ = tokio::time::timeout(CONNECTION_WAIT, connection).await;
             drop(place);
         });

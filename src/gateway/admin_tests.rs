@@ -1,4 +1,4 @@
-//! Tests of the operators' address, over real connections.
+//! Tests of the address for operators, over real connections.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A store that can be switched off.
+/// A store of counters that can be switched off.
 #[derive(Default)]
 struct Switch {
     store: MemoryStore,

@@ -1,7 +1,6 @@
-//! Where calls are decided on, whichever way they came: gate, log, settlement. One desk serves a whole process.
-//!
-//! Calls that are brought together share a transaction of the store and a write of the log. The log is written before
-//! anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
+//! Where clients' calls are decided on, whichever way they came: gate, log, settlement. One desk serves a whole
+//! process. Calls that are brought together share a transaction of the store and a write of the log. The log is written
+//! before anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
 
 use super::audit::{Audit, Decided, Ended, Route, Whose};
 use super::exchange::{CallOutcome, Note};
@@ -18,26 +17,26 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A call and all that is needed to decide on it.
+/// A client's call and all that is needed to decide on it.
 #[derive(Debug)]
 pub struct Case<'c> {
     /// The policy of the caller; without one the call is denied.
     pub policy: Option<&'c Policy>,
-    /// Who calls.
+    /// The server, grant and session that the call is counted on.
     pub caller: &'c Caller,
     /// The way that the call takes.
     pub way: Route,
     /// The call.
     pub call: &'c ToolCall,
-    /// The schema of its arguments; only needed where [`Policy::wants_schema`].
+    /// The schema that the arguments are held to; needed only for tools that [`Policy::wants_schema`] names.
     pub schema: Option<&'c ArgumentSchema>,
-    /// How the tool differs from the lock, where a lock is enforced.
+    /// How the tool differs from the lock or the list, if the call is to be refused for it.
     pub change: Option<ToolChange>,
-    /// The approval that this call has waited for already.
+    /// Id of the approval that this call has waited for already.
     pub asked: Option<&'c str>,
 }
 
-/// What was decided about a call, and is in the log.
+/// What was decided about a call.
 #[derive(Debug)]
 pub struct Ruling {
     /// The decision's number; see [`Audit::decision_id`].
@@ -49,26 +48,27 @@ pub struct Ruling {
 /// What becomes of a call.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It may be forwarded, once.
+    /// The call may be forwarded, once.
     Allow(Permit),
-    /// It must not be forwarded.
+    /// The call must not be forwarded.
     Deny(Denial),
-    /// A person was asked; wait for the answer, and bring the call again with the approval's id.
+    /// A person is asked, in an approval with this id: the driver waits for the answer, and brings the call again with
+    /// the id.
     Wait(Box<PendingApproval>, String),
 }
 
-/// Takes what a person should know.
+/// Shows a line to the operator.
 pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Decides on calls. Shared by all sessions of a process.
+/// Decides on calls; shared by all sessions of a process.
 pub struct Desk {
     limits: Arc<dyn LimitStore>,
     approvals: Arc<dyn ApprovalStore>,
     audit: Audit,
     settlements: Mutex<Vec<Settlement>>,
-    /// Calls that have ended and are not in the log yet.
+    /// Ends of calls that are not in the log yet.
     finished: Mutex<Vec<Ended>>,
-    /// How many calls wait for each question to a person.
+    /// How many calls wait for each approval, by the approval's id.
     asked: Mutex<HashMap<Box<str>, usize>>,
     decisions: AtomicU64,
     store_told: AtomicBool,
@@ -83,7 +83,7 @@ impl fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk. `notice` is told what a person should know.
+    /// A desk that counts nothing. `notice` gets the lines that the operator is to see.
     pub fn new(limits: Arc<dyn LimitStore>, approvals: Arc<dyn ApprovalStore>, audit: Audit, notice: Notice) -> Self {
         Self {
             limits,
@@ -99,28 +99,29 @@ impl Desk {
         }
     }
 
-    /// The same, with every ruling counted.
+    /// This desk, with every ruling counted in `meter`.
     #[must_use]
     pub fn with_meter(self, meter: Arc<Meter>) -> Self {
         Self { meter: Some(meter), ..self }
     }
 
-    /// Where rulings are counted, if anywhere.
+    /// The meter that rulings are counted in, if there is one.
     pub fn meter(&self) -> Option<&Meter> {
         self.meter.as_deref()
     }
 
-    /// The log.
+    /// The audit log.
     pub fn audit(&self) -> &Audit {
         &self.audit
     }
 
-    /// Whether a person has answered a question, or nobody can any more. Blocks as long as the store does.
+    /// Whether a person has answered an approval, or it can no longer be answered. False while the store cannot tell.
+    /// Blocks as long as the store does.
     pub fn is_answered(&self, now: Timestamp, approval: &str) -> bool {
         match self.approvals.get(now, approval) {
             Ok(Some(approval)) => approval.state != ApprovalState::Pending,
             Ok(None) => true,
-            // The store may come back before the time is over.
+            // The store may come back before the call's wait is over.
             Err(_) => false,
         }
     }
@@ -129,17 +130,17 @@ impl Desk {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call waits for this question.
+    /// Counts one more call that waits for this approval.
     pub(super) fn waits(&self, approval: &str) {
         *self.asked().entry(approval.into()).or_default() += 1;
     }
 
-    /// How many calls wait for this question.
+    /// How many calls wait for this approval.
     pub(super) fn waiting_for(&self, approval: &str) -> usize {
         self.asked().get(approval).copied().unwrap_or(0)
     }
 
-    /// One call less waits for this question.
+    /// Counts one call less that waits for this approval.
     pub(super) fn waits_no_more(&self, approval: &str) {
         let mut asked = self.asked();
         if let Some(count) = asked.get_mut(approval) {
@@ -150,19 +151,21 @@ impl Desk {
         }
     }
 
-    /// The call that a question is about was withdrawn. Where the store cannot be told the question lapses by itself.
+    /// Withdraws an approval whose call the client has withdrawn. If the store cannot be told, the approval lapses when
+    /// its time is over.
     pub(super) fn withdraw(&self, now: Timestamp, whose: &Whose, approval: &str) {
         if let Ok(Answered::Done(_)) = self.approvals.decide(now, approval, Answer::Withdraw) {
             self.audit.event(now, "approval_withdrawn", whose, |line| line.text("approval", approval));
         }
     }
 
-    /// Tells a person.
+    /// Shows a line to the operator.
     pub fn notice(&self, text: &str) {
         (self.notice)(text);
     }
 
-    /// Decides on calls that arrived together, in order; one ruling for each. Blocks for as long as the stores do.
+    /// Decides on calls that arrived together, and logs the decisions; one ruling for each call, in order. Blocks for
+    /// as long as the stores and the log do.
     pub fn rule(&self, now: Timestamp, cases: &[Case<'_>]) -> Vec<Ruling> {
         self.log_ended(now);
         self.settle(now);
@@ -214,8 +217,8 @@ impl Desk {
         match (decision, asked) {
             (Decision::Allow(permit), _) => Verdict::Allow(permit),
             (Decision::Deny(denial), _) => Verdict::Deny(denial),
-            // A call that has waited already is asked about again all the same: what it waited for may have lapsed, or
-            // was about another policy, and the client must be told of a question that can still be answered.
+            // A new approval also for a call that has waited already: the old one may have lapsed, or was about another
+            // policy, and the client must be told of one that can still be answered.
             (Decision::Ask(question), _) => {
                 let request = ApprovalRequest {
                     binding: question.binding.clone(),
@@ -253,25 +256,25 @@ impl Desk {
         }
     }
 
-    /// A forwarded call has ended: what it gives back waits for the next transaction.
+    /// Takes the units of a call that has ended; those that it gives back wait for the next transaction.
     pub fn ended(&self, reservation: Reservation, ending: Ending) {
         if let Some(settlement) = reservation.end(ending) {
             self.settlements.lock().unwrap_or_else(PoisonError::into_inner).push(settlement);
         }
     }
 
-    /// A call that might have been forwarded is not.
+    /// Gives back what a permitted call holds that is not forwarded.
     pub fn unsent(&self, permit: Permit) {
         self.ended(permit.into_parts().1, Ending::NotSent);
     }
 
-    /// The client has withdrawn a call that might have been forwarded, and it is not.
+    /// Gives back what a permitted call holds that the client has withdrawn before it was forwarded, and logs its end.
     pub fn withdrawn(&self, whose: Whose, number: u64, permit: Permit) {
         self.unsent(permit);
         self.note_ended(Ended { whose, number, outcome: CallOutcome::Cancelled, micros: 0, bytes: 0 });
     }
 
-    /// Gives back what calls did not use.
+    /// Gives the units back to the store that ended calls did not use.
     pub fn settle(&self, now: Timestamp) {
         let batch = std::mem::take(&mut *self.settlements.lock().unwrap_or_else(PoisonError::into_inner));
         if batch.is_empty() {
@@ -281,18 +284,18 @@ impl Desk {
             if let Some(meter) = &self.meter {
                 meter.store_error();
             }
-            // The counters stay too high, which errs on the strict side.
+            // The counters stay too high: that refuses calls too early, and never too late.
             self.audit
                 .repeated(now, "settle_failed", &Whose::gateway(), |line| line.text("reason", &error.to_string()));
         }
     }
 
-    /// A call has ended; the line about it is written when the answer is on its way.
+    /// Keeps the end of a call for [`Self::log_ended`], so that the answer need not wait for the log.
     pub fn note_ended(&self, ended: Ended) {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(ended);
     }
 
-    /// Writes down how calls ended. Called when their answers are on their way, and before further decisions.
+    /// Logs how calls ended. Called when their answers are on their way, and before further decisions.
     pub fn log_ended(&self, now: Timestamp) {
         let finished = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
         if !finished.is_empty() {
@@ -300,12 +303,12 @@ impl Desk {
         }
     }
 
-    /// Notes that a message of one side, `client` or `server`, does not go on.
+    /// Logs that a message from one side, `client` or `server`, is not passed on. Floods of such lines are thinned out.
     pub fn dropped(&self, whose: &Whose, from: &str, what: &str) {
         self.audit.repeated(clock::now(), "dropped", whose, |line| line.text("from", from).text("what", what));
     }
 
-    /// Logs what is to be logged about a server, and says what is to be said.
+    /// Logs the notes about a server's answer, or shows them to the operator.
     pub fn note(&self, now: Timestamp, whose: &Whose, notes: Vec<Note>) {
         for note in notes {
             match note {
@@ -322,7 +325,7 @@ impl Desk {
         }
     }
 
-    /// What time brings: counters and log are brought up to date. Called now and then, and at the end.
+    /// Brings counters and log up to date. Called at every tick, and at the end.
     pub fn tick(&self, now: Timestamp) {
         self.log_ended(now);
         self.settle(now);

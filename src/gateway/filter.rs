@@ -1,36 +1,36 @@
-//! `tools/list` answers: what can never be called is taken out, what stays is kept byte for byte.
+//! Takes entries out of a server's lists that the client may not see; what stays is kept byte for byte. Pure.
 
 use crate::mcp::json::{self, Members, Tag, Visitor, string_value};
 use crate::mcp::walk::{elements, member, members};
 use std::ops::Range;
 
-/// What a page of the list became.
+/// A page of the list of tools after filtering.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
-    /// `result`, filtered.
+    /// The result as the client gets it.
     pub result: String,
-    /// All tools on the page, kept or not: name, and where the definition stands in the original result.
+    /// All tools on the page, kept or not: name, and byte range of the definition in the original result.
     pub tools: Vec<(String, Range<usize>)>,
-    /// The kept definitions, as pieces of the original result.
+    /// Byte ranges of the kept definitions in the original result.
     pub kept: Vec<Range<usize>>,
     /// Whether more pages follow.
     pub more: bool,
-    /// Tools that were taken out.
+    /// How many entries were taken out, those without a name included.
     pub dropped: usize,
 }
 
-/// An answer that nobody can be sure of; it is never passed on.
+/// Why a server's answer cannot be read in one way only; such an answer is never passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Not one JSON value with one reading.
+    /// The answer is not JSON, or two readers could read it differently.
     #[error("the server's answer has no single reading")]
     Ambiguous,
-    /// No `tools`, or no array.
+    /// `tools` is missing or no array.
     #[error("the tool list has no `tools` array")]
     NoTools,
 }
 
-/// A visitor for which only what a scan sees by itself counts.
+/// A visitor that does nothing, for scans that only look for flaws.
 pub(super) struct Nothing;
 
 impl Visitor for Nothing {
@@ -40,10 +40,11 @@ impl Visitor for Nothing {
     fn value(&mut self, _: Tag, _: Range<usize>) {}
 }
 
-/// Filters one page. `listed` says of a name and its definition whether the tool may be shown.
+/// Filters one page of the list of tools, and forbids to cache it. `listed` says of a name and its definition whether
+/// the client may see the tool.
 ///
 /// # Errors
-/// The result cannot be read without doubt: a client could see tools in it that we did not.
+/// The result has no single reading: a client could see tools in it that the gateway did not.
 pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page, Unreadable> {
     let seen = json::scan(result, Members::Everywhere, &mut Nothing).map_err(|_| Unreadable::Ambiguous)?;
     if seen.flaw.is_some() {
@@ -63,11 +64,11 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     let (mut all, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0);
     for element in elements(tools) {
         let definition = &tools[element.clone()];
-        // A client that ignores case would see another tool than we do.
+        // A client that ignores case would see another tool than the gateway does.
         if near(definition, "name") {
             return Err(Unreadable::Ambiguous);
         }
-        // An entry without a name cannot be called, and nothing can be said about it.
+        // An entry without a name cannot be called, and no policy can speak of it.
         let name = member(definition, "name").and_then(|(literal, _)| string_value(literal).map(String::from));
         let Some(name) = name else {
             dropped += 1;
@@ -87,7 +88,7 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
         let list: Vec<&str> = kept.iter().map(|span| &result[span.clone()]).collect();
         edits.push((span, format!("[{}]", list.join(","))));
     }
-    // The list depends on the caller and on a file that may change: nobody may keep it for others, or for long.
+    // The list depends on the caller and on a policy that may change: no cache may share it, or keep it for long.
     for (name, value) in [("cacheScope", "\"private\""), ("ttlMs", "0")] {
         if let Some((old, span)) = member(result, name)
             && old != value
@@ -107,10 +108,10 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     Ok(Page { result: out, tools: all, kept, more, dropped })
 }
 
-/// A page without those entries of the list in this member that `keep` does not want; nothing where all stay.
+/// A page of another list, in the member `list`, without the entries that `keep` does not want; `None` where all stay.
 ///
 /// # Errors
-/// The result cannot be read without doubt: a client could see entries in it that we did not.
+/// The result has no single reading: a client could see entries in it that the gateway did not.
 pub fn entries(result: &str, list: &'static str, keep: impl Fn(&str) -> bool) -> Result<Option<String>, Unreadable> {
     let seen = json::scan(result, Members::Everywhere, &mut Nothing).map_err(|_| Unreadable::Ambiguous)?;
     let is_near = |name: &str| string_value(name).is_some_and(|name| json::nearly_known(name.as_bytes(), &[list]));

@@ -1,25 +1,26 @@
-//! Lines from a pipe, as many at a time as have arrived: what arrives together shares a transaction and a write.
+//! Reads lines from a pipe, as many at a time as have arrived: calls that arrive together share a transaction of the
+//! store and a write of the log.
 
 use super::skeleton::Skeleton;
 use std::io::{self, Read};
 
-/// How much is read at once, in bytes: a full pipe on Linux.
+/// Bytes that are read at once: as many as a pipe on Linux holds.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Least room for a read, in bytes.
+/// Least free bytes in the buffer for a read.
 const ROOM_BYTES: usize = 4096;
 
-/// What has arrived.
+/// What has arrived on the pipe.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Batch<'a> {
     /// Whole lines, each with its `\n`.
     Lines(&'a [u8]),
-    /// A line over the bound has ended; its outermost members ([`Skeleton`]).
+    /// A line over the bound has ended; what is left are its outermost members ([`Skeleton`]).
     TooLong(Vec<u8>),
-    /// The stream has ended; what stood after the last `\n`.
+    /// The stream has ended; these bytes stood after the last `\n`.
     End(&'a [u8]),
 }
 
-/// The lines of a batch, without line breaks; blank ones are left out.
+/// The lines of a batch, without line breaks (`\n` or `\r\n`); blank ones are left out.
 pub fn lines_of(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     let ends = memchr::memchr_iter(b'\n', batch).chain(std::iter::once(batch.len()));
@@ -36,21 +37,22 @@ pub fn lines_of(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub struct BatchReader<R> {
     source: R,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that hold data, and of these the ones already handed out.
+    /// How many bytes of the buffer hold data, and how many of these were handed out with the last batch.
     filled: usize,
     handed: usize,
     line_bytes_max: usize,
-    /// The line that is passed over.
+    /// The line over the bound that is being passed over.
     skipped: Option<Skeleton>,
 }
 
 impl<R: Read> BatchReader<R> {
-    /// A reader of lines of at most `line_bytes_max` bytes, `\n` not counted.
+    /// A reader of lines of at most `line_bytes_max` bytes, `\n` not counted. A longer line can still come whole if its
+    /// end arrives with the read that makes it too long: the bound is on memory, and admission has a bound of its own.
     pub fn new(source: R, line_bytes_max: usize) -> Self {
         Self { source, buffer: vec![0; CHUNK_BYTES], filled: 0, handed: 0, line_bytes_max, skipped: None }
     }
 
-    /// Blocks until at least one line is whole, and answers all that are.
+    /// Blocks until at least one line is whole, and returns all that are.
     ///
     /// # Errors
     /// The stream could not be read.
@@ -61,7 +63,7 @@ impl<R: Read> BatchReader<R> {
         let mut searched = 0;
         loop {
             if let Some(skipped) = &mut self.skipped {
-                // The end of a line that is too long, with others behind it perhaps.
+                // Looks for the end of the line that is too long; others may stand behind it.
                 let end = memchr::memchr(b'\n', &self.buffer[..self.filled]);
                 skipped.feed(&self.buffer[..end.unwrap_or(self.filled)]);
                 self.handed = end.map_or(self.filled, |end| end + 1);
@@ -70,7 +72,8 @@ impl<R: Read> BatchReader<R> {
                 }
                 (self.filled, self.handed, searched) = (0, 0, 0);
             } else if let Some(last) = memchr::memrchr(b'\n', &self.buffer[searched..self.filled]) {
-                // A line that outgrows the bound is caught below before it is whole, but for the last few bytes.
+                // A line that outgrows the bound is caught below, unless its end came with the very read that made it
+                // too long.
                 self.handed = searched + last + 1;
                 return Ok(Batch::Lines(&self.buffer[..self.handed]));
             } else if self.filled > self.line_bytes_max {
@@ -99,7 +102,7 @@ impl<R: Read> BatchReader<R> {
 
     fn make_room(&mut self) {
         if self.filled == 0 && self.buffer.len() > 16 * CHUNK_BYTES {
-            // One long message must not hold its memory for the rest of a session.
+            // One long message must not hold its memory for the rest of the session.
             self.buffer = vec![0; CHUNK_BYTES];
         } else if self.filled == self.buffer.len() {
             let grown = (self.buffer.len() * 2).min(self.line_bytes_max + CHUNK_BYTES).max(self.filled + ROOM_BYTES);
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Hands out at most `step` bytes at a time, as a pipe may.
+    /// A stream that hands out at most so many bytes at a time, as a pipe may.
     struct Drip<'a>(&'a [u8], usize);
 
     impl Read for Drip<'_> {

@@ -1,26 +1,26 @@
-//! Ids of requests that were given up and that the server may still answer, however late: none of them is taken again
-//! before that, so an old answer never reaches a new request.
+//! Ids of a client's requests that were given up and that the server may still answer: no new request may have such an
+//! id before the late answer has come, so an old answer never reaches a new request.
 
 use crate::mcp::envelope::Id;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Ids of one kind that are remembered one by one.
+/// Most integers, and most texts, that are remembered one by one.
 pub const GIVEN_UP_MAX: usize = 16_384;
 
-/// The ids of one session.
+/// The ids that were given up in one session.
 #[derive(Debug, Default)]
 pub struct GivenUp {
     integers: BTreeSet<i64>,
-    /// Integers up to this one are all taken for given up: clients count upwards, so there is no need to remember each.
+    /// All integers up to this one count as given up: clients count upwards, so each need not be remembered.
     floor: Option<i64>,
-    /// Hashes, whose key nobody knows: ids may be long.
+    /// Keyed hashes, since ids may be long; the random key keeps a client from making two ids collide.
     texts: HashSet<u64>,
     hasher: RandomState,
 }
 
 impl GivenUp {
-    /// Remembers an id.
+    /// Remembers the id of a request that was given up.
     pub fn insert(&mut self, id: &Id) {
         match id {
             Id::Integer(number) => {
@@ -37,7 +37,7 @@ impl GivenUp {
         }
     }
 
-    /// Whether a new request must not have this id. True for any text once there are too many to remember.
+    /// Whether a new request must not have this id. True for every text once [`GIVEN_UP_MAX`] were remembered.
     pub fn holds(&self, id: &Id) -> bool {
         match id {
             Id::Integer(number) => self.floor >= Some(*number) || self.integers.contains(number),
@@ -48,7 +48,7 @@ impl GivenUp {
         }
     }
 
-    /// The late answer has come: the id is free again.
+    /// Frees an id whose late answer has come, if it is still remembered by itself.
     pub fn remove(&mut self, id: &Id) {
         match id {
             Id::Integer(number) => drop(self.integers.remove(number)),
@@ -57,7 +57,7 @@ impl GivenUp {
         }
     }
 
-    /// The server is gone, and with it whatever it had to say.
+    /// Forgets all ids: the server has ended, so no late answer can come.
     pub fn clear(&mut self) {
         (self.floor, self.integers, self.texts) = (None, BTreeSet::new(), HashSet::new());
     }
