@@ -1,4 +1,5 @@
-//! What `mcpol status` shows: the gateway's own account of itself, as it goes over the admin listener.
+//! What `/status` answers and `mcpol status` shows: the gateway's account of itself. Its comments are the descriptions
+//! in `schemas/status.schema.json`.
 
 use super::meter::{Meter, Outcome, ServerMeter, Snapshot};
 use crate::clock::Timestamp;
@@ -7,45 +8,44 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the format.
+/// Version of the status format.
 pub const STATUS_VERSION: u32 = 1;
-/// Most counters that are told of, those nearest to their limit.
+/// Most counters in one status, those nearest to their limit.
 pub const COUNTERS_MAX: usize = 20;
-/// From how much of its limit on a counter is near it, in hundredths.
+/// A counter is near its limit from this many hundredths of it on.
 pub const NEAR_PERCENT: u64 = 80;
 
 /// A gateway at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
-    /// [`STATUS_VERSION`].
+    /// Version of this format.
     pub version: u32,
     /// Version of the program.
     pub mcpol: String,
     /// Seconds since the gateway was started.
     pub uptime_s: u64,
-    /// Whether it can serve, and if not, why: one line a reason.
+    /// Why the gateway cannot serve at the moment, one line for each reason; empty if it can.
     pub not_ready: Vec<String>,
     /// The servers, by name.
     pub servers: BTreeMap<String, ServerStatus>,
-    /// Counters at [`NEAR_PERCENT`] of their limit or more, the fullest first; only those that this gateway has added to
-    /// since its policies were read.
+    /// The 20 fullest counters at 80 % of their limit or more that calls through this gateway have added to.
     pub counters: Vec<CounterStatus>,
-    /// Times that the state store could not be used.
+    /// Calls that were refused because the state store or the audit log failed, and failed settlements.
     pub store_errors: u64,
-    /// New versions of policies and configuration that took over.
+    /// New versions of the configuration that took over.
     pub reloads: u64,
-    /// Those that were refused.
+    /// New versions of the configuration that were refused.
     pub reloads_refused: u64,
     /// Requests that were refused before any policy was asked, by reason.
     pub refused_requests: BTreeMap<String, u64>,
 }
 
-/// One server.
+/// The counts of one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerStatus {
-    /// Its policy: file and hash; nothing if every call needs a grant with a policy of its own.
+    /// File and hash of its policy; null if every call needs a grant with a policy of its own.
     pub policy: Option<String>,
-    /// Whether it is still configured.
+    /// Whether the server is still configured.
     pub configured: bool,
     /// Open sessions.
     pub sessions: u64,
@@ -59,13 +59,13 @@ pub struct ServerStatus {
     pub allowed: u64,
     /// Calls that were refused since the start.
     pub denied: u64,
-    /// What the gateway added to calls.
+    /// Time that the gateway added to forwarded calls.
     pub added: Latency,
-    /// What the server took.
+    /// Time that the server took for forwarded calls.
     pub upstream: Latency,
 }
 
-/// Upper bounds of latency since the start, in microseconds; nothing if no call has ended.
+/// Upper bounds of latency since the start, in microseconds; null before the first call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// Half of the calls took no longer.
@@ -85,11 +85,11 @@ pub struct CounterStatus {
     pub scope: String,
     /// Which grant or session; empty for the other scopes.
     pub value: String,
-    /// When it starts anew.
+    /// Its window: the span of time after which it starts anew.
     pub window: String,
     /// What it stands at, in the unit of the policy.
     pub used: String,
-    /// The most that it may reach.
+    /// The most that it may reach, in the unit of the policy.
     pub max: String,
     /// Hundredths of the limit, rounded down.
     pub percent: u64,
@@ -97,18 +97,18 @@ pub struct CounterStatus {
     pub resets_in_s: u64,
 }
 
-/// What only the running gateway knows about a server.
+/// What the running gateway knows about a server beside its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerView {
-    /// Its name.
+    /// The server's name.
     pub name: String,
-    /// File and hash of its policy.
+    /// File and hash of the server's policy, if it has one.
     pub policy: Option<String>,
-    /// Why it cannot be served, if it cannot.
+    /// Why the server cannot be served, if it cannot.
     pub problem: Option<String>,
 }
 
-/// Takes the account. `limits` is asked where counters stand; it may wait.
+/// Takes the status at `now`. It asks `limits` for the counters, and may block as long as that store does.
 pub fn take(
     meter: &Meter,
     limits: &dyn LimitStore,
@@ -163,13 +163,13 @@ fn counters(servers: &[std::sync::Arc<ServerMeter>], limits: &dyn LimitStore, no
     if charges.is_empty() {
         return Vec::new();
     }
-    // That the store cannot be used is told as a reason for not being ready.
+    // A store that cannot be used is among the reasons in `not_ready`.
     let usages = limits.usage(now, &charges).unwrap_or_default();
     let mut near: Vec<_> = touched
         .iter()
         .zip(usages)
         .map(|(known, usage)| {
-            // A limit of nothing is full from the start.
+            // A limit of 0 is full from the start.
             let percent = (u128::from(usage.used) * 100).checked_div(u128::from(known.max)).unwrap_or(100);
             CounterStatus {
                 server: known.key.server.to_string(),
@@ -194,7 +194,7 @@ fn counters(servers: &[std::sync::Arc<ServerMeter>], limits: &dyn LimitStore, no
     near
 }
 
-/// Units of a counter in the unit of the policy: 150 with two decimals is 1.5.
+/// A counter's own units in the unit of the policy: 150 with two decimals is 1.5.
 fn in_units(count: u64, scale: u32) -> String {
     let text = format!("{count:0>width$}", width = scale as usize + 1);
     let (whole, part) = text.split_at(text.len() - scale as usize);
