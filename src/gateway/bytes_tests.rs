@@ -1,6 +1,6 @@
 //! The gateway's promise on bytes: whatever a client writes, what reaches the server is nothing, or messages that every
-//! reader reads alike and that the policy permits; and whatever a server writes, each open request of the client gets one
-//! answer and no more. The fuzzers in `fuzz/` run the same checks.
+//! reader reads alike and that the policy permits; and whatever a server writes, each open request of the client gets
+//! one answer and no more. The fuzzers in `fuzz/` run the same checks.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot make a session must fail")]
 
@@ -21,7 +21,8 @@ use std::time::Duration;
 
 static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(parse(readings::POLICY, "policy.json").unwrap()));
 
-/// A session with the policy of the readings, and a question of the server's that may be answered.
+/// A session under the policy that the readings are checked against, with a request of the server that the client may
+/// answer.
 fn session() -> Mediator {
     let store = Arc::new(MemoryStore::default());
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
@@ -42,7 +43,7 @@ fn holds(bytes: &[u8]) -> Result<(), TestCaseError> {
     readings::check(&forwarded(bytes)).map_err(TestCaseError::fail)
 }
 
-/// Names that parsers quarrel about, as they stand between quotes.
+/// Names that parsers read differently, as they stand between quotes.
 fn name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "jsonrpc",
@@ -130,7 +131,7 @@ fn space() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["", "", "", "", "", " ", "\r", "\n", "\t", "\u{a0}", "\u{feff}", "\u{b}", "\0"])
 }
 
-/// Members of an object: the good ones, with others put in anywhere.
+/// Members of an object: those of a valid message, with others put in anywhere.
 fn members(good: Vec<String>) -> impl Strategy<Value = String> {
     let more = prop::collection::vec((any::<prop::sample::Index>(), name(), leaf(), space()), 0..3);
     more.prop_map(move |more| {
@@ -142,7 +143,7 @@ fn members(good: Vec<String>) -> impl Strategy<Value = String> {
     })
 }
 
-/// Lines that are nearly a call that passes.
+/// Client lines that are nearly a call that passes.
 fn nearly_a_call() -> impl Strategy<Value = String> {
     let arguments = members(vec!["\"x\":1".to_owned()]);
     let params = arguments.prop_flat_map(|arguments| {
@@ -158,7 +159,7 @@ fn nearly_a_call() -> impl Strategy<Value = String> {
     })
 }
 
-/// Lines that are nearly anything else.
+/// Client lines that are nearly any other message.
 fn nearly_a_message() -> impl Strategy<Value = String> {
     let good = prop::sample::select(vec![
         vec!["\"id\":1", "\"result\":{}"],
@@ -222,7 +223,7 @@ proptest! {
     }
 }
 
-/// What the client hears of its open requests when a server says this and ends.
+/// What the client gets for its open requests when the server writes this and ends.
 fn heard(bytes: &[u8]) -> Result<(), String> {
     let mediator = session();
     let now = Timestamp::from_millis(0);
@@ -246,7 +247,7 @@ fn what_one_client_takes_for_another_answer_than_the_next_does_not_pass() {
     }
 }
 
-/// Lines that are nearly an answer to one of the open requests, or a word of the server's own.
+/// Server lines that are nearly an answer to one of the open requests, or a message of the server's own.
 fn nearly_an_answer() -> impl Strategy<Value = String> {
     let good = prop::sample::select(vec![
         vec!["\"id\":1", "\"result\":{\"content\":[]}"],

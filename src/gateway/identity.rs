@@ -1,7 +1,6 @@
-//! Who calls: from the `Authorization` header of a request to the grant that it is counted on.
-//!
-//! A token that is presented is always judged, also where none is needed: a client that has been given one and sends a
-//! wrong one must hear of it, not be taken for somebody else.
+//! Who calls: from the `Authorization` header of a client's request to the grant that it is counted on. A token that is
+//! presented is always judged, also where none is needed: a client that sends a wrong one must hear of it, and not be
+//! served as a caller without a token.
 
 use crate::clock::Timestamp;
 use crate::model::ServerName;
@@ -13,53 +12,53 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Longest token that is looked at, in bytes; those of issuers carry claims and signatures.
+/// Longest token that is looked at, in bytes: tokens of issuers carry claims and a signature.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// In whose name a call is counted, and by which policy it is judged.
+/// The grant that a call is counted on, and the policy that it is judged by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The grant's name.
     pub grant: Arc<str>,
-    /// The policy.
+    /// Which policy judges the calls.
     pub policy: PolicyChoice,
 }
 
-/// Whose policy holds.
+/// Which policy judges a caller's calls.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PolicyChoice {
-    /// The server's, if it has one; else every call is denied.
+    /// The server's policy; without one every call is denied.
     Server,
-    /// The one in this file, and no other.
+    /// The grant's own policy, in this file, and not the server's.
     File(Arc<Path>),
 }
 
-/// Why nobody knows who calls. The client learns no more than [`Unauthorized::www_authenticate`] says; the variants are
-/// for the log.
+/// Why a client's request is not served in any grant's name. The client learns no more than
+/// [`Unauthorized::www_authenticate`] says; the variants are for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthorized {
-    /// No token, and one is needed.
+    /// The request has no token, and one is needed.
     #[error("no token")]
     Missing,
-    /// Several headers, another scheme, or characters that no token has.
+    /// The request has several `Authorization` headers, another scheme, or characters that no token has.
     #[error("malformed authorization")]
     Malformed,
     /// No grant has this token.
     #[error("unknown token")]
     Unknown,
-    /// The grant's time is over.
+    /// The grant's or the token's time is over.
     #[error("expired token")]
     Expired,
-    /// The grant was taken back.
+    /// The grant was revoked.
     #[error("revoked token")]
     Revoked,
-    /// The grant is for other servers.
+    /// The grant is good for other servers only.
     #[error("token for another server")]
     OtherServer,
-    /// An issuer's token of somebody whom no grant names, where one is needed.
+    /// The subject of an issuer's token has no grant, and one is needed.
     #[error("token of somebody without a grant")]
     NoGrant,
-    /// The grant has the name of another one, or of callers without a token.
+    /// The grant of the store has the name of a grant of the configuration, or of callers without a token.
     #[error("token of a grant whose name somebody else has")]
     NameTaken,
     /// Tokens cannot be judged at the moment: the answer is 503, and the same token may be good later.
@@ -68,10 +67,11 @@ pub enum Unauthorized {
 }
 
 impl Unauthorized {
-    /// The value of `WWW-Authenticate` (RFC 6750, section 3). Unknown, expired, revoked and foreign tokens look alike.
+    /// The value of `WWW-Authenticate` (RFC 6750, section 3). Unknown, expired and revoked tokens, and those for other
+    /// servers, look alike to the client.
     pub fn www_authenticate(&self) -> &'static str {
         match self {
-            // Without credentials no error code is told.
+            // Without credentials there is no error code (RFC 6750, section 3.1).
             Self::Missing => "Bearer realm=\"mcpol\"",
             Self::Malformed => "Bearer realm=\"mcpol\", error=\"invalid_request\"",
             Self::Unknown
@@ -84,7 +84,7 @@ impl Unauthorized {
         }
     }
 
-    /// The HTTP status: 401, or 503 where nothing can be judged.
+    /// The HTTP status: 401, or 503 where tokens cannot be judged.
     pub fn status(&self) -> u16 {
         match self {
             Self::Missing
@@ -99,7 +99,7 @@ impl Unauthorized {
         }
     }
 
-    /// One fixed word, for logs and counters.
+    /// The variant's fixed word in logs and counters.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -121,13 +121,14 @@ impl From<StoreError> for Unauthorized {
     }
 }
 
-/// Finds out who calls. It is asked once for every request and server. It may wait for a disk, for Redis or for an
-/// issuer's keys, each within a bound: an event loop calls it where it may block.
+/// Finds out who calls. It is asked once for every request and server, and may wait for a disk, for Redis or for an
+/// issuer's keys, each within a bound: an event loop calls it on a thread that may block.
 pub trait Identify: Send + Sync {
-    /// The identity behind the value of the one `Authorization` header (see [`authorization`]), if there was one.
+    /// The identity of the caller; `authorization` is the value of the one `Authorization` header (see
+    /// [`authorization`]), if there was one.
     ///
     /// # Errors
-    /// Nobody, or nobody who may call this server.
+    /// The caller is not known, or may not call this server.
     fn identify(
         &self,
         authorization: Option<&[u8]>,
@@ -135,7 +136,8 @@ pub trait Identify: Send + Sync {
         now: Timestamp,
     ) -> Result<Identity, Unauthorized>;
 
-    /// The same, if it can be told without waiting for an issuer or for a signature to be checked.
+    /// What [`Self::identify`] would return, if it is known without asking an issuer and without checking a signature;
+    /// else `None`. It may still wait for the store.
     fn at_once(
         &self,
         authorization: Option<&[u8]>,
@@ -146,10 +148,10 @@ pub trait Identify: Send + Sync {
     }
 }
 
-/// The one `Authorization` header of a request, if there is any.
+/// The value of the one `Authorization` header of a request, if there is one.
 ///
 /// # Errors
-/// There are several: two readers may take different ones for the caller's.
+/// There are several: two readers could take different ones for the caller's.
 pub fn authorization(headers: &http::HeaderMap) -> Result<Option<&[u8]>, Unauthorized> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
@@ -166,7 +168,7 @@ fn bearer(value: &[u8]) -> Result<&[u8], Unauthorized> {
     if !scheme.eq_ignore_ascii_case(SCHEME) || token.len() == rest.len() || token.len() > TOKEN_BYTES_MAX {
         return Err(Unauthorized::Malformed);
     }
-    // b64token: digits, and `=` at the end only.
+    // b64token: digits, and at most two `=` at the end.
     let digits = token.trim_ascii_end();
     let digits = digits.strip_suffix(b"==").or_else(|| digits.strip_suffix(b"=")).unwrap_or(digits);
     let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
@@ -176,19 +178,20 @@ fn bearer(value: &[u8]) -> Result<&[u8], Unauthorized> {
     Ok(token.trim_ascii_end())
 }
 
-/// Where a token is needed.
+/// For which servers callers need a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRule {
-    /// For servers that a grant was ever made for.
+    /// For servers that a grant was ever made for: one in the store, expired or revoked ones included, or one in a
+    /// configuration of this process.
     WhereGranted,
     /// For all servers.
     Always,
 }
 
 impl TokenRule {
-    /// The rule for a gateway that listens on this address, if this is what was asked for; `known` says whether callers
-    /// can be told apart without the state's grants. On an address that other machines reach a grant for one server must
-    /// not leave the others to everybody, so there it is `Always`; and where nothing asks for tokens there is none.
+    /// The rule for a gateway that listens on `address`, if the operator has asked for `self`. An address that other
+    /// machines reach must not leave the servers without a grant open to all, so there it is [`Self::Always`]; `None`,
+    /// an error, if neither the operator asks for tokens nor the configuration has grants or an issuer (`known`).
     pub fn at(self, address: SocketAddr, known: bool) -> Option<Self> {
         match (address.ip().is_loopback(), self, known) {
             (true, rule, _) => Some(rule),
@@ -198,51 +201,54 @@ impl TokenRule {
     }
 }
 
-/// Begins the name of every caller whom an issuer knows and no grant; no grant can be called so.
+/// Begins the name that a caller with an issuer's token and without a grant is counted under. No grant can have such a
+/// name.
 pub const JWT_GRANT_PREFIX: &str = "jwt:";
 
-/// Tokens of an issuer: the other way to know a caller.
+/// Judges the signed tokens of an issuer, the other way to know a caller beside the gateway's own tokens.
 pub trait Issuer: Send + Sync {
-    /// Whom a signed token is about: the value of its grant claim.
+    /// The subject of a signed token: the value of its grant claim.
     ///
     /// # Errors
-    /// It is not good, or keys cannot be had to judge it.
+    /// The token is not good, or the keys to judge it cannot be fetched.
     fn subject(&self, token: &str, now: Timestamp) -> Result<Arc<str>, Unauthorized>;
 
-    /// The same for a token that was seen before and whose keys are there; else nothing.
+    /// What [`Self::subject`] would return for a token that was judged before and whose keys are still there; else
+    /// `None`.
     fn at_once(&self, token: &str, now: Timestamp) -> Option<Result<Arc<str>, Unauthorized>>;
 }
 
-/// Whose tokens of an issuer are good.
+/// Which subjects of an issuer's tokens are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectRule {
-    /// Everybody's. Whom no grant names is served as `jwt:` and the claim, on every server, by the server's policy.
+    /// All subjects. One without a grant is served as [`JWT_GRANT_PREFIX`] and the subject, on every server, by the
+    /// server's policy.
     Any,
-    /// Of those whom a grant of the configuration names.
+    /// Subjects that a grant of the configuration names.
     Granted,
 }
 
-/// A grant that a configuration makes.
+/// A grant in the gateway's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredGrant {
-    /// In whose name calls are counted and logged.
+    /// The name under which calls are counted and logged.
     pub name: GrantName,
-    /// The servers that it is good for; 1 to [`GRANT_SERVERS_MAX`](crate::state::GRANT_SERVERS_MAX).
+    /// Names of the servers that it is good for; 1 to [`GRANT_SERVERS_MAX`](crate::state::GRANT_SERVERS_MAX).
     pub servers: BTreeSet<String>,
-    /// A policy file of its own; without one the server's policy holds. An absolute path.
+    /// Absolute path of its own policy; without one the server's policy holds.
     pub policy: Option<String>,
-    /// From when on it is no good; never, if nothing is said.
+    /// From when on it is no longer good; `None` for never.
     pub expires: Option<Timestamp>,
-    /// How its caller is known.
+    /// What its caller presents.
     pub known_by: KnownBy,
 }
 
-/// How the caller of a grant is known.
+/// What the caller of a grant presents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnownBy {
-    /// By a token with this hash.
+    /// A token with this SHA-256.
     Token(TokenHash),
-    /// By an issuer's token that names this subject in its grant claim.
+    /// An issuer's token that names this subject in its grant claim.
     Subject(String),
 }
 
@@ -256,7 +262,7 @@ impl ConfiguredGrant {
     }
 }
 
-/// The identity that a grant in this state gives for a server.
+/// The identity that a grant in this state gives its caller on a server.
 fn identity(
     name: &GrantName,
     state: GrantState,
@@ -275,18 +281,18 @@ fn identity(
     }
 }
 
-/// Grants of the state store and of the configuration, and the tokens of an issuer.
+/// Knows callers by grants of the state store, by grants of the configuration, and by tokens of an issuer.
 pub struct Grants {
     store: Arc<dyn GrantStore>,
     configured: RwLock<Arc<Configured>>,
     issuer: Option<(Box<dyn Issuer>, SubjectRule)>,
     rule: TokenRule,
     local: Identity,
-    /// Servers that have asked for tokens in this process, and go on doing so.
+    /// Names of servers that callers needed a token for in this process; they need one until it ends.
     asking: RwLock<BTreeSet<String>>,
 }
 
-/// The grants of a configuration, as they are looked up.
+/// The grants of the configuration, as they are looked up.
 #[derive(Debug, Default)]
 struct Configured {
     by_token: HashMap<TokenHash, ConfiguredGrant>,
@@ -308,7 +314,7 @@ impl fmt::Debug for Grants {
 }
 
 impl Grants {
-    /// Grants from this store. Callers without a token, where none is needed, are counted on `local`.
+    /// Knows the grants of this store alone. Callers without a token, where none is needed, are counted on `local`.
     pub fn new(store: Arc<dyn GrantStore>, rule: TokenRule, local: &str) -> Self {
         Self {
             store,
@@ -320,7 +326,7 @@ impl Grants {
         }
     }
 
-    /// The same with tokens of an issuer; a token is then needed for every server.
+    /// Adds an issuer's tokens; a token is then needed for every server.
     #[must_use]
     pub fn with_issuer(mut self, issuer: Box<dyn Issuer>, subjects: SubjectRule) -> Self {
         self.issuer = Some((issuer, subjects));
@@ -328,8 +334,8 @@ impl Grants {
         self
     }
 
-    /// Puts the grants of a configuration in place, for the next request. They stand beside those of the store; of two
-    /// for one token or subject, the configuration's and the last counts.
+    /// Puts the grants of a configuration in force, for the next request, beside those of the store. Of several for one
+    /// token or subject the last of the configuration counts, and the store's only if the configuration has none.
     pub fn set_configured(&self, grants: Vec<ConfiguredGrant>) {
         let mut configured = Configured::default();
         for grant in grants {
@@ -346,14 +352,14 @@ impl Grants {
         Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// These servers ask for tokens for as long as the process lives, whatever becomes of the grants that are for them: a
-    /// file that loses its last grant must not open to everybody what was closed.
+    /// Has callers of these servers need a token for as long as the process lives, whatever becomes of the grants: a
+    /// configuration that loses its last grant must not open a server that was closed.
     pub fn keep_asking(&self, servers: impl IntoIterator<Item = String>) {
         self.asking.write().unwrap_or_else(PoisonError::into_inner).extend(servers);
     }
 
-    /// Names of good grants of the store that are also the name of a grant of the configuration, or of callers without a
-    /// token. They would share sessions and counters, so their tokens are refused.
+    /// Names of active grants of the store that a grant of the configuration has too, or callers without a token. The
+    /// two would share sessions and counters, so the store's tokens are refused.
     ///
     /// # Errors
     /// The store cannot be used.
@@ -363,7 +369,7 @@ impl Grants {
         Ok(stored.into_iter().filter(is_double).map(|grant| grant.name).collect())
     }
 
-    /// Whether a grant of the store cannot have this name here.
+    /// Whether the configuration, or callers without a token, already use this name of a grant of the store.
     fn is_taken(&self, name: &GrantName) -> bool {
         *self.local.grant == *name.as_str() || self.configured().names.contains(name.as_str())
     }
@@ -388,14 +394,14 @@ impl Grants {
         Ok(is_granted)
     }
 
-    /// The issuer with its rule, and the token as text, if it may be one of the issuer's.
+    /// The issuer with its rule, and the token as text, if it can be one of the issuer's.
     fn signed<'t>(&self, token: &'t [u8]) -> Option<(&dyn Issuer, SubjectRule, &'t str)> {
         let (issuer, rule) = self.issuer.as_ref().filter(|_| looks_signed(token))?;
         std::str::from_utf8(token).ok().map(|token| (&**issuer, *rule, token))
     }
 
-    /// The identity of whom an issuer knows. A grant for him counts whole: where it ends or is for other servers, he is
-    /// not served as somebody without one.
+    /// The identity of a subject that an issuer knows. A grant for the subject holds in full: when it has expired or is
+    /// good for other servers, the subject is refused, and not served as one without a grant.
     fn of_subject(
         &self,
         subject: &str,
@@ -452,7 +458,7 @@ impl Identify for Grants {
     }
 }
 
-/// Whether a token has the three parts of a signed one (RFC 7515, section 3.1); ours have one.
+/// Whether a token has the three parts of a signed one (RFC 7515, section 3.1); the gateway's own tokens have one.
 fn looks_signed(token: &[u8]) -> bool {
     token.iter().filter(|byte| **byte == b'.').count() == 2
 }

@@ -1,4 +1,4 @@
-//! Tests of identities: who is whom, and what a stranger learns.
+//! Tests of identities: which grant a caller is counted on, and what a caller without one learns.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
 
@@ -138,7 +138,7 @@ fn grants_of_the_configuration_count_from_the_next_request_on() {
 fn a_server_that_has_asked_for_tokens_goes_on_asking() {
     let grants = grants(TokenRule::WhereGranted);
     let eve = || vec![configured("eve", "free", KnownBy::Token(TokenHash::of(b"mcpol_eve")))];
-    // A version of the file that was refused leaves no trace.
+    // A version of the configuration that was refused leaves no trace.
     grants.set_configured(eve());
     grants.set_configured(vec![]);
     assert_eq!(ask(&grants, None, "free", 0), "local");
@@ -151,7 +151,7 @@ fn a_server_that_has_asked_for_tokens_goes_on_asking() {
 
 #[test]
 fn a_server_goes_on_asking_when_the_store_forgets_its_grants() {
-    /// Has heard of a grant for every server until somebody empties it.
+    /// A store with a grant for every server, until the test empties it.
     struct Emptied(std::sync::atomic::AtomicBool);
 
     impl GrantStore for Emptied {
@@ -203,7 +203,7 @@ fn configured(name: &str, server: &str, known_by: KnownBy) -> ConfiguredGrant {
     ConfiguredGrant { name, servers, policy: None, expires: None, known_by }
 }
 
-/// Knows `a.SUBJECT.b` as a token of SUBJECT; those of `late` have expired.
+/// An issuer that takes `a.SUBJECT.b` for a token of SUBJECT; those of `late` have expired.
 struct Signed;
 
 impl Issuer for Signed {
@@ -245,7 +245,7 @@ fn whom_an_issuer_knows_has_the_grant_that_names_him_and_nothing_beside_it() {
         ("a.alice.b", "mail", 0, "jwt:alice", "- no_grant"),
         ("a.Alice-at-home.b", "mail", 0, "jwt:Alice-at-home", "- no_grant"),
         ("a.gina.b", "free", 0, "jwt:gina", "- no_grant"),
-        // Tokens of ours go on, unless the name is another caller's by now.
+        // The gateway's own tokens stay good, unless another caller has the grant's name by now.
         ("mcpol_bob", "mail", 0, "bob by /bob.json", "bob by /bob.json"),
         ("mcpol_alice", "files", 0, "- name_taken", "- name_taken"),
         ("alice-at-home", "mail", 0, "- unknown", "- unknown"),

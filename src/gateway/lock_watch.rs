@@ -1,4 +1,4 @@
-//! The file of a lock, watched: a good new version takes over, a bad one is refused and said.
+//! Watches the file of a lock: a valid new version takes over, a bad one is refused, logged and shown to the operator.
 
 use super::audit::Whose;
 use super::desk::Desk;
@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::model::ServerName;
 use std::path::{Path, PathBuf};
 
-/// Looks after what a lock says about one server.
+/// Watches what a lock says about one server.
 #[derive(Debug)]
 pub struct LockWatch {
     path: PathBuf,
@@ -18,13 +18,14 @@ pub struct LockWatch {
 }
 
 impl LockWatch {
-    /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
+    /// Begins to watch a file. To be called before the file is read, so that a change in between is seen at the first
+    /// look.
     pub fn new(path: PathBuf, server: ServerName) -> Self {
         let stamp = Stamp::of(&path);
         Self { path, server, stamp, refused: None }
     }
 
-    /// The file.
+    /// The lock's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -33,8 +34,8 @@ impl LockWatch {
         Whose::server(&self.server.as_str().into())
     }
 
-    /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool may appear
-    /// otherwise now.
+    /// Looks whether the file has changed, and puts a valid new version in force. Returns whether the lock says
+    /// anything else now, so that clients have to list the tools again.
     pub fn look(&mut self, guard: &Guard, desk: &Desk, now: Timestamp) -> bool {
         let stamp = Stamp::of(&self.path);
         if stamp == self.stamp {
@@ -57,7 +58,7 @@ impl LockWatch {
                 for problem in error.problems() {
                     text.push_str(&format!("\n  {problem}"));
                 }
-                // A file that stays bad is said once.
+                // A file that stays bad is reported once.
                 if self.refused.as_ref() != Some(&text) {
                     desk.audit()
                         .event(now, "reload_refused", &self.whose(), |line| line.text("reason", &error.to_string()));

@@ -1,7 +1,6 @@
-//! The lock that calls are held to: a tool that is not as it was reviewed is refused until somebody accepts it.
-//!
-//! The gateway knows a server's tools from the lists that pass. What the newest list says counts; as long as there is
-//! none, or the server has said that its list has changed, nobody knows what a call would run.
+//! The lock that a server is held to (`--locked`): a tool that is not as it was reviewed is refused until a new version
+//! of the lock accepts it. The gateway knows a server's tools from the lists that it passes on, and compares the
+//! newest; without one, or after the server has taken it back, it cannot tell what a call would run.
 
 use super::audit::Whose;
 use super::desk::Desk;
@@ -24,15 +23,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// Changed tools that are said one by one with [`OnChange::Warn`].
+/// Most differences from the lock that the operator is told of one by one; further ones are only logged.
 pub const TOLD_MAX: usize = 1_000;
 
 /// What becomes of a call of a tool that is not as it was reviewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChange {
-    /// It is refused, and the tool is not listed.
+    /// The call is refused, and the tool is not listed.
     Deny,
-    /// It is said once, logged and passed on.
+    /// The call is passed on and logged, and the operator is told once.
     Warn,
 }
 
@@ -55,20 +54,20 @@ pub enum BadLock {
         /// What is wrong.
         problems: Vec<Problem>,
     },
-    /// No entry has this name.
+    /// The lock has no entry with the server's name.
     #[error("lock `{path}` has no server `{server}`")]
     NoServer {
         /// The file, escaped.
         path: String,
-        /// What was looked for.
+        /// The name that was looked for.
         server: ServerName,
-        /// Names that it has, the first few.
+        /// Names that the lock has, at most [`KNOWN_MAX`].
         known: Vec<ServerName>,
     },
 }
 
 impl BadLock {
-    /// Every problem with the file.
+    /// All problems in the file; none if it cannot be read or lacks the server.
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Invalid { problems, .. } => problems,
@@ -76,7 +75,7 @@ impl BadLock {
         }
     }
 
-    /// The next step. `naming` says how a server gets the name of an entry.
+    /// The operator's next step. `naming` says how a server gets the name of an entry.
     pub fn help(&self, naming: &str) -> String {
         match self {
             Self::Unreadable { .. } => "`mcpol lock` writes down what you have reviewed".to_owned(),
@@ -92,7 +91,7 @@ impl BadLock {
     }
 }
 
-/// Most servers that an error names.
+/// Most names of servers in an error.
 const KNOWN_MAX: usize = 10;
 
 /// Reads what a lock says about one server.
@@ -112,7 +111,7 @@ pub fn read(path: &Path, server: &ServerName) -> Result<Reviewed, BadLock> {
     Ok(Reviewed::of(entries.iter().map(|(entry, _)| entry)))
 }
 
-/// What every session with one server is held to.
+/// The lock that every session with one server is held to, and what the operator was told of differences.
 #[derive(Debug)]
 pub struct Guard {
     reviewed: RwLock<Arc<Reviewed>>,
@@ -123,12 +122,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard with what was reviewed.
+    /// A guard that holds a server to what was reviewed.
     pub fn new(reviewed: Reviewed, on_change: OnChange) -> Self {
         Self { reviewed: RwLock::new(Arc::new(reviewed)), on_change, told: Mutex::default(), schemas: Mutex::default() }
     }
 
-    /// What becomes of calls of changed tools.
+    /// What becomes of calls of tools that are not as they were reviewed.
     pub fn on_change(&self) -> OnChange {
         self.on_change
     }
@@ -138,20 +137,20 @@ impl Guard {
         Arc::clone(&self.reviewed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another state of the lock in place. Answers whether it says anything else.
+    /// Puts another version of the lock in force. Returns whether it says anything else than the one before.
     pub fn set(&self, reviewed: Reviewed) -> bool {
         let mut slot = self.reviewed.write().unwrap_or_else(PoisonError::into_inner);
         let differs = **slot != reviewed;
         *slot = Arc::new(reviewed);
-        // What was said about the old state may be worth saying again.
+        // What the operator was told about the old version may be worth telling again.
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner).clear();
         differs
     }
 
-    /// The input schema of a tool as it was locked.
+    /// The input schema of a tool as it was locked; `None` if the lock has none.
     pub fn schema(&self, tool: &str) -> Option<Arc<Schema>> {
-        // Held first, so that no schema of an old state is kept beside a new one.
+        // Locked before the reviewed state is read, so that no schema of an old version is kept beside a new one.
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = schemas.get(tool) {
             return Some(Arc::clone(known));
@@ -161,7 +160,7 @@ impl Guard {
         Some(schema)
     }
 
-    /// Whether a definition may be listed: a text that nobody reviewed must not reach a model.
+    /// Whether a definition may be listed: a text that was not reviewed must not reach a model.
     pub fn lists(&self, name: &str, definition: &str) -> bool {
         if self.on_change == OnChange::Warn {
             return true;
@@ -169,11 +168,11 @@ impl Guard {
         essence(definition).is_some_and(|one| self.reviewed().change(name, &BTreeSet::from([one])).is_none())
     }
 
-    /// What goes on in place of a page of prompts, resources or templates: the definitions that are as they were locked.
-    /// Nothing where it goes on as it came.
+    /// The page of prompts, resources or templates that the client gets: the definitions that are as they were locked.
+    /// `None` where it gets the page as it came.
     ///
     /// # Errors
-    /// The page cannot be read without doubt: a client could see others in it.
+    /// The page has no single reading: a client could see other definitions in it.
     pub fn offers(&self, kind: ExtraKind, result: &str, notes: &mut Vec<Note>) -> Result<Option<String>, Unreadable> {
         let reviewed = self.reviewed();
         if !reviewed.records(kind) {
@@ -200,7 +199,7 @@ impl Guard {
         is_known || self.on_change == OnChange::Warn
     }
 
-    /// Says once of each kind and key that it is not as it was locked.
+    /// Notes for the operator, once for each kind and key, that it is not as it was locked.
     fn tell(&self, kind: ExtraKind, key: &str, notes: &mut Vec<Note>) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= TOLD_MAX || !told.insert((key.to_owned(), kind.as_str())) {
@@ -215,10 +214,11 @@ impl Guard {
         notes.push(Note::Notice(format!("{which} not as locked; {what}")));
     }
 
-    /// Where in the answer to `initialize` or `server/discover` instructions to the model stand that nobody reviewed.
+    /// The byte range of instructions to the model that were not reviewed, in the result of `initialize` or
+    /// `server/discover`.
     ///
     /// # Errors
-    /// The answer cannot be read without doubt: a client could see other instructions in it.
+    /// The result has no single reading: a client could see other instructions in it.
     pub fn unreviewed_instructions(&self, result: &str) -> Result<Option<Range<usize>>, Unreadable> {
         json::scan(result, Members::Everywhere, &mut Nothing)
             .ok()
@@ -231,12 +231,12 @@ impl Guard {
         Ok((!known).then_some(span))
     }
 
-    /// What goes on in place of what a server says of itself (the answer to `initialize` or `server/discover`):
-    /// instructions that nobody reviewed are emptied, or passed on, and either is said. Nothing where it goes on as it
-    /// came.
+    /// The answer to `initialize` or `server/discover` that the client gets: instructions that were not reviewed are
+    /// emptied, or passed on with [`OnChange::Warn`], and either is noted. `None` where the client gets the answer as
+    /// it came.
     ///
     /// # Errors
-    /// It must not go on at all.
+    /// The answer has no single reading, so the client must not get it.
     pub fn greeting(&self, received: &Received<'_>, notes: &mut Vec<Note>) -> Result<Option<Vec<u8>>, Unreadable> {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
         let Some(place) = self.unreviewed_instructions(result)? else { return Ok(None) };
@@ -244,7 +244,7 @@ impl Guard {
             OnChange::Deny => "withheld",
             OnChange::Warn => "passed on",
         };
-        // No tool has an empty name that a list could hold.
+        // The empty name stands for the server: no difference of a tool has the word `instructions`.
         let is_news = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), "instructions"));
         notes.push(Note::Instructions(what, is_news));
         Ok((self.on_change == OnChange::Deny).then(|| {
@@ -253,8 +253,8 @@ impl Guard {
         }))
     }
 
-    /// What the desk is told of a call whose tool is not as it was reviewed: the change, or nothing where it is only said.
-    /// `is_listed` tells whether the policy lets the tool be called at all.
+    /// The change that the desk refuses a call for whose tool is not as it was reviewed; `None` where it is only logged
+    /// and told. `is_listed` says whether the policy lists the tool.
     pub fn refuses(
         &self,
         change: ToolChange,
@@ -265,7 +265,7 @@ impl Guard {
     ) -> Option<ToolChange> {
         match self.on_change {
             OnChange::Deny => return Some(change),
-            // What the policy refuses anyway is not worth a word.
+            // The operator need not hear of a tool that the policy keeps out anyway.
             OnChange::Warn if !is_listed => {}
             OnChange::Warn => {
                 desk.audit().repeated(clock::now(), "tool_changed", whose, |line| {
@@ -281,7 +281,7 @@ impl Guard {
         None
     }
 
-    /// Whether this is worth saying: once for each tool and change.
+    /// Whether the operator is to be told: once for each tool and change, [`TOLD_MAX`] times in all.
     fn is_news(&self, name: &str, change: ToolChange) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < TOLD_MAX && told.insert((name.to_owned(), change.as_str()))

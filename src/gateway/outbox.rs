@@ -1,20 +1,19 @@
-//! What goes to the client: written at once where that cannot block, queued where it could.
-//!
-//! Two threads write here. The one that reads from the server may wait for a slow client: then the server waits too, as
-//! it would without a gateway. The one that reads from the client must not: a client that writes a thousand calls before
-//! it reads the first answer would wait for us while we wait for it.
+//! What goes to the client over stdio: written at once where that cannot block, queued where it could. The thread that
+//! reads from the server may wait for a slow client, and the server with it, as without a gateway. The thread that
+//! reads from the client must not: a client that writes a thousand calls before it reads an answer would wait for the
+//! gateway while the gateway waits for it.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a pipe that is ready takes without blocking (POSIX, `PIPE_BUF` on Linux).
+/// Bytes that a pipe takes without blocking when it is ready (POSIX, `PIPE_BUF` on Linux).
 const READY_BYTES: usize = 4096;
-/// Answers that may wait for a client that does not read, in bytes; beyond, we wait for it.
+/// Bytes of answers that may wait for a client that does not read; beyond, [`Outbox::post`] blocks.
 pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The client's end; clones share it.
+/// The gateway's end of the pipe to the client; clones share it.
 #[derive(Clone, Debug)]
 pub struct Outbox(Arc<Shared>);
 
@@ -42,7 +41,7 @@ impl Outbox {
         self.0.gone.load(Ordering::Relaxed)
     }
 
-    /// Writes everything that waits, then these lines. May block.
+    /// Writes everything that waits, then these lines. Blocks while the client does not read.
     pub fn write(&self, lines: &[u8]) {
         {
             let mut sink = lock(&self.0.sink);
@@ -53,12 +52,13 @@ impl Outbox {
         self.drain();
     }
 
-    /// Writes these lines after everything that waits, now or later. Does not block unless [`QUEUE_BYTES_MAX`] wait.
+    /// Writes these lines after everything that waits, now or later. Blocks only if more than [`QUEUE_BYTES_MAX`] wait,
+    /// or if no thread can be started to write the queue.
     pub fn post(&self, lines: &[u8]) {
         if lines.is_empty() {
             return;
         }
-        // The ordinary case: nobody else writes and nothing waits.
+        // The ordinary case: no other thread writes, and nothing waits.
         if let Ok(sink) = self.0.sink.try_lock()
             && lock(&self.0.queue).is_empty()
         {
@@ -74,14 +74,14 @@ impl Outbox {
             self.write(&[]);
             return;
         }
-        // Whoever holds the sink looks at the queue again after letting it go.
+        // A thread that holds the sink looks at the queue again after it has let the sink go.
         let Ok(sink) = self.0.sink.try_lock() else { return };
         let waiting = std::mem::take(&mut *lock(&self.0.queue));
         self.put_ready(sink, &waiting);
     }
 
-    /// Writes as much as the client takes at once, queues the rest before what others have queued meanwhile, and lets
-    /// the sink go.
+    /// Writes as much as the client takes at once, queues the rest before what other threads have queued meanwhile, and
+    /// lets the sink go.
     fn put_ready(&self, mut sink: MutexGuard<'_, File>, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() && !self.is_gone() {
@@ -89,7 +89,7 @@ impl Outbox {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // As in `put`.
+                // As in `put`: the client has closed its end.
                 Err(_) => self.0.gone.store(true, Ordering::Relaxed),
             }
         }
@@ -106,7 +106,7 @@ impl Outbox {
         }
     }
 
-    /// Writes what others queued while we held the sink.
+    /// Writes what other threads have queued while this one held the sink.
     fn drain(&self) {
         while !lock(&self.0.queue).is_empty() {
             let Ok(mut sink) = self.0.sink.try_lock() else { return };
@@ -137,14 +137,14 @@ impl Outbox {
             return;
         }
         if sink.write_all(bytes).is_err() {
-            // Nobody is left to be told; the reader of the client's end sees it close as well.
+            // The client is not there to be told; the thread that reads from the client sees it close as well.
             self.0.gone.store(true, Ordering::Relaxed);
         }
     }
 }
 
 /// Writes what a client takes without waiting; `WouldBlock` if that is nothing. The stream itself must not be made
-/// non-blocking: it is shared with whoever started us.
+/// non-blocking: the process that started the gateway shares it.
 fn write_ready(sink: &mut File, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]
     {
@@ -165,7 +165,7 @@ fn write_ready(sink: &mut File, bytes: &[u8]) -> io::Result<usize> {
 fn is_ready(sink: &File) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut watched = [PollFd::new(sink, PollFlags::OUT)];
-    // An error is for the write to find.
+    // An error is left for the write to find.
     poll(&mut watched, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).map_or(true, |ready| ready > 0)
 }
 

@@ -1,4 +1,5 @@
-//! What a gateway over HTTP serves: complete and checked, whether it came from flags or from a file.
+//! What a gateway over HTTP serves: complete and checked, whether it came from flags or from a file. Plain data; only
+//! addresses, hosts and origins are read here.
 
 use super::locked::OnChange;
 use super::mediate::Settings;
@@ -10,32 +11,33 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that a gateway over HTTP needs to know beside its stores and its log.
+/// Everything that a gateway over HTTP is told beside its stores, grants and log.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where clients come in.
+    /// Where and how clients connect.
     pub listener: Listener,
     /// The servers, each at `/mcp/NAME`; a single one at `/mcp` as well.
     pub servers: BTreeMap<ServerName, Served>,
     /// How sessions are run.
     pub settings: Settings,
-    /// How long calls in flight may take to end when the gateway is asked to.
+    /// How long calls in flight may take when the gateway is asked to end.
     pub drain: Duration,
 }
 
 /// Where and to whom the gateway listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// The address; port 0 takes any that is free.
+    /// The address that clients connect to; port 0 takes any that is free.
     pub address: SocketAddr,
-    /// TLS, if it is spoken.
+    /// Certificate and key, if the listener speaks TLS.
     pub tls: Option<TlsFiles>,
-    /// Names that `Host` may have, lower case and without port, beside loopback names and the address itself. Whoever
-    /// makes a browser look up another name must not get in (DNS rebinding).
+    /// Names that `Host` may have, lower case and without port, beside loopback names and the address itself. A web
+    /// page that has another name resolve to this machine (DNS rebinding) must not get in.
     pub hosts: BTreeSet<String>,
-    /// Origins of web pages that may call, such as `https://app.example.com`; `http://localhost:6274` needs its port.
+    /// Origins of web pages that may call, such as `https://app.example.com` or, with an unusual port,
+    /// `http://localhost:6274`.
     pub origins: BTreeSet<String>,
-    /// See [`Cors`].
+    /// Whether these web pages may read answers.
     pub cors: Cors,
 }
 
@@ -60,11 +62,11 @@ pub struct TlsFiles {
 /// One server behind the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// Where it is.
+    /// Where the server is.
     pub backend: Backend,
-    /// Its policy, for callers whose grant has none of its own. Without either, every call is denied.
+    /// The server's policy, for callers whose grant has none of its own. Without either, every call is denied.
     pub policy: Option<PathBuf>,
-    /// Whether decisions are enforced.
+    /// Whether denied calls are kept back.
     pub enforcement: Enforcement,
     /// The lock that its tools are held to, if there is one.
     pub locked: Option<Locked>,
@@ -95,9 +97,9 @@ pub struct Children {
     pub target: StdioTarget,
     /// Whom a child serves.
     pub per: Per,
-    /// A child that nobody has asked anything for so long is ended.
+    /// How long a child may get no request before it is ended.
     pub idle: Duration,
-    /// How often a child that died is started again while its session lasts.
+    /// How many times a child that died is started again while its session lasts.
     pub restarts: u32,
 }
 
@@ -110,22 +112,22 @@ pub enum Per {
     Grant,
 }
 
-/// What is wrong with a way to listen.
+/// Why a text cannot be part of a listener; holds the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadListener {
-    /// No address.
+    /// The text is no address.
     #[error("`{0}` is not an address to listen on")]
     Address(String),
-    /// No name of a host.
+    /// The text is no name of a host.
     #[error("`{0}` is not the name of a host")]
     Host(String),
-    /// No origin.
+    /// The text is no origin.
     #[error("`{0}` is not an origin")]
     Origin(String),
 }
 
 impl BadListener {
-    /// The next step.
+    /// How the operator has to write it.
     pub fn help(&self) -> &'static str {
         match self {
             Self::Address(_) => "an address is an IP and a port, such as `127.0.0.1:8787` or `[::1]:8787`",

@@ -1,4 +1,5 @@
-//! The policies of a gateway over HTTP: one a file, loaded when first needed, watched, and shared by all who use it.
+//! The policies of a gateway: each file is loaded when it is first needed, watched, and shared by all servers and
+//! grants that name it.
 
 use super::desk::Desk;
 use super::exchange::PolicySource;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::sync::Notify;
 
-/// One file.
+/// The policy in one file, as it is now.
 #[derive(Debug)]
 pub struct Slot {
     current: RwLock<Option<Arc<Policy>>>,
@@ -19,17 +20,17 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The policy of new calls; `None` while there is no good one.
+    /// The policy that new calls are judged by; `None` while the file has held no valid one.
     pub fn policy(&self) -> Option<Arc<Policy>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads a file that must be good.
+    /// Reads a file that must hold a valid policy.
     ///
     /// # Errors
-    /// It cannot be read or is no policy.
+    /// The file cannot be read, or is no valid policy.
     pub fn open(path: &Path, enforcement: Enforcement) -> Result<Arc<Self>, BadPolicy> {
-        // The watch first: what changes while the file is read is seen at the first look.
+        // The watch begins first: a change while the file is read is seen at the first look.
         let reload = Reload::new(path.to_owned(), enforcement);
         let policy = read(path, enforcement)?;
         Ok(Arc::new(Self::new(reload, Some(policy))))
@@ -39,16 +40,16 @@ impl Slot {
         Self { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) }
     }
 
-    /// The file.
+    /// The policy's file.
     pub fn path(&self) -> PathBuf {
         self.reload.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned()
     }
 
-    /// Looks whether the file has changed, and puts a good new version in place. Answers whether any tool appears
-    /// otherwise under it.
+    /// Looks whether the file has changed, and puts a valid new version in force. Returns whether a tool is visible
+    /// under one version and not under the other, so that clients have to list the tools again.
     pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
         let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        // Held while the news is told: a reader of the news finds the new policy in force.
+        // Held until log and operator have the news: a reader of the news then finds the new policy in force.
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let Some(new) = reload.newer(current.as_deref(), desk, now) else { return false };
         let old = current.replace(Arc::clone(&new));
@@ -62,44 +63,46 @@ impl PolicySource for Arc<Slot> {
     }
 }
 
-/// Whether any tool appears otherwise under another policy.
+/// Whether any tool is visible under one policy and not under the other.
 fn appear_otherwise(old: &Policy, new: &Policy) -> bool {
     let mut names = old.tool_names();
     names.extend(new.tool_names());
-    // A name that neither policy has stands for all tools that only the default speaks of.
+    // A name that neither policy has stands for all tools that fall under the default.
     names.insert("");
     names.into_iter().any(|name| old.visible(name) != new.visible(name))
 }
 
-/// All files. They are named by whoever runs the gateway, never by callers.
+/// The policies of one gateway, by file. Only the operator names files, in the configuration and in grants, never a
+/// client.
 #[derive(Debug, Default)]
 pub struct Policies {
-    /// Those that somebody uses: a file that nobody names any more is not looked at.
+    /// The policies that a server or grant still uses; the files of others are not looked at.
     all: RwLock<Vec<Weak<Slot>>>,
-    /// Those that grants name, as written and in shadow mode.
+    /// The policies that grants name, as written and in shadow mode.
     named: [RwLock<BTreeMap<PathBuf, Named>>; 2],
     folders: Mutex<BTreeSet<PathBuf>>,
     touched: Arc<Notify>,
 }
 
-/// A file that grants name.
+/// A policy that grants name.
 #[derive(Debug)]
 struct Named {
     slot: Arc<Slot>,
-    /// A call was judged by it since the last [`Policies::tidy`].
+    /// Whether it was asked for since the last [`Policies::tidy`].
     used: AtomicBool,
 }
 
 impl Policies {
-    /// Loads a file that must be good.
+    /// Loads a file that must hold a valid policy.
     ///
     /// # Errors
-    /// It cannot be read or is no policy.
+    /// The file cannot be read, or is no valid policy.
     pub fn load(&self, path: &Path, enforcement: Enforcement) -> Result<Arc<Slot>, BadPolicy> {
         Ok(self.put(path, Slot::open(path, enforcement)?))
     }
 
-    /// The slot of a file that a grant names; one that is not good is said, and looked at again when it changes.
+    /// The slot of a file that a grant names. The operator is told of one that is not valid; it is read again when it
+    /// changes.
     pub fn of(&self, path: &Path, enforcement: Enforcement, desk: &Desk) -> Arc<Slot> {
         let [as_written, in_shadow] = &self.named;
         let named = match enforcement {
@@ -107,7 +110,7 @@ impl Policies {
             Enforcement::Shadow => in_shadow,
         };
         if let Some(known) = named.read().unwrap_or_else(PoisonError::into_inner).get(path) {
-            // Written only once, for all callers read it.
+            // Stored only if it changes: a store at every call would pass the cache line from core to core.
             if !known.used.load(Ordering::Relaxed) {
                 known.used.store(true, Ordering::Relaxed);
             }
@@ -133,7 +136,7 @@ impl Policies {
         slot
     }
 
-    /// Has [`Self::touched`] tell when something changes in the folder of a file.
+    /// Has [`Self::touched`] return when a file changes in the folder of this one.
     pub fn watch(&self, path: &Path) {
         let folder = folder_of(path).to_owned();
         if self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone()) {
@@ -142,8 +145,8 @@ impl Policies {
         }
     }
 
-    /// Lets go of files that grants have named and nobody has used since the last time, as the configuration that named
-    /// them may be gone. One that is needed again is read again.
+    /// Forgets policies of grants that were not asked for since the last call of this, as the configuration that named
+    /// them may have gone. One that is needed again is read again.
     pub fn tidy(&self) {
         for named in &self.named {
             let mut named = named.write().unwrap_or_else(PoisonError::into_inner);
@@ -151,19 +154,20 @@ impl Policies {
         }
     }
 
-    /// Waits until a file of a folder with policies has changed.
+    /// Waits until a file has changed in a folder that [`Self::watch`] was called for.
     pub async fn touched(&self) {
         self.touched.notified().await;
     }
 
-    /// Looks at all files, and puts good new versions in place. Answers whether any tool appears otherwise under one.
+    /// Looks at all files in use, and puts valid new versions in force. Returns whether a tool became visible or
+    /// invisible under one of them.
     pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
         let slots: Vec<Arc<Slot>> = {
             let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
             all.retain(|slot| slot.strong_count() > 0);
             all.iter().filter_map(Weak::upgrade).collect()
         };
-        // Each is looked at, also when one before it has changed.
+        // `any` would stop at the first change, and leave the other files unread.
         slots.iter().filter(|slot| slot.look(desk, now)).count() > 0
     }
 }
@@ -191,7 +195,7 @@ mod tests {
             policies.look(&desk, now);
             policies.all.read().unwrap().len()
         };
-        // As at each reload of the configuration: the old slot goes with the server that has used it.
+        // As at each reload of the configuration: the old slot goes with the server that used it.
         let mut slot = policies.load(&path, Enforcement::AsWritten).unwrap();
         for _ in 0..3 {
             slot = policies.load(&path, Enforcement::AsWritten).unwrap();

@@ -1,4 +1,5 @@
-//! The file of the policy, watched: a good new version takes over, a bad one is refused and said.
+//! Watches the file of a policy: a valid new version takes over, a bad one is refused, logged and shown to the
+//! operator.
 
 use super::audit::Whose;
 use super::desk::Desk;
@@ -10,12 +11,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Whether decisions are enforced.
+/// Whether calls that a policy denies are kept back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforcement {
-    /// As the policy says.
+    /// Denied calls are kept back.
     AsWritten,
-    /// Everything is decided and logged, and forwarded all the same.
+    /// Every call is decided on and logged, and forwarded all the same.
     Shadow,
 }
 
@@ -55,7 +56,7 @@ pub fn read(path: &Path, enforcement: Enforcement) -> Result<Policy, BadPolicy> 
 fn text_of(path: &Path) -> Result<String, BadPolicy> {
     let unreadable = |source| BadPolicy::Unreadable { path: path.to_owned(), source };
     let mut text = String::new();
-    // One byte more than may be, so that the parser sees that it is too large.
+    // One byte more than allowed, so that the parser sees that the file is too large.
     File::open(path)
         .and_then(|file| file.take(POLICY_BYTES_MAX as u64 + 1).read_to_string(&mut text))
         .map_err(unreadable)?;
@@ -66,7 +67,8 @@ fn parse_text(path: &Path, text: &str) -> Result<Policy, BadPolicy> {
     parse(text, &path.display().to_string()).map_err(|problems| BadPolicy::Invalid { path: path.to_owned(), problems })
 }
 
-/// What tells one state of a file from another without reading it.
+/// What tells one state of a file from another without reading it: where it leads, when it was written, its length and
+/// inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     place: Option<PathBuf>,
@@ -76,7 +78,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The state of a file as it is now.
+    /// The stamp of a file as it is now; a missing file has one too.
     pub fn of(path: &Path) -> Self {
         let metadata = std::fs::metadata(path).ok();
         #[cfg(unix)]
@@ -90,7 +92,7 @@ impl Stamp {
             (0, (metadata.last_write_time().cast_signed(), 0))
         });
         Self {
-            // A link that points elsewhere now, in the path or at its end.
+            // Tells of a link, in the path or at its end, that leads elsewhere now.
             place: path.canonicalize().ok(),
             modified,
             bytes: metadata.as_ref().map_or(0, std::fs::Metadata::len),
@@ -99,7 +101,7 @@ impl Stamp {
     }
 }
 
-/// Looks after a policy file.
+/// Watches a policy file.
 #[derive(Debug)]
 pub struct Reload {
     path: PathBuf,
@@ -109,19 +111,20 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// Looks after a file. To be made before the file is read: what changes meanwhile is seen at the first look.
+    /// Begins to watch a file. To be called before the file is read, so that a change in between is seen at the first
+    /// look.
     pub fn new(path: PathBuf, enforcement: Enforcement) -> Self {
         let stamp = Stamp::of(&path);
         Self { path, enforcement, stamp, refused: None }
     }
 
-    /// The file.
+    /// The policy's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Looks whether the policy has changed, and answers a good new version that says something else than the one in
-    /// force.
+    /// Looks whether the file has changed, and returns a valid new version that says something else than `old`, the one
+    /// in force. Logs and tells the operator of it, or of a bad one.
     pub fn newer(&mut self, old: Option<&Policy>, desk: &Desk, now: Timestamp) -> Option<Arc<Policy>> {
         let stamp = Stamp::of(&self.path);
         if stamp == self.stamp {
@@ -154,7 +157,7 @@ impl Reload {
                 text.push_str(&format!("\n  {problem}"));
             }
         }
-        // A file that stays bad is said once.
+        // A file that stays bad is reported once.
         if self.refused.as_ref() == Some(&text) {
             return;
         }
@@ -164,13 +167,13 @@ impl Reload {
     }
 }
 
-/// The folder of a file, which is what is watched: editors and deployments put another file in its place.
+/// The folder of a file. It is watched in the file's place, since editors and deployments put another file there.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Calls `tell` whenever a file of the folder is finished, made or moved, until it answers false. Not for every write: counters and log often
-/// lie beside the policy, and each call writes to them.
+/// Calls `tell`, on a thread of its own, whenever a file of the folder is closed after writing, made or moved in, until
+/// it returns false. Not at every write: counters and log often lie beside the policy, and each call writes to them.
 #[cfg(target_os = "linux")]
 pub fn notify(folder: &Path, tell: impl Fn() -> bool + Send + 'static) {
     use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
@@ -188,11 +191,11 @@ pub fn notify(folder: &Path, tell: impl Fn() -> bool + Send + 'static) {
             }
         }
     };
-    // Without the thread there is still the look now and then.
+    // Without the thread a change is seen at the next tick.
     drop(std::thread::Builder::new().name("policy-folder".to_owned()).spawn(work));
 }
 
-/// Elsewhere there is only the look now and then.
+/// On other systems nothing tells of changes; they are seen at the next tick.
 #[cfg(not(target_os = "linux"))]
 pub fn notify(_folder: &Path, _tell: impl Fn() -> bool + Send + 'static) {}
 

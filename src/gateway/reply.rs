@@ -1,18 +1,18 @@
-//! Messages that the gateway writes itself: refusals, errors, progress. All else is passed on as it came.
+//! Messages that the gateway writes itself, to client or server: refusals, errors, progress, cancellations.
 
 use crate::mcp::envelope::{Id, ReplyTo};
 use crate::policy::Denial;
 use std::io::Write as _;
 
-/// The member of `_meta` that tells machines about a decision.
+/// The member of `_meta` that tells programs about a decision.
 pub const DECISION_META: &str = "io.github.mcpol/decision";
 
-/// JSON-RPC: something went wrong on the way; never a code of our own in the reserved range.
+/// JSON-RPC's internal error: something went wrong between client and server. The gateway makes up no code of its own.
 pub const INTERNAL_ERROR: i32 = -32603;
-/// JSON-RPC: invalid params; what MCP servers answer for a tool that they do not have.
+/// JSON-RPC's invalid params, which MCP servers answer for a tool that they do not have.
 const INVALID_PARAMS: i32 = -32602;
 
-/// Bytes that most replies need.
+/// Bytes that most replies need; not a bound.
 const REPLY_BYTES_USUAL: usize = 512;
 
 fn text(out: &mut Vec<u8>, value: &str) {
@@ -30,7 +30,7 @@ fn head(out: &mut Vec<u8>, id: &ReplyTo) {
     }
 }
 
-/// Appends an error, as a line.
+/// Appends an error as a line; nothing if the message may not be answered.
 pub fn error(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
     if *to == ReplyTo::Nobody {
         return;
@@ -41,7 +41,7 @@ pub fn error(out: &mut Vec<u8>, to: &ReplyTo, code: i32, message: &str) {
     out.extend_from_slice(b"}}\n");
 }
 
-/// Appends an error that names the revisions of the protocol that are known here (MCP 2026-07-28, `data.supported`).
+/// Appends an error as a line that names the revisions which the gateway knows (MCP 2026-07-28, `data.supported`).
 pub fn unsupported_version(
     out: &mut Vec<u8>,
     to: &ReplyTo,
@@ -61,8 +61,8 @@ pub fn unsupported_version(
     out.extend_from_slice(b"}}}\n");
 }
 
-/// Appends the answer to a call that was refused. A tool that the client must not know of is answered like one that
-/// does not exist. `typed` is for the revisions of the protocol that want `resultType` in every result.
+/// Appends the answer to a refused call as a line. A tool that the client must not know of is answered like one that
+/// does not exist. `decision` is the decision's id; `typed` is for revisions that want `resultType` in every result.
 pub fn denied(out: &mut Vec<u8>, id: &Id, tool: &str, denial: &Denial, decision: &str, typed: bool) {
     if denial.is_unknown_tool() {
         error(out, &ReplyTo::Id(id.clone()), INVALID_PARAMS, &format!("Unknown tool: {tool}"));
@@ -89,8 +89,8 @@ pub fn denied(out: &mut Vec<u8>, id: &Id, tool: &str, denial: &Denial, decision:
     }
 }
 
-/// Appends `notifications/progress` for a token in its JSON form. Progress may only grow, and the server's own comes
-/// later, so steps are counted in millionths.
+/// Appends `notifications/progress` as a line; `token` is JSON. Progress may only grow and the server's own comes
+/// later, so `progress` is written in millionths.
 pub fn progress(out: &mut Vec<u8>, token: &str, progress: u64, message: &str) {
     let _ = write!(
         out,
@@ -101,12 +101,12 @@ pub fn progress(out: &mut Vec<u8>, token: &str, progress: u64, message: &str) {
     out.extend_from_slice(b"}}\n");
 }
 
-/// Appends `notifications/tools/list_changed`.
+/// Appends `notifications/tools/list_changed` as a line.
 pub fn list_changed(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n");
 }
 
-/// Appends `notifications/cancelled` for a request that the gateway gave up on.
+/// Appends `notifications/cancelled` as a line, for a request that the gateway has given up.
 pub fn cancelled(out: &mut Vec<u8>, id: &Id, reason: &str) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":");
     id.write(out);

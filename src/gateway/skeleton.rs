@@ -1,17 +1,17 @@
-//! What is left of a line that is too long to keep: the members of the outermost object, without what is inside them.
-//! Enough to tell whose answer it was, wherever the id stands: many servers write it last.
+//! What is left of a line that is too long to keep: the members of the outermost object, without what is nested in
+//! them. It shows which request the line answers, wherever the id stands: many servers write it last.
 
-/// Longest skeleton, in bytes; a line with more outermost members than fit is not answered by name.
+/// Longest skeleton, in bytes. Of a line whose outermost members need more the rest is cut off, perhaps with the id.
 pub const SKELETON_BYTES_MAX: usize = 16 * 1024;
-/// Longest string that is kept, in bytes: longer ones become empty. Every id fits.
+/// Longest string that is kept, in bytes; a longer one becomes empty. Every id fits.
 const STRING_BYTES_MAX: usize = 2 * crate::mcp::envelope::ID_BYTES_MAX;
 
-/// Follows a line as its bytes come by.
+/// Builds the skeleton of a line from its bytes, piece by piece.
 #[derive(Debug, Default)]
 pub struct Skeleton {
     out: Vec<u8>,
     depth: usize,
-    /// Where the string that is being read begins in `out`, if it is kept.
+    /// Where the string that is being read begins in `out`; `None` if it is not kept.
     string: Option<usize>,
     in_string: bool,
     escaped: bool,
@@ -74,7 +74,7 @@ impl Skeleton {
         }
     }
 
-    /// The skeleton of what was fed, as text; the next line begins anew.
+    /// The skeleton of the bytes so far, as text; the next byte begins a new line.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(self).out
     }

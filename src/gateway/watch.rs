@@ -1,4 +1,4 @@
-//! The files that a session over stdio stands on, its policy and its lock: watched, and looked at now and then.
+//! Watches the files that a session over stdio depends on: its policy and its lock.
 
 use super::event::Event;
 use super::lock_watch::LockWatch;
@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-/// Looks after the files of a session.
+/// Watches the files of one session over stdio.
 #[derive(Debug)]
 pub struct Watch {
     policy: Arc<Slot>,
@@ -17,13 +17,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks after a policy, and after the lock that calls are held to.
+    /// Watches a policy, and the lock that calls are held to, if there is one.
     pub fn new(policy: Arc<Slot>, lock: Option<LockWatch>) -> Self {
         Self { policy, lock }
     }
 
-    /// Begins to tell when it is worth looking. The system's notifications make it quick; where they are missing (other
-    /// systems, network file systems, links in folders above) a look now and then is enough.
+    /// Has the system send [`Event::PolicyTouched`] when a file has changed in the folders of policy and lock, so that
+    /// a change is seen at once. Where the system does not tell (other systems, network file systems, links in folders
+    /// above) the session's tick sees it.
     pub fn tell(&self, sender: &Sender<Event>) {
         let (path, lock) = (self.policy.path(), self.lock.as_ref().map(|lock| folder_of(lock.path())));
         let policy = folder_of(&path);
@@ -33,8 +34,8 @@ impl Watch {
         }
     }
 
-    /// Looks whether a file has changed, and puts a good new version in place. Answers whether any tool may appear
-    /// otherwise now.
+    /// Looks whether a file has changed, and puts a valid new version in force. Returns whether other tools may be
+    /// visible now, so that the client has to list them again.
     pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
         let lock = match (&mut self.lock, mediator.guard()) {
             (Some(lock), Some(guard)) => lock.look(guard, mediator.desk(), now),
