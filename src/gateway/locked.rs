@@ -51,7 +51,7 @@ pub enum BadLock {
     Invalid {
         /// The file, escaped.
         path: String,
-        /// What is wrong.
+        /// All problems.
         problems: Vec<Problem>,
     },
     /// The lock has no entry with the server's name.

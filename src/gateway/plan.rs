@@ -140,7 +140,7 @@ impl BadListener {
 /// Reads an address to listen on: an IP and a port, or `localhost:PORT`.
 ///
 /// # Errors
-/// It is none.
+/// The text is no address.
 pub fn listen_address(text: &str) -> Result<SocketAddr, BadListener> {
     let number = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     number.as_deref().unwrap_or(text).parse().map_err(|_| BadListener::Address(text.to_owned()))
@@ -149,7 +149,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, BadListener> {
 /// Reads the name of a host as `Host` has it, in lower case and without port.
 ///
 /// # Errors
-/// It is none.
+/// The text is no name of a host.
 pub fn host_name(text: &str) -> Result<String, BadListener> {
     let bad = || BadListener::Host(text.to_owned());
     let is_name =
@@ -165,7 +165,7 @@ pub fn host_name(text: &str) -> Result<String, BadListener> {
 /// Reads an origin as browsers send it (RFC 6454, section 6.2).
 ///
 /// # Errors
-/// It is none, or one that every page can have (`null`).
+/// The text is no origin, or one that every page can have (`null`).
 pub fn origin(text: &str) -> Result<String, BadListener> {
     let bad = || BadListener::Origin(text.to_owned());
     let url = url::Url::parse(text).map_err(|_| bad())?;

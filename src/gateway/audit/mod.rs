@@ -224,7 +224,7 @@ impl Audit {
     /// the end.
     ///
     /// # Errors
-    /// It could not be written; it is counted as lost then.
+    /// The lines could not be written; they are counted as lost.
     pub fn tick(&self) -> io::Result<()> {
         let Some(mut inner) = self.lock() else { return Ok(()) };
         let flushed = inner.flush();

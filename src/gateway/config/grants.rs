@@ -47,7 +47,7 @@ impl Reader<'_> {
             let expires = self.expiry(table);
             self.finish(table);
             let (Ok(name), Some(known_by)) = (grant, known_by) else { continue };
-            // Grants of the store have policies by absolute path: one file must have one path, whatever the working
+            // Policies of grants in the store have absolute paths too: one file must have one path, from any working
             // directory.
             let policy = policy.map(|path| std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned());
             grants.push(ConfiguredGrant { name, servers: good_for, policy, expires, known_by });

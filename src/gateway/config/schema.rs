@@ -33,11 +33,11 @@ struct File {
     servers: Option<BTreeMap<String, Server>>,
     /// Callers, by name.
     grants: Option<BTreeMap<String, Grant>>,
-    /// Tokens of an issuer as grants.
+    /// The issuer whose signed tokens callers may present.
     jwt: Option<Jwt>,
 }
 
-/// What is said replaces what the rules found; the rest stays.
+/// Corrects the classifier's verdict on one tool: the keys that are given replace what the rules found.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Override {
@@ -102,22 +102,22 @@ struct Gateway {
     cors: Option<bool>,
     /// Every caller needs a grant, even while there is none.
     require_grants: Option<bool>,
-    /// How long a call may be without answer or progress: `10m`; `0s` is for ever.
+    /// How long a call may be without answer or progress; `10m` without it, `0s` is for ever.
     call_timeout: Option<String>,
-    /// How long a call that wants approval waits for a person: `50s`.
+    /// How long a call that wants approval waits for a person; `50s` without it.
     approval_wait: Option<String>,
     /// Requests that no revision of the protocol knows.
     unknown_methods: Option<UnknownMethods>,
-    /// How long calls in flight may take when the gateway is asked to end: `5s`.
+    /// How long calls in flight may take when the gateway is asked to end; `5s` without it.
     drain: Option<String>,
 }
 
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 enum UnknownMethods {
-    /// They are forwarded, and logged.
+    /// The requests are forwarded, and logged.
     Forward,
-    /// They are answered: method not found.
+    /// The requests are answered with the error: method not found.
     Refuse,
 }
 
@@ -134,7 +134,7 @@ struct Tls {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Server {
-    /// Its URL (streamable HTTP).
+    /// The server's URL (streamable HTTP).
     url: Option<String>,
     /// Program and arguments of a stdio server.
     command: Option<Vec<String>>,
@@ -150,22 +150,22 @@ struct Server {
     locked: Option<String>,
     /// What becomes of calls of tools that are not as they were locked.
     on_change: Option<OnChange>,
-    /// Who shares a child process of the command.
+    /// Which sessions share one child process of the command; each has its own without it.
     per: Option<Per>,
-    /// How long a child may stay unused: `10m`.
+    /// How long a child may stay unused before it is ended; `10m` without it.
     idle: Option<String>,
-    /// How often a child that died is started again.
+    /// How many times a child that died is started again; none without it.
     restart: Option<u32>,
-    /// Decide and log, but forward every call.
+    /// Shadow mode: every call is decided on and logged, and forwarded all the same.
     shadow: Option<bool>,
 }
 
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 enum OnChange {
-    /// They are refused, and the tools are not listed.
+    /// Calls are refused, and the tools are not listed.
     Deny,
-    /// They are said once, logged and passed on.
+    /// Calls are passed on and logged, and the operator is told once.
     Warn,
 }
 
@@ -182,13 +182,13 @@ enum Per {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("oneOf" = [{"required": ["token_sha256"]}, {"required": ["subject"]}]))]
 struct Grant {
-    /// The servers that it is good for.
+    /// Names of the servers that the grant is good for.
     servers: Vec<String>,
-    /// Its own policy.json, instead of the servers'.
+    /// The grant's own policy.json, instead of the servers'.
     policy: Option<String>,
     /// SHA-256 of its token in hexadecimal digits; or `subject`.
     token_sha256: Option<String>,
-    /// Whom an issuer's token has to name in its grant claim; or `token_sha256`.
+    /// The subject that an issuer's token names in its grant claim; or `token_sha256`.
     subject: Option<String>,
     /// The last day, or a moment in UTC.
     expires: Option<String>,
@@ -199,11 +199,11 @@ struct Grant {
 struct Jwt {
     /// The issuer's keys: an https URL or a file.
     jwks: String,
-    /// What `iss` must be.
+    /// The value that the token's `iss` must have.
     issuer: String,
-    /// What `aud` must hold.
+    /// The value that the token's `aud` must contain.
     audience: String,
-    /// The claim that says who calls; `sub` without it.
+    /// The claim that names the caller; `sub` without it.
     grant_claim: Option<String>,
     /// Only callers whom a grant names as its `subject` are served.
     require_grant: Option<bool>,

@@ -32,8 +32,8 @@ pub struct OwnList {
 }
 
 impl OwnList {
-    /// A list that this call waits for, asked for at this time. `_meta` of the call says what each request needs in
-    /// revisions without a session.
+    /// A list that this call waits for, asked for at this time. In revisions without a session each request for a page
+    /// repeats what `_meta` of the call says of the client.
     pub fn asked(call: &ToolCall, shared: &Shared, at: Instant) -> Self {
         let meta = call.is_stateless().then(|| meta_of(call)).flatten();
         Self { coming: Coming::asked(shared.moment(at)), meta, cursor: None, pages: 0 }
