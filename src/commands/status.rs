@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::gateway::config::admin_address;
 use crate::gateway::status::{STATUS_VERSION, Status};
 use crate::mcp::ConnectError;
-use crate::mcp::http::HttpClient;
+use crate::mcp::http::{Follow, HttpClient};
 use crate::mcp::target::HttpTarget;
 use crate::model::ServerName;
 use crate::report::status_table;
@@ -80,7 +80,8 @@ async fn ask(client: &HttpClient) -> Result<Vec<u8>, Failure> {
         (Some(host), Some(port)) => no_gateway(&format!("{host}:{port}"), "nothing listens there"),
         (_, _) => Failure::usage(error.to_string()),
     };
-    let mut reply = client.send(reqwest::Method::GET, None, &[("Accept", "application/json")]).await.map_err(failed)?;
+    let mut reply =
+        client.send(http::Method::GET, None, &[("Accept", "application/json")], Follow::Yes).await.map_err(failed)?;
     if reply.status() != 200 {
         return Err(no_gateway(client.url().authority(), "what answers there is no mcpol gateway"));
     }

@@ -11,13 +11,14 @@ use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, admit, receive};
 use crate::mcp::http::mirror::{encoded, name_of};
 use crate::mcp::http::readdress::{Place, has_lost_session, readdressed};
-use crate::mcp::http::{ContentKind, HttpClient, HttpReply, header, named_kind};
+use crate::mcp::http::{ContentKind, Follow, HttpClient, HttpReply, header, named_kind};
 use crate::mcp::json::{compact, string_value};
 use crate::mcp::sse::SseParser;
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
-use reqwest::Method;
+use http::Method;
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,8 @@ struct Shared {
     client: HttpClient,
     mediator: Arc<Mediator>,
     outbox: Outbox,
+    /// The operator was told that the server redirects elsewhere.
+    redirect_told: AtomicBool,
     session: Mutex<Option<String>>,
     version: Mutex<Option<String>>,
     /// Held while a session that the server has forgotten is opened anew.
@@ -90,7 +93,16 @@ pub fn start(
     let (sender, receiver) = channel(QUEUE_MAX);
     let (session, version, renewing) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
     let lines = sender.downgrade();
-    let shared = Arc::new(Shared { client, mediator, outbox, session, version, renewing, lines });
+    let shared = Arc::new(Shared {
+        client,
+        mediator,
+        outbox,
+        redirect_told: AtomicBool::new(false),
+        session,
+        version,
+        renewing,
+        lines,
+    });
     let work = move || {
         runtime.block_on(forward(shared, receiver));
         // Nobody waits for it any more if this fails.
@@ -127,7 +139,7 @@ async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
     if shared.session().is_some() {
         let headers = shared.headers(&Head::none());
         let headers = borrowed(&headers);
-        let goodbye = shared.client.send(Method::DELETE, None, &headers);
+        let goodbye = shared.client.send(Method::DELETE, None, &headers, Follow::Yes);
         // A server that keeps a session longer than needed is no concern of the client.
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
@@ -178,12 +190,23 @@ impl Shared {
     async fn post(&self, line: Vec<u8>, head: Head) {
         let why = match self.exchange(line, &head).await {
             Ok(why) => why,
-            Err(error) => error.to_string(),
+            Err(error) => self.said(&error),
         };
         // Whatever came, a request is answered by now.
         if let Some(id) = &head.id {
             self.deliver(self.mediator.unanswered(id, &why));
         }
+    }
+
+    /// What the client hears of a server that has not answered; where the server redirects elsewhere the operator hears
+    /// the address, once.
+    fn said(&self, error: &ConnectError) -> String {
+        if let ConnectError::Redirected { .. } = error
+            && !self.redirect_told.swap(true, Ordering::Relaxed)
+        {
+            self.mediator.notice(&error.render());
+        }
+        error.without_address()
     }
 
     /// Sends a message and reads what comes for it. Answers what to say if that was no reply.
@@ -248,7 +271,8 @@ impl Shared {
     async fn send(&self, line: Vec<u8>, head: &Head) -> Result<HttpReply, ConnectError> {
         let mut headers = self.headers(head);
         headers.push(("Content-Type", "application/json".to_owned()));
-        let reply = self.client.send(Method::POST, Some(line), &borrowed(&headers)).await?;
+        let follow = if head.method.as_deref() == Some("tools/call") { Follow::Never } else { Follow::Yes };
+        let reply = self.client.send(Method::POST, Some(line), &borrowed(&headers), follow).await?;
         if head.method.as_deref() == Some("initialize")
             && let Some(session) = reply.header(header::SESSION_ID)
         {
@@ -320,7 +344,7 @@ impl Shared {
             accept.1 = "text/event-stream".to_owned();
         }
         headers.extend(last.filter(|id| fits_header(id)).map(|id| (header::LAST_EVENT_ID, id)));
-        let reply = self.client.send(Method::GET, None, &borrowed(&headers)).await?;
+        let reply = self.client.send(Method::GET, None, &borrowed(&headers), Follow::Yes).await?;
         Ok((reply.status() == 200 && reply.kind() == ContentKind::EventStream).then_some(reply))
     }
 

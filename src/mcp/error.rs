@@ -184,6 +184,14 @@ pub enum ConnectError {
         /// Without user-info and query.
         to: String,
     },
+    /// The server has moved within its origin, which a tool call does not follow: it is not sent twice.
+    #[error("{url} has moved to {to}; a tool call is not sent twice: try it again, the next one goes there")]
+    Moved {
+        /// Without user-info and query.
+        url: String,
+        /// Where to; without user-info and query.
+        to: String,
+    },
     /// The connection broke in the middle of an answer.
     #[error("the connection to {url} broke: {detail}")]
     Broken {
@@ -275,13 +283,39 @@ impl ConnectError {
                 Some("check the path of the URL: MCP endpoints often end in `/mcp` or `/sse`".to_owned())
             }
             Self::HttpStatus { status: 429 | 500..=599, .. } => Some("try again later".to_owned()),
-            Self::Redirected { to, .. } => Some(format!("if you trust that address, scan it directly: {to}")),
+            Self::Redirected { to, .. } => Some(format!("if you trust that address, use it in place of this one: {to}")),
             Self::Broken { .. } => Some("try again; if it happens again, look into the server's log".to_owned()),
             Self::InvalidAnswer { .. } | Self::TooLong { .. } | Self::EndlessList { .. } => {
                 Some("this is a defect of the server: report it to its authors".to_owned())
             }
-            Self::CannotStart { .. } | Self::Tls { .. } | Self::HttpStatus { .. } | Self::BadTarget(_) => None,
+            Self::CannotStart { .. } | Self::Tls { .. } | Self::HttpStatus { .. } | Self::BadTarget(_) | Self::Moved { .. } => None,
         }
+    }
+
+    /// What a client of the gateway hears. Addresses are the operator's: a client that knew them could go there without
+    /// the gateway.
+    pub fn without_address(&self) -> String {
+        match self {
+            Self::Unreachable { detail, .. } => format!("cannot connect to the server: {detail}"),
+            Self::Tls { detail, .. } => format!("no secure connection to the server: {detail}"),
+            Self::Broken { .. } => "the server closed the connection without an answer".to_owned(),
+            Self::Redirected { .. } => {
+                "the server redirects to an address that is not followed; the operator has been told which".to_owned()
+            }
+            Self::Moved { to, .. } => {
+                let path = url::Url::parse(to).map_or_else(|_| String::new(), |to| to.path().to_owned());
+                let path = excerpt(&path, QUOTE_CHARS_MAX);
+                format!(
+                    "the server has moved to `{path}`; a tool call is not sent twice: try it again, the next one goes there"
+                )
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// Whether the server may have received the request that was not answered.
+    pub fn may_have_arrived(&self) -> bool {
+        !matches!(self, Self::Unreachable { .. } | Self::Tls { .. } | Self::BadTarget(_))
     }
 
     /// What else was seen, one line each, escaped: the last lines of a child's stderr, then of its stdout.
@@ -311,6 +345,7 @@ impl ConnectError {
             | Self::NotMcp { .. }
             | Self::Redirected { .. }
             | Self::ForeignEndpoint { .. }
+            | Self::Moved { .. }
             | Self::Broken { .. } => Vec::new(),
         }
     }

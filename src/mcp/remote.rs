@@ -2,14 +2,14 @@
 
 use super::enumerate::Progress;
 use super::error::{ConnectError, Traces};
-use super::http::{ContentKind, HttpClient, HttpReply, header};
+use super::http::{ContentKind, Follow, HttpClient, HttpReply, header};
 use super::message::{self, Answer, Incoming, Request, Unreadable};
 use super::replies::Replies;
 use super::sse::{SseEvent, SseParser};
 use super::stdio::{MESSAGE_BYTES_MAX, REPLIES_MAX};
 use super::target::HttpTarget;
 use crate::model::Note;
-use reqwest::Method;
+use http::Method;
 use std::time::Duration;
 
 /// How often a stream that broke before the answer is taken up again.
@@ -102,7 +102,7 @@ impl HttpWire {
             Transport::StreamAndEndpoint(older) => {
                 // Its answer, which it should not have, would come over the one stream; here it stays with its request.
                 self.answers.notified();
-                older.endpoint.send(Method::POST, Some(body), &[JSON]).await?
+                older.endpoint.send(Method::POST, Some(body), &[JSON], Follow::Yes).await?
             }
         };
         // Some servers refuse a notification that they do not know and go on all the same.
@@ -135,7 +135,7 @@ impl HttpWire {
         }
         let headers = self.headers(None);
         let headers = borrowed(&headers);
-        let goodbye = self.client.send(Method::DELETE, None, &headers);
+        let goodbye = self.client.send(Method::DELETE, None, &headers, Follow::Yes);
         // Servers may refuse this (405), and one that does not answer will forget the session by itself.
         let _ = tokio::time::timeout(CLOSE_WAIT, goodbye).await;
     }
@@ -160,7 +160,7 @@ impl HttpWire {
         let own = self.headers(request);
         let mut headers = borrowed(&own);
         headers.extend([ACCEPT_BOTH, JSON]);
-        self.client.send(Method::POST, Some(body.to_vec()), &headers).await
+        self.client.send(Method::POST, Some(body.to_vec()), &headers, Follow::Yes).await
     }
 
     async fn answer_in_body(
@@ -228,7 +228,7 @@ impl HttpWire {
             let own = self.headers(Some(request));
             let mut headers = borrowed(&own);
             headers.extend([ACCEPT_STREAM, (header::LAST_EVENT_ID, id.as_str())]);
-            let reply = self.client.send(Method::GET, None, &headers).await?;
+            let reply = self.client.send(Method::GET, None, &headers, Follow::Yes).await?;
             if reply.kind() != ContentKind::EventStream {
                 return Err(self.client.refusal(reply).await);
             }
@@ -240,7 +240,7 @@ impl HttpWire {
 
     /// Opens the event stream of the deprecated transport; `None` if the server offers none.
     async fn older_transport(&self) -> Result<Option<Transport>, ConnectError> {
-        let reply = self.client.send(Method::GET, None, &[ACCEPT_STREAM]).await?;
+        let reply = self.client.send(Method::GET, None, &[ACCEPT_STREAM], Follow::Yes).await?;
         if reply.kind() != ContentKind::EventStream || reply.status() != 200 {
             return Ok(None);
         }
@@ -278,7 +278,7 @@ impl HttpWire {
         endpoint: &HttpClient,
         request: &Request,
     ) -> Result<Answer, ConnectError> {
-        let post = endpoint.send(Method::POST, Some(request.body.clone()), &[JSON]);
+        let post = endpoint.send(Method::POST, Some(request.body.clone()), &[JSON], Follow::Yes);
         tokio::pin!(post);
         let mut posted = false;
         loop {
@@ -287,7 +287,7 @@ impl HttpWire {
                     Some(event) => {
                         let (answer, replies) = self.read_event(&event, request)?;
                         for reply in replies {
-                            endpoint.send(Method::POST, Some(reply), &[JSON]).await?;
+                            endpoint.send(Method::POST, Some(reply), &[JSON], Follow::Yes).await?;
                         }
                         if let Some(answer) = answer {
                             return Ok(answer);

@@ -83,13 +83,13 @@ promises! {
     words::a_question_of_the_server_is_answered_once: SESSION, red 10: RELAY;
     words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
     words::a_list_with_two_readings_is_never_shown: ALL;
-    urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION, red 6: URL;
-    urls::a_call_is_never_sent_again_for_a_redirect: URL, red 6: URL;
+    urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION;
+    urls::a_call_is_never_sent_again_for_a_redirect: URL;
     urls::nobody_is_led_to_another_origin: URL;
     urls::every_json_is_json: URL;
     urls::a_name_that_no_header_can_hold_is_encoded: URL_STATELESS;
     urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
-    urls::a_server_elsewhere_is_reached_through_the_proxy: URL, red 13: HTTP_URL;
+    urls::a_server_elsewhere_is_reached_through_the_proxy: URL;
 }
 
 /// Tries a promise on all of its ways at once.

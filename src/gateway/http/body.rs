@@ -41,7 +41,7 @@ pub enum Answer {
     /// Progress of a call that waits for a person, and then its answer.
     Waiting(Box<super::waiting::Waiting>),
     /// Bytes from the server that nobody takes for a message, passed on.
-    Raw(Box<super::client::Held>),
+    Raw(Box<crate::mcp::http::Held>),
 }
 
 impl Answer {

@@ -1,12 +1,12 @@
 //! A stream of events on its way to the client: each event is looked at once it is whole, and passed on as it came.
 
 use super::blocks::{Block, Blocks, event};
-use super::client::Held;
 use super::exchange::Exchange;
 use super::leases::Lease;
 use super::seats::Seat;
 use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::gateway::reply;
+use crate::mcp::http::Held;
 use bytes::Bytes;
 use hyper::body::Body as _;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@ use super::approval::{Decided, Decision};
 use super::body::Answer;
 use super::bridge::accepted;
 use super::bridge_asked::{accepts_events, is_subscription, withdrawn};
-use super::client::{Outgoing, SendError, Upstream};
+use super::client::Outgoing;
 use super::events::Events;
 use super::exchange::{Exchange, Recipient, whose};
 use super::leases::Holder;
@@ -27,7 +27,7 @@ use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
-use crate::mcp::http::{ContentKind, named_kind};
+use crate::mcp::http::{ContentKind, HttpClient, named_kind};
 use crate::mcp::target::HttpTarget;
 use crate::model::ToolName;
 use crate::policy::{Caller, Policy};
@@ -37,6 +37,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Body as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -48,7 +49,9 @@ const WITHDRAWALS_MAX: usize = 64;
 /// What is kept for one such server.
 #[derive(Debug)]
 pub struct Relay {
-    pub(super) upstream: Upstream,
+    pub(super) upstream: HttpClient,
+    /// The operator was told that the server redirects elsewhere.
+    pub(super) redirect_told: AtomicBool,
     sessions: Sessions,
     pub(super) sights: Sights,
     pub(super) asking: Asking,
@@ -100,7 +103,8 @@ impl Relay {
     /// The target cannot be used.
     pub fn new(target: &HttpTarget) -> Result<Self, ConnectError> {
         Ok(Self {
-            upstream: Upstream::new(target)?,
+            upstream: HttpClient::new(target)?,
+            redirect_told: AtomicBool::new(false),
             sessions: Sessions::default(),
             sights: Sights::default(),
             asking: Asking::default(),
@@ -123,7 +127,7 @@ impl Relay {
             let _place = place;
             let Some(relay) = server.relay() else { return };
             // Nothing depends on it: the client was answered already.
-            let _ = tokio::time::timeout(WITHDRAWAL_WAIT, relay.upstream.send(Method::POST, headers, news)).await;
+            let _ = tokio::time::timeout(WITHDRAWAL_WAIT, news.send(&relay.upstream, Method::POST, headers)).await;
         });
     }
 
@@ -347,9 +351,9 @@ impl Relay {
         mut exchange: Exchange,
         patience: Option<Duration>,
     ) -> Result<Response<Answer>, Refusal> {
-        let Trip { gateway, headers, seat, is_subscription, .. } = trip;
+        let Trip { gateway, server, headers, seat, is_subscription, .. } = trip;
         let session = headers.get(&SESSION).cloned();
-        let sending = self.upstream.send(Method::POST, headers, outgoing);
+        let sending = outgoing.send(&self.upstream, Method::POST, headers);
         let sent = match patience {
             None => sending.await,
             Some(wait) => match tokio::time::timeout(wait, sending).await {
@@ -362,20 +366,20 @@ impl Relay {
         };
         let (mut head, held) = match sent {
             Ok(answer) => answer,
-            Err(error @ SendError::Unreachable(_)) => {
-                let refusal = Refusal::new(StatusCode::BAD_GATEWAY, error.to_string());
+            Err(error) if error.may_have_arrived() => {
+                let outcome = match &error {
+                    ConnectError::Redirected { .. } | ConnectError::Moved { .. } => CallOutcome::Redirect,
+                    _ => CallOutcome::UpstreamGone,
+                };
+                let message = self.unanswered(&server, &error);
+                return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, outcome, &message));
+            }
+            Err(error) => {
+                let refusal = Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(&server, &error));
                 return Err(match exchange.not_sent() {
                     Some(id) => refusal.to(&id),
                     None => refusal,
                 });
-            }
-            Err(error @ SendError::Broken) => {
-                return Ok(failed(
-                    &mut exchange,
-                    StatusCode::BAD_GATEWAY,
-                    CallOutcome::UpstreamGone,
-                    &error.to_string(),
-                ));
             }
         };
         if head.status == StatusCode::NOT_FOUND
@@ -384,10 +388,6 @@ impl Relay {
             self.close(session.as_bytes());
         }
         headers::to_client(&mut head.headers);
-        if head.status.is_redirection() {
-            let message = "the server redirects, and redirects are not followed";
-            return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, CallOutcome::Redirect, message));
-        }
         match ContentKind::of(&head.headers) {
             ContentKind::EventStream => {
                 let ending = is_subscription.then(|| gateway.ending());
@@ -397,6 +397,17 @@ impl Relay {
             ContentKind::Json => Ok(whole(head, held, exchange, patience).await),
             ContentKind::Html | ContentKind::Other => Ok(other(head, held, exchange)),
         }
+    }
+
+    /// What a client hears of a server that has not answered; where the server redirects elsewhere the operator hears
+    /// the address, once.
+    fn unanswered(&self, server: &Server, error: &ConnectError) -> String {
+        if let ConnectError::Redirected { .. } = error
+            && !self.redirect_told.swap(true, Ordering::Relaxed)
+        {
+            server.desk.notice(&format!("{}: {}", server.name, error.render()));
+        }
+        error.without_address()
     }
 
     /// A client listens.
@@ -416,17 +427,14 @@ impl Relay {
         self.session(&headers, who)?;
         headers::to_server(&mut headers);
         headers.remove(CONTENT_TYPE);
-        let sent = self.upstream.send(Method::GET, headers, Outgoing::nothing()).await;
-        let (mut head, held) = sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+        let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
+        let (mut head, held) =
+            sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;
         headers::to_client(&mut head.headers);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let (ending, appearances) = (gateway.ending(), server.appearances());
         let holder = Holder { presented, who: who.clone() };
         let exchange = Exchange::stream(Recipient { gateway, server, holder, sight: None });
-        if head.status.is_redirection() {
-            let message = "the server redirects, and redirects are not followed";
-            return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
-        }
         match ContentKind::of(&head.headers) {
             ContentKind::EventStream => {
                 let events = Events::new(held, exchange, seat, Some(ending)).with_news(appearances);
@@ -447,19 +455,16 @@ impl Relay {
     ///
     /// # Errors
     /// The session is another's, or the server cannot be reached.
-    pub async fn delete(&self, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
+    pub async fn delete(&self, server: &Server, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
         let mut headers = head.headers;
         self.session(&headers, who)?;
         let session = headers.get(&SESSION).cloned();
         headers::to_server(&mut headers);
         headers.remove(CONTENT_TYPE);
-        let sent = self.upstream.send(Method::DELETE, headers, Outgoing::nothing()).await;
-        let (mut head, held) = sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+        let sent = Outgoing::nothing().send(&self.upstream, Method::DELETE, headers).await;
+        let (mut head, held) =
+            sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;
         headers::to_client(&mut head.headers);
-        if head.status.is_redirection() {
-            let message = "the server redirects, and redirects are not followed";
-            return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
-        }
         if (head.status.is_success() || head.status == StatusCode::NOT_FOUND)
             && let Some(session) = session
         {

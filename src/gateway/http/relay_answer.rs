@@ -1,13 +1,12 @@
 //! Answers of a server behind a URL as they come: which kind they are, JSON in one piece, and what is no message at all.
 
 use super::body::Answer;
-use super::client::Held;
 use super::exchange::Exchange;
 use super::refusal::{Refusal, json};
 use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
-use crate::mcp::http::named_kind;
 use crate::mcp::http::readdress::Place;
+use crate::mcp::http::{Held, named_kind};
 use crate::mcp::walk::member;
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode, response};

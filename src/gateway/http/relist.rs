@@ -2,7 +2,7 @@
 //! has asked for one yet. The call waits for it; no client ever sees it.
 
 use super::blocks::Blocks;
-use super::client::{Held, Outgoing};
+use super::client::Outgoing;
 use super::exchange::whose;
 use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
 use super::refusal::Refusal;
@@ -13,7 +13,7 @@ use super::{Server, unauthorized};
 use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, not_listed};
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
-use crate::mcp::http::{ContentKind, named_kind};
+use crate::mcp::http::{ContentKind, Held, named_kind};
 use crate::policy::Policy;
 use bytes::Bytes;
 use http::header::ACCEPT;
@@ -165,8 +165,8 @@ impl Relay {
             let Some((id, passage)) = list.request(&format!("{prefix}-{number}")) else {
                 return Err(failed(&"the next page cannot be asked for"));
             };
-            let sent = self.upstream.send(Method::POST, headers.clone(), Outgoing::pass(&passage)).await;
-            let (head, held) = sent.map_err(|error| failed(&error))?;
+            let sent = Outgoing::pass(&passage).send(&self.upstream, Method::POST, headers.clone()).await;
+            let (head, held) = sent.map_err(|error| failed(&error.without_address()))?;
             if head.status == StatusCode::NOT_FOUND
                 && let Some(session) = headers.get(&SESSION)
             {

@@ -1,8 +1,9 @@
-//! Getting an issuer's keys: from a file, or over HTTPS without redirects, bounded in size and time.
+//! Getting an issuer's keys: from a file, or over HTTPS, bounded in size and time.
 
 use super::keys::KeySet;
 use super::settings::Jwks;
-use crate::mcp::http::is_loopback;
+use crate::mcp::ConnectError;
+use crate::mcp::http::{Follow, fetch, is_loopback};
 use crate::mcp::target::redacted;
 use crate::problem::reason;
 use std::io::Read as _;
@@ -57,26 +58,16 @@ async fn get(url: &Url) -> Result<Vec<u8>, String> {
     if !is_trustworthy(url) {
         return Err("it is neither `https` nor on this machine".to_owned());
     }
-    // Another part of the program may have chosen already; there is one choice.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("mcpol/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false);
-    if is_loopback(url) {
-        builder = builder.no_proxy();
+    let request = http::Request::get(url.as_str()).header("accept", "application/json").body(Vec::new());
+    let request = request.map_err(|error| error.to_string())?;
+    // The address stands in the message already, without its query.
+    let answer = fetch(request, Follow::Yes, KEY_SET_BYTES_MAX).await.map_err(|error| match error {
+        ConnectError::Unreachable { detail, .. } | ConnectError::Tls { detail, .. } => detail,
+        ConnectError::TooLong { .. } => format!("more than {KEY_SET_BYTES_MAX} bytes"),
+        other => other.to_string(),
+    })?;
+    if answer.status() != http::StatusCode::OK {
+        return Err(format!("the answer is {}", answer.status()));
     }
-    let client = builder.build().map_err(|_| "TLS cannot be set up".to_owned())?;
-    // The error of the HTTP client would repeat the address with its query.
-    let failed = |error: reqwest::Error| error.without_url().to_string();
-    let mut response = client.get(url.clone()).header("accept", "application/json").send().await.map_err(failed)?;
-    if response.status() != reqwest::StatusCode::OK {
-        return Err(format!("the answer is {}", response.status()));
-    }
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        text.extend_from_slice(&chunk);
-        text = within_bound(text)?;
-    }
-    Ok(text)
+    Ok(answer.into_body())
 }

@@ -4,7 +4,8 @@
 use super::store::LoginFile;
 use super::{LoginError, LoginOptions, block_on, manager, protocol};
 use crate::clock;
-use crate::mcp::http::is_loopback;
+use crate::mcp::ConnectError;
+use crate::mcp::http::{Follow, fetch, is_loopback};
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::{
     ClientId, DeviceAuthorizationUrl, DeviceCodeErrorResponseType, HttpRequest, HttpResponse, RequestTokenError, Scope,
@@ -23,9 +24,9 @@ pub const INTERVAL_MAX: Duration = Duration::from_secs(5 * 60);
 /// How often a server is asked at most, whatever it says.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// How long one request may take.
-const REQUEST_WAIT: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(30);
 /// Longest answer, in bytes; tokens may carry claims.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// The grant's name (RFC 8628, section 3.4).
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -71,16 +72,14 @@ pub fn login_by_device(
             [] => manager.select_initial_scopes(&[]).await,
             chosen => chosen.to_vec(),
         };
-        let http = http_client(url)?;
         let id = match &options.client_id {
             Some(id) => id.clone(),
-            None => register(&http, url, &metadata, &scopes).await?,
+            None => register(url, &metadata, &scopes).await?,
         };
         let resource = resource(&mut manager, url, &id).await;
         let client = Client::new(ClientId::new(id.clone()))
             .set_token_uri(TokenUrl::from_url(token_endpoint))
             .set_device_authorization_url(DeviceAuthorizationUrl::from_url(endpoint));
-        let send = |request: HttpRequest| send(&http, request);
 
         let request = client.exchange_device_code().add_extra_param("resource", resource.as_str());
         let request = request.add_scopes(scopes.iter().cloned().map(Scope::new));
@@ -140,64 +139,28 @@ pub(super) fn trusted(server: &Url, text: &str) -> Result<Url, LoginError> {
     Url::parse(text).ok().filter(is_safe).ok_or_else(untrusted)
 }
 
-fn http_client(server: &Url) -> Result<reqwest::Client, LoginError> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("mcpol/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .timeout(REQUEST_WAIT);
-    if is_loopback(server) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|_| LoginError::Protocol("TLS cannot be set up".to_owned()))
-}
-
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
-    #[error("{0}")]
-    Http(#[source] reqwest::Error),
-    #[error("an answer of more than {ANSWER_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("an answer that is no HTTP")]
-    Odd(#[source] http::Error),
+    #[error(transparent)]
+    Http(#[from] ConnectError),
+    #[error("no answer within {} s", REQUEST_WAIT.as_secs())]
+    TimedOut,
 }
 
-impl From<reqwest::Error> for Failed {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Http(error.without_url())
-    }
-}
-
-async fn send(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, Failed> {
-    let mut answer = client.execute(request.try_into()?).await?;
-    let (mut status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Failed::TooLong);
-        }
-        body.extend_from_slice(&chunk);
-    }
+async fn send(request: HttpRequest) -> Result<HttpResponse, Failed> {
+    let answer = tokio::time::timeout(REQUEST_WAIT, fetch(request, Follow::Never, ANSWER_BYTES_MAX)).await;
+    let mut answer = answer.map_err(|_| Failed::TimedOut)??;
     // Some say "not yet" with a status of success.
-    let says_error = || serde_json::from_slice::<Value>(&body).is_ok_and(|answer| answer.get("error").is_some());
-    if status.is_success() && says_error() {
-        status = http::StatusCode::BAD_REQUEST;
+    let says_error = || serde_json::from_slice::<Value>(answer.body()).is_ok_and(|it| it.get("error").is_some());
+    if answer.status().is_success() && says_error() {
+        *answer.status_mut() = http::StatusCode::BAD_REQUEST;
     }
-    let mut response = http::Response::builder().status(status);
-    if let Some(all) = response.headers_mut() {
-        *all = headers;
-    }
-    response.body(body).map_err(Failed::Odd)
+    Ok(answer)
 }
 
 /// Registers a client of this flow (RFC 7591): the SDK knows only that of the browser.
-async fn register(
-    http: &reqwest::Client,
-    server: &Url,
-    metadata: &AuthorizationMetadata,
-    scopes: &[String],
-) -> Result<String, LoginError> {
+async fn register(server: &Url, metadata: &AuthorizationMetadata, scopes: &[String]) -> Result<String, LoginError> {
     let endpoint = metadata.registration_endpoint.as_deref();
     let endpoint = endpoint.ok_or_else(|| LoginError::Protocol("it registers no clients by itself".to_owned()))?;
     let mut wanted = json!({
@@ -217,7 +180,7 @@ async fn register(
         .header(http::header::ACCEPT, "application/json")
         .body(wanted.to_string().into_bytes())
         .map_err(|error| not_registered(error.to_string()))?;
-    let answer = send(http, request).await.map_err(|error| not_registered(error.to_string()))?;
+    let answer = send(request).await.map_err(|error| not_registered(error.to_string()))?;
     let text: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     match text.get("client_id").and_then(Value::as_str) {
         Some(id) if answer.status().is_success() => Ok(id.to_owned()),

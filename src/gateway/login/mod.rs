@@ -5,18 +5,20 @@ mod device;
 mod store;
 
 pub use callback::LOGIN_WAIT;
-use device::trusted;
+use device::{ANSWER_BYTES_MAX, REQUEST_WAIT, trusted};
 pub use device::{DEVICE_WAIT_MAX, DevicePrompt, INTERVAL_MAX, login_by_device};
 
 use crate::clock;
+use crate::mcp::http::{Follow, fetch, is_loopback};
 use crate::mcp::target::{LiveToken, Secret, redacted};
 use callback::Callback;
 use rmcp::transport::auth::{
-    AuthError, AuthorizationManager, AuthorizationRequest, AuthorizationSession, StoredCredentials,
+    AuthError, AuthorizationManager, AuthorizationRequest, AuthorizationSession, OAuthHttpClient,
+    OAuthHttpClientFuture, OAuthHttpRedirectPolicy, OAuthHttpRequest, StoredCredentials,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::LoginFile;
 use url::Url;
@@ -213,9 +215,35 @@ fn renew(state: &Path, url: &Url) -> Result<String, LoginError> {
 async fn manager(state: &Path, url: &Url) -> Result<AuthorizationManager, LoginError> {
     // Another part of the program may have chosen already; there is one choice.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut manager = AuthorizationManager::new(url.clone()).await.map_err(protocol)?;
+    // The SDK's client keeps what a server elsewhere says of logins from leading to addresses in here, and goes by the
+    // proxies of the environment; for a server on this machine there is nothing to keep in, and no proxy.
+    let manager = if is_loopback(url) {
+        AuthorizationManager::new_with_oauth_http_client(url.clone(), Arc::new(Direct)).await
+    } else {
+        AuthorizationManager::new(url.clone()).await
+    };
+    let mut manager = manager.map_err(protocol)?;
     manager.set_credential_store(LoginFile::of(state, url));
     Ok(manager)
+}
+
+/// The program's own client, as the SDK asks for one.
+struct Direct;
+
+impl OAuthHttpClient for Direct {
+    fn execute(&self, request: OAuthHttpRequest) -> OAuthHttpClientFuture<'_> {
+        Box::pin(async move {
+            let follow = match request.redirect_policy {
+                OAuthHttpRedirectPolicy::Follow => Follow::Yes,
+                _ => Follow::Shown,
+            };
+            let answer = fetch(request.request, follow, ANSWER_BYTES_MAX);
+            match tokio::time::timeout(request.timeout.unwrap_or(REQUEST_WAIT), answer).await {
+                Ok(answer) => answer.map_err(Into::into),
+                Err(late) => Err(late.into()),
+            }
+        })
+    }
 }
 
 /// Finds out who answers for the server, and answers where a person is to be sent. Secrets go to no address that others

@@ -362,7 +362,7 @@ async fn redirects_are_followed_at_home_and_nowhere_else() {
         story.starts_with("http://here/old redirects to https://other.example/mcp, which was not followed\n"),
         "{story}"
     );
-    assert!(story.contains("scan it directly: https://other.example/mcp"), "{story}");
+    assert!(story.contains("use it in place of this one: https://other.example/mcp"), "{story}");
 
     let server = plain_but(redirect("/old")).await;
     assert!(server.story("/old").await.contains("one address after the other"));

@@ -94,7 +94,7 @@ pub(super) async fn get(
 pub(super) async fn end(server: &Arc<Server>, who: &Identity, head: Parts) {
     let ended = async {
         match &server.way {
-            Way::Http(relay) => Box::pin(relay.delete(who, head)).await.map(drop),
+            Way::Http(relay) => Box::pin(relay.delete(server, who, head)).await.map(drop),
             Way::Stdio(bridge) => bridge.delete(who, &head).map(drop),
         }
     };

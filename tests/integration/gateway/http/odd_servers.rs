@@ -110,3 +110,32 @@ fn a_batch_is_refused_in_so_many_words() {
     assert!(reply["error"]["message"].as_str().unwrap().contains("batches are not taken"), "{reply}");
     assert_eq!(gateway.close().0, Some(0));
 }
+
+#[test]
+fn a_redirect_elsewhere_is_refused_with_the_address_for_the_operator_alone() {
+    let sandbox = usual();
+    let upstream =
+        Upstream::answering(|_| response("307 Temporary Redirect", &["Location: https://b.example/mcp?key=hush"], ""));
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let reply = served.post(&[], CALL);
+    assert_eq!(reply.status, 502);
+    assert!(reply.body.contains("redirects to an address that is not followed") && !reply.body.contains("b.example"));
+    let said = served.hear("use it in place of this one");
+    assert!(said.contains("https://b.example/mcp") && !said.contains("hush"), "{said}");
+}
+
+#[test]
+fn a_secure_server_elsewhere_is_asked_for_through_a_tunnel() {
+    let proxy = Upstream::answering(|_| response("403 Forbidden", &[], ""));
+    let named = proxy.url.trim_end_matches("/mcp").replace("http://", "http://me:pw@");
+    let sandbox = usual().with_env("HTTPS_PROXY", &named);
+    let served = Served::start(&sandbox, &["--upstream", "https://scripted.example/mcp"]);
+    let reply = served.post(&[], CALL);
+    assert!(reply.body.contains("answered HTTP 403"), "{reply:?}");
+    let asked = proxy.next();
+    assert!(asked.head.starts_with("CONNECT scripted.example:443 HTTP/1.1"), "{}", asked.head);
+    assert_eq!(header(&asked.head, "proxy-authorization"), Some("Basic bWU6cHc="));
+    let story = sandbox.run(&["scan", "https://scripted.example/mcp"]).both(3).1;
+    assert!(story.contains("answered HTTP 403"), "{story}");
+    assert!(proxy.next().head.starts_with("CONNECT scripted.example:443"));
+}
