@@ -1,5 +1,6 @@
 //! The way back: lines from the server, and what time brings when the server says nothing.
 
+use super::alive::progress_of;
 use super::exchange::{Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, Viewer, answer, invalid};
 use super::framing::lines_of;
 use super::mediate::{Effects, Mediator, Waiting, lock};
@@ -123,12 +124,10 @@ impl Mediator {
             Arrival::Notification(method) => {
                 let named = |name| received.params().and_then(|params| member(params, name));
                 let named = |name| named(name).and_then(|(id, _)| Id::parse(id));
+                if let Some(token) = progress_of(received) {
+                    lock(&self.pending).progressed(&token, Instant::now());
+                }
                 match &**method {
-                    "notifications/progress" => {
-                        if let Some(token) = named("progressToken") {
-                            lock(&self.pending).progressed(&token, Instant::now());
-                        }
-                    }
                     // A request that the server has withdrawn is answered by nobody, and must not be counted for ever.
                     "notifications/cancelled" => {
                         if let Some(id) = named("requestId") {
@@ -199,6 +198,13 @@ impl Mediator {
         // `initialize` that was sent again was answered when it first came.
         if !entry.cancelled && !is_replay {
             reply::error(&mut answers.effects.to_client, &ReplyTo::Id(id.clone()), reply::INTERNAL_ERROR, message);
+        }
+    }
+
+    /// A message that belongs to a call has come: the call is alive.
+    pub fn is_alive(&self, id: &Id) {
+        if let Some(entry) = lock(&self.pending).get_mut(id) {
+            entry.since = Instant::now();
         }
     }
 

@@ -4,6 +4,7 @@
 //! without threads; the files below them move bytes.
 
 pub mod absence;
+pub mod alive;
 pub mod answers;
 pub mod admin;
 pub mod audit;

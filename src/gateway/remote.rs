@@ -2,6 +2,7 @@
 //!
 //! The only part of the gateway that needs a runtime, so it has one of its own, on one thread.
 
+use super::alive::belongs;
 use super::answers::Answers;
 use super::event::Event;
 use super::mediate::Mediator;
@@ -10,10 +11,11 @@ use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, admit, receive};
 use crate::mcp::http::mirror::{encoded, name_of};
+use crate::mcp::http::older::{OLDER, is_message, may_be_older, speaks_older};
 use crate::mcp::http::readdress::{Place, has_lost_session, readdressed};
 use crate::mcp::http::{ContentKind, Follow, HttpClient, HttpReply, header, named_kind};
 use crate::mcp::json::{compact, string_value};
-use crate::mcp::sse::SseParser;
+use crate::mcp::sse::{Blocks, Position};
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::member;
 use http::Method;
@@ -60,9 +62,8 @@ struct Shared {
 
 /// How far a stream of events was read.
 #[derive(Debug, Default)]
-struct Position {
-    last_id: Option<String>,
-    retry: Option<Duration>,
+struct Progress {
+    position: Position,
     /// Events since the stream was last opened.
     events: u32,
 }
@@ -224,9 +225,15 @@ impl Shared {
             refusal = self.refusal(&mut reply).await?;
         }
         if let Some(body) = refusal {
+            if may_be_older(head.method.as_deref().unwrap_or_default(), reply.status())
+                && !is_message(&body)
+                && speaks_older(&self.client).await
+            {
+                return Ok(OLDER.to_owned());
+            }
             return Ok(self.refused(&reply, &body, head));
         }
-        let (mut place, is_first) = (Position::default(), head.method.as_deref() == Some("initialize"));
+        let (mut place, is_first) = (Progress::default(), head.method.as_deref() == Some("initialize"));
         let mut read = self.read(&mut reply, head.id.as_ref(), is_first, &mut place).await;
         if let Some(id) = &head.id
             // The stateless revisions know no streams that go on.
@@ -300,7 +307,7 @@ impl Shared {
             let head = Head::of(&line);
             let is_first = head.id.is_some();
             let mut reply = self.send(line, &head).await?;
-            let read = self.read(&mut reply, head.id.as_ref(), is_first, &mut Position::default()).await;
+            let read = self.read(&mut reply, head.id.as_ref(), is_first, &mut Progress::default()).await;
             if let Some(id) = &head.id {
                 // The client heard the first answer; nobody waits for this one.
                 drop(self.mediator.unanswered(id, ""));
@@ -315,12 +322,12 @@ impl Shared {
         &self,
         id: &Id,
         mut read: Result<(), ConnectError>,
-        place: &mut Position,
+        place: &mut Progress,
     ) -> Result<(), ConnectError> {
         let mut tries = 0;
         while self.mediator.waits_for(id) && tries < RESUMES_MAX && !matches!(read, Err(ConnectError::TooLong { .. })) {
-            let Some(last) = place.last_id.clone() else { break };
-            tokio::time::sleep(place.retry.unwrap_or(RESUME_AFTER).max(RETRY_MIN)).await;
+            let Some(last) = place.position.last_id().map(str::to_owned) else { break };
+            tokio::time::sleep(place.position.retry().unwrap_or(RESUME_AFTER).max(RETRY_MIN)).await;
             tries += 1;
             place.events = 0;
             match self.open(Some(last)).await {
@@ -354,7 +361,7 @@ impl Shared {
         reply: &mut HttpReply,
         asked: Option<&Id>,
         is_first: bool,
-        place: &mut Position,
+        place: &mut Progress,
     ) -> Result<(), ConnectError> {
         match reply.kind() {
             ContentKind::Json => {
@@ -362,18 +369,17 @@ impl Shared {
                 self.arrived(&body, asked, is_first);
             }
             ContentKind::EventStream => {
-                let mut parser = SseParser::new(MESSAGE_BYTES_MAX);
+                let too_long = |_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX };
+                let mut blocks = Blocks::default();
                 while let Some(chunk) = reply.chunk().await? {
-                    parser.feed(&chunk).map_err(|_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX })?;
-                    while let Some(event) = parser.next_event() {
-                        place.events += 1;
-                        self.arrived(event.data.as_bytes(), asked, is_first);
+                    blocks.feed(&chunk);
+                    while let Some(block) = blocks.next_block().map_err(too_long)? {
+                        if let Some(data) = block.data().filter(|data| !data.is_empty()) {
+                            place.events += 1;
+                            self.arrived(&data, asked, is_first);
+                        }
+                        place.position.take(&block);
                     }
-                    // Only what was handed on counts: the server sends everything after this again.
-                    if let Some(id) = parser.last_event_id() {
-                        place.last_id = Some(id.to_owned());
-                    }
-                    place.retry = parser.retry().or(place.retry);
                 }
             }
             ContentKind::Html | ContentKind::Other => {}
@@ -391,6 +397,13 @@ impl Shared {
             }
             Err(_) => message.to_vec(),
         };
+        // Progress is known by its token, wherever it comes.
+        if let Some(asked) = asked
+            && memchr::memmem::find(&line, b"\"method\"").is_some()
+            && receive(&line).is_ok_and(|received| belongs(&received, None))
+        {
+            self.mediator.is_alive(asked);
+        }
         if is_first
             && let Ok(received) = receive(&line)
             && let Some((literal, _)) = received.result().and_then(|result| member(result, "protocolVersion"))
@@ -414,20 +427,20 @@ impl Shared {
 
     /// Listens for what the server sends unasked, for as long as the session lasts. Many servers offer no such stream.
     async fn listen(&self) {
-        let (mut place, mut offered) = (Position::default(), false);
+        let (mut place, mut offered) = (Progress::default(), false);
         loop {
-            match self.open(place.last_id.clone()).await {
+            match self.open(place.position.last_id().map(str::to_owned)).await {
                 // A stream that breaks is opened again, and goes on where it broke.
                 Ok(Some(mut reply)) => {
                     offered = true;
                     drop(self.read(&mut reply, None, false, &mut place).await);
                 }
                 // One that was there before may come back, with another session perhaps, from its beginning.
-                Ok(None) if offered => place.last_id = None,
+                Ok(None) if offered => place.position.begin_anew(),
                 Ok(None) => return,
                 Err(_) => {}
             }
-            tokio::time::sleep(place.retry.unwrap_or(LISTEN_AGAIN).max(RETRY_MIN)).await;
+            tokio::time::sleep(place.position.retry().unwrap_or(LISTEN_AGAIN).max(RETRY_MIN)).await;
         }
     }
 }

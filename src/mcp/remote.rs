@@ -2,10 +2,11 @@
 
 use super::enumerate::Progress;
 use super::error::{ConnectError, Traces};
+use super::http::older::may_be_older;
 use super::http::{ContentKind, Follow, HttpClient, HttpReply, header};
 use super::message::{self, Answer, Incoming, Request, Unreadable};
 use super::replies::Replies;
-use super::sse::{SseEvent, SseParser};
+use super::sse::{Block, Blocks, Position};
 use super::stdio::{MESSAGE_BYTES_MAX, REPLIES_MAX};
 use super::target::HttpTarget;
 use crate::model::Note;
@@ -47,7 +48,8 @@ struct Older {
 
 struct EventStream {
     reply: HttpReply,
-    parser: SseParser,
+    blocks: Blocks,
+    position: Position,
 }
 
 impl HttpWire {
@@ -192,8 +194,10 @@ impl HttpWire {
         }
         let refusal = self.client.refusal_with(&reply, kind, &body);
         // The specification's sign of a server that is older than streamable HTTP: a 4xx to `initialize`.
-        let may_be_older = request.method == "initialize" && matches!(status, 400 | 404 | 405 | 406 | 415);
-        if may_be_older && let Some(transport) = self.older_transport().await? {
+        if may_be_older(request.method, status)
+            && request.method == "initialize"
+            && let Some(transport) = self.older_transport().await?
+        {
             self.transport = transport;
             return self.exchange_over_stream(request).await;
         }
@@ -201,7 +205,7 @@ impl HttpWire {
     }
 
     async fn answer_in_stream(&mut self, reply: HttpReply, request: &Request) -> Result<Answer, ConnectError> {
-        let mut stream = EventStream { reply, parser: SseParser::new(MESSAGE_BYTES_MAX) };
+        let mut stream = EventStream::new(reply, Position::default());
         for resumes in 0..=RESUMES_MAX {
             let broken = loop {
                 match stream.next_event().await {
@@ -220,11 +224,11 @@ impl HttpWire {
                     .or(broken)
                     .unwrap_or_else(|| self.client.refusal_with(&stream.reply, ContentKind::EventStream, b""))
             };
-            let Some(id) = stream.parser.last_event_id().map(str::to_owned) else { return Err(ended()) };
+            let Some(id) = stream.position.last_id().map(str::to_owned) else { return Err(ended()) };
             if resumes == RESUMES_MAX {
                 return Err(ended());
             }
-            tokio::time::sleep(stream.parser.retry().unwrap_or(RESUME_WAIT)).await;
+            tokio::time::sleep(stream.position.retry().unwrap_or(RESUME_WAIT)).await;
             let own = self.headers(Some(request));
             let mut headers = borrowed(&own);
             headers.extend([ACCEPT_STREAM, (header::LAST_EVENT_ID, id.as_str())]);
@@ -232,8 +236,8 @@ impl HttpWire {
             if reply.kind() != ContentKind::EventStream {
                 return Err(self.client.refusal(reply).await);
             }
-            // The parser goes on, so that its last id survives a stream without events.
-            stream = EventStream { reply, parser: stream.parser };
+            // The position goes on, so that the last id survives a stream without events.
+            stream = EventStream::new(reply, stream.position);
         }
         Err(self.client.refusal_with(&stream.reply, ContentKind::EventStream, b""))
     }
@@ -244,13 +248,17 @@ impl HttpWire {
         if reply.kind() != ContentKind::EventStream || reply.status() != 200 {
             return Ok(None);
         }
-        let mut stream = EventStream { reply, parser: SseParser::new(MESSAGE_BYTES_MAX) };
+        let mut stream = EventStream::new(reply, Position::default());
         while let Some(event) = stream.next_event().await? {
-            if event.event.as_deref() != Some("endpoint") {
+            if event.kind() != b"endpoint" {
                 continue;
             }
             let bad = || ConnectError::BadTarget("the server names an endpoint that is no address".to_owned());
-            let endpoint = self.client.url().join(event.data.trim()).map_err(|_| bad())?;
+            let endpoint = self
+                .client
+                .url()
+                .join(String::from_utf8_lossy(&event.data().unwrap_or_default()).trim())
+                .map_err(|_| bad())?;
             let endpoint = self.client.at(endpoint).map_err(|error| match error {
                 ConnectError::Redirected { url, to } => ConnectError::ForeignEndpoint { url, to },
                 other => other,
@@ -309,7 +317,7 @@ impl HttpWire {
         }
     }
 
-    async fn take_event(&mut self, event: &SseEvent, request: &Request) -> Result<Option<Answer>, ConnectError> {
+    async fn take_event(&mut self, event: &Block, request: &Request) -> Result<Option<Answer>, ConnectError> {
         let (answer, replies) = self.read_event(event, request)?;
         self.post_replies(replies).await?;
         Ok(answer)
@@ -328,15 +336,12 @@ impl HttpWire {
         Ok(())
     }
 
-    fn read_event(
-        &mut self,
-        event: &SseEvent,
-        request: &Request,
-    ) -> Result<(Option<Answer>, Vec<Vec<u8>>), ConnectError> {
-        match message::read(event.data.as_bytes()) {
+    fn read_event(&mut self, event: &Block, request: &Request) -> Result<(Option<Answer>, Vec<Vec<u8>>), ConnectError> {
+        let data = event.data().unwrap_or_default();
+        match message::read(&data) {
             Ok(messages) => Ok(self.sorted(messages, request)),
             Err(Unreadable::Junk) => Ok((None, Vec::new())),
-            Err(Unreadable::Broken(detail)) => Err(invalid(request, detail, event.data.as_bytes())),
+            Err(Unreadable::Broken(detail)) => Err(invalid(request, detail, &data)),
         }
     }
 
@@ -358,13 +363,22 @@ impl HttpWire {
 }
 
 impl EventStream {
-    async fn next_event(&mut self) -> Result<Option<SseEvent>, ConnectError> {
+    fn new(reply: HttpReply, position: Position) -> Self {
+        Self { reply, blocks: Blocks::new(MESSAGE_BYTES_MAX), position }
+    }
+
+    /// The next event with data.
+    async fn next_event(&mut self) -> Result<Option<Block>, ConnectError> {
         loop {
-            if let Some(event) = self.parser.next_event() {
-                return Ok(Some(event));
+            let too_long = |_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX };
+            while let Some(block) = self.blocks.next_block().map_err(too_long)? {
+                self.position.take(&block);
+                if block.data().is_some() {
+                    return Ok(Some(block));
+                }
             }
             let Some(chunk) = self.reply.chunk().await? else { return Ok(None) };
-            self.parser.feed(&chunk).map_err(|_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX })?;
+            self.blocks.feed(&chunk);
         }
     }
 }

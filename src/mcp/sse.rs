@@ -1,191 +1,393 @@
-//! Server-sent events (WHATWG HTML, section 9.2.6), parsed from bytes that arrive in any pieces; bounded.
+//! Streams of server-sent events, cut into blocks to the byte (WHATWG HTML, section 9.2.6): the one reader of all that
+//! asks servers behind URLs.
+//!
+//! What is passed on must be what came: ids, comments, `retry`, unknown fields, line breaks of any kind. So a stream is
+//! not parsed and written again but cut where an event ends, and only the `data` of each piece is read.
 
-use std::collections::VecDeque;
+use super::envelope::MESSAGE_BYTES_MAX;
+use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
 use std::time::Duration;
 
-/// Longest wait that a server may ask for before we connect again.
-pub const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Longest event, in bytes: a message, and room for its other fields and for the names of its lines.
+pub const EVENT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 256 * 1024;
 
-/// One event with data.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SseEvent {
-    /// `event`; absent is `message`.
-    pub event: Option<String>,
-    /// `data` lines joined with line feeds.
-    pub data: String,
-}
+/// Longest wait that a server may ask for before its stream is taken up again.
+pub const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// An event is longer than the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventTooLong;
 
-/// A parser of one stream.
+/// Cuts a stream into blocks: events with the empty line behind them, and single lines of comment between events, which
+/// are there to show that somebody is alive and must not wait.
 #[derive(Debug)]
-pub struct SseParser {
-    max_bytes: usize,
-    line: Vec<u8>,
-    /// The last byte was a carriage return: a line feed right after it belongs to it.
+pub struct Blocks {
+    buffer: BytesMut,
+    /// Up to here the buffer was looked at.
+    scanned: usize,
+    /// Where the line under way begins.
+    line: usize,
+    /// The byte before `scanned` is a carriage return: a line feed right after it belongs to it.
     after_return: bool,
     at_start: bool,
-    event: Option<String>,
-    data: Option<String>,
-    /// `id` lines count from the end of their event on.
-    pending_id: Option<String>,
-    last_id: Option<String>,
-    retry: Option<Duration>,
-    ready: VecDeque<SseEvent>,
+    max_bytes: usize,
 }
 
-impl SseParser {
-    /// A parser that takes lines and events of at most `max_bytes` bytes.
+/// A piece of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// As it came.
+    pub bytes: Bytes,
+    /// It begins with a byte order mark, which is no part of its first field.
+    marked: bool,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self::new(EVENT_BYTES_MAX)
+    }
+}
+
+impl Blocks {
+    /// For events of at most `max_bytes` bytes.
     pub fn new(max_bytes: usize) -> Self {
-        Self {
-            max_bytes,
-            line: Vec::new(),
-            after_return: false,
-            at_start: true,
-            event: None,
-            data: None,
-            pending_id: None,
-            last_id: None,
-            retry: None,
-            ready: VecDeque::new(),
-        }
+        Self { buffer: BytesMut::new(), scanned: 0, line: 0, after_return: false, at_start: true, max_bytes }
     }
 
     /// Takes the next bytes of the stream, cut anywhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next complete block.
     ///
     /// # Errors
-    /// A line or an event is longer than the bound.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), EventTooLong> {
-        while !bytes.is_empty() {
-            if std::mem::take(&mut self.after_return) && bytes[0] == b'\n' {
-                bytes = &bytes[1..];
-                continue;
+    /// It is too long; the stream cannot be read any further.
+    pub fn next_block(&mut self) -> Result<Option<Block>, EventTooLong> {
+        loop {
+            if self.after_return
+                && let Some(byte) = self.buffer.get(self.scanned)
+            {
+                self.after_return = false;
+                if *byte == b'\n' {
+                    if self.scanned == 0 {
+                        return Ok(Some(self.cut(1)));
+                    }
+                    self.scanned += 1;
+                    self.line = self.scanned;
+                }
             }
-            let end = memchr::memchr2(b'\r', b'\n', bytes);
-            let piece = &bytes[..end.unwrap_or(bytes.len())];
-            if self.line.len() + piece.len() > self.max_bytes {
-                return Err(EventTooLong);
+            let Some(found) = memchr::memchr2(b'\r', b'\n', &self.buffer[self.scanned..]) else {
+                self.scanned = self.buffer.len();
+                return if self.buffer.len() > self.max_bytes { Err(EventTooLong) } else { Ok(None) };
+            };
+            let end = self.scanned + found;
+            let mut next = end + 1;
+            let is_return = self.buffer[end] == b'\r';
+            if is_return && self.buffer.get(next) == Some(&b'\n') {
+                next += 1;
             }
-            self.line.extend_from_slice(piece);
-            let Some(end) = end else { return Ok(()) };
-            self.after_return = bytes[end] == b'\r';
-            bytes = &bytes[end + 1..];
-            let line = std::mem::take(&mut self.line);
-            self.take_line(&line)?;
+            self.after_return = is_return && next == self.buffer.len() && next == end + 1;
+            let line = &self.buffer[self.line..end];
+            if line.is_empty() || (self.line == 0 && line[0] == b':') {
+                return if next > self.max_bytes { Err(EventTooLong) } else { Ok(Some(self.cut(next))) };
+            }
+            (self.scanned, self.line) = (next, next);
         }
-        Ok(())
     }
 
-    /// The next complete event.
-    pub fn next_event(&mut self) -> Option<SseEvent> {
-        self.ready.pop_front()
+    fn cut(&mut self, end: usize) -> Block {
+        let bytes = self.buffer.split_to(end).freeze();
+        (self.scanned, self.line) = (0, 0);
+        let marked = std::mem::take(&mut self.at_start) && bytes.starts_with(BYTE_ORDER_MARK);
+        Block { bytes, marked }
+    }
+}
+
+/// How far a stream was read, by what its blocks said.
+#[derive(Clone, Debug, Default)]
+pub struct Position {
+    last_id: Option<String>,
+    retry: Option<Duration>,
+}
+
+impl Position {
+    /// Counts a block in. Only one that was handed on may be: the server sends everything after it again.
+    pub fn take(&mut self, block: &Block) {
+        if let Some(id) = block.id() {
+            self.last_id = (!id.is_empty()).then(|| id.into_owned());
+        }
+        self.retry = block.retry().map(|wait| wait.min(RETRY_MAX)).or(self.retry);
     }
 
-    /// The id of the last complete event, with which a broken stream is resumed.
-    pub fn last_event_id(&self) -> Option<&str> {
-        self.last_id.as_deref().filter(|id| !id.is_empty())
+    /// The id from which the stream can be taken up again, if there is one.
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
     }
 
-    /// How long the server asks us to wait before we connect again, at most [`RETRY_MAX`].
+    /// How long the server asks to be left alone before, at most [`RETRY_MAX`].
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<(), EventTooLong> {
-        let line = if std::mem::take(&mut self.at_start) {
-            line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)
-        } else {
-            line
-        };
-        if line.is_empty() {
-            self.last_id = self.pending_id.clone().or(self.last_id.take());
-            let event = self.event.take();
-            if let Some(data) = self.data.take() {
-                self.ready.push_back(SseEvent { event, data });
-            }
-            return Ok(());
-        }
-        let line = String::from_utf8_lossy(line);
-        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "event" => self.event = Some(value.to_owned()),
-            "data" => {
-                let data = match &mut self.data {
-                    Some(data) => {
-                        data.push('\n');
-                        data
-                    }
-                    None => self.data.insert(String::new()),
-                };
-                if data.len() + value.len() > self.max_bytes {
-                    return Err(EventTooLong);
-                }
-                data.push_str(value);
-            }
-            "id" if !value.contains('\0') => self.pending_id = Some(value.to_owned()),
-            "retry" => self.retry = value.parse().ok().map(|millis| Duration::from_millis(millis).min(RETRY_MAX)),
-            // A comment (empty name) or a field that nobody knows.
-            _ => {}
-        }
-        Ok(())
+    /// Another stream begins from its beginning.
+    pub fn begin_anew(&mut self) {
+        self.last_id = None;
     }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The lines of a block, without their breaks, each with the bytes from it to the next one.
+fn lines(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        let break_bytes = if rest[end..].starts_with(b"\r\n") { 2 } else { usize::from(end < rest.len()) };
+        let (whole, next) = rest.split_at(end + break_bytes);
+        rest = next;
+        Some((&whole[..end], whole))
+    })
+}
+
+/// The value of a line's field, if it is this one.
+fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let rest = line.strip_prefix(name)?;
+    match rest.strip_prefix(b":") {
+        Some(value) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+        None => rest.is_empty().then_some(rest),
+    }
+}
+
+impl Block {
+    fn fields(&self) -> &[u8] {
+        if self.marked { &self.bytes[BYTE_ORDER_MARK.len()..] } else { &self.bytes }
+    }
+
+    /// `data`, its lines joined with line feeds; `None` if the block has none.
+    pub fn data(&self) -> Option<Cow<'_, [u8]>> {
+        let mut values = lines(self.fields()).filter_map(|(line, _)| field(line, b"data"));
+        let first = values.next()?;
+        let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
+        let mut all = first.to_vec();
+        for value in std::iter::once(second).chain(values) {
+            all.push(b'\n');
+            all.extend_from_slice(value);
+        }
+        Some(Cow::Owned(all))
+    }
+
+    /// The kind of the event; `message` where the block names none.
+    pub fn kind(&self) -> &[u8] {
+        let last = lines(self.fields()).filter_map(|(line, _)| field(line, b"event")).last();
+        last.filter(|kind| !kind.is_empty()).unwrap_or(b"message")
+    }
+
+    /// Whether the event is of the kind that carries messages.
+    pub fn is_message(&self) -> bool {
+        self.kind() == b"message"
+    }
+
+    /// Whether the block has an `id`, from which the stream can be resumed.
+    pub fn has_id(&self) -> bool {
+        lines(self.fields()).any(|(line, _)| field(line, b"id").is_some_and(|id| !id.is_empty() && !id.contains(&0)))
+    }
+
+    /// The last `id`, which may be empty: then the stream cannot be resumed any more.
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        let ids = lines(self.fields()).filter_map(|(line, _)| field(line, b"id"));
+        ids.filter(|id| !id.contains(&0)).last().map(String::from_utf8_lossy)
+    }
+
+    /// The last `retry`: how long to wait before the stream is taken up again.
+    pub fn retry(&self) -> Option<Duration> {
+        let value = lines(self.fields()).filter_map(|(line, _)| field(line, b"retry")).last()?;
+        let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok().map(Duration::from_millis)
+    }
+
+    /// The same block without these fields and without a byte order mark, and with other data if any is given.
+    pub fn without(&self, names: &[&[u8]], data: Option<&[u8]>) -> Bytes {
+        let is_named = |line| names.iter().any(|name| field(line, name).is_some());
+        if data.is_none() && !self.marked && !lines(&self.bytes).any(|(line, _)| is_named(line)) {
+            return self.bytes.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.bytes.len() + 64);
+        let mut written = false;
+        for (line, whole) in lines(self.fields()) {
+            if is_named(line) {
+                continue;
+            }
+            if data.is_none() || field(line, b"data").is_none() {
+                out.extend_from_slice(whole);
+            } else if !std::mem::replace(&mut written, true) {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(data.unwrap_or_default());
+                out.extend_from_slice(b"\n");
+            }
+        }
+        out.freeze()
+    }
+
+    /// The same block with other data, of one line.
+    pub fn with_data(&self, data: &[u8]) -> Bytes {
+        self.without(&[], Some(data))
+    }
+}
+
+/// An event of our own.
+pub fn event(data: &[u8]) -> Bytes {
+    let data = data.strip_suffix(b"\n").unwrap_or(data);
+    Bytes::from([b"event: message\ndata: ", data, b"\n\n"].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
     use super::*;
     use proptest::prelude::*;
 
-    fn events(text: &[u8], step: usize) -> Result<Vec<(Option<String>, String)>, EventTooLong> {
-        let mut parser = SseParser::new(64);
+    fn cut(text: &[u8], step: usize, max: usize) -> Result<Vec<Block>, EventTooLong> {
+        let mut blocks = Blocks::new(max);
+        let mut out = Vec::new();
         for piece in text.chunks(step) {
-            parser.feed(piece)?;
-        }
-        Ok(std::iter::from_fn(|| parser.next_event()).map(|event| (event.event, event.data)).collect())
-    }
-
-    #[test]
-    fn fields_are_read_as_the_standard_says() {
-        let plain = |data: &str| (None, data.to_owned());
-        for (text, expected) in [
-            ("data: a\n\n", vec![plain("a")]),
-            ("data:a\r\rdata: b\r\n\r\n", vec![plain("a"), plain("b")]),
-            ("data: a\ndata:  b\ndata\n\n", vec![plain("a\n b\n")]),
-            (": comment\nevent: endpoint\ndata: /m\n\n", vec![(Some("endpoint".to_owned()), "/m".to_owned())]),
-            ("\u{feff}data: a\n\n", vec![plain("a")]),
-            ("event: lost\n\ndata: unfinished\n", vec![]),
-            ("id: 7\nretry: 10\ndata:\n\n", vec![plain("")]),
-        ] {
-            for step in [1, 2, 3, 100] {
-                assert_eq!(events(text.as_bytes(), step).as_ref(), Ok(&expected), "{text:?} by {step}");
+            blocks.feed(piece);
+            while let Some(block) = blocks.next_block()? {
+                out.push(block);
             }
         }
+        Ok(out)
+    }
+
+    fn texts(text: &str, step: usize) -> Vec<String> {
+        let blocks = cut(text.as_bytes(), step, 1000).unwrap();
+        blocks.iter().map(|block| String::from_utf8_lossy(&block.bytes).into_owned()).collect()
     }
 
     #[test]
-    fn an_id_counts_from_the_end_of_its_event_and_stays() {
-        let mut parser = SseParser::new(64);
-        assert_eq!(parser.feed(b"id: 1\ndata\n\ndata\n\nid: 2\n"), Ok(()));
-        assert_eq!(parser.last_event_id(), Some("1"));
-        assert_eq!(parser.feed(b"retry: 99999999\n\n"), Ok(()));
-        assert_eq!((parser.last_event_id(), parser.retry()), (Some("2"), Some(RETRY_MAX)));
+    fn a_block_ends_with_its_empty_line_whatever_the_breaks() {
+        for step in [1, 2, 3, 1000] {
+            assert_eq!(texts("data: a\n\ndata: b\r\n\r\nid: 1\n", step).concat(), "data: a\n\ndata: b\r\n\r\n");
+            assert_eq!(texts("id: 1\rdata\r\rdata: b\r\r", step).concat(), "id: 1\rdata\r\rdata: b\r\r");
+            assert_eq!(texts(": alive\ndata: a\n: inside\n\n\n", step), [": alive\n", "data: a\n: inside\n\n", "\n"]);
+        }
+        assert_eq!(texts("data: a\r\n\r\ndata: b\n\n", 9), ["data: a\r\n\r\n", "data: b\n\n"]);
+        // The line feed may come when the block went out already.
+        assert_eq!(texts("data: a\r\r\ndata: b\n\n", 9), ["data: a\r\r", "\n", "data: b\n\n"]);
     }
 
     #[test]
-    fn lines_and_events_stop_at_the_bound() {
-        let line = |length: usize| format!("data:{}\n\n", "x".repeat(length - 5));
-        assert!(events(line(64).as_bytes(), 7).is_ok());
-        assert_eq!(events(line(65).as_bytes(), 7), Err(EventTooLong));
-        assert_eq!(events("data: 30 bytes of text and no end\n".repeat(3).as_bytes(), 7), Err(EventTooLong));
+    fn data_is_read_as_the_standard_says() {
+        let check = |text: &str, data: Option<&str>, is_message: bool, has_id: bool| {
+            let block = cut(text.as_bytes(), 1000, 1000).unwrap().remove(0);
+            let found = block.data().map(|data| String::from_utf8_lossy(&data).into_owned());
+            assert_eq!((found.as_deref(), block.is_message(), block.has_id()), (data, is_message, has_id), "{text:?}");
+        };
+        check("data: a\n\n", Some("a"), true, false);
+        check("data:  a\rdata\rdata:b\r\r", Some(" a\n\nb"), true, false);
+        check("event: ping\nid: 7\ndata: {}\n\n", Some("{}"), false, true);
+        check("event: ping\nevent: message\nid\n\n", None, true, false);
+        check("\u{feff}data: a\n\n", Some("a"), true, false);
+        check("datas: a\nid: a\0b\n\n", None, true, false);
+        check(" data: a\n\n", None, true, false);
+    }
+
+    #[test]
+    fn other_lines_stay_to_the_letter_when_data_changes() {
+        let block = cut(b"id: 1\r\ndata: {\ndata: }\nretry: 5\nx:y\n\n", 7, 1000).unwrap().remove(0);
+        assert_eq!(&block.with_data(b"[1]")[..], b"id: 1\r\ndata: [1]\nretry: 5\nx:y\n\n");
+    }
+
+    #[test]
+    fn fields_are_taken_out_whole_and_read_as_the_last_of_them() {
+        let text = b"\xef\xbb\xbfid: 1\r\nid\ndata: a\nid:2\nretry: 5\nretry: x\n: c\n\n";
+        let block = cut(text, 7, 1000).unwrap().remove(0);
+        assert_eq!((block.id().as_deref(), block.retry()), (Some("2"), None));
+        assert_eq!(&block.without(&[b"id", b"retry"], None)[..], b"data: a\n: c\n\n");
+        assert_eq!(&block.without(&[b"id"], Some(b"b"))[..], b"data: b\nretry: 5\nretry: x\n: c\n\n");
+        for (text, id, retry) in [
+            ("id\n\n", Some(""), None),
+            ("id: a\0b\nretry: 70\n\n", None, Some(Duration::from_millis(70))),
+            ("retry: +7\n\n", None, None),
+        ] {
+            let block = cut(text.as_bytes(), 9, 1000).unwrap().remove(0);
+            assert_eq!((block.id().as_deref(), block.retry()), (id, retry), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_at_the_bound_passes_and_one_byte_more_does_not() {
+        for step in [1, 5, 1000] {
+            assert_eq!(cut(b"data: 78\n\n", step, 10).map(|blocks| blocks.len()), Ok(1));
+            assert_eq!(cut(b"data: 789\n\n", step, 10), Err(EventTooLong));
+            assert_eq!(cut(b"data: 7890123", step, 10), Err(EventTooLong));
+        }
+    }
+
+    #[test]
+    fn a_position_is_that_of_the_last_block_and_stays() {
+        let mut place = Position::default();
+        let mut take = |text: &[u8]| {
+            cut(text, 3, 1000).unwrap().iter().for_each(|block| place.take(block));
+            (place.last_id().map(str::to_owned), place.retry())
+        };
+        assert_eq!(take(b"id: 1\ndata\n\ndata\n\nid: 2\n"), (Some("1".to_owned()), None));
+        assert_eq!(take(b"id: 2\nretry: 99999999\n\n"), (Some("2".to_owned()), Some(RETRY_MAX)));
+        assert_eq!(take(b": alive\nid\nretry: 5\n\n"), (None, Some(Duration::from_millis(5))));
+    }
+
+    /// The events of a stream by the words of the standard, line by line.
+    fn by_the_standard(text: &str) -> Vec<String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+        let (mut events, mut data) = (Vec::new(), None::<String>);
+        let mut lines: Vec<&str> = text.split('\n').collect();
+        // What stands behind the last line break is no line yet.
+        lines.pop();
+        for line in lines {
+            if line.is_empty() {
+                events.extend(data.take());
+                continue;
+            }
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            if name == "data" {
+                let value = value.strip_prefix(' ').unwrap_or(value);
+                data = Some(data.map_or_else(|| value.to_owned(), |data| format!("{data}\n{value}")));
+            }
+        }
+        events
     }
 
     proptest! {
+        /// Whatever an event looks like, taking its id out leaves its data and takes the id.
         #[test]
-        fn how_bytes_arrive_changes_nothing(text in "(data|id|:|[a\r\n ]){0,30}", step in 1_usize..9) {
-            prop_assert_eq!(events(text.as_bytes(), 1000), events(text.as_bytes(), step));
+        fn an_event_without_its_id_says_the_same(text in "(data|id|retry|:|\u{feff}|[a\r\n ]){0,30}", step in 1_usize..9) {
+            for block in cut(text.as_bytes(), step, 1000).unwrap() {
+                let bytes = block.without(&[b"id", b"retry"], None);
+                let rest = Block { bytes, marked: false };
+                prop_assert_eq!(rest.data(), block.data());
+                prop_assert_eq!((rest.id(), rest.retry()), (None, None));
+                let other = block.without(&[b"id"], Some(b"x"));
+                let replaced = Block { bytes: other, marked: false };
+                prop_assert_eq!(replaced.data().map(Cow::into_owned), block.data().map(|_| b"x".to_vec()));
+            }
+        }
+
+        /// The cut stream says the same as the whole one to a parser of the standard, however the bytes arrive.
+        #[test]
+        fn nothing_is_lost_added_or_understood_otherwise(text in "(data|id|:|\u{feff}|[a\r\n ]){0,30}", step in 1_usize..9) {
+            let blocks = cut(text.as_bytes(), step, 1000).unwrap();
+            let joined: Vec<u8> = blocks.iter().flat_map(|block| block.bytes.to_vec()).collect();
+            prop_assert!(text.as_bytes().starts_with(&joined));
+            let expected = by_the_standard(&text);
+            let found: Vec<String> = blocks
+                .iter()
+                .filter_map(Block::data)
+                .map(|data| String::from_utf8_lossy(&data).into_owned())
+                .collect();
+            prop_assert_eq!(found, expected);
         }
     }
 }

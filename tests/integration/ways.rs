@@ -51,7 +51,7 @@ promises! {
     calls::a_limit_holds_for_all_clients_of_a_grant: ALL;
     calls::a_limit_of_a_session_is_each_sessions_own: SESSION;
     calls::an_unanswered_call_is_given_up_and_the_server_told: ALL;
-    calls::only_a_message_that_belongs_to_the_call_keeps_it_alive: URL, red 8: HTTP_URL;
+    calls::only_a_message_that_belongs_to_the_call_keeps_it_alive: URL;
     calls::every_call_is_held_to_the_policy_of_now: ALL;
     calls::every_line_of_the_log_says_whose_it_is: ALL;
     waits::an_approved_call_is_sent_once_and_a_refused_one_never: ALL;

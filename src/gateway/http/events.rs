@@ -1,12 +1,12 @@
 //! A stream of events on its way to the client: each event is looked at once it is whole, and passed on as it came.
 
-use super::blocks::{Block, Blocks, event};
 use super::exchange::Exchange;
 use super::leases::Lease;
 use super::seats::Seat;
 use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::gateway::reply;
 use crate::mcp::http::Held;
+use crate::mcp::sse::{Block, Blocks, event};
 use bytes::Bytes;
 use hyper::body::Body as _;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ pub struct Events {
     ready: VecDeque<Bytes>,
     /// The client can take the stream up again from an id that it has.
     resumable: bool,
-    /// Nothing for so long, and the request is given up.
+    /// Nothing that belongs to the request for so long, and it is given up.
     patience: Option<(Duration, Pin<Box<Sleep>>)>,
     /// Ends the stream, whatever the server does.
     until: Until,
@@ -115,7 +115,7 @@ impl Events {
         }
     }
 
-    /// Gives the request up when nothing comes for so long.
+    /// Gives the request up when nothing that belongs to it comes for so long.
     #[must_use]
     pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
         self.patience = patience.map(|wait| (wait, Box::pin(tokio::time::sleep(wait))));
@@ -137,6 +137,7 @@ impl Events {
             {
                 self.over(over);
             }
+            self.lose_patience(cx);
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));
             }
@@ -159,17 +160,21 @@ impl Events {
         }
     }
 
-    /// Whether there is something of our own to say while the server says nothing.
-    fn has_own(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Gives the request up if nothing that belongs to it has come for too long.
+    fn lose_patience(&mut self, cx: &mut Context<'_>) {
         if let Some((wait, sleep)) = &mut self.patience
+            && self.source.is_some()
             && self.exchange.is_open()
             && sleep.as_mut().poll(cx).is_ready()
         {
             let message = format!("the server has not answered within {} s", wait.as_secs_f64());
             self.resumable = false;
             self.end(CallOutcome::Timeout, &message);
-            return true;
         }
+    }
+
+    /// Whether there is something of our own to say while the server says nothing.
+    fn has_own(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(waiting) = &mut self.news
             && let Poll::Ready(appearances) = waiting.as_mut().poll(cx)
         {
@@ -183,9 +188,6 @@ impl Events {
     }
 
     fn arrived(&mut self, bytes: &Bytes) {
-        if let Some((wait, sleep)) = &mut self.patience {
-            sleep.as_mut().reset(Instant::now() + *wait);
-        }
         self.blocks.feed(bytes);
         loop {
             match self.blocks.next_block() {
@@ -208,6 +210,11 @@ impl Events {
             Some(data) if !block.is_message() && crate::mcp::envelope::receive(&data).is_err() => Fate::Pass,
             Some(data) => self.exchange.message(&data),
         };
+        if self.exchange.was_alive()
+            && let Some((wait, sleep)) = &mut self.patience
+        {
+            sleep.as_mut().reset(Instant::now() + *wait);
+        }
         self.resumable |= block.has_id();
         match fate {
             Fate::Pass => self.ready.push_back(block.bytes),

@@ -6,6 +6,7 @@ use super::relay::Withdrawal;
 use super::sights::Sight;
 use super::{Gateway, Server};
 use crate::clock;
+use crate::gateway::alive::belongs;
 use crate::gateway::audit::{Route, Whose};
 use crate::gateway::exchange::{Asked, CallOutcome, Fate, Note, Viewer, answer, error, invalid, same_list};
 use crate::gateway::identity::Identity;
@@ -56,14 +57,23 @@ pub struct Exchange {
     /// Where it stands, and its place among those that are open.
     request: Option<OpenRequest>,
     is_stream: bool,
+    /// Under which the server may tell of the call's progress.
+    token: Option<Id>,
+    /// The server has shown that it still works on the request.
+    alive: bool,
     /// The request, as it is told to whoever collects spans.
     span: Option<RequestSpan>,
 }
 
 impl Exchange {
+    fn new(to: Recipient, open: Option<(Id, Asked)>, is_stream: bool) -> Self {
+        let (lease, withdrawal, request, token, alive, span) = (None, None, None, None, false, None);
+        Self { to, lease, withdrawal, open, request, is_stream, token, alive, span }
+    }
+
     /// For the answer to a request.
     pub fn answer(to: Recipient, id: Id, asked: Asked) -> Self {
-        Self { to, lease: None, withdrawal: None, open: Some((id, asked)), request: None, is_stream: false, span: None }
+        Self::new(to, Some((id, asked)), false)
     }
 
     /// The same, told to whoever collects spans.
@@ -107,13 +117,13 @@ impl Exchange {
 
     /// For what comes back on a notification or on a reply: no message is due.
     pub fn nothing(to: Recipient) -> Self {
-        Self { to, lease: None, withdrawal: None, open: None, request: None, is_stream: false, span: None }
+        Self::new(to, None, false)
     }
 
     /// For a stream that the client listens on: answers to requests of other connections may come here when it is
     /// resumed.
     pub fn stream(to: Recipient) -> Self {
-        Self { to, lease: None, withdrawal: None, open: None, request: None, is_stream: true, span: None }
+        Self::new(to, None, true)
     }
 
     /// It lasts, for as long as the client may call the server.
@@ -130,9 +140,26 @@ impl Exchange {
         }
     }
 
+    /// For a call that asks for progress under this token.
+    #[must_use]
+    pub(super) fn with_token(mut self, token: Option<Id>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// Whether the server has shown, since this was last asked, that it still works on the request.
+    pub(super) fn was_alive(&mut self) -> bool {
+        std::mem::take(&mut self.alive)
+    }
+
     /// Whether an answer is still due.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether the request that waits is the one with which a client begins.
+    pub(super) fn is_greeting(&self) -> bool {
+        matches!(self.open, Some((_, Asked::Greeting)))
     }
 
     /// The id of the request that waits.
@@ -192,6 +219,7 @@ impl Exchange {
                 return self.fail(CallOutcome::Invalid, &invalid(&malformed.reason)).map_or(Fate::Drop, Fate::Replace);
             }
         };
+        self.alive |= belongs(&received, self.token.as_ref());
         let (id, is_error) = match &received.arrival {
             Arrival::Notification(method) => {
                 if &**method == "notifications/tools/list_changed" {

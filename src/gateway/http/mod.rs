@@ -3,7 +3,6 @@
 //! A request goes through `front` (is it meant for us?), `identity` (who asks?), the envelope (what is asked?), the desk
 //! (may it pass?) and on to a server by `relay` or `bridge`. What comes back goes through `exchange` and `events`.
 
-pub mod blocks;
 pub mod body;
 pub mod bridge;
 pub mod child;

@@ -27,6 +27,7 @@ use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
+use crate::mcp::http::older::{OLDER, may_be_older, speaks_older};
 use crate::mcp::http::{ContentKind, HttpClient, named_kind};
 use crate::mcp::target::HttpTarget;
 use crate::model::ToolName;
@@ -293,6 +294,7 @@ impl Relay {
             let rule = would.map_or(permit.rule(), |denial| &denial.rule);
             span.decided(grant.as_deref().unwrap_or_default(), outcome, rule, &decision);
         }
+        let token = permit.call().progress_token().and_then(Id::parse);
         let (desk, whose) = (&trip.gateway.desk, whose(&trip.server, &trip.holder.who));
         let (flight, cleared) = Flight::depart(desk, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
@@ -301,6 +303,7 @@ impl Relay {
         let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight))
             .of_request(request)
             .with_span(trip.span.take())
+            .with_token(token)
             .with_withdrawal(withdrawal);
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
@@ -388,7 +391,15 @@ impl Relay {
             self.close(session.as_bytes());
         }
         headers::to_client(&mut head.headers);
-        match ContentKind::of(&head.headers) {
+        let kind = ContentKind::of(&head.headers);
+        if kind != ContentKind::Json
+            && exchange.is_greeting()
+            && may_be_older("initialize", head.status.as_u16())
+            && Box::pin(speaks_older(&self.upstream)).await
+        {
+            return Ok(failed(&mut exchange, StatusCode::BAD_GATEWAY, CallOutcome::NotMcp, OLDER));
+        }
+        match kind {
             ContentKind::EventStream => {
                 let ending = is_subscription.then(|| gateway.ending());
                 let events = Events::new(held, exchange, seat, ending).with_patience(patience);

@@ -1,7 +1,6 @@
 //! The gateway's own `tools/list` to a server behind a URL: asked when a call needs what only a list can tell, and nobody
 //! has asked for one yet. The call waits for it; no client ever sees it.
 
-use super::blocks::Blocks;
 use super::client::Outgoing;
 use super::exchange::whose;
 use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
@@ -14,6 +13,7 @@ use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, not_listed}
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
 use crate::mcp::http::{ContentKind, Held, named_kind};
+use crate::mcp::sse::Blocks;
 use crate::policy::Policy;
 use bytes::Bytes;
 use http::header::ACCEPT;

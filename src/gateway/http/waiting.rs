@@ -1,7 +1,6 @@
 //! The answer to a call that waits for a person, where the client wants to hear of progress: a stream from the start, so
 //! that neither the client nor whatever lies between takes the call for dead. The answer itself comes as its last events.
 
-use super::blocks::event;
 use super::body::{Answer, BodyError};
 use super::mcp_headers::EVENTS;
 use super::refusal::Refusal;
@@ -9,6 +8,7 @@ use crate::gateway::exchange::{PROGRESS_EVERY, Telling};
 use crate::gateway::reply;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Received, ReplyTo, receive};
 use crate::mcp::http::ContentKind;
+use crate::mcp::sse::event;
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};

@@ -1,6 +1,7 @@
 //! Servers behind URLs: the one client of all that asks them, and what streamable HTTP makes of messages and answers.
 
 pub mod mirror;
+pub mod older;
 pub mod readdress;
 
 mod client;

@@ -1,6 +1,5 @@
 //! The body of an answer at the common endpoint: one server's stream, or several joined into one.
 
-use super::super::blocks::event;
 use super::super::body::Answer;
 use super::super::leases::Lease;
 use super::super::mcp_headers::EVENTS;
@@ -8,6 +7,7 @@ use super::super::seats::Seat;
 use super::cursor::Cursor;
 use super::pipe::{Held, Piece, Pipe};
 use super::turn::Turn;
+use crate::mcp::sse::event;
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};

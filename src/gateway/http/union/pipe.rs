@@ -1,10 +1,10 @@
 //! What one server streams, each message looked at and made fit for a client that hears all servers. A child yields
 //! messages; the stream of a server behind a URL is cut into events.
 
-use super::super::blocks::{Block, Blocks, event};
 use super::super::body::Answer;
 use super::leg::{Leg, Sifted};
 use crate::mcp::envelope::{Id, receive};
+use crate::mcp::sse::{Block, Blocks, event};
 use bytes::Bytes;
 use hyper::body::Body as _;
 use std::collections::VecDeque;

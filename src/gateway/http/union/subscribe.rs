@@ -97,7 +97,7 @@ impl Turn {
         );
         let over = result_of(id, &format!("{{\"resultType\":\"complete\",{}}}", meta_of(id)));
         let joint = Joint::many(pieces, tasks, None).beginning_with(Piece::ours(acknowledged.as_bytes())).on_seat(seat);
-        Ok(joint.until_over(&turn, Some(super::super::blocks::event(&over))).into_response())
+        Ok(joint.until_over(&turn, Some(crate::mcp::sse::event(&over))).into_response())
     }
 
     /// Whose the things are that the filter names.

@@ -139,3 +139,23 @@ fn a_secure_server_elsewhere_is_asked_for_through_a_tunnel() {
     assert!(story.contains("answered HTTP 403"), "{story}");
     assert!(proxy.next().head.starts_with("CONNECT scripted.example:443"));
 }
+
+#[test]
+fn a_server_of_the_older_transport_is_named() {
+    let answer = |asked: &Asked| {
+        if asked.head.starts_with("GET") {
+            return events_response("event: endpoint\ndata: /messages?session=1\n\n");
+        }
+        response("405 Method Not Allowed", &["Content-Type: text/plain"], "GET only")
+    };
+    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#;
+    let (sandbox, one, two) = (usual(), Upstream::answering(answer), Upstream::answering(answer));
+    let mut streams = Gateway::run(sandbox.command(&["enforce", "--policy", "policy.json", "--upstream", &one.url]));
+    streams.send(hello);
+    let over_streams = streams.reply();
+    assert_eq!(streams.close().0, Some(0));
+    for reply in [over_streams, Served::relay(&sandbox, &[], &two).post(&[], hello).last()] {
+        let message = reply["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("speaks HTTP+SSE"), "{reply}");
+    }
+}
