@@ -374,7 +374,7 @@ impl Gateway {
                 }
             }
             Method::DELETE => match &server.way {
-                Way::Http(relay) => Box::pin(relay.delete(&server, &who, head)).await,
+                Way::Http(relay) => Box::pin(relay.delete(server, &who, head)).await,
                 Way::Stdio(bridge) => bridge.delete(&who, &head),
             },
             _ => Err(front::bad_method()),
