@@ -67,7 +67,7 @@ pub enum ConnectError {
         quote: String,
     },
     /// One message over the bound; nothing of it was kept.
-    #[error("the server sent one message of more than {} MiB", max_bytes / (1024 * 1024))]
+    #[error("the server sent one message of more than {}", size(*max_bytes))]
     TooLong {
         /// The bound, in bytes.
         max_bytes: usize,
@@ -421,6 +421,11 @@ fn same_path(url: &str, to: &str) -> Option<String> {
 
 fn quoted(quote: &str) -> String {
     if quote.is_empty() { String::new() } else { format!(": `{}`", excerpt(quote, QUOTE_CHARS_MAX)) }
+}
+
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1024 * 1024;
+    if bytes.is_multiple_of(MIB) { format!("{} MiB", bytes / MIB) } else { format!("{bytes} bytes") }
 }
 
 fn seconds(duration: Duration) -> String {

@@ -3,7 +3,7 @@
 use super::keys::KeySet;
 use super::settings::Jwks;
 use crate::mcp::ConnectError;
-use crate::mcp::http::{Follow, fetch, is_loopback};
+use crate::mcp::http::{Follow, fetch, is_sealed};
 use crate::mcp::target::redacted;
 use crate::problem::reason;
 use std::io::Read as _;
@@ -40,11 +40,6 @@ fn within_bound(text: Vec<u8>) -> Result<Vec<u8>, String> {
     if text.len() > KEY_SET_BYTES_MAX { Err(format!("more than {KEY_SET_BYTES_MAX} bytes")) } else { Ok(text) }
 }
 
-/// Whether keys may be fetched from there: nobody on the way may put his own in their place.
-pub(super) fn is_trustworthy(url: &Url) -> bool {
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
-}
-
 fn download(url: &Url) -> Result<Vec<u8>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -55,7 +50,7 @@ fn download(url: &Url) -> Result<Vec<u8>, String> {
 }
 
 async fn get(url: &Url) -> Result<Vec<u8>, String> {
-    if !is_trustworthy(url) {
+    if !is_sealed(url) {
         return Err("it is neither `https` nor on this machine".to_owned());
     }
     let request = http::Request::get(url.as_str()).header("accept", "application/json").body(Vec::new());
@@ -63,7 +58,6 @@ async fn get(url: &Url) -> Result<Vec<u8>, String> {
     // The address stands in the message already, without its query.
     let answer = fetch(request, Follow::Yes, KEY_SET_BYTES_MAX).await.map_err(|error| match error {
         ConnectError::Unreachable { detail, .. } | ConnectError::Tls { detail, .. } => detail,
-        ConnectError::TooLong { .. } => format!("more than {KEY_SET_BYTES_MAX} bytes"),
         other => other.to_string(),
     })?;
     if answer.status() != http::StatusCode::OK {

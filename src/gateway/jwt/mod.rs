@@ -14,6 +14,7 @@ pub use settings::{Jwks, Jwt};
 
 use super::identity::{Issuer, Unauthorized};
 use crate::clock::Timestamp;
+use crate::mcp::http::is_sealed;
 use crate::mcp::target::redacted;
 use crate::state::TokenHash;
 use crate::text::is_hidden;
@@ -138,7 +139,7 @@ impl JwtIssuer {
         keys::install();
         let mut state = State::default();
         match &settings.jwks {
-            Jwks::Url(url) if !fetch::is_trustworthy(url) => return Err(BadIssuer::Unencrypted(redacted(url))),
+            Jwks::Url(url) if !is_sealed(url) => return Err(BadIssuer::Unencrypted(redacted(url))),
             Jwks::Url(_) => {}
             Jwks::File(_) => {
                 let keys = fetch::keys(&settings.jwks).map_err(BadIssuer::BadFile)?;

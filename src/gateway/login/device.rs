@@ -5,7 +5,7 @@ use super::store::LoginFile;
 use super::{LoginError, LoginOptions, block_on, manager, protocol};
 use crate::clock;
 use crate::mcp::ConnectError;
-use crate::mcp::http::{Follow, fetch, is_loopback};
+use crate::mcp::http::{Follow, fetch, is_loopback, is_sealed};
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::{
     ClientId, DeviceAuthorizationUrl, DeviceCodeErrorResponseType, HttpRequest, HttpResponse, RequestTokenError, Scope,
@@ -133,8 +133,7 @@ fn prompt(details: &StandardDeviceAuthorizationResponse) -> Result<DevicePrompt<
 
 /// An endpoint to which secrets may be sent: encrypted, or on this machine like the server itself.
 pub(super) fn trusted(server: &Url, text: &str) -> Result<Url, LoginError> {
-    let is_safe =
-        |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url) && is_loopback(server));
+    let is_safe = |url: &Url| is_sealed(url) && (url.scheme() == "https" || is_loopback(server));
     let untrusted = || LoginError::Protocol("an address that tokens would come from is no https URL".to_owned());
     Url::parse(text).ok().filter(is_safe).ok_or_else(untrusted)
 }

@@ -87,6 +87,11 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Whether what goes to an address and comes from it is safe on the way: it is encrypted, or stays on this machine.
+pub fn is_sealed(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
 /// The last cause, which is the one that says something; the ones around it repeat the URL.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut current: &dyn std::error::Error = error;
