@@ -114,7 +114,7 @@ impl Mediator {
                     Kind::Waiting { .. } | Kind::Arriving => {}
                 }
             }
-            Arrival::Request(id, _) => match lock(&self.pending).begin_server(id) {
+            Arrival::Request(id, _) => match lock(&self.pending).from_server.begin(&(), id) {
                 Ok(()) => pass(answers),
                 Err(refused) => {
                     answers.effects.to_server.refuse(id, &refused.to_string());
@@ -131,7 +131,7 @@ impl Mediator {
                     // A request that the server has withdrawn is answered by nobody, and must not be counted for ever.
                     "notifications/cancelled" => {
                         if let Some(id) = named("requestId") {
-                            lock(&self.pending).end_server(&id);
+                            lock(&self.pending).from_server.end(&(), &id);
                         }
                     }
                     "notifications/tools/list_changed" => self.shared.take_lists_back(),

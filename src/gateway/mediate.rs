@@ -4,12 +4,14 @@ use super::absence::Absence;
 use super::answers::tell_progress;
 use super::audit::{Audit, Route, Whose};
 use super::desk::{Case, Desk, Verdict};
-use super::exchange::{Asked, CallOutcome, Facts, Flight, LISTS_MAX, Party, PolicySource, Question, Shared, Telling};
+use super::exchange::{
+    Asked, CallOutcome, Facts, Flight, LISTS_MAX, NotTaken, Party, PolicySource, Question, Shared, Telling,
+};
 use super::framing::lines_of;
 use super::handshake::Handshake;
 use super::locked::Guard;
 use super::meter::Outcome;
-use super::pending::{Kind, NotTaken, Pending};
+use super::pending::{Kind, Pending};
 use super::relist::Relist;
 use super::reply;
 use super::shipment::Shipment;
@@ -350,7 +352,7 @@ impl Mediator {
                 _ => steps.push(Step::Pass(passage)),
             },
             Message::Reply(id, passage) => {
-                if pending.end_server(&id) {
+                if pending.from_server.end(&(), &id) {
                     steps.push(Step::Pass(passage));
                 } else {
                     self.desk.dropped(&party.whose(), "client", "foreign reply");

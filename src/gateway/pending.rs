@@ -1,17 +1,15 @@
 //! Requests in flight, both ways apart: who asked what, since when, and what is to be settled when the answer comes.
 
-use super::exchange::{Asked, Flight, Party, Question};
+use super::exchange::{Asked, Flight, NotTaken, Party, Question, ServerRequests};
 use super::given_up::GivenUp;
 use super::telemetry::RequestSpan;
 use crate::mcp::envelope::Id;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Requests of the client that may be in flight; more are refused until some are answered.
 pub const CLIENT_REQUESTS_MAX: usize = 16_384;
-/// Requests of the server that may be in flight; more are answered with an error.
-pub const SERVER_REQUESTS_MAX: usize = 1_024;
 /// A cancelled request is forgotten after this long without an answer: most servers send none.
 pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
 
@@ -61,20 +59,6 @@ impl Entry {
     }
 }
 
-/// Why a request is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
-    /// Its id is that of a request in flight: the answers could not be told apart.
-    #[error("a request with this id is in flight already")]
-    InFlight,
-    /// Its id is that of a request that was given up: the old answer may come yet.
-    #[error("a request with this id was given up, and its answer may still come")]
-    GivenUp,
-    /// The bound.
-    #[error("too many requests are in flight")]
-    TooMany,
-}
-
 /// All requests in flight.
 ///
 /// The ids are chosen by the two ends, and this hash can be made to collide. That is bounded: a table of
@@ -82,7 +66,8 @@ pub enum NotTaken {
 #[derive(Debug, Default)]
 pub struct Pending {
     client: FxHashMap<Id, Entry>,
-    server: FxHashSet<Id>,
+    /// Requests of the server.
+    pub from_server: ServerRequests<()>,
     tokens: FxHashMap<Id, Id>,
     given_up: GivenUp,
     serial: u64,
@@ -191,30 +176,10 @@ impl Pending {
         }
     }
 
-    /// Takes a request of the server.
-    ///
-    /// # Errors
-    /// The id is in use, or there are too many.
-    pub fn begin_server(&mut self, id: &Id) -> Result<(), NotTaken> {
-        if self.server.contains(id) {
-            return Err(NotTaken::InFlight);
-        }
-        if self.server.len() >= SERVER_REQUESTS_MAX {
-            return Err(NotTaken::TooMany);
-        }
-        self.server.insert(id.clone());
-        Ok(())
-    }
-
-    /// Ends a request of the server; false if there is none in flight with this id.
-    pub fn end_server(&mut self, id: &Id) -> bool {
-        self.server.remove(id)
-    }
-
     /// Ends every request that the server should have answered, in the order of ids: it is gone. Calls that wait for a
     /// person stay.
     pub fn upstream_gone(&mut self) -> Vec<(Id, Entry)> {
-        self.server.clear();
+        self.from_server.forget(&());
         self.given_up.clear();
         self.end_where(|entry| !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving))
     }
@@ -313,8 +278,7 @@ mod tests {
             Ok(()),
             "a string is another id"
         );
-        assert_eq!(pending.begin_server(&id(1)), Ok(()), "the other side counts for itself");
-        assert_eq!(pending.begin_server(&id(1)), Err(NotTaken::InFlight));
+        assert_eq!(pending.from_server.begin(&(), &id(1)), Ok(()), "the other side counts for itself");
         assert!(pending.end(&id(1)).is_some());
         assert!(pending.end(&id(1)).is_none(), "an answer counts once");
         assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()));
@@ -328,7 +292,7 @@ mod tests {
             assert!(pending.give_up(&id(1)).is_some());
             assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Err(NotTaken::GivenUp));
             if is_answered {
-                assert!(pending.end_answered(&id(1)).is_none(), "nobody waits for it");
+                assert!(pending.end_answered(&id(1)).is_none(), "no client waits for it");
             } else {
                 assert!(pending.upstream_gone().is_empty());
             }
@@ -340,16 +304,12 @@ mod tests {
     }
 
     #[test]
-    fn both_tables_are_bounded() {
+    fn requests_in_flight_are_bounded() {
         let (mut pending, now) = (Pending::default(), Instant::now());
         for number in 0..CLIENT_REQUESTS_MAX as i64 {
             assert_eq!(pending.begin(&id(number), OTHER, &party(), now).map(drop), Ok(()));
         }
         assert_eq!(pending.begin(&id(-1), OTHER, &party(), now).map(drop), Err(NotTaken::TooMany));
-        for number in 0..SERVER_REQUESTS_MAX as i64 {
-            assert_eq!(pending.begin_server(&id(number)), Ok(()));
-        }
-        assert_eq!(pending.begin_server(&id(-1)), Err(NotTaken::TooMany));
     }
 
     #[test]

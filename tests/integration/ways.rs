@@ -29,8 +29,6 @@ const HTTP: Ways = |way| way.front != Front::Stdio;
 const SESSION: Ways = |way| way.era == Era::Session;
 const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
 const HTTP_SESSION: Ways = |way| HTTP(way) && SESSION(way);
-const HTTP_URL: Ways = |way| HTTP(way) && URL(way);
-const RELAY: Ways = |way| way.front == Front::Http && URL(way);
 const URL_SESSION: Ways = |way| URL(way) && SESSION(way);
 const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
 /// Those on which a call is withdrawn by a message.
@@ -79,8 +77,8 @@ promises! {
     words::what_is_no_call_reaches_the_server_and_its_answer_the_client: ALL;
     words::what_a_server_says_along_the_way_is_heard: ALL;
     words::what_can_be_read_in_two_ways_is_never_sent: ALL;
-    words::an_answer_that_the_server_never_asked_for_goes_nowhere: ALL, red 10: RELAY;
-    words::a_question_of_the_server_is_answered_once: SESSION, red 10: RELAY;
+    words::an_answer_that_the_server_never_asked_for_goes_nowhere: ALL;
+    words::a_question_of_the_server_is_answered_once: SESSION;
     words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
     words::a_list_with_two_readings_is_never_shown: ALL;
     urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION;

@@ -10,6 +10,7 @@ mod outcome;
 mod own_list;
 mod party;
 mod schema;
+mod server_requests;
 mod view;
 mod wait;
 
@@ -21,5 +22,6 @@ pub use outcome::CallOutcome;
 pub use own_list::{LIST_WAIT, LISTS_MAX, OwnList, PAGES_MAX, not_listed};
 pub use party::{Party, PolicySource};
 pub use schema::{Schema, Schemas, essence};
+pub use server_requests::{NotTaken, ServerRequests};
 pub use view::{Coming, Facts, Keep, Listing, Moment, View, is_listed};
 pub use wait::{PROGRESS_EVERY, Question, Telling};

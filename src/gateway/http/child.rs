@@ -16,7 +16,6 @@ use crate::gateway::shipment::{Shipment, Unsent};
 use crate::gateway::upstream::{Launch, Upstream};
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Arrival, Id, receive};
-use crate::mcp::sse::event;
 use crate::mcp::supervise::launcher;
 use crate::mcp::target::StdioTarget;
 use bytes::Bytes;

@@ -1,6 +1,5 @@
 //! What goes back to a client from a child: an answer in one piece, or a stream of events.
 
-use super::blocks::event;
 use super::body::Answer;
 use super::bridge::{accepted, refused};
 use super::child::{Child, Listening, Refused, Waiting};
@@ -14,6 +13,7 @@ use super::unauthorized;
 use crate::gateway::identity::Unauthorized;
 use crate::gateway::reply;
 use crate::mcp::envelope::ReplyTo;
+use crate::mcp::sse::event;
 use crate::mcp::walk::member;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};

@@ -1,9 +1,10 @@
 //! What the messages of an answer mean: whose they are, what is settled with them, what the client may see of them.
 
 use super::leases::{Holder, Lease};
+use super::mcp_headers::SESSION;
 use super::open::OpenRequest;
 use super::relay::Withdrawal;
-use super::sights::Sight;
+use super::sights::{self, Sight};
 use super::{Gateway, Server};
 use crate::clock;
 use crate::gateway::alive::belongs;
@@ -16,6 +17,7 @@ use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::walk::member;
 use crate::model::ExtraKind;
 use crate::policy::Policy;
+use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +30,8 @@ pub struct Recipient {
     pub server: Arc<Server>,
     /// The client.
     pub holder: Holder,
+    /// Whose answers the server waits for: the client's session, or all clients of its grant that have none.
+    pub viewer: sights::Viewer,
     /// What was listed to it, where its calls are held to that.
     pub sight: Option<Arc<Sight>>,
 }
@@ -222,12 +226,14 @@ impl Exchange {
         self.alive |= belongs(&received, self.token.as_ref());
         let (id, is_error) = match &received.arrival {
             Arrival::Notification(method) => {
-                if &**method == "notifications/tools/list_changed" {
-                    self.to.server.shared.take_lists_back();
+                match &**method {
+                    "notifications/tools/list_changed" => self.to.server.shared.take_lists_back(),
+                    "notifications/cancelled" => self.taken_back(&received),
+                    _ => {}
                 }
                 return Fate::Pass;
             }
-            Arrival::Request(..) => return Fate::Pass,
+            Arrival::Request(id, _) => return self.asked_by_server(id, text.len()),
             Arrival::Result(id) => (id, false),
             Arrival::Error(id) => (id, true),
         };
@@ -246,6 +252,35 @@ impl Exchange {
             self.traced(Ended::of(&received));
         }
         self.answered(asked, id, &received)
+    }
+
+    /// The server asks the client: from now on the client may answer.
+    fn asked_by_server(&self, id: &Id, bytes: usize) -> Fate {
+        let Some(relay) = self.to.server.relay() else { return Fate::Drop };
+        match relay.asks(&self.to.viewer, id) {
+            Ok(()) => Fate::Pass,
+            Err(refused) => {
+                self.dropped(&format!("request: {refused}"), bytes);
+                Fate::Drop
+            }
+        }
+    }
+
+    /// The server takes a request back: no answer is due.
+    fn taken_back(&self, received: &Received<'_>) {
+        let id = received.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
+        if let Some((id, relay)) = id.zip(self.to.server.relay()) {
+            relay.answered(&self.to.viewer, &id);
+        }
+    }
+
+    /// The head of the answer has come: where a session begins with it, the client answers the server in that.
+    pub(super) fn begun(&mut self, head: &HeaderMap) {
+        if self.is_greeting()
+            && let Some(session) = head.get(&SESSION)
+        {
+            self.to.viewer = sights::Viewer::session(session.as_bytes());
+        }
     }
 
     /// An answer that is meant for the request that waits, and names another or none.

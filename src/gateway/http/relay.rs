@@ -15,13 +15,13 @@ use super::relay_answer::{failed, other, whole, without_length};
 use super::relist::{Asking, viewer};
 use super::seats::Seat;
 use super::sessions::Sessions;
-use super::sights::{Sight, Sights};
+use super::sights::{Sight, Sights, Viewer};
 use super::waiting::Waiting;
 use super::{Gateway, Server, headers, mcp_headers, mirror};
 use crate::clock;
-use crate::gateway::exchange::{Asked, CallOutcome, Flight, Question};
+use crate::gateway::exchange::{Asked, CallOutcome, Flight, NotTaken, Question, ServerRequests};
 use crate::gateway::identity::Identity;
-use crate::gateway::mediate::UnknownMethods;
+use crate::gateway::mediate::{UnknownMethods, lock};
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
 use crate::gateway::telemetry::{Ended, RequestSpan};
@@ -37,8 +37,8 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Body as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -57,6 +57,7 @@ pub struct Relay {
     pub(super) sights: Sights,
     pub(super) asking: Asking,
     open: Arc<Open>,
+    asked_by_server: Mutex<ServerRequests<Viewer>>,
     withdrawing: Arc<Semaphore>,
 }
 
@@ -92,6 +93,7 @@ impl Trip {
             gateway: Arc::clone(&self.gateway),
             server: Arc::clone(&self.server),
             holder: self.holder.clone(),
+            viewer: viewer(&self.headers, &self.holder.who),
             sight: self.sight.clone(),
         }
     }
@@ -110,6 +112,7 @@ impl Relay {
             sights: Sights::default(),
             asking: Asking::default(),
             open: Arc::default(),
+            asked_by_server: Mutex::default(),
             withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
         })
     }
@@ -141,6 +144,30 @@ impl Relay {
     pub(super) fn close(&self, session: &[u8]) {
         self.sessions.close(session);
         self.sights.close(session);
+        lock(&self.asked_by_server).forget(&Viewer::session(session));
+    }
+
+    /// The server asks a client.
+    ///
+    /// # Errors
+    /// It asks too much, and the client is not to hear of this.
+    pub(super) fn asks(&self, client: &Viewer, id: &Id) -> Result<(), NotTaken> {
+        let mut requests = lock(&self.asked_by_server);
+        match requests.begin(client, id) {
+            Err(NotTaken::InFlight) => {
+                // A session hears it again on a stream that was taken up again; of clients without one it may be another.
+                if let Viewer::Grant(_) = client {
+                    requests.begin_another(client, id);
+                }
+                Ok(())
+            }
+            taken => taken,
+        }
+    }
+
+    /// A client answers the server, or need not any more. False if the server has not asked.
+    pub(super) fn answered(&self, client: &Viewer, id: &Id) -> bool {
+        lock(&self.asked_by_server).end(client, id)
     }
 
     /// Sessions that are known.
@@ -198,6 +225,11 @@ impl Relay {
                 let request = begun(&id)?;
                 let stand = request.stand();
                 unless_withdrawn(&stand, self.request(trip, id, &passage, request)).await
+            }
+            Message::Reply(id, _) if !self.answered(&viewer, &id) => {
+                let whose = whose(&trip.server, &trip.holder.who);
+                trip.gateway.desk.dropped(&whose, "client", "foreign reply");
+                Ok(accepted())
             }
             Message::Notification(passage) | Message::Reply(_, passage) => {
                 let exchange = Exchange::nothing(trip.recipient());
@@ -391,6 +423,7 @@ impl Relay {
             self.close(session.as_bytes());
         }
         headers::to_client(&mut head.headers);
+        exchange.begun(&head.headers);
         let kind = ContentKind::of(&head.headers);
         if kind != ContentKind::Json
             && exchange.is_greeting()
@@ -436,6 +469,7 @@ impl Relay {
         let mut headers = head.headers;
         let presented = headers.get(AUTHORIZATION).cloned();
         self.session(&headers, who)?;
+        let viewer = viewer(&headers, who);
         headers::to_server(&mut headers);
         headers.remove(CONTENT_TYPE);
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
@@ -445,7 +479,7 @@ impl Relay {
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let (ending, appearances) = (gateway.ending(), server.appearances());
         let holder = Holder { presented, who: who.clone() };
-        let exchange = Exchange::stream(Recipient { gateway, server, holder, sight: None });
+        let exchange = Exchange::stream(Recipient { gateway, server, holder, viewer, sight: None });
         match ContentKind::of(&head.headers) {
             ContentKind::EventStream => {
                 let events = Events::new(held, exchange, seat, Some(ending)).with_news(appearances);

@@ -94,6 +94,9 @@ pub fn an_answer_that_the_server_never_asked_for_goes_nowhere(cell: &dyn Fn(&Set
     client.answer(r#"{"jsonrpc":"2.0","id":4711,"result":{"roots":[]}}"#);
     passed(&client.ask_tool("good", &json!({})));
     cell.server.never("the answer", |seen| seen.message.get("result").is_some());
+    cell.logs("the drop", |line| {
+        line["event"] == "dropped" && line["from"] == "client" && line["what"] == "foreign reply"
+    });
 }
 
 pub fn a_question_of_the_server_is_answered_once(cell: &dyn Fn(&Setup) -> Cell) {

@@ -317,9 +317,12 @@ impl Turn {
     /// The client answers a question: the server that asked hears it, under the id that it asked with. What nobody waits
     /// for goes nowhere.
     pub(super) async fn reply(self, id: &Id, passage: &Passage) -> Answered {
-        let Some(session) = &self.session else { return accepted() };
+        let asked = self.session.as_ref().and_then(|session| Some((session, session.questions.answered(id)?)));
+        let Some((session, question)) = asked else {
+            self.gateway.desk.dropped(&self.whose(), "client", "foreign reply");
+            return accepted();
+        };
         let line = String::from_utf8_lossy(passage.line());
-        let Some(question) = session.questions.answered(id) else { return accepted() };
         let mut original = Vec::new();
         question.id.write(&mut original);
         let body = put(&line, &["id"], &String::from_utf8_lossy(&original));
