@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most files that may import each other in a circle.
 const CIRCLE_FILES_MAX: usize = 5;
-/// Larger circles that are still there: a folder that all of their files are in, and how many files they may have.
-const STILL_LARGE: &[(&str, usize)] = &[("src/gateway/http/", 31)];
 /// Longest way from one `pub use` to the next that is followed.
 const HANDS_MAX: usize = 8;
 
@@ -94,11 +92,7 @@ impl Crate {
     /// Circles of too many files, each with the imports that make it.
     pub fn too_large(&self) -> Vec<String> {
         let imports = self.imports();
-        let most = |circle: &BTreeSet<&str>| {
-            let within = |folder: &str| circle.iter().all(|file| file.starts_with(folder));
-            STILL_LARGE.iter().find(|(folder, _)| within(folder)).map_or(CIRCLE_FILES_MAX, |(_, files)| *files)
-        };
-        let circles = circles(&imports).into_iter().filter(|circle| circle.len() > most(circle));
+        let circles = circles(&imports).into_iter().filter(|circle| circle.len() > CIRCLE_FILES_MAX);
         let show = |circle: BTreeSet<&str>| {
             let mut text = format!("{} files import each other:", circle.len());
             for file in &circle {

@@ -1,9 +1,9 @@
 //! Calls to a server behind a URL at the desk, and waiting for a person where the policy wants one.
 
 use super::queue::Ticket;
-use super::refusal::Refusal;
-use super::relay::{Relay, Trip};
-use super::unauthorized;
+use super::refusal::{Refusal, unauthorized};
+use super::relay_table::Relay;
+use super::trip::Trip;
 use crate::gateway::audit::Route;
 use crate::gateway::desk::Verdict;
 use crate::gateway::exchange::Facts;

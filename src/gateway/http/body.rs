@@ -1,12 +1,14 @@
 //! Bodies: those of requests, read whole and within bounds; those of answers, sent as they come.
 
-use super::events::Events;
 use super::refusal::Refusal;
 use crate::mcp::envelope::MESSAGE_BYTES_MAX;
+use crate::mcp::http::Held;
+use crate::mcp::sse::event;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -27,27 +29,40 @@ const SMALL_BYTES: usize = 64 * 1024;
 /// Any error of a body; hyper only closes the connection.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Pieces of an answer, as they come.
+pub trait Pieces: fmt::Debug + Send + Sync {
+    /// The next piece; nothing after the last.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+}
+
+/// Messages of an answer, each of which the client gets as an event.
+pub trait Messages: fmt::Debug + Send + Sync {
+    /// The next message; nothing after the last.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
+}
+
 /// The body of an answer.
 #[derive(Debug)]
 pub enum Answer {
     /// One piece, or none.
     Whole(Option<Bytes>),
     /// A stream of events.
-    Events(Box<Events>),
-    /// Events of a child.
-    Child(Box<super::child_events::ChildEvents>),
-    /// Events at the endpoint of all servers.
-    Joint(Box<super::union::Joint>),
-    /// Progress of a call that waits for a person, and then its answer.
-    Waiting(Box<super::waiting::Waiting>),
-    /// Bytes from the server that nobody takes for a message, passed on.
-    Raw(Box<crate::mcp::http::Held>),
+    Stream(Box<dyn Pieces>),
+    /// Messages, each an event.
+    Messages(Box<dyn Messages>),
+    /// Bytes from the server that are no message, passed on.
+    Raw(Box<Held>),
 }
 
 impl Answer {
     /// Nothing.
     pub fn empty() -> Self {
         Self::Whole(None)
+    }
+
+    /// A stream of events.
+    pub fn stream(pieces: impl Pieces + 'static) -> Self {
+        Self::Stream(Box::new(pieces))
     }
 
     /// One piece.
@@ -64,10 +79,10 @@ impl Body for Answer {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
-            Self::Child(events) => events.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
-            Self::Joint(joint) => joint.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
-            Self::Waiting(waiting) => waiting.poll_next(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+            Self::Stream(pieces) => pieces.poll_next(cx).map_ok(Frame::data),
+            Self::Messages(messages) => {
+                messages.poll_message(cx).map(|message| message.map(|message| Ok(Frame::data(event(&message)))))
+            }
             Self::Raw(held) => Pin::new(held).poll_frame(cx).map_err(Into::into),
         }
     }
@@ -75,7 +90,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(_) | Self::Child(_) | Self::Joint(_) | Self::Waiting(_) => false,
+            Self::Stream(_) | Self::Messages(_) => false,
             Self::Raw(held) => held.is_end_stream(),
         }
     }
@@ -83,7 +98,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Events(_) | Self::Child(_) | Self::Joint(_) | Self::Waiting(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Messages(_) => SizeHint::default(),
             Self::Raw(held) => held.size_hint(),
         }
     }

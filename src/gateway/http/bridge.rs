@@ -3,15 +3,17 @@
 
 use super::body::Answer;
 use super::bridge_asked::{accepts_events, asked, is_subscription, withdrawn};
-use super::bridge_table::{Entry, Minted, Place, SOON, Started, Table, end, retired, room};
+use super::bridge_table::{
+    Bridge, CHILDREN_MAX, Entry, GRANT_CHILDREN_MAX, Minted, Place, Started, Table, end, refused, retired, room,
+};
 use super::child::{Child, Refused};
 use super::child_events::{Stream, answer, events};
 use super::events::until;
+use super::front::not_admitted;
 use super::leases::{Holder, Lease};
 use super::mcp_headers::{SESSION, new_session, own_session};
 use super::queue::Pace;
-use super::refusal::{Refusal, json};
-use super::relay::not_admitted;
+use super::refusal::{Refusal, accepted, json};
 use super::seats::Seat;
 use super::{Gateway, Server, mirror};
 use crate::clock;
@@ -20,50 +22,20 @@ use crate::gateway::exchange::{Party, PolicySource};
 use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{Arrived, Mediator};
-use crate::gateway::plan::{Children, Per};
+use crate::gateway::plan::Per;
 use crate::gateway::telemetry::Ended;
 use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-/// Children of one server that may run.
-pub const CHILDREN_MAX: usize = 256;
-/// Children of one server that may run for one grant, so that nobody takes the place of all others.
-pub const GRANT_CHILDREN_MAX: usize = 128;
-
-/// The children of one server.
-#[derive(Debug)]
-pub struct Bridge {
-    children: Children,
-    table: Arc<Mutex<Table>>,
-    /// Held, for each grant, while a child is started that it shares.
-    opening: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
-}
-
 impl Bridge {
-    /// For a command. Nothing is started before somebody asks.
-    pub fn new(children: Children) -> Self {
-        Self { children, table: Arc::default(), opening: Mutex::default() }
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whose turn it is to start a child that this grant shares.
-    fn opening(&self, grant: &Arc<str>) -> Arc<tokio::sync::Mutex<()>> {
-        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(opening.entry(Arc::clone(grant)).or_default())
-    }
-
     /// One message of a client.
     ///
     /// # Errors
@@ -360,65 +332,6 @@ impl Bridge {
             Err(_) => Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started")),
         }
     }
-
-    /// Its tools may appear otherwise from now on: clients are told.
-    pub fn appears_otherwise(&self) {
-        let mut entries: Vec<Entry> = self.table().entries().cloned().collect();
-        // Sessions may share a child.
-        let mut told = HashSet::new();
-        entries.retain(|entry| told.insert(Arc::as_ptr(&entry.child)));
-        entries.iter().for_each(|entry| entry.child.list_changed());
-    }
-
-    /// What time brings: calls that wait are looked at, and children that nobody uses are ended. Blocks.
-    pub fn tick(&self) {
-        let entries: Vec<Entry> = {
-            let mut table = self.table();
-            let idle = self.children.idle;
-            let is_over = |entry: &Entry| entry.child.is_gone() || entry.child.idle() >= idle;
-            let mut over: Vec<Arc<Child>> = Vec::new();
-            let mut keep = |entry: &Entry| {
-                let is_over = is_over(entry);
-                if is_over {
-                    over.push(Arc::clone(&entry.child));
-                }
-                !is_over
-            };
-            table.sessions.retain(|_, entry| keep(entry));
-            table.shared.values_mut().for_each(|entries| entries.retain(&mut keep));
-            table.shared.retain(|_, entries| !entries.is_empty());
-            end(over);
-            table.entries().cloned().collect()
-        };
-        // No request holds or waits for the turns of grants that are only kept here.
-        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        opening.retain(|_, turn| Arc::strong_count(turn) > 1);
-        drop(opening);
-        let mut seen = HashSet::new();
-        for entry in entries.iter().filter(|entry| seen.insert(Arc::as_ptr(&entry.child))) {
-            entry.child.tick();
-        }
-    }
-
-    /// Sessions that are open.
-    pub fn sessions(&self) -> usize {
-        self.table().sessions.len()
-    }
-
-    /// Ends all children, each on a thread of its own.
-    pub fn begin_to_end(&self) -> Vec<std::thread::JoinHandle<()>> {
-        let none = Table { is_retired: true, ..Table::default() };
-        let table = std::mem::replace(&mut *self.table(), none);
-        end(table.entries().map(|entry| Arc::clone(&entry.child)))
-    }
-
-    /// Ends all children. Blocks until they are gone.
-    pub fn end(&self) {
-        for thread in self.begin_to_end() {
-            // A thread that failed has nothing more to end.
-            let _ = thread.join();
-        }
-    }
 }
 
 /// A message that names no client is judged as that of a client without policy.
@@ -474,18 +387,4 @@ async fn feed(
     }
     let child = Arc::clone(child);
     tokio::task::spawn_blocking(move || hand(&child)).await.unwrap_or(Err(Refused::Gone))
-}
-
-pub(super) fn refused(error: Refused) -> Refusal {
-    match error {
-        Refused::Gone => Refusal::new(StatusCode::BAD_GATEWAY, "the server is gone"),
-        Refused::Busy => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server does not read what it is sent")
-            .with_header(RETRY_AFTER, SOON),
-    }
-}
-
-pub(super) fn accepted() -> Response<Answer> {
-    let mut response = Response::new(Answer::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
 }

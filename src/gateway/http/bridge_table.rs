@@ -1,13 +1,14 @@
 //! The children of one server, and how many of them there may be.
 
-use super::child::Child;
+use super::child::{Child, Refused};
 use super::refusal::Refusal;
 use crate::gateway::exchange::View;
+use crate::gateway::plan::Children;
 use crate::policy::Caller;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Sessions of one server that may share children.
@@ -18,6 +19,11 @@ pub const GRANT_SESSIONS_MAX: usize = 8_192;
 const FORGOTTEN_PART: usize = 8;
 /// When to try again where there is no room, in seconds.
 pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
+
+/// Children of one server that may run.
+pub const CHILDREN_MAX: usize = 256;
+/// Children of one server that may run for one grant, so that no grant takes the place of all others.
+pub const GRANT_CHILDREN_MAX: usize = 128;
 
 /// One child and whose it is.
 #[derive(Clone, Debug)]
@@ -167,5 +173,99 @@ mod tests {
         assert_eq!(status(9, 4), Some(429), "others may go on");
         assert_eq!(status(10, 3), Some(503), "nobody may");
         assert_eq!(status(10, 4), Some(503));
+    }
+}
+
+/// The children of one server, and the grants for which one is being started.
+#[derive(Debug)]
+pub struct Bridge {
+    pub(super) children: Children,
+    pub(super) table: Arc<Mutex<Table>>,
+    /// Held, for each grant, while a child is started that it shares.
+    opening: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Bridge {
+    /// For a command. Nothing is started before the first client asks.
+    pub fn new(children: Children) -> Self {
+        Self { children, table: Arc::default(), opening: Mutex::default() }
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose turn it is to start a child that this grant shares.
+    pub(super) fn opening(&self, grant: &Arc<str>) -> Arc<tokio::sync::Mutex<()>> {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(opening.entry(Arc::clone(grant)).or_default())
+    }
+
+    /// Its tools may appear otherwise from now on: clients are told.
+    pub fn appears_otherwise(&self) {
+        let mut entries: Vec<Entry> = self.table().entries().cloned().collect();
+        // Sessions may share a child.
+        let mut told = HashSet::new();
+        entries.retain(|entry| told.insert(Arc::as_ptr(&entry.child)));
+        entries.iter().for_each(|entry| entry.child.list_changed());
+    }
+
+    /// What time brings: calls that wait are looked at, and children that no client uses are ended. Blocks.
+    pub fn tick(&self) {
+        let entries: Vec<Entry> = {
+            let mut table = self.table();
+            let idle = self.children.idle;
+            let is_over = |entry: &Entry| entry.child.is_gone() || entry.child.idle() >= idle;
+            let mut over: Vec<Arc<Child>> = Vec::new();
+            let mut keep = |entry: &Entry| {
+                let is_over = is_over(entry);
+                if is_over {
+                    over.push(Arc::clone(&entry.child));
+                }
+                !is_over
+            };
+            table.sessions.retain(|_, entry| keep(entry));
+            table.shared.values_mut().for_each(|entries| entries.retain(&mut keep));
+            table.shared.retain(|_, entries| !entries.is_empty());
+            end(over);
+            table.entries().cloned().collect()
+        };
+        // No request holds or waits for the turns of grants that are only kept here.
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        opening.retain(|_, turn| Arc::strong_count(turn) > 1);
+        drop(opening);
+        let mut seen = HashSet::new();
+        for entry in entries.iter().filter(|entry| seen.insert(Arc::as_ptr(&entry.child))) {
+            entry.child.tick();
+        }
+    }
+
+    /// Sessions that are open.
+    pub fn sessions(&self) -> usize {
+        self.table().sessions.len()
+    }
+
+    /// Ends all children, each on a thread of its own.
+    pub fn begin_to_end(&self) -> Vec<std::thread::JoinHandle<()>> {
+        let none = Table { is_retired: true, ..Table::default() };
+        let table = std::mem::replace(&mut *self.table(), none);
+        end(table.entries().map(|entry| Arc::clone(&entry.child)))
+    }
+
+    /// Ends all children. Blocks until they are gone.
+    pub fn end(&self) {
+        for thread in self.begin_to_end() {
+            // A thread that failed has nothing more to end.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a client hears of a child that takes no message.
+pub(super) fn refused(error: Refused) -> Refusal {
+    match error {
+        Refused::Gone => Refusal::new(StatusCode::BAD_GATEWAY, "the server is gone"),
+        Refused::Busy => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server does not read what it is sent")
+            .with_header(RETRY_AFTER, SOON),
     }
 }

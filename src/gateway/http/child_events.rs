@@ -1,19 +1,17 @@
 //! What goes back to a client from a child: an answer in one piece, or a stream of events.
 
-use super::body::Answer;
-use super::bridge::{accepted, refused};
+use super::body::{Answer, Messages};
+use super::bridge_table::refused;
 use super::child::{Child, Listening, Refused, Waiting};
 use super::child_routes::Piece;
 use super::events::{Over, REVOKED, Until, until};
 use super::leases::Lease;
 use super::mcp_headers::EVENTS;
-use super::refusal::{Refusal, json};
+use super::refusal::{Refusal, accepted, json, unauthorized};
 use super::seats::Seat;
-use super::unauthorized;
 use crate::gateway::identity::Unauthorized;
 use crate::gateway::reply;
 use crate::mcp::envelope::ReplyTo;
-use crate::mcp::sse::event;
 use crate::mcp::walk::member;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -99,14 +97,8 @@ impl fmt::Debug for ChildEvents {
     }
 }
 
-impl ChildEvents {
-    /// The next message as an event.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.poll_message(cx).map(|message| message.map(|message| event(&message)))
-    }
-
-    /// The next message.
-    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+impl Messages for ChildEvents {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.stream.is_some()
             && let Poll::Ready(over) = self.until.as_mut().poll(cx)
         {
@@ -137,6 +129,8 @@ impl ChildEvents {
     }
 }
 
+impl ChildEvents {}
+
 /// What is left to say on a stream whose caller may not call the server any more.
 fn revoked(stream: Stream) -> Option<Bytes> {
     match stream {
@@ -154,7 +148,7 @@ fn revoked(stream: Stream) -> Option<Bytes> {
 /// An answer that is a stream.
 pub(super) fn events(stream: Stream, first: Option<Bytes>, seat: Seat, until: Until) -> Response<Answer> {
     let events = ChildEvents { stream: Some(stream), first, until, _seat: seat };
-    let mut response = Response::new(Answer::Child(Box::new(events)));
+    let mut response = Response::new(Answer::Messages(Box::new(events)));
     response.headers_mut().insert(CONTENT_TYPE, EVENTS);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -1,5 +1,6 @@
 //! A stream of events on its way to the client: each event is looked at once it is whole, and passed on as it came.
 
+use super::body::{BodyError, Pieces};
 use super::exchange::Exchange;
 use super::leases::Lease;
 use super::seats::Seat;
@@ -89,6 +90,12 @@ impl fmt::Debug for Events {
     }
 }
 
+impl Pieces for Events {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.next_piece(cx).map(|piece| piece.map(Ok))
+    }
+}
+
 impl Events {
     /// The events of an answer, or of a stream. With `ending`, it ends when the gateway is asked to end.
     pub fn new(source: Held, mut exchange: Exchange, seat: Seat, ending: Option<watch::Receiver<bool>>) -> Self {
@@ -129,7 +136,7 @@ impl Events {
     }
 
     /// The next bytes for the client.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             // First, for a server that sends without a pause must not put it off.
             if self.source.is_some()

@@ -3,14 +3,13 @@
 use super::leases::{Holder, Lease};
 use super::mcp_headers::SESSION;
 use super::open::OpenRequest;
-use super::relay::Withdrawal;
+use super::relay_table::Withdrawal;
 use super::sights::{self, Sight};
 use super::{Gateway, Server};
 use crate::clock;
 use crate::gateway::alive::belongs;
-use crate::gateway::audit::{Route, Whose};
+use crate::gateway::audit::Whose;
 use crate::gateway::exchange::{Asked, CallOutcome, Fate, Note, Viewer, answer, error, invalid, same_list};
-use crate::gateway::identity::Identity;
 use crate::gateway::telemetry::{Ended, RequestSpan};
 use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
@@ -38,14 +37,8 @@ pub struct Recipient {
 
 impl Recipient {
     fn whose(&self) -> Whose {
-        whose(&self.server, &self.holder.who)
+        self.server.whose(&self.holder.who)
     }
-}
-
-/// Whose a line is about a client of a server behind a URL.
-pub(super) fn whose(server: &Server, who: &Identity) -> Whose {
-    let (server, grant) = (Some(Arc::clone(&server.label)), Some(Arc::clone(&who.grant)));
-    Whose { server, grant, way: Some(Route::HttpUrl) }
 }
 
 /// Looks at the messages of one answer, or of one stream that no request asked for.
@@ -341,7 +334,7 @@ impl Exchange {
         if outcome.gives_up()
             && let (Some(withdrawal), Some(relay)) = (self.withdrawal.take(), self.to.server.relay())
         {
-            relay.withdraw(&self.to.server, &id, withdrawal);
+            relay.withdraw(&id, withdrawal);
         }
         Some(error(&id, message))
     }

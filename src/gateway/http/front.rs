@@ -5,8 +5,10 @@
 //! in `Origin` which page asks.
 
 use super::body::Answer;
+use super::mirror;
 use super::refusal::Refusal;
 use crate::gateway::plan::{Cors, Listener};
+use crate::mcp::envelope::{Malformed, Reason, ReplyTo};
 use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -147,6 +149,19 @@ pub fn content(headers: &HeaderMap) -> Result<(), Refusal> {
         return unsupported("the body must not be encoded");
     }
     Ok(())
+}
+
+/// A message that is not admitted is answered with 400, whoever sent it.
+pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
+    let refusal = match malformed.reason {
+        Reason::ProtocolVersion => mirror::unknown_revision(headers),
+        Reason::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, malformed.reason.to_string()),
+        reason => Refusal::new(StatusCode::BAD_REQUEST, reason.to_string()).with_code(reason.code()),
+    };
+    match &malformed.reply_to {
+        ReplyTo::Id(id) => refusal.to(id),
+        ReplyTo::Unknown | ReplyTo::Nobody => refusal,
+    }
 }
 
 #[cfg(test)]

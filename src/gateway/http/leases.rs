@@ -3,11 +3,11 @@
 //!
 //! All streams of one caller share a lease, and leases are looked at once a second, away from the event loop.
 
-use super::{Server, Table};
+use super::Server;
 use crate::clock::Timestamp;
 use crate::gateway::identity::{Identify, Identity, Unauthorized};
 use http::HeaderValue;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -136,7 +136,7 @@ impl Leases {
     }
 
     /// Ends what is no longer good. Blocks as long as the stores do.
-    pub(super) fn look(&self, table: &Table, identify: &dyn Identify, now: Timestamp) {
+    pub(super) fn look(&self, servers: &BTreeMap<String, Arc<Server>>, identify: &dyn Identify, now: Timestamp) {
         let leases: Vec<Arc<Lease>> = {
             let mut leases = self.lock();
             leases.retain(|_, lease| lease.strong_count() > 0);
@@ -144,7 +144,7 @@ impl Leases {
         };
         for lease in leases {
             let name = &lease.server.name;
-            let is_served = table.servers.get(name.as_str()).is_some_and(|server| Arc::ptr_eq(server, &lease.server));
+            let is_served = servers.get(name.as_str()).is_some_and(|server| Arc::ptr_eq(server, &lease.server));
             if !is_served {
                 lease.ended.send_replace(true);
                 continue;

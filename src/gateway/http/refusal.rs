@@ -1,9 +1,10 @@
 //! Requests that the gateway answers itself with an HTTP error: the status for machines, a JSON-RPC error for people.
 
 use super::body::Answer;
+use crate::gateway::identity::Unauthorized;
 use crate::gateway::reply;
 use crate::mcp::envelope::{Id, ReplyTo};
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use std::borrow::Cow;
 
@@ -112,5 +113,22 @@ pub fn json(status: StatusCode, mut message: Vec<u8>) -> Response<Answer> {
     let mut response = Response::new(Answer::whole(message));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The refusal of a request whose token is not good, or that has none.
+pub fn unauthorized(error: &Unauthorized) -> Refusal {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return Refusal::new(status, "tokens cannot be checked at the moment");
+    }
+    Refusal::new(status, "a valid token is needed")
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
+}
+
+/// The answer to what is no request: it has arrived.
+pub fn accepted() -> Response<Answer> {
+    let mut response = Response::new(Answer::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
     response
 }

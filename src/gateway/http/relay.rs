@@ -2,83 +2,43 @@
 
 use super::approval::{Decided, Decision};
 use super::body::Answer;
-use super::bridge::accepted;
 use super::bridge_asked::{accepts_events, is_subscription, withdrawn};
 use super::client::Outgoing;
 use super::events::Events;
-use super::exchange::{Exchange, Recipient, whose};
+use super::exchange::{Exchange, Recipient};
+use super::front::not_admitted;
 use super::leases::Holder;
-use super::mcp_headers::{EITHER, SESSION, VERSION};
-use super::open::{Open, OpenRequest, Stand};
-use super::refusal::{Refusal, json};
+use super::mcp_headers::{SESSION, VERSION};
+use super::open::{OpenRequest, Stand};
+use super::refusal::{Refusal, accepted, json};
 use super::relay_answer::{failed, other, whole, without_length};
-use super::relist::{Asking, viewer};
+use super::relay_table::Relay;
 use super::seats::Seat;
-use super::sessions::Sessions;
-use super::sights::{Sight, Sights, Viewer};
+use super::sights::Viewer;
+use super::trip::Trip;
 use super::waiting::Waiting;
 use super::{Gateway, Server, headers, mcp_headers, mirror};
 use crate::clock;
-use crate::gateway::exchange::{Asked, CallOutcome, Flight, NotTaken, Question, ServerRequests};
+use crate::gateway::exchange::{Asked, CallOutcome, Flight, Question};
 use crate::gateway::identity::Identity;
-use crate::gateway::mediate::{UnknownMethods, lock};
+use crate::gateway::mediate::UnknownMethods;
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
-use crate::gateway::telemetry::{Ended, RequestSpan};
+use crate::gateway::telemetry::Ended;
 use crate::mcp::ConnectError;
-use crate::mcp::envelope::{Id, Malformed, Message, Passage, Reason, ReplyTo, ToolCall, admit};
+use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
 use crate::mcp::http::older::{OLDER, may_be_older, speaks_older};
-use crate::mcp::http::{ContentKind, HttpClient, named_kind};
-use crate::mcp::target::HttpTarget;
+use crate::mcp::http::{ContentKind, named_kind};
 use crate::model::ToolName;
-use crate::policy::{Caller, Policy};
+use crate::policy::Caller;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Body as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
-
-/// How long a server may take to hear that a call is given up.
-const WITHDRAWAL_WAIT: Duration = Duration::from_secs(5);
-/// Calls of one server that may be withdrawn at the same time; a server that hangs must not be asked for more and more.
-const WITHDRAWALS_MAX: usize = 64;
-
-/// What is kept for one such server.
-#[derive(Debug)]
-pub struct Relay {
-    pub(super) upstream: HttpClient,
-    /// The operator was told that the server redirects elsewhere.
-    pub(super) redirect_told: AtomicBool,
-    sessions: Sessions,
-    pub(super) sights: Sights,
-    pub(super) asking: Asking,
-    open: Arc<Open>,
-    asked_by_server: Mutex<ServerRequests<Viewer>>,
-    withdrawing: Arc<Semaphore>,
-}
-
-/// What it takes to tell a server that a call is given up: the session, and the version that it speaks.
-pub(super) type Withdrawal = (HeaderValue, Option<HeaderValue>);
-
-/// A request on its way: everything that is the same for all kinds of messages.
-pub(super) struct Trip {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) server: Arc<Server>,
-    pub(super) policy: Option<Arc<Policy>>,
-    pub(super) headers: HeaderMap,
-    /// What was listed to the caller, where its calls are held to that.
-    pub(super) sight: Option<Arc<Sight>>,
-    pub(super) holder: Holder,
-    /// The answer may last for ever.
-    is_subscription: bool,
-    seat: Seat,
-    began: Instant,
-    span: Option<RequestSpan>,
-}
 
 /// What the answer to a refused call says beside the refusal.
 struct About {
@@ -87,94 +47,7 @@ struct About {
     grant: Option<Arc<str>>,
 }
 
-impl Trip {
-    fn recipient(&self) -> Recipient {
-        Recipient {
-            gateway: Arc::clone(&self.gateway),
-            server: Arc::clone(&self.server),
-            holder: self.holder.clone(),
-            viewer: viewer(&self.headers, &self.holder.who),
-            sight: self.sight.clone(),
-        }
-    }
-}
-
 impl Relay {
-    /// For a target. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// The target cannot be used.
-    pub fn new(target: &HttpTarget) -> Result<Self, ConnectError> {
-        Ok(Self {
-            upstream: HttpClient::new(target)?,
-            redirect_told: AtomicBool::new(false),
-            sessions: Sessions::default(),
-            sights: Sights::default(),
-            asking: Asking::default(),
-            open: Arc::default(),
-            asked_by_server: Mutex::default(),
-            withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
-        })
-    }
-
-    /// Tells a server that a call of a session is given up, as far as it listens. Returns at once. `server` is the one
-    /// whose relay this is.
-    pub(super) fn withdraw(&self, server: &Arc<Server>, id: &Id, (session, version): Withdrawal) {
-        let Ok(place) = Arc::clone(&self.withdrawing).try_acquire_owned() else { return };
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, EITHER);
-        headers.insert(SESSION, session);
-        version.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
-        let (server, news) = (Arc::clone(server), Outgoing::cancel(id, "no answer in time"));
-        tokio::spawn(async move {
-            let _place = place;
-            let Some(relay) = server.relay() else { return };
-            // Nothing depends on it: the client was answered already.
-            let _ = tokio::time::timeout(WITHDRAWAL_WAIT, news.send(&relay.upstream, Method::POST, headers)).await;
-        });
-    }
-
-    /// What time brings.
-    pub fn tick(&self) {
-        self.upstream.sweep();
-    }
-
-    /// A session is over.
-    pub(super) fn close(&self, session: &[u8]) {
-        self.sessions.close(session);
-        self.sights.close(session);
-        lock(&self.asked_by_server).forget(&Viewer::session(session));
-    }
-
-    /// The server asks a client.
-    ///
-    /// # Errors
-    /// It asks too much, and the client is not to hear of this.
-    pub(super) fn asks(&self, client: &Viewer, id: &Id) -> Result<(), NotTaken> {
-        let mut requests = lock(&self.asked_by_server);
-        match requests.begin(client, id) {
-            Err(NotTaken::InFlight) => {
-                // A session hears it again on a stream that was taken up again; of clients without one it may be another.
-                if let Viewer::Grant(_) = client {
-                    requests.begin_another(client, id);
-                }
-                Ok(())
-            }
-            taken => taken,
-        }
-    }
-
-    /// A client answers the server, or need not any more. False if the server has not asked.
-    pub(super) fn answered(&self, client: &Viewer, id: &Id) -> bool {
-        lock(&self.asked_by_server).end(client, id)
-    }
-
-    /// Sessions that are known.
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
-    }
-
     /// One message of a client.
     ///
     /// # Errors
@@ -203,7 +76,7 @@ impl Relay {
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let trip = Trip { gateway, server, policy, headers, sight, holder, is_subscription, seat, began, span };
-        let viewer = viewer(&trip.headers, &trip.holder.who);
+        let viewer = Viewer::of(&trip.headers, &trip.holder.who);
         if let Some(id) = withdrawn(&message).flatten()
             && !self.open.withdraw(&viewer, &id)
         {
@@ -227,7 +100,7 @@ impl Relay {
                 unless_withdrawn(&stand, self.request(trip, id, &passage, request)).await
             }
             Message::Reply(id, _) if !self.answered(&viewer, &id) => {
-                let whose = whose(&trip.server, &trip.holder.who);
+                let whose = trip.server.whose(&trip.holder.who);
                 trip.gateway.desk.dropped(&whose, "client", "foreign reply");
                 Ok(accepted())
             }
@@ -272,7 +145,7 @@ impl Relay {
         let token = question.call.progress_token().filter(|_| accepts_events(&trip.headers));
         let waiting = token.map(|token| Waiting::new(id.clone(), token, &approval));
         let server = Arc::clone(&trip.server);
-        let waits = Question::new(&trip.gateway.desk, whose(&trip.server, &trip.holder.who), &approval);
+        let waits = Question::new(&trip.gateway.desk, trip.server.whose(&trip.holder.who), &approval);
         let rest = Box::pin(async move {
             let relay = server.relay().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such server"))?;
             let answered = async {
@@ -316,7 +189,7 @@ impl Relay {
             }
         };
         if !request.stand().leaves() {
-            trip.gateway.desk.withdrawn(whose(&trip.server, &trip.holder.who), number, permit);
+            trip.gateway.desk.withdrawn(trip.server.whose(&trip.holder.who), number, permit);
             return Ok(accepted());
         }
         if let Some(span) = &mut trip.span {
@@ -327,7 +200,7 @@ impl Relay {
             span.decided(grant.as_deref().unwrap_or_default(), outcome, rule, &decision);
         }
         let token = permit.call().progress_token().and_then(Id::parse);
-        let (desk, whose) = (&trip.gateway.desk, whose(&trip.server, &trip.holder.who));
+        let (desk, whose) = (&trip.gateway.desk, trip.server.whose(&trip.holder.who));
         let (flight, cleared) = Flight::depart(desk, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
         let session = trip.headers.get(&SESSION).filter(|_| !is_stateless).cloned();
@@ -351,7 +224,7 @@ impl Relay {
         let method = passage.method().unwrap_or_default();
         let asked = Asked::of(passage, || trip.server.shared.generation());
         if asked.is_none() {
-            let whose = whose(&trip.server, &trip.holder.who);
+            let whose = trip.server.whose(&trip.holder.who);
             let audit = trip.gateway.desk.audit();
             audit.repeated(clock::now(), "unknown_method", &whose, |line| line.text("method", method));
             if trip.gateway.settings.unknown_methods == UnknownMethods::Refuse {
@@ -436,7 +309,7 @@ impl Relay {
             ContentKind::EventStream => {
                 let ending = is_subscription.then(|| gateway.ending());
                 let events = Events::new(held, exchange, seat, ending).with_patience(patience);
-                Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
+                Ok(Response::from_parts(without_length(head), Answer::stream(events)))
             }
             ContentKind::Json => Ok(whole(head, held, exchange, patience).await),
             ContentKind::Html | ContentKind::Other => Ok(other(head, held, exchange)),
@@ -469,7 +342,7 @@ impl Relay {
         let mut headers = head.headers;
         let presented = headers.get(AUTHORIZATION).cloned();
         self.session(&headers, who)?;
-        let viewer = viewer(&headers, who);
+        let viewer = Viewer::of(&headers, who);
         headers::to_server(&mut headers);
         headers.remove(CONTENT_TYPE);
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
@@ -483,7 +356,7 @@ impl Relay {
         match ContentKind::of(&head.headers) {
             ContentKind::EventStream => {
                 let events = Events::new(held, exchange, seat, Some(ending)).with_news(appearances);
-                Ok(Response::from_parts(without_length(head), Answer::Events(Box::new(events))))
+                Ok(Response::from_parts(without_length(head), Answer::stream(events)))
             }
             ContentKind::Json => Ok(whole(head, held, exchange, None).await),
             ContentKind::Html | ContentKind::Other if head.status.is_success() && !held.is_end_stream() => {
@@ -532,18 +405,5 @@ async fn unless_withdrawn(
         biased;
         () = stand.withdrawn() => Ok(accepted()),
         response = work => response,
-    }
-}
-
-/// A message that is not admitted is answered with 400, whoever sent it.
-pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
-    let refusal = match malformed.reason {
-        Reason::ProtocolVersion => mirror::unknown_revision(headers),
-        Reason::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, malformed.reason.to_string()),
-        reason => Refusal::new(StatusCode::BAD_REQUEST, reason.to_string()).with_code(reason.code()),
-    };
-    match &malformed.reply_to {
-        ReplyTo::Id(id) => refusal.to(id),
-        ReplyTo::Unknown | ReplyTo::Nobody => refusal,
     }
 }

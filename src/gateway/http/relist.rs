@@ -1,14 +1,14 @@
 //! The gateway's own `tools/list` to a server behind a URL: asked when a call needs what only a list can tell, and nobody
 //! has asked for one yet. The call waits for it; no client ever sees it.
 
+use super::Server;
 use super::client::Outgoing;
-use super::exchange::whose;
 use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
-use super::refusal::Refusal;
-use super::relay::{Relay, Trip};
+use super::refusal::{Refusal, unauthorized};
 use super::relay_answer::collect;
+use super::relay_table::Relay;
 use super::sights::{Sight, Viewer};
-use super::{Server, unauthorized};
+use super::trip::Trip;
 use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, not_listed};
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
@@ -20,30 +20,11 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Parameters of a call that are told in headers (MCP 2026-07-28, streamable HTTP).
 const PARAMETER: &str = "mcp-param-";
-
-/// What belongs to the questions to one server.
-#[derive(Debug)]
-pub struct Asking {
-    /// Begins the ids of the questions, so that no client has a request of the same id in flight.
-    prefix: String,
-    asked: AtomicU64,
-    told: AtomicBool,
-}
-
-impl Default for Asking {
-    fn default() -> Self {
-        let mut bytes = [0; 8];
-        // Without randomness a client could choose the same ids, and would harm nobody but itself.
-        let _ = getrandom::fill(&mut bytes);
-        let prefix = format!("mcpol-list-{:016x}", u64::from_le_bytes(bytes));
-        Self { prefix, asked: AtomicU64::new(0), told: AtomicBool::new(false) }
-    }
-}
 
 /// Why there is no list.
 #[derive(Debug)]
@@ -70,7 +51,7 @@ impl Relay {
     }
 
     fn sight_of(&self, headers: &HeaderMap, who: &Identity) -> Arc<Sight> {
-        self.sights.of(viewer(headers, who))
+        self.sights.of(Viewer::of(headers, who))
     }
 
     /// The policy for a call, and what the desk is told of its tool beside the name; asks the server for its list where
@@ -119,7 +100,7 @@ impl Relay {
                 Ok(()) if wants_list(trip, sight, policy, call.name().as_str()) => {}
                 Ok(()) | Err(NoList::Known) => break,
                 Err(NoList::Failed(why)) => {
-                    let whose = whose(&trip.server, &trip.holder.who);
+                    let whose = trip.server.whose(&trip.holder.who);
                     not_listed(&trip.server.desk, &whose, &why, &self.asking.told);
                     break;
                 }
@@ -226,14 +207,6 @@ impl Relay {
     }
 }
 
-/// Whose a request is: a session's, or else its grant's.
-pub(super) fn viewer(headers: &HeaderMap, who: &Identity) -> Viewer {
-    match headers.get(&SESSION) {
-        Some(session) => Viewer::session(session.as_bytes()),
-        None => Viewer::Grant(Arc::clone(&who.grant)),
-    }
-}
-
 /// Whether only a list can tell what becomes of a call.
 fn wants_list(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> bool {
     let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
@@ -242,7 +215,7 @@ fn wants_list(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> bool {
 
 fn facts(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> Facts {
     let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
-    let (now, whose) = (server.shared.moment(Instant::now()), whose(server, &trip.holder.who));
+    let (now, whose) = (server.shared.moment(Instant::now()), server.whose(&trip.holder.who));
     sight.view().facts(policy, guard, tool, now, (&whose, &server.desk))
 }
 

@@ -1,20 +1,36 @@
 //! One server behind the gateway: the way to it, its policy and lock, and what is known of its tools.
 
-use super::SetUpError;
-use super::bridge::Bridge;
-use super::relay::Relay;
+use super::bridge_table::Bridge;
+use super::relay_table::Relay;
 use crate::clock::Timestamp;
-use crate::gateway::audit::Route;
+use crate::gateway::audit::{Route, Whose};
 use crate::gateway::desk::Desk;
 use crate::gateway::exchange::Shared;
+use crate::gateway::identity::Identity;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, BadLock, Guard};
 use crate::gateway::plan::{Backend, Locked, Served};
 use crate::gateway::policies::Slot;
+use crate::gateway::reload::BadPolicy;
+use crate::mcp::ConnectError;
 use crate::model::ServerName;
 use crate::policy::Policy;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
+
+/// Why a gateway cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// A policy is not good.
+    #[error(transparent)]
+    Policy(#[from] BadPolicy),
+    /// A lock is not good, or has no such server.
+    #[error(transparent)]
+    Lock(#[from] BadLock),
+    /// A server cannot be connected to like this.
+    #[error(transparent)]
+    Server(#[from] ConnectError),
+}
 
 /// One server.
 #[derive(Debug)]
@@ -87,6 +103,12 @@ impl Server {
             Way::Http(_) => Route::HttpUrl,
             Way::Stdio(_) => Route::HttpCommand,
         }
+    }
+
+    /// Whose a line is about a caller of this server.
+    pub(super) fn whose(&self, who: &Identity) -> Whose {
+        let (server, grant) = (Some(Arc::clone(&self.label)), Some(Arc::clone(&who.grant)));
+        Whose { server, grant, way: Some(self.route()) }
     }
 
     /// The way to it, if it is behind a URL.

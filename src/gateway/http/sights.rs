@@ -4,8 +4,11 @@
 //! A session's list is its own: a server may list other tools to another session. What is not known here is asked for
 //! again, so whatever is forgotten costs a question and opens nothing.
 
+use super::mcp_headers::SESSION;
 use super::sessions::key;
 use crate::gateway::exchange::View;
+use crate::gateway::identity::Identity;
+use http::HeaderMap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,6 +67,14 @@ pub enum Viewer {
 }
 
 impl Viewer {
+    /// Whose a request is: a session's, or else its grant's.
+    pub fn of(headers: &HeaderMap, who: &Identity) -> Self {
+        match headers.get(&SESSION) {
+            Some(session) => Self::session(session.as_bytes()),
+            None => Self::Grant(Arc::clone(&who.grant)),
+        }
+    }
+
     /// The session with this id.
     pub fn session(id: &[u8]) -> Self {
         Self::Session(key(id).into())

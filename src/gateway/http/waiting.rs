@@ -1,7 +1,7 @@
 //! The answer to a call that waits for a person, where the client wants to hear of progress: a stream from the start, so
 //! that neither the client nor whatever lies between takes the call for dead. The answer itself comes as its last events.
 
-use super::body::{Answer, BodyError};
+use super::body::{Answer, BodyError, Pieces};
 use super::mcp_headers::EVENTS;
 use super::refusal::Refusal;
 use crate::gateway::exchange::{PROGRESS_EVERY, Telling};
@@ -47,23 +47,8 @@ impl fmt::Debug for Waiting {
     }
 }
 
-impl Waiting {
-    /// A call with this id and token waits for this approval.
-    pub fn new(id: Id, token: &str, approval: &str) -> Self {
-        Self { id, telling: Telling::new(token, approval), next: None, state: State::Over }
-    }
-
-    /// The response that begins now and ends with what this comes to.
-    pub fn until(self, rest: Rest) -> Response<Answer> {
-        let waiting = Self { state: State::Waiting(Mutex::new(rest)), ..self };
-        let mut response = Response::new(Answer::Waiting(Box::new(waiting)));
-        response.headers_mut().insert(CONTENT_TYPE, EVENTS);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response
-    }
-
-    /// The next bytes for the client.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+impl Pieces for Waiting {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             match &mut self.state {
                 State::Over => return Poll::Ready(None),
@@ -109,6 +94,22 @@ impl Waiting {
                 }
             }
         }
+    }
+}
+
+impl Waiting {
+    /// A call with this id and token waits for this approval.
+    pub fn new(id: Id, token: &str, approval: &str) -> Self {
+        Self { id, telling: Telling::new(token, approval), next: None, state: State::Over }
+    }
+
+    /// The response that begins now and ends with what this comes to.
+    pub fn until(self, rest: Rest) -> Response<Answer> {
+        let waiting = Self { state: State::Waiting(Mutex::new(rest)), ..self };
+        let mut response = Response::new(Answer::stream(waiting));
+        response.headers_mut().insert(CONTENT_TYPE, EVENTS);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
     }
 
     /// The message that ends the wait.

@@ -7,7 +7,7 @@ use super::edit::text_at;
 use super::joint::gathered;
 use super::offers::{carried, instructions, joined};
 use super::part::{Ask, PART_WAIT, Part, post, read};
-use super::pipe::Piece;
+use super::piece::Piece;
 use super::replies::{done, failed, quoted};
 use super::sessions::{End, Session};
 use super::turn::{Turn, line_of};

@@ -1,11 +1,12 @@
 //! The body of an answer at the common endpoint: one server's stream, or several joined into one.
 
-use super::super::body::Answer;
+use super::super::body::{Answer, BodyError, Pieces};
 use super::super::leases::Lease;
 use super::super::mcp_headers::EVENTS;
 use super::super::seats::Seat;
 use super::cursor::Cursor;
-use super::pipe::{Held, Piece, Pipe};
+use super::piece::Piece;
+use super::pipe::Pipe;
 use super::turn::Turn;
 use crate::mcp::sse::event;
 use bytes::{Bytes, BytesMut};
@@ -48,6 +49,12 @@ enum Source {
 impl fmt::Debug for Joint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Joint").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
+impl Pieces for Joint {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.next_piece(cx).map(|piece| piece.map(Ok))
     }
 }
 
@@ -111,14 +118,14 @@ impl Joint {
 
     /// The response that it is the body of.
     pub(super) fn into_response(self) -> Response<Answer> {
-        let mut response = Response::new(Answer::Joint(Box::new(self)));
+        let mut response = Response::new(Answer::stream(self));
         response.headers_mut().insert(CONTENT_TYPE, EVENTS);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
 
     /// The next bytes for the client.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(self.written(first)));
         }
@@ -176,7 +183,7 @@ impl Joint {
 fn whole(response: Response<Answer>) -> Option<Bytes> {
     match response.into_body() {
         Answer::Whole(message) => message,
-        Answer::Events(_) | Answer::Child(_) | Answer::Joint(_) | Answer::Waiting(_) | Answer::Raw(_) => None,
+        Answer::Stream(_) | Answer::Messages(_) | Answer::Raw(_) => None,
     }
 }
 
@@ -209,12 +216,4 @@ where
         }
     };
     Joint::new(Source::Many { pieces, last: Some(last), _tasks: tasks }, None).beginning_with(first).into_response()
-}
-
-/// Whether a piece is the answer, and which.
-pub(super) fn answer_of(piece: &Piece) -> Option<&Bytes> {
-    match &piece.message {
-        Held::Answer(message) => Some(message),
-        Held::Nothing | Held::Beside(_) => None,
-    }
 }

@@ -1,8 +1,9 @@
 //! What is remembered for one grant beyond a request: what shortened names stand for, and which server lists which
 //! resource. What one grant was shown is not known to another.
 
+use super::names;
 use super::owners::Owners;
-use super::{lock, names};
+use crate::gateway::mediate::lock;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher as _;

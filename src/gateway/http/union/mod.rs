@@ -20,6 +20,7 @@ mod names;
 mod offers;
 mod owners;
 mod part;
+mod piece;
 mod pipe;
 mod questions;
 mod replies;
@@ -29,14 +30,14 @@ mod stream;
 mod subscribe;
 mod turn;
 
-pub use joint::Joint;
+pub use sessions::Kept;
 
 use super::body::{self, Answer};
 use super::bridge_asked::accepts_events;
 use super::mcp_headers::own_session;
-use super::refusal::Refusal;
-use super::relay::not_admitted;
-use super::{Gateway, IDENTITY_AGE_MAX, Server, Table, front, mirror, unauthorized};
+use super::refusal::{Refusal, unauthorized};
+use super::state::Table;
+use super::{Gateway, IDENTITY_AGE_MAX, Server, front, mirror};
 use crate::gateway::audit::Whose;
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Message, admit};
@@ -44,10 +45,8 @@ use crate::mcp::walk::member;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use memory::Memories;
 use part::end;
-use sessions::Sessions;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use turn::Turn;
 
@@ -56,18 +55,6 @@ const METHODS: &str = "POST, DELETE";
 
 /// What the client gets.
 type Answered = Response<Answer>;
-
-/// What is kept for the common endpoint.
-#[derive(Debug, Default)]
-pub struct Union {
-    sessions: Sessions,
-    memories: Memories,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every table here is valid between any two statements, so one that a panic left behind can be used.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Serves one request at the common endpoint.
 ///
@@ -120,7 +107,7 @@ pub(super) async fn serve(
     if callers.iter().any(|(_, who)| who.grant != grant) {
         return Err(unauthorized(&Unauthorized::Revoked));
     }
-    let message = admit(&bytes).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
+    let message = admit(&bytes).map_err(|malformed| front::not_admitted(&malformed, &head.headers))?;
     drop(bytes);
     mirror::check(&head.headers, &message)?;
     let is_stateless = mirror::is_stateless(&head.headers, &message);

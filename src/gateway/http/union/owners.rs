@@ -1,6 +1,6 @@
 //! Which server handed out a task: the client names tasks by their ids alone.
 
-use super::lock;
+use crate::gateway::mediate::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 

@@ -3,8 +3,9 @@
 use super::super::body::Answer;
 use super::super::refusal::Refusal;
 use super::super::seats::Seat;
-use super::super::{Gateway, Server, Way};
-use super::joint::answer_of;
+use super::super::server::Way;
+use super::super::{Gateway, Server};
+use super::piece::answer_of;
 use super::pipe::Pipe;
 use super::turn::Turn;
 use crate::gateway::identity::Identity;

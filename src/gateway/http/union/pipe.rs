@@ -3,6 +3,7 @@
 
 use super::super::body::Answer;
 use super::leg::{Leg, Sifted};
+use super::piece::{Held, Piece};
 use crate::mcp::envelope::{Id, receive};
 use crate::mcp::sse::{Block, Blocks, event};
 use bytes::Bytes;
@@ -12,38 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-
-/// A piece of a stream on its way to the client.
-#[derive(Clone, Debug)]
-pub(super) struct Piece {
-    /// Whose it is; nobody's where the gateway says it.
-    pub(super) server: Option<Arc<str>>,
-    /// The id that the server gave the event, which is not among the bytes; empty takes the last one back.
-    pub(super) id: Option<Box<str>>,
-    /// The event, with the empty line behind it, or a comment.
-    pub(super) bytes: Bytes,
-    /// What it holds.
-    pub(super) message: Held,
-}
-
-/// What a piece holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
-    /// No message: a comment, an id, another kind of event.
-    Nothing,
-    /// A notification, or a question to the client. The message is empty where nobody reads it here.
-    Beside(Bytes),
-    /// The answer that the stream is for; the same.
-    Answer(Bytes),
-}
-
-impl Piece {
-    /// A message of the gateway's own.
-    pub(super) fn ours(message: &[u8]) -> Self {
-        let held = Held::Beside(Bytes::copy_from_slice(message));
-        Self { server: None, id: None, bytes: event(message), message: held }
-    }
-}
 
 /// A stream of one server.
 #[derive(Debug)]
@@ -94,7 +63,7 @@ impl Pipe {
             }
             let Some(source) = &mut self.source else { return Poll::Ready(None) };
             // A child yields messages: there is nothing to be cut.
-            if let Answer::Child(messages) = source {
+            if let Answer::Messages(messages) = source {
                 match std::task::ready!(messages.poll_message(cx)) {
                     Some(message) => self.sift(&message),
                     None => self.source = None,

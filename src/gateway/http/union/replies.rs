@@ -6,12 +6,6 @@ use crate::gateway::reply;
 use crate::mcp::envelope::{Id, ReplyTo};
 use http::{Response, StatusCode};
 
-pub(super) fn accepted() -> Response<Answer> {
-    let mut response = Response::new(Answer::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
 pub(super) fn failed(id: &Id, code: i32, message: &str) -> Response<Answer> {
     let mut line = Vec::new();
     reply::error(&mut line, &ReplyTo::Id(id.clone()), code, message);

@@ -4,6 +4,7 @@ use super::super::Server;
 use super::super::body::Answer;
 use super::super::mcp_headers::SESSION;
 use super::super::refusal::Refusal;
+use super::super::refusal::accepted;
 use super::cursor::Cursor;
 use super::edit::{at, changed, put, text_at};
 use super::flights::To;
@@ -13,7 +14,7 @@ use super::memory::{Age, Listed};
 use super::owners::Owner;
 use super::part::{Ask, is_stream};
 use super::pipe::Pipe;
-use super::replies::{accepted, done, failed, quoted};
+use super::replies::{done, failed, quoted};
 use super::turn::{Turn, line_of};
 use super::{Answered, names};
 use crate::clock;
@@ -103,7 +104,7 @@ impl Turn {
             let cursor =
                 Cursor::Answer { server: server.name.as_str().into(), last: String::new(), request: id.clone() };
             let joint = Joint::one(Pipe::new(leg, body, Some(id.clone())), self.session.is_some().then_some(cursor));
-            return Ok(Response::from_parts(head, Answer::Joint(Box::new(joint))));
+            return Ok(Response::from_parts(head, Answer::stream(joint)));
         }
         if let Answer::Whole(Some(message)) = &body
             && memchr::memmem::find(message, b"askId").is_some()

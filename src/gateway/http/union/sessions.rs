@@ -2,10 +2,11 @@
 
 use super::super::mcp_headers::new_session;
 use super::flights::Flights;
-use super::lock;
+use super::memory::Memories;
 use super::owners::Owners;
-use super::pipe::Piece;
+use super::piece::Piece;
 use super::questions::Questions;
+use crate::gateway::mediate::lock;
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
@@ -254,6 +255,13 @@ impl Session {
             let _ = listener.try_send(piece);
         }
     }
+}
+
+/// What is kept for the common endpoint.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub(super) sessions: Sessions,
+    pub(super) memories: Memories,
 }
 
 #[cfg(test)]

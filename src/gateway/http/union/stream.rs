@@ -1,15 +1,17 @@
 //! The stream that a client of a session listens on: what all servers send unasked, as one. The gateway listens to each
 //! server and comes back where a stream ends, so that a server that starts anew does not disturb the others.
 
+use super::super::Server;
 use super::super::body::Answer;
 use super::super::bridge_asked::accepts_events;
 use super::super::refusal::Refusal;
 use super::super::seats::Seat;
-use super::super::{Server, Way};
+use super::super::server::Way;
 use super::cursor::Cursor;
 use super::joint::{Joint, PIECES_WAITING_MAX};
 use super::part::{get, is_stream};
-use super::pipe::{Held, Piece, Pipe};
+use super::piece::{Held, Piece};
+use super::pipe::Pipe;
 use super::turn::Turn;
 use super::{Answered, METHODS};
 use crate::gateway::identity::Identity;

@@ -9,7 +9,7 @@ use super::leg::Leg;
 use super::memory::Memory;
 use super::owners::Owners;
 use super::part::{Ask, Part, post, read};
-use super::pipe::{Held, Piece};
+use super::piece::{Held, Piece};
 use super::sessions::{End, Session};
 use crate::clock;
 use crate::gateway::audit::{Route, Whose};

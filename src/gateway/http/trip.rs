@@ -1,0 +1,41 @@
+//! A request on its way to a server behind a URL.
+
+use super::exchange::Recipient;
+use super::leases::Holder;
+use super::seats::Seat;
+use super::sights::{Sight, Viewer};
+use super::{Gateway, Server};
+use crate::gateway::telemetry::RequestSpan;
+use crate::policy::Policy;
+use http::HeaderMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A request on its way: everything that is the same for all kinds of messages.
+pub(super) struct Trip {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) server: Arc<Server>,
+    pub(super) policy: Option<Arc<Policy>>,
+    pub(super) headers: HeaderMap,
+    /// What was listed to the caller, where its calls are held to that.
+    pub(super) sight: Option<Arc<Sight>>,
+    pub(super) holder: Holder,
+    /// The answer may last for ever.
+    pub(super) is_subscription: bool,
+    pub(super) seat: Seat,
+    pub(super) began: Instant,
+    pub(super) span: Option<RequestSpan>,
+}
+
+impl Trip {
+    /// Whom the answer goes to.
+    pub(super) fn recipient(&self) -> Recipient {
+        Recipient {
+            gateway: Arc::clone(&self.gateway),
+            server: Arc::clone(&self.server),
+            holder: self.holder.clone(),
+            viewer: Viewer::of(&self.headers, &self.holder.who),
+            sight: self.sight.clone(),
+        }
+    }
+}
