@@ -5,24 +5,27 @@
 use super::alive::belongs;
 use super::answers::Answers;
 use super::event::Event;
-use super::mediate::Mediator;
+use super::exchange::LISTED_TOOLS_MAX;
+use super::mediate::{Mediator, lock};
 use super::outbox::Outbox;
 use crate::clock;
 use crate::mcp::ConnectError;
-use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, admit, receive};
+use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Received, admit, receive};
 use crate::mcp::http::mirror::{encoded, name_of};
 use crate::mcp::http::older::{OLDER, is_message, may_be_older, speaks_older};
+use crate::mcp::http::parameters::{self, Parameter, parameters};
 use crate::mcp::http::readdress::{Place, has_lost_session, readdressed};
 use crate::mcp::http::{ContentKind, Follow, HttpClient, HttpReply, header, named_kind};
 use crate::mcp::json::{compact, string_value};
 use crate::mcp::sse::{Blocks, Position};
 use crate::mcp::target::HttpTarget;
-use crate::mcp::walk::member;
+use crate::mcp::walk::{elements, member};
 use http::Method;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinSet;
@@ -42,6 +45,9 @@ const RESUMES_MAX: u32 = 5;
 /// How long the server may take to hear that a session is over.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// What may come in answer to a message.
+const EITHER: &str = "application/json, text/event-stream";
+
 /// Takes lines for a server behind a URL.
 pub type Lines = tokio::sync::mpsc::Sender<Vec<u8>>;
 
@@ -54,9 +60,11 @@ struct Shared {
     redirect_told: AtomicBool,
     session: Mutex<Option<String>>,
     version: Mutex<Option<String>>,
+    /// What calls of a tool repeat in headers, by its name, as the server listed it last.
+    parameters: Mutex<HashMap<String, Arc<[Parameter]>>>,
     /// Held while a session that the server has forgotten is opened anew.
     renewing: tokio::sync::Mutex<()>,
-    /// For what the gateway itself has to say. Weak: the session is over when everybody else has let go.
+    /// For what the gateway itself has to say. Weak: the session is over when all others have let go.
     lines: tokio::sync::mpsc::WeakSender<Vec<u8>>,
 }
 
@@ -75,6 +83,8 @@ struct Head {
     /// What it names, as a header holds it.
     name: Option<String>,
     version: Option<String>,
+    /// Headers that repeat arguments of a call.
+    parameters: Vec<(String, String)>,
 }
 
 /// Starts the thread that talks to the server. It ends after the sender of lines is dropped and the last answer came, and
@@ -92,21 +102,20 @@ pub fn start(
     let cannot = |error: std::io::Error| ConnectError::BadTarget(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let (sender, receiver) = channel(QUEUE_MAX);
-    let (session, version, renewing) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
-    let lines = sender.downgrade();
     let shared = Arc::new(Shared {
         client,
         mediator,
         outbox,
         redirect_told: AtomicBool::new(false),
-        session,
-        version,
-        renewing,
-        lines,
+        session: Mutex::default(),
+        version: Mutex::default(),
+        parameters: Mutex::default(),
+        renewing: tokio::sync::Mutex::default(),
+        lines: sender.downgrade(),
     });
     let work = move || {
         runtime.block_on(forward(shared, receiver));
-        // Nobody waits for it any more if this fails.
+        // The session waits for it no more if this fails.
         let _ = events.send(Event::ServerClosed("closed the connection".to_owned()));
     };
     std::thread::Builder::new().name("to-server".to_owned()).spawn(work).map_err(cannot)?;
@@ -116,7 +125,7 @@ pub fn start(
 async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
     let (mut open, mut listening) = (JoinSet::new(), JoinSet::new());
     while let Some(line) = lines.recv().await {
-        let head = Head::of(&line);
+        let head = shared.head(&line);
         match head.method.as_deref() {
             // What comes next needs the session that these two make.
             Some("initialize") => shared.post(line, head).await,
@@ -138,7 +147,7 @@ async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
     while open.join_next().await.is_some() {}
     listening.shutdown().await;
     if shared.session().is_some() {
-        let headers = shared.headers(&Head::none());
+        let headers = shared.headers(&Head::none(), EITHER);
         let headers = borrowed(&headers);
         let goodbye = shared.client.send(Method::DELETE, None, &headers, Follow::Yes);
         // A server that keeps a session longer than needed is no concern of the client.
@@ -148,42 +157,54 @@ async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
 
 impl Head {
     fn none() -> Self {
-        Self { id: None, method: None, name: None, version: None }
+        Self { id: None, method: None, name: None, version: None, parameters: Vec::new() }
     }
 
-    fn of(line: &[u8]) -> Self {
-        let Ok(message) = admit(line) else { return Self::none() };
-        Self {
-            id: message.id().cloned(),
-            method: message.method().map(str::to_owned),
-            name: name_of(&message).map(|name| encoded(&name).into_owned()),
-            version: message.revision().map(Cow::into_owned),
-        }
+    fn is(&self, method: &str) -> bool {
+        self.method.as_deref() == Some(method)
     }
 }
 
-fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)> {
-    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+type Headers = Vec<(Cow<'static, str>, String)>;
+
+fn borrowed(headers: &Headers) -> Vec<(&str, &str)> {
+    headers.iter().map(|(name, value)| (&**name, value.as_str())).collect()
 }
 
 impl Shared {
     fn session(&self) -> Option<String> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.session).clone()
     }
 
-    fn headers(&self, head: &Head) -> Vec<(&'static str, String)> {
-        let mut headers = vec![("Accept", "application/json, text/event-stream".to_owned())];
-        if let Some(session) = self.session() {
-            headers.push((header::SESSION_ID, session));
+    fn head(&self, line: &[u8]) -> Head {
+        let Ok(message) = admit(line) else { return Head::none() };
+        let parameters = match &message {
+            Message::Call(_, call) if call.is_stateless() => lock(&self.parameters).get(call.name().as_str()).cloned(),
+            _ => None,
+        };
+        let arguments = parameters.and_then(|parameters| {
+            let (arguments, _) = member(message.params()?, "arguments")?;
+            Some(parameters::headers(&parameters, arguments))
+        });
+        Head {
+            id: message.id().cloned(),
+            method: message.method().map(str::to_owned),
+            name: name_of(&message).map(|name| encoded(&name).into_owned()),
+            version: message.revision().map(Cow::into_owned),
+            parameters: arguments.unwrap_or_default(),
         }
-        let agreed = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(version) = head.version.clone().or(agreed) {
-            headers.push((header::PROTOCOL_VERSION, version));
-        }
+    }
+
+    fn headers(&self, head: &Head, accept: &str) -> Headers {
+        let mut headers: Headers = vec![("Accept".into(), accept.to_owned())];
+        headers.extend(self.session().map(|session| (header::SESSION_ID.into(), session)));
+        let version = head.version.clone().or_else(|| lock(&self.version).clone());
+        headers.extend(version.map(|version| (header::PROTOCOL_VERSION.into(), version)));
         if head.version.is_some() {
             // The stateless revisions say in headers what the body says; a server compares the two.
-            headers.extend(head.method.clone().map(|method| (header::METHOD, method)));
-            headers.extend(head.name.clone().map(|name| (header::NAME, name)));
+            headers.extend(head.method.clone().map(|method| (header::METHOD.into(), method)));
+            headers.extend(head.name.clone().map(|name| (header::NAME.into(), name)));
+            headers.extend(head.parameters.iter().map(|(name, value)| (name.clone().into(), value.clone())));
         }
         headers
     }
@@ -212,7 +233,7 @@ impl Shared {
 
     /// Sends a message and reads what comes for it. Answers what to say if that was no reply.
     async fn exchange(&self, line: Vec<u8>, head: &Head) -> Result<String, ConnectError> {
-        let used = self.session().filter(|_| head.method.as_deref() != Some("initialize"));
+        let used = self.session().filter(|_| !head.is("initialize"));
         // A server that does not know the session any more has done nothing, so the message may be sent again.
         let again = used.is_some().then(|| line.clone());
         let mut reply = self.send(line, head).await?;
@@ -233,14 +254,11 @@ impl Shared {
             }
             return Ok(self.refused(&reply, &body, head));
         }
-        let (mut place, is_first) = (Progress::default(), head.method.as_deref() == Some("initialize"));
-        let mut read = self.read(&mut reply, head.id.as_ref(), is_first, &mut place).await;
-        if let Some(id) = &head.id
-            // The stateless revisions know no streams that go on.
-            && head.version.is_none()
-            && reply.kind() == ContentKind::EventStream
-        {
-            read = self.go_on(id, read, &mut place).await;
+        let mut place = Progress::default();
+        let mut read = self.read(&mut reply, head, &mut place).await;
+        // The stateless revisions know no streams that go on.
+        if head.version.is_none() && reply.kind() == ContentKind::EventStream {
+            read = self.go_on(head, read, &mut place).await;
         }
         read?;
         Ok(match reply.kind() {
@@ -270,20 +288,20 @@ impl Shared {
     fn refused(&self, reply: &HttpReply, body: &[u8], head: &Head) -> String {
         if let Some(id) = &head.id {
             let meant = std::str::from_utf8(body).ok().and_then(|text| readdressed(text, id, Place::InRefusal));
-            self.arrived(meant.as_deref().map_or(body, str::as_bytes), None, false);
+            self.arrived(meant.as_deref().map_or(body, str::as_bytes), &Head::none());
         }
         format!("the server answered with HTTP status {} and no reply", reply.status())
     }
 
     async fn send(&self, line: Vec<u8>, head: &Head) -> Result<HttpReply, ConnectError> {
-        let mut headers = self.headers(head);
-        headers.push(("Content-Type", "application/json".to_owned()));
-        let follow = if head.method.as_deref() == Some("tools/call") { Follow::Never } else { Follow::Yes };
+        let mut headers = self.headers(head, EITHER);
+        headers.push(("Content-Type".into(), "application/json".to_owned()));
+        let follow = if head.is("tools/call") { Follow::Never } else { Follow::Yes };
         let reply = self.client.send(Method::POST, Some(line), &borrowed(&headers), follow).await?;
-        if head.method.as_deref() == Some("initialize")
+        if head.is("initialize")
             && let Some(session) = reply.header(header::SESSION_ID)
         {
-            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.to_owned());
+            *lock(&self.session) = Some(session.to_owned());
         }
         Ok(reply)
     }
@@ -296,20 +314,18 @@ impl Shared {
             return Ok(self.session().is_some());
         }
         let Some(hello) = self.mediator.replay() else { return Ok(false) };
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        (*lock(&self.session), *lock(&self.version)) = (None, None);
         self.mediator.notice("the server has forgotten the session; opening another one");
         for shipment in [hello, self.mediator.initialized_again()] {
             let line = shipment.bytes().strip_suffix(b"\n").unwrap_or_default().to_vec();
             if line.is_empty() {
                 continue;
             }
-            let head = Head::of(&line);
-            let is_first = head.id.is_some();
+            let head = self.head(&line);
             let mut reply = self.send(line, &head).await?;
-            let read = self.read(&mut reply, head.id.as_ref(), is_first, &mut Progress::default()).await;
+            let read = self.read(&mut reply, &head, &mut Progress::default()).await;
             if let Some(id) = &head.id {
-                // The client heard the first answer; nobody waits for this one.
+                // The client heard the first answer, and waits for no second one.
                 drop(self.mediator.unanswered(id, ""));
             }
             read?;
@@ -320,10 +336,11 @@ impl Shared {
     /// Goes on with the stream of a request that ended before the answer came (streamable HTTP, resumability).
     async fn go_on(
         &self,
-        id: &Id,
+        head: &Head,
         mut read: Result<(), ConnectError>,
         place: &mut Progress,
     ) -> Result<(), ConnectError> {
+        let Some(id) = &head.id else { return read };
         let mut tries = 0;
         while self.mediator.waits_for(id) && tries < RESUMES_MAX && !matches!(read, Err(ConnectError::TooLong { .. })) {
             let Some(last) = place.position.last_id().map(str::to_owned) else { break };
@@ -332,7 +349,7 @@ impl Shared {
             place.events = 0;
             match self.open(Some(last)).await {
                 Ok(Some(mut reply)) => {
-                    read = self.read(&mut reply, Some(id), false, place).await;
+                    read = self.read(&mut reply, head, place).await;
                     if place.events > 0 {
                         tries = 0;
                     }
@@ -346,27 +363,18 @@ impl Shared {
 
     /// Opens a stream of what the server sends, from an event on if one is named. `None` if it offers none.
     async fn open(&self, last: Option<String>) -> Result<Option<HttpReply>, ConnectError> {
-        let mut headers = self.headers(&Head::none());
-        if let Some(accept) = headers.first_mut() {
-            accept.1 = "text/event-stream".to_owned();
-        }
-        headers.extend(last.filter(|id| fits_header(id)).map(|id| (header::LAST_EVENT_ID, id)));
+        let mut headers = self.headers(&Head::none(), "text/event-stream");
+        headers.extend(last.filter(|id| fits_header(id)).map(|id| (header::LAST_EVENT_ID.into(), id)));
         let reply = self.client.send(Method::GET, None, &borrowed(&headers), Follow::Yes).await?;
         Ok((reply.status() == 200 && reply.kind() == ContentKind::EventStream).then_some(reply))
     }
 
-    /// Reads an answer. `asked` is the request that it is for, where it is not a stream that nobody asked for.
-    async fn read(
-        &self,
-        reply: &mut HttpReply,
-        asked: Option<&Id>,
-        is_first: bool,
-        place: &mut Progress,
-    ) -> Result<(), ConnectError> {
+    /// Reads an answer to this message, or a stream on which the gateway listens.
+    async fn read(&self, reply: &mut HttpReply, asked: &Head, place: &mut Progress) -> Result<(), ConnectError> {
         match reply.kind() {
             ContentKind::Json => {
                 let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
-                self.arrived(&body, asked, is_first);
+                self.arrived(&body, asked);
             }
             ContentKind::EventStream => {
                 let too_long = |_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX };
@@ -376,7 +384,7 @@ impl Shared {
                     while let Some(block) = blocks.next_block().map_err(too_long)? {
                         if let Some(data) = block.data().filter(|data| !data.is_empty()) {
                             place.events += 1;
-                            self.arrived(&data, asked, is_first);
+                            self.arrived(&data, asked);
                         }
                         place.position.take(&block);
                     }
@@ -388,31 +396,52 @@ impl Shared {
     }
 
     /// One message in the body of an answer, on as many lines as the server liked.
-    fn arrived(&self, message: &[u8], asked: Option<&Id>, is_first: bool) {
+    fn arrived(&self, message: &[u8], asked: &Head) {
         let line = match std::str::from_utf8(message) {
             Ok(text) => {
                 let text = compact(text);
-                let meant = asked.and_then(|asked| readdressed(&text, asked, Place::InAnswer));
+                let meant = asked.id.as_ref().and_then(|asked| readdressed(&text, asked, Place::InAnswer));
                 meant.unwrap_or(text).into_bytes()
             }
             Err(_) => message.to_vec(),
         };
         // Progress is known by its token, wherever it comes.
-        if let Some(asked) = asked
+        if let Some(id) = &asked.id
             && memchr::memmem::find(&line, b"\"method\"").is_some()
             && receive(&line).is_ok_and(|received| belongs(&received, None))
         {
-            self.mediator.is_alive(asked);
+            self.mediator.is_alive(id);
         }
-        if is_first
+        if (asked.is("initialize") || asked.is("tools/list"))
             && let Ok(received) = receive(&line)
-            && let Some((literal, _)) = received.result().and_then(|result| member(result, "protocolVersion"))
         {
-            let version =
-                string_value(literal).filter(|version| fits_header(version)).map(|version| version.into_owned());
-            *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+            self.learn(&received);
         }
         self.deliver(self.mediator.from_server(&line, clock::now()));
+    }
+
+    /// Keeps of a greeting the version that the server speaks, and of a list what calls repeat in headers.
+    fn learn(&self, received: &Received<'_>) {
+        let Some(result) = received.result() else { return };
+        if let Some((literal, _)) = member(result, "protocolVersion") {
+            let version = string_value(literal).filter(|version| fits_header(version)).map(Cow::into_owned);
+            *lock(&self.version) = version;
+        }
+        let Some((tools, _)) = member(result, "tools").filter(|(tools, _)| tools.starts_with('[')) else { return };
+        let mut known = lock(&self.parameters);
+        for definition in elements(tools).map(|place| &tools[place]) {
+            let Some(name) = member(definition, "name").and_then(|(name, _)| string_value(name)) else { continue };
+            let found = parameters(definition).unwrap_or_else(|why| {
+                let tool = crate::text::excerpt(&name, 60);
+                self.mediator.notice(&format!("tool `{tool}`: its calls repeat no arguments in headers: {why}"));
+                Vec::new()
+            });
+            if found.is_empty() {
+                known.remove(&*name);
+            } else if known.len() < LISTED_TOOLS_MAX {
+                known.insert(name.into_owned(), found.into());
+            }
+        }
     }
 
     fn deliver(&self, answers: Answers) {
@@ -420,7 +449,7 @@ impl Shared {
         self.mediator.log_ended(clock::now());
         for line in answers.effects.to_server.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let (Some(lines), line) = (self.lines.upgrade(), line.to_vec()) else { return };
-            // Whoever reads an answer must not wait for room.
+            // The task that reads an answer must not wait for room.
             tokio::spawn(async move { lines.send(line).await });
         }
     }
@@ -433,7 +462,7 @@ impl Shared {
                 // A stream that breaks is opened again, and goes on where it broke.
                 Ok(Some(mut reply)) => {
                     offered = true;
-                    drop(self.read(&mut reply, None, false, &mut place).await);
+                    drop(self.read(&mut reply, &Head::none(), &mut place).await);
                 }
                 // One that was there before may come back, with another session perhaps, from its beginning.
                 Ok(None) if offered => place.position.begin_anew(),

@@ -23,5 +23,5 @@ pub use own_list::{LIST_WAIT, LISTS_MAX, OwnList, PAGES_MAX, not_listed};
 pub use party::{Party, PolicySource};
 pub use schema::{Schema, Schemas, essence};
 pub use server_requests::{NotTaken, ServerRequests};
-pub use view::{Coming, Facts, Keep, Listing, Moment, View, is_listed};
+pub use view::{Coming, Facts, Keep, LISTED_TOOLS_MAX, Listing, Moment, View, is_listed};
 pub use wait::{PROGRESS_EVERY, Question, Telling};

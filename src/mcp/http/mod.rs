@@ -2,6 +2,7 @@
 
 pub mod mirror;
 pub mod older;
+pub mod parameters;
 pub mod readdress;
 
 mod client;

@@ -85,6 +85,30 @@ pub fn a_name_that_no_header_can_hold_is_encoded(cell: &dyn Fn(&Setup) -> Cell) 
     assert_eq!(header(&seen.head, "mcp-name"), Some("=?base64?Z3LDvG4=?="), "{}", seen.head);
 }
 
+pub fn arguments_are_repeated_in_the_headers_that_the_schema_names(cell: &dyn Fn(&Setup) -> Cell) {
+    let tool = |name: &str, header: &str| {
+        let region = json!({"type": "string", "x-mcp-header": header});
+        json!({"name": name, "inputSchema": {"type": "object", "properties": {"region": region}}})
+    };
+    let setup = Setup::of(&json!({"good": {}, "odd": {}}));
+    let cell = cell(&setup.listing(&json!([tool("good", "Region"), tool("odd", "no header")])));
+    let mut client = cell.client();
+    client.ask("tools/list", &json!({}));
+    for (place, expected) in [("eu", "eu"), ("Z\u{fc}rich", "=?base64?WsO8cmljaA==?=")] {
+        passed(&client.ask_tool("good", &json!({"region": place})));
+        let is_it =
+            |seen: &super::server::Seen| seen.calls("good") && seen.message["params"]["arguments"]["region"] == place;
+        let seen = cell.server.sees("the call", is_it);
+        assert_eq!(header(&seen.head, "mcp-param-region"), Some(expected), "{}", seen.head);
+    }
+    for (tool, arguments) in [("good", json!({"region": null})), ("odd", json!({"region": "eu"}))] {
+        passed(&client.ask_tool(tool, &arguments));
+        let is_it = |seen: &super::server::Seen| seen.calls(tool) && seen.message["params"]["arguments"] == arguments;
+        let seen = cell.server.sees("the call", is_it);
+        assert!(!seen.head.to_ascii_lowercase().contains("mcp-param-"), "{}", seen.head);
+    }
+}
+
 pub fn a_server_on_this_machine_is_reached_without_a_proxy(cell: &dyn Fn(&Setup) -> Cell) {
     // Nothing listens there.
     let cell = cell(&Setup::of(&json!({"good": {}})).proxy(None, "http://127.0.0.1:1"));
