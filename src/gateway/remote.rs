@@ -34,12 +34,6 @@ use tokio::task::JoinSet;
 const QUEUE_MAX: usize = 256;
 /// Requests that may be open at the same time.
 const OPEN_MAX: usize = 256;
-/// Between two tries to listen for what the server sends unasked.
-const LISTEN_AGAIN: Duration = Duration::from_secs(2);
-/// Between the end of a stream and the try to go on with it, unless the server says how long.
-const RESUME_AFTER: Duration = Duration::from_secs(1);
-/// Least time between two looks, whatever the server says.
-const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Tries to go on with a stream that bring nothing, in a row.
 const RESUMES_MAX: u32 = 5;
 /// How long the server may take to hear that a session is over.
@@ -344,7 +338,7 @@ impl Shared {
         let mut tries = 0;
         while self.mediator.waits_for(id) && tries < RESUMES_MAX && !matches!(read, Err(ConnectError::TooLong { .. })) {
             let Some(last) = place.position.last_id().map(str::to_owned) else { break };
-            tokio::time::sleep(place.position.retry().unwrap_or(RESUME_AFTER).max(RETRY_MIN)).await;
+            place.position.pause().rest().await;
             tries += 1;
             place.events = 0;
             match self.open(Some(last)).await {
@@ -457,19 +451,24 @@ impl Shared {
     /// Listens for what the server sends unasked, for as long as the session lasts. Many servers offer no such stream.
     async fn listen(&self) {
         let (mut place, mut offered) = (Progress::default(), false);
+        let mut pause = place.position.pause();
         loop {
             match self.open(place.position.last_id().map(str::to_owned)).await {
                 // A stream that breaks is opened again, and goes on where it broke.
                 Ok(Some(mut reply)) => {
                     offered = true;
                     drop(self.read(&mut reply, &Head::none(), &mut place).await);
+                    pause = place.position.pause();
                 }
                 // One that was there before may come back, with another session perhaps, from its beginning.
-                Ok(None) if offered => place.position.begin_anew(),
+                Ok(None) if offered => {
+                    place.position.begin_anew();
+                    pause = pause.longer();
+                }
                 Ok(None) => return,
-                Err(_) => {}
+                Err(_) => pause = pause.longer(),
             }
-            tokio::time::sleep(place.position.retry().unwrap_or(LISTEN_AGAIN).max(RETRY_MIN)).await;
+            pause.rest().await;
         }
     }
 }

@@ -15,8 +15,6 @@ use std::time::Duration;
 
 /// How often a stream that broke before the answer is taken up again.
 const RESUMES_MAX: usize = 5;
-/// How long to wait before that, unless the server says otherwise.
-const RESUME_WAIT: Duration = Duration::from_millis(500);
 /// How long the end of a session may take.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
@@ -228,7 +226,7 @@ impl HttpWire {
             if resumes == RESUMES_MAX {
                 return Err(ended());
             }
-            tokio::time::sleep(stream.position.retry().unwrap_or(RESUME_WAIT)).await;
+            stream.position.pause().rest().await;
             let own = self.headers(Some(request));
             let mut headers = borrowed(&own);
             headers.extend([ACCEPT_STREAM, (header::LAST_EVENT_ID, id.as_str())]);

@@ -12,8 +12,12 @@ use std::time::Duration;
 /// Longest event, in bytes: a message, and room for its other fields and for the names of its lines.
 pub const EVENT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 256 * 1024;
 
-/// Longest wait that a server may ask for before its stream is taken up again.
-pub const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Between the end of a stream and the next try to open it, unless the server says otherwise.
+pub const RETRY: Duration = Duration::from_secs(1);
+/// Least that a server may ask for.
+pub const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Most that a server may ask for, and most between two tries to reach one that is gone.
+pub const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// An event is longer than the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +122,7 @@ impl Position {
         if let Some(id) = block.id() {
             self.last_id = (!id.is_empty()).then(|| id.into_owned());
         }
-        self.retry = block.retry().map(|wait| wait.min(RETRY_MAX)).or(self.retry);
+        self.retry = block.retry().or(self.retry);
     }
 
     /// The id from which the stream can be taken up again, if there is one.
@@ -126,14 +130,36 @@ impl Position {
         self.last_id.as_deref()
     }
 
-    /// How long the server asks to be left alone before, at most [`RETRY_MAX`].
-    pub fn retry(&self) -> Option<Duration> {
-        self.retry
+    /// How long to wait before the stream is opened again.
+    pub fn pause(&self) -> Pause {
+        Pause::after(self.retry)
     }
 
     /// Another stream begins from its beginning.
     pub fn begin_anew(&mut self) {
         self.last_id = None;
+    }
+}
+
+/// How long a server is left alone before its stream is opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause(Duration);
+
+impl Pause {
+    /// After a stream that has ended, on which the server has asked for so long if for anything.
+    pub fn after(stated: Option<Duration>) -> Self {
+        Self(stated.unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX))
+    }
+
+    /// After one more try in vain.
+    #[must_use]
+    pub fn longer(self) -> Self {
+        Self((self.0 * 2).min(RETRY_MAX))
+    }
+
+    /// Waits.
+    pub async fn rest(self) {
+        tokio::time::sleep(self.0).await;
     }
 }
 
@@ -332,11 +358,12 @@ mod tests {
         let mut place = Position::default();
         let mut take = |text: &[u8]| {
             cut(text, 3, 1000).unwrap().iter().for_each(|block| place.take(block));
-            (place.last_id().map(str::to_owned), place.retry())
+            (place.last_id().map(str::to_owned), place.pause())
         };
         assert_eq!(take(b"id: 1\ndata\n\ndata\n\nid: 2\n"), (Some("1".to_owned()), None));
-        assert_eq!(take(b"id: 2\nretry: 99999999\n\n"), (Some("2".to_owned()), Some(RETRY_MAX)));
-        assert_eq!(take(b": alive\nid\nretry: 5\n\n"), (None, Some(Duration::from_millis(5))));
+        assert_eq!(take(b"id: 2\nretry: 99999999\n\n"), (Some("2".to_owned()), Pause(RETRY_MAX)));
+        assert_eq!(take(b": alive\nid\nretry: 5\n\n"), (None, Pause(RETRY_MIN)));
+        assert_eq!((Pause::after(None), Pause(RETRY_MAX).longer()), (Pause(RETRY), Pause(RETRY_MAX)));
     }
 
     /// The events of a stream by the words of the standard, line by line.

@@ -6,7 +6,8 @@ use super::{Cell, Era, Front, Setup};
 use crate::gateway::http::header;
 use crate::gateway::passed;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub fn a_redirect_within_the_origin_is_followed_while_connecting(cell: &dyn Fn(&Setup) -> Cell) {
@@ -83,6 +84,42 @@ pub fn a_name_that_no_header_can_hold_is_encoded(cell: &dyn Fn(&Setup) -> Cell) 
     passed(&client.ask("tools/call", &json!({"name": name, "arguments": {}})));
     let seen = cell.server.sees("the call", |seen| seen.calls("gr\u{fc}n"));
     assert_eq!(header(&seen.head, "mcp-name"), Some("=?base64?Z3LDvG4=?="), "{}", seen.head);
+}
+
+pub fn a_session_that_the_server_has_lost_begins_anew(cell: &dyn Fn(&Setup) -> Cell) {
+    let lost = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: no valid session"}}"#;
+    let (sessions, forgotten) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(Mutex::new(0)));
+    let (known, times) = (Arc::clone(&sessions), Arc::clone(&forgotten));
+    let setup = Setup::of(&json!({"good": {}})).script(move |asked| {
+        let (Some(session), false) = (header(&asked.seen.head, "mcp-session-id"), asked.seen.is_end) else {
+            return Act::Usual;
+        };
+        let (mut known, mut times) = (known.lock().unwrap(), times.lock().unwrap());
+        if asked.seen.calls("good") && *times < 2 && !known.contains(session) {
+            known.insert(session.to_owned());
+            *times += 1;
+        }
+        if !known.contains(session) {
+            return Act::Usual;
+        }
+        // Servers say it in two ways.
+        let status = if *times == 1 { "404 Not Found" } else { "400 Bad Request" };
+        asked.respond(status, &["Content-Type: application/json"], lost);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    for _ in 0..3 {
+        let reply = client.ask_tool("good", &json!({}));
+        if reply.get("result").is_none() {
+            // Judged already, a call is not sent once more at the joint endpoint.
+            assert_eq!(cell.way.front, Front::Joint, "{reply}");
+            assert!(reply["error"]["message"].as_str().unwrap_or_default().contains("a new one has begun"), "{reply}");
+        }
+    }
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!((*forgotten.lock().unwrap(), sessions.lock().unwrap().len()), (2, 2));
+    cell.server.nth(3, "a greeting", |seen| seen.method() == "initialize");
 }
 
 pub fn arguments_are_repeated_in_the_headers_that_the_schema_names(cell: &dyn Fn(&Setup) -> Cell) {

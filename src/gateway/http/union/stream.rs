@@ -12,9 +12,10 @@ use super::joint::{Joint, PIECES_WAITING_MAX};
 use super::part::{get, is_stream};
 use super::piece::{Held, Piece};
 use super::pipe::Pipe;
-use super::turn::Turn;
+use super::turn::{Turn, has_lost_session};
 use super::{Answered, METHODS};
 use crate::gateway::identity::Identity;
+use crate::mcp::sse::Pause;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -26,12 +27,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-/// How long to wait before a stream that has ended is taken up again, unless the server says otherwise.
-const RETRY: Duration = Duration::from_secs(1);
-/// The shortest that a server may ask for.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-/// The longest, and the longest between two tries to reach a server that is gone.
-const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long a client waits at most until it has its stream, if no server has said anything.
 const OPENING_WAIT: Duration = Duration::from_secs(5);
 /// What servers answer to an event that they do not know.
@@ -153,12 +148,13 @@ impl Turn {
             };
             let response = get(&self.gateway, server, who, self.head_to_listen(server, last), seat).await;
             let status = response.as_ref().map_or_else(Refusal::status, Response::status);
+            let is_lost = end.id.is_some() && !is_renewed && has_lost_session(&response);
             match response {
                 Ok(response) if status.is_success() && is_stream(response.headers()) => {
                     return Opened::Stream(response.into_body(), goes);
                 }
                 _ if status == StatusCode::METHOD_NOT_ALLOWED => return Opened::Never,
-                _ if status == StatusCode::NOT_FOUND && end.id.is_some() && !is_renewed => {
+                _ if is_lost => {
                     if let Err(why) = Box::pin(self.renew(server, who, &end)).await {
                         return Opened::Failed(format!("it has lost the session, and {why}"));
                     }
@@ -195,7 +191,7 @@ struct Following {
 
 impl Following {
     async fn run(mut self) {
-        let mut pause = RETRY;
+        let mut pause = Pause::after(None);
         loop {
             match self.turn.open(&self.server, &self.who, self.last.as_deref()).await {
                 Opened::Stream(body, goes) => {
@@ -208,7 +204,7 @@ impl Following {
                 Opened::Failed(why) => {
                     self.turn.missing(self.server.name.as_str(), &why);
                     self.report(First::Failed(why));
-                    pause = (pause * 2).min(RETRY_MAX);
+                    pause = pause.longer();
                 }
             }
             if !self.rests(pause).await {
@@ -225,7 +221,7 @@ impl Following {
     }
 
     /// Passes on what the server says until its stream ends; answers whether anybody still listens.
-    async fn pass_on(&mut self, body: Answer, goes: Goes, pause: &mut Duration) -> bool {
+    async fn pass_on(&mut self, body: Answer, goes: Goes, pause: &mut Pause) -> bool {
         if goes == Goes::Anew {
             self.last = None;
             // The client must not bring it back either.
@@ -244,14 +240,14 @@ impl Following {
                 return false;
             }
         }
-        *pause = pipe.retry().unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX);
+        *pause = Pause::after(pipe.retry());
         true
     }
 
     /// Waits until it is time to come back. A child that has ended is not started again only to be listened to: the next
     /// request does it. And it speaks to its latest listener: streams of one client must not take it from each other.
-    async fn rests(&self, pause: Duration) -> bool {
-        tokio::time::sleep(pause).await;
+    async fn rests(&self, pause: Pause) -> bool {
+        pause.rest().await;
         let (Way::Stdio(bridge), Some(session)) = (&self.server.way, &self.turn.session) else { return true };
         let mut renewed = session.renewed.subscribe();
         loop {

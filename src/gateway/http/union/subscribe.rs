@@ -15,6 +15,7 @@ use super::replies::{failed, quoted, result_of};
 use super::turn::Turn;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, receive};
+use crate::mcp::sse::Pause;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,10 +26,6 @@ use tokio::task::JoinSet;
 
 /// How long a server may take to acknowledge; one that takes longer is left out.
 const ACKNOWLEDGEMENT_WAIT: Duration = Duration::from_secs(10);
-/// How long to wait before a server whose stream has ended is asked again; each try that fails doubles it.
-const RETRY: Duration = Duration::from_secs(1);
-/// The longest that it becomes.
-const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Members of the filter that name things of single servers.
 const NAMED: [&str; 2] = ["resourceSubscriptions", "taskIds"];
 /// Notifications and the member of the filter that asks for them.
@@ -252,7 +249,7 @@ impl Subscribed {
     /// everything may have changed meanwhile.
     async fn run(self, pipe: Pipe) {
         let mut open = Some(pipe);
-        let mut pause = RETRY;
+        let mut pause = Pause::after(None);
         loop {
             if let Some(mut pipe) = open.take() {
                 while let Some(piece) = pipe.next().await {
@@ -265,9 +262,9 @@ impl Subscribed {
                         return;
                     }
                 }
-                pause = RETRY;
+                pause = Pause::after(None);
             }
-            tokio::time::sleep(pause).await;
+            pause.rest().await;
             match self.open().await {
                 Ok((pipe, _)) => {
                     open = Some(pipe);
@@ -280,7 +277,7 @@ impl Subscribed {
                 Err(Unwilling::Refuses(why)) => return self.turn.missing(self.server.name.as_str(), why),
                 Err(Unwilling::Away(why)) => {
                     self.turn.missing(self.server.name.as_str(), &why);
-                    pause = (pause * 2).min(RETRY_MAX);
+                    pause = pause.longer();
                 }
             }
         }

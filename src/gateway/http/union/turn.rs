@@ -16,6 +16,7 @@ use crate::gateway::audit::{Route, Whose};
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::Id;
 use crate::mcp::http::mirror::encoded;
+use crate::mcp::http::readdress;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -182,11 +183,11 @@ impl Turn {
             let end = self.session.as_ref().and_then(|session| session.end(name));
             let head = self.head_of(server, ask)?;
             let sent = post(&self.gateway, server, who.clone(), head, ask.body.clone()).await;
-            let status = sent.as_ref().map_or_else(Refusal::status, Response::status);
-            let Some(end) = end.filter(|_| status == StatusCode::NOT_FOUND) else { return sent };
+            let Some(end) = end.filter(|_| has_lost_session(&sent)) else { return sent };
             if end.id.is_none() {
                 // The client would take it for the end of its own session.
-                return Err(gone("answers with status 404"));
+                let status = sent.as_ref().map_or_else(Refusal::status, Response::status);
+                return Err(gone(&format!("answers with status {}", status.as_u16())));
             }
             if is_renewed {
                 return Err(gone("loses every session"));
@@ -267,6 +268,17 @@ impl Turn {
     pub(super) fn whose(&self) -> Whose {
         let grant = self.callers.first().map(|(_, who)| Arc::clone(&who.grant));
         Whose { server: None, grant, way: Some(Route::Combined) }
+    }
+}
+
+/// Whether a server does not know the session any more, and has done nothing.
+pub(super) fn has_lost_session(sent: &Result<Response<Answer>, Refusal>) -> bool {
+    match sent {
+        Ok(response) => {
+            let body = if let Answer::Whole(Some(body)) = response.body() { body } else { &Bytes::new() };
+            readdress::has_lost_session(response.status().as_u16(), body)
+        }
+        Err(refusal) => refusal.status() == StatusCode::NOT_FOUND,
     }
 }
 
