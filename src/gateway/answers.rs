@@ -39,7 +39,7 @@ impl Mediator {
                 Err(malformed) => {
                     let (reason, to) = (malformed.reason.to_string(), malformed.reply_to);
                     self.drop_junk(line, &reason, now);
-                    // An answer that cannot be read is an answer all the same: nobody must wait for another.
+                    // An answer that cannot be read is an answer all the same: the client must not wait for another.
                     if let ReplyTo::Id(id) = &to
                         && let Some(entry) = self.end_answered(id)
                     {
@@ -96,7 +96,7 @@ impl Mediator {
                     span.end(Told::of(received));
                 }
                 if entry.cancelled {
-                    // Nobody waits for the answer to a request that was withdrawn.
+                    // The client waits for no answer to a request that it has withdrawn.
                     if let Kind::Sent(Asked::Call(flight)) = entry.kind {
                         flight.end(CallOutcome::Cancelled, received.text.len());
                     }
@@ -128,7 +128,7 @@ impl Mediator {
                     lock(&self.pending).progressed(&token, Instant::now());
                 }
                 match &**method {
-                    // A request that the server has withdrawn is answered by nobody, and must not be counted for ever.
+                    // A request that the server has withdrawn gets no answer, and must not be counted for ever.
                     "notifications/cancelled" => {
                         if let Some(id) = named("requestId") {
                             lock(&self.pending).from_server.end(&(), &id);
@@ -287,7 +287,7 @@ impl Mediator {
 
     fn look_at_approvals(&self, now: Timestamp, effects: &mut Effects) {
         let instant = Instant::now();
-        // The store may be slow: nobody else waits for these locks meanwhile.
+        // The store may be slow: no other thread waits for these locks meanwhile.
         let mut all = std::mem::take(&mut *lock(&self.waiting));
         {
             let mut pending = lock(&self.pending);

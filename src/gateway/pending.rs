@@ -48,7 +48,7 @@ pub struct Entry {
     pub cancelled: bool,
     /// `progressToken`: progress shows that a call is alive. Tokens are what ids are, and a server may spell them anew.
     token: Option<Id>,
-    /// The request, as it is told to whoever collects spans.
+    /// The request, as a collector of spans is told of it.
     pub span: Option<Box<RequestSpan>>,
 }
 
@@ -105,7 +105,7 @@ impl Pending {
         }
     }
 
-    /// Whoever collects spans is told about this request.
+    /// A collector of spans is told about this request.
     pub fn trace(&mut self, id: &Id, span: Option<Box<RequestSpan>>) {
         if let (Some(span), Some(entry)) = (span, self.client.get_mut(id)) {
             entry.span = Some(span);
@@ -184,7 +184,7 @@ impl Pending {
         self.end_where(|entry| !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving))
     }
 
-    /// Ends calls that wait for a person: nobody will be asked any more.
+    /// Ends calls that wait for a person: no person will be asked any more.
     pub fn deserted(&mut self) -> Vec<(Id, Entry)> {
         self.end_where(|entry| matches!(entry.kind, Kind::Waiting { .. }))
     }

@@ -168,7 +168,7 @@ pub enum ConnectError {
         /// Its beginning.
         quote: String,
     },
-    /// A redirect that would carry headers to somebody else, or that never ends.
+    /// A redirect that would carry headers to another origin, or that never ends.
     #[error("{url} redirects to {to}, which was not followed")]
     Redirected {
         /// Without user-info and query.
@@ -176,7 +176,7 @@ pub enum ConnectError {
         /// Where to; without user-info and query.
         to: String,
     },
-    /// An event stream of the older HTTP transport that sends its client to somebody else.
+    /// An event stream of the older HTTP transport that sends its client to another origin.
     #[error("the event stream of {url} names {to} as its endpoint, which is another server: nothing was sent there")]
     ForeignEndpoint {
         /// Without user-info and query.

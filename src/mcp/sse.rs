@@ -24,7 +24,7 @@ pub const RETRY_MAX: Duration = Duration::from_secs(60);
 pub struct EventTooLong;
 
 /// Cuts a stream into blocks: events with the empty line behind them, and single lines of comment between events, which
-/// are there to show that somebody is alive and must not wait.
+/// are there to show that the server is alive and must not wait.
 #[derive(Debug)]
 pub struct Blocks {
     buffer: BytesMut,
@@ -235,7 +235,7 @@ impl Block {
         std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok().map(Duration::from_millis)
     }
 
-    /// The same block without these fields and without a byte order mark, and with other data if any is given.
+    /// This block without these fields and without a byte order mark, and with other data if any is given.
     pub fn without(&self, names: &[&[u8]], data: Option<&[u8]>) -> Bytes {
         let is_named = |line| names.iter().any(|name| field(line, name).is_some());
         if data.is_none() && !self.marked && !lines(&self.bytes).any(|(line, _)| is_named(line)) {
@@ -258,7 +258,7 @@ impl Block {
         out.freeze()
     }
 
-    /// The same block with other data, of one line.
+    /// This block with other data, of one line.
     pub fn with_data(&self, data: &[u8]) -> Bytes {
         self.without(&[], Some(data))
     }
@@ -360,7 +360,7 @@ mod tests {
             cut(text, 3, 1000).unwrap().iter().for_each(|block| place.take(block));
             (place.last_id().map(str::to_owned), place.pause())
         };
-        assert_eq!(take(b"id: 1\ndata\n\ndata\n\nid: 2\n"), (Some("1".to_owned()), None));
+        assert_eq!(take(b"id: 1\ndata\n\ndata\n\nid: 2\n"), (Some("1".to_owned()), Pause(RETRY)));
         assert_eq!(take(b"id: 2\nretry: 99999999\n\n"), (Some("2".to_owned()), Pause(RETRY_MAX)));
         assert_eq!(take(b": alive\nid\nretry: 5\n\n"), (None, Pause(RETRY_MIN)));
         assert_eq!((Pause::after(None), Pause(RETRY_MAX).longer()), (Pause(RETRY), Pause(RETRY_MAX)));

@@ -143,7 +143,7 @@ impl Bridge {
     /// A further session of a grant whose child runs already: it is told what the first one was told.
     fn join(&self, server: &Server, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
         let mut table = self.table();
-        // One whose handshake came to nothing is nobody's to share.
+        // A child whose handshake came to nothing is not shared.
         let is_good = |entry: &&Entry| !entry.child.is_gone() && entry.child.greeting().is_some();
         let mut of_grant = table.sessions.values().filter(|entry| entry.grant == who.grant);
         let Some(entry) = of_grant.find(is_good).cloned() else { return Ok(None) };
@@ -314,7 +314,7 @@ impl Bridge {
         };
         let (target, restarts) = (self.children.target.clone(), self.children.restarts);
         let (desk, is_shared) = (Arc::clone(&gateway.desk), !has_session || self.children.per == Per::Grant);
-        // A client that goes away meanwhile leaves a child that nobody would end.
+        // A client that goes away meanwhile leaves a child that no request would end.
         let start = move || {
             (Child::start(target, restarts, mediator, &desk, is_shared).map(|child| Started(Some(child))), place)
         };

@@ -59,7 +59,7 @@ impl Table {
         self.starting.values().sum::<usize>() + different(self.entries())
     }
 
-    /// The same of one grant.
+    /// Children of one grant that run or are being started.
     pub fn children_of(&self, grant: &Arc<str>) -> usize {
         let entries = self.entries().filter(|entry| entry.grant == *grant);
         self.starting.get(grant).copied().unwrap_or(0) + different(entries)
@@ -67,8 +67,8 @@ impl Table {
 }
 
 impl Table {
-    /// Makes room for one more session of a grant that share children: whoever has too many, or the most where the table
-    /// is full, loses some that he has not used for longest.
+    /// Makes room for one more session of a grant that share children: a grant that has too many, or the most where the
+    /// table is full, loses some that it has not used for longest.
     pub fn make_room(&mut self, grant: &Arc<str>) {
         let mut counts: HashMap<&Arc<str>, usize> = HashMap::new();
         self.sessions.values().for_each(|entry| *counts.entry(&entry.grant).or_default() += 1);
@@ -111,7 +111,7 @@ pub(super) fn retired() -> Refusal {
         .with_header(RETRY_AFTER, SOON)
 }
 
-/// A child that was started and that somebody still waits for; else it ends.
+/// A child that was started and that a request still waits for; else it ends.
 pub(super) struct Started(pub Option<Arc<Child>>);
 
 impl Drop for Started {
@@ -120,7 +120,7 @@ impl Drop for Started {
     }
 }
 
-/// A session that its client has not heard of yet; if it never does, nobody can use the child.
+/// A session that its client has not heard of yet; if it never does, no client can use the child.
 pub(super) struct Minted(pub Arc<Mutex<Table>>, pub Option<String>);
 
 impl Minted {

@@ -56,7 +56,7 @@ type News = Pin<Box<dyn Future<Output = watch::Receiver<u64>> + Send + Sync>>;
 fn news(mut appearances: watch::Receiver<u64>) -> News {
     Box::pin(async move {
         if appearances.changed().await.is_err() {
-            // Nobody is left who could say so.
+            // The sender is gone, so nothing can say so any more.
             std::future::pending::<()>().await;
         }
         appearances
@@ -78,7 +78,7 @@ pub fn until(lease: &Arc<Lease>, ending: Option<watch::Receiver<bool>>) -> Until
     Box::pin(async move {
         tokio::select! {
             () = revoked => Over::Revoked,
-            // It also ends if nobody is left who could say so.
+            // It also ends if the sender is gone that could say so.
             _ = ending.wait_for(|ending| *ending) => Over::Drained,
         }
     })

@@ -58,7 +58,7 @@ pub struct Exchange {
     token: Option<Id>,
     /// The server has shown that it still works on the request.
     alive: bool,
-    /// The request, as it is told to whoever collects spans.
+    /// The request, as a collector of spans is told of it.
     span: Option<RequestSpan>,
 }
 
@@ -73,14 +73,14 @@ impl Exchange {
         Self::new(to, Some((id, asked)), false)
     }
 
-    /// The same, told to whoever collects spans.
+    /// Tells a collector of spans how the request ends.
     #[must_use]
     pub fn with_span(mut self, span: Option<RequestSpan>) -> Self {
         self.span = span;
         self
     }
 
-    /// The same for a request that is withdrawn or over in this place.
+    /// Ends the answer where the client withdraws this request, and frees its id when the answer is over.
     #[must_use]
     pub fn of_request(mut self, request: OpenRequest) -> Self {
         self.request = Some(request);
@@ -99,7 +99,7 @@ impl Exchange {
         self.open.take()
     }
 
-    /// The same, and where the call is given up the server is told so in its session.
+    /// Tells the server in its session where the call is given up.
     #[must_use]
     pub(super) fn with_withdrawal(mut self, withdrawal: Option<Withdrawal>) -> Self {
         self.withdrawal = withdrawal;
@@ -167,7 +167,7 @@ impl Exchange {
     /// Reads an answer as the viewer's.
     fn read<T>(&self, with_policy: bool, work: impl FnOnce(&Viewer<'_>) -> T) -> T {
         let (server, policy) = (&self.to.server, if with_policy { self.policy() } else { None });
-        // Of an answer that is taken up again nobody knows which page it is.
+        // Of an answer that is taken up again the gateway does not know which page it is.
         let sight = self.to.sight.as_ref().filter(|_| !self.is_stream);
         work(&Viewer {
             policy: policy.as_ref(),
@@ -192,7 +192,7 @@ impl Exchange {
 
     /// Looks at one message.
     pub fn message(&mut self, text: &[u8]) -> Fate {
-        // Whoever collects spans wants to know more of the answer.
+        // A collector of spans wants to know more of the answer.
         if let Some((id, asked @ Asked::List { first: Some(_) })) = &self.open
             && self.span.is_none()
             && let Some(message) = self.read(true, |viewer| same_list(asked, id, text, viewer))
@@ -212,7 +212,7 @@ impl Exchange {
                 if !is_ours {
                     return Fate::Drop;
                 }
-                // An answer that cannot be read is an answer all the same: nobody must wait for another.
+                // An answer that cannot be read is an answer all the same: the client must not wait for another.
                 return self.fail(CallOutcome::Invalid, &invalid(&malformed.reason)).map_or(Fate::Drop, Fate::Replace);
             }
         };

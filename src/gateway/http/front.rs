@@ -42,7 +42,7 @@ impl Front {
     /// Looks at host and origin. Answers the origin that may read the answer, if CORS is asked for.
     ///
     /// # Errors
-    /// The request was meant for somebody else, or comes from a page that may not ask.
+    /// The request was meant for another host, or comes from a page that may not ask.
     pub fn check(&self, head: &Parts, local: IpAddr) -> Result<Option<HeaderValue>, Refusal> {
         let host = host_of(head)?;
         let name = without_port(host);
@@ -151,7 +151,7 @@ pub fn content(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A message that is not admitted is answered with 400, whoever sent it.
+/// The refusal of a message that is not admitted: 400, or 413 where it is too long.
 pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
     let refusal = match malformed.reason {
         Reason::ProtocolVersion => mirror::unknown_revision(headers),

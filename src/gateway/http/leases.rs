@@ -1,5 +1,5 @@
-//! What lasts is served for as long as whoever asked for it may call the server: a token that is taken back, or whose time
-//! is over, ends the streams that were opened with it.
+//! What lasts is served for as long as its client may call the server: a token that is taken back, or whose time is over,
+//! ends the streams that were opened with it.
 //!
 //! All streams of one caller share a lease, and leases are looked at once a second, away from the event loop.
 
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How long streams go on while nobody can tell whether their tokens are good.
+/// How long streams go on while no store can tell whether their tokens are good.
 pub const UNSURE_MAX: Duration = Duration::from_secs(60);
 
 /// Who asks, and with what.
@@ -70,7 +70,7 @@ impl Lease {
         }
     }
 
-    /// Waits until it is over. Whoever waits holds it.
+    /// Waits until the lease is over, and holds it meanwhile.
     pub fn ended(self: &Arc<Self>) -> impl Future<Output = ()> + Send + Sync + use<> {
         let lease = Arc::clone(self);
         async move {
@@ -110,7 +110,7 @@ impl Leases {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lease of somebody who was let in.
+    /// The lease of a client that was let in.
     pub fn of(&self, server: &Arc<Server>, holder: &Holder) -> Arc<Lease> {
         let presented = holder.presented.as_ref().map(|value| value.as_bytes().into());
         let key = (presented, Arc::as_ptr(server) as usize);

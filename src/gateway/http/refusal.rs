@@ -46,14 +46,14 @@ impl Refusal {
         self
     }
 
-    /// The same with another JSON-RPC code.
+    /// Answers with this JSON-RPC code.
     #[must_use]
     pub fn with_code(mut self, code: i32) -> Self {
         self.0.code = code;
         self
     }
 
-    /// The same with one more header.
+    /// Answers with one more header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.header = Some((name, value));

@@ -52,7 +52,7 @@ pub struct Asking {
 impl Default for Asking {
     fn default() -> Self {
         let mut bytes = [0; 8];
-        // Without randomness a client could choose the same ids, and would harm nobody but itself.
+        // Without randomness a client could choose the same ids, and would harm only itself.
         let _ = getrandom::fill(&mut bytes);
         let prefix = format!("mcpol-list-{:016x}", u64::from_le_bytes(bytes));
         Self { prefix, asked: AtomicU64::new(0), told: AtomicBool::new(false) }

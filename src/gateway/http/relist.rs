@@ -1,5 +1,5 @@
-//! The gateway's own `tools/list` to a server behind a URL: asked when a call needs what only a list can tell, and nobody
-//! has asked for one yet. The call waits for it; no client ever sees it.
+//! The gateway's own `tools/list` to a server behind a URL: asked when a call needs what only a list can tell, and no
+//! client has asked for one yet. The call waits for it; no client ever sees it.
 
 use super::Server;
 use super::client::Outgoing;
@@ -38,7 +38,7 @@ enum NoList {
 }
 
 impl Relay {
-    /// What the caller has seen listed, where its calls are held to that, or nobody has compared a list with the policy.
+    /// What the caller has seen listed, where its calls are held to that, or no list was compared with the policy yet.
     pub(super) fn sight(
         &self,
         server: &Server,
@@ -93,7 +93,7 @@ impl Relay {
         Ok((policy, facts))
     }
 
-    /// Asks the server for its list, or waits for whoever asks already.
+    /// Asks the server for its list, or waits for the call that asks already.
     async fn ask(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), Refusal> {
         for _ in 0..LISTS_MAX {
             match self.list_for(trip, sight, policy, call).await {
@@ -112,7 +112,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Sees to it that there is a list: asks for it, or waits for whoever has asked already.
+    /// Sees to it that there is a list: asks for it, or waits for the call that has asked already.
     async fn list_for(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failures = sight.failures();
         let listing = async {
@@ -135,7 +135,7 @@ impl Relay {
         })
     }
 
-    /// Asks for all pages, with the headers of whoever waits for them.
+    /// Asks for all pages, with the headers of the call that waits for them.
     async fn list(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failed = |why: &dyn std::fmt::Display| NoList::Failed(why.to_string());
         let (headers, shared, is_locked) =
@@ -183,7 +183,7 @@ impl Relay {
         }
     }
 
-    /// The answer in a stream of events. What else is in it goes to nobody: no client has asked for any of it.
+    /// The answer in a stream of events. What else is in it goes nowhere: no client has asked for any of it.
     async fn answer_among(trip: &Trip, mut held: Held, id: &Id) -> Result<Bytes, String> {
         let mut blocks = Blocks::new(MESSAGE_BYTES_MAX);
         while let Some(frame) = held.frame().await {

@@ -19,7 +19,7 @@ const FORGOTTEN_PART: usize = 8;
 /// Longest session id that is kept as it is, in bytes; of longer ones the hash is kept.
 pub const SESSION_ID_BYTES_MAX: usize = 1024;
 
-/// What stands for a session id in tables, whose room it must not take up.
+/// A session's id in tables: as it is up to [`SESSION_ID_BYTES_MAX`], else its SHA-256, so that long ids take no more room.
 pub fn key(id: &[u8]) -> Cow<'_, [u8]> {
     if id.len() <= SESSION_ID_BYTES_MAX { Cow::Borrowed(id) } else { Cow::Owned(Sha256::digest(id).to_vec()) }
 }
@@ -205,7 +205,7 @@ mod tests {
             }
         }
         assert_eq!(sessions.len(), SESSIONS_MAX);
-        // The table is full: whoever has the most makes room for one who has none.
+        // The table is full: the grant with the most makes room for one that has none.
         sessions.open(b"of carol", carol);
         assert!(sessions.len() < SESSIONS_MAX);
         assert!(matches!(sessions.take(b"of carol", carol), Ok(Some(_))));

@@ -88,7 +88,7 @@ impl Gateway {
         })
     }
 
-    /// The same, with spans and durations of requests sent to a collector.
+    /// Sends spans and durations of requests to a collector.
     #[must_use]
     pub fn with_telemetry(self, telemetry: Telemetry) -> Self {
         Self { telemetry, ..self }
@@ -124,7 +124,7 @@ impl Gateway {
         })
     }
 
-    /// The same for a request to a command, which counts as not sent until the command's mediator has it.
+    /// The span of a request to a command, which counts as not sent until the command's mediator has it.
     pub(super) fn trace_to_child(
         &self,
         server: &Server,
@@ -190,7 +190,7 @@ impl Gateway {
         self.table().servers.values().map(view).collect()
     }
 
-    /// What time brings: policies, counters and log are brought up to date, what nobody uses is let go.
+    /// What time brings: policies, counters and log are brought up to date, what no client uses is let go.
     pub fn tick(&self) {
         // One after the other: where a store does not answer, looks must not pile up.
         let Ok(_turn) = self.turn.try_lock() else { return };
@@ -227,7 +227,7 @@ impl Gateway {
         self.ending.subscribe()
     }
 
-    /// Ends the servers that run as children, once nobody is served any more. Blocks until they are gone.
+    /// Ends the servers that run as children, once no client is served any more. Blocks until they are gone.
     pub fn end(&self) {
         for server in self.table().servers.values() {
             match &server.way {

@@ -2,7 +2,7 @@
 //!
 //! Signatures of public keys only: a token that says `none` or names a shared secret is refused, whatever its claims.
 //! The issuer's keys are fetched again when a token names one that is not known, and from time to time; without keys
-//! nobody passes.
+//! no caller passes.
 
 mod fetch;
 mod keys;
@@ -127,7 +127,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl JwtIssuer {
     /// An issuer. Keys in a file are read at once; those at a URL are fetched meanwhile, and an issuer that is away keeps
-    /// everybody out until it is back. `notice` is told when keys cannot be had, and when they can again.
+    /// all callers out until it is back. `notice` is told when keys cannot be had, and when they can again.
     ///
     /// # Errors
     /// The file is of no use, or the URL is neither `https` nor on this machine.
@@ -161,7 +161,7 @@ impl JwtIssuer {
         Ok(issuer)
     }
 
-    /// Begins to fetch keys, unless somebody does or did a moment ago. Answers whether somebody does now.
+    /// Begins to fetch keys, unless another request does or did a moment ago. Answers whether one does now.
     fn renew(&self) -> bool {
         {
             let mut state = lock(&self.0.state);
@@ -259,7 +259,7 @@ impl JwtIssuer {
     }
 }
 
-/// Whether a text may stand in a claim for somebody: 1 to [`CLAIM_BYTES_MAX`] bytes, all of them to be seen.
+/// Whether a text may name a caller in a claim: 1 to [`CLAIM_BYTES_MAX`] bytes, all of them to be seen.
 pub fn can_be_subject(text: &str) -> bool {
     !text.is_empty() && text.len() <= CLAIM_BYTES_MAX && !text.chars().any(is_hidden)
 }
@@ -302,7 +302,7 @@ impl Inner {
                 Err(error) => (!std::mem::replace(&mut state.told, true)).then(|| error.clone()),
             }
         };
-        // Before anybody passes or is refused for it.
+        // Before any caller passes or is refused for it.
         if let Some(news) = news {
             (self.notice)(&news);
         }

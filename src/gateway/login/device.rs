@@ -54,7 +54,7 @@ pub struct DevicePrompt<'p> {
 /// Logs in at a server: `show` is given what a person needs. Tokens are kept as those of a login in a browser.
 ///
 /// # Errors
-/// The server knows no such logins, refuses this one, or nobody enters the code in time.
+/// The server knows no such logins, refuses this one, or no person enters the code in time.
 pub fn login_by_device(
     state: &Path,
     url: &Url,

@@ -43,10 +43,10 @@ pub enum LoginError {
     /// The person or the server said no.
     #[error("the login was refused: {0}")]
     Refused(String),
-    /// Nobody came back from the browser.
+    /// No person came back from the browser.
     #[error("nobody logged in within {} minutes", LOGIN_WAIT.as_secs() / 60)]
     TimedOut,
-    /// Nobody entered the code.
+    /// No person entered the code.
     #[error("nobody entered the code in time")]
     CodeExpired,
     /// The authorization server knows no device codes.
@@ -81,7 +81,7 @@ pub struct LoginOptions {
 /// directory.
 ///
 /// # Errors
-/// The server asks for no login, refuses it, or nobody comes back from the browser.
+/// The server asks for no login, refuses it, or no person comes back from the browser.
 pub fn login(state: &Path, url: &Url, options: &LoginOptions, show: &dyn Fn(&str)) -> Result<(), LoginError> {
     block_on(async {
         let mut manager = manager(state, url).await?;
@@ -119,7 +119,7 @@ pub fn logout(state: &Path, url: &Url) -> Result<bool, LoginError> {
 }
 
 /// The token of the login at a server, renewed first if need be and from then on for as long as this process runs;
-/// nothing if nobody has logged in. `notice` is told when it cannot be renewed.
+/// nothing without a login. `notice` is told when it cannot be renewed.
 ///
 /// # Errors
 /// There is a login that cannot be used any more.

@@ -36,7 +36,7 @@ pub(super) type Sender = http1::SendRequest<Full<Bytes>>;
 /// Why there is no connection, in words. Nothing was sent.
 #[derive(Debug)]
 pub(super) enum NoConnection {
-    /// Nobody could be reached.
+    /// No address could be reached.
     Unreachable(String),
     /// The other end could not be trusted, or speaks no TLS.
     Tls(String),

@@ -110,7 +110,7 @@ impl Pool {
 }
 
 /// The body of an answer, on its connection. Once it is read to its end the connection serves again; dropped before, the
-/// connection is closed, which tells the server that nobody listens any more.
+/// connection is closed, which tells the server that no client listens any more.
 #[derive(Debug)]
 pub struct Held {
     body: Incoming,

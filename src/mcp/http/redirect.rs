@@ -32,7 +32,7 @@ pub(super) fn target_of(from: &Url, head: &response::Parts) -> Result<Url, Conne
     let to = to.ok_or_else(|| refused("an address that is not valid".to_owned()))?;
     // Other statuses turn the request into a GET in most clients: what the server means by them cannot be told.
     let keeps_method = matches!(head.status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-    // Nobody else may see the headers or the messages.
+    // No other origin may see the headers or the messages.
     if keeps_method && from.origin() == to.origin() { Ok(to) } else { Err(refused(redacted(&to))) }
 }
 

@@ -138,7 +138,7 @@ impl Turn {
                 break;
             }
         }
-        // Only now for everybody else: no request may come before the server knows that the client is ready.
+        // Only now for other requests: no request may come before the server knows that the client is ready.
         session.put_end(name, end);
         for list in changed {
             let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{list}/list_changed\"}}");

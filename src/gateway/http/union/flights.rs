@@ -1,5 +1,5 @@
 //! Which server a request of the client went to: only that one hears that the client does not want the answer any more.
-//! Another may have a request of the same id from somebody else, if sessions share it.
+//! Another may have a request of the same id from another client, if sessions share it.
 
 use crate::gateway::mediate::lock;
 use crate::mcp::envelope::Id;

@@ -38,7 +38,7 @@ pub struct Joint {
 enum Source {
     Over,
     One(Box<Pipe>),
-    /// Tasks that are at work as long as somebody listens; one of them may have the last word.
+    /// Tasks that are at work as long as the client listens; one of them may have the last word.
     Many {
         pieces: mpsc::Receiver<Piece>,
         last: Option<oneshot::Receiver<Response<Answer>>>,
@@ -73,7 +73,7 @@ impl Joint {
         Self::new(Source::Many { pieces, last: None, _tasks: tasks }, cursor)
     }
 
-    /// The same with an event before all others.
+    /// Begins with an event before all others.
     #[must_use]
     pub(super) fn beginning_with(self, first: Piece) -> Self {
         Self { first: Some(first), ..self }
@@ -87,7 +87,7 @@ impl Joint {
         let let_in = futures_util::future::join_all(turn.leases().iter().map(Lease::ended));
         self.drain = Some(Box::pin(async move {
             tokio::select! {
-                // It also ends if nobody is left who could say so.
+                // It also ends if the sender is gone that could say so.
                 _ = ending.wait_for(|ending| *ending) => {}
                 _ = let_in => {}
             }
@@ -203,7 +203,7 @@ where
     let mut tasks = JoinSet::new();
     let work = work(Arc::new(turn));
     tasks.spawn(async move {
-        // Nobody waits any more: nobody need know.
+        // The client is gone, and need not know.
         let _ = done.send(work.await);
     });
     let first = tokio::select! {

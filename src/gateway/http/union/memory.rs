@@ -56,7 +56,7 @@ struct Names {
 /// What one server lists.
 #[derive(Debug, Default)]
 struct Places {
-    /// Hashes, with a key that nobody knows: URIs can be long.
+    /// Hashes, with a key that no server knows: URIs can be long.
     resources: Option<(Instant, HashSet<u64>)>,
     templates: Option<(Instant, Vec<Box<str>>)>,
 }

@@ -137,7 +137,7 @@ async fn end_session(turn: Turn) -> Result<Answered, Refusal> {
     Ok(response)
 }
 
-/// The servers that whoever asks may call, each with who that is there.
+/// The servers that the client may call, each with who it is there.
 async fn callers(gateway: &Arc<Gateway>, table: &Table, head: &Parts) -> Result<Vec<(Arc<Server>, Identity)>, Refusal> {
     let (mut callers, mut refused) = (Vec::new(), None);
     let asked = table.servers.values().map(|server| async move { (server, gateway.who(head, server).await) });

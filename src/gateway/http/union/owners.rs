@@ -15,7 +15,7 @@ pub(super) const TASK_ID_BYTES_MAX: usize = 1024;
 pub(super) enum Owner {
     /// One server's.
     Server(String),
-    /// Two servers have handed out the same id; nobody can tell which one is meant.
+    /// Two servers have handed out the same id; which one is meant cannot be told.
     Several,
 }
 

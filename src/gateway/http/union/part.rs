@@ -44,7 +44,7 @@ impl<'a> Ask<'a> {
         Self { method, name: None, body, again: true }
     }
 
-    /// The same, never sent again: the server may act on it twice.
+    /// Never sent again: the server may act on it twice.
     #[must_use]
     pub(super) fn once(self) -> Self {
         Self { again: false, ..self }
@@ -67,8 +67,8 @@ pub(super) async fn post(
     }
 }
 
-/// Whether whoever opened a stream may still have it. It is taken up again long after its client was let in: the token
-/// must still be good, and the server served.
+/// Whether the client that opened a stream may still have it. A stream is taken up again long after its client was let in:
+/// the token must still be good, and the server served.
 pub(super) async fn is_still_let_in(gateway: &Gateway, server: &Arc<Server>, who: &Identity, head: &Parts) -> bool {
     gateway.serves(server) && gateway.who(head, server).await.is_ok_and(|now| now.grant == who.grant)
 }

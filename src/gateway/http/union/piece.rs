@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// A piece of a stream on its way to the client.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
-    /// Whose it is; nobody's where the gateway says it.
+    /// The server that says it; none where the gateway does.
     pub(super) server: Option<Arc<str>>,
     /// The id that the server gave the event, which is not among the bytes; empty takes the last one back.
     pub(super) id: Option<Box<str>>,
@@ -22,9 +22,9 @@ pub(super) struct Piece {
 pub(super) enum Held {
     /// No message: a comment, an id, another kind of event.
     Nothing,
-    /// A notification, or a question to the client. The message is empty where nobody reads it here.
+    /// A notification, or a question to the client. The message is empty where the gateway does not read it.
     Beside(Bytes),
-    /// The answer that the stream is for; the same.
+    /// The answer that the stream is for; empty where the gateway does not read it.
     Answer(Bytes),
 }
 

@@ -44,7 +44,7 @@ impl Pipe {
         }
     }
 
-    /// The same; pieces hold their messages once more, for whoever reads them here.
+    /// Keeps the messages of pieces beside their bytes, for a gateway that reads them.
     #[must_use]
     pub(super) fn with_messages(self) -> Self {
         Self { keeps_messages: true, ..self }
@@ -81,7 +81,7 @@ impl Pipe {
         }
     }
 
-    /// The same, to be awaited.
+    /// The next piece, to be awaited.
     pub(super) async fn next(&mut self) -> Option<Piece> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }

@@ -56,7 +56,7 @@ impl Questions {
         number
     }
 
-    /// The client has answered; nobody waits for a second answer.
+    /// The client has answered; the server waits for no second answer.
     pub(super) fn answered(&self, id: &Id) -> Option<Question> {
         let Id::Integer(number) = id else { return None };
         lock(&self.0).open.remove(number)

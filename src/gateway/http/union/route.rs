@@ -122,7 +122,7 @@ impl Turn {
         let asked = self.server(server)?;
         let mut original = self.memory.name(server, list.key, rest);
         if original.is_none() {
-            // Another gateway listed it, or nobody did yet.
+            // Another gateway listed it, or none did yet.
             let _ = self.items(&asked.0, &asked.1, id, list).await;
             original = self.memory.name(server, list.key, rest);
         }
@@ -236,7 +236,7 @@ impl Turn {
         Ok(failed(id, -32602, what))
     }
 
-    /// Another gateway has seen who handed a task out, or it was long ago: whoever knows it says so.
+    /// Another gateway has seen who handed a task out, or it was long ago: the server that knows it says so.
     async fn find_task(self: &Arc<Self>, id: &Id, task: &str) {
         let meta = self.meta.iter().map(|meta| format!(",\"_meta\":{meta}")).collect::<String>();
         let body = request(id, "tasks/get", &format!("\"taskId\":{}{meta}", quoted(task)));

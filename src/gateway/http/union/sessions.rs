@@ -192,7 +192,7 @@ impl Session {
     /// Waits until a stream is the latest of those that are open, or the session has ended.
     pub(super) async fn until_latest(&self, number: u64) {
         let mut streams = self.streams.subscribe();
-        // The sender is here, so there is somebody who can say so.
+        // The sender is here, and can say so.
         let _ = streams.wait_for(|streams| streams.is_over || streams.open.last() == Some(&number)).await;
     }
 

@@ -40,7 +40,7 @@ enum Goes {
     Anew,
 }
 
-/// What a server says to somebody who wants to listen.
+/// What a server says to a gateway that wants to listen.
 enum Opened {
     /// Here it is, and whether it goes on where it was.
     Stream(Answer, Goes),
@@ -214,13 +214,13 @@ impl Following {
     }
 
     fn report(&mut self, first: First) {
-        // Only the first counts, and only while somebody waits for it.
+        // Only the first counts, and only while the client waits for it.
         if let Some(report) = self.report.take() {
             let _ = report.send(first);
         }
     }
 
-    /// Passes on what the server says until its stream ends; answers whether anybody still listens.
+    /// Passes on what the server says until its stream ends; answers whether the client still listens.
     async fn pass_on(&mut self, body: Answer, goes: Goes, pause: &mut Pause) -> bool {
         if goes == Goes::Anew {
             self.last = None;

@@ -294,7 +294,7 @@ impl Subscribed {
         is_ours
     }
 
-    /// What may have changed while nobody listened.
+    /// What may have changed while the gateway did not listen.
     fn all_changed(&self) -> Vec<Piece> {
         let meta = meta_of(&self.id);
         let say = |method: &str, params: &str| {

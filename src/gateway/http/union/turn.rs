@@ -108,7 +108,7 @@ impl Turn {
         head
     }
 
-    /// The same for listening, from an event on.
+    /// The head of a request for the stream of a server, from an event on.
     pub(super) fn head_to_listen(&self, server: &Server, last: Option<&str>) -> Parts {
         let mut head = self.head_for(server);
         let last = last.and_then(|last| HeaderValue::from_bytes(last.as_bytes()).ok());
@@ -116,7 +116,7 @@ impl Turn {
         head
     }
 
-    /// The same for a message that the client has not sent just now.
+    /// The head of a message that the client has not sent just now.
     pub(super) fn head_alone(&self, end: Option<&End>) -> Parts {
         let mut head = self.head_with(end);
         for name in [METHOD, NAME] {
@@ -127,7 +127,7 @@ impl Turn {
         head
     }
 
-    /// The same request, as if it had come without session.
+    /// This request as if it had come without session.
     pub(super) fn without_session(&self) -> Self {
         let mut head = self.head.clone();
         for name in [SESSION, VERSION] {
@@ -169,7 +169,7 @@ impl Turn {
     }
 
     /// Sends a message to a server. A session that the server has lost begins anew, and the message goes out once more if
-    /// it may; nobody but this server is concerned.
+    /// it may; no other server is concerned.
     pub(super) async fn ask(
         &self,
         server: &Arc<Server>,
@@ -196,7 +196,7 @@ impl Turn {
                 self.missing(name, &why);
                 return Err(gone(&format!("is gone: it has lost the session, and {why}")));
             }
-            // What the gateway itself sent back, before anybody judged it, may go out in any case.
+            // What the gateway itself sent back, before it was judged, may go out in any case.
             if !ask.again && sent.is_ok() {
                 return Err(gone("has lost the session, and a new one has begun; ask again"));
             }
@@ -240,7 +240,7 @@ impl Turn {
         }
         let piece = Piece { id: None, ..piece };
         match (&self.aside, &self.session) {
-            // Whoever does not read any more has gone, and this work ends with it.
+            // A client that reads no more has gone, and this work ends with it.
             (Some(aside), _) => drop(aside.send(piece).await),
             (None, Some(session)) => session.tell(piece),
             (None, None) => {}
