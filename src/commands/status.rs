@@ -7,10 +7,7 @@ use crate::gateway::config::admin_address;
 use crate::gateway::status::{STATUS_VERSION, Status};
 use crate::mcp::ConnectError;
 use crate::mcp::http::{Follow, HttpClient};
-use crate::mcp::target::HttpTarget;
-use crate::model::ServerName;
 use crate::report::status_table;
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -71,11 +68,10 @@ fn client(address: SocketAddr) -> Result<HttpClient, Failure> {
         other => other,
     };
     let url = url::Url::parse(&format!("http://{address}/status")).map_err(output::internal)?;
-    let target = HttpTarget { server: ServerName::new("gateway"), url, headers: BTreeMap::new(), token: None };
-    HttpClient::new(&target).map_err(|error| Failure::usage(error.to_string()))
+    HttpClient::plain(&url).map_err(|error| Failure::usage(error.to_string()))
 }
 
-async fn ask(client: &HttpClient) -> Result<Vec<u8>, Failure> {
+async fn ask(client: &HttpClient) -> Result<bytes::Bytes, Failure> {
     let failed = |error: ConnectError| match (client.url().host_str(), client.url().port_or_known_default()) {
         (Some(host), Some(port)) => no_gateway(&format!("{host}:{port}"), "nothing listens there"),
         (_, _) => Failure::usage(error.to_string()),

@@ -20,6 +20,7 @@ use crate::mcp::json::{compact, string_value};
 use crate::mcp::sse::{Blocks, Position};
 use crate::mcp::target::HttpTarget;
 use crate::mcp::walk::{elements, member};
+use bytes::Bytes;
 use http::Method;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -268,13 +269,13 @@ impl Shared {
     }
 
     /// The body of an answer that is a refusal by its status; `None` for any other answer, which is left unread.
-    async fn refusal(&self, reply: &mut HttpReply) -> Result<Option<Vec<u8>>, ConnectError> {
+    async fn refusal(&self, reply: &mut HttpReply) -> Result<Option<Bytes>, ConnectError> {
         if (200..300).contains(&reply.status()) {
             return Ok(None);
         }
         match reply.kind() {
             ContentKind::Json => reply.bytes(MESSAGE_BYTES_MAX).await.map(Some),
-            ContentKind::EventStream | ContentKind::Html | ContentKind::Other => Ok(Some(Vec::new())),
+            ContentKind::EventStream | ContentKind::Html | ContentKind::Other => Ok(Some(Bytes::new())),
         }
     }
 

@@ -2,16 +2,14 @@
 
 use super::body::Answer;
 use super::exchange::Exchange;
-use super::refusal::{Refusal, json};
+use super::refusal::{Refusal, accepted, json};
 use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::http::readdress::Place;
-use crate::mcp::http::{Held, named_kind};
+use crate::mcp::http::{Held, Unread, named_kind};
 use crate::mcp::walk::member;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Response, StatusCode, response};
-use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
 use std::time::Duration;
 
 pub(super) fn without_length(mut head: response::Parts) -> response::Parts {
@@ -33,33 +31,14 @@ pub(super) fn failed(
 }
 
 /// Reads a JSON body, which cannot be judged before its end.
-pub(super) async fn collect(held: Held, patience: Option<Duration>) -> Result<Bytes, (CallOutcome, String)> {
+pub(super) async fn collect(mut held: Held, patience: Option<Duration>) -> Result<Bytes, (CallOutcome, String)> {
     let reading = async {
-        let mut held = held;
-        let too_long = || (CallOutcome::TooLong, "the server's answer is longer than this gateway takes".to_owned());
-        let broken = |_| (CallOutcome::Broken, "the answer from the server broke off".to_owned());
-        if held.size_hint().lower() > MESSAGE_BYTES_MAX as u64 {
-            return Err(too_long());
-        }
-        let mut first = Bytes::new();
-        while first.is_empty() {
-            match held.frame().await {
-                None => return Ok(first),
-                Some(frame) => first = frame.map_err(broken)?.into_data().unwrap_or_default(),
+        held.whole(MESSAGE_BYTES_MAX).await.map_err(|why| match why {
+            Unread::TooLong => {
+                (CallOutcome::TooLong, "the server's answer is longer than this gateway takes".to_owned())
             }
-        }
-        if held.is_end_stream() {
-            return if first.len() > MESSAGE_BYTES_MAX { Err(too_long()) } else { Ok(first) };
-        }
-        let mut all = BytesMut::from(first);
-        while let Some(frame) = held.frame().await {
-            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
-            if all.len() + piece.len() > MESSAGE_BYTES_MAX {
-                return Err(too_long());
-            }
-            all.extend_from_slice(&piece);
-        }
-        Ok(all.freeze())
+            Unread::Broken(_) => (CallOutcome::Broken, "the answer from the server broke off".to_owned()),
+        })
     };
     match patience {
         None => reading.await,
@@ -103,11 +82,7 @@ pub(super) async fn whole(
         Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
         Fate::Drop => match exchange.fail(CallOutcome::Invalid, "the server's answer is not for this request") {
             Some(error) => json(StatusCode::BAD_GATEWAY, error),
-            None => {
-                let mut response = Response::new(Answer::empty());
-                *response.status_mut() = StatusCode::ACCEPTED;
-                response
-            }
+            None => accepted(),
         },
     }
 }

@@ -1,7 +1,7 @@
 //! The one client of servers behind URLs: raw bytes in and out, no redirect to another origin, errors that say what to do.
 
 use super::connect::{NoConnection, Way};
-use super::pool::{Held, NoAnswer, Pool};
+use super::pool::{Held, NoAnswer, Pool, Unread};
 use super::redirect::{Follow, REDIRECTS_MAX, target_of};
 use super::{ContentKind, innermost, is_loopback, named_kind};
 use crate::mcp::error::{ConnectError, Token};
@@ -270,15 +270,8 @@ impl HttpReply {
     ///
     /// # Errors
     /// The connection broke, or the body is longer than `max_bytes`.
-    pub async fn bytes(&mut self, max_bytes: usize) -> Result<Vec<u8>, ConnectError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
-            if body.len() + chunk.len() > max_bytes {
-                return Err(ConnectError::TooLong { max_bytes });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+    pub async fn bytes(&mut self, max_bytes: usize) -> Result<Bytes, ConnectError> {
+        self.body.whole(max_bytes).await.map_err(|why| unread(why, &self.shown_url, max_bytes))
     }
 }
 
@@ -303,6 +296,13 @@ fn no_answer(url: &Url, error: NoAnswer) -> ConnectError {
         NoAnswer::NotSent(NoConnection::Unreachable(detail)) => ConnectError::Unreachable { url, detail },
         NoAnswer::NotSent(NoConnection::Tls(detail)) => ConnectError::Tls { url, detail },
         NoAnswer::Broken(detail) => ConnectError::Broken { url, detail },
+    }
+}
+
+pub(super) fn unread(why: Unread, shown_url: &str, max_bytes: usize) -> ConnectError {
+    match why {
+        Unread::TooLong => ConnectError::TooLong { max_bytes },
+        Unread::Broken(detail) => ConnectError::Broken { url: shown_url.to_owned(), detail },
     }
 }
 

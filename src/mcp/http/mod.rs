@@ -15,7 +15,7 @@ mod redirect;
 pub use client::{HttpClient, HttpReply};
 pub(super) use connect::NO_TLS;
 pub use fetch::fetch;
-pub use pool::Held;
+pub use pool::{Held, Unread};
 pub use redirect::{Follow, REDIRECTS_MAX};
 
 use http::HeaderMap;

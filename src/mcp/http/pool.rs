@@ -8,7 +8,7 @@ use super::connect::{NoConnection, Sender, Way};
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Uri, response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Collected, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,7 +117,28 @@ pub struct Held {
     back: Option<(Sender, Arc<Idle>)>,
 }
 
+/// Why a body was not read to its end.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is longer than it may be.
+    TooLong,
+    /// The connection broke.
+    Broken(String),
+}
+
 impl Held {
+    /// The whole body, of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// It is longer, or breaks off.
+    pub async fn whole(&mut self, max_bytes: usize) -> Result<Bytes, Unread> {
+        let read = Limited::new(self, max_bytes).collect().await;
+        read.map(Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
+            true => Unread::TooLong,
+            false => Unread::Broken(super::innermost(&*error)),
+        })
+    }
+
     fn give_back(&mut self) {
         if let Some((sender, idle)) = self.back.take()
             && !sender.is_closed()
