@@ -34,6 +34,7 @@ pub fn a_call_is_never_sent_again_for_a_redirect(cell: &dyn Fn(&Setup) -> Cell) 
     let cell = cell(&setup);
     let reply = cell.client().ask_tool("good", &json!({}));
     assert!(reply["error"]["message"].as_str().unwrap_or_default().contains("/moved-for-good"), "{reply}");
+    cell.server.sees("the call", |seen| seen.calls("good"));
     assert_eq!(cell.calls("good"), 1);
 }
 
