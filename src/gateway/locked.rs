@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// Most differences from the lock that the operator is told of one by one; further ones are only logged.
+/// Most differences from one version of the lock that the operator is told of one by one; further ones are not told.
 pub const TOLD_MAX: usize = 1_000;
 
 /// What becomes of a call of a tool that is not as it was reviewed.
