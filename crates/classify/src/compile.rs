@@ -2,6 +2,7 @@
 
 use super::format::{WireCondition, WireParameter, WireRule, WireStep, WireType, WireVerbs, WireWeights};
 use super::load::{Body, Entry, Layers, RuleKind};
+use super::scan::Bits;
 use super::vocabulary::{AtomId, Places, Verb, Vocabulary, grammar, place, plural};
 use crate::model::{BlastRadius, Category, Flag, TypeSet};
 use crate::problem::Problem;
@@ -97,6 +98,10 @@ pub(super) struct Compiled {
     pub act_triggers: Vec<Vec<u16>>,
     /// Ids of the classes of subjects, in the order of their bits.
     pub domains: Vec<String>,
+    /// For each atom the rules of which it is the first of an alternative.
+    pub wakes: Vec<Vec<u32>>,
+    /// Rules with an alternative that rests on no atom.
+    pub unconditional: Bits,
     pub traits: Vec<u32>,
     /// Those of the traits that say nothing but what lowers the blast radius: every act must have them.
     pub lowering: Vec<u32>,
@@ -154,7 +159,9 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
     for (_, index) in ranked {
         compiler.attach_reading(index);
     }
+    compiler.out.vocabulary.seal();
     compiler.out.atoms = compiler.known.len();
+    compiler.wakes();
     compiler.out.triggers = vec![Vec::new(); compiler.out.atoms];
     compiler.out.act_triggers = vec![Vec::new(); compiler.out.atoms];
     for (at, (atoms, _)) in compiler.out.acts.iter().enumerate() {
@@ -180,6 +187,20 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
+    fn wakes(&mut self) {
+        self.out.wakes = vec![Vec::new(); self.out.atoms];
+        self.out.unconditional.reset(self.out.rules.len());
+        for (index, rule) in (0_u32..).zip(&self.out.rules) {
+            for condition in &rule.when {
+                match condition.atoms.first().and_then(|first| self.out.wakes.get_mut(usize::from(*first))) {
+                    Some(woken) if woken.last() == Some(&index) => {}
+                    Some(woken) => woken.push(index),
+                    None => self.out.unconditional.0[index as usize / 64] |= 1 << (index % 64),
+                }
+            }
+        }
+    }
+
     fn grammar(&mut self) {
         for (id, bit) in grammar::NAMES {
             let mut terms = Vec::new();

@@ -134,6 +134,9 @@ fn speaks<'c>(
     tool: &ToolDefinition,
     index: u32,
 ) -> Option<(&'c Rule, Option<Hit>)> {
+    if !scratch.is_awake(index) {
+        return None;
+    }
     let rule = compiled.rules.get(index as usize)?;
     let condition = scratch.holds(rule, tool)?;
     Some((rule, scratch.hit(condition)))

@@ -214,6 +214,40 @@ fn an_enum_takes_its_worst_value() {
 }
 
 #[test]
+fn what_an_open_action_may_be_is_read_from_the_text() {
+    let open = |description: &str, action: &str| {
+        let action = json!({"type": "string", "description": action});
+        let found = verdict(
+            &json!({"name": "manage_stack", "description": description, "inputSchema": {"properties": {"operation": action}}}),
+        );
+        (found.category, found.blast_radius)
+    };
+    let delete = (Category::Delete, BlastRadius::High);
+    assert_eq!(open("Manage a stack", "One of: generate, describe or delete"), delete);
+    assert_eq!(
+        open("Manage a stack.\n\nOperations:\n- **list**: shows all\n- **delete**: for good", "What to do"),
+        delete
+    );
+    assert_eq!(open("Manage a stack.\n\n- DescribeStack (read-only)\n- DeleteStack (write)", "What to do"), delete);
+    assert_eq!(
+        open("Show a stack.\n\n- Delete it elsewhere, not here", "What to show"),
+        (Category::Read, BlastRadius::Low)
+    );
+}
+
+#[test]
+fn a_denied_name_leaves_the_act_to_the_text_and_the_means_is_an_act() {
+    check(
+        "do_not_sell_holding",
+        "Submits an instruction not to sell a holding",
+        &[("id", "string")],
+        "Write medium",
+        &[],
+    );
+    check("try_wallet", "Tests the wallet by paying a fixed invoice", &[], "Execute critical", &[Flag::Financial]);
+}
+
+#[test]
 fn tags_and_words_to_the_model_stand_before_the_act() {
     for text in [
         "[Desktop only] Lists the windows",

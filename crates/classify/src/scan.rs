@@ -2,7 +2,7 @@
 
 use super::compile::{Compiled, Condition, ParameterCondition, Rule, flag_bit};
 use super::vocabulary::{AtomId, Form, Places, UNKNOWN, VerbUse, WordId, grammar, place};
-use super::words::{Gap, Span, docstring, lead_in, split_name, split_text};
+use super::words::{Gap, Span, docstring, lead_in, listed_values, split_name, split_text};
 use crate::model::{Annotations, Category, Flag, Parameter, ToolDefinition, TypeSet};
 use std::ops::Range;
 
@@ -64,9 +64,12 @@ pub(super) struct Hit {
     pub end: u32,
 }
 
+/// Fulfilled at no place that could be quoted.
+const NO_HIT: Hit = Hit { part: Part::Name, start: 0, end: 0 };
+
 /// A set of atoms.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bits(Vec<u64>);
+pub(super) struct Bits(pub Vec<u64>);
 
 impl Bits {
     pub fn reset(&mut self, atoms: usize) {
@@ -119,6 +122,8 @@ pub(super) struct Scratch {
     /// Overlays that later rules shall see.
     kept: Bits,
     hits: Vec<Hit>,
+    /// Rules of which an alternative has its first atom, as bits by their indexes.
+    awake: Vec<u64>,
     /// Atoms in the order in which they were first met.
     fresh: Vec<AtomId>,
     /// What the server is about, as bits.
@@ -136,6 +141,8 @@ pub(super) struct ParameterWords {
     pub is_command: bool,
     pub text: Range<usize>,
     pub values: Vec<Range<usize>>,
+    /// Where the schema lists no values: what the tool's description lists, with places in that text.
+    pub told: Vec<Range<usize>>,
 }
 
 impl Scratch {
@@ -144,8 +151,8 @@ impl Scratch {
         self.atoms.reset(compiled.atoms);
         self.overlay.reset(compiled.atoms);
         self.kept.reset(compiled.atoms);
-        self.hits.clear();
-        self.hits.resize(compiled.atoms, Hit { part: Part::Name, start: 0, end: 0 });
+        // Not cleared: where a hit counts, its atom was set by this tool, and the hit with it.
+        self.hits.resize(compiled.atoms, NO_HIT);
         (self.flags, self.categories) = (0, 0);
         self.no_parameters = tool.parameters.is_empty();
 
@@ -200,6 +207,7 @@ impl Scratch {
                 self.set(*atom, Hit { part: Part::Annotation, start: 0, end: 0 });
             }
         }
+        self.wake(compiled);
     }
 
     fn description(&mut self, compiled: &Compiled, description: &str) {
@@ -272,6 +280,7 @@ impl Scratch {
             self.atoms.merge(&self.overlay);
         }
         self.overlay.reset(compiled.atoms);
+        self.told(compiled, tool.description.as_deref().unwrap_or_default(), &mut tokens);
         self.other = tokens;
     }
 
@@ -339,7 +348,24 @@ impl Scratch {
             }
         }
         if is_action {
-            self.parameters.push(ParameterWords { index, is_command, text, values });
+            self.parameters.push(ParameterWords { index, is_command, text, values, told: Vec::new() });
+        }
+    }
+
+    /// What the description lists, one a line, where an argument that chooses the act lists nothing itself.
+    fn told(&mut self, compiled: &Compiled, description: &str, tokens: &mut Vec<Token>) {
+        let open = self.parameters.iter().position(|one| one.values.is_empty() && !one.is_command);
+        let Some(open) = open else { return };
+        for (at, value) in listed_values(cut(description, DESCRIPTION_BYTES_MAX)).take(VALUES_READ_MAX) {
+            let start = tokens.len();
+            self.spans.clear();
+            split_name(value, &mut self.spans);
+            self.tokens(compiled, value, tokens);
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
+            for token in &mut tokens[start..] {
+                (token.start, token.end) = (token.start.saturating_add(at), token.end.saturating_add(at));
+            }
+            self.parameters[open].told.push(start..tokens.len());
         }
     }
 
@@ -439,7 +465,11 @@ impl Scratch {
         self.fresh.clear();
         let atoms = compiled.vocabulary.verbs.get(usize::from(verb)).map_or(&[][..], |verb| &verb.atoms);
         for atom in atoms {
-            self.atoms.insert(*atom);
+            if self.atoms.insert(*atom)
+                && let Some(slot) = self.hits.get_mut(usize::from(*atom))
+            {
+                *slot = NO_HIT;
+            }
         }
         let container = |token: &Token| grammar_at(compiled, std::slice::from_ref(token)) & grammar::CONTAINER != 0;
         for object in objects {
@@ -471,9 +501,33 @@ impl Scratch {
     }
 
     /// Ends looking at single verbs: what was kept holds from now on.
-    pub fn drop_focus(&mut self) {
+    pub fn drop_focus(&mut self, compiled: &Compiled) {
         self.overlay.0.fill(0);
         self.atoms.merge(&self.kept);
+        self.wake(compiled);
+    }
+
+    /// Notes which rules can hold at all, by the first atom of each of their alternatives.
+    fn wake(&mut self, compiled: &Compiled) {
+        self.awake.clear();
+        self.awake.extend_from_slice(&compiled.unconditional.0);
+        for (at, word) in self.atoms.0.iter().enumerate() {
+            let mut word = *word;
+            while word != 0 {
+                let atom = at * 64 + word.trailing_zeros() as usize;
+                word &= word - 1;
+                for rule in compiled.wakes.get(atom).map_or(&[][..], |rules| rules) {
+                    if let Some(slot) = self.awake.get_mut(*rule as usize / 64) {
+                        *slot |= 1 << (rule % 64);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the rule with this index can hold, as of the last `wake`.
+    pub fn is_awake(&self, rule: u32) -> bool {
+        self.awake.get(rule as usize / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
     }
 
     /// Whether the rule speaks, and which of its alternatives does.
@@ -561,13 +615,18 @@ pub(super) fn grammar_at(compiled: &Compiled, tokens: &[Token]) -> u16 {
         return 0;
     }
     let info = compiled.vocabulary.info(first.word);
+    if info.reach == info.grammar {
+        return info.grammar;
+    }
     let phrases = info.phrases.iter().filter_map(|at| compiled.vocabulary.phrases.get(*at as usize));
     let phrases = phrases.filter(|phrase| phrase.info.grammar != 0 && starts_with(rest, &phrase.rest));
     phrases.fold(info.grammar, |bits, phrase| bits | phrase.info.grammar)
 }
 
 fn position(compiled: &Compiled, tokens: &[Token], bit: u16) -> Option<usize> {
-    (0..tokens.len()).find(|at| tokens[*at].word != UNKNOWN && grammar_at(compiled, &tokens[*at..]) & bit != 0)
+    (0..tokens.len()).find(|at| {
+        compiled.vocabulary.info(tokens[*at].word).reach & bit != 0 && grammar_at(compiled, &tokens[*at..]) & bit != 0
+    })
 }
 
 fn starts_with(tokens: &[Token], words: &[WordId]) -> bool {

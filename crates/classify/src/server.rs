@@ -29,15 +29,21 @@ impl Prefix {
         if self.0.is_empty() {
             return 0;
         }
-        let words = words_of(name);
-        if words.len() > self.0.len() && words.iter().zip(&self.0).all(|(a, b)| a == b) { self.0.len() } else { 0 }
+        let mut spans: Vec<Span> = Vec::new();
+        split_name(name, &mut spans);
+        let alike = |(span, word): (&Span, &String)| {
+            let own = name.get(span.start as usize..span.end as usize).unwrap_or_default();
+            own.chars().flat_map(char::to_lowercase).eq(word.chars())
+        };
+        if spans.len() > self.0.len() && spans.iter().zip(&self.0).all(alike) { self.0.len() } else { 0 }
     }
 }
 
 fn words_of(name: &str) -> Vec<String> {
     let mut spans: Vec<Span> = Vec::new();
     split_name(name, &mut spans);
-    spans.iter().filter_map(|s| name.get(s.start as usize..s.end as usize)).map(str::to_lowercase).collect()
+    let words = spans.iter().filter_map(|s| name.get(s.start as usize..s.end as usize));
+    words.take(PREFIX_WORDS_MAX + 1).map(str::to_lowercase).collect()
 }
 
 /// The longest prefix that most of the distinct names share. A verb is never part of it: in a server that draws charts

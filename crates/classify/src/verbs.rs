@@ -42,6 +42,8 @@ pub(super) struct Candidate {
     pub rule: u32,
     /// Which of the rules that lower (`Compiled::lowering`) would speak about this act, as bits.
     pub lowered: u32,
+    /// Whether it is a value of its own: its ranges are of the words of parameters, wherever it is quoted from.
+    pub listed: bool,
 }
 
 pub(super) fn collect(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &mut Vec<Candidate>) {
@@ -74,6 +76,7 @@ fn candidate(group: Group, verb: u16, part: Part, tokens: &[Token], at: Range<us
         points: 0,
         rule: 0,
         lowered: 0,
+        listed: false,
     }
 }
 
@@ -91,6 +94,10 @@ fn name(compiled: &Compiled, tokens: &[Token], anchor: Anchor, out: &mut Vec<Can
     let lead = (0..tokens.len())
         .find(|at| grammar_at(compiled, &tokens[*at..]) & grammar::ADVERB == 0 || (*at + 1 == tokens.len()));
     let Some(lead) = lead else { return };
+    // `do_not_exercise`: what a name denies is not what the tool does; the text says that.
+    if anchor.is_some() && grammar_at(compiled, &tokens[lead..]) & grammar::NEGATION != 0 {
+        return;
+    }
     let mut main = None;
     for at in lead..tokens.len() {
         let Some((verb, length, info)) = base_verb(at) else { continue };
@@ -302,8 +309,14 @@ fn description(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, ou
             if let Some((verb, length)) = verb_at(compiled, &tokens[next..]) {
                 let noun = verb_of(compiled, verb.verb).is_none_or(|verb| verb.noun);
                 let joined = linked && verb.form == form && (listing || !noun && before & grammar::CONJUNCTION != 0);
-                if joined || vague {
-                    let base = if joined { base } else { weights.description_vague };
+                // "Tests the wallet by paying …": the means is an act, too.
+                let means = verb.form == Form::Gerund && before & grammar::MEANS != 0 && !noun;
+                if joined || vague || means {
+                    let base = match (joined, vague) {
+                        (true, _) => base,
+                        (false, true) => weights.description_vague,
+                        (false, false) => weights.description_late,
+                    };
                     let mut found =
                         candidate(Group::Description, verb.verb, Part::Description, tokens, next..next + length, base);
                     (found.object, found.target) = object_after(compiled, tokens, next + length);
@@ -342,7 +355,9 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
     for parameter in &scratch.parameters {
         let Some(declared) = tool.parameters.get(usize::from(parameter.index)) else { continue };
         let mut found = Vec::new();
-        for (at, range) in parameter.values.iter().enumerate() {
+        let in_schema = !declared.values.is_empty();
+        let ranges = if in_schema { &parameter.values } else { &parameter.told };
+        for (at, range) in ranges.iter().enumerate() {
             let tokens = &scratch.other[..range.end];
             let verb = (range.start..range.end).find_map(|at| {
                 let (verb, length) = verb_at(compiled, &tokens[at..])?;
@@ -350,21 +365,26 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
                 (verb.form == Form::Base && (at == range.start || !info.noun)).then_some((at, verb.verb, length))
             });
             if let Some((start, verb, length)) = verb {
-                let part = Part::Value(parameter.index, u16::try_from(at).unwrap_or(u16::MAX));
-                let base = compiled.weights.action_values;
+                let value = Part::Value(parameter.index, u16::try_from(at).unwrap_or(u16::MAX));
+                let part = if in_schema { value } else { Part::Description };
+                let base = if in_schema { compiled.weights.action_values } else { compiled.weights.action_text };
                 let mut one = candidate(Group::Values, verb, part, tokens, start..start + length, base);
                 (one.object, one.target) = object_after(compiled, tokens, start + length);
+                one.listed = true;
                 found.push(one);
             }
         }
-        if !declared.values.is_empty() {
-            // Half of them are verbs, or one of them says plainly that something is removed.
-            let removes = |one: &Candidate| verb_of(compiled, one.verb).is_some_and(|v| v.category == Category::Delete);
-            if found.len() >= 2 && found.len() * 2 >= parameter.values.len() || found.iter().any(removes) {
-                out.append(&mut found);
-            }
+        // Half of them are verbs, or one of them says plainly that something is removed.
+        let removes = |one: &Candidate| verb_of(compiled, one.verb).is_some_and(|v| v.category == Category::Delete);
+        let acts = found.len() >= 2 && found.len() * 2 >= ranges.len();
+        if acts || found.iter().any(removes) && (in_schema || found.len() >= 2) {
+            out.append(&mut found);
             continue;
         }
+        if in_schema {
+            continue;
+        }
+        found.clear();
         if parameter.is_command {
             continue;
         }
@@ -375,7 +395,12 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
             let listed = match tokens[at].gap {
                 Gap::Comma | Gap::Slash | Gap::Mark | Gap::Colon => true,
                 Gap::Stop => next == Gap::Colon,
-                Gap::Space | Gap::Join => false,
+                // "…, describe or delete": the last of them.
+                Gap::Space => {
+                    let before = at.checked_sub(1).map_or(0, |before| grammar_at(compiled, &tokens[before..]));
+                    !found.is_empty() && before & grammar::CONJUNCTION != 0
+                }
+                Gap::Join => false,
             };
             if listed
                 && let Some((verb, length)) = verb_at(compiled, &tokens[at..])
@@ -438,6 +463,7 @@ pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDef
             Part::Description => &text,
             _ => &other,
         };
+        let tokens = if candidate.listed { &other } else { tokens };
         let slice = |tokens: &'_ [Token], range: &Range<usize>| tokens.get(range.clone()).unwrap_or_default().to_vec();
         let (mut object, mut target) = (slice(tokens, &candidate.object), slice(tokens, &candidate.target));
         let mut told = Vec::new();
@@ -484,5 +510,5 @@ pub(super) fn resolve(compiled: &Compiled, scratch: &mut Scratch, tool: &ToolDef
             scratch.keep_focus();
         }
     }
-    scratch.drop_focus();
+    scratch.drop_focus(compiled);
 }

@@ -39,7 +39,7 @@ pub(super) mod place {
 
 /// Grammar of a word, as bits; each is a class `grammar.…` of the rule files.
 pub(super) mod grammar {
-    pub const NAMES: [(&str, u16); 14] = [
+    pub const NAMES: [(&str, u16); 15] = [
         ("grammar.preamble", PREAMBLE),
         ("grammar.determiner", DETERMINER),
         ("grammar.preposition", PREPOSITION),
@@ -54,6 +54,7 @@ pub(super) mod grammar {
         ("grammar.container", CONTAINER),
         ("grammar.of", OF),
         ("grammar.manner-parameter", MANNER_PARAMETER),
+        ("grammar.means", MEANS),
     ];
     pub const PREAMBLE: u16 = 1;
     pub const DETERMINER: u16 = 2;
@@ -69,6 +70,7 @@ pub(super) mod grammar {
     pub const CONTAINER: u16 = 2048;
     pub const OF: u16 = 4096;
     pub const MANNER_PARAMETER: u16 = 8192;
+    pub const MEANS: u16 = 16384;
 }
 
 /// How a verb is spelled.
@@ -109,6 +111,8 @@ pub(super) struct Verb {
 pub(super) struct WordInfo {
     pub verb: Option<VerbUse>,
     pub grammar: u16,
+    /// `grammar`, and that of every phrase that begins with this word: filled in by `seal`.
+    pub reach: u16,
     /// Subjects that it speaks of (`domain.…`), as bits in the order of their ids.
     pub domains: u16,
     pub atoms: Vec<(Places, AtomId)>,
@@ -183,6 +187,15 @@ impl Vocabulary {
         }
     }
 
+    /// To be called once all words are in.
+    pub fn seal(&mut self) {
+        let phrases = &self.phrases;
+        for info in &mut self.infos {
+            let of_phrases = info.phrases.iter().filter_map(|at| phrases.get(*at as usize));
+            info.reach = of_phrases.fold(info.grammar, |bits, phrase| bits | phrase.info.grammar);
+        }
+    }
+
     fn intern(&mut self, spelling: &str) -> WordId {
         if let Some(id) = self.ids.get(spelling) {
             return *id;
@@ -220,10 +233,10 @@ impl Vocabulary {
             None => {
                 let at = u32::try_from(self.phrases.len()).unwrap_or(u32::MAX);
                 self.phrases.push(Phrase { rest: rest.into(), info: WordInfo::default() });
-                let lengths: Vec<usize> = self.phrases.iter().map(|phrase| phrase.rest.len()).collect();
+                let phrases = &self.phrases;
                 let starts = &mut self.infos.get_mut(*first as usize)?.phrases;
                 starts.push(at);
-                starts.sort_by_key(|at| std::cmp::Reverse(lengths.get(*at as usize).copied()));
+                starts.sort_by_key(|at| std::cmp::Reverse(phrases.get(*at as usize).map(|phrase| phrase.rest.len())));
                 at
             }
         };

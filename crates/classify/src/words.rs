@@ -194,6 +194,32 @@ pub(super) fn docstring<'t>(description: &'t str, name: &str) -> Option<&'t str>
     })
 }
 
+/// What a text lists as values, one a line: `- **delete**: …`, `- "clear": …`, `* DeleteCluster (…)`, as bytes of the text.
+pub(super) fn listed_values(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let item = |line: &'_ str| -> Option<(usize, usize)> {
+        let rest = line.trim_start().strip_prefix(['-', '*', '•'])?.strip_prefix(' ')?.trim_start();
+        let value = rest.trim_start_matches(['*', '`', '"', '\'']);
+        let is_value = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let end = value.find(|c: char| !is_value(c)).unwrap_or(value.len());
+        let after = value[end..].trim_start_matches(['*', '`', '"', '\'']);
+        let parted = after.is_empty()
+            || after.starts_with([':', '='])
+            || [" (", " -", " –", " —", " :"].iter().any(|mark| after.starts_with(mark));
+        let quoted = value.len() < rest.len() && after.len() < value.len() - end;
+        (end > 0 && (parted || quoted)).then(|| (line.len() - value.len(), end))
+    };
+    text.split_inclusive('\n')
+        .scan(0, |at, line| {
+            let start = *at;
+            *at += line.len();
+            Some((start, line.trim_end()))
+        })
+        .filter_map(move |(start, line)| {
+            let (from, length) = item(line)?;
+            Some((start + from, line.get(from..from + length)?))
+        })
+}
+
 fn gap_of(bytes: &[u8], at: usize, limit: usize) -> Gap {
     let next = |ahead: usize| bytes.get(at + ahead).copied().filter(|_| at + ahead < limit);
     match bytes[at] {
@@ -247,6 +273,17 @@ mod tests {
         ] {
             assert_eq!(names(name), want);
         }
+    }
+
+    #[test]
+    fn a_list_of_values_is_told_from_a_list_of_sentences() {
+        let text = "Ops:\n- **add-steps**: Add\n  - \"clear\": Delete\n* DeleteCluster (write)\n- Delete what is old\n- list\n";
+        let values: Vec<_> = listed_values(text).collect();
+        assert_eq!(
+            values.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+            ["add-steps", "clear", "DeleteCluster", "list"]
+        );
+        assert!(values.iter().all(|(at, value)| text[*at..].starts_with(value)));
     }
 
     #[test]

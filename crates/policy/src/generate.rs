@@ -1,7 +1,7 @@
 //! The recommended policy: what each class of tool deserves, and why.
 
 use super::document::{AllTools, Approval, Document, Entry, Limit, Scope, ToolRules, Unlisted, Validate, Version};
-use crate::model::{BlastRadius, Category, Flag, RiskLevel, ToolDefinition, Verdict};
+use crate::model::{BlastRadius, Category, Confidence, Flag, RiskLevel, ToolDefinition, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Calls a minute of a tool that writes.
@@ -154,6 +154,16 @@ fn ruling(name: &str, verdict: &Verdict, profile: Profile) -> (Ruling, String) {
     }
     match verdict.category {
         Category::Delete => (Ruling::Hide, "removes what an ordinary edit cannot bring back".to_owned()),
+        // Nobody knows yet, so the worst that it may be decides: a person can still let it through.
+        category if doubted(verdict) == Some(Category::Delete) && profile != Profile::ReadOnly => {
+            (Ruling::Hide, format!("judged {category} with low confidence: it may remove"))
+        }
+        category if doubted(verdict).is_some() => {
+            (Ruling::Refuse, format!("judged {category} with low confidence: it may do more"))
+        }
+        Category::Write if radius == BlastRadius::Critical => {
+            (Ruling::Refuse, "reaches many at once, and cannot be taken back".to_owned())
+        }
         Category::Write | Category::Execute if has(Flag::Financial) && !has(Flag::CodeExecution) => {
             (Ruling::Refuse, "moves or commits money".to_owned())
         }
@@ -181,6 +191,20 @@ fn ruling(name: &str, verdict: &Verdict, profile: Profile) -> (Ruling, String) {
         }
         Category::Read => (Ruling::Allow, "only reads".to_owned()),
     }
+}
+
+/// The worst that a tool may be whose category the rules are not sure of: what some of its evidence says, or anything
+/// where there is none. `None`: they are sure, or nothing speaks for worse.
+fn doubted(verdict: &Verdict) -> Option<Category> {
+    if verdict.confidence != Confidence::Low {
+        return None;
+    }
+    if verdict.flags.contains(&Flag::Unclassified) {
+        return Some(verdict.category);
+    }
+    let said = |evidence: &crate::model::Evidence| Category::ALL.iter().copied().find(|c| c.as_str() == evidence.says);
+    let acts = |category: &Category| *category > verdict.category && *category >= Category::Execute;
+    verdict.evidence.iter().filter(|evidence| evidence.weight > 0).filter_map(said).filter(acts).max()
 }
 
 fn rules(name: &str, review: &Review) -> ToolRules {
@@ -275,7 +299,6 @@ fn apart(rules: &ToolRules, old: &Document) -> ToolRules {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
     use super::*;
-    use crate::model::Confidence;
     use serde_json::json;
 
     fn tool(name: &str) -> ToolDefinition {
@@ -327,6 +350,7 @@ mod tests {
             (Read, Low, &[Flag::Credential], Standard, &limit(10, "")),
             (Write, Medium, &[], Standard, &limit(30, "")),
             (Write, High, &[Flag::Egress], Standard, &limit(30, "")),
+            (Write, Critical, &[Flag::Egress], Standard, human),
             (Execute, Medium, &[], Standard, &limit(10, "")),
             (Execute, High, &[Flag::Unclassified], Standard, &limit(10, "")),
             (Execute, Critical, &[Flag::CodeExecution], Standard, hide),
@@ -347,6 +371,34 @@ mod tests {
         ] {
             // The order of members is that of the document; approval stands after validate there.
             check(category, radius, flags, profile, expected);
+        }
+    }
+
+    #[test]
+    fn what_the_rules_are_unsure_of_passes_only_where_nothing_speaks_for_worse() {
+        use crate::model::{Evidence, EvidenceSource};
+        let says = |category: Category, weight: u32| Evidence {
+            rule: "r".to_owned(),
+            source: EvidenceSource::Name,
+            quote: String::new(),
+            says: category.as_str().to_owned(),
+            weight,
+        };
+        for (confidence, category, other, flags, expected) in [
+            (Confidence::Low, Category::Read, says(Category::Delete, 30), &[][..], Ruling::Hide),
+            (Confidence::Low, Category::Read, says(Category::Execute, 30), &[], Ruling::Refuse),
+            (Confidence::Low, Category::Write, says(Category::Execute, 30), &[], Ruling::Refuse),
+            (Confidence::Low, Category::Execute, says(Category::Execute, 0), &[Flag::Unclassified], Ruling::Refuse),
+            (Confidence::Low, Category::Read, says(Category::Write, 30), &[], Ruling::Allow),
+            (Confidence::Low, Category::Read, says(Category::Delete, 0), &[], Ruling::Allow),
+            (Confidence::Medium, Category::Read, says(Category::Delete, 30), &[], Ruling::Allow),
+        ] {
+            let mut verdict = verdict(category, BlastRadius::Low, flags);
+            (verdict.confidence, verdict.evidence) = (confidence, vec![other]);
+            assert_eq!(ruling("do_it", &verdict, Profile::Standard).0, expected, "{verdict:?}");
+            let listed = expected == Ruling::Allow;
+            let in_reads_only = ruling("do_it", &verdict, Profile::ReadOnly).0;
+            assert_eq!(in_reads_only == Ruling::Allow, listed, "{verdict:?}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! `cargo bench --bench classify` makes its own tools; `MCPOL_BENCH_TOOLS=DIR` takes recorded lists (objects with
 //! `slug` and `tools`) instead. Either is repeated to half a million tools, on one core and on two.
 
-use mcpol::classify::{Options, RuleSet, assess};
-use mcpol::model::{Listing, ServerName, ServerSource, ToolDefinition};
+use mcpol_base::model::{Listing, ServerName, ServerSource, ToolDefinition};
+use mcpol_classify::{Options, RuleSet, assess};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -122,7 +122,7 @@ fn listing(server: &str, tools: &[Value]) -> Listing {
         instructions: None,
         tools: tools.iter().filter_map(parse).collect(),
         unreadable: 0,
-        extras: mcpol::model::Extras::not_recorded(),
+        extras: mcpol_base::model::Extras::not_recorded(),
         notes: Vec::new(),
     }
 }
