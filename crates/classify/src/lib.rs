@@ -5,6 +5,7 @@ mod format;
 mod load;
 mod vocabulary;
 mod compile;
+mod lookup;
 mod scan;
 mod verbs;
 mod judge;

@@ -1,7 +1,8 @@
 //! Which verbs act in a tool's name, title, first sentence and action values, and what each means with its object.
 
 use super::compile::{Compiled, category_bit};
-use super::scan::{Part, Scratch, Token, grammar_at, verb_at};
+use super::lookup::{grammar_at, verb_at};
+use super::scan::{Part, Scratch, Token};
 use super::vocabulary::{Form, Verb, grammar};
 use super::words::{Gap, is_verb_last};
 use crate::model::{Category, ToolDefinition};
