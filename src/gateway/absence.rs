@@ -262,9 +262,9 @@ mod tests {
         mediator.upstream_gone("gone");
         mediator.server_absent();
         mediator.from_client(call(1, "t").as_bytes(), NOW);
-        let own = initialize.replace("\"id\":1", "\"id\":\"mcpol-initialize-1\"");
+        let own = initialize.replace("\"id\":1", "\"id\":\"mcpol-again-1\"");
         assert_eq!(text(mediator.replay().unwrap().bytes()), format!("{own}\n"));
-        let answers = mediator.from_server(br#"{"jsonrpc":"2.0","id":"mcpol-initialize-1","result":{}}"#, NOW);
+        let answers = mediator.from_server(br#"{"jsonrpc":"2.0","id":"mcpol-again-1","result":{}}"#, NOW);
         assert!(answers.replayed && answers.effects.to_client.is_empty());
     }
 

@@ -1,6 +1,7 @@
 //! The handshake of a client, kept for servers that must hear it again: one that was started again, or one behind a URL
 //! that has forgotten the session.
 
+use super::exchange::Wishes;
 use super::mediate::{Mediator, lock};
 use super::pending::Kind;
 use super::shipment::Shipment;
@@ -13,22 +14,32 @@ use std::time::Instant;
 pub(super) struct Handshake {
     /// `initialize`: its id, its serial number among the session's requests, and the line.
     initialize: Option<(Id, u64, Vec<u8>)>,
-    initialized: Option<Vec<u8>>,
-    /// How often it was sent again under an id of the gateway's own.
+    /// What else it said that lasts.
+    wishes: Wishes,
+    /// Requests that were sent again under an id of the gateway's own.
     renamed: u64,
 }
 
+impl Handshake {
+    fn own_id(&mut self) -> Id {
+        self.renamed += 1;
+        Id::Text(format!("mcpol-again-{}", self.renamed).into())
+    }
+}
+
 impl Mediator {
-    /// Keeps a request that is sent now if it is `initialize`.
+    /// Keeps what lasts of a request that is sent now.
     pub(super) fn note_handshake(&self, id: &Id, serial: u64, passage: &Passage) {
+        let mut handshake = lock(&self.handshake);
         if passage.method() == Some("initialize") {
-            lock(&self.handshake).initialize = Some((id.clone(), serial, passage.line().to_vec()));
+            handshake.initialize = Some((id.clone(), serial, passage.line().to_vec()));
         }
+        handshake.wishes.note("", passage);
     }
 
     /// Keeps `notifications/initialized`.
     pub(super) fn note_initialized(&self, passage: &Passage) {
-        lock(&self.handshake).initialized = Some(passage.line().to_vec());
+        lock(&self.handshake).wishes.note("", passage);
     }
 
     /// The request with this serial number has failed. If it was `initialize`, the client begins anew.
@@ -50,11 +61,7 @@ impl Mediator {
             return Some(shipment);
         }
         // The client has used the id again, and that request waits for this very server.
-        let own = {
-            let mut handshake = lock(&self.handshake);
-            handshake.renamed += 1;
-            Id::Text(format!("mcpol-initialize-{}", handshake.renamed).into())
-        };
+        let own = lock(&self.handshake).own_id();
         let text = String::from_utf8(line).ok()?;
         let (_, place) = member(&text, "id")?;
         let mut line = text.as_bytes()[..place.start].to_vec();
@@ -67,10 +74,27 @@ impl Mediator {
 
     /// What a server that was started again hears after it has answered `initialize`.
     pub fn initialized_again(&self) -> Shipment {
-        let mut shipment = Shipment::default();
-        if let Some(line) = &lock(&self.handshake).initialized {
-            shipment.again(line);
+        let (mut shipment, mut lines, mut asked) = (Shipment::default(), Vec::new(), Vec::new());
+        {
+            let mut handshake = lock(&self.handshake);
+            let wishes = handshake.wishes.clone();
+            lines.extend(wishes.initialized().cloned());
+            let mut own = || {
+                let id = handshake.own_id();
+                asked.push(id.clone());
+                id
+            };
+            lines.extend(wishes.level(&mut own));
+            lines.extend(wishes.subscriptions("", own));
         }
+        {
+            let mut pending = lock(&self.pending);
+            for id in asked {
+                // Its answer is for the gateway alone; without room for it the answer is dropped as one too many.
+                let _ = pending.begin(&id, Kind::Replay, &self.party, Instant::now());
+            }
+        }
+        lines.iter().for_each(|line| shipment.again(line));
         shipment
     }
 }

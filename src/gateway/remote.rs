@@ -6,6 +6,7 @@ use super::alive::belongs;
 use super::answers::Answers;
 use super::event::Event;
 use super::exchange::LISTED_TOOLS_MAX;
+use super::framing::lines_of;
 use super::mediate::{Mediator, lock};
 use super::outbox::Outbox;
 use crate::clock;
@@ -311,11 +312,15 @@ impl Shared {
         let Some(hello) = self.mediator.replay() else { return Ok(false) };
         (*lock(&self.session), *lock(&self.version)) = (None, None);
         self.mediator.notice("the server has forgotten the session; opening another one");
-        for shipment in [hello, self.mediator.initialized_again()] {
-            let line = shipment.bytes().strip_suffix(b"\n").unwrap_or_default().to_vec();
-            if line.is_empty() {
-                continue;
-            }
+        self.say_again(hello.bytes()).await?;
+        self.say_again(self.mediator.initialized_again().bytes()).await?;
+        Ok(self.session().is_some())
+    }
+
+    /// Says to the server again what the client has said before, one line after the other.
+    async fn say_again(&self, lines: &[u8]) -> Result<(), ConnectError> {
+        for line in lines_of(lines) {
+            let line = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
             let head = self.head(&line);
             let mut reply = self.send(line, &head).await?;
             let read = self.read(&mut reply, &head, &mut Progress::default()).await;
@@ -325,7 +330,7 @@ impl Shared {
             }
             read?;
         }
-        Ok(self.session().is_some())
+        Ok(())
     }
 
     /// Goes on with the stream of a request that ended before the answer came (streamable HTTP, resumability).

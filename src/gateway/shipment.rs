@@ -31,8 +31,8 @@ impl Shipment {
         super::reply::error(&mut self.lines, &to, super::reply::INTERNAL_ERROR, message);
     }
 
-    /// Loads a line of the handshake again, for a server that was started again. It was admitted when it first came, and
-    /// `initialize` and `notifications/initialized` are all that is kept.
+    /// Loads a line again for a server that was started again: what the client has said that lasts, which was admitted when
+    /// it first came and is never a call.
     pub(super) fn again(&mut self, line: &[u8]) {
         self.line(line);
     }

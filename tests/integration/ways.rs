@@ -35,6 +35,8 @@ const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
 const STDIO_URL_STATELESS: Ways = |way| way.front == Front::Stdio && URL_STATELESS(way);
 /// Those on which the gateway keeps the session with the server.
 const KEPT_SESSION: Ways = |way| way.front != Front::Http && URL_SESSION(way);
+/// Those on which the gateway begins anew with a server without the client.
+const KEPT: Ways = |way| KEPT_SESSION(way) || COMMAND_SESSION(way);
 /// Those on which a call is withdrawn by a message.
 const WITHDRAWING: Ways = |way| way.front == Front::Stdio || SESSION(way);
 
@@ -91,6 +93,7 @@ promises! {
     urls::every_json_is_json: URL;
     urls::a_name_that_no_header_can_hold_is_encoded: URL_STATELESS;
     urls::a_session_that_the_server_has_lost_begins_anew: KEPT_SESSION;
+    urls::a_server_that_begins_anew_hears_what_lasts: KEPT;
     urls::arguments_are_repeated_in_the_headers_that_the_schema_names: STDIO_URL_STATELESS;
     urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
     urls::a_server_elsewhere_is_reached_through_the_proxy: URL;

@@ -13,6 +13,7 @@ mod schema;
 mod server_requests;
 mod view;
 mod wait;
+mod wishes;
 
 pub use answer::{Fate, Shared, Viewer, answer, error, invalid, same_list};
 pub use asked::Asked;
@@ -25,3 +26,4 @@ pub use schema::{Schema, Schemas, essence};
 pub use server_requests::{NotTaken, ServerRequests};
 pub use view::{Coming, Facts, Keep, LISTED_TOOLS_MAX, Listing, Moment, View, is_listed};
 pub use wait::{PROGRESS_EVERY, Question, Telling};
+pub use wishes::{KEPT_BYTES_MAX, Wishes, request};

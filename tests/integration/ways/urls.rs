@@ -124,6 +124,47 @@ pub fn a_session_that_the_server_has_lost_begins_anew(cell: &dyn Fn(&Setup) -> C
     cell.server.nth(3, "a greeting", |seen| seen.method() == "initialize");
 }
 
+pub fn a_server_that_begins_anew_hears_what_lasts(cell: &dyn Fn(&Setup) -> Cell) {
+    let lost = Mutex::new(None);
+    let setup = Setup::policy(&json!({"version": "1", "default": "allow", "tools": {}})).script(move |asked| {
+        let session = header(&asked.seen.head, "mcp-session-id").unwrap_or_default().to_owned();
+        let mut lost = lost.lock().unwrap();
+        if asked.seen.calls("lose") && lost.is_none() {
+            *lost = Some(session.clone());
+            if session.is_empty() {
+                asked.crash();
+                return Act::Said;
+            }
+        }
+        if !session.is_empty() && *lost == Some(session) {
+            asked.respond("404 Not Found", &["Content-Type: application/json"], "{}");
+            return Act::Said;
+        }
+        if asked.seen.method() != "resources/list" {
+            return Act::Usual;
+        }
+        asked.reply(&json!({"resources": [{"uri": "note://1", "name": "n"}]}));
+        Act::Said
+    });
+    let cell = cell(&setup.restart(1));
+    let mut client = cell.client();
+    for (method, params) in [
+        ("logging/setLevel", json!({"level": "debug"})),
+        ("logging/setLevel", json!({"level": "error"})),
+        ("resources/subscribe", json!({"uri": "note://1"})),
+    ] {
+        let reply = client.ask(method, &params);
+        assert!(reply.get("result").is_some(), "{reply}");
+    }
+    client.ask_tool("lose", &json!({}));
+    passed(&client.ask_tool("good", &json!({})));
+    cell.server.nth(2, "the level", |seen| seen.message["params"]["level"] == "error");
+    cell.server.nth(2, "the subscription", |seen| seen.method() == "resources/subscribe");
+    assert_eq!(cell.server.count(|seen| seen.message["params"]["level"] == "debug"), 1);
+    let rest = client.rest();
+    assert!(rest.iter().all(|message| message.get("id").is_none()), "{rest:?}");
+}
+
 pub fn arguments_are_repeated_in_the_headers_that_the_schema_names(cell: &dyn Fn(&Setup) -> Cell) {
     let tool = |name: &str, header: &str| {
         let region = json!({"type": "string", "x-mcp-header": header});

@@ -3,6 +3,7 @@
 
 use super::super::Server;
 use super::super::mcp_headers::SESSION;
+use super::Answered;
 use super::edit::text_at;
 use super::joint::gathered;
 use super::offers::{carried, instructions, joined};
@@ -11,10 +12,10 @@ use super::piece::Piece;
 use super::replies::{done, failed, quoted};
 use super::sessions::{End, Session};
 use super::turn::{Turn, line_of};
-use super::{Answered, lists};
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::gateway::identity::Identity;
+use crate::gateway::mediate::lock;
 use crate::mcp::envelope::{Id, Message, Passage, admit};
 use crate::mcp::json::string_value;
 use crate::mcp::protocol::{STATELESS_VERSION, is_stateless};
@@ -126,13 +127,10 @@ impl Turn {
         let changed = ["tools", "prompts", "resources"].into_iter().filter(tells);
         session.questions.forget(name);
         self.memory.forget_places(name);
-        let wishes = session.wishes();
-        let level = wishes.level.filter(|_| end.offers("logging"));
-        let subscribe = |uri: &String| {
-            lists::request(&Id::Text("mcpol".into()), "resources/subscribe", &format!("\"uri\":{}", quoted(uri)))
-        };
-        let uris = wishes.subscriptions.get(name).into_iter().flatten().map(subscribe);
-        for body in wishes.initialized.into_iter().chain(level).chain(uris) {
+        let (wishes, id) = (lock(&session.wishes).clone(), Id::Text("mcpol".into()));
+        let level = wishes.level(|| id.clone()).filter(|_| end.offers("logging"));
+        let uris = wishes.subscriptions(name, || id.clone());
+        for body in wishes.initialized().cloned().into_iter().chain(level).chain(uris) {
             // One after the other, as the client said them; a server that is gone again is told of at the next request.
             if self.tell_again(server, who, &end, body).await.is_err() {
                 break;

@@ -7,11 +7,11 @@ use super::part::{Ask, PART_WAIT};
 use super::replies::{done, failed, quoted};
 use super::turn::Turn;
 use super::{Answered, names};
+use crate::gateway::exchange::request;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX};
 use crate::mcp::json::string_value;
 use crate::mcp::walk::{elements, member};
-use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -152,12 +152,4 @@ impl Turn {
 fn learn(turn: &Turn, server: &str, listed: Listed, all: impl Iterator<Item = String>) {
     let all: Vec<String> = all.collect();
     turn.memory.learn_places(server, listed, all.iter().map(String::as_str));
-}
-
-/// A request of the gateway's own under the client's id, which no server has seen at this moment.
-pub(super) fn request(id: &Id, method: &str, params: &str) -> Bytes {
-    let mut line = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
-    id.write(&mut line);
-    line.extend_from_slice(format!(",\"method\":\"{method}\",\"params\":{{{params}}}}}").as_bytes());
-    line.into()
 }

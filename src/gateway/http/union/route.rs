@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::edit::{at, changed, put, text_at};
 use super::flights::To;
 use super::joint::{Joint, gathered};
-use super::lists::{List, PROMPTS, RESOURCES, TEMPLATES, TOOLS, list_of, request};
+use super::lists::{List, PROMPTS, RESOURCES, TEMPLATES, TOOLS, list_of};
 use super::memory::{Age, Listed};
 use super::owners::Owner;
 use super::part::{Ask, is_stream};
@@ -19,7 +19,9 @@ use super::turn::{Turn, line_of};
 use super::{Answered, names};
 use crate::clock;
 use crate::gateway::exchange::is_listed;
+use crate::gateway::exchange::request;
 use crate::gateway::identity::Identity;
+use crate::gateway::mediate::lock;
 use crate::mcp::envelope::{Id, Passage, ToolCall, receive};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -67,15 +69,13 @@ impl Turn {
                 Box::pin(Arc::new(self).named(id, PROMPTS, &named(&["params", "name"]), method, &line)).await
             }
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
-                Box::pin(Arc::new(self).resource(id, &named(&["params", "uri"]), method, &line)).await
+                Box::pin(Arc::new(self).resource(id, &named(&["params", "uri"]), passage)).await
             }
             "completion/complete" => Box::pin(Arc::new(self).complete(id, &line)).await,
             "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update" => {
                 Box::pin(Arc::new(self).task(id, &named(&["params", "taskId"]), method, &line)).await
             }
-            "logging/setLevel" if self.session.is_some() => {
-                Ok(Box::pin(self.set_level(id, line_of(passage.line()))).await)
-            }
+            "logging/setLevel" if self.session.is_some() => Ok(Box::pin(self.set_level(id, passage)).await),
             "subscriptions/listen" if self.is_stateless => Box::pin(self.subscribe(id, &line)).await,
             _ => {
                 let audit = self.gateway.desk.audit();
@@ -156,12 +156,13 @@ impl Turn {
     }
 
     /// A resource is its server's: the one that lists it, else the one whose template can make it.
-    async fn resource(self: &Arc<Self>, id: &Id, uri: &str, method: &str, line: &str) -> Result<Answered, Refusal> {
+    async fn resource(self: &Arc<Self>, id: &Id, uri: &str, passage: &Passage) -> Result<Answered, Refusal> {
+        let method = passage.method().unwrap_or_default();
         let Some(asked) = self.place(id, uri).await else { return Ok(failed(id, -32602, "Resource not found")) };
         if let Some(session) = self.session.as_ref().filter(|_| method != "resources/read") {
-            session.subscribed(asked.0.name.as_str(), uri, method == "resources/subscribe");
+            lock(&session.wishes).note(asked.0.name.as_str(), passage);
         }
-        self.to(id, asked, &Ask::named(method, uri, Bytes::from(line.to_owned()))).await
+        self.to(id, asked, &Ask::named(method, uri, line_of(passage.line()))).await
     }
 
     /// The server that a resource is of. Lists are read when they are needed, and then remembered.
@@ -249,11 +250,11 @@ impl Turn {
     }
 
     /// All servers with a log hear what the client wants of it.
-    async fn set_level(self, id: &Id, line: Bytes) -> Answered {
+    async fn set_level(self, id: &Id, passage: &Passage) -> Answered {
         if let Some(session) = &self.session {
-            session.level(&line);
+            lock(&session.wishes).note("", passage);
         }
-        let id = id.clone();
+        let (id, line) = (id.clone(), line_of(passage.line()));
         gathered(self, |turn| async move {
             let ask = Ask::unnamed("logging/setLevel", line);
             let parts = turn.ask_all(turn.offering("logging").into_iter(), &ask, &id).await;
@@ -297,9 +298,7 @@ impl Turn {
                 }
             }
             _ => {
-                if method == "notifications/initialized" {
-                    session.initialized(passage.line());
-                }
+                lock(&session.wishes).note("", passage);
                 self.servers().map(|asked| (asked, line_of(passage.line()))).collect()
             }
         };

@@ -6,6 +6,7 @@ use super::memory::Memories;
 use super::owners::Owners;
 use super::piece::Piece;
 use super::questions::Questions;
+use crate::gateway::exchange::{KEPT_BYTES_MAX, Wishes};
 use crate::gateway::mediate::lock;
 use bytes::Bytes;
 use http::HeaderValue;
@@ -19,14 +20,6 @@ use tokio::sync::{mpsc, watch};
 pub(super) const SESSIONS_MAX: usize = 4096;
 /// Sessions of one grant; for another one it loses its own.
 pub(super) const GRANT_SESSIONS_MAX: usize = 2048;
-/// Longest `initialize`, and other message of the client's, that is kept to begin anew with, in bytes; a server that loses
-/// its session after a longer one is gone.
-pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
-/// Longest URI of a subscription that is kept, in bytes.
-const URI_BYTES_MAX: usize = 8 * 1024;
-/// Resources of one server that a session may subscribe to and still have the subscription when the server has to be
-/// asked again.
-pub(super) const SUBSCRIPTIONS_KEPT_MAX: usize = 1024;
 /// Streams of one session that hear what the gateway itself has to say.
 const LISTENERS_MAX: usize = 16;
 
@@ -59,7 +52,8 @@ pub(super) struct Session {
     ends: Mutex<BTreeMap<String, End>>,
     /// The client's own `initialize`, for servers that lose their session.
     pub(super) hello: Option<Bytes>,
-    wishes: Mutex<Wishes>,
+    /// What the client has said that lasts.
+    pub(super) wishes: Mutex<Wishes>,
     /// What servers ask the client.
     pub(super) questions: Questions,
     /// Whose the tasks are.
@@ -102,17 +96,6 @@ impl Drop for Listens {
             streams.open.remove(&self.number);
         });
     }
-}
-
-/// What a server whose session begins anew has to hear again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Wishes {
-    /// `notifications/initialized`.
-    pub(super) initialized: Option<Bytes>,
-    /// `logging/setLevel`.
-    pub(super) level: Option<Bytes>,
-    /// Resources by server.
-    pub(super) subscriptions: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Sessions {
@@ -207,33 +190,6 @@ impl Session {
         self.renewed.send_modify(|count| *count += 1);
     }
 
-    /// What servers have to hear again when they begin anew.
-    pub(super) fn wishes(&self) -> Wishes {
-        lock(&self.wishes).clone()
-    }
-
-    /// The client is ready.
-    pub(super) fn initialized(&self, line: &[u8]) {
-        let line = Some(line).filter(|line| line.len() <= KEPT_BYTES_MAX);
-        lock(&self.wishes).initialized = line.map(Bytes::copy_from_slice);
-    }
-
-    /// The client wants to hear of what is at least so serious.
-    pub(super) fn level(&self, line: &[u8]) {
-        lock(&self.wishes).level = Some(line).filter(|line| line.len() <= KEPT_BYTES_MAX).map(Bytes::copy_from_slice);
-    }
-
-    /// The client wants, or does not want any more, to hear of a resource.
-    pub(super) fn subscribed(&self, server: &str, uri: &str, wanted: bool) {
-        let mut wishes = lock(&self.wishes);
-        let uris = wishes.subscriptions.entry(server.to_owned()).or_default();
-        if !wanted {
-            uris.remove(uri);
-        } else if uris.len() < SUBSCRIPTIONS_KEPT_MAX && uri.len() <= URI_BYTES_MAX {
-            uris.insert(uri.to_owned());
-        }
-    }
-
     /// A stream of the client hears what comes from nowhere else.
     pub(super) fn listens(&self, stream: &mpsc::Sender<Piece>) {
         let mut listeners = lock(&self.listeners);
@@ -295,32 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_the_client_is_bounded() {
+    fn a_greeting_that_is_too_long_is_not_kept() {
         for (bytes, is_kept) in [(KEPT_BYTES_MAX, true), (KEPT_BYTES_MAX + 1, false)] {
-            let text = Bytes::from("x".repeat(bytes));
-            let session = Session::new("alice".into(), BTreeMap::new(), text.clone());
-            session.initialized(&text);
-            session.level(&text);
-            let wishes = session.wishes();
+            let session = Session::new("alice".into(), BTreeMap::new(), Bytes::from("x".repeat(bytes)));
             assert_eq!(session.hello.is_some(), is_kept);
-            assert_eq!((wishes.initialized.is_some(), wishes.level.is_some()), (is_kept, is_kept));
         }
-        for (bytes, is_kept) in [(URI_BYTES_MAX, true), (URI_BYTES_MAX + 1, false)] {
-            let session = session(&"alice".into());
-            session.subscribed("one", &"x".repeat(bytes), true);
-            assert_eq!(!session.wishes().subscriptions["one"].is_empty(), is_kept);
-        }
-    }
-
-    #[test]
-    fn subscriptions_that_are_kept_are_bounded() {
-        let session = session(&"alice".into());
-        for number in 0..=SUBSCRIPTIONS_KEPT_MAX {
-            session.subscribed("one", &number.to_string(), true);
-        }
-        assert_eq!(session.wishes().subscriptions["one"].len(), SUBSCRIPTIONS_KEPT_MAX);
-        session.subscribed("one", "0", false);
-        session.subscribed("one", "x", true);
-        assert!(session.wishes().subscriptions["one"].contains("x"));
     }
 }
