@@ -5,7 +5,7 @@ use super::{Failure, load, output, policy_file};
 use crate::cli::{GenPolicyArgs, PolicyProfile};
 use crate::exit::Exit;
 use crate::model::Classified;
-use crate::policy::{self, Merge, Policy, Profile, Recommendation, Selection};
+use crate::policy::{self, Left, Merge, Policy, Profile, Recommendation, Selection};
 use crate::report;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
         let columns = output::terminal_width();
         let tables: Vec<String> = pages
             .iter()
-            .map(|page| report::policy_review(&page.server, &page.new.review, page.merge.as_ref(), columns))
+            .map(|page| report::policy_review(&page.server, &page.new.review, page.merge.as_ref(), page.left, columns))
             .collect();
         output::people(&tables.join("\n"));
     }
@@ -44,6 +44,7 @@ struct Page {
     server: String,
     new: Recommendation,
     merge: Option<Merge>,
+    left: Left,
     text: String,
 }
 
@@ -87,9 +88,10 @@ fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Resu
     let name = server.listing.server.as_str().to_owned();
     let text = crate::text::visible_json(&text).into_owned();
     // What is written must be what would be read back.
-    policy::parse(&text, &name)
+    let policy = policy::parse(&text, &name)
         .map_err(|problems| Failure::usage(format!("no policy can be written for `{name}`")).with_problems(problems))?;
-    Ok(Page { server: name, new, merge, text })
+    let left = policy::left(&policy, tools);
+    Ok(Page { server: name, new, merge, left, text })
 }
 
 /// Writes everything, or nothing where something is in the way. `several`: the arguments name more than one server, of
@@ -111,7 +113,7 @@ fn write(args: &GenPolicyArgs, pages: &[Page], several: bool) -> Result<(), Fail
     if let Some(path) = &args.notes {
         let notes: Vec<String> = pages
             .iter()
-            .map(|page| report::policy_notes(&page.server, &page.new.review, page.merge.as_ref()))
+            .map(|page| report::policy_notes(&page.server, &page.new.review, page.merge.as_ref(), page.left))
             .collect();
         if files.iter().any(|(file, _)| file == path) {
             return Err(Failure::usage(format!("`{}` cannot be the policy and the notes", path.display()))

@@ -2,7 +2,7 @@
 
 use super::scan::{ScanReport, ScannedServer};
 use super::table::beside_tools;
-use super::words::{count, flags, severity, why};
+use super::words::{about_tokens, count, flags, severity, why};
 use crate::text::{escape, excerpt};
 use std::fmt::Write as _;
 
@@ -37,7 +37,8 @@ fn one(out: &mut String, server: &ScannedServer<'_>) {
     let tools = count(server.tools.len(), "tool");
     let found = count(server.summary.findings, "finding");
     let beside = beside_tools(&server.summary).map_or_else(String::new, |beside| format!(", {beside}"));
-    let _ = writeln!(out, "\n## {}\n\n{tools}{beside}, {found}.", cell(server.server.as_str()));
+    let tokens = about_tokens(server.summary.tokens);
+    let _ = writeln!(out, "\n## {}\n\n{tools}{beside}, {tokens}, {found}.", cell(server.server.as_str()));
     if !server.tools.is_empty() {
         out.push_str("\n| risk | category | radius | tool | flags | why |\n|---|---|---|---|---|---|\n");
         for tool in server.worst_first() {

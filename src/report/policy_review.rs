@@ -2,8 +2,8 @@
 
 use super::grid::grid;
 use super::markdown::cell;
-use super::words::count;
-use crate::policy::{Merge, Review, Ruling, Unlisted};
+use super::words::{count, rounded};
+use crate::policy::{Left, Merge, Review, Ruling, Unlisted};
 use crate::text::escape;
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 const WIDE: usize = 100;
 
 /// The table for the screen, with a line that sums it up.
-pub fn policy_review(server: &str, review: &[Review], merge: Option<&Merge>, columns: usize) -> String {
+pub fn policy_review(server: &str, review: &[Review], merge: Option<&Merge>, left: Left, columns: usize) -> String {
     let wide = columns >= WIDE;
     let row = |line: &Review| {
         let mut row = vec![ruling(line, merge)];
@@ -29,7 +29,7 @@ pub fn policy_review(server: &str, review: &[Review], merge: Option<&Merge>, col
         true => grid(&["RULE", "CLASS", "RISK", "RADIUS", "TOOL", "WHY"], &rows, &[0, 4, 5], columns),
         false => grid(&["RULE", "CLASS", "RISK", "RADIUS", "TOOL AND WHY"], &rows, &[0, 4], columns),
     };
-    let _ = writeln!(out, "\n{}: {}", escape(server), summary(review));
+    let _ = writeln!(out, "\n{}: {}\n{}", escape(server), summary(review), left_in_words(left));
     if let Some(merge) = merge {
         let _ = writeln!(out, "{}", merged(merge));
         for name in &merge.vanished {
@@ -40,8 +40,8 @@ pub fn policy_review(server: &str, review: &[Review], merge: Option<&Merge>, col
 }
 
 /// The same as a Markdown page.
-pub fn policy_notes(server: &str, review: &[Review], merge: Option<&Merge>) -> String {
-    let mut out = format!("# Policy for {}\n\n{}.\n", cell(server), summary(review));
+pub fn policy_notes(server: &str, review: &[Review], merge: Option<&Merge>, left: Left) -> String {
+    let mut out = format!("# Policy for {}\n\n{}; {}.\n", cell(server), summary(review), left_in_words(left));
     if let Some(merge) = merge {
         let _ = writeln!(out, "\n{}.", merged(merge));
         for name in &merge.vanished {
@@ -108,6 +108,13 @@ fn summary(review: &[Review]) -> String {
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let tools = count(review.len(), "tool");
     if parts.is_empty() { tools } else { format!("{tools}: {}", parts.join(", ")) }
+}
+
+/// `this policy leaves 31 of 118 tools, about 9,400 of 61,000 tokens`
+fn left_in_words(left: Left) -> String {
+    let Left { tools, of_tools, tokens, of_tokens } = left;
+    let (noun, tokens, of_tokens) = (if of_tools == 1 { "tool" } else { "tools" }, rounded(tokens), rounded(of_tokens));
+    format!("this policy leaves {tools} of {of_tools} {noun}, about {tokens} of {of_tokens} tokens")
 }
 
 fn merged(merge: &Merge) -> String {

@@ -5,6 +5,7 @@ use crate::model::{
     BlastRadius, Category, Classified, Confidence, Evidence, Extra, ExtraKind, Extras, Finding, Fingerprint, Flag,
     Note, Offered, RiskLevel, ServerInfo, ServerName, ServerSource, SetFinding, ToolDefinition, Verdict,
 };
+use crate::tokens;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +87,8 @@ pub struct ScannedTool<'a> {
     pub blast_radius: BlastRadius,
     /// What else is true of it.
     pub flags: &'a BTreeSet<Flag>,
+    /// What its definition costs a model with every request, in tokens: an estimate (`docs/tokens.md`).
+    pub tokens: u64,
     /// How sure the rules are of the category.
     pub confidence: Confidence,
     /// Why this class, for a person.
@@ -130,6 +133,8 @@ pub struct Summary {
     /// Tools a risk level.
     #[schemars(with = "BTreeMap<String, usize>")]
     pub risks: BTreeMap<RiskLevel, usize>,
+    /// What the definitions of all tools cost a model with every request, in tokens: an estimate (`docs/tokens.md`).
+    pub tokens: u64,
     /// Findings about the tools and about the server.
     pub findings: usize,
     /// Prompts; absent where they were not asked for.
@@ -232,6 +237,7 @@ impl<'a> ScannedTool<'a> {
             risk: verdict.risk,
             blast_radius: verdict.blast_radius,
             flags: &verdict.flags,
+            tokens: tokens::estimate(tool),
             confidence: verdict.confidence,
             reason: &verdict.reason,
             evidence: &verdict.evidence,
@@ -254,6 +260,7 @@ impl Summary {
         for tool in tools {
             *summary.categories.entry(tool.category).or_default() += 1;
             *summary.risks.entry(tool.risk).or_default() += 1;
+            summary.tokens += tool.tokens;
             summary.findings += tool.findings.len();
         }
         summary

@@ -2,7 +2,7 @@
 //! prints takes them out where they are not wanted.
 
 use super::scan::{Failed, ScanReport, ScannedServer, ScannedTool, Summary};
-use super::words::{count, evidence_in_words, fit, flags, lines, severity, why, width, wrap};
+use super::words::{about_tokens, count, evidence_in_words, fit, flags, lines, severity, why, width, wrap};
 use crate::model::{Category, Finding, RiskLevel, ServerSource, Severity};
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};
@@ -122,7 +122,7 @@ fn origin(server: &ScannedServer<'_>) -> String {
     }
 }
 
-/// `14 tools: 6 Read, 5 Write, 2 Execute, 1 Delete`, `1 finding`, `risk: 2 critical, 12 low`
+/// `14 tools: 6 Read, 5 Write, 2 Execute, 1 Delete`, `about 1,500 tokens`, `1 finding`, `risk: 2 critical, 12 low`
 fn summary(summary: &Summary) -> Vec<String> {
     let part = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}"));
     let of = |key: &Category| part(summary.categories.get(key).copied().unwrap_or(0), key.as_str());
@@ -136,7 +136,10 @@ fn summary(summary: &Summary) -> Vec<String> {
         return [Some(tools), beside, Some(findings)].into_iter().flatten().collect();
     }
     let (tools, risk) = (format!("{tools}: {}", categories.join(", ")), format!("risk: {}", risks.join(", ")));
-    [Some(tools), beside, Some(findings), Some(risk)].into_iter().flatten().collect()
+    [Some(tools), beside, Some(about_tokens(summary.tokens)), Some(findings), Some(risk)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// `3 prompts, 12 resources`; nothing where a server offers tools alone.
@@ -318,6 +321,7 @@ fn total(out: &mut String, report: &ScanReport<'_>, columns: usize) {
     let mut all = Summary::default();
     for server in &report.servers {
         all.tools += server.summary.tools;
+        all.tokens += server.summary.tokens;
         all.findings += server.summary.findings;
         for (category, n) in &server.summary.categories {
             *all.categories.entry(*category).or_default() += n;

@@ -67,6 +67,28 @@ pub fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
+/// A number of tokens as far as an estimate is worth it: two digits, `9,400`.
+pub fn rounded(tokens: u64) -> String {
+    let mut step = 1;
+    while tokens / step >= 100 {
+        step *= 10;
+    }
+    let digits = (tokens.saturating_add(step / 2) / step).saturating_mul(step).to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `about 9,400 tokens`.
+pub fn about_tokens(tokens: u64) -> String {
+    format!("about {} token{}", rounded(tokens), if tokens == 1 { "" } else { "s" })
+}
+
 /// The word for a severity.
 pub fn severity(severity: Severity) -> &'static str {
     match severity {
@@ -173,6 +195,16 @@ fn cut_at(word: &str, columns: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_estimate_is_not_said_more_exactly_than_it_is_known() {
+        let cases = [(0, "0"), (1, "1"), (99, "99"), (101, "100"), (105, "110"), (996, "1,000"), (9_449, "9,400")];
+        for (tokens, expected) in cases.into_iter().chain([(61_400, "61,000"), (1_234_567, "1,200,000")]) {
+            assert_eq!(rounded(tokens), expected);
+        }
+        assert!(rounded(u64::MAX).len() > 20);
+        assert_eq!(about_tokens(1), "about 1 token");
+    }
 
     #[test]
     fn wide_characters_take_two_columns() {

@@ -72,6 +72,8 @@ fn the_review_says_what_each_tool_got_and_why() {
     let (policy, review) = sandbox.run(&["gen-policy", "--tools", "tools.json", "--notes", "notes.md"]).both(0);
     assert!(serde_json::from_str::<Value>(&policy).is_ok());
     assert!(review.contains("tasks: 5 tools"), "{review}");
+    // Neither the delete, which is hidden, nor the charge, which is always refused.
+    assert!(review.contains("\nthis policy leaves 3 of 5 tools, about "), "{review}");
     assert!(review.lines().all(|line| line.chars().count() <= 80), "{review}");
     let notes = sandbox.read("notes.md");
     assert_eq!(notes.lines().filter(|line| line.starts_with("| ")).count(), 5 + 1, "{notes}");

@@ -69,15 +69,39 @@ fn ndjson_has_one_object_a_tool_with_the_promised_members() {
     // Two in `b.json`, five in `a.json`, one in `c.json`.
     assert_eq!(lines.len(), 2 + 5 + 1);
     for line in &lines {
-        for member in
-            ["server", "tool", "category", "risk", "blast_radius", "flags", "confidence", "evidence", "findings"]
-        {
+        for member in [
+            "server",
+            "tool",
+            "category",
+            "risk",
+            "blast_radius",
+            "flags",
+            "tokens",
+            "confidence",
+            "evidence",
+            "findings",
+        ] {
             assert!(line.get(member).is_some(), "{member} in {line}");
         }
     }
     let names: Vec<_> =
         lines.iter().map(|line| (line["server"].as_str().unwrap(), line["tool"].as_str().unwrap())).collect();
     assert!(names.is_sorted(), "{names:?}");
+}
+
+#[test]
+fn what_tools_cost_a_model_is_told_of_each_of_a_server_and_of_all() {
+    let sandbox = with_lists();
+    let report = sandbox.run(&["scan", "--tools", "lists", "--format", "json"]).quiet(0);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let servers = report["servers"].as_array().unwrap();
+    for server in servers {
+        let tools = server["tools"].as_array().unwrap();
+        let sum: u64 = tools.iter().map(|tool| tool["tokens"].as_u64().unwrap()).sum();
+        assert!(sum > 0 && server["summary"]["tokens"] == sum, "{server}");
+    }
+    let table = sandbox.run(&["scan", "--tools", "lists"]).quiet(0);
+    assert_eq!(table.matches(" tokens").count(), servers.len() + 1, "each server, and all of them: {table}");
 }
 
 #[test]

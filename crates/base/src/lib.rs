@@ -8,3 +8,4 @@ pub mod clock;
 pub mod problem;
 pub mod model;
 pub mod mcp;
+pub mod tokens;

@@ -44,7 +44,7 @@ pub use document::{
 };
 pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
 pub use gate::{Decision, Ending, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
-pub use generate::{Merge, Profile, Recommendation, Review, Ruling, Selection, generate, merge};
+pub use generate::{Left, Merge, Profile, Recommendation, Review, Ruling, Selection, generate, left, merge};
 pub use json::JsonText;
 pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
 pub use memory::MemoryStore;
@@ -59,7 +59,7 @@ pub use store::{
 };
 pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};
 
-use mcpol_base::{clock, mcp, model, problem, text};
+use mcpol_base::{clock, mcp, model, problem, text, tokens};
 
 #[cfg(test)]
 mod tests;
