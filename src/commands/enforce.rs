@@ -14,9 +14,9 @@ use crate::gateway::locked::{self, Guard, OnChange};
 use crate::gateway::mediate::Mediator;
 use crate::gateway::outbox::standard_streams;
 use crate::gateway::policies::Slot;
+use crate::gateway::process::Launch;
 use crate::gateway::reload::Enforcement;
 use crate::gateway::session::{End, Lifetime, Session};
-use crate::gateway::upstream::Launch;
 use crate::gateway::watch::Watch;
 use crate::model::ServerName;
 use crate::policy::{Caller, Policy, Visibility};
@@ -70,9 +70,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         line.text("version", env!("CARGO_PKG_VERSION")).text("policy", &hash)
     });
     // A log that cannot be written is said before the first call, and the first call is denied.
-    if let Err(error) = mediator.audit().tick() {
-        voice::say(&format!("cannot write the audit log: {error}"));
-    }
+    mediator.desk().tick(crate::clock::now());
     let end = serve(&args, Watch::new(slot, lock), mediator, server)?;
     Ok(match end {
         End::Client => Exit::Clean,
@@ -94,9 +92,7 @@ fn serve(args: &EnforceArgs, watch: Watch, mediator: Arc<Mediator>, server: Serv
         watch.tell(&session.sender());
         return Ok(session.run(Some(watch)));
     }
-    let target = command(server, args);
-    let stderr = Arc::new(|line: &str| voice::say_of_server(line));
-    let launch = Launch { target, launcher: crate::mcp::supervise::launcher(), stderr };
+    let launch = Launch { target: command(server, args), stderr: Arc::new(voice::say_of_server) };
     let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
     let session = Session::start(mediator, streams, launch, lifetime).map_err(unreachable)?;
     listen_to_signals(session.sender())?;

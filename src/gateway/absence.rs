@@ -9,8 +9,8 @@ use super::pending::{Kind, Pending};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, Passage};
 use crate::policy::{Facts, Judgement, Policy, judge};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Requests that may be held back; more are answered with an error at once.
@@ -43,6 +43,12 @@ enum What {
     Request(Passage),
 }
 
+impl Held {
+    fn of(id: Id, serial: u64, what: What) -> Self {
+        Self { id, serial, since: Instant::now(), what }
+    }
+}
+
 impl What {
     fn bytes(&self) -> usize {
         match self {
@@ -67,57 +73,43 @@ impl Mediator {
 
     /// Holds a call back while the server is not there; else gives it back, and one that is refused without the server.
     pub(super) fn hold_call(&self, policy: &Policy, taken: Taken, asked: Option<&str>) -> Option<Taken> {
-        if !self.absence.is_absent.load(Ordering::Acquire) || self.is_refused_anyway(policy, &taken) {
+        if !self.absence.is_absent.load(Ordering::Acquire) || is_refused_anyway(policy, &taken) {
             return Some(taken);
         }
-        let id = taken.id.clone();
         let mut pending = lock(&self.pending);
-        match pending.get_mut(&id) {
-            Some(entry) if !entry.cancelled => {}
-            Some(_) | None => {
-                // Withdrawn by a message that arrived with it.
-                pending.end(&id);
-                return None;
-            }
-        }
+        let Some(mut held) = self.room_for(taken.call.line().len()) else { return Some(taken) };
         let question = asked.map(|approval| Question::new(&self.desk, taken.party.whose(), approval));
-        match self.hold(&id, What::Call(taken, asked.map(str::to_owned)), question, &mut pending) {
-            Some(What::Call(taken, _)) => Some(taken),
-            Some(What::Request(_)) | None => None,
+        if pending.let_wait(&taken.id, question) {
+            held.push(Held::of(taken.id.clone(), taken.serial, What::Call(taken, asked.map(str::to_owned))));
         }
-    }
-
-    /// Whether the policy refuses a call whatever the server lists.
-    fn is_refused_anyway(&self, policy: &Policy, taken: &Taken) -> bool {
-        let tool = taken.call.name().as_str();
-        let judged = || judge(policy, &taken.party.caller, &taken.call, Facts::default());
-        !is_listed(policy, tool) || !policy.wants_schema(tool) && matches!(judged(), Judgement::Deny(_))
+        None
     }
 
     /// Holds any other request back that was begun.
-    pub(super) fn hold_request(&self, id: &Id, passage: Passage, pending: &mut Pending) -> Option<Passage> {
+    pub(super) fn hold_request(
+        &self,
+        id: &Id,
+        serial: u64,
+        passage: Passage,
+        pending: &mut Pending,
+    ) -> Option<Passage> {
         if !self.absence.is_absent.load(Ordering::Acquire) {
             return Some(passage);
         }
-        match self.hold(id, What::Request(passage), None, pending) {
-            Some(What::Request(passage)) => Some(passage),
-            Some(What::Call(..)) | None => None,
+        let Some(mut held) = self.room_for(passage.line().len()) else { return Some(passage) };
+        if pending.let_wait(id, None) {
+            held.push(Held::of(id.clone(), serial, What::Request(passage)));
         }
+        None
     }
 
-    fn hold(&self, id: &Id, what: What, question: Option<Question>, pending: &mut Pending) -> Option<What> {
-        let mut held = lock(&self.absence.held);
-        let bytes: usize = held.iter().map(|held| held.what.bytes()).sum();
-        let has_room = held.len() < HELD_MAX && bytes + what.bytes() <= HELD_BYTES_MAX;
-        if !has_room || !self.absence.is_absent.load(Ordering::Acquire) {
-            // Where there is no room it is sent, which fails at once.
-            return Some(what);
-        }
-        let Some(entry) = pending.get_mut(id) else { return Some(what) };
-        // The server does not know of it, as of a call that waits for a person.
-        entry.kind = Kind::Waiting { question };
-        held.push(Held { id: id.clone(), serial: entry.serial, since: Instant::now(), what });
-        None
+    /// What is held back while the server is not there, if there is room for more. What finds no room is sent, which fails
+    /// at once.
+    fn room_for(&self, bytes: usize) -> Option<MutexGuard<'_, Vec<Held>>> {
+        let held = lock(&self.absence.held);
+        let all: usize = held.iter().map(|held| held.what.bytes()).sum();
+        let has_room = held.len() < HELD_MAX && all + bytes <= HELD_BYTES_MAX;
+        (has_room && self.absence.is_absent.load(Ordering::Acquire)).then_some(held)
     }
 
     /// The server is there again: what waited for it goes on.
@@ -185,6 +177,13 @@ impl Mediator {
             self.failed(&held.id, entry, outcome, why, answers);
         }
     }
+}
+
+/// Whether the policy refuses a call whatever the server lists.
+fn is_refused_anyway(policy: &Policy, taken: &Taken) -> bool {
+    let tool = taken.call.name().as_str();
+    let judged = || judge(policy, &taken.party.caller, &taken.call, Facts::default());
+    !is_listed(policy, tool) || !policy.wants_schema(tool) && matches!(judged(), Judgement::Deny(_))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::alive::progress_of;
 use super::exchange::{Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, Viewer, answer, invalid};
-use super::framing::lines_of;
 use super::mediate::{Effects, Mediator, Waiting, lock};
 use super::pending::{Entry, Kind};
 use super::reply;
@@ -10,6 +9,7 @@ use super::shipment::{Shipment, Unsent};
 use super::telemetry::Ended as Told;
 use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
+use crate::mcp::framing::lines_of;
 use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::walk::member;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Mediator {
         answers
     }
 
-    /// A line from the server that is too long; what is left of it is its [skeleton](super::skeleton).
+    /// A line from the server that is too long; what is left of it is its [skeleton](crate::mcp::skeleton).
     pub fn too_long_from_server(&self, skeleton: &[u8], now: Timestamp) -> Answers {
         let mut answers = Answers::default();
         self.drop_junk(skeleton, "too long", now);

@@ -7,7 +7,6 @@ use super::desk::{Case, Desk, Verdict};
 use super::exchange::{
     Asked, CallOutcome, Facts, Flight, LISTS_MAX, NotTaken, Party, PolicySource, Question, Shared, Telling,
 };
-use super::framing::lines_of;
 use super::handshake::Handshake;
 use super::locked::Guard;
 use super::meter::Outcome;
@@ -18,6 +17,7 @@ use super::shipment::Shipment;
 use super::telemetry::{Ended as Told, RequestSpan};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
+use crate::mcp::framing::lines_of;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy};
 use std::fmt;
@@ -224,7 +224,7 @@ impl Mediator {
     }
 
     /// A message from the client that is longer than [`MESSAGE_BYTES_MAX`]; what is left of it is its
-    /// [skeleton](super::skeleton).
+    /// [skeleton](crate::mcp::skeleton).
     pub fn too_long_from_client(&self, skeleton: &[u8], now: Timestamp) -> Effects {
         let mut effects = Effects::default();
         let message = format!("a message of more than {MESSAGE_BYTES_MAX} bytes");
@@ -331,7 +331,7 @@ impl Mediator {
                 match pending.begin(&id, Kind::Sent(asked.unwrap_or(Asked::Other)), party, instant) {
                     Ok(serial) => {
                         pending.trace(&id, arrived.span.take());
-                        if let Some(passage) = self.hold_request(&id, passage, pending) {
+                        if let Some(passage) = self.hold_request(&id, serial, passage, pending) {
                             self.note_handshake(&id, serial, &passage);
                             steps.push(Step::Pass(passage));
                         }
@@ -489,16 +489,12 @@ impl Mediator {
         if waiting.len() >= WAITING_MAX {
             return Some(Denial::unanswered(&question, &approval));
         }
-        let mut pending = lock(&self.pending);
-        let entry = pending.get_mut(&taken.id)?;
-        if entry.cancelled {
-            // Withdrawn by a message that arrived with it.
-            pending.end(&taken.id);
-            drop((pending, waiting));
+        let asked = Question::new(&self.desk, taken.party.whose(), &approval);
+        if !lock(&self.pending).let_wait(&taken.id, Some(asked)) {
+            drop(waiting);
             Question::new(&self.desk, taken.party.whose(), &approval).withdraw(now);
             return None;
         }
-        entry.kind = Kind::Waiting { question: Some(Question::new(&self.desk, taken.party.whose(), &approval)) };
         let party = Arc::clone(&taken.party);
         let telling = question.call.progress_token().map(|token| Telling::new(token, &approval));
         let (id, serial) = (taken.id.clone(), taken.serial);
@@ -558,11 +554,6 @@ impl Mediator {
         }
         let mut permits = self.decide(vec![taken], now, asked, effects);
         self.load(permits.pop().flatten(), &mut lock(&self.pending), effects);
-    }
-
-    /// Gives back what calls did not use.
-    pub fn settle(&self, now: Timestamp) {
-        self.desk.settle(now);
     }
 
     /// Writes down how calls ended; after the answers are on their way.

@@ -112,6 +112,17 @@ impl Pending {
         }
     }
 
+    /// Lets a request wait that the server does not know of. One that the client has withdrawn by a message that arrived
+    /// with it ends instead; answers whether it waits.
+    pub fn let_wait(&mut self, id: &Id, question: Option<Question>) -> bool {
+        if let Some(entry) = self.client.get_mut(id).filter(|entry| !entry.cancelled) {
+            entry.kind = Kind::Waiting { question };
+            return true;
+        }
+        self.end(id);
+        false
+    }
+
     /// A call that was taken before is at the server now.
     pub fn forwarded(&mut self, id: &Id, flight: Flight, token: Option<Id>, now: Instant) {
         let Some(entry) = self.client.get_mut(id) else { return };

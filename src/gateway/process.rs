@@ -6,15 +6,21 @@
 //! the clients' thread nor the clock's stands still.
 
 use super::answers::Answers;
-use super::framing::{Batch, BatchReader};
 use super::mediate::{Effects, Mediator};
 use super::reply;
+use super::server_stderr::limited;
 use super::shipment::Shipment;
-use super::upstream::{Launch, Upstream, pipes, send_first};
+use super::upstream::Upstream;
 use crate::clock;
-use crate::mcp::ConnectError;
 use crate::mcp::child::ServerProcess;
 use crate::mcp::envelope::MESSAGE_BYTES_MAX;
+use crate::mcp::framing::{Batch, BatchReader};
+use crate::mcp::supervise::launcher;
+use crate::mcp::tail::Tail;
+use crate::mcp::target::StdioTarget;
+use crate::mcp::{ConnectError, Home};
+use std::fmt;
+use std::io::Write as _;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,8 +33,30 @@ const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(30);
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(60);
 /// How long a server that has closed its output may take to end by itself.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
-/// Between two looks whether it has.
-const EXIT_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How a server is started.
+#[derive(Clone)]
+pub struct Launch {
+    /// The command.
+    pub target: StdioTarget,
+    /// Takes each line of the server's standard error, up to a bound a second.
+    pub stderr: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Launch {
+    fn start(&self) -> Result<(ServerProcess, ChildStdin, ChildStdout), ConnectError> {
+        let stderr = Tail::echoing(limited(Arc::clone(&self.stderr)));
+        let mut process = ServerProcess::spawn_with(&self.target, launcher().as_deref(), Home::Real, stderr)?;
+        let (stdin, stdout) = process.take_pipes()?;
+        Ok((process, stdin, stdout))
+    }
+}
 
 /// Whose server it is: where its lines go.
 pub trait Owner {
@@ -72,7 +100,7 @@ impl Process {
     /// # Errors
     /// It cannot be started.
     pub fn start(launch: Launch, restarts: u32, upstream: Arc<Upstream>) -> Result<(Self, ChildStdout), ConnectError> {
-        let (process, stdin, stdout) = started(&launch)?;
+        let (process, stdin, stdout) = launch.start()?;
         upstream.open(stdin);
         let life = Mutex::new(Life { running: Some(process), ..Life::default() });
         Ok((Self { launch, restarts, upstream, life, changed: Condvar::new() }, stdout))
@@ -96,7 +124,7 @@ impl Process {
             if !is_over {
                 owner.mediator().server_absent();
             }
-            // What is left of its group is ended, so that nobody can be waiting for it to read.
+            // What is left of its group is ended, so that no thread waits for it to read.
             how = self.bury();
             if is_over {
                 self.upstream.close()
@@ -110,7 +138,7 @@ impl Process {
                     .event(clock::now(), "upstream_exit", &owner.mediator().whose(), |line| line.text("how", &how));
                 owner.notice(&format!("the server {how}"));
             }
-            // A client that hears of it and asks again must not be told the same once more.
+            // A client that hears of it and asks again must not hear once more of this end.
             owner.ended(is_over);
             answer(owner, owner.mediator().upstream_gone(&format!("the server {how}")));
             if !is_over {
@@ -124,7 +152,7 @@ impl Process {
     }
 
     /// Starts the server again until that works, or the starts are used up. Calls that were in flight have been answered
-    /// with errors: nobody knows whether they took effect, so none is sent twice.
+    /// with errors: they may have taken effect, so none is sent twice.
     fn start_again(
         &self,
         starts: &mut u32,
@@ -134,7 +162,7 @@ impl Process {
         while *starts < self.restarts && !self.pause(*starts) {
             *starts += 1;
             owner.notice(&format!("starting the server again ({starts} of {})", self.restarts));
-            let (process, mut stdin, stdout) = match started(&self.launch) {
+            let (process, mut stdin, stdout) = match self.launch.start() {
                 Ok(started) => started,
                 Err(error) => {
                     *how = format!("cannot be started again: {error}");
@@ -157,8 +185,9 @@ impl Process {
                 self.took_up(stdin, *starts, owner);
                 return Some((stdout, None));
             };
-            // If it is gone already, the end of its output says so. Nobody else may write before the handshake is over.
-            let _ = send_first(&mut stdin, &shipment);
+            // If it is gone already, the end of its output says so. No other line may be written before the handshake is
+            // over.
+            let _ = stdin.write_all(shipment.bytes());
             return Some((stdout, Some(stdin)));
         }
         None
@@ -176,13 +205,14 @@ impl Process {
         loop {
             let (answers, last) = match reader.next_batch() {
                 Ok(Batch::Lines(lines)) => (mediator.from_server(lines, clock::now()), false),
+                Ok(Batch::Outgrown) => continue,
                 Ok(Batch::TooLong(skeleton)) => (mediator.too_long_from_server(&skeleton, clock::now()), false),
                 Ok(Batch::End(rest)) => (mediator.from_server(rest, clock::now()), true),
                 Err(_) => return,
             };
             if answers.replayed
                 && let Some(mut stdin) = held.take()
-                && send_first(&mut stdin, &mediator.initialized_again()).is_ok()
+                && stdin.write_all(mediator.initialized_again().bytes()).is_ok()
             {
                 self.took_up(stdin, starts, owner);
             }
@@ -220,15 +250,9 @@ impl Process {
             return "did not answer the handshake".to_owned();
         }
         let Some(mut process) = process else { return "was ended".to_owned() };
-        // It may take a moment to end. Once it is reaped nobody can tell any more how it did.
-        let until = Instant::now() + EXIT_GRACE;
-        let mut how = process.exit_status();
-        while how.is_none() && Instant::now() < until {
-            std::thread::sleep(EXIT_LOOK_EVERY);
-            how = process.exit_status();
-        }
+        let how = process.how_it_ended(EXIT_GRACE);
         process.end();
-        how.unwrap_or_else(|| "closed its output".to_owned())
+        how
     }
 
     /// What time brings: a server that does not answer the handshake is ended. Does not block.
@@ -255,7 +279,7 @@ impl Process {
     /// Ends the process, which is not started again. Blocks until it is gone, for a few seconds at most.
     pub fn end(&self) {
         self.begin_to_end();
-        // Whoever waits for the server to read holds its end; then it hears a signal instead.
+        // A thread that waits for the server to read holds its end; then the server hears a signal instead.
         if !self.upstream.is_busy() {
             self.upstream.close();
         }
@@ -264,12 +288,6 @@ impl Process {
             process.end();
         }
     }
-}
-
-fn started(launch: &Launch) -> Result<(ServerProcess, ChildStdin, ChildStdout), ConnectError> {
-    let mut process = launch.start()?;
-    let (stdin, stdout) = pipes(&mut process).map_err(|gone| ConnectError::BadTarget(gone.to_string()))?;
-    Ok((process, stdin, stdout))
 }
 
 fn answer(owner: &impl Owner, answers: Answers) {

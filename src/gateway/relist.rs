@@ -60,21 +60,11 @@ impl Mediator {
                 lists.len() - 1
             }
         };
-        match lock(&self.pending).get_mut(&taken.id) {
-            // Withdrawn by a message that arrived with it.
-            Some(entry) if entry.cancelled => {}
-            // The server does not know of it, as of a call that waits for a person.
-            Some(entry) => {
-                entry.kind = Kind::Waiting {
-                    question: asked.map(|approval| Question::new(&self.desk, taken.party.whose(), approval)),
-                };
-                taken.lists += 1;
-                lists[at].parked.push(Parked { taken, asked: asked.map(str::to_owned) });
-                return None;
-            }
-            None => return None,
+        let question = asked.map(|approval| Question::new(&self.desk, taken.party.whose(), approval));
+        if lock(&self.pending).let_wait(&taken.id, question) {
+            taken.lists += 1;
+            lists[at].parked.push(Parked { taken, asked: asked.map(str::to_owned) });
         }
-        lock(&self.pending).end(&taken.id);
         None
     }
 

@@ -6,18 +6,18 @@
 
 use super::answers::Answers;
 use super::event::Event;
-use super::framing::{Batch, BatchReader};
 use super::mediate::{Effects, Mediator};
 use super::outbox::Outbox;
-use super::process::{Owner, Process};
+use super::process::{Launch, Owner, Process};
 use super::remote;
 use super::reply;
 use super::shipment::Shipment;
-use super::upstream::{Launch, Upstream};
+use super::upstream::Upstream;
 use super::watch::Watch;
 use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::MESSAGE_BYTES_MAX;
+use crate::mcp::framing::{Batch, BatchReader};
 use crate::mcp::target::HttpTarget;
 use std::fs::File;
 use std::sync::Arc;
@@ -239,16 +239,13 @@ impl Session {
             let _ = written.recv_timeout(LAST_WRITE);
         }
         let now = clock::now();
-        mediator.settle(now);
         let why = match end {
             End::Client => "client closed",
             End::Server(_) => "server gone",
             End::Signal(_) => "signal",
         };
         mediator.audit().event(now, "stop", &mediator.whose(), |line| line.text("why", why));
-        if let Err(error) = mediator.audit().tick() {
-            mediator.notice(&format!("cannot write the audit log: {error}"));
-        }
+        mediator.desk().tick(now);
     }
 
     /// Waits a little for something to happen. Answers whether waiting is over: the time is up, or a second signal came.
@@ -289,6 +286,7 @@ impl Ends {
         loop {
             let (effects, last) = match reader.next_batch() {
                 Ok(Batch::Lines(lines)) => (self.mediator.from_client(lines, clock::now()), false),
+                Ok(Batch::Outgrown) => continue,
                 Ok(Batch::TooLong(skeleton)) => (self.mediator.too_long_from_client(&skeleton, clock::now()), false),
                 // The last message may lack its line break: half of one is never a whole object.
                 Ok(Batch::End(rest)) => (self.mediator.from_client(rest, clock::now()), true),

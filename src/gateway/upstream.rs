@@ -1,45 +1,10 @@
 //! The server's end: a process or a URL that takes shipments, with one write for what arrived together.
 
-use super::server_stderr::limited;
 use super::shipment::{Shipment, Unsent};
-use crate::mcp::child::ServerProcess;
-use crate::mcp::tail::Tail;
-use crate::mcp::target::StdioTarget;
-use crate::mcp::{ConnectError, Home};
-use std::fmt;
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{ChildStdin, ChildStdout};
+use std::process::ChildStdin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// How a server is started.
-#[derive(Clone)]
-pub struct Launch {
-    /// The command.
-    pub target: StdioTarget,
-    /// A binary of ours that ends the server with us; `None` in tests.
-    pub launcher: Option<PathBuf>,
-    /// Takes each line of the server's standard error, up to a bound a second.
-    pub stderr: Arc<dyn Fn(&str) + Send + Sync>,
-}
-
-impl fmt::Debug for Launch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Launch").field("target", &self.target).finish_non_exhaustive()
-    }
-}
-
-impl Launch {
-    /// Starts the server.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub fn start(&self) -> Result<ServerProcess, ConnectError> {
-        let stderr = Tail::echoing(limited(Arc::clone(&self.stderr)));
-        ServerProcess::spawn_with(&self.target, self.launcher.as_deref(), Home::Real, stderr)
-    }
-}
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where shipments go.
 #[derive(Debug)]
@@ -106,7 +71,7 @@ impl Upstream {
         match &mut *state {
             State::Open(stdin) => stdin.write_all(shipment.bytes()).map_err(|_| Unsent::Gone),
             State::Remote(lines) => {
-                // Whoever wants to close must not wait for room in the queue.
+                // What closes the upstream must not wait for room in the queue.
                 let lines = lines.clone();
                 drop(state);
                 self.queueing.fetch_add(1, Ordering::Relaxed);
@@ -119,20 +84,4 @@ impl Upstream {
             State::Absent => Err(Unsent::Absent),
         }
     }
-}
-
-/// Sends the first lines to a server that was started again, before any other thread can send.
-///
-/// # Errors
-/// It is gone already.
-pub fn send_first(stdin: &mut ChildStdin, shipment: &Shipment) -> Result<(), Unsent> {
-    stdin.write_all(shipment.bytes()).map_err(|_| Unsent::Gone)
-}
-
-/// The pipes of a process that was just started.
-///
-/// # Errors
-/// They are taken already.
-pub fn pipes(process: &mut ServerProcess) -> Result<(ChildStdin, ChildStdout), Unsent> {
-    Ok((process.take_stdin().ok_or(Unsent::Gone)?, process.take_stdout().ok_or(Unsent::Gone)?))
 }

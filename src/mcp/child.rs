@@ -26,8 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: Option<ChildStdout>,
+    /// Standard input and output, until they are taken.
+    pipes: Option<(ChildStdin, ChildStdout)>,
     stderr: Tail,
     supervised: bool,
     ended: bool,
@@ -44,7 +44,7 @@ impl ServerProcess {
         Self::spawn_with(target, launcher, home, Tail::default())
     }
 
-    /// The same, with standard error drained into `stderr`.
+    /// Starts a server as [`ServerProcess::spawn`] does, with its standard error drained into `stderr`.
     ///
     /// # Errors
     /// As [`ServerProcess::spawn`].
@@ -92,18 +92,16 @@ impl ServerProcess {
         if let Some(stream) = child.stderr.take() {
             drain(stream, stderr.clone()).map_err(failed)?;
         }
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Ok(Self { child, stdin, stdout, stderr, supervised: launcher.is_some(), ended: false, _scratch: scratch })
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        Ok(Self { child, pipes, stderr, supervised: launcher.is_some(), ended: false, _scratch: scratch })
     }
 
-    /// The server's standard input, once. Drop it to ask the server to end.
-    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
-        self.stdin.take()
-    }
-
-    /// The server's standard output, once.
-    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.stdout.take()
+    /// The server's standard input and output.
+    ///
+    /// # Errors
+    /// They are taken already.
+    pub fn take_pipes(&mut self) -> Result<(ChildStdin, ChildStdout), ConnectError> {
+        self.pipes.take().ok_or_else(|| ConnectError::BadTarget("the server's pipes are taken".to_owned()))
     }
 
     /// The last lines of its standard error, also after its end.
@@ -124,8 +122,15 @@ impl ServerProcess {
         })
     }
 
+    /// How a server whose output has closed ended, in words. Blocks until it has, for this long at most; once it is reaped
+    /// there is no telling any more.
+    pub fn how_it_ended(&mut self, at_most: Duration) -> String {
+        self.wait_until(at_most, |process| process.exit().is_some());
+        self.exit_status().unwrap_or_else(|| "closed its output".to_owned())
+    }
+
     /// Ends the server politely, then firmly: closes its standard input if that was not taken, waits [`CLOSE_GRACE`],
-    /// TERM, [`TERM_GRACE`], KILL for whatever is left of its group. Blocks until it is gone.
+    /// TERM, [`TERM_GRACE`], KILL for what is left of its group. Blocks until it is gone.
     pub fn end(&mut self) {
         self.end_within(CLOSE_GRACE, TERM_GRACE);
     }
@@ -135,14 +140,13 @@ impl ServerProcess {
             return;
         }
         self.ended = true;
-        drop(self.stdin.take());
-        drop(self.stdout.take());
+        drop(self.pipes.take());
         if !self.wait_until(close_grace, |process| process.exit().is_some()) {
             self.signal(Force::Term);
             // The supervisor goes first; the server behind it still holds standard error.
             self.wait_until(term_grace, |process| process.exit().is_some() && process.stderr.is_closed());
         }
-        // The group's leader is not reaped yet, so its number cannot belong to anybody else.
+        // The group's leader is not reaped yet, so its number cannot belong to another process.
         self.signal(Force::Kill);
         // Nothing is left to be done about a process that cannot be waited for.
         let _ = self.child.wait();
@@ -169,7 +173,7 @@ impl ServerProcess {
         match waitid(WaitId::Pid(Pid::from_child(&self.child)), options) {
             Ok(Some(status)) => Some((status.exit_status(), status.terminating_signal())),
             Ok(None) => None,
-            // No such child: somebody else has reaped it.
+            // No such child: other code of this process has reaped it.
             Err(_) => Some((None, None)),
         }
     }
@@ -186,7 +190,7 @@ impl ServerProcess {
             Force::Term => Signal::TERM,
             Force::Kill => Signal::KILL,
         };
-        // It fails only if nobody is left to be signalled.
+        // It fails only if no process of the group is left.
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 
@@ -209,7 +213,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Reads a stream to its end on a thread of its own, so that a server never waits for somebody to read it.
+/// Reads a server's standard error to its end on a thread of its own, so that the server never waits for a reader.
 fn drain(mut stream: ChildStderr, tail: Tail) -> std::io::Result<()> {
     let work = move || {
         let mut buffer = [0; 8192];

@@ -1,8 +1,9 @@
 //! The wire: stdio framing, HTTP client, targets, connect and enumerate.
 
 pub mod child;
+pub mod framing;
 pub mod http;
-pub mod lines;
+pub mod skeleton;
 pub mod sse;
 pub mod supervise;
 pub mod tail;

@@ -3,7 +3,7 @@
 use super::child::ServerProcess;
 use super::enumerate::{EnumerateOptions, Progress};
 use super::error::{ConnectError, Traces};
-use super::lines::{Line, LineReader};
+use super::framing::{Batch, BatchReader, lines_of};
 use super::message::{self, Answer, Incoming, Request, Unreadable};
 use super::replies::Replies;
 use super::tail::Tail;
@@ -13,9 +13,9 @@ use std::io::Write as _;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Longest message taken from a server, in bytes.
+/// Longest message taken from a server, in bytes; one that comes whole in one read may be a little longer.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Lines read ahead of whoever looks at them.
+/// Lines that are read ahead of the scan.
 const LINES_AHEAD_MAX: usize = 4;
 /// Requests of a server that are answered; one that asks more often gets no more answers.
 pub(super) const REPLIES_MAX: usize = 1000;
@@ -50,35 +50,34 @@ impl StdioWire {
         let failed =
             |source| ConnectError::CannotStart { program: target.argv.first().cloned().unwrap_or_default(), source };
         let (outbox, to_send) = std::sync::mpsc::channel::<Vec<u8>>();
-        if let Some(mut stdin) = process.take_stdin() {
-            let work = move || {
-                for mut message in to_send {
-                    message.push(b'\n');
-                    // A server that has closed its input shows at the other pipe.
-                    if stdin.write_all(&message).and_then(|()| stdin.flush()).is_err() {
-                        break;
-                    }
-                }
-            };
-            std::thread::Builder::new().name("server-stdin".to_owned()).spawn(work).map_err(failed)?;
-        }
         let (arrived, inbox) = mpsc::channel(LINES_AHEAD_MAX);
-        if let Some(stdout) = process.take_stdout() {
-            let work = move || {
-                let mut lines = LineReader::new(stdout, MESSAGE_BYTES_MAX);
-                loop {
-                    let (arrival, last) = match lines.next_line() {
-                        Ok(Line::Full(line)) => (Arrival::Line(line.to_vec()), false),
-                        Ok(Line::TooLong) => (Arrival::TooLong, true),
-                        Ok(Line::End) | Err(_) => break,
-                    };
-                    if arrived.blocking_send(arrival).is_err() || last {
-                        break;
-                    }
+        let (mut stdin, stdout) = process.take_pipes()?;
+        let write = move || {
+            for mut message in to_send {
+                message.push(b'\n');
+                // A server that has closed its input shows at the other pipe.
+                if stdin.write_all(&message).and_then(|()| stdin.flush()).is_err() {
+                    break;
                 }
-            };
-            std::thread::Builder::new().name("server-stdout".to_owned()).spawn(work).map_err(failed)?;
-        }
+            }
+        };
+        std::thread::Builder::new().name("server-stdin".to_owned()).spawn(write).map_err(failed)?;
+        let read = move || {
+            let mut reader = BatchReader::new(stdout, MESSAGE_BYTES_MAX);
+            while let Ok(batch) = reader.next_batch() {
+                let (lines, mut last) = match batch {
+                    Batch::Lines(lines) => (lines, false),
+                    Batch::End(rest) => (rest, true),
+                    // Nothing more is read: there is no telling how much would follow.
+                    Batch::Outgrown | Batch::TooLong(_) => return drop(arrived.blocking_send(Arrival::TooLong)),
+                };
+                last |= !lines_of(lines).all(|line| arrived.blocking_send(Arrival::Line(line.to_vec())).is_ok());
+                if last {
+                    break;
+                }
+            }
+        };
+        std::thread::Builder::new().name("server-stdout".to_owned()).spawn(read).map_err(failed)?;
         Ok(Self {
             process,
             outbox: Some(outbox),
@@ -215,7 +214,7 @@ impl StdioWire {
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let how = self.process.exit_status().unwrap_or_else(|| "closed its output".to_owned());
+        let how = self.process.how_it_ended(Duration::ZERO);
         self.explain(method).unwrap_or_else(|| ConnectError::Exited { method, how, traces: self.traces() })
     }
 }

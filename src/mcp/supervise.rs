@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// First argument of the hidden mode; the command follows.
 pub const SUPERVISE_ARGUMENT: &str = "__supervise";
@@ -15,11 +16,16 @@ pub const SUPERVISE_ARGUMENT: &str = "__supervise";
 /// The small binary that knows this mode only. It is installed beside `mcpol`.
 const SMALL_BINARY: &str = "mcpol-supervise";
 
-/// The binary that offers the hidden mode: the small one beside this one, or this one itself.
+/// The binary that offers the hidden mode: the small one beside this one, or this one itself. Found once: the system has
+/// no name any more for a running program that an upgrade has replaced.
 pub fn launcher() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let small = own.with_file_name(format!("{SMALL_BINARY}{}", std::env::consts::EXE_SUFFIX));
-    Some(if is_program(&small) { small } else { own })
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let own = std::env::current_exe().ok()?;
+        let small = own.with_file_name(format!("{SMALL_BINARY}{}", std::env::consts::EXE_SUFFIX));
+        Some(if is_program(&small) { small } else { own })
+    };
+    FOUND.get_or_init(find).clone()
 }
 
 #[cfg(unix)]

@@ -10,13 +10,12 @@ use crate::gateway::answers::Answers;
 use crate::gateway::desk::Desk;
 use crate::gateway::exchange::CallOutcome;
 use crate::gateway::mediate::{Arrived, Effects, Mediator};
-use crate::gateway::process::{Owner, Process};
+use crate::gateway::process::{Launch, Owner, Process};
 use crate::gateway::reply;
 use crate::gateway::shipment::{Shipment, Unsent};
-use crate::gateway::upstream::{Launch, Upstream};
+use crate::gateway::upstream::Upstream;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Arrival, Id, receive};
-use crate::mcp::supervise::launcher;
 use crate::mcp::target::StdioTarget;
 use bytes::Bytes;
 use std::fmt;
@@ -78,7 +77,7 @@ impl Child {
         let (name, desk) = (target.server.to_string(), Arc::clone(desk));
         let said = name.clone();
         let stderr = Arc::new(move |line: &str| desk.notice(&format!("{said}: {line}")));
-        let launch = Launch { target, launcher: launcher(), stderr };
+        let launch = Launch { target, stderr };
         let (process, stdout) = Process::start(launch, restarts, Arc::new(Upstream::absent()))?;
         let (sender, shipments) = std::sync::mpsc::channel::<Shipment>();
         let child = Arc::new(Self {

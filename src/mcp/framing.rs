@@ -14,7 +14,9 @@ const ROOM_BYTES: usize = 4096;
 pub enum Batch<'a> {
     /// Whole lines, each with its `\n`.
     Lines(&'a [u8]),
-    /// A line over the bound has ended; what is left are its outermost members ([`Skeleton`]).
+    /// A line has grown over the bound, and its end has not come yet: it may never come.
+    Outgrown,
+    /// That line has ended; what is left are its outermost members ([`Skeleton`]).
     TooLong(Vec<u8>),
     /// The stream has ended; these bytes stood after the last `\n`.
     End(&'a [u8]),
@@ -52,7 +54,8 @@ impl<R: Read> BatchReader<R> {
         Self { source, buffer: vec![0; CHUNK_BYTES], filled: 0, handed: 0, line_bytes_max, skipped: None }
     }
 
-    /// Blocks until at least one line is whole, and returns all that are.
+    /// Blocks until at least one line is whole, and returns all that are; or returns once that a line has grown over the
+    /// bound.
     ///
     /// # Errors
     /// The stream could not be read.
@@ -78,7 +81,7 @@ impl<R: Read> BatchReader<R> {
                 return Ok(Batch::Lines(&self.buffer[..self.handed]));
             } else if self.filled > self.line_bytes_max {
                 self.skipped = Some(Skeleton::default());
-                continue;
+                return Ok(Batch::Outgrown);
             } else {
                 searched = self.filled;
             }
@@ -138,6 +141,7 @@ mod tests {
                     assert_eq!(lines.last(), Some(&b'\n'));
                     out.extend(lines.split_inclusive(|b| *b == b'\n').map(|l| String::from_utf8_lossy(l).into_owned()));
                 }
+                Batch::Outgrown => out.push("outgrown".to_owned()),
                 Batch::TooLong(head) => out.push(format!("too long {}", char::from(head[0]))),
                 Batch::End(rest) => {
                     out.push(format!("end {}", String::from_utf8_lossy(rest)));
@@ -161,9 +165,9 @@ mod tests {
         let text = [b"a\n".as_slice(), &vec![b'x'; long], b"\nb\n"].concat();
         assert_eq!(read(&text, 5000, long), ["a\n".to_owned(), "x".repeat(long) + "\n", "b\n".into(), "end ".into()]);
         let text = [b"a\n".as_slice(), &vec![b'x'; 2 * long], b"\nb\n"].concat();
-        assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "b\n", "end "]);
+        assert_eq!(read(&text, 5000, long), ["a\n", "outgrown", "too long x", "b\n", "end "]);
         let text = [b"a\n".as_slice(), &vec![b'x'; 2 * long]].concat();
-        assert_eq!(read(&text, 5000, long), ["a\n", "too long x", "end "], "nor does its end come");
+        assert_eq!(read(&text, 5000, long), ["a\n", "outgrown", "too long x", "end "], "nor does its end come");
     }
 
     #[test]
