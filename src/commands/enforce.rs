@@ -38,7 +38,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     let audit = audit_destination(args.audit.as_deref())?;
     let server = server_name(&args)?;
     // Watched before it is read: what changes meanwhile is seen at the first look.
-    let lock = args.locked.as_ref().map(|lock| LockWatch::new(lock.clone(), server.clone()));
+    let lock = args.locked.as_ref().map(|lock| LockWatch::new(lock, server.clone()));
     let guard = guard(&args, &server)?;
     if args.dry_run {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);

@@ -16,7 +16,7 @@ use super::reply;
 use super::shipment::Shipment;
 use super::telemetry::{Ended as Told, RequestSpan};
 use crate::clock::Timestamp;
-use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Passage, ReplyTo, ToolCall, admit};
+use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Malformed, Message, Passage, ReplyTo, ToolCall, admit};
 use crate::mcp::framing::lines_of;
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy};
@@ -240,17 +240,22 @@ impl Mediator {
 
     /// Lines from the client, each with its `\n`.
     pub fn from_client(&self, lines: &[u8], now: Timestamp) -> Effects {
-        self.arriving(lines, now, Arrived::now())
+        let mut admitted = Vec::with_capacity(memchr::memchr_iter(b'\n', lines).take(BATCH_MESSAGES_USUAL).count());
+        admitted.extend(lines_of(lines).map(admit));
+        self.arriving(admitted, now, Arrived::now())
     }
 
-    /// The same for a line that has come like this.
-    pub fn arriving(&self, lines: &[u8], now: Timestamp, mut arrived: Arrived) -> Effects {
+    /// Messages of one client, each admitted or not, that have come like this.
+    pub fn arriving(&self, all: Vec<Result<Message, Malformed>>, now: Timestamp, mut arrived: Arrived) -> Effects {
         let party = arrived.party.take().unwrap_or_else(|| Arc::clone(&self.party));
         let mut effects = Effects::default();
-        let mut messages = Vec::with_capacity(memchr::memchr_iter(b'\n', lines).take(BATCH_MESSAGES_USUAL).count());
-        for line in lines_of(lines) {
-            match admit(line) {
-                Ok(message) => messages.push(message),
+        let (mut messages, mut bytes) = (Vec::with_capacity(all.len()), 0);
+        for admitted in all {
+            match admitted {
+                Ok(message) => {
+                    bytes += message.line().len() + 1;
+                    messages.push(message);
+                }
                 Err(malformed) => {
                     let reason = malformed.reason;
                     reply::error(&mut effects.to_client, &malformed.reply_to, reason.code(), &reason.to_string());
@@ -279,7 +284,7 @@ impl Mediator {
         }
         let mut permits = if calls.is_empty() { Vec::new() } else { self.decide(calls, now, None, &mut effects) };
         if permits.iter().any(Option::is_some) {
-            effects.to_server.reserve(lines.len() + 1);
+            effects.to_server.reserve(bytes);
         }
         let mut pending = lock(&self.pending);
         for step in steps {

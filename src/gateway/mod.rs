@@ -40,6 +40,7 @@ pub mod status;
 pub mod telemetry;
 pub mod upstream;
 pub mod watch;
+pub mod watched_file;
 
 #[cfg(test)]
 mod bytes_tests;

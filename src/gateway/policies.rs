@@ -3,7 +3,8 @@
 
 use super::desk::Desk;
 use super::exchange::PolicySource;
-use super::reload::{BadPolicy, Enforcement, Reload, folder_of, notify, read};
+use super::reload::{BadPolicy, Enforcement, Reload, read};
+use super::watched_file::{folder_of, notify};
 use crate::clock::Timestamp;
 use crate::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ impl Slot {
     /// The file cannot be read, or is no valid policy.
     pub fn open(path: &Path, enforcement: Enforcement) -> Result<Arc<Self>, BadPolicy> {
         // The watch begins first: a change while the file is read is seen at the first look.
-        let reload = Reload::new(path.to_owned(), enforcement);
+        let reload = Reload::new(path, enforcement);
         let policy = read(path, enforcement)?;
         Ok(Arc::new(Self::new(reload, Some(policy))))
     }
@@ -116,7 +117,7 @@ impl Policies {
             }
             return Arc::clone(&known.slot);
         }
-        let reload = Reload::new(path.to_owned(), enforcement);
+        let reload = Reload::new(path, enforcement);
         let policy = match read(path, enforcement) {
             Ok(policy) => Some(policy),
             Err(error) => {

@@ -3,6 +3,7 @@
 
 use super::audit::Whose;
 use super::desk::Desk;
+use super::watched_file::WatchedFile;
 use crate::clock::Timestamp;
 use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
 use crate::problem::Problem;
@@ -67,78 +68,44 @@ fn parse_text(path: &Path, text: &str) -> Result<Policy, BadPolicy> {
     parse(text, &path.display().to_string()).map_err(|problems| BadPolicy::Invalid { path: path.to_owned(), problems })
 }
 
-/// What tells one state of a file from another without reading it: where it leads, when it was written, its length and
-/// inode.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    place: Option<PathBuf>,
-    modified: (i64, i64),
-    bytes: u64,
-    file: u64,
-}
-
-impl Stamp {
-    /// The stamp of a file as it is now; a missing file has one too.
-    pub fn of(path: &Path) -> Self {
-        let metadata = std::fs::metadata(path).ok();
-        #[cfg(unix)]
-        let (file, modified) = metadata.as_ref().map_or((0, (0, 0)), |metadata| {
-            use std::os::unix::fs::MetadataExt as _;
-            (metadata.ino(), (metadata.mtime(), metadata.mtime_nsec()))
-        });
-        #[cfg(windows)]
-        let (file, modified) = metadata.as_ref().map_or((0, (0, 0)), |metadata| {
-            use std::os::windows::fs::MetadataExt as _;
-            (0, (metadata.last_write_time().cast_signed(), 0))
-        });
-        Self {
-            // Tells of a link, in the path or at its end, that leads elsewhere now.
-            place: path.canonicalize().ok(),
-            modified,
-            bytes: metadata.as_ref().map_or(0, std::fs::Metadata::len),
-            file,
-        }
-    }
-}
-
 /// Watches a policy file.
 #[derive(Debug)]
 pub struct Reload {
-    path: PathBuf,
+    file: WatchedFile,
     enforcement: Enforcement,
-    stamp: Stamp,
-    refused: Option<String>,
 }
 
 impl Reload {
     /// Begins to watch a file. To be called before the file is read, so that a change in between is seen at the first
     /// look.
-    pub fn new(path: PathBuf, enforcement: Enforcement) -> Self {
-        let stamp = Stamp::of(&path);
-        Self { path, enforcement, stamp, refused: None }
+    pub fn new(path: &Path, enforcement: Enforcement) -> Self {
+        Self { file: WatchedFile::new(path), enforcement }
     }
 
     /// The policy's file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Looks whether the file has changed, and returns a valid new version that says something else than `old`, the one
     /// in force. Logs and tells the operator of it, or of a bad one.
     pub fn newer(&mut self, old: Option<&Policy>, desk: &Desk, now: Timestamp) -> Option<Arc<Policy>> {
-        let stamp = Stamp::of(&self.path);
-        if stamp == self.stamp {
+        if !self.file.has_changed() {
             return None;
         }
-        self.stamp = stamp;
-        let policy = match read(&self.path, self.enforcement) {
+        let policy = match read(self.file.path(), self.enforcement) {
             Ok(policy) => policy,
             Err(error) => {
-                self.refuse(&error, old, desk, now);
+                let rest = if old.is_some() { "the old policy stays in force" } else { "calls under it are denied" };
+                let problems = match &error {
+                    BadPolicy::Invalid { problems, .. } => problems.as_slice(),
+                    BadPolicy::Unreadable { .. } => &[],
+                };
+                self.file.refuse(&error, rest, problems, (desk, &Whose::gateway()), now);
                 return None;
             }
         };
-        self.refused = None;
+        self.file.accept();
         let hash = old.map(Policy::hash);
         if hash == Some(policy.hash()) {
             return None;
@@ -148,56 +115,7 @@ impl Reload {
         desk.notice(&format!("policy reloaded: {}", &policy.hash()[..12]));
         Some(Arc::new(policy))
     }
-
-    fn refuse(&mut self, error: &BadPolicy, old: Option<&Policy>, desk: &Desk, now: Timestamp) {
-        let rest = if old.is_some() { "the old policy stays in force" } else { "calls under it are denied" };
-        let mut text = format!("{error}; {rest}");
-        if let BadPolicy::Invalid { problems, .. } = error {
-            for problem in problems {
-                text.push_str(&format!("\n  {problem}"));
-            }
-        }
-        // A file that stays bad is reported once.
-        if self.refused.as_ref() == Some(&text) {
-            return;
-        }
-        desk.audit().event(now, "reload_refused", &Whose::gateway(), |line| line.text("reason", &error.to_string()));
-        desk.notice(&text);
-        self.refused = Some(text);
-    }
 }
-
-/// The folder of a file. It is watched in the file's place, since editors and deployments put another file there.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Calls `tell`, on a thread of its own, whenever a file of the folder is closed after writing, made or moved in, until
-/// it returns false. Not at every write: counters and log often lie beside the policy, and each call writes to them.
-#[cfg(target_os = "linux")]
-pub fn notify(folder: &Path, tell: impl Fn() -> bool + Send + 'static) {
-    use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
-    let wanted = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::MOVED_TO;
-    let Ok(watch) = init(CreateFlags::CLOEXEC) else { return };
-    if add_watch(&watch, folder, wanted).is_err() {
-        return;
-    }
-    let work = move || {
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-        let mut reader = Reader::new(watch, &mut buffer);
-        while reader.next().is_ok() {
-            if !tell() {
-                return;
-            }
-        }
-    };
-    // Without the thread a change is seen at the next tick.
-    drop(std::thread::Builder::new().name("policy-folder".to_owned()).spawn(work));
-}
-
-/// On other systems nothing tells of changes; they are seen at the next tick.
-#[cfg(not(target_os = "linux"))]
-pub fn notify(_folder: &Path, _tell: impl Fn() -> bool + Send + 'static) {}
 
 #[cfg(test)]
 mod tests {
@@ -219,10 +137,10 @@ mod tests {
         let now = Timestamp::from_millis(0);
 
         write("allow");
-        let mut reload = Reload::new(path.clone(), Enforcement::AsWritten);
+        let mut reload = Reload::new(&path, Enforcement::AsWritten);
         let old = read(&path, Enforcement::AsWritten).unwrap();
         assert!(reload.newer(Some(&old), &desk, now).is_none(), "nothing has changed");
-        let mut reload = Reload::new(path.clone(), Enforcement::AsWritten);
+        let mut reload = Reload::new(&path, Enforcement::AsWritten);
         let old = read(&path, Enforcement::AsWritten).unwrap();
         write("deny");
         let new = reload.newer(Some(&old), &desk, now).unwrap();

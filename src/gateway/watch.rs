@@ -4,7 +4,7 @@ use super::event::Event;
 use super::lock_watch::LockWatch;
 use super::mediate::Mediator;
 use super::policies::Slot;
-use super::reload::{folder_of, notify};
+use super::watched_file::{folder_of, notify};
 use crate::clock::Timestamp;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

@@ -55,8 +55,6 @@ impl Bridge {
         let span = gateway.trace_to_child(server, &who, &head.headers, &message);
         let id = message.id().cloned();
         let is_initialize = message.method() == Some("initialize") && id.is_some();
-        // Admission has seen that it is text.
-        let line = String::from_utf8_lossy(message.line()).into_owned();
         let is_stateless = mirror::is_stateless(&head.headers, &message);
         let session = own_session(&head.headers)?;
         let shares = self.children.per == Per::Grant;
@@ -98,7 +96,7 @@ impl Bridge {
         let Some(asked) = asked(&message, named.clone()) else {
             if let Some(withdrawn) = withdrawn(&message) {
                 if let Some(id) = withdrawn {
-                    feed(gateway, &child, move |child| child.withdraw(named.as_deref(), &id, &line))
+                    feed(gateway, &child, move |child| child.withdraw(named.as_deref(), &id, &message))
                         .await
                         .map_err(refused)?;
                 }
@@ -109,7 +107,7 @@ impl Bridge {
             if is_initialized && child.heard_initialized() && shares {
                 return Ok(accepted());
             }
-            feed(gateway, &child, move |child| child.take(&line, arrived)).await.map_err(refused)?;
+            feed(gateway, &child, move |child| child.take(Ok(message), arrived)).await.map_err(refused)?;
             return Ok(accepted());
         };
         let id = asked.id.clone();
@@ -120,12 +118,12 @@ impl Bridge {
         if is_alone {
             waiting.cancel_when_dropped();
         }
-        let own = waiting.own().clone();
-        feed(gateway, &child, move |child| child.ask(&own, &line, arrived))
+        let (own, lasts) = (waiting.own().clone(), is_subscription(&message));
+        feed(gateway, &child, move |child| child.ask(&own, message, arrived))
             .await
             .map_err(|error| refused(error).to(&id))?;
         let streams = accepts_events(&head.headers);
-        let mut response = if streams && is_subscription(&message) {
+        let mut response = if streams && lasts {
             events(Stream::Answer(waiting), None, seat, until(&lease, Some(gateway.ending())))
         } else {
             let greets = is_initialize.then(|| Arc::clone(&child));

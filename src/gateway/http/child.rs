@@ -15,7 +15,7 @@ use crate::gateway::reply;
 use crate::gateway::shipment::{Shipment, Unsent};
 use crate::gateway::upstream::Upstream;
 use crate::mcp::ConnectError;
-use crate::mcp::envelope::{Arrival, Id, receive};
+use crate::mcp::envelope::{Arrival, Id, Malformed, Message, admit, receive};
 use crate::mcp::target::StdioTarget;
 use bytes::Bytes;
 use std::fmt;
@@ -102,7 +102,7 @@ impl Child {
                     writer.deliver(writer.mediator.not_sent(&shipment, unsent));
                 }
             }
-            // Nobody will send any more.
+            // No more will be sent.
             writer.process.upstream().close();
         };
         std::thread::Builder::new().name("to-server".to_owned()).spawn(write).map_err(cannot)?;
@@ -137,13 +137,13 @@ impl Child {
         self.gone.load(Ordering::Relaxed)
     }
 
-    /// Somebody uses it.
+    /// A client uses it.
     pub fn touch(&self) {
         let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.used.store(millis, Ordering::Relaxed);
     }
 
-    /// For how long nobody has asked it anything, waited for it or listened to it.
+    /// For how long no client has asked it anything, waited for it or listened to it.
     pub fn idle(&self) -> Duration {
         if self.routes().is_used() {
             return Duration::ZERO;
@@ -185,8 +185,8 @@ impl Child {
     ///
     /// # Errors
     /// The server is gone, or does not read.
-    pub fn ask(&self, own: &Own, text: &str, arrived: Arrived) -> Result<(), Refused> {
-        self.take(&own.request(text), arrived)?;
+    pub fn ask(&self, own: &Own, message: Message, arrived: Arrived) -> Result<(), Refused> {
+        self.take(own.request(message), arrived)?;
         if !self.routes().waits(own.id()) {
             // The client has gone before the request was there to be let go of.
             self.mediator.hung_up(own.id());
@@ -198,7 +198,7 @@ impl Child {
     ///
     /// # Errors
     /// The server is gone, or does not read.
-    pub fn withdraw(&self, session: Option<&str>, id: &Id, text: &str) -> Result<(), Refused> {
+    pub fn withdraw(&self, session: Option<&str>, id: &Id, message: &Message) -> Result<(), Refused> {
         let Some(own) = self.routes().find(session, id) else {
             let what = "foreign cancellation";
             self.mediator.audit().repeated(clock::now(), "dropped", &self.mediator.whose(), |line| {
@@ -206,27 +206,28 @@ impl Child {
             });
             return Ok(());
         };
-        self.take(&own_ids::withdrawal(text, &own), Arrived::now())?;
+        self.take(own_ids::withdrawal(message, &own), Arrived::now())?;
         self.routes().give_up(&own);
         Ok(())
     }
 
-    /// Takes one message of a client, as it was admitted and has come. Blocks as long as the stores do.
+    /// Takes one message of a client, admitted or not, as it has come. Blocks as long as the stores do.
     ///
     /// # Errors
     /// The server is gone, or does not read.
-    pub fn take(&self, line: &str, mut arrived: Arrived) -> Result<(), Refused> {
+    pub fn take(&self, admitted: Result<Message, Malformed>, mut arrived: Arrived) -> Result<(), Refused> {
         if self.is_gone() {
             return Err(Refused::Gone);
         }
-        if self.waiting_bytes.load(Ordering::Relaxed) + line.len() > SERVER_BYTES_WAITING_MAX {
+        let bytes = admitted.as_ref().map_or(0, |message| message.line().len());
+        if self.waiting_bytes.load(Ordering::Relaxed) + bytes > SERVER_BYTES_WAITING_MAX {
             return Err(Refused::Busy);
         }
         self.touch();
         if let Some(span) = &mut arrived.span {
             span.if_dropped(CallOutcome::Abandoned);
         }
-        let effects = self.mediator.arriving(line.as_bytes(), clock::now(), arrived);
+        let effects = self.mediator.arriving(vec![admitted], clock::now(), arrived);
         self.effects(effects)
     }
 
@@ -315,7 +316,7 @@ impl Owner for Child {
     }
 }
 
-/// Somebody waits for the answer to a request.
+/// A client waits for the answer to a request.
 #[derive(Debug)]
 pub struct Waiting {
     child: Arc<Child>,
@@ -327,7 +328,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// In revisions without sessions, whoever closes the stream withdraws the request.
+    /// In revisions without sessions, a client that closes the stream withdraws the request.
     pub fn cancel_when_dropped(&mut self) {
         self.cancels = true;
     }
@@ -369,7 +370,7 @@ impl Drop for Waiting {
         }
         let own = self.own.id();
         self.child.routes().give_up(own);
-        // A question about it stays: nobody has said that the call is not wanted any more.
+        // A question about it stays: the client has not said that the call is not wanted any more.
         let is_known = self.child.mediator.hung_up(own);
         if !(self.cancels && is_known) {
             return;
@@ -377,11 +378,11 @@ impl Drop for Waiting {
         let mut line = Vec::new();
         reply::cancelled(&mut line, own, "the client has closed the stream");
         // A server that is gone has nothing to be told.
-        let _ = self.child.take(&String::from_utf8_lossy(&line), Arrived::now());
+        let _ = self.child.take(admit(&line), Arrived::now());
     }
 }
 
-/// Somebody listens to what a server sends unasked.
+/// A client listens to what a server sends unasked.
 #[derive(Debug)]
 pub struct Listening {
     child: Arc<Child>,

@@ -3,7 +3,7 @@
 
 use super::own_ids;
 use crate::gateway::given_up::GivenUp;
-use crate::mcp::envelope::{Arrival, Id, Received};
+use crate::mcp::envelope::{Arrival, Id, Malformed, Message, Received};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -58,10 +58,10 @@ impl Own {
     }
 
     /// The client's request as the child gets it.
-    pub fn request(&self, text: &str) -> String {
+    pub fn request(&self, message: Message) -> Result<Message, Malformed> {
         match self {
-            Self::Kept(_) => text.to_owned(),
-            Self::Chosen(id) => own_ids::request(text, id),
+            Self::Kept(_) => Ok(message),
+            Self::Chosen(id) => own_ids::request(&message, id),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! taken for another's, its request goes out under an id of the gateway's own, as id and as progress token; what comes
 //! back gets the client's again. A message is rewritten before it is judged, so what is judged is what is sent.
 
-use crate::mcp::envelope::Id;
+use crate::mcp::envelope::{Id, Malformed, Message, admit};
 use crate::mcp::walk::member;
 use std::ops::Range;
 
@@ -44,13 +44,18 @@ fn json(id: &Id) -> String {
 }
 
 /// A client's request as the child gets it: under the gateway's own id.
-pub(super) fn request(text: &str, own: &Id) -> String {
-    replaced(text, &[ID, TOKEN_ASKED], &json(own))
+pub(super) fn request(message: &Message, own: &Id) -> Result<Message, Malformed> {
+    altered(message, &[ID, TOKEN_ASKED], own)
 }
 
 /// A client's `notifications/cancelled` as the child gets it: for the gateway's own id.
-pub(super) fn withdrawal(text: &str, own: &Id) -> String {
-    replaced(text, &[WITHDRAWN], &json(own))
+pub(super) fn withdrawal(message: &Message, own: &Id) -> Result<Message, Malformed> {
+    altered(message, &[WITHDRAWN], own)
+}
+
+fn altered(message: &Message, paths: &[Path], own: &Id) -> Result<Message, Malformed> {
+    // Admission has seen that it is text.
+    admit(replaced(&String::from_utf8_lossy(message.line()), paths, &json(own)).as_bytes())
 }
 
 /// The child's answer as the client gets it: under the client's id.
@@ -85,17 +90,26 @@ pub(super) fn subscription_of(params: Option<&str>) -> Option<Id> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
     use super::*;
 
     #[test]
     fn a_request_goes_out_under_an_own_id_and_comes_back_under_its_clients() {
-        let asked = r#"{"jsonrpc":"2.0","params":{"x":{"id":1},"_meta":{"progressToken":"t","id":2}},"id":"a"}"#;
-        let sent = r#"{"jsonrpc":"2.0","params":{"x":{"id":1},"_meta":{"progressToken":77,"id":2}},"id":77}"#;
-        assert_eq!(request(asked, &Id::Integer(77)), sent);
-        assert_eq!(request(r#"{"id":1,"params":null}"#, &Id::Integer(5)), r#"{"id":5,"params":null}"#);
+        let sent = |text: &str, as_sent: fn(&Message, &Id) -> Result<Message, Malformed>, own| {
+            let altered = as_sent(&admit(text.as_bytes()).unwrap(), &Id::Integer(own)).unwrap();
+            String::from_utf8(altered.line().to_vec()).unwrap()
+        };
+        let asked =
+            r#"{"jsonrpc":"2.0","method":"m","params":{"x":{"id":1},"_meta":{"progressToken":"t","id":2}},"id":"a"}"#;
+        let expected =
+            r#"{"jsonrpc":"2.0","method":"m","params":{"x":{"id":1},"_meta":{"progressToken":77,"id":2}},"id":77}"#;
+        assert_eq!(sent(asked, request, 77), expected);
+        let asked = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{}}"#;
+        assert_eq!(sent(asked, request, 5), asked.replace('1', "5"));
         let answered = r#"{"result":{"id":77},"id":77}"#;
         assert_eq!(answer(answered, &Id::Text("a\"".into())), r#"{"result":{"id":77},"id":"a\""}"#);
-        assert_eq!(withdrawal(r#"{"params":{"requestId":"a"}}"#, &Id::Integer(77)), r#"{"params":{"requestId":77}}"#);
+        let withdrawn = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#;
+        assert_eq!(sent(withdrawn, withdrawal, 77), withdrawn.replace("\"a\"", "77"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) enum Way {
 impl Lock {
     pub(super) fn new(locked: &Locked, server: &ServerName) -> Result<Self, BadLock> {
         // The watch first: what changes while the file is read is seen at the first look.
-        let watch = Mutex::new(LockWatch::new(locked.path.clone(), server.clone()));
+        let watch = Mutex::new(LockWatch::new(&locked.path, server.clone()));
         let guard = Arc::new(Guard::new(locked::read(&locked.path, server)?, locked.on_change));
         Ok(Self { guard, watch })
     }

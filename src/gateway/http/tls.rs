@@ -1,7 +1,7 @@
 //! TLS of the listener for clients: a certificate and a key from files, read again when they change.
 
 use crate::gateway::plan::TlsFiles;
-use crate::gateway::reload::Stamp;
+use crate::gateway::watched_file::Stamp;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio_rustls::TlsAcceptor;

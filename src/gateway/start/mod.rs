@@ -5,8 +5,6 @@ mod changes;
 mod operators;
 mod watch;
 
-pub use watch::WatchedFile;
-
 use super::audit::Audit;
 use super::config::Config;
 use super::desk::Desk;
@@ -18,6 +16,7 @@ use super::jwt::{BadIssuer, JwtIssuer};
 use super::meter::Meter;
 use super::plan::Plan;
 use super::telemetry::{BadTelemetry, Telemetry, Wanted};
+use super::watched_file::WatchedFile;
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::state::Stores;

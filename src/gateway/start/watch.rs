@@ -11,31 +11,9 @@ use crate::gateway::http::Gateway;
 use crate::gateway::identity::Grants;
 use crate::gateway::meter::Meter;
 use crate::gateway::plan::{Listener, Plan};
-use crate::gateway::reload::Stamp;
+use crate::gateway::watched_file::WatchedFile;
 use crate::problem::Problem;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The configuration's file, with the state in which it was last looked at.
-#[derive(Debug)]
-pub struct WatchedFile {
-    path: PathBuf,
-    stamp: Stamp,
-    refused: Option<String>,
-}
-
-impl WatchedFile {
-    /// Begins to watch a file. To be called before the file is read, so that a change in between is seen at the first
-    /// look.
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), stamp: Stamp::of(path), refused: None }
-    }
-
-    /// The file, as the user named it.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
 
 /// A running gateway, and the file of its configuration.
 pub(super) struct Watch {
@@ -53,14 +31,17 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks whether the file has changed, and puts a valid new version in force. Reads files, so it may block.
     pub(super) fn look(&mut self) {
-        let stamp = Stamp::of(&self.file.path);
-        if stamp == self.file.stamp {
+        if !self.file.has_changed() {
             return;
         }
-        self.file.stamp = stamp;
         match self.take() {
-            Ok(()) => self.file.refused = None,
-            Err(text) => self.refuse(text),
+            Ok(()) => self.file.accept(),
+            Err((error, problems)) => {
+                let (rest, log) = ("the old configuration stays in force", (&*self.desk, &Whose::gateway()));
+                if self.file.refuse(&error, rest, &problems, log, clock::now()) {
+                    self.meter.reload_refused();
+                }
+            }
         }
     }
 
@@ -68,11 +49,16 @@ impl Watch {
         (self.around.say)(text);
     }
 
-    fn take(&mut self) -> Result<(), String> {
-        let checked = config::load(&self.file.path, &self.around.variable).map_err(told)?;
-        let Checked { mut config, warnings } = checked;
-        NameTaken::check(&config, &self.local)
-            .map_err(|taken| format!("{taken}; the old configuration stays in force"))?;
+    fn take(&mut self) -> Result<(), (String, Vec<Problem>)> {
+        let bad = |error: BadConfig| {
+            let text = error.to_string();
+            match error {
+                BadConfig::Unreadable { .. } => (text, Vec::new()),
+                BadConfig::Invalid { problems, .. } => (text, problems),
+            }
+        };
+        let Checked { mut config, warnings } = config::load(self.file.path(), &self.around.variable).map_err(bad)?;
+        NameTaken::check(&config, &self.local).map_err(|taken| (taken.to_string(), Vec::new()))?;
         (self.around.complete)(&mut config.plan);
         // A new server must not be open before its grants are in force, nor an old one after its grants have gone:
         // while the servers change, grants of both versions count (the new one, where both are for one token or
@@ -81,14 +67,14 @@ impl Watch {
         self.grants.set_configured(both);
         if let Err(error) = self.gateway.reload(config.plan.clone()) {
             self.grants.set_configured(self.running.grants.clone());
-            return Err(error.to_string());
+            return Err((error.to_string(), Vec::new()));
         }
         // A server that has asked for tokens must not open because its grants are gone.
         self.grants.keep_asking(granted(&self.running));
         self.grants.keep_asking(granted(&config));
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();
-        let shown = self.file.path.display().to_string();
+        let shown = self.file.path().display().to_string();
         self.desk.audit().event(clock::now(), "reload", &Whose::gateway(), |line| line.text("config", &shown));
         self.say(&format!("{shown} reloaded: {}", changes(&self.running, &config)));
         for warning in warnings {
@@ -134,28 +120,4 @@ impl Watch {
         };
         self.running = kept;
     }
-
-    fn refuse(&mut self, text: String) {
-        // A file that stays bad is reported once.
-        if self.file.refused.as_ref() == Some(&text) {
-            return;
-        }
-        self.meter.reload_refused();
-        let reason = text.lines().next().unwrap_or_default().to_owned();
-        self.desk.audit().event(clock::now(), "reload_refused", &Whose::gateway(), |line| line.text("reason", &reason));
-        self.say(&text);
-        self.file.refused = Some(text);
-    }
-}
-
-fn told(error: BadConfig) -> String {
-    let mut text = format!("{error}; the old configuration stays in force");
-    let problems: &[Problem] = match &error {
-        BadConfig::Unreadable { .. } => &[],
-        BadConfig::Invalid { problems, .. } => problems,
-    };
-    for problem in problems {
-        text.push_str(&format!("\n  {problem}"));
-    }
-    text
 }
