@@ -7,7 +7,7 @@ pub enum Event {
     ClientClosed,
     /// The server is gone for good; how, in words.
     ServerClosed(String),
-    /// The operating system asks us to end; the number of the signal.
+    /// The operating system asks the gateway to end; the number of the signal.
     Signal(i32),
     /// Something has changed in the folder of the policy.
     PolicyTouched,

@@ -1,4 +1,4 @@
-//! The middle: what lines from one side mean for both. No threads and no pipes here; whoever calls moves the bytes.
+//! The middle: what lines from one side mean for both. No threads and no pipes here; `session` and `http/child` move the bytes.
 
 use super::absence::Absence;
 use super::answers::tell_progress;
@@ -64,14 +64,14 @@ pub struct Effects {
 pub struct Arrived {
     /// When.
     pub at: Instant,
-    /// The request in it, as it is told to whoever collects spans.
+    /// The request in it, as it is told to a collector of spans.
     pub span: Option<Box<RequestSpan>>,
     /// The client that sent it, where it is not the one of the session.
     pub party: Option<Arc<Party>>,
 }
 
 impl Arrived {
-    /// At this moment, from the client of the session, and nobody collects spans.
+    /// At this moment, from the client of the session, and no spans are collected.
     pub fn now() -> Self {
         Self { at: Instant::now(), span: None, party: None }
     }
@@ -175,14 +175,14 @@ impl Mediator {
         }
     }
 
-    /// The same session, held to a lock.
+    /// This session, held to a lock.
     #[must_use]
     pub fn with_guard(mut self, guard: Arc<Guard>) -> Self {
         self.guard = Some(guard);
         self
     }
 
-    /// The same session, with a server that others have sessions with as well.
+    /// This session, with a server that other clients have sessions with as well.
     #[must_use]
     pub fn with_shared(self, shared: Arc<Shared>) -> Self {
         Self { shared, ..self }
@@ -400,8 +400,8 @@ impl Mediator {
         false
     }
 
-    /// The client of a request has gone without a word. A call that the server does not know of yet is never sent: nobody
-    /// would hear what came of it. If a person agrees later, the same call may be made again. A request that was sent goes
+    /// The client of a request has gone without a word. A call that the server does not know of yet is never sent: the
+    /// client would not hear what came of it. If a person agrees later, the same call may be made again. A request that was sent goes
     /// on. Answers whether the server may know of it.
     pub fn hung_up(&self, id: &Id) -> bool {
         let mut pending = lock(&self.pending);

@@ -23,9 +23,9 @@ pub enum Kind {
         /// The question that a person was asked about it.
         question: Option<Question>,
     },
-    /// `initialize`, sent again by us to a server that was started again.
+    /// `initialize`, sent again by the gateway to a server that was started again.
     Replay,
-    /// `tools/list`, asked by us: the client does not know of it.
+    /// `tools/list`, asked by the gateway: the client does not know of it.
     OwnList,
     /// The client's own, at the server.
     Sent(Asked),

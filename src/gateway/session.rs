@@ -26,13 +26,13 @@ use std::time::{Duration, Instant};
 
 /// How often time is looked at: overdue calls, deferred log lines, the policy's file.
 const TICK: Duration = Duration::from_secs(1);
-/// The same while a call waits for a person.
+/// How often time is looked at while a call waits for a person.
 const TICK_WAITING: Duration = Duration::from_millis(100);
 /// How long the last answers may take to reach a client that has closed its end.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 /// Threads that may hold the server's end at the same time, those of the session included.
 const SENDERS_MAX: usize = 16;
-/// Ticks in a row in which the server takes nothing before we look whether the client is still there.
+/// Ticks in a row in which the server takes nothing before the gateway looks whether the client is still there.
 const STUCK_TICKS: u32 = 3;
 
 /// Why a session ended.
@@ -51,7 +51,7 @@ pub enum End {
 pub struct Lifetime {
     /// How often a server that died is started again.
     pub restarts: u32,
-    /// How long calls in flight may take to end when we are asked to.
+    /// How long calls in flight may take to end when the gateway is asked to.
     pub drain: Duration,
 }
 
@@ -122,7 +122,7 @@ impl Session {
         let (input, ends, sender) = (self.input.try_clone().map_err(cannot)?, self.ends.clone(), self.sender.clone());
         let work = move || {
             ends.read_client(input);
-            // Nobody listens any more if this fails.
+            // The session is over if this fails.
             let _ = sender.send(Event::ClientClosed);
         };
         std::thread::Builder::new().name("from-client".to_owned()).spawn(work).map_err(cannot)?;
@@ -210,7 +210,7 @@ impl Session {
         if let Some(process) = &self.process {
             process.begin_to_end();
         }
-        // Nobody looks whether a person answers from now on.
+        // Answers of people are not looked for from now on.
         self.answer(mediator.deserted("the gateway has ended"));
         if matches!(end, End::Signal(_)) {
             // Calls in flight may end first.
@@ -235,7 +235,7 @@ impl Session {
             let _ = sender.send(());
         };
         if std::thread::Builder::new().spawn(flush).is_ok() {
-            // A client that does not read its last answers cannot keep us.
+            // A client that does not read its last answers cannot keep the gateway.
             let _ = written.recv_timeout(LAST_WRITE);
         }
         let now = clock::now();

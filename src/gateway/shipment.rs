@@ -69,7 +69,7 @@ pub enum Unsent {
     /// It is being started again; nothing of what was to be sent has left.
     #[error("the server is being started again")]
     Absent,
-    /// It is gone; nobody knows what it has read.
+    /// It is gone; there is no telling what it has read.
     #[error("the server is gone")]
     Gone,
 }

@@ -36,7 +36,7 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server. With `launcher`, the path of this very binary, it also ends when we are killed.
+    /// Starts a server. With `launcher`, a binary that supervises, it also ends when this process is killed.
     ///
     /// # Errors
     /// The program does not exist or cannot be started, or no scratch home could be made.

@@ -1,9 +1,9 @@
-//! A hidden mode of our own binaries that stands between us and a server's command, so that nothing survives us.
+//! A hidden mode of our own binaries that stands between a process of `mcpol` and a server's command, so that nothing survives that process.
 //!
 //! A server whose client is ended by `kill -9` sees its standard input close; some ignore that, and a parent-death
 //! signal would reach only the first process of `npx` → `sh` → `node`. The supervisor leads the server's process group,
-//! waits for that same standard input to be hung up, and ends the group when the grace is over. While we live, we end
-//! the group ourselves and sooner.
+//! waits for that same standard input to be hung up, and ends the group when the grace is over. While `mcpol` lives, it ends
+//! the group itself, and sooner.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ fn run(command: Vec<OsString>) -> ExitCode {
     });
     let status = child.wait();
     if is_hung_up().unwrap_or(true) {
-        // Nobody may be left to end what the command has started. We lead the group, so this ends us too.
+        // No process may be left to end what the command has started. We lead the group, so this ends us too.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
     }
     match status {
@@ -93,14 +93,14 @@ fn run(command: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Blocks until nobody holds the writing end of our standard input any more, without reading from it.
+/// Blocks until no process holds the writing end of our standard input any more, without reading from it.
 #[cfg(unix)]
 fn wait_for_hang_up() -> std::io::Result<()> {
     while !look_at_stdin(None)? {}
     Ok(())
 }
 
-/// Whether nobody holds it now.
+/// Whether no process holds the writing end of our standard input now.
 #[cfg(unix)]
 fn is_hung_up() -> std::io::Result<bool> {
     look_at_stdin(Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))

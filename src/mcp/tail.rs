@@ -1,4 +1,4 @@
-//! The last lines of a stream that nobody reads otherwise: bounded, and escaped when it is shown.
+//! The last lines of a stream that is not read otherwise: bounded, and escaped when it is shown.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ struct Kept {
     echo: Echo,
 }
 
-/// Somebody who wants to see every line as it comes.
+/// What sees every line as it comes.
 #[derive(Default)]
 struct Echo(Option<Hearer>);
 

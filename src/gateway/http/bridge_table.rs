@@ -64,9 +64,7 @@ impl Table {
         let entries = self.entries().filter(|entry| entry.grant == *grant);
         self.starting.get(grant).copied().unwrap_or(0) + different(entries)
     }
-}
 
-impl Table {
     /// Makes room for one more session of a grant that share children: a grant that has too many, or the most where the
     /// table is full, loses some that it has not used for longest.
     pub fn make_room(&mut self, grant: &Arc<str>) {

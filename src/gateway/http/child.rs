@@ -357,7 +357,7 @@ impl Waiting {
         polled
     }
 
-    /// The same, to be awaited.
+    /// The next piece, to be awaited.
     pub async fn next(&mut self) -> Option<Piece> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }

@@ -43,7 +43,7 @@ pub(super) async fn answer(
         };
         match piece {
             Some(Piece::Last(message)) => {
-                // An error greets nobody: a child that gave one is not shared.
+                // An error is no greeting: a child that gave one is not shared.
                 if let Some(child) = &greets
                     && std::str::from_utf8(&message).is_ok_and(|text| member(text, "result").is_some())
                 {

@@ -300,7 +300,7 @@ impl Routes {
 }
 
 impl Delivery {
-    /// Sends it. A thread may wait for the one client of a child; where several share it, whoever does not read misses
+    /// Sends it. A thread may wait for the one client of a child; where several share it, a client that does not read misses
     /// what was sent beside the answers, and the others do not wait.
     pub fn send(self, may_wait: bool) {
         match self {
