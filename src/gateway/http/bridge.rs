@@ -12,6 +12,7 @@ use super::events::until;
 use super::front::not_admitted;
 use super::leases::{Holder, Lease};
 use super::mcp_headers::{SESSION, new_session, own_session};
+use super::own_ids;
 use super::queue::Pace;
 use super::refusal::{Refusal, accepted, json};
 use super::seats::Seat;
@@ -26,7 +27,6 @@ use crate::gateway::plan::Per;
 use crate::gateway::telemetry::Ended;
 use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
-use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -142,20 +142,13 @@ impl Bridge {
     fn join(&self, server: &Server, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
         let mut table = self.table();
         // A child whose handshake came to nothing is not shared.
-        let is_good = |entry: &&Entry| !entry.child.is_gone() && entry.child.greeting().is_some();
-        let mut of_grant = table.sessions.values().filter(|entry| entry.grant == who.grant);
-        let Some(entry) = of_grant.find(is_good).cloned() else { return Ok(None) };
-        let greeting = entry.child.greeting();
-        let Some((result, _)) =
-            greeting.as_deref().and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| member(text, "result"))
-        else {
-            return Ok(None);
+        let greeted = |entry: &Entry| {
+            let greeting = entry.child.greeting().filter(|_| !entry.child.is_gone())?;
+            Some((entry.clone(), greeting))
         };
-        let mut body = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
-        id.write(&mut body);
-        body.extend_from_slice(b",\"result\":");
-        body.extend_from_slice(result.as_bytes());
-        body.push(b'}');
+        let mut of_grant = table.sessions.values().filter(|entry| entry.grant == who.grant);
+        let Some((entry, greeting)) = of_grant.find_map(greeted) else { return Ok(None) };
+        let mut body = own_ids::answer(&String::from_utf8_lossy(&greeting), id).into_bytes();
         // The lock may say something else by now than when the first one was told.
         if let Some(guard) = server.guard() {
             let unreadable = |error: Unreadable| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()).to(id);
