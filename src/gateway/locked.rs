@@ -139,12 +139,14 @@ impl Guard {
 
     /// Puts another version of the lock in force. Returns whether it says anything else than the one before.
     pub fn set(&self, reviewed: Reviewed) -> bool {
+        // In the order of [`Self::schema`], so that a reload and a call do not wait for each other.
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slot = self.reviewed.write().unwrap_or_else(PoisonError::into_inner);
         let differs = **slot != reviewed;
         *slot = Arc::new(reviewed);
         // What the operator was told about the old version may be worth telling again.
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.schemas.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        schemas.clear();
         differs
     }
 

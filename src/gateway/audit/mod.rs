@@ -97,7 +97,10 @@ struct Inner {
     last: [u8; 32],
     /// `sequence` and `last` as they were after the last line that was written.
     written: (u64, [u8; 32]),
+    /// Lines that were lost and that no line which was written tells of.
     lost: u64,
+    /// Of these, what the `gap` line that waits tells of.
+    told: u64,
     repeats: std::collections::BTreeMap<&'static str, u64>,
 }
 
@@ -122,6 +125,7 @@ impl Audit {
                 last: [0; 32],
                 written: (0, [0; 32]),
                 lost: 0,
+                told: 0,
                 repeats: std::collections::BTreeMap::new(),
             })
         });
@@ -235,9 +239,9 @@ impl Audit {
 
 impl Inner {
     fn line(&mut self, now: Timestamp, session: &str, event: &str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
-        if self.lost > 0 {
-            let lost = std::mem::take(&mut self.lost);
-            let gap = Line::begin(&mut self.waiting, now, session, self.sequence, "gap").number("lost", lost);
+        if self.lost > self.told {
+            self.told = self.lost;
+            let gap = Line::begin(&mut self.waiting, now, session, self.sequence, "gap").number("lost", self.lost);
             self.last = gap.end(&self.last);
             self.sequence += 1;
         }
@@ -267,11 +271,18 @@ impl Inner {
                 let start = memchr::memrchr(b'\n', &self.waiting[..whole - 1]).map_or(0, |at| at + 1);
                 self.written = (self.written.0 + lines, Sha256::digest(&self.waiting[start..whole - 1]).into());
             }
-            self.lost += self.sequence - self.written.0;
+            // The `gap` line is the first that waits. Where it was not written, it is none of the lines that are lost.
+            let is_untold = lines == 0 && self.told > 0;
+            if !is_untold {
+                self.lost -= self.told;
+            }
+            self.lost += self.sequence - self.written.0 - u64::from(is_untold);
             (self.sequence, self.last) = self.written;
         } else {
             self.written = (self.sequence, self.last);
+            self.lost -= self.told;
         }
+        self.told = 0;
         self.waiting.clear();
         self.waiting.shrink_to(4 * WAITING_BYTES_MAX);
         result

@@ -196,6 +196,8 @@ pub fn stats(files: &[PathBuf]) -> io::Result<Counts> {
                 let place = match entry.verdict.as_deref() {
                     Some("allow") => 0,
                     Some("would_deny") => 2,
+                    // A person was asked: what became of the call is a decision of its own.
+                    Some("ask") => return,
                     _ => 1,
                 };
                 counts.tools.entry(tool.clone()).or_default()[place] += 1;

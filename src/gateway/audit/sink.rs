@@ -59,18 +59,19 @@ impl Sink {
 
     /// Opens the file that has the log's name now, if another process has rotated the one that is open here.
     pub(super) fn follow(&mut self) {
-        let Self::File { path, file, bytes, .. } = self else { return };
+        let Self::File { path, file, bytes, torn, .. } = self else { return };
         if is_same(path, file) {
             *bytes = file.metadata().map_or(*bytes, |metadata| metadata.len());
         } else if let Ok(new) = open(path) {
             *bytes = new.metadata().map_or(0, |metadata| metadata.len());
+            *torn = *bytes > 0 && !ends_with_break(path);
             *file = new;
         }
         self.rotate_if_large();
     }
 
     fn rotate_if_large(&mut self) {
-        let Self::File { path, file, bytes, bytes_max, .. } = self else { return };
+        let Self::File { path, file, bytes, torn, bytes_max } = self else { return };
         // A file that cannot be rotated is still a log: it is written on, and rotation is tried again at the next
         // write.
         if *bytes > *bytes_max
@@ -78,6 +79,7 @@ impl Sink {
             && let Ok(new) = rotate(path, file)
         {
             *bytes = new.metadata().map_or(0, |metadata| metadata.len());
+            *torn = *bytes > 0 && !ends_with_break(path);
             *file = new;
         }
     }

@@ -104,6 +104,32 @@ fn statistics_add_up() {
 }
 
 #[test]
+fn a_question_to_a_person_is_neither_allowed_nor_denied() {
+    let (folder, path) = written();
+    let text = fs::read_to_string(path).unwrap();
+    let asked = folder.path().join("asked.jsonl");
+    let question =
+        text.lines().find(|line| line.contains("\"verdict\":\"allow\"")).unwrap().replace("\"allow\"", "\"ask\"");
+    fs::write(&asked, question + "\n").unwrap();
+    let counts = stats(&[asked]).unwrap();
+    assert!(counts.tools.is_empty() && counts.denials.is_empty(), "{counts:?}");
+}
+
+#[test]
+fn a_half_line_is_closed_in_its_own_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    fs::write(&path, "half a line").unwrap();
+    let mut sink = Sink::file(path.clone(), u64::MAX).unwrap();
+    // Another process rotates the log before anything is written here.
+    fs::rename(&path, folder.path().join("audit.1.jsonl")).unwrap();
+    fs::write(&path, "").unwrap();
+    sink.follow();
+    sink.write(b"whole\n").1.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "whole\n");
+}
+
+#[test]
 fn a_flood_is_counted_and_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
@@ -140,12 +166,17 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
     {
         let good = swap(Path::new("/dev/full"));
         assert!(audit.decide(now(), [decided(1, None), decided(2, None)]).is_err());
+        // What tells of the two is lost itself, twice.
+        assert!(audit.decide(now(), [decided(3, None)]).is_err());
+        assert!(audit.decide(now(), [decided(4, None), decided(5, None)]).is_err());
         audit.lock().unwrap().sink = good;
     }
     #[cfg(not(target_os = "linux"))]
     drop(swap(&path));
-    audit.decide(now(), [decided(3, None)]).unwrap();
+    audit.decide(now(), [decided(6, None)]).unwrap();
+    audit.decide(now(), [decided(7, None)]).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text.contains("\"event\":\"gap\",\"lost\":2"), cfg!(target_os = "linux"), "{text}");
+    assert_eq!(text.contains("\"event\":\"gap\",\"lost\":5"), cfg!(target_os = "linux"), "{text}");
+    assert_eq!(text.matches("\"gap\"").count(), usize::from(cfg!(target_os = "linux")), "told once: {text}");
     assert_eq!(verify(&[path]).unwrap().broken, []);
 }

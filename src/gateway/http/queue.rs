@@ -122,7 +122,10 @@ impl Queue {
                 }
                 Pace::Elsewhere => {
                     let queue = Arc::clone(self);
-                    drop(tokio::task::spawn_blocking(move || while queue.serve() {}));
+                    drop(tokio::task::spawn_blocking(move || {
+                        let _served = Served(&queue);
+                        while queue.serve() {}
+                    }));
                 }
             }
         }
@@ -164,6 +167,18 @@ struct Lead<'q>(&'q Queue);
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         self.0.serve();
+    }
+}
+
+/// Sees to it that a panic while calls are decided on blocks no call after it: those that wait are refused, and the next
+/// one begins anew.
+struct Served<'q>(&'q Queue);
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.lock() = Waiting::default();
+        }
     }
 }
 
