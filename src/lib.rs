@@ -4,7 +4,7 @@
 //! names. The modules below stand in an order: each may import only from those above it. `tests/tidy` reads this file
 //! and fails otherwise.
 
-pub use mcpol_base::{clock, model, problem, text, tokens};
+pub use mcpol_base::{clock, code, model, problem, text, tokens};
 pub use mcpol_classify as classify;
 pub use mcpol_policy as policy;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries what docs/ci.md says, word for word: the workflow with the GitHub Action, the two lines without it, and both forms of
-# the pre-commit hook, on a sample repository with five servers as they were reviewed, and then with all five as a later
+# Tries what docs/ci.md says, word for word: the workflow with the GitHub Action, the two lines without it, GitLab's job, and both
+# forms of the pre-commit hook, on a sample repository with five servers as they were reviewed, and then with all five as a later
 # version really is (tests/fixtures/drift). Needs python3 with venv, git, and a network for pre-commit.
 set -euo pipefail
 
@@ -8,7 +8,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 mcpol=${MCPOL:-${CARGO_TARGET_DIR:-$top/target}/debug/mcpol}
 [ -x "$mcpol" ] || (cd "$top" && cargo build --quiet)
-servers=(context7 everything filesystem git time)
+# Every one of them fails a check by itself.
+servers=(everything filesystem github memory tavily)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -29,7 +30,7 @@ cat >"$work/cargo/cargo" <<CARGO
 #!/usr/bin/env bash
 case "\$*" in
   --version) echo "cargo 1.95.0" ;;
-  "install --locked --version =0.1.0 mcpol") ln -sf "$mcpol" "$work/cargo/mcpol" ;;
+  "install --locked --version =0.1.0 mcpol" | "install --locked --version 0.1.0 mcpol") ln -sf "$mcpol" "$work/cargo/mcpol" ;;
   "install --bins --root "*" --path .") mkdir -p "\$4/bin" && ln -sf "$mcpol" "\$4/bin/mcpol" ;;
   *) echo "unexpected: cargo \$*" >&2; exit 1 ;;
 esac
@@ -40,7 +41,7 @@ chmod +x "$work/cargo/cargo"
 run() {
   local name=$1 expected=$2 code=0
   shift 2
-  rm -f "$work/cargo/mcpol" mcpol.sarif mcpol.md
+  rm -f "$work/cargo/mcpol" mcpol.sarif mcpol.md mcpol.xml
   : >"$work/output" && : >"$work/summary"
   env -i PATH="$work/cargo:$work/venv/bin:$PATH" HOME="$work/home" CI=true GITHUB_OUTPUT="$work/output" \
     GITHUB_STEP_SUMMARY="$work/summary" "$@" >"$work/log" 2>&1 || code=$?
@@ -112,8 +113,25 @@ grep -q 'no findings' "$work/summary" || fail "no drift: the summary"
 "$python" -c 'import json; assert json.load(open("mcpol.sarif"))["runs"][0]["results"] == []' || fail "no drift: the SARIF file"
 runner "no drift, changes" 0 job changes
 runner "no drift, two lines" 0 lines
+runner "no drift, GitLab" 0 gitlab
 for form in local repo; do hook "$form" "no drift, hook ($form)" 0; done
 git add -A && git commit -q -m hook
+
+# Each drift alone is told, and no other, in every form.
+for server in "${servers[@]}"; do
+  cp "$here/fixtures/drift/$server-new.json" "lists/$server.json"
+  runner "$server alone, servers" 1 job servers
+  runner "$server alone, two lines" 1 lines
+  "$mcpol" scan --config .mcp.json --yes --save mcp --format ndjson >/dev/null 2>&1
+  runner "$server alone, changes" 1 job changes
+  for other in "${servers[@]}"; do
+    count=$(grep -c "($other)" "$work/log" || true)
+    [ $((count > 0)) = $([ "$other" = "$server" ] && echo 1 || echo 0) ] || fail "$server alone: $count annotations of $other"
+  done
+  runner "$server alone, GitLab" 1 gitlab
+  for form in local repo; do hook "$form" "$server alone, hook ($form)" 1; done
+  git reset -q --hard
+done
 
 # The servers run on a machine where their newer version is.
 for server in "${servers[@]}"; do cp "$here/fixtures/drift/$server-new.json" "lists/$server.json"; done

@@ -85,6 +85,19 @@ impl Parts {
         parts
     }
 
+    /// The parts as a reader takes them: white space is no word, so a text that is only laid out in another way is the
+    /// same. For comparing; what hides in the layout is to be looked for in the parts as they are.
+    #[must_use]
+    pub fn as_read(mut self) -> Self {
+        for text in [&mut self.title, &mut self.description].into_iter().flatten() {
+            squeeze(text);
+        }
+        for schema in [&mut self.input_schema, &mut self.output_schema].into_iter().flatten() {
+            texts_as_read(schema);
+        }
+        self
+    }
+
     /// The fingerprint of each part.
     pub fn fingerprints(&self) -> PartFingerprints {
         let of = |part: &Option<Value>| part.as_ref().map(hash);
@@ -115,6 +128,32 @@ pub fn extra(definition: Value) -> Value {
     });
     let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
     Value::Object(members.filter(|(key, value)| !(key == "annotations" && is_empty(value))).collect())
+}
+
+/// The texts of a schema, or of what is offered beside tools, as a reader takes them; see [`Parts::as_read`]. Values that
+/// callers hand over stay to the letter.
+pub fn texts_as_read(value: &mut Value) {
+    let Value::Object(members) = value else { return };
+    for (key, value) in members.iter_mut() {
+        match (key.as_str(), value) {
+            ("title" | "description", text @ Value::String(_)) => squeeze(text),
+            ("default" | "const" | "enum" | "examples", _) => {}
+            (
+                "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+                Value::Object(named),
+            ) => {
+                named.values_mut().for_each(texts_as_read);
+            }
+            (_, Value::Array(items)) => items.iter_mut().for_each(texts_as_read),
+            (_, value) => texts_as_read(value),
+        }
+    }
+}
+
+fn squeeze(value: &mut Value) {
+    if let Value::String(text) = value {
+        *text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    }
 }
 
 fn hash(value: &Value) -> String {

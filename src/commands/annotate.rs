@@ -41,7 +41,10 @@ pub(super) fn run(args: &AnnotateArgs) -> Result<Exit, Failure> {
     match args.format {
         AnnotateFormat::Table => output::coloured(&report::annotate_table(&report, output::terminal_width()))?,
         AnnotateFormat::Json => output::json(&report::annotate_json(&report).map_err(output::internal)?)?,
-        AnnotateFormat::Sarif => output::json(&report::annotate_sarif(&report).map_err(output::internal)?)?,
+        AnnotateFormat::Sarif => {
+            let text = report::annotate_sarif(&report, &classifier.fingerprint(), &super::top::paths());
+            output::json(&text.map_err(output::internal)?)?;
+        }
         AnnotateFormat::Markdown => {
             let text = report::annotate_markdown(&report);
             output::machine(|out| out.write_all(text.as_bytes()))?;

@@ -2,7 +2,7 @@
 
 use super::load::{self, Classifier, Item, Problems};
 use super::lock_file::{self, Entry, Locked};
-use super::policies::{Policies, from_lock};
+use super::policies::{Policies, Remembered, from_lock, in_force};
 use super::write::{Existing, atomically_with};
 use super::{Failure, output};
 use crate::catalog::drift::{self, Beside, Drift, Verdicts};
@@ -29,10 +29,8 @@ pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
             .with_help("`--update` shows what changed and accepts it, `--force` writes the lock anew"));
     }
     let before = args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?;
-    let policies = match &before {
-        Some(before) => Policies::with_lock(&args.policy, &before.lock)?,
-        None => Policies::read(&args.policy)?,
-    };
+    let remembered = before.iter().map(|before| Remembered::by_lock(before.lock.file(), &before.lock));
+    let policies = Policies::read(&in_force(&args.policy, &remembered.collect::<Vec<_>>())?)?;
     let mut locking = Locking {
         before,
         path: args.lock.clone(),

@@ -1,5 +1,5 @@
-//! Policies of several servers: `FILE` or `SERVER=FILE`, else those that the lock remembers; read before any server is
-//! asked.
+//! Policies of several servers: `FILE` or `SERVER=FILE`, else those that the lock remembers, else those that mcpol.toml
+//! names; read before any server is asked.
 
 use super::{Failure, policy_file};
 use crate::catalog::LockFile;
@@ -20,6 +20,78 @@ pub(super) struct PolicyFile {
     pub text: String,
 }
 
+/// Which policies are in force: the server that each is for, none where that is left open, and its file as from here.
+pub(super) type InForce = Vec<(Option<ServerName>, String)>;
+
+/// Policies that a file names for its servers, counted from its folder.
+pub(super) struct Remembered {
+    /// What names them, as the user knows it.
+    pub by: &'static str,
+    /// The folder.
+    pub folder: PathBuf,
+    /// File by server.
+    pub files: BTreeMap<ServerName, String>,
+}
+
+impl Remembered {
+    /// What a lock at this path names.
+    pub fn by_lock(path: &str, lock: &LockFile) -> Self {
+        Self { by: "the lock", folder: folder(Path::new(path)), files: lock.policies().clone() }
+    }
+
+    /// What `[servers.NAME]` of settings at this path name. What else is wrong with them is for others to say.
+    pub fn by_settings(path: &Path, text: &str) -> Self {
+        let table: toml::Table = toml::from_str(text).unwrap_or_default();
+        let servers = table.get("servers").and_then(toml::Value::as_table);
+        let file = |(name, server): (&String, &toml::Value)| {
+            Some((ServerName::new(name), server.get("policy")?.as_str()?.to_owned()))
+        };
+        let files = servers.into_iter().flatten().filter_map(file).collect();
+        Self { by: "mcpol.toml", folder: folder(path), files }
+    }
+}
+
+fn folder(file: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// The policies that the arguments name, and for other servers those that files remember, the first file first.
+///
+/// # Errors
+/// A file names a policy by an absolute path.
+pub(super) fn in_force(given: &[String], remembered: &[Remembered]) -> Result<InForce, Failure> {
+    let mut found: InForce = given.iter().map(|argument| of_argument(argument)).collect();
+    // A policy that is given without a server is for the one that has none.
+    if found.iter().any(|(server, _)| server.is_none()) {
+        return Ok(found);
+    }
+    for Remembered { by, folder, files } in remembered {
+        for (server, path) in files {
+            if found.iter().any(|(known, _)| known.as_ref() == Some(server)) {
+                continue;
+            }
+            // Whoever may change the file must not choose just any file of the machine.
+            let is_relative = |part| matches!(part, Component::Normal(_) | Component::ParentDir | Component::CurDir);
+            if !Path::new(path).components().all(is_relative) {
+                let shown = crate::text::excerpt(path, 80);
+                return Err(Failure::usage(format!("{by} names the policy `{shown}`, which is no relative path"))
+                    .with_help(format!("say which it is: `--policy {}=FILE`", crate::text::escape(server.as_str()))));
+            }
+            found.push((Some(server.clone()), folder.join(path).to_string_lossy().into_owned()));
+        }
+    }
+    Ok(found)
+}
+
+fn of_argument(argument: &str) -> (Option<ServerName>, String) {
+    match argument.split_once('=') {
+        Some((server, file)) if !server.is_empty() && !server.contains(['/', '\\']) => {
+            (Some(ServerName::new(server)), file.to_owned())
+        }
+        Some(_) | None => (None, argument.to_owned()),
+    }
+}
+
 /// Policies by server.
 #[derive(Default)]
 pub(super) struct Policies {
@@ -28,31 +100,16 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    /// Reads the policies that the arguments name.
+    /// Reads the policies that are in force.
     ///
     /// # Errors
     /// A file cannot be read or is no valid policy: with every problem of all of them. Two policies for one server.
-    pub fn read(given: &[String]) -> Result<Self, Failure> {
+    pub fn read(files: &InForce) -> Result<Self, Failure> {
         let (mut found, mut problems) = (Self::default(), Vec::new());
-        for argument in given {
-            let (server, file) = match argument.split_once('=') {
-                Some((server, file)) if !server.is_empty() && !server.contains(['/', '\\']) => (Some(server), file),
-                _ => (None, argument.as_str()),
-            };
-            let policy = match one(file)? {
-                Ok(policy) => Arc::new(policy),
-                Err(found) => {
-                    problems.extend(found);
-                    continue;
-                }
-            };
-            let twice = match server {
-                Some(server) => found.by_server.insert(ServerName::new(server), policy).is_some(),
-                None => found.any.replace(policy).is_some(),
-            };
-            if twice {
-                return Err(Failure::usage(format!("two policies for one server: `{argument}`"))
-                    .with_help("say which server each is for: `--policy SERVER=FILE`"));
+        for (server, file) in files {
+            match parse(file, policy_file::text(Path::new(file))?) {
+                Ok(policy) => found.put(server.as_ref(), policy)?,
+                Err(found) => problems.extend(found),
             }
         }
         if problems.is_empty() {
@@ -62,38 +119,34 @@ impl Policies {
         }
     }
 
-    /// The policies that the arguments name, and for other servers those that the lock remembers.
+    /// The policies that were in force, in the texts that files had then. One that was not there or not valid protected
+    /// nothing.
     ///
     /// # Errors
-    /// As [`Self::read`]; the lock names a file by an absolute path.
-    pub fn with_lock(given: &[String], lock: &LockFile) -> Result<Self, Failure> {
-        let mut found = Self::read(given)?;
-        // A policy that is given without a server is for the one that has none.
-        if found.any.is_some() {
-            return Ok(found);
-        }
-        let folder = Path::new(lock.file()).parent().unwrap_or(Path::new("")).to_path_buf();
-        let mut problems = Vec::new();
-        for (server, path) in lock.policies() {
-            if found.by_server.contains_key(server) {
-                continue;
-            }
-            // Whoever may change the lock must not choose just any file of the machine.
-            if Path::new(path).components().any(|part| !matches!(part, Component::Normal(_) | Component::ParentDir)) {
-                let shown = crate::text::excerpt(path, 80);
-                return Err(Failure::usage(format!("the lock names the policy `{shown}`, which is no relative path")));
-            }
-            match one(&folder.join(path).to_string_lossy())? {
-                Ok(policy) => {
-                    found.by_server.insert(server.clone(), Arc::new(policy));
-                }
-                Err(found) => problems.extend(found),
+    /// A text could not be read, or two policies are for one server.
+    pub fn of_then(
+        files: &InForce,
+        text: &mut dyn FnMut(&str) -> Result<Option<String>, Failure>,
+    ) -> Result<Self, Failure> {
+        let mut found = Self::default();
+        for (server, file) in files {
+            if let Some(Ok(policy)) = text(file)?.map(|text| parse(file, text)) {
+                found.put(server.as_ref(), policy)?;
             }
         }
-        if problems.is_empty() {
-            Ok(found)
-        } else {
-            Err(Failure::usage("there are problems with the policies that the lock names").with_problems(problems))
+        Ok(found)
+    }
+
+    fn put(&mut self, server: Option<&ServerName>, policy: PolicyFile) -> Result<(), Failure> {
+        let policy = Arc::new(policy);
+        let before = match server {
+            Some(server) => self.by_server.insert(server.clone(), Arc::clone(&policy)),
+            None => self.any.replace(Arc::clone(&policy)),
+        };
+        match before {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage(format!("two policies for one server: `{}`", policy.file))
+                .with_help("say which server each is for: `--policy SERVER=FILE`")),
         }
     }
 
@@ -101,25 +154,6 @@ impl Policies {
     pub fn named(&self) -> Vec<(Option<&ServerName>, &str)> {
         let by_server = self.by_server.iter().map(|(server, policy)| (Some(server), policy.file.as_str()));
         by_server.chain(self.any.iter().map(|policy| (None, policy.file.as_str()))).collect()
-    }
-
-    /// The same from texts: server, file and text of each.
-    ///
-    /// # Errors
-    /// A text is no valid policy.
-    pub fn of_texts(given: Vec<(Option<String>, String, String)>) -> Result<Self, Failure> {
-        let mut found = Self::default();
-        for (server, file, text) in given {
-            let policy = policy::parse(&text, &file).map_err(|problems| {
-                Failure::usage(format!("`{file}` is not a valid policy")).with_problems(problems)
-            })?;
-            let policy = Arc::new(PolicyFile { file, policy, text });
-            match server {
-                Some(server) => found.by_server.insert(ServerName::new(server), policy),
-                None => found.any.replace(policy),
-            };
-        }
-        Ok(found)
     }
 
     /// The policy of a server, if there is one.
@@ -167,9 +201,8 @@ fn normal(path: &Path) -> Option<PathBuf> {
     Some(out)
 }
 
-fn one(file: &str) -> Result<Result<PolicyFile, Vec<Problem>>, Failure> {
-    let text = policy_file::text(Path::new(file))?;
-    Ok(policy::parse(&text, file).map(|policy| PolicyFile { file: file.to_owned(), policy, text }))
+fn parse(file: &str, text: String) -> Result<PolicyFile, Vec<Problem>> {
+    policy::parse(&text, file).map(|policy| PolicyFile { file: file.to_owned(), policy, text })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
 use crate::report::{self, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
 use crate::text::visible_json;
+use std::path::PathBuf;
 
 pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
     let classifier = Classifier::new(&args.rules)?;
@@ -147,11 +148,10 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure>
         }
         Format::Sarif => {
             let from_top = super::top::paths();
-            let configuration = match args.target.config.as_slice() {
-                [one] => Some(from_top(&one.to_string_lossy())),
-                _ => None,
-            };
-            let text = report::scan_sarif(&report, &classifier.fingerprint(), configuration.as_deref(), &from_top);
+            let read =
+                |path: &PathBuf| (from_top(&path.to_string_lossy()), std::fs::read_to_string(path).unwrap_or_default());
+            let configurations: Vec<_> = args.target.config.iter().map(read).collect();
+            let text = report::scan_sarif(&report, &classifier.fingerprint(), &configurations, &from_top);
             output::json(&text.map_err(output::internal)?)?;
         }
         Format::Ndjson => {

@@ -333,6 +333,8 @@ mod tests {
     fn only_what_was_reviewed_is_listed() {
         let guard = Guard::new(reviewed(SAME), OnChange::Deny);
         assert!(guard.lists("same", SAME) && !guard.lists("same", CHANGED) && !guard.lists("other", SAME));
+        // White space is no word, here as in a check.
+        assert!(guard.lists("same", r#"{"name":"same","description":"\n  a "}"#));
         assert!(guard.set(reviewed(CHANGED)) && guard.lists("same", CHANGED));
         assert!(!guard.set(reviewed(CHANGED)), "the same again changes nothing");
         let guard = Guard::new(reviewed(SAME), OnChange::Warn);

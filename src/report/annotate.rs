@@ -1,8 +1,9 @@
 //! Annotations that tools should have beside those that they have: table, JSON, Markdown, SARIF.
 
+use super::check_pages::address;
 use super::grid::grid;
 use super::markdown::cell;
-use super::sarif::{SarifResult, sarif};
+use super::sarif_log::{Log, LogResult, LogRule, digest, identifier, log};
 use super::words::{count, part, quoted};
 use crate::classify::hints::{Advice, Directory, Standing, ToolAdvice};
 use crate::model::{ServerName, Severity};
@@ -202,19 +203,26 @@ const LACKING: (&str, &str) = ("directory-lacks", "a directory asks for what the
 ///
 /// # Errors
 /// It cannot be printed, which is a defect.
-pub fn annotate_sarif(report: &AnnotateReport) -> serde_json::Result<String> {
+pub fn annotate_sarif(
+    report: &AnnotateReport,
+    rules_fingerprint: &str,
+    from_top: &dyn Fn(&str) -> String,
+) -> serde_json::Result<String> {
     let mut results = Vec::new();
     for server in &report.servers {
         for tool in &server.tools {
             let name = &tool.advice.tool;
-            let mut push = |rule: &str, severity, message| {
-                results.push(SarifResult {
+            let about = format!("{}/{}", escape(server.server.as_str()), escape(name));
+            let mut push = |rule: &str, severity, text: String| {
+                results.push(LogResult {
                     rule: rule.to_owned(),
                     severity,
-                    message,
-                    file: server.file.clone().unwrap_or_else(|| server.server.as_str().to_owned()),
-                    place: None,
-                    pointer: format!("/tools/{}", name.replace('~', "~0").replace('/', "~1")),
+                    place: server.file.as_deref().map(|file| (from_top(file), 1, 1)),
+                    end: None,
+                    fingerprint: digest(&(rule, &about, &text)),
+                    about: about.clone(),
+                    text,
+                    fingerprints: Vec::new(),
                 });
             };
             for hint in &tool.advice.hints {
@@ -243,5 +251,27 @@ pub fn annotate_sarif(report: &AnnotateReport) -> serde_json::Result<String> {
             }
         }
     }
-    sarif(&[WRONG, MISSING, LACKING], &results)
+    let rules = [(WRONG, Severity::Warning), (MISSING, Severity::Note), (LACKING, Severity::Error)];
+    log(&Log {
+        analysis: "mcpol/annotate/".to_owned(),
+        rules_fingerprint,
+        rules: rules.map(|((id, says), severity)| rule(id, says, severity)).into(),
+        results,
+        failed: &[],
+        left_out: 0,
+    })
+}
+
+fn rule(id: &str, says: &str, severity: Severity) -> LogRule {
+    LogRule {
+        id: id.to_owned(),
+        code: id.to_owned(),
+        name: identifier(id),
+        title: says.to_owned(),
+        text: says.to_owned(),
+        help: says.to_owned(),
+        markdown: says.to_owned(),
+        address: address("docs/annotations.md"),
+        severity,
+    }
 }

@@ -1,7 +1,8 @@
 //! What a check found, as the types that every output format is made from and that the JSON Schema is generated from.
 
 use super::scan::Failed;
-use crate::catalog::drift::{Code, Drift};
+use crate::catalog::drift::Drift;
+use crate::code::Code;
 use crate::model::{ExtraName, Severity};
 use crate::problem::Place;
 use serde::Serialize;

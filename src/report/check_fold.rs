@@ -75,7 +75,8 @@ fn together(key: &str, group: Vec<CheckFinding>) -> Option<CheckFinding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::drift::{Code, Drift};
+    use crate::catalog::drift::Drift;
+    use crate::code::Code;
     use crate::model::Severity;
     use crate::problem::Place;
 

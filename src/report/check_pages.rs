@@ -1,6 +1,6 @@
 //! The page of each code, as it stands in `docs/checks/`: part of the binary, so that SARIF can carry it.
 
-use crate::catalog::drift::Code;
+use crate::code::Code;
 
 /// Where the page about a code is published: with the source of this very version.
 pub fn page_address(code: Code) -> String {
@@ -44,6 +44,21 @@ pub fn check_page(code: Code) -> &'static str {
         Code::P003 => include_str!("../../docs/checks/P003.md"),
         Code::P004 => include_str!("../../docs/checks/P004.md"),
         Code::P005 => include_str!("../../docs/checks/P005.md"),
+        Code::P010 => include_str!("../../docs/checks/P010.md"),
+        Code::P011 => include_str!("../../docs/checks/P011.md"),
+        Code::P012 => include_str!("../../docs/checks/P012.md"),
+        Code::P013 => include_str!("../../docs/checks/P013.md"),
+        Code::P014 => include_str!("../../docs/checks/P014.md"),
+        Code::P015 => include_str!("../../docs/checks/P015.md"),
+        Code::P016 => include_str!("../../docs/checks/P016.md"),
+        Code::P017 => include_str!("../../docs/checks/P017.md"),
+        Code::P018 => include_str!("../../docs/checks/P018.md"),
+        Code::P019 => include_str!("../../docs/checks/P019.md"),
+        Code::P020 => include_str!("../../docs/checks/P020.md"),
+        Code::P021 => include_str!("../../docs/checks/P021.md"),
+        Code::P022 => include_str!("../../docs/checks/P022.md"),
+        Code::P023 => include_str!("../../docs/checks/P023.md"),
+        Code::P024 => include_str!("../../docs/checks/P024.md"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::check::{CheckFinding, CheckReport};
 use super::check_pages::{check_page, page_address};
 use super::sarif_log::{Log, LogResult, LogRule, identifier, log, rule_id, severities};
-use crate::catalog::drift::Code;
+use crate::code::Code;
 use crate::model::Severity;
 use crate::text::escape;
 
@@ -12,15 +12,19 @@ use crate::text::escape;
 /// # Errors
 /// Never in practice: the log holds nothing that JSON cannot say.
 pub fn check_sarif(report: &CheckReport, rules_fingerprint: &str) -> serde_json::Result<String> {
-    let rules = Code::ALL.iter().flat_map(|code| severities(code.severities()).map(|severity| rule(*code, severity)));
     log(&Log {
         analysis: format!("mcpol/check/{}/", report.lock.trim_matches('/')),
         rules_fingerprint,
-        rules: rules.collect(),
+        rules: rules(),
         results: report.findings.iter().map(result).collect(),
         failed: &report.failed,
         left_out: report.summary.left_out,
     })
+}
+
+/// The rule for each code and severity.
+pub(super) fn rules() -> Vec<LogRule> {
+    Code::ALL.iter().flat_map(|&code| severities(code.severities()).map(move |severity| rule(code, severity))).collect()
 }
 
 fn rule(code: Code, severity: Severity) -> LogRule {
@@ -54,6 +58,7 @@ fn result(finding: &CheckFinding) -> LogResult {
         severity: finding.severity,
         text: finding.with_pieces(),
         place: Some((finding.file.clone(), finding.line, finding.column)),
+        end: None,
         about,
         fingerprint: finding.fingerprint.clone(),
         fingerprints: finding.fingerprints.clone(),

@@ -3,7 +3,7 @@
 use super::check::{CheckFinding, CheckReport};
 use super::table::WIDTH_MIN;
 use super::words::{count, lines, severity};
-use crate::catalog::drift::Code;
+use crate::code::Code;
 use crate::model::Severity;
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};

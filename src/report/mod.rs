@@ -53,7 +53,6 @@ pub use policy_review::{policy_notes, policy_review};
 pub use policy_test::{PolicyTest, policy_test_json, policy_test_table};
 pub use policy_trace::policy_trace;
 pub use rules::{evaluation, kind_page, rule_list, rule_page};
-pub use sarif::{SarifResult, sarif};
 pub use scan::{Failed, ScanLine, ScanReport, ScannedServer, ScannedTool, Summary};
 pub use scan_sarif::scan_sarif;
 pub use status::status_table;

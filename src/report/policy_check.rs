@@ -1,10 +1,12 @@
 //! What `policy check` found: a table for people, JSON for machines, SARIF for forges.
 
+use super::check_sarif::rules;
 use super::grid::grid;
-use super::sarif::{SarifResult, sarif};
+use super::sarif_log::{Log, LogResult, digest, log, rule_id};
 use super::words::{count, severity};
+use crate::code::Code;
 use crate::model::Severity;
-use crate::policy::{CHECKS, Lint};
+use crate::policy::Lint;
 use crate::problem::Problem;
 use crate::text::escape;
 use serde::Serialize;
@@ -40,7 +42,7 @@ struct Counts {
 
 #[derive(Serialize)]
 struct FindingRecord<'c> {
-    check: &'c str,
+    code: &'static str,
     severity: &'static str,
     pointer: &'c str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +66,7 @@ pub fn policy_check_table(check: &PolicyCheck<'_>, columns: usize) -> String {
         if let Some(help) = &lint.help {
             let _ = write!(what, "\nhelp: {}", escape(help));
         }
-        let _ = write!(what, "\n[{}]", lint.check);
+        let _ = write!(what, "\n[{}]", lint.code);
         vec![severity(lint.severity).to_owned(), place, what]
     };
     let mut sorted: Vec<&Lint> = check.lints.iter().collect();
@@ -91,7 +93,7 @@ pub fn policy_check_table(check: &PolicyCheck<'_>, columns: usize) -> String {
 
 fn record(lint: &Lint) -> FindingRecord<'_> {
     FindingRecord {
-        check: lint.check,
+        code: lint.code.as_str(),
         severity: severity(lint.severity),
         pointer: &lint.pointer,
         line: lint.place.map(|(start, _)| start.line),
@@ -118,33 +120,47 @@ pub fn policy_check_json(check: &PolicyCheck<'_>) -> Result<String, serde_json::
     Ok(text)
 }
 
-/// One SARIF document.
+/// The findings as one run; each policy is an analysis of its own. `file` is its path from the repository's top, and
+/// `rules_fingerprint` the rules that the tools were judged with, empty where there were none.
 ///
 /// # Errors
 /// It cannot be printed, which is a defect.
-pub fn policy_check_sarif(check: &PolicyCheck<'_>) -> Result<String, serde_json::Error> {
-    let results: Vec<SarifResult> = check
-        .lints
-        .iter()
-        .map(|lint| SarifResult {
-            rule: lint.check.to_owned(),
-            severity: lint.severity,
-            message: match &lint.help {
-                Some(help) => format!("{} ({help})", lint.message),
-                None => lint.message.clone(),
-            },
-            file: check.file.to_owned(),
-            place: lint.place,
-            pointer: lint.pointer.clone(),
-        })
-        .collect();
-    sarif(CHECKS, &results)
+pub fn policy_check_sarif(
+    check: &PolicyCheck<'_>,
+    file: &str,
+    rules_fingerprint: &str,
+) -> Result<String, serde_json::Error> {
+    log(&Log {
+        analysis: format!("mcpol/policy/{}/", file.trim_matches('/')),
+        rules_fingerprint,
+        rules: rules(),
+        results: check.lints.iter().map(|lint| result(lint, file)).collect(),
+        failed: &[],
+        left_out: 0,
+    })
+}
+
+fn result(lint: &Lint, file: &str) -> LogResult {
+    let start = lint.place.map_or((1, 1), |(start, _)| (start.line, start.column));
+    LogResult {
+        rule: rule_id(lint.code.as_str(), lint.severity, lint.code.severities()),
+        severity: lint.severity,
+        text: match &lint.help {
+            Some(help) => format!("{} ({help})", lint.message),
+            None => lint.message.clone(),
+        },
+        place: Some((file.to_owned(), start.0, start.1)),
+        end: lint.place.map(|(_, end)| end),
+        about: escape(&lint.pointer).into_owned(),
+        fingerprint: digest(&(lint.code, &lint.pointer, &lint.message)),
+        fingerprints: Vec::new(),
+    }
 }
 
 /// The problems of a file that is no policy, as findings for the machine formats.
 pub fn invalid_policy(problems: &[Problem]) -> Vec<Lint> {
     let lint = |problem: &Problem| Lint {
-        check: "invalid-policy",
+        code: Code::P010,
         severity: Severity::Error,
         pointer: problem.pointer.clone(),
         place: problem.place.map(|place| (place, place)),

@@ -1,4 +1,4 @@
-//! One run of SARIF 2.1.0 (OASIS) as code scanning takes it: what `check` and `scan` have in common.
+//! One run of SARIF 2.1.0 (OASIS) as code scanning takes it: what `check`, `policy check` and `scan` have in common.
 //!
 //! Code scanning takes the severity of an alert from its rule and not from the result, so a code that can be a note or an
 //! error has a rule for each.
@@ -6,7 +6,10 @@
 use super::sarif::{message, uri};
 use super::scan::Failed;
 use crate::model::Severity;
+use crate::problem::Place;
+use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// Most results of one log: code scanning takes no more from one run.
 pub(super) const RESULTS_MAX: usize = 5_000;
@@ -43,7 +46,9 @@ pub(super) struct LogResult {
     pub text: String,
     /// File, line and column; none where nothing in a file is meant.
     pub place: Option<(String, usize, usize)>,
-    /// What it is about: server, and tool behind a slash. Escaped.
+    /// Where what is meant ends, where that is known.
+    pub end: Option<Place>,
+    /// What it is about: server, and tool behind a slash, or the part of a document. Escaped.
     pub about: String,
     /// What stays the same when lines move.
     pub fingerprint: String,
@@ -137,6 +142,10 @@ fn result(log: &Log<'_>, found: &LogResult) -> Value {
             "artifactLocation": {"uri": uri(file)},
             "region": {"startLine": line, "startColumn": column},
         });
+        if let Some(end) = found.end {
+            let region = &mut location["physicalLocation"]["region"];
+            (region["endLine"], region["endColumn"]) = (end.line.into(), end.column.into());
+        }
     }
     let mut result = json!({
         "ruleId": found.rule,
@@ -155,6 +164,12 @@ fn result(log: &Log<'_>, found: &LogResult) -> Value {
 /// The id of the rule for a code with this severity, where the code is raised with severities from one to another.
 pub(super) fn rule_id(code: &str, severity: Severity, (least, worst): (Severity, Severity)) -> String {
     if least == worst { code.to_owned() } else { format!("{code}-{}", level(severity)) }
+}
+
+/// What tells a result from others: 16 bytes of SHA-256 over its parts as JSON, in hex.
+pub(super) fn digest(parts: &impl Serialize) -> String {
+    let identity = serde_json::to_string(parts).unwrap_or_default();
+    Sha256::digest(identity.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every severity from one to another.

@@ -1,35 +1,34 @@
 //! The findings of a scan as SARIF 2.1.0 (OASIS), for code scanning in a forge.
 
-use super::sarif_log::{Log, LogResult, LogRule, identifier, log, rule_id, severities};
+use super::sarif_log::{Log, LogResult, LogRule, digest, identifier, log, rule_id, severities};
 use super::scan::{ScanReport, ScannedServer};
 use crate::classify::findings::KINDS;
 use crate::model::{Finding, ServerSource, Severity};
 use crate::text::escape;
-use sha2::{Digest as _, Sha256};
 
-/// The findings as one run. `configuration` is the file that servers without a file of their own stand in, if there is
-/// one; code scanning shows no result without a file. `from_top` makes paths that begin at the repository's top.
+/// The findings as one run. `configurations` are path, from the repository's top, and text of the files that servers
+/// without a file of their own stand in; code scanning shows no result without a file. `from_top` makes such paths.
 ///
 /// # Errors
 /// Never in practice: the log holds nothing that JSON cannot say.
 pub fn scan_sarif(
     report: &ScanReport<'_>,
     rules_fingerprint: &str,
-    configuration: Option<&str>,
+    configurations: &[(String, String)],
     from_top: &dyn Fn(&str) -> String,
 ) -> serde_json::Result<String> {
     let mut results = Vec::new();
     for server in &report.servers {
         let about_tools = server.tools.iter().flat_map(|tool| tool.findings);
-        let place = place(server, configuration, from_top);
+        let place = place(server, configurations, from_top);
         let each = server.findings.iter().copied().chain(about_tools);
         results.extend(each.map(|finding| of_server(server, finding, place.clone())));
     }
     for found in &report.set_findings {
         let about: Vec<_> =
             found.tools.iter().map(|it| format!("{}/{}", escape(&it.server), escape(&it.tool))).collect();
-        let place = configuration.map(|file| (file.to_owned(), 1, 1));
-        results.push(one(&found.id, found.severity, &found.message, about.join(", "), place));
+        let first = found.tools.first().and_then(|tool| entry(tool.server.as_str(), configurations));
+        results.push(one(&found.id, found.severity, &found.message, about.join(", "), first));
     }
     log(&Log {
         analysis: "mcpol/scan/".to_owned(),
@@ -58,20 +57,43 @@ fn rules() -> Vec<LogRule> {
     all.collect()
 }
 
+type Location = (String, usize, usize);
+
 fn place(
     server: &ScannedServer<'_>,
-    configuration: Option<&str>,
+    configurations: &[(String, String)],
     from_top: &dyn Fn(&str) -> String,
-) -> Option<(String, usize, usize)> {
+) -> Option<Location> {
     match server.source {
         ServerSource::File { path, .. } if path != "-" => Some((from_top(path), 1, 1)),
         ServerSource::File { .. } | ServerSource::Command { .. } | ServerSource::Url { .. } | ServerSource::Sample => {
-            configuration.map(|file| (file.to_owned(), 1, 1))
+            entry(server.server.as_str(), configurations)
         }
     }
 }
 
-fn of_server(server: &ScannedServer<'_>, finding: &Finding, place: Option<(String, usize, usize)>) -> LogResult {
+/// Where a server's name stands as a key in JSON or as a section in TOML; else the top of the file, if there is one only.
+fn entry(server: &str, configurations: &[(String, String)]) -> Option<Location> {
+    let key = serde_json::to_string(server).unwrap_or_default();
+    let section = [format!(".{server}]"), format!(".{key}]")];
+    let column = |line: &str| {
+        let text = line.trim_start();
+        let indent = line.chars().count() - text.chars().count();
+        let is_section = text.starts_with('[') && section.iter().any(|end| text.trim_end().ends_with(end));
+        let at = line.find(&key).filter(|at| line[at + key.len()..].trim_start().starts_with(':'));
+        at.map(|at| line[..at].chars().count() + 1).or(is_section.then_some(indent + 1))
+    };
+    let found = configurations.iter().find_map(|(file, text)| {
+        let mut lines = text.lines().enumerate();
+        lines.find_map(|(at, line)| Some((file.clone(), at + 1, column(line)?)))
+    });
+    found.or_else(|| match configurations {
+        [(file, _)] => Some((file.clone(), 1, 1)),
+        _ => None,
+    })
+}
+
+fn of_server(server: &ScannedServer<'_>, finding: &Finding, place: Option<Location>) -> LogResult {
     let name = escape(server.server.as_str()).into_owned();
     let about = if finding.tool.is_empty() { name } else { format!("{name}/{}", escape(&finding.tool)) };
     let text = if finding.tool.is_empty() {
@@ -82,18 +104,18 @@ fn of_server(server: &ScannedServer<'_>, finding: &Finding, place: Option<(Strin
     one(&finding.id, finding.severity, &text, about, place)
 }
 
-fn one(id: &str, severity: Severity, text: &str, about: String, place: Option<(String, usize, usize)>) -> LogResult {
+fn one(id: &str, severity: Severity, text: &str, about: String, place: Option<Location>) -> LogResult {
     let kind = crate::classify::findings::find(id);
     let worst = kind.map_or(severity, |kind| kind.severity.max(severity));
-    let identity = serde_json::to_string(&(id, &about, text)).unwrap_or_default();
-    let digest = Sha256::digest(identity.as_bytes());
+    let fingerprint = digest(&(id, &about, text));
     LogResult {
         rule: rule_id(id, severity, (Severity::Note, worst)),
         severity,
         text: text.to_owned(),
         place,
+        end: None,
         about,
-        fingerprint: digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
+        fingerprint,
         fingerprints: Vec::new(),
     }
 }
@@ -101,6 +123,17 @@ fn one(id: &str, severity: Severity, text: &str, about: String, place: Option<(S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_without_a_file_of_its_own_is_shown_where_it_is_configured() {
+        let json = "{\n  \"mcpServers\": {\n    \"a\": {\"command\": \"a\"},\n    \"b\" : {}\n  }\n}";
+        let both = [("x.json".to_owned(), json.to_owned()), ("y.toml".to_owned(), "\n[mcp_servers.c]\n".to_owned())];
+        assert_eq!(entry("a", &both), Some(("x.json".to_owned(), 3, 5)));
+        assert_eq!(entry("b", &both), Some(("x.json".to_owned(), 4, 5)));
+        assert_eq!(entry("c", &both), Some(("y.toml".to_owned(), 2, 1)));
+        assert_eq!(entry("d", &both), None);
+        assert_eq!(entry("d", &both[..1]), Some(("x.json".to_owned(), 1, 1)));
+    }
 
     #[test]
     fn every_kind_has_a_rule_for_each_severity_that_it_may_have() {

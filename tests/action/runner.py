@@ -2,6 +2,7 @@
 
     runner.py job NAME          the job of the first workflow in docs/ci.md, in the current directory
     runner.py lines             the two lines without the action
+    runner.py gitlab            the job of GitLab
     runner.py hooks KIND        prints the pre-commit configuration (`repo` or `local`)
 
 Expressions that it knows are those that stand in the two files; any other is an error, and so is one inside a script.
@@ -84,10 +85,18 @@ def lines():
     return 0
 
 
+def gitlab():
+    for line in yaml.safe_load(the("image: rust"))["mcpol"]["script"]:
+        code = script(line, dict(os.environ))
+        if code:
+            return code
+    return 0
+
+
 def hooks(kind):
     print(the("repo: local" if kind == "local" else "rev: v"), end="")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit({"job": job, "lines": lines, "hooks": hooks}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"job": job, "lines": lines, "gitlab": gitlab, "hooks": hooks}[sys.argv[1]](*sys.argv[2:]))

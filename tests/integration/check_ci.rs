@@ -72,6 +72,37 @@ fn a_policy_that_needs_no_change_is_said_to_need_none() {
 }
 
 #[test]
+fn a_tightened_policy_keeps_its_layout() {
+    let sandbox = Sandbox::new();
+    sandbox.write("old.json", &list(&json!([tool("delete_file", "Permanently delete a file."), tool("b", "Get b.")])));
+    sandbox.run(&["lock", "--tools", "old.json"]).both(0);
+    for policy in [
+        // Tabs, members in an order of one's own, no line break at the end.
+        "{\n\t\"tools\": {\n\t\t\"b\": {},\n\t\t\"delete_file\": {}\n\t},\n\t\"default\": \"deny\",\n\t\"version\": \"1\"\n}",
+        "{\r\n    \"version\": \"1\",\r\n    \"default\": \"deny\",\r\n    \"tools\": {\"delete_file\": {}, \"b\": {}}\r\n}\r\n",
+        "{\"version\":\"1\",\"default\":\"deny\",\"hide\":[],\"tools\":{\"delete_file\":{}}}\n",
+    ] {
+        sandbox.write("policy.json", policy);
+        let args = ["check", "--offline", "--policy", "policy.json"];
+        let diff = sandbox.run(&[&args[..], &["--fix-policy"]].concat()).quiet(1);
+        let changed = |mark: char| diff.lines().filter(move |line| line.starts_with(mark)).count();
+        // A line is taken out only where it is written anew.
+        assert!(changed('-') <= 2 && changed('+') <= 3, "{diff}");
+        sandbox.write("fix.diff", &diff);
+        let mut git = std::process::Command::new("git");
+        let applied = git.args(["apply", "fix.diff"]).current_dir(sandbox.dir()).output().unwrap();
+        assert!(applied.status.success(), "{diff}\n{}", String::from_utf8_lossy(&applied.stderr));
+        let fixed = sandbox.read("policy.json");
+        let ending = |text: &str| text.chars().rev().take_while(|c| c.is_whitespace()).collect::<String>();
+        assert_eq!(ending(&fixed), ending(policy), "{fixed:?}");
+        let kept = |text: &str| text.lines().filter(|line| fixed.contains(line)).count();
+        assert!(kept(policy) + 1 >= policy.lines().count(), "{fixed}");
+        let (diff, said) = sandbox.run(&[&args[..], &["--fix-policy"]].concat()).both(0);
+        assert_eq!((diff.as_str(), said.as_str()), ("", "nothing to tighten\n"));
+    }
+}
+
+#[test]
 fn an_alert_is_as_severe_as_its_finding() {
     let sandbox = with_policy();
     sandbox.write("new.json", &list(&json!([tool("get_file", "Get a file."), tool("list_b", "List b.")])));

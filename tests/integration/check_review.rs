@@ -58,6 +58,38 @@ fn one_change_of_many_tools_is_one_line_in_every_format() {
     }
 }
 
+/// Tools that change, and what is refused of them.
+fn remembered(rules: &str) -> String {
+    format!("{{\"version\": \"1\", \"default\": \"deny\", \"tools\": {{{rules}}}}}")
+}
+
+#[test]
+fn a_baseline_has_the_policies_that_lock_and_settings_named_then() {
+    for by_lock in [true, false] {
+        let sandbox = Sandbox::new();
+        sandbox.write("ci/list.json", &list(&[tool("delete_note", "Permanently delete a note.", &json!({}), &[])]));
+        sandbox.write("policies/list.json", &remembered("\"delete_note\": {}, \"delete_nte\": {}"));
+        let lock = ["lock", "--tools", "list.json"];
+        if by_lock {
+            sandbox.run_in("ci", &[&lock[..], &["--policy", "notes=../policies/list.json"]].concat()).both(0);
+        } else {
+            sandbox.run_in("ci", &lock).both(0);
+            sandbox.write("ci/mcpol.toml", "[servers.notes]\npolicy = \"../policies/list.json\"\n");
+        }
+        git(&sandbox, &["init", "-q", "-b", "main"]);
+        git(&sandbox, &["add", "-A"]);
+        git(&sandbox, &["commit", "-q", "-m", "reviewed"]);
+        let offline = sandbox.run_in("ci", &["check", "--offline"]).quiet(1);
+        assert!(offline.contains("P003") && offline.contains("P002"), "{by_lock}: {offline}");
+        let known = sandbox.run_in("ci", &["check", "--offline", "--baseline", "main"]).quiet(0);
+        assert!(known.contains("in the baseline already"), "{by_lock}: {known}");
+        // What the policy gets wrong only now is news.
+        sandbox.write("policies/list.json", &remembered("\"delete_note\": {}, \"delete_nte\": {}, \"nowhere\": {}"));
+        let news = sandbox.run_in("ci", &["check", "--offline", "--baseline", "main"]).quiet(1);
+        assert!(news.contains("nowhere") && !news.contains("delete_nte"), "{by_lock}: {news}");
+    }
+}
+
 #[test]
 fn a_server_of_four_hundred_tools_is_told_in_two_hundred_lines() {
     let sandbox = Sandbox::new();

@@ -163,7 +163,7 @@ fn mistakes_are_shown_with_their_place_and_fail() {
         "3:5",
         "did you mean `ticktick_get_task`?",
         "did you mean `args.amount`?",
-        "[optional-argument]",
+        "[P016]",
         "2 errors, 1 warning, 1 note",
     ] {
         assert!(table.contains(expected), "{expected} in\n{table}");
@@ -184,13 +184,46 @@ fn machines_read_the_same_findings() {
     let (json, sarif) = (run("json"), run("sarif"));
     assert_eq!(json["counts"], json!({"error": 2, "warning": 1, "note": 1}));
     let results = sarif["runs"][0]["results"].as_array().unwrap();
+    // A code that has several severities is a rule for each, as code scanning takes it.
     let checks = |list: &[Value], key: &str| -> Vec<String> {
-        list.iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
+        list.iter().map(|item| item[key].as_str().unwrap().chars().take(4).collect()).collect()
     };
-    assert_eq!(checks(json["findings"].as_array().unwrap(), "check"), checks(results, "ruleId"));
-    let unknown = results.iter().find(|result| result["ruleId"] == "unknown-argument").unwrap();
+    assert_eq!(checks(json["findings"].as_array().unwrap(), "code"), checks(results, "ruleId"));
+    let unknown = results.iter().find(|result| result["ruleId"] == "P022-error").unwrap();
     assert_eq!(unknown["locations"][0]["physicalLocation"]["region"]["startLine"], 5);
     assert!(serde_json::from_value::<serde_sarif::sarif::Sarif>(sarif).is_ok());
+}
+
+#[test]
+fn code_scanning_takes_what_a_policy_gets_wrong() {
+    let sandbox = with_tools();
+    for folder in [".git", "ci"] {
+        std::fs::create_dir(sandbox.dir().join(folder)).unwrap();
+    }
+    sandbox.write("ci/p.json", MISTAKEN);
+    let args = ["policy", "check", "p.json", "--tools", "../tools.json", "--format", "sarif"];
+    let log: Value = serde_json::from_str(&sandbox.run_in("ci", &args).quiet(1)).unwrap();
+    let run = &log["runs"][0];
+    assert_eq!(run["automationDetails"]["id"], "mcpol/policy/ci/p.json/");
+    let driver = &run["tool"]["driver"];
+    assert_eq!(driver["properties"]["rulesFingerprint"].as_str().unwrap().len(), 64, "{driver}");
+    for result in run["results"].as_array().unwrap() {
+        let rule = &driver["rules"][usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!((&rule["id"], &rule["defaultConfiguration"]["level"]), (&result["ruleId"], &result["level"]));
+        assert!(rule["helpUri"].as_str().unwrap().ends_with(".md"), "{rule}");
+        assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "ci/p.json");
+        assert_eq!(result["partialFingerprints"]["mcpol/v1"].as_str().unwrap().len(), 32, "{result}");
+    }
+    // A name that the server does not have is one and the same mistake, whoever finds it.
+    sandbox.run_in("ci", &["lock", "--tools", "../tools.json", "--policy", "p.json"]).both(0);
+    let args = ["check", "--offline", "--fail-on", "never", "--format", "json"];
+    let check: Value = serde_json::from_str(&sandbox.run_in("ci", &args).quiet(0)).unwrap();
+    let names =
+        |found: &Value, text: &str| found["code"] == "P002" && found["message"].as_str().unwrap().contains(text);
+    assert!(check["findings"].as_array().unwrap().iter().any(|it| names(it, "ticktick_get_taks")), "{check}");
+    let args = ["policy", "check", "p.json", "--tools", "../tools.json", "--format", "json"];
+    let found: Value = serde_json::from_str(&sandbox.run_in("ci", &args).quiet(1)).unwrap();
+    assert!(found["findings"].as_array().unwrap().iter().any(|it| names(it, "ticktick_get_taks")), "{found}");
 }
 
 #[test]
@@ -217,7 +250,7 @@ fn a_generated_policy_is_portable_and_fits_its_tools() {
     assert!(out.contains("nothing found"), "{out}");
     sandbox.write("ours.json", r#"{"version":"1","default":"deny","tools":{"t":{"rate_limit":"1/minute"}}}"#);
     let out = sandbox.run(&["policy", "check", "ours.json", "--portable"]).quiet(1);
-    assert!(out.contains("[not-portable]"), "{out}");
+    assert!(out.contains("[P015]"), "{out}");
 }
 
 #[test]

@@ -7,5 +7,6 @@ pub mod text;
 pub mod clock;
 pub mod problem;
 pub mod model;
+pub mod code;
 pub mod mcp;
 pub mod tokens;

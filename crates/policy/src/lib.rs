@@ -32,7 +32,7 @@ pub use cases::{
     CASES_BYTES_MAX, Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case,
     unexercised,
 };
-pub use check::{CHECKS, Lint, Places, Subject, check, check_portable};
+pub use check::{Lint, Places, Subject, check, check_portable};
 pub use compiled::{Policy, Summary, Visibility};
 pub use condition::STRING_BYTES_MAX;
 pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
@@ -59,7 +59,7 @@ pub use store::{
 };
 pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};
 
-use mcpol_base::{clock, mcp, model, problem, text, tokens};
+use mcpol_base::{clock, code, mcp, model, problem, text, tokens};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Deviations that the owner accepts: `[[accept]]` in mcpol.toml, each with a reason and, if wanted, its last day.
 
-use super::codes::Code;
 use super::finding::Drift;
+use crate::code::Code;
 use crate::model::{ExtraKind, ExtraName};
 use crate::problem::{Place, Problem};
 use serde::Deserialize;

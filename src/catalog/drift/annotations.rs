@@ -1,8 +1,8 @@
 //! Which way the server's own claims about a tool went.
 
-use super::codes::Code;
 use super::words::{listed, name};
 use crate::catalog::LockedTool;
+use crate::code::Code;
 use crate::model::{Category, Flag};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;

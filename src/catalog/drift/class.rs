@@ -3,9 +3,9 @@
 //! Classes follow from texts, and texts are rewritten every day. What a tool accepts now and what the server itself
 //! claims weighs more than words; a new name alone weighs nothing.
 
-use super::codes::Code;
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
+use crate::code::Code;
 use crate::model::{Category, Classified, Evidence, EvidenceSource, Flag, RiskLevel, Severity, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,13 +1,13 @@
 //! Two states of one server: what is different, how much it matters, what an agent can do now.
 
 use super::class::{self, HARMFUL, Reasons, Verdicts, act, steps};
-use super::codes::Code;
 use super::cues::{Names, gained};
 use super::finding::{Anchor, Drift};
 use super::schema::{self, Change};
 use super::words::name;
 use super::{extras, opening, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
+use crate::code::Code;
 use crate::model::{Finding, Fingerprint, RiskLevel, Severity, Verdict};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -371,7 +371,22 @@ fn state(code: Code, tool: &LockedTool) -> String {
         | Code::P002
         | Code::P003
         | Code::P004
-        | Code::P005 => return String::new(),
+        | Code::P005
+        | Code::P010
+        | Code::P011
+        | Code::P012
+        | Code::P013
+        | Code::P014
+        | Code::P015
+        | Code::P016
+        | Code::P017
+        | Code::P018
+        | Code::P019
+        | Code::P020
+        | Code::P021
+        | Code::P022
+        | Code::P023
+        | Code::P024 => return String::new(),
     };
     part.clone().unwrap_or_default()
 }
@@ -389,7 +404,8 @@ fn schema_changes(was: &LockedTool, now: &LockedTool) -> Vec<Change> {
     if was.fingerprints.input_schema == now.fingerprints.input_schema {
         return Vec::new();
     }
-    schema::compare(was.parts().input_schema.as_ref(), now.parts().input_schema.as_ref())
+    let (old, new) = (was.parts().as_read(), now.parts().as_read());
+    schema::compare(old.input_schema.as_ref(), new.input_schema.as_ref())
 }
 
 /// Every text in a definition that a model reads, a line break between any two.

@@ -1,9 +1,10 @@
 //! Tests of the comparison of servers: properties for any definition, then every single change with its code and
 //! severity.
 
-use super::{Beside, Code, Drift, Verdicts, compare};
+use super::{Beside, Drift, Verdicts, compare};
 use crate::catalog::{Lock, LockedServer};
 use crate::classify::{Options, RuleSet, classify};
+use crate::code::Code;
 use crate::model::{Classified, Listing, ServerName, ServerSource, Severity, ToolDefinition};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

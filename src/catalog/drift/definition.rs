@@ -2,13 +2,13 @@
 
 use super::annotations;
 use super::class::Reasons;
-use super::codes::Code;
 use super::compare::{Comparison, all_text};
 use super::finding::Anchor;
 use super::opening::{Meaning, Opening};
 use super::schema::{self, Change, Direction, Kind};
 use super::words::{changes as in_words, listed, name};
 use crate::catalog::LockedTool;
+use crate::code::Code;
 use crate::model::{Confidence, Severity};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,10 @@ impl Comparison<'_> {
         reasons: &mut Reasons,
     ) {
         let (old, new) = (was.parts(), now.parts());
-        if !is_same_text(&old.title, &new.title) {
+        // Text may hide in the layout, which is no word.
+        let texts = (all_text(&old), all_text(&new));
+        let (old, new) = (old.as_read(), new.as_read());
+        if old.title != new.title {
             let what = match (&old.title, &new.title) {
                 (None, _) => "has a title now",
                 (_, None) => "has no title any more",
@@ -34,7 +37,7 @@ impl Comparison<'_> {
             drift.say(text_of(&old.title), text_of(&new.title));
             drift.anchor = Anchor::tool(&was.name, "definition/title");
         }
-        if !is_same_text(&old.description, &new.description) {
+        if old.description != new.description {
             let message = format!("{} is described in other words", name(&now.name));
             let drift = self.add(Code::D010, Severity::Note, now, message);
             drift.say(text_of(&old.description), text_of(&new.description));
@@ -71,7 +74,7 @@ impl Comparison<'_> {
             drift.anchor = Anchor::tool(&was.name, "definition");
             reasons.others.push(format!("changed {keys}"));
         }
-        self.cues(&all_text(&old), &all_text(&new), Some(now), Severity::Note);
+        self.cues(&texts.0, &texts.1, Some(now), Severity::Note);
     }
 
     fn annotations(
@@ -169,11 +172,7 @@ impl Comparison<'_> {
     /// What is said of parameters: descriptions, and the titles of schemas, which most libraries make up.
     fn described(&mut self, was: &LockedTool, now: &LockedTool, texts: Vec<Change>) {
         let is_title = |change: &Change| matches!(&change.kind, Kind::Text { keyword, .. } if keyword == "title");
-        let is_other = |change: &Change| match &change.kind {
-            Kind::Text { was, now, .. } => squeezed(was) != squeezed(now),
-            _ => false,
-        };
-        let (titles, descriptions): (Vec<_>, Vec<_>) = texts.into_iter().filter(is_other).partition(is_title);
+        let (titles, descriptions): (Vec<_>, Vec<_>) = texts.into_iter().partition(is_title);
         for (code, texts, what) in [(Code::D010, descriptions, "in other words"), (Code::D012, titles, "")] {
             if texts.is_empty() {
                 continue;
@@ -194,19 +193,6 @@ impl Comparison<'_> {
             }
             drift.changes = texts;
         }
-    }
-}
-
-/// Text without what only lays it out.
-fn squeezed(text: &str) -> String {
-    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// White space is no word: a text that is only laid out in another way says the same.
-fn is_same_text(was: &Option<Value>, now: &Option<Value>) -> bool {
-    match (was, now) {
-        (Some(Value::String(was)), Some(Value::String(now))) => squeezed(was) == squeezed(now),
-        (was, now) => was == now,
     }
 }
 

@@ -1,13 +1,13 @@
 //! Prompts, resources and templates of two states of one server, and the capabilities that it declares.
 
-use super::codes::Code;
 use super::cues::{Names, gained};
 use super::finding::{Anchor, Drift};
 use super::schema::Direction;
 use super::template;
 use super::words::{difference, listed, name};
-use crate::catalog::{LockedServer, canonical_extra};
+use crate::catalog::{LockedServer, canonical_extra, texts_as_read};
 use crate::classify::findings::of_extra;
+use crate::code::Code;
 use crate::model::{Extra, ExtraKind, ExtraName, Fingerprint, Offered, Severity};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,12 +108,10 @@ impl Comparison<'_> {
         if was.key != now.key {
             self.address(was, now);
         }
-        let changed: BTreeSet<&str> = old
-            .keys()
-            .chain(new.keys())
-            .map(String::as_str)
-            .filter(|key| *key != now.kind.key() && old.get(*key) != new.get(*key))
-            .collect();
+        let (before, after) = (as_read(was), as_read(now));
+        let keys = before.keys().chain(after.keys()).map(String::as_str);
+        let changed: BTreeSet<&str> =
+            keys.filter(|key| *key != now.kind.key() && before.get(*key) != after.get(*key)).collect();
         if !changed.is_empty() {
             let words = |key: &&&str| matches!(**key, "title" | "description" | "name");
             let in_words: Vec<_> = changed.iter().filter(words).map(|key| name(key)).collect();
@@ -251,6 +249,16 @@ fn named(extra: &Extra) -> String {
 /// The definition in canonical form.
 fn value(extra: &Extra) -> Map<String, Value> {
     match canonical_extra(serde_json::from_str(extra.raw.get()).unwrap_or_default()) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// The definition in canonical form as a reader takes it: two that are equal in this say the same.
+pub(super) fn as_read(extra: &Extra) -> Map<String, Value> {
+    let mut members = Value::Object(value(extra));
+    texts_as_read(&mut members);
+    match members {
         Value::Object(members) => members,
         _ => Map::new(),
     }

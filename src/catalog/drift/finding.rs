@@ -1,7 +1,7 @@
 //! One difference, as every output shows it.
 
-use super::codes::Code;
 use super::schema::Change;
+use crate::code::Code;
 use crate::model::{ExtraKind, ExtraName, Severity};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};

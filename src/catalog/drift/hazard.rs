@@ -280,6 +280,11 @@ const FORCE: [&str; 21] = [
     "unsafe",
     "wipe",
 ];
+/// Acts beside those of [`VALUES`] that are held back where nobody forces them.
+const FORCED: [&str; 14] = [
+    "close", "install", "kill", "merge", "publish", "push", "rebase", "refund", "reset", "restart", "stop", "unlock",
+    "update", "write",
+];
 /// What a switch's text says when a safeguard goes.
 const FORCE_TOLD: [&str; 25] = [
     "approval",
@@ -398,8 +403,18 @@ impl Hazard {
         if !parameter.types.has(TypeSet::BOOLEAN) || !parameter.values.is_empty() {
             return None;
         }
-        if has(&FORCE) {
-            let is_told = tells(&FORCE_TOLD);
+        // What `force` makes so is no safeguard unless it is an act or what holds one back: `force_push`, not `force_json`.
+        let forces = names.iter().any(|word| word == "force");
+        let is_act = |word: &String| {
+            let word = word.as_str();
+            FORCED.contains(&word) || GUARDS.contains(&word) || VALUES.iter().any(|(value, _)| *value == word)
+        };
+        let is_forced = forces && (names.len() == 1 || names.iter().filter(|word| *word != "force").any(is_act));
+        let is_told = tells(&FORCE_TOLD);
+        if names.iter().any(|word| word != "force" && FORCE.contains(&word.as_str()))
+            || is_forced
+            || (forces && is_told)
+        {
             return Some(Handed { hazard: Self::Force, is_told, is_denied: !is_told && !text.is_empty() });
         }
         has(&BULK).then_some(Handed { hazard: Self::Bulk, is_told: tells(&["all", "every"]), is_denied: false })
@@ -533,6 +548,9 @@ mod tests {
         check("force", TypeSet::BOOLEAN, "", Some((Hazard::Force, false)));
         check("overwrite", TypeSet::BOOLEAN, "Overwrite what is there", Some((Hazard::Force, true)));
         check("forceful", TypeSet::BOOLEAN, "", None);
+        check("force_json", TypeSet::BOOLEAN, "Answer in JSON", None);
+        check("force_push", TypeSet::BOOLEAN, "", Some((Hazard::Force, false)));
+        check("force_refresh", TypeSet::BOOLEAN, "Even if it is protected", Some((Hazard::Force, true)));
         check("item_ids", TypeSet::ARRAY, "All of these", Some((Hazard::Bulk, true)));
         check("tags", TypeSet::ARRAY, "", None);
     }

@@ -1,16 +1,19 @@
 //! Which tools of a live server are not as they were reviewed: what the gateway refuses with `--locked`.
 
+use super::extras::as_read;
 use super::template;
-use crate::catalog::{LockedServer, PartFingerprints, Parts, canonical_extra};
+use crate::catalog::{LockedServer, Parts};
 use crate::mcp::walk::member;
 use crate::model::{Extra, ExtraKind, Fingerprint, Listing, ToolDefinition};
 use crate::policy::ToolChange;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Every part that a model or a person goes by, as fingerprints: title, description, both schemas, annotations. Icons,
-/// `_meta` and members that the specification does not know change none of them.
+/// Every part that a model or a person goes by, as fingerprints of what is read in it: title, description, both schemas,
+/// annotations. White space between words, icons, `_meta` and members that the specification does not know change none of
+/// them.
 ///
 /// SHA-256 over all of them: a gateway keeps one for every tool of every session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +22,7 @@ pub struct Essence([u8; 32]);
 impl Essence {
     /// Of a definition as it is listed now.
     pub fn of(tool: &ToolDefinition) -> Self {
-        Self::of_prints(&Parts::of(tool).fingerprints())
+        Self::of_parts(Parts::of(tool))
     }
 
     /// Of a definition that cannot be read: like none that was reviewed.
@@ -27,7 +30,8 @@ impl Essence {
         Self([0; 32])
     }
 
-    fn of_prints(prints: &PartFingerprints) -> Self {
+    fn of_parts(parts: Parts) -> Self {
+        let prints = parts.as_read().fingerprints();
         let mut hash = Sha256::new();
         let parts =
             [&prints.title, &prints.description, &prints.input_schema, &prints.output_schema, &prints.annotations];
@@ -65,7 +69,7 @@ impl Reviewed {
                 }
             }
             for tool in &server.tools {
-                let essence = Essence::of_prints(&tool.fingerprints);
+                let essence = Essence::of_parts(tool.parts());
                 reviewed.tools.entry(tool.name.clone()).or_default().insert(essence);
                 let schema = member(tool.definition.get(), "inputSchema").map(|(schema, _)| schema);
                 match reviewed.schemas.get_mut(&tool.name) {
@@ -134,8 +138,7 @@ impl Reviewed {
 }
 
 fn print(extra: &Extra) -> String {
-    let definition = canonical_extra(serde_json::from_str(extra.raw.get()).unwrap_or_default());
-    Fingerprint::of(&definition).as_str().to_owned()
+    Fingerprint::of(&Value::Object(as_read(extra))).as_str().to_owned()
 }
 
 /// The tools that are not as they were locked, by name; a tool that is not in the map is unchanged.

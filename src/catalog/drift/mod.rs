@@ -4,7 +4,6 @@ mod accept;
 mod addresses;
 mod annotations;
 mod class;
-mod codes;
 mod compare;
 mod cues;
 mod dead;
@@ -31,7 +30,6 @@ mod weight_tests;
 
 pub use accept::{ACCEPT_ENTRIES_MAX, Accepted};
 pub use class::Verdicts;
-pub use codes::Code;
 pub use compare::{Beside, compare, missing_server, unknown_server};
 pub use finding::{Anchor, Drift};
 pub use hazard::Hazard;

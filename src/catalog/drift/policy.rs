@@ -1,11 +1,11 @@
 //! The policy beside the lock and the server: what it allows that nobody reviewed, names that do not exist, rules that
 //! protect nothing any more, and where it is weaker than what is recommended.
 
-use super::codes::Code;
 use super::dead::{self, Role};
 use super::finding::{Anchor, Drift};
 use super::words::name;
 use crate::catalog::{LockedServer, LockedTool};
+use crate::code::Code;
 use crate::model::{Confidence, RiskLevel, Severity, ToolDefinition, Verdict};
 use crate::policy::{
     Action, Limit, Policy, Profile, Ruling, Selection, ToolRules, Unlisted, Visibility, Window, generate,
@@ -58,7 +58,22 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
             | Code::P002
             | Code::P003
             | Code::P004
-            | Code::P005 => false,
+            | Code::P005
+            | Code::P010
+            | Code::P011
+            | Code::P012
+            | Code::P013
+            | Code::P014
+            | Code::P015
+            | Code::P016
+            | Code::P017
+            | Code::P018
+            | Code::P019
+            | Code::P020
+            | Code::P021
+            | Code::P022
+            | Code::P023
+            | Code::P024 => false,
         };
         if let Some(tool) = drift.tool.as_deref().filter(|_| matters) {
             drift.policy = says(policy, tool).to_owned();

@@ -1,9 +1,9 @@
 //! Where a server comes from and what it says of itself: is it still the one that was reviewed?
 
-use super::codes::Code;
 use super::finding::{Anchor, Drift};
 use super::words::{listed, name};
 use crate::catalog::LockedServer;
+use crate::code::Code;
 use crate::model::{Package, ServerSource, Severity};
 use std::collections::BTreeSet;
 

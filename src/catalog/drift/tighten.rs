@@ -1,10 +1,10 @@
 //! The smallest tightening of a policy that makes findings about it go away, as an edit of its text: what the owner
 //! wrote and how it is laid out stays.
 
-use super::codes::Code;
 use super::finding::Drift;
 use super::policy::weaker;
 use crate::catalog::{LockedServer, places};
+use crate::code::Code;
 use crate::policy::{Policy, Ruling};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,9 @@
 //! Tests of how much a difference weighs, and of the words that it is told in.
 
 use super::compare_tests::{drift, locked};
-use super::{Beside, Code, Drift, compare};
+use super::{Beside, Drift, compare};
 use crate::catalog::LockedServer;
+use crate::code::Code;
 use crate::model::Severity;
 use serde_json::{Value, json};
 

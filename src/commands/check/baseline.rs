@@ -7,7 +7,7 @@
 use super::super::Failure;
 use super::super::load::{self, Classifier};
 use super::super::lock_file::{self, Locked};
-use super::super::policies::Policies;
+use super::super::policies::{Policies, Remembered, in_force};
 use super::revision::Revision;
 use super::state::State;
 use crate::catalog::drift::{self, Accepted, Drift};
@@ -73,7 +73,17 @@ pub(super) fn known(
         let document: Document<'_> = serde_json::from_str(&text).map_err(|_| neither(name))?;
         return match (document.format, document.findings, document.runs) {
             (Some(_), _, _) => {
-                let mut then = Then::new(&text, name, Policies::read(&args.policy)?, Accepted::default())?;
+                let lock = open(&text, name)?;
+                let here = match super::settings(args.rules.settings.as_deref())? {
+                    Some((path, text)) => vec![Remembered::by_settings(&path, &text)],
+                    None => Vec::new(),
+                };
+                // The earlier lock may lie anywhere; its paths count from the folder of today's.
+                let mut remembered = vec![Remembered::by_lock(&args.lock.to_string_lossy(), &lock)];
+                remembered.extend(here);
+                let read = &mut |file: &str| Ok(std::fs::read_to_string(file).ok());
+                let policies = Policies::of_then(&in_force(&args.policy, &remembered)?, read)?;
+                let mut then = Then::new(&text, name, policies, Accepted::default())?;
                 // Which policy was in force then, only the lock says.
                 then.only_reviewed = true;
                 then.locked(classifier, today)?;
@@ -108,23 +118,15 @@ fn at_revision(
         let help = "without a lock in the baseline everything is new: leave `--baseline` out";
         return Err(Failure::usage(format!("there is no `{lock}` in `{name}`")).with_help(help));
     };
-    let mut policies = Vec::new();
-    for given in &args.policy {
-        let (server, file) = match given.split_once('=') {
-            Some((server, file)) if !server.contains(['/', '\\']) => (Some(server), file),
-            _ => (None, given.as_str()),
-        };
-        // A policy that is new in this change was not known before.
-        if let Some(text) = revision.text(file)? {
-            policies.push((server.map(str::to_owned), file.to_owned(), text));
-        }
-    }
-    let settings = args.rules.settings.as_deref().unwrap_or(Path::new(super::SETTINGS)).to_string_lossy();
-    let accepted = match revision.text(&settings)? {
-        Some(text) => Accepted::parse(&settings, &text).unwrap_or_default(),
-        None => Accepted::default(),
-    };
-    let mut then = Then::new(&text, &format!("{name}:{lock}"), Policies::of_texts(policies)?, accepted)?;
+    let settings = args.rules.settings.as_deref().unwrap_or(Path::new(super::SETTINGS));
+    let accepted = revision.text(&settings.to_string_lossy())?;
+    let file = format!("{name}:{lock}");
+    let mut remembered = vec![Remembered::by_lock(&lock, &open(&text, &file)?)];
+    remembered.extend(accepted.iter().map(|text| Remembered::by_settings(settings, text)));
+    // A policy that is new in this change was not known before.
+    let policies = Policies::of_then(&in_force(&args.policy, &remembered)?, &mut |file| revision.text(file))?;
+    let accepted = accepted.and_then(|text| Accepted::parse(&settings.to_string_lossy(), &text).ok());
+    let mut then = Then::new(&text, &file, policies, accepted.unwrap_or_default())?;
     if args.target.tools.is_empty() {
         then.locked(classifier, today)?;
         return Ok(then.known);

@@ -8,11 +8,12 @@ mod state;
 
 use super::load::{Classifier, Item, Problems};
 use super::lock_file::{self, Locked};
-use super::policies::Policies;
+use super::policies::{Policies, Remembered, in_force};
 use super::write;
 use super::{Failure, output};
-use crate::catalog::drift::{self, Accepted, Code, Drift};
+use crate::catalog::drift::{self, Accepted, Drift};
 use crate::cli::{CheckArgs, DriftFormat};
+use crate::code::Code;
 use crate::exit::Exit;
 use crate::model::{Finding, Listing, Severity};
 use crate::problem::Place;
@@ -30,9 +31,12 @@ const SETTINGS: &str = "mcpol.toml";
 
 pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     let locked = Locked::new(lock_file::open(&args.lock)?)?;
-    let policies = Policies::with_lock(&args.policy, &locked.lock)?;
+    let settings = settings(args.rules.settings.as_deref())?;
+    let mut remembered = vec![Remembered::by_lock(locked.lock.file(), &locked.lock)];
+    remembered.extend(settings.iter().map(|(path, text)| Remembered::by_settings(path, text)));
+    let policies = Policies::read(&in_force(&args.policy, &remembered)?)?;
     if args.offline && args.target.tools.is_empty() && policies.named().is_empty() {
-        let help = "name a policy with `--policy`, write it into the lock with `mcpol lock --update --policy FILE`, or name saved lists with `--tools`";
+        let help = "name a policy with `--policy`, let the lock (`mcpol lock --update --policy FILE`) or mcpol.toml name it, or name saved lists with `--tools`";
         return Err(Failure::usage(
             "nothing to check: without a policy or saved lists `--offline` compares the lock with itself",
         )
@@ -45,7 +49,7 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     }
     policies.fit(locked.lock.names().map(|(_, count)| count).sum())?;
     let today = crate::policy::utc(crate::clock::now()).chars().take(10).collect::<String>();
-    let accepted = accepted(args.rules.settings.as_deref(), &today)?;
+    let accepted = accepted(settings.as_ref(), &today)?;
     let classifier = Classifier::new(&args.rules)?;
     let known = args.baseline.as_deref().map(|name| baseline::known(name, &args, &classifier, &today)).transpose()?;
     let mut run = Run {
@@ -66,16 +70,21 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     run.exit(&args)
 }
 
-/// The accepted deviations of the settings.
-fn accepted(named: Option<&Path>, today: &str) -> Result<Accepted, Failure> {
+/// The settings, if there are any: their path and text.
+fn settings(named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
     let path = named.map_or_else(|| PathBuf::from(SETTINGS), Path::to_path_buf);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(Accepted::default()),
-        Err(error) => return Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
-    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(None),
+        Err(error) => Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
+    }
+}
+
+/// The accepted deviations of the settings.
+fn accepted(settings: Option<&(PathBuf, String)>, today: &str) -> Result<Accepted, Failure> {
+    let Some((path, text)) = settings else { return Ok(Accepted::default()) };
     let file = path.to_string_lossy();
-    let accepted = Accepted::parse(&file, &text)
+    let accepted = Accepted::parse(&file, text)
         .map_err(|problems| Failure::usage(format!("`{file}` is not valid")).with_problems(problems))?;
     sources::tell_expired(accepted.expired(&file, today));
     Ok(accepted)

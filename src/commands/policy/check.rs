@@ -1,7 +1,8 @@
 //! `mcpol policy check`: the policy alone, and against the tools that it is for.
 
 use crate::cli::{CheckFormat, FailLevel, PolicyCheckArgs};
-use crate::commands::{Failure, load, output, policy_file};
+use crate::commands::load::Classifier;
+use crate::commands::{Failure, load, output, policy_file, top};
 use crate::exit::Exit;
 use crate::model::{Classified, Severity};
 use crate::policy::{self, Lint, Places, Subject};
@@ -15,12 +16,12 @@ pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
         Err(problems) => {
             if args.format != CheckFormat::Table {
                 let lints = report::invalid_policy(&problems);
-                print(args, &PolicyCheck { file: &file, lints: &lints, against: "not a policy", hint: None })?;
+                print(args, &PolicyCheck { file: &file, lints: &lints, against: "not a policy", hint: None }, "")?;
             }
             return Err(Failure::usage(format!("`{file}` is not a valid policy")).with_problems(problems));
         }
     };
-    let (servers, unreachable) = servers(args)?;
+    let (servers, rules, unreachable) = servers(args)?;
     let subjects: Vec<Subject<'_>> =
         servers.iter().flat_map(|server| server.listing.tools.iter().zip(server.verdicts.iter().map(Some))).collect();
     let places = Places::of(&text);
@@ -37,30 +38,34 @@ pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
         many => format!("against {} tools of {} servers", subjects.len(), many.len()),
     };
     let hint = servers.is_empty().then_some("`--tools FILE`, a URL or a command also checks it against the tools");
-    print(args, &PolicyCheck { file: &file, lints: &lints, against: &against, hint })?;
+    print(args, &PolicyCheck { file: &file, lints: &lints, against: &against, hint }, &rules)?;
     if unreachable {
         return Ok(Exit::Unreachable);
     }
     Ok(if fails(&lints, args.fail_on) { Exit::Findings } else { Exit::Clean })
 }
 
-/// The servers that the arguments name, if they name any, and whether one could not be listed.
-fn servers(args: &PolicyCheckArgs) -> Result<(Vec<Classified>, bool), Failure> {
+/// The servers that the arguments name, if they name any, with the fingerprint of the rules that judged them, and whether
+/// one could not be listed.
+fn servers(args: &PolicyCheckArgs) -> Result<(Vec<Classified>, String, bool), Failure> {
     if !load::names_anything(&args.target) {
-        return Ok((Vec::new(), false));
+        return Ok((Vec::new(), String::new(), false));
     }
     let loaded = load::listings(&args.target)?;
     output::people(&report::failures(&loaded.failed));
-    Ok((load::classify(loaded.listings, &args.rules)?, !loaded.failed.is_empty()))
+    let rules = Classifier::new(&args.rules)?;
+    let judged = loaded.listings.into_iter().map(|listing| rules.one(listing, Vec::new())).collect();
+    rules.say_what_did_not_apply();
+    Ok((judged, rules.fingerprint(), !loaded.failed.is_empty()))
 }
 
-fn print(args: &PolicyCheckArgs, check: &PolicyCheck<'_>) -> Result<(), Failure> {
+fn print(args: &PolicyCheckArgs, check: &PolicyCheck<'_>, rules: &str) -> Result<(), Failure> {
     let text = match args.format {
         CheckFormat::Table => {
             return output::coloured(&report::policy_check_table(check, output::terminal_width()));
         }
         CheckFormat::Json => report::policy_check_json(check),
-        CheckFormat::Sarif => report::policy_check_sarif(check),
+        CheckFormat::Sarif => report::policy_check_sarif(check, &top::paths()(check.file), rules),
     };
     let text = text.map_err(output::internal)?;
     output::json(&text)

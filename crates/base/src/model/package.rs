@@ -112,6 +112,9 @@ const DOCKER_VALUES: &[&str] = &[
     "-a",
 ];
 
+const DENO_VALUES: &[&str] =
+    &["-c", "--config", "--import-map", "--lock", "--cert", "--location", "--seed", "--env-file"];
+
 /// Longer word lists first where one starts with another.
 const RUNNERS: &[Runner] = &[
     Runner { words: &["npx"], registry: "npm", with_value: NPX_VALUES, package: &["-p", "--package"] },
@@ -131,6 +134,7 @@ const RUNNERS: &[Runner] = &[
         with_value: &["--python", "--pip-args", "--index-url", "-i"],
         package: &["--spec"],
     },
+    Runner { words: &["deno", "run"], registry: "deno", with_value: DENO_VALUES, package: &[] },
     Runner { words: &["docker", "run"], registry: "oci", with_value: DOCKER_VALUES, package: &[] },
     Runner { words: &["docker", "container", "run"], registry: "oci", with_value: DOCKER_VALUES, package: &[] },
     Runner { words: &["podman", "run"], registry: "oci", with_value: DOCKER_VALUES, package: &[] },
@@ -207,15 +211,63 @@ fn package_argument<'a>(runner: &Runner, arguments: &[&'a str]) -> Option<&'a st
 }
 
 fn parse_spec(registry: &str, spec: &str) -> Option<Package> {
+    if registry != "oci"
+        && let Some((name, version)) = git_spec(registry, spec)
+    {
+        return Some(Package { registry: "git".to_owned(), name, version });
+    }
+    let (registry, spec) = match spec.split_once(':') {
+        Some((scheme @ ("npm" | "jsr"), spec)) if registry == "deno" => (scheme, spec),
+        Some(_) | None => (registry, spec),
+    };
     let (name, version) = match registry {
-        "npm" => npm_spec(spec)?,
+        "npm" | "jsr" => npm_spec(spec)?,
         "pypi" => pypi_spec(spec)?,
-        _ => image_spec(spec),
+        "oci" => image_spec(spec),
+        // A file of this machine, or an address whose content nothing names.
+        _ => return None,
     };
     if name.is_empty() {
         return None;
     }
     Some(Package { registry: registry.to_owned(), name: name.to_owned(), version: version.map(str::to_owned) })
+}
+
+/// A repository: `git+https://host/owner/name@COMMIT` (pip, uv), `github:owner/name#COMMIT` or `owner/name` (npm). Its name
+/// is without scheme, user and password. Only a whole commit id is one version: branches and tags move.
+fn git_spec(registry: &str, spec: &str) -> Option<(String, Option<String>)> {
+    const HOSTS: [(&str, &str); 3] =
+        [("github:", "github.com"), ("gitlab:", "gitlab.com"), ("bitbucket:", "bitbucket.org")];
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let (spec, commit) = match spec.split_once('#') {
+        Some((spec, commit)) => (spec, Some(commit)),
+        None => (spec, None),
+    };
+    if let Some(url) = spec.strip_prefix("git+").or_else(|| spec.starts_with("git://").then_some(spec)) {
+        let bare = url.split_once("://").map_or(url, |(_, bare)| bare);
+        let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let (path, at) = match path.rsplit_once('@') {
+            Some((path, at)) => (path, Some(at)),
+            None => (path, None),
+        };
+        let path = path.split('?').next().unwrap_or_default().trim_end_matches(".git");
+        return Some((format!("{host}/{path}"), whole_commit(at.or(commit))));
+    }
+    if registry != "npm" {
+        return None;
+    }
+    if let Some((_, host, path)) = HOSTS.iter().find_map(|(start, host)| Some((start, host, spec.strip_prefix(start)?)))
+    {
+        return Some((format!("{host}/{path}"), whole_commit(commit)));
+    }
+    let (owner, name) = spec.split_once('/')?;
+    (is_word(owner) && is_word(name) && !owner.starts_with('.'))
+        .then(|| (format!("github.com/{spec}"), whole_commit(commit)))
+}
+
+fn whole_commit(id: Option<&str>) -> Option<String> {
+    id.filter(|id| id.len() == 40 && id.chars().all(|c| c.is_ascii_hexdigit())).map(str::to_owned)
 }
 
 /// `@scope/name@1.2.3`; a path, a URL or a git reference is no package of the registry.
@@ -309,13 +361,32 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_is_pinned_by_a_whole_commit() {
+        const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+        check("npx -y github:user/repo", Some(("git", "github.com/user/repo", None)));
+        check("npx user/repo#main", Some(("git", "github.com/user/repo", None)));
+        check(&format!("npx user/repo#{COMMIT}"), Some(("git", "github.com/user/repo", Some(COMMIT))));
+        check("uvx --from git+https://example.org/x server", Some(("git", "example.org/x", None)));
+        check("uvx --from git+https://me:secret@example.org/x.git@v1.2.3 s", Some(("git", "example.org/x", None)));
+        let pinned = format!("uvx --from git+https://example.org/x@{COMMIT} server");
+        check(&pinned, Some(("git", "example.org/x", Some(COMMIT))));
+    }
+
+    #[test]
+    fn deno_runs_packages_of_npm_and_jsr() {
+        check("deno run -A npm:some-mcp", Some(("npm", "some-mcp", None)));
+        check("deno run --allow-net npm:@a/b@1.2.3", Some(("npm", "@a/b", Some("1.2.3"))));
+        check("deno run -A jsr:@a/b", Some(("jsr", "@a/b", None)));
+    }
+
+    #[test]
     fn what_runs_from_this_machine_has_no_package() {
         check("node server.js", None);
         check("/opt/server --stdio", None);
         check("npx ./local", None);
         check("npx", None);
-        check("npx -y github:user/repo", None);
-        check("uvx --from git+https://example.org/x server", None);
+        check("deno run -A server.ts", None);
+        check("npx owner/../x", None);
         check("docker ps", None);
     }
 }

@@ -107,12 +107,14 @@ fn unpinned(package: &Package) -> Option<Finding> {
     if package.version.is_some() {
         return None;
     }
-    let pinned = match package.registry.as_str() {
-        "oci" => "@sha256:…",
-        _ => "@VERSION",
-    };
     let name = excerpt(&package.name, NAME_CHARS_MAX);
-    let message = format!("`{name}` runs in whatever version its registry serves that day; pin it as `{name}{pinned}`");
+    let served =
+        |pinned| format!("`{name}` runs in whatever version its registry serves that day; pin it as `{name}{pinned}`");
+    let message = match package.registry.as_str() {
+        "git" => format!("`{name}` runs as its branch or tag is that day; name one commit, by all its 40 digits"),
+        "oci" => served("@sha256:…"),
+        _ => served("@VERSION"),
+    };
     Some(finding("unpinned-package", Severity::Warning, "", message))
 }
 
@@ -262,6 +264,8 @@ mod tests {
     fn commands_are_pinned_encrypted_and_free_of_secrets() {
         check("npx -y some-server", &["unpinned-package"]);
         check("npx -y some-server@1.2.3", &[]);
+        check("npx -y github:o/r", &["unpinned-package"]);
+        check("deno run -A npm:some-mcp", &["unpinned-package"]);
         check("node server.js", &[]);
         check("npx -y mcp-remote@0.1.0 http://example.org/mcp", &["plain-http"]);
         check("npx -y mcp-remote@0.1.0 http://localhost:3000/mcp", &[]);

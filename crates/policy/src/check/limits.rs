@@ -1,6 +1,7 @@
 //! Limits that can never be the one that refuses.
 
 use super::{Lints, tool_pointer};
+use crate::code::Code;
 use crate::compiled::Policy;
 use crate::document::{Limit, Scope};
 use crate::model::Severity;
@@ -48,14 +49,14 @@ fn report(own: &[Placed<'_>], for_all: &[Placed<'_>], lints: &mut Lints<'_>) {
                     "this limit never bites: {} a {} ({}) is reached first",
                     other.limit.max, other.window, other.pointer
                 );
-                lints.add("limit-never-bites", Severity::Warning, &limit.pointer, message, None);
+                lints.add(Code::P014, Severity::Warning, &limit.pointer, message, None);
                 break;
             }
         }
         if limit.limit.max == 0 {
             let message = "a maximum of 0 refuses every call".to_owned();
             let help = Some("`deny_if` with no conditions says so more clearly".to_owned());
-            lints.add("rule-never-read", Severity::Note, &limit.pointer, message, help);
+            lints.add(Code::P018, Severity::Note, &limit.pointer, message, help);
         }
     }
 }

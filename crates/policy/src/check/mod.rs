@@ -10,14 +10,15 @@ pub use places::Places;
 
 use super::compiled::Policy;
 use super::document::{Approval, Condition, Entry, ToolRules};
+use crate::code::Code;
 use crate::model::{Severity, ToolDefinition, Verdict};
 use crate::problem::Place;
 
 /// Something about a policy that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lint {
-    /// Which check: a stable word of [`CHECKS`].
-    pub check: &'static str,
+    /// What kind of mistake it is.
+    pub code: Code,
     /// How much it matters.
     pub severity: Severity,
     /// JSON Pointer of the part of the policy.
@@ -29,27 +30,6 @@ pub struct Lint {
     /// The next step.
     pub help: Option<String>,
 }
-
-/// Every check with what it means, in the order of names.
-pub const CHECKS: &[(&str, &str)] = &[
-    ("always-denied", "no call can pass, because two rules contradict each other"),
-    ("danger-allowed", "a tool that deletes, moves money or runs code is allowed without any rule"),
-    ("denylist-in-require", "a requirement says what is not allowed, so a value of any other type passes"),
-    ("hidden-and-listed", "a tool is hidden and has rules, which are never read"),
-    ("invalid-policy", "the file is not a policy"),
-    ("limit-never-bites", "another limit is reached first, always"),
-    ("not-portable", "this part means nothing to the hosted gateway that the format comes from"),
-    ("optional-argument", "a refusal looks at an argument that a caller may leave out"),
-    ("regex-unanchored", "an expression matches anywhere in the text"),
-    ("rule-never-read", "an earlier rule always decides first"),
-    ("schema-unusable", "the tool's input schema cannot be used to check arguments"),
-    ("shadow-mode", "decisions are logged and not enforced"),
-    ("type-never-compares", "the argument's declared type is none that the operator compares"),
-    ("unknown-argument", "the tool has no such argument"),
-    ("unknown-tool", "the server has no such tool"),
-    ("unmentioned-tool", "the server has a tool that the policy does not mention"),
-    ("value-never-occurs", "the argument's declared values do not include this one"),
-];
 
 /// A tool to check against, with its class if it is known.
 pub type Subject<'t> = (&'t ToolDefinition, Option<&'t Verdict>);
@@ -78,13 +58,15 @@ struct Lints<'p> {
 }
 
 impl Lints<'_> {
-    fn add(&mut self, check: &'static str, severity: Severity, pointer: &str, message: String, help: Option<String>) {
+    fn add(&mut self, code: Code, severity: Severity, pointer: &str, message: String, help: Option<String>) {
         let (pointer, place) = self.places.nearest(pointer);
-        self.found.push(Lint { check, severity, pointer, place, message, help });
+        let (least, worst) = code.severities();
+        debug_assert!(least <= severity && severity <= worst, "{code} is never {severity:?}");
+        self.found.push(Lint { code, severity, pointer, place, message, help });
     }
 
     fn sorted(mut self) -> Vec<Lint> {
-        self.found.sort_by(|a, b| (a.place, a.check, &a.message).cmp(&(b.place, b.check, &b.message)));
+        self.found.sort_by(|a, b| (a.place, a.code, &a.message).cmp(&(b.place, b.code, &b.message)));
         self.found.dedup();
         self.found
     }

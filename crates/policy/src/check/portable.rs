@@ -1,12 +1,13 @@
 //! Which parts of a policy are ours alone.
 
 use super::{EntryList, Lints, tool_pointer};
+use crate::code::Code;
 use crate::document::{Document, Limit};
 use crate::model::Severity;
 
 pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
     let mut ours = |pointer: &str, what: &str| {
-        lints.add("not-portable", Severity::Error, pointer, format!("{what} is known to mcpol only"), None);
+        lints.add(Code::P015, Severity::Error, pointer, format!("{what} is known to mcpol only"), None);
     };
     if document.mode.is_some() {
         ours("/mode", "`mode`");

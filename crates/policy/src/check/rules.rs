@@ -1,6 +1,7 @@
 //! Rules that contradict each other, or that nothing ever reads.
 
 use super::{EntryList, Lints, tool_pointer};
+use crate::code::Code;
 use crate::compiled::Policy;
 use crate::decimal::Decimal;
 use crate::document::{Action, Condition, Entry, Mode, Operator, ToolRules};
@@ -17,12 +18,12 @@ pub(super) fn check(policy: &Policy, lints: &mut Lints<'_>) {
         let pointer = format!("/hide/{index}");
         if !seen.insert(name) {
             let message = format!("`{name}` is hidden twice");
-            lints.add("rule-never-read", Severity::Note, &pointer, message, None);
+            lints.add(Code::P018, Severity::Note, &pointer, message, None);
         }
         if document.tools.contains_key(name) {
             let message = format!("`{name}` is hidden, so its rules in `tools` are never read");
             let help = "remove it from one of the two".to_owned();
-            lints.add("hidden-and-listed", Severity::Warning, &tool_pointer(name), message, Some(help));
+            lints.add(Code::P013, Severity::Warning, &tool_pointer(name), message, Some(help));
         }
     }
     let all = &document.all_tools;
@@ -44,7 +45,7 @@ pub(super) fn check(policy: &Policy, lints: &mut Lints<'_>) {
 fn shadow(pointer: &str, lints: &mut Lints<'_>) {
     let message = "decisions are logged and not enforced".to_owned();
     let help = "set `\"mode\": \"enforce\"`, or remove it, when the log looks right".to_owned();
-    lints.add("shadow-mode", Severity::Warning, pointer, message, Some(help));
+    lints.add(Code::P020, Severity::Warning, pointer, message, Some(help));
 }
 
 fn action(at: &str, rules: &ToolRules, lints: &mut Lints<'_>) {
@@ -62,11 +63,11 @@ fn action(at: &str, rules: &ToolRules, lints: &mut Lints<'_>) {
     };
     if refuses && others {
         let message = format!("`\"action\": \"{word}\"` decides first, so the other rules of this tool are never read");
-        lints.add("rule-never-read", Severity::Warning, &format!("{at}/action"), message, None);
+        lints.add(Code::P018, Severity::Warning, &format!("{at}/action"), message, None);
     }
     if word == "allow" && others {
         let message = "`\"action\": \"allow\"` adds nothing: the other rules of this tool still apply".to_owned();
-        lints.add("rule-never-read", Severity::Note, &format!("{at}/action"), message, None);
+        lints.add(Code::P018, Severity::Note, &format!("{at}/action"), message, None);
     }
     if word != "deny" {
         unused_reason(at, rules, lints);
@@ -78,7 +79,7 @@ fn unused_reason(at: &str, rules: &ToolRules, lints: &mut Lints<'_>) {
     if rules.reason.is_some() && !used {
         let message = "nobody is ever told this reason".to_owned();
         let help = "`reason` goes with `\"action\": \"deny\"` or an approval; entries have `on_deny`".to_owned();
-        lints.add("rule-never-read", Severity::Note, &format!("{at}/reason"), message, Some(help));
+        lints.add(Code::P018, Severity::Note, &format!("{at}/reason"), message, Some(help));
     }
 }
 
@@ -86,12 +87,12 @@ fn entries(at: &str, require: &[Entry], deny_if: &[Entry], lints: &mut Lints<'_>
     for (index, _) in require.iter().enumerate().filter(|(_, entry)| entry.conditions.is_empty()) {
         let message = "a requirement without conditions always holds".to_owned();
         let help = "to refuse every call, move it to `deny_if`".to_owned();
-        lints.add("rule-never-read", Severity::Warning, &format!("{at}/require/{index}"), message, Some(help));
+        lints.add(Code::P018, Severity::Warning, &format!("{at}/require/{index}"), message, Some(help));
     }
     if let Some(first) = deny_if.iter().position(|entry| entry.conditions.is_empty()) {
         for index in first + 1..deny_if.len() {
             let message = "an earlier entry without conditions refuses every call before this one is read".to_owned();
-            lints.add("rule-never-read", Severity::Warning, &format!("{at}/deny_if/{index}"), message, None);
+            lints.add(Code::P018, Severity::Warning, &format!("{at}/deny_if/{index}"), message, None);
         }
     }
     for list in EntryList::both(at, require, deny_if) {
@@ -100,7 +101,7 @@ fn entries(at: &str, require: &[Entry], deny_if: &[Entry], lints: &mut Lints<'_>
                 && list.entries[..index].iter().any(|earlier| earlier.conditions == entry.conditions)
             {
                 let message = "an earlier entry has the same conditions".to_owned();
-                lints.add("rule-never-read", Severity::Note, &format!("{at}/{}/{index}", list.list), message, None);
+                lints.add(Code::P018, Severity::Note, &format!("{at}/{}/{index}", list.list), message, None);
             }
         }
         for (pointer, condition) in list.conditions() {
@@ -129,7 +130,7 @@ fn denylist(pointer: &str, condition: &Condition, require: &[Entry], lints: &mut
         "say what is allowed with `eq` or `in`, or add `{{\"path\": \"{}\", \"op\": \"type\", \"value\": \"string\"}}`",
         condition.path
     );
-    lints.add("denylist-in-require", Severity::Warning, &format!("{pointer}/op"), message, Some(help));
+    lints.add(Code::P012, Severity::Warning, &format!("{pointer}/op"), message, Some(help));
 }
 
 /// What is required must match from end to end; what is refused may match anywhere, which is worth knowing.
@@ -147,10 +148,10 @@ fn anchors(pointer: &str, condition: &Condition, require: bool, lints: &mut Lint
     if allows {
         let message = "the expression may match anywhere, so text before and after it passes too".to_owned();
         let help = format!("anchor it at both ends: `^(?:{text})$`");
-        lints.add("regex-unanchored", Severity::Warning, &pointer, message, Some(help));
+        lints.add(Code::P017, Severity::Warning, &pointer, message, Some(help));
     } else {
         let message = "the expression may match anywhere in the text".to_owned();
-        lints.add("regex-unanchored", Severity::Note, &pointer, message, None);
+        lints.add(Code::P017, Severity::Note, &pointer, message, None);
     }
 }
 
@@ -171,7 +172,7 @@ fn never_after_refusal(at: &str, rules: &ToolRules, lints: &mut Lints<'_>) {
     ] {
         if there {
             let message = "`deny_if` without conditions refuses every call before this is read".to_owned();
-            lints.add("rule-never-read", Severity::Warning, &format!("{at}/{list}"), message, None);
+            lints.add(Code::P018, Severity::Warning, &format!("{at}/{list}"), message, None);
         }
     }
 }
@@ -211,7 +212,7 @@ fn contradictions(at: &str, require: &[&Entry], deny_if: &[&Entry], lints: &mut 
                 what(b)
             ),
         };
-        lints.add("always-denied", Severity::Error, at, message, None);
+        lints.add(Code::P011, Severity::Error, at, message, None);
     }
 }
 

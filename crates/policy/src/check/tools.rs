@@ -1,6 +1,7 @@
 //! A policy against the tools that it is for.
 
 use super::{EntryList, Lints, Subject, tool_pointer, when};
+use crate::code::Code;
 use crate::compiled::{Policy, Visibility};
 use crate::document::{Condition, Mode, Operator, ToolRules, Unlisted};
 use crate::json::{self, Json};
@@ -53,15 +54,15 @@ fn everywhere(policy: &Policy, declared: &BTreeMap<&str, Vec<&ToolDefinition>>, 
                 let name = condition.path.trim_start_matches("args.");
                 let help = crate::text::nearest(name, known).map(|near| format!("did you mean `args.{near}`?"));
                 let message = format!("no tool that the policy lists has the argument `{name}`");
-                lints.add("unknown-argument", Severity::Error, &place, message, help);
+                lints.add(Code::P022, Severity::Error, &place, message, help);
             } else if list.is_require() && !missing.is_empty() && condition.value.as_str() != "false" {
                 let message = format!("no call of {} can pass: they have no such argument", some(&missing));
                 let help = "move the requirement to the tools that have the argument".to_owned();
-                lints.add("always-denied", Severity::Warning, &place, message, Some(help));
+                lints.add(Code::P011, Severity::Warning, &place, message, Some(help));
             }
             if !never.is_empty() {
                 let message = format!("`{}` never compares the argument of {}", condition.op.as_str(), some(&never));
-                lints.add("type-never-compares", Severity::Warning, &place, message, None);
+                lints.add(Code::P021, Severity::Warning, &place, message, None);
             }
         }
     }
@@ -109,7 +110,7 @@ fn unmentioned(policy: &Policy, declared: &BTreeSet<&str>, lints: &mut Lints<'_>
     let (tools, are) = if names.len() == 1 { ("tool", "is") } else { ("tools", "are") };
     let message = format!("{} {tools} that no rule mentions {are} {fate} by the default: {list}", names.len());
     let help = "`mcpol gen-policy --merge` adds what is new".to_owned();
-    lints.add("unmentioned-tool", severity, "/default", message, Some(help));
+    lints.add(Code::P023, severity, "/default", message, Some(help));
 }
 
 fn unknown_tools(policy: &Policy, declared: &BTreeSet<&str>, lints: &mut Lints<'_>) {
@@ -117,13 +118,7 @@ fn unknown_tools(policy: &Policy, declared: &BTreeSet<&str>, lints: &mut Lints<'
     let near = |name: &str| crate::text::nearest(name, declared.iter().copied());
     for name in document.tools.keys().filter(|name| !declared.contains(name.as_str())) {
         let help = near(name).map(|near| format!("did you mean `{near}`?"));
-        lints.add(
-            "unknown-tool",
-            Severity::Error,
-            &tool_pointer(name),
-            format!("the server has no tool `{name}`"),
-            help,
-        );
+        lints.add(Code::P002, Severity::Error, &tool_pointer(name), format!("the server has no tool `{name}`"), help);
     }
     for (index, name) in document.hide.iter().enumerate() {
         if name != "*" && !declared.contains(name.as_str()) {
@@ -136,7 +131,7 @@ fn unknown_tools(policy: &Policy, declared: &BTreeSet<&str>, lints: &mut Lints<'
             };
             let help = near.map(|near| format!("did you mean `{near}`?"));
             lints.add(
-                "unknown-tool",
+                Code::P002,
                 severity,
                 &format!("/hide/{index}"),
                 format!("the server has no tool `{name}`"),
@@ -170,7 +165,7 @@ fn danger(policy: &Policy, name: &str, verdict: &crate::model::Verdict, lints: &
     let pointer = if rules.is_some() { tool_pointer(name) } else { "/default".to_owned() };
     let message = format!("`{name}` {what}, and is allowed without any rule");
     let help = "hide it, require an approval, or limit it".to_owned();
-    lints.add("danger-allowed", Severity::Error, &pointer, message, Some(help));
+    lints.add(Code::P003, Severity::Error, &pointer, message, Some(help));
 }
 
 /// The input schema as far as paths need it.
@@ -188,7 +183,7 @@ fn arguments(at: &str, rules: &ToolRules, tool: &ToolDefinition, lints: &mut Lin
         };
         if let Some(problem) = problem {
             let message = format!("arguments cannot be checked, so every call is refused: {problem}");
-            lints.add("schema-unusable", Severity::Error, &format!("{at}/validate"), message, None);
+            lints.add(Code::P019, Severity::Error, &format!("{at}/validate"), message, None);
         }
     }
     let lists = EntryList::both(at, &rules.require, &rules.deny_if);
@@ -316,18 +311,18 @@ impl<'t> Arguments<'t> {
                 });
                 let message = format!("`{}` has no argument `{name}`", self.tool.name.as_str());
                 let severity = if open { Severity::Warning } else { Severity::Error };
-                lints.add("unknown-argument", severity, pointer, message, help);
+                lints.add(Code::P022, severity, pointer, message, help);
                 None
             }
             Declared::Blocked(parent) => {
                 let message = format!("`{}` is declared as {:?}, so nothing lies inside it", parent.path, parent.types);
-                lints.add("type-never-compares", Severity::Error, pointer, message, None);
+                lints.add(Code::P021, Severity::Error, pointer, message, None);
                 None
             }
             Declared::As(parameter) => {
                 if !wanted.is_any() && !parameter.types.is_any() && !parameter.types.has(wanted) {
                     let message = format!("`{}` is declared as {:?}, and {why}", parameter.path, parameter.types);
-                    lints.add("type-never-compares", Severity::Error, pointer, message, None);
+                    lints.add(Code::P021, Severity::Error, pointer, message, None);
                 }
                 Some(parameter)
             }
@@ -353,7 +348,7 @@ impl<'t> Arguments<'t> {
                 let near = crate::text::nearest(value, parameter.values.iter().map(String::as_str));
                 let help = near.map(|near| format!("did you mean `{near}`?"));
                 let message = format!("`{value}` is none of the values that `{}` is declared with", parameter.path);
-                lints.add("value-never-occurs", Severity::Warning, &format!("{pointer}/value"), message, help);
+                lints.add(Code::P024, Severity::Warning, &format!("{pointer}/value"), message, help);
             }
         }
     }
@@ -377,7 +372,7 @@ impl<'t> Arguments<'t> {
                 "if it must be given, add `{{\"path\": \"{}\", \"op\": \"exists\", \"value\": true}}` to `require`",
                 condition.path
             );
-            lints.add("optional-argument", Severity::Warning, &format!("{pointer}/path"), message, Some(help));
+            lints.add(Code::P016, Severity::Warning, &format!("{pointer}/path"), message, Some(help));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The codes of `mcpol check`: stable, one documented page each (`docs/checks/`).
+//! The codes of `mcpol check` and `mcpol policy check`: stable, one documented page each (`docs/checks/`).
 
 use crate::model::Severity;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 macro_rules! codes {
     ($($code:ident, $least:ident..$worst:ident, $title:literal, $help:literal;)+) => {
-        /// What kind of difference a finding is about. A code never changes its meaning.
+        /// What kind of difference or mistake a finding is about. A code never changes its meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         pub enum Code {
             $(#[doc = $title] $code,)+
@@ -66,10 +66,25 @@ codes! {
     D064, Warning..Error, "template opened", "Make sure that the server itself refuses what must not be read, then accept it.";
     R001, Note..Warning, "reclassified by new rules", "The tool is as it was, the rules are not: look at the new class, then accept it with `mcpol lock --update`.";
     P001, Warning..Error, "policy allows a tool that nobody reviewed", "Review the tool and lock it, or take it out of the policy.";
-    P002, Note..Warning, "policy names a tool that does not exist", "Correct the name, or remove the entry.";
+    P002, Note..Error, "policy names a tool that does not exist", "Correct the name, or remove the entry.";
     P003, Note..Error, "policy is weaker than recommended", "Tighten it (`mcpol check --fix-policy` writes the change), or accept it in mcpol.toml with a reason.";
     P004, Warning..Error, "condition cannot match any more", "The rule protects nothing now: write it for the schema as it is.";
     P005, Warning..Warning, "policy changed since the lock", "If the change was reviewed, accept it with `mcpol lock --update`.";
+    P010, Error..Error, "file is no policy", "Correct what the message names: until then nothing of the file holds.";
+    P011, Warning..Error, "no call can pass", "Take one of the two rules back, or hide the tool if nobody is meant to call it.";
+    P012, Warning..Warning, "requirement says what is not allowed", "Write it as a refusal (`deny_if`), or say what is allowed.";
+    P013, Warning..Warning, "hidden tool has rules", "Remove the rules, or take the tool out of `hide`.";
+    P014, Warning..Warning, "limit never bites", "Remove the limit, or set it below the one that is always reached first.";
+    P015, Error..Error, "part is not portable", "Leave it out, or do not ask for `--portable`.";
+    P016, Warning..Warning, "refusal is escaped by leaving an argument out", "Require the argument as well (`exists`), or require what is allowed instead.";
+    P017, Note..Warning, "expression matches anywhere", "Anchor it: `^` in front and `$` behind.";
+    P018, Note..Warning, "rule is never read", "Remove the rule, or put it before the one that decides.";
+    P019, Error..Error, "schema cannot be used", "Leave `validate` out for this tool, and write the conditions yourself.";
+    P020, Warning..Warning, "decisions are not enforced", "Remove `mode` once the log shows what is refused.";
+    P021, Warning..Error, "operator never compares the argument", "Use an operator for the type that the schema declares.";
+    P022, Warning..Error, "tool has no such argument", "Correct the name, or remove the condition.";
+    P023, Note..Warning, "tool is not mentioned", "`mcpol gen-policy --merge` adds rules for what is new.";
+    P024, Warning..Warning, "value never occurs", "Correct the value: the schema lists those that there are.";
 }
 
 impl fmt::Display for Code {
