@@ -72,8 +72,11 @@ pub(super) fn contradiction(tool: &ToolDefinition, verdict: &Verdict) -> Option<
         Category::Delete if hints.destructive == Some(false) => ("destructiveHint: false", Severity::Warning),
         Category::Delete => return None,
     };
-    // Rules that are hardly sure of themselves do not accuse the server.
-    let severity = if verdict.confidence == Confidence::Low { Severity::Note } else { severity };
+    // Only strong evidence accuses the server: what some of the definition's own words call reading does not.
+    let speaks_for_reading =
+        verdict.evidence.iter().any(|evidence| evidence.weight > 0 && evidence.says == Category::Read.as_str());
+    let is_strong = verdict.confidence == Confidence::High && !speaks_for_reading;
+    let severity = if is_strong { severity } else { Severity::Note };
     let message = match strongest(verdict) {
         Some((part, quote)) => {
             format!("declares `{hint}`, but {part} `{}` makes it {}", excerpt(quote, QUOTE_CHARS_MAX), verdict.category)

@@ -92,8 +92,11 @@ struct Reader<'d> {
     lexicon: &'d Lexicon,
     /// Names of the tool's parameters, in lower case.
     parameters: BTreeSet<String>,
-    /// What the tool's job is about.
+    /// What the tool's job is about, as its name and title say.
     job: BTreeSet<Subject>,
+    /// What its own first sentence says beside that: whoever asks for too much writes that sentence, too, so that it
+    /// excuses no request that is pressed.
+    said: BTreeSet<Subject>,
     /// The description is about attacks and quotes them.
     quotes: bool,
     found: Option<Request>,
@@ -160,13 +163,12 @@ pub(super) fn of_definition(name: &str, value: &Value) -> Option<Request> {
     // A name says too easily that it is about attacks.
     job.remove(&Subject::Security);
     let quotes = quotes_attacks(text("description"));
-    let mut reader = Reader { lexicon, parameters, job, quotes, found: None };
+    let mut reader = Reader { lexicon, parameters, job, said: BTreeSet::new(), quotes, found: None };
     // A request is no account of the job, also where it comes first.
     let told = reader.read(&first);
     let asks = told.has(Role::Conceal) || (told.has(Role::Carry) && told.names_parameter);
     if !asks {
-        let job = subjects(&first);
-        reader.job.extend(job);
+        reader.said = subjects(&first);
     }
     reader.walk(value, Place::Told, 0);
     reader.found
@@ -192,7 +194,14 @@ pub(super) fn quotes_attacks(text: &str) -> bool {
 /// The worst request in a server's instructions to the model.
 pub(super) fn of_instructions(text: &str) -> Option<Request> {
     let lexicon = LEXICON.as_ref()?;
-    let mut reader = Reader { lexicon, parameters: BTreeSet::new(), job: BTreeSet::new(), quotes: false, found: None };
+    let mut reader = Reader {
+        lexicon,
+        parameters: BTreeSet::new(),
+        job: BTreeSet::new(),
+        said: BTreeSet::new(),
+        quotes: false,
+        found: None,
+    };
     reader.text(text, Place::Told);
     reader.found
 }
@@ -233,7 +242,7 @@ impl Reader<'_> {
         let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
         let text = format!("{}: {}", words_of(name), normal(description));
         let sentence = self.read(&text);
-        if sentence.any(&[Role::Negated, Role::ModelCalled]) || self.job.contains(&Subject::Chat) {
+        if sentence.any(&[Role::Negated, Role::ModelCalled]) || self.is_about(Subject::Chat) {
             return;
         }
         if sentence.has(Role::OwnContext) {
@@ -274,10 +283,11 @@ impl Reader<'_> {
         let near = |role: Role| around.iter().any(|sentence| sentence.has(role));
         let is_negated = it.has(Negated) && !near(Conceal);
         // Own credentials are part of many a tool's job, so that a secret is asked for says little by itself.
-        let wanted = it.any(&[OwnContext, PrivatePlace]) && self.is_foreign(it, &[]) && !is_negated;
-        let wants_secret = it.has(Secret) && self.is_foreign(it, &[]) && !is_negated;
-        let error = if self.quotes { Severity::Note } else { Severity::Error };
         let is_pressed = near(Conceal) || it.any(&[Authority, Timing]);
+        let is_foreign = self.is_foreign(it, is_pressed);
+        let wanted = it.any(&[OwnContext, PrivatePlace]) && is_foreign && !is_negated;
+        let wants_secret = it.has(Secret) && is_foreign && !is_negated;
+        let error = if self.quotes { Severity::Note } else { Severity::Error };
         let carries = it.any(&[Carry, Reveal])
             && (it.names_parameter || has_destination(it.text) || it.any(&[Role::Place, Reveal]));
         if (wanted || (wants_secret && is_pressed)) && carries {
@@ -300,18 +310,18 @@ impl Reader<'_> {
         if other && imposes && it.any(&[Obligation, Carry, Command]) {
             self.add(error, "bends how other tools are called", it.text);
         }
-        if it.has(Persist) && it.any(&[WriteInto, Carry]) && self.is_foreign(it, &[]) {
+        if it.has(Persist) && it.any(&[WriteInto, Carry]) && is_foreign {
             self.add(error, "writes itself into what later sessions read", it.text);
         }
         if it.has_address && it.has(Command) && it.has(FollowIt) {
             self.add(error, "takes its orders from elsewhere", it.text);
         }
         let remedies = wanted || (wants_secret && it.any(&[Carry, Argument])) || (it.has(Execute) && it.has(Address));
-        if it.has(ErrorTalk) && remedies && (near(Conceal) || it.has(Execute) && !self.job.contains(&Subject::File)) {
+        if it.has(ErrorTalk) && remedies && (near(Conceal) || it.has(Execute) && !self.is_about(Subject::File)) {
             self.add(error, "has an error answered by a dangerous act", it.text);
         }
         let is_told = it.any(&[Obligation, Conceal, Authority, Timing, Address]);
-        if has_destination(it.text) && it.has(Carry) && is_told && !self.job.contains(&Subject::Mail) {
+        if has_destination(it.text) && it.has(Carry) && is_told && !self.is_about(Subject::Mail) {
             self.add(error, "sends what it gets to an address of its own", it.text);
         }
         let marks = around.iter().filter(|sentence| sentence.has(SystemTalk)).count();
@@ -335,11 +345,16 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether what a sentence wants is nothing that the tool's own job is about.
-    fn is_foreign(&self, sentence: &Sentence<'_>, more: &[Subject]) -> bool {
-        let mut wanted =
-            sentence.subjects.iter().chain(more).filter(|subject| **subject != Subject::Security).peekable();
-        wanted.peek().is_none() || wanted.any(|subject| !self.job.contains(subject))
+    fn is_about(&self, subject: Subject) -> bool {
+        self.job.contains(&subject) || self.said.contains(&subject)
+    }
+
+    /// Whether what a sentence wants is nothing that the tool's own job is about: as name and title say where it is
+    /// pressed, else also as its first sentence does.
+    fn is_foreign(&self, sentence: &Sentence<'_>, is_pressed: bool) -> bool {
+        let mut wanted = sentence.subjects.iter().filter(|subject| **subject != Subject::Security).peekable();
+        let known = |subject: &Subject| self.job.contains(subject) || !is_pressed && self.said.contains(subject);
+        wanted.peek().is_none() || wanted.any(|subject| !known(subject))
     }
 
     fn add(&mut self, severity: Severity, what: &'static str, quote: &str) {

@@ -96,7 +96,7 @@ pub const KINDS: &[Kind] = &[
         severity: Severity::Warning,
         title: "private data, text from strangers and a way out in one set",
         meaning: "Taken together the tools read private data, take in text that strangers wrote, and can send data out. Whoever writes that text can \
-                  make the agent carry the data away; no single tool is at fault.",
+                  make the agent carry the data away; no single tool is at fault. One path of three tools is named; a way out by code that runs is a note.",
         advice: "Do not give one agent all three legs: split the servers, or hide, limit or approve the way out.",
         references: &["OWASP Agentic: ASI01 agent goal hijack", "CWE-200"],
     },
