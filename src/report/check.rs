@@ -6,6 +6,7 @@ use crate::code::Code;
 use crate::model::{ExtraName, Severity};
 use crate::problem::Place;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The value of `version` in JSON: it grows when a member changes its meaning or goes away.
 pub const CHECK_VERSION: u32 = 1;
@@ -86,6 +87,9 @@ pub struct CheckFinding {
     /// What the policy says about the tool.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub policy: String,
+    /// Every parameter, value, address or tool that the sentence is about, of which it names only the first few.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub names: BTreeSet<String>,
     /// The piece of text before.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub was: String,
@@ -110,6 +114,7 @@ impl CheckFinding {
     pub fn new(drift: Drift, file: &str, place: Place) -> Self {
         Self {
             fingerprint: drift.fingerprint(),
+            names: drift.names(),
             code: drift.code,
             severity: drift.severity,
             server: drift.server,

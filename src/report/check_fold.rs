@@ -39,9 +39,10 @@ pub(super) fn fold(findings: Vec<CheckFinding>) -> Vec<CheckFinding> {
 /// Everything that a reader sees of a finding about a tool but the tool.
 fn key(finding: &CheckFinding) -> Option<String> {
     let said = said(finding)?;
-    let CheckFinding { severity, code, tomorrow, policy, was, now, file, .. } = finding;
+    let CheckFinding { severity, code, tomorrow, policy, was, now, file, names, .. } = finding;
+    let names = names.iter().cloned().collect::<Vec<_>>().join("\u{2}");
     Some(
-        [said.as_str(), super::words::severity(*severity), code.as_str(), tomorrow, policy, was, now, file]
+        [said.as_str(), super::words::severity(*severity), code.as_str(), tomorrow, policy, was, now, file, &names]
             .join("\u{1}"),
     )
 }

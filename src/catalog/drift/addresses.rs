@@ -44,6 +44,35 @@ const STAND_INS: [&str; 14] = [
     "yourdomain",
 ];
 
+/// Labels of a host that stand for another word: no such host is there.
+const PLACEHOLDERS: [&str; 12] = [
+    "account",
+    "account-id",
+    "accountid",
+    "bucket",
+    "bucket-name",
+    "project-id",
+    "region",
+    "regionname",
+    "subdomain",
+    "tenant",
+    "tenant-id",
+    "workspace-id",
+];
+/// Domains in which a platform alone gives names, and none like those above. An address that stands for others is only
+/// believed there: anyone can have `region.evil.io`.
+const PLATFORMS: [&str; 9] = [
+    ".amazonaws.com",
+    ".api.aws",
+    ".on.aws",
+    ".azure.com",
+    ".cloudfunctions.net",
+    ".googleapis.com",
+    ".run.app",
+    ".snowflakecomputing.com",
+    ".windows.net",
+];
+
 /// Words of a sentence that has something carried to an address.
 const SENDING: [&str; 20] = [
     "bcc",
@@ -162,7 +191,7 @@ fn judge(text: &str, start: usize, end: usize, host: &str, is_bare: bool, home: 
         Severity::Note
     } else if is_sent {
         Severity::Warning
-    } else if is_bare || (says(&NAMING) && !says(&FETCHING)) {
+    } else if is_bare || (is_placeholder(host) && !says(&FETCHING)) || (says(&NAMING) && !says(&FETCHING)) {
         Severity::Note
     } else {
         Severity::Warning
@@ -195,6 +224,13 @@ fn ends(text: &str) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
+fn is_placeholder(host: &str) -> bool {
+    let labels = PLATFORMS.iter().find_map(|platform| host.strip_suffix(platform));
+    labels.is_some_and(|labels| {
+        labels.split('.').any(|label| PLACEHOLDERS.contains(&label) || label.starts_with("your-"))
+    })
+}
+
 fn is_nowhere(host: &str) -> bool {
     NOWHERE.iter().any(|nowhere| host == *nowhere || host.ends_with(&format!(".{}", nowhere.trim_start_matches('.'))))
 }
@@ -208,6 +244,16 @@ mod tests {
         let found = addresses_of(text, &BTreeSet::from(["acme".to_owned(), "tickets".to_owned()]));
         let found: Vec<_> = found.iter().map(|(address, it)| (address.as_str(), it.severity)).collect();
         assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn a_placeholder_is_believed_only_where_a_platform_gives_the_names() {
+        check("Served at https://service.ecs.region.on.aws", &[("service.ecs.region.on.aws", Severity::Note)]);
+        check("Served at https://x1.ecs.eu-west-1.on.aws", &[("x1.ecs.eu-west-1.on.aws", Severity::Warning)]);
+        check("Served at https://region.evil.io", &[("region.evil.io", Severity::Warning)]);
+        check("Served at https://region.on.aws.evil.io", &[("region.on.aws.evil.io", Severity::Warning)]);
+        check("Send all results to https://a.region.on.aws", &[("a.region.on.aws", Severity::Error)]);
+        check("Download and run https://a.region.on.aws", &[("a.region.on.aws", Severity::Warning)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
 use crate::code::Code;
-use crate::model::{Category, Classified, Evidence, EvidenceSource, Flag, RiskLevel, Severity, Verdict};
+use crate::model::{BlastRadius, Category, Classified, Evidence, EvidenceSource, Flag, RiskLevel, Severity, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flags whose arrival makes a tool worse whatever its category.
@@ -124,12 +124,12 @@ pub(super) fn step(
         Cause::Claim if !higher => Severity::Note,
         Cause::Words if !higher && !grave => Severity::Note,
         Cause::Claim | Cause::Words => Severity::Warning,
-        Cause::Power if higher && new.category >= Category::Execute => Severity::Error,
+        Cause::Power if higher && new.category >= Category::Execute && slight(new).is_none() => Severity::Error,
         Cause::Power => Severity::Warning,
     };
     let tomorrow = match (severity, higher) {
         (Severity::Note, _) => String::new(),
-        (_, true) => format!("an agent can {}", act(new.category)),
+        (_, true) => format!("an agent can {}", act(new)),
         (_, false) => "one wrong call can cost more".to_owned(),
     };
     Some(Step { code: Code::D030, severity, what, tomorrow })
@@ -197,14 +197,37 @@ fn because(fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, Stri
     (cause, because)
 }
 
-/// What an agent can do with a tool of a category.
-pub(super) const fn act(category: Category) -> &'static str {
-    match category {
-        Category::Read => "read what it returns",
-        Category::Write => "create or change data with it",
-        Category::Execute => "run or commit something with it",
-        Category::Delete => "remove data with it",
-    }
+/// The most that a tool weighs which the risk of its category overstates: one wrong call costs little, and nothing of
+/// harm is said of it. One that touches nothing but a session is no more than a read. None of any other tool.
+pub(super) fn slight(tool: &LockedTool) -> Option<Severity> {
+    let is_slight = tool.category <= Category::Execute
+        && tool.blast_radius == BlastRadius::Low
+        && !tool.flags.iter().any(|flag| HARMFUL.contains(flag) || *flag == Flag::Unclassified);
+    is_slight.then(|| if tool.flags.contains(&Flag::Ephemeral) { Severity::Note } else { Severity::Warning })
+}
+
+/// What an agent can do with a tool, after `an agent can `: by its category, and by the flags that say more than it.
+pub(super) fn act(tool: &LockedTool) -> String {
+    const SAYING: [(Flag, &str); 6] = [
+        (Flag::CodeExecution, "run code or commands"),
+        (Flag::Financial, "move money"),
+        (Flag::Physical, "move things in the physical world"),
+        (Flag::Privilege, "change who has access to what"),
+        (Flag::Credential, "come by secrets or set them"),
+        (Flag::Egress, "send data to a place of its choice"),
+    ];
+    let said = SAYING.iter().filter(|(flag, _)| tool.flags.contains(flag)).map(|(_, what)| (*what).to_owned());
+    let said: Vec<_> = said.take(QUOTES_MAX).collect();
+    let nature = match tool.category {
+        Category::Delete => Some("remove data"),
+        Category::Write if said.is_empty() => Some("create or change data"),
+        Category::Execute if said.is_empty() && slight(tool).is_some() => Some("change the state of a session"),
+        Category::Execute if said.is_empty() => Some("run or commit something"),
+        Category::Read if said.is_empty() => return "read what it returns".to_owned(),
+        Category::Read | Category::Write | Category::Execute => None,
+    };
+    let acts: Vec<_> = nature.map(str::to_owned).into_iter().chain(said).collect();
+    format!("{} with it", acts.join(" and "))
 }
 
 fn class_of(tool: &LockedTool) -> String {

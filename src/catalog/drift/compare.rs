@@ -206,6 +206,7 @@ impl<'a> Comparison<'a> {
             RiskLevel::Medium => Severity::Warning,
             RiskLevel::High | RiskLevel::Critical => Severity::Error,
         };
+        let by_risk = class::slight(tool).map_or(by_risk, |slight| by_risk.min(slight));
         // Whatever a scan would remark of it, and free statements, are worth a look before it is accepted.
         let takes = opening::power(tool);
         let worst = findings.iter().map(|finding| finding.severity).max();
@@ -221,7 +222,7 @@ impl<'a> Comparison<'a> {
             message.push_str(&format!("; {}", finding.message));
         }
         let drift = self.add(Code::D001, severity, tool, message);
-        drift.tomorrow = format!("an agent can {}", act(tool.category));
+        drift.tomorrow = format!("an agent can {}", act(tool));
         drift.anchor = Anchor::Server;
         // Of a tool that is new everything is new; only what no honest text does is worth a second finding.
         self.cues("", &all_text(&tool.parts()), Some(tool), Severity::Error);
@@ -322,19 +323,21 @@ impl<'a> Comparison<'a> {
     }
 
     pub(super) fn cues(&mut self, was: &str, now: &str, tool: Option<&LockedTool>, least: Severity) {
-        let found: BTreeMap<Severity, Vec<String>> =
-            gained(was, now, self.names).into_iter().fold(BTreeMap::new(), |mut found, gained| {
-                found.entry(gained.severity).or_default().push(gained.what);
-                found
-            });
+        let mut found: BTreeMap<Severity, (Vec<String>, BTreeSet<String>)> = BTreeMap::new();
+        for gained in gained(was, now, self.names) {
+            let (whats, names) = found.entry(gained.severity).or_default();
+            whats.push(gained.what);
+            names.extend(gained.names);
+        }
         let who = tool.map_or_else(|| format!("server {}", name(self.server)), |tool| name(&tool.name));
-        for (severity, whats) in found.into_iter().filter(|(severity, _)| *severity >= least) {
+        for (severity, (whats, names)) in found.into_iter().filter(|(severity, _)| *severity >= least) {
             let message = format!("the text of {who} {}", whats.join("; "));
             let mut drift = Drift::new(Code::D011, severity, self.server, tool.map(|tool| tool.name.as_str()), message);
             drift.tomorrow = match severity {
                 Severity::Note => String::new(),
                 Severity::Warning | Severity::Error => "the model may follow it without anybody asking".to_owned(),
             };
+            drift.listed = names;
             drift.state = text_state(now);
             drift.anchor = tool.map_or(Anchor::Instructions, |tool| Anchor::tool(&tool.name, "definition/description"));
             self.found.push(drift);

@@ -51,6 +51,8 @@ pub(super) struct Gained {
     pub severity: Severity,
     /// What it is, after `the text`.
     pub what: String,
+    /// All that a list in it is about.
+    pub names: BTreeSet<String>,
 }
 
 /// What `now` says to the model that `was` did not.
@@ -92,7 +94,7 @@ fn orders(was: &str, now: &str) -> Option<Gained> {
         .take(QUOTES_MAX)
         .map(|cue| format!("{} (`{}`)", cue.what, excerpt(&cue.quote, QUOTE_CHARS_MAX)))
         .collect();
-    Some(Gained { severity, what: format!("now {}", signs.join(", ")) })
+    Some(Gained { severity, what: format!("now {}", signs.join(", ")), names: BTreeSet::new() })
 }
 
 fn hidden_characters(was: &str, now: &str) -> Option<Gained> {
@@ -100,7 +102,11 @@ fn hidden_characters(was: &str, now: &str) -> Option<Gained> {
     let was = hidden(was);
     let is_new = was.is_none_or(|was| now.severity > was.severity || !now.points.is_subset(&was.points));
     let points: Vec<_> = now.points.iter().take(QUOTES_MAX).map(|c| format!("U+{:04X}", u32::from(*c))).collect();
-    is_new.then(|| Gained { severity: now.severity, what: format!("now holds {} ({})", now.what, points.join(", ")) })
+    is_new.then(|| Gained {
+        severity: now.severity,
+        what: format!("now holds {} ({})", now.what, points.join(", ")),
+        names: BTreeSet::new(),
+    })
 }
 
 fn listed(severity: Severity, what: &str, values: BTreeSet<String>) -> Option<Gained> {
@@ -112,7 +118,7 @@ fn listed(severity: Severity, what: &str, values: BTreeSet<String>) -> Option<Ga
     if values.len() > QUOTES_MAX {
         shown.push(format!("{} more", values.len() - QUOTES_MAX));
     }
-    Some(Gained { severity, what: format!("{what} {}", shown.join(", ")) })
+    Some(Gained { severity, what: format!("{what} {}", shown.join(", ")), names: values })
 }
 
 /// Addresses that were not there before, by what the text wants of them.

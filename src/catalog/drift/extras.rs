@@ -131,16 +131,19 @@ impl Comparison<'_> {
             (drift.was, drift.now) = (before, after);
             drift.anchor = Anchor::Extra { kind: was.kind, key: was.key.clone() };
         }
-        let mut by_severity: BTreeMap<Severity, Vec<String>> = BTreeMap::new();
+        let mut by_severity: BTreeMap<Severity, (Vec<String>, BTreeSet<String>)> = BTreeMap::new();
         for gained in gained(&all_text(&old), &all_text(&new), self.names) {
-            by_severity.entry(gained.severity).or_default().push(gained.what);
+            let (whats, names) = by_severity.entry(gained.severity).or_default();
+            whats.push(gained.what);
+            names.extend(gained.names);
         }
-        for (severity, whats) in by_severity {
+        for (severity, (whats, names)) in by_severity {
             let drift =
                 self.add(Code::D063, severity, now, format!("the text of {} {}", called(now), whats.join("; ")));
             if severity > Severity::Note {
                 "the model may follow it without anybody asking".clone_into(&mut drift.tomorrow);
             }
+            drift.listed = names;
             drift.anchor = Anchor::Extra { kind: was.kind, key: was.key.clone() };
         }
     }

@@ -1,10 +1,12 @@
 //! One difference, as every output shows it.
 
-use super::schema::Change;
+use super::schema::{Change, Kind};
 use crate::code::Code;
 use crate::model::{ExtraKind, ExtraName, Severity};
+use crate::text::escape;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 
 /// Where a difference is shown: a place in the lock or in the policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +67,8 @@ pub struct Drift {
     pub now: String,
     /// The changes of a schema, one by one.
     pub changes: Vec<Change>,
+    /// What a list in the sentence is about and the changes do not hold, whole.
+    pub listed: BTreeSet<String>,
     /// Fingerprint of what is compared as it is now, where the sentence need not hold all of it; else empty.
     pub state: String,
     /// Where it is shown.
@@ -86,6 +90,7 @@ impl Drift {
             was: String::new(),
             now: String::new(),
             changes: Vec::new(),
+            listed: BTreeSet::new(),
             state: String::new(),
             anchor: Anchor::Server,
         }
@@ -100,6 +105,18 @@ impl Drift {
     pub fn sentence(&self) -> String {
         let parts = [&self.message, &self.tomorrow, &self.policy];
         parts.into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ")
+    }
+
+    /// Every parameter, value, address or name that the sentence is about, escaped: the sentence lists only the first few.
+    pub fn names(&self) -> BTreeSet<String> {
+        let of_changes = self.changes.iter().flat_map(|change| {
+            let values = match &change.kind {
+                Kind::Values(values) | Kind::FewerValues(values) => values.as_slice(),
+                _ => &[],
+            };
+            [&change.path].into_iter().chain(values)
+        });
+        of_changes.chain(&self.listed).filter(|name| !name.is_empty()).map(|name| escape(name).into_owned()).collect()
     }
 
     /// What tells this difference from others and survives edits elsewhere: 32 hexadecimal digits over code, server,

@@ -20,6 +20,8 @@ pub enum Hazard {
     Credentials,
     /// Headers of a request.
     Headers,
+    /// Arguments and flags of a program that is started.
+    Arguments,
     /// Many things at once.
     Bulk,
     /// A switch that sets a safeguard aside, or does more harm.
@@ -116,6 +118,11 @@ const KINDS: &[Kind] = &[
             "secret",
             "token",
         ],
+    },
+    Kind {
+        hazard: Hazard::Arguments,
+        names: &["arg", "args", "argv", "cliflags"],
+        told: &["argument", "args", "command line", "command-line", "flag", "launch", "option", "pass", "process"],
     },
     Kind { hazard: Hazard::Headers, names: &["cookie", "cookies", "header", "headers"], told: &["header", "cookie"] },
     Kind {
@@ -429,6 +436,7 @@ impl Hazard {
             Self::Recipient => "choose who receives something",
             Self::Credentials => "choose which credentials or account are used",
             Self::Headers => "choose which headers are sent",
+            Self::Arguments => "choose the arguments that a program is started with",
             Self::Bulk => "act on many things at once",
             Self::Force => "set a safeguard aside",
         }

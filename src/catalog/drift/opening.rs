@@ -155,7 +155,7 @@ impl Opening {
             if severity > Severity::Note {
                 meaning.can.extend(handed.map(|handed| handed.hazard));
             }
-            meaning.severity = meaning.severity.max(severity).max(self.plain(parameter));
+            meaning.severity = meaning.severity.max(severity).max(self.plain(parameter)).max(self.free(parameter));
         }
         meaning.can.sort();
         meaning.can.dedup();
@@ -169,6 +169,15 @@ impl Opening {
         let text = parameter.description.as_deref().unwrap_or_default().to_lowercase();
         let acts = ACTS.iter().any(|word| text.contains(word));
         self.unless(self.category < Category::Execute || !is_free || !acts || is_shape(&parameter.path))
+    }
+
+    /// How much it matters that an object takes whatever it is given: of a tool that only reads it selects.
+    fn free(&self, parameter: &Parameter) -> Severity {
+        let inside = format!("{}.", parameter.path);
+        let is_free = parameter.types.has(TypeSet::OBJECT)
+            && parameter.values.is_empty()
+            && !self.after.iter().any(|other| other.path.starts_with(&inside));
+        self.unless(!is_free || self.category == Category::Read)
     }
 
     /// How much it matters that a parameter hands this over.
@@ -188,6 +197,8 @@ impl Opening {
             Hazard::Recipient => self.unless(is_denied || (reads && !self.sends)),
             Hazard::Credentials => self.unless(is_denied),
             Hazard::Headers => self.unless(had),
+            // A program obeys its flags, whatever the tool that starts it does itself.
+            Hazard::Arguments => self.unless(had || is_denied),
             Hazard::Bulk => self.unless(reads || had),
             Hazard::Force if reads => self.unless(!is_told),
             Hazard::Force if is_denied => Severity::Note,
@@ -197,6 +208,8 @@ impl Opening {
 
     fn values(&self, path: &str, values: &[String]) -> Meaning {
         let hazard = self.now(path).and_then(Hazard::of).map(|handed| handed.hazard);
+        let known = self.before.iter().filter(|parameter| parameter.path == path).flat_map(|known| &known.values);
+        let worst = known.filter_map(|value| category_of_value(value)).max();
         let mut meaning = Meaning::of(Severity::Note);
         for value in values.iter().filter(|value| *value != "null") {
             let severity = match (value.as_str(), category_of_value(value)) {
@@ -210,9 +223,11 @@ impl Opening {
                     Severity::Warning
                 }
                 (_, Some(category)) if is_action(path) && category > self.was => Severity::Error,
-                // A word that destroys may also be what is searched for.
-                (_, Some(_)) => self.unless(self.category == Category::Read && !is_action(path)),
-                (_, None) => self.unless(self.category < Category::Execute || !is_action(path)),
+                // What the values before could do already is no new power, and a word that destroys may also be what
+                // is searched for.
+                (_, category) => {
+                    self.unless(category <= worst || (self.category == Category::Read && !is_action(path)))
+                }
             };
             meaning.severity = meaning.severity.max(severity);
             if is_action(path) && severity > Severity::Note {

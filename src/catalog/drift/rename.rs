@@ -1,13 +1,19 @@
 //! Which of the new tools are old ones under another name.
 
+use super::hazard::words;
 use crate::catalog::{LockedTool, Parts};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most tools on either side that are compared with each other; beyond it a list was replaced, not renamed.
 pub const RENAME_TOOLS_MAX: usize = 200;
 /// Likeness from which a new tool counts as the old one, of 100.
 const LIKENESS_MIN: u32 = 70;
+
+/// Fewest words of a text that two tools do not share by chance.
+const TEXT_WORDS_MIN: usize = 3;
+/// Fewest tools that make a prefix or suffix one of all of them.
+const AFFIX_TOOLS_MIN: usize = 2;
 
 /// What of a tool is compared.
 struct Look {
@@ -15,6 +21,7 @@ struct Look {
     words: BTreeSet<String>,
     parameters: BTreeSet<String>,
     schema: Option<Value>,
+    text: String,
 }
 
 impl Look {
@@ -29,6 +36,7 @@ impl Look {
             words: words.map(str::to_lowercase).collect(),
             parameters,
             schema: parts.input_schema,
+            text: text.split_whitespace().collect::<Vec<_>>().join(" "),
         }
     }
 
@@ -38,6 +46,10 @@ impl Look {
         if bare(&self.name) == bare(&other.name) {
             // `getNote`, `get_note` and `get-note` are one name in three fashions.
             return 100;
+        }
+        if self.words.len() >= TEXT_WORDS_MIN && self.text == other.text && self.schema == other.schema {
+            // What says the same and takes the same is the same, however many parameters that is.
+            return 99;
         }
         let text = share(&self.words, &other.words);
         let parameters = match (&self.schema, &other.schema) {
@@ -68,25 +80,70 @@ fn share(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
 /// Pairs of indices into `gone` and `new` that are one tool under two names; each index at most once, the most alike
 /// first.
 pub(super) fn pairs(gone: &[&LockedTool], new: &[&LockedTool]) -> Vec<(usize, usize)> {
-    if gone.len() > RENAME_TOOLS_MAX || new.len() > RENAME_TOOLS_MAX {
-        return Vec::new();
+    let (mut from, mut into) = (BTreeSet::new(), BTreeSet::new());
+    let mut found = Vec::new();
+    for (at, to) in affixed(gone, new) {
+        if !from.contains(&at) && !into.contains(&to) {
+            from.insert(at);
+            into.insert(to);
+            found.push((at, to));
+        }
+    }
+    if gone.len() - from.len() > RENAME_TOOLS_MAX || new.len() - into.len() > RENAME_TOOLS_MAX {
+        return found;
     }
     let before: Vec<_> = gone.iter().map(|tool| Look::of(tool)).collect();
     let after: Vec<_> = new.iter().map(|tool| Look::of(tool)).collect();
     let mut candidates: Vec<_> = before
         .iter()
         .enumerate()
-        .flat_map(|(at, old)| after.iter().enumerate().map(move |(to, new)| (old.likeness(new), at, to)))
+        .filter(|(at, _)| !from.contains(at))
+        .flat_map(|(at, old)| after.iter().enumerate().map(move |(to, new)| (at, old, to, new)))
+        .filter(|(_, _, to, _)| !into.contains(to))
+        .map(|(at, old, to, new)| (old.likeness(new), at, to))
         .filter(|(likeness, _, _)| *likeness >= LIKENESS_MIN)
         .collect();
-    candidates.sort_by_key(|(likeness, at, to)| (std::cmp::Reverse(*likeness), *at, *to));
-    let (mut from, mut into) = (BTreeSet::new(), BTreeSet::new());
-    let mut found = Vec::new();
+    let named = |at: usize, to: usize| percent(strsim::jaro_winkler(&before[at].name, &after[to].name));
+    candidates.sort_by_cached_key(|(likeness, at, to)| {
+        (std::cmp::Reverse(*likeness), std::cmp::Reverse(named(*at, *to)), *at, *to)
+    });
     for (_, at, to) in candidates {
         if !from.contains(&at) && !into.contains(&to) {
             from.insert(at);
             into.insert(to);
             found.push((at, to));
+        }
+    }
+    found
+}
+
+/// Pairs of a tool and the one that bears its name without, or with, a prefix or suffix that most of the tools which
+/// went have shed or gained: their names were changed, whatever else was.
+fn affixed(gone: &[&LockedTool], new: &[&LockedTool]) -> Vec<(usize, usize)> {
+    let spoken = |tools: &[&LockedTool]| -> Vec<Vec<String>> { tools.iter().map(|tool| words(&tool.name)).collect() };
+    let (before, after) = (spoken(gone), spoken(new));
+    let shed = affixes(&before, &after).into_iter().map(|((end, affix), pairs)| ((true, end, affix), pairs));
+    let gained = affixes(&after, &before).into_iter().map(|((end, affix), pairs)| {
+        ((false, end, affix), pairs.into_iter().map(|(to, at)| (at, to)).collect::<Vec<_>>())
+    });
+    let mut all: Vec<_> = shed.chain(gained).map(|(_, pairs)| pairs).collect();
+    all.retain(|pairs| pairs.len() >= AFFIX_TOOLS_MIN && pairs.len() * 2 > gone.len());
+    all.sort_by_key(|pairs| std::cmp::Reverse(pairs.len()));
+    all.into_iter().flatten().collect()
+}
+
+/// Which of the long names is a short one with something before it (`true`) or behind it, by what that is.
+fn affixes<'a>(long: &'a [Vec<String>], short: &[Vec<String>]) -> BTreeMap<(bool, &'a [String]), Vec<(usize, usize)>> {
+    let known: BTreeMap<&[String], usize> = short.iter().enumerate().map(|(at, name)| (name.as_slice(), at)).collect();
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (at, name) in long.iter().enumerate() {
+        for cut in 1..name.len() {
+            let (head, tail) = name.split_at(cut);
+            for (key, rest) in [((true, head), tail), ((false, tail), head)] {
+                if let Some(to) = known.get(rest) {
+                    found.entry(key).or_default().push((at, *to));
+                }
+            }
         }
     }
     found

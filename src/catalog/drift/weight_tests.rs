@@ -53,7 +53,17 @@ fn an_opening_weighs_what_it_hands_over_to_such_a_tool() {
     // What is done.
     let action = |values: &[&str]| json!({"action": {"type": "string", "enum": values}});
     check("get_record", action(&["get"]), action(&["get", "purge_all"]), error);
-    check("delete_record", action(&["delete"]), action(&["delete", "list"]), warning);
+    check("delete_record", action(&["delete"]), action(&["delete", "list"]), note);
+    check("launch_app", action(&["focus"]), action(&["focus", "maximize", "minimize"]), note);
+    check("launch_app", action(&["focus"]), action(&["focus", "kill"]), warning);
+    // What takes anything, and what a program is started with.
+    let free = json!({"properties": {"type": "object", "description": "What it has"}});
+    check("create_record", none(), free.clone(), warning);
+    check("get_record", none(), free, note);
+    let told = json!({"record": {"type": "object", "properties": {"title": {"type": "string"}}}});
+    check("create_record", none(), told, note);
+    let flags = json!({"extraArgs": {"type": "array", "items": {"type": "string"}, "description": "Further command line flags"}});
+    check("update_record", none(), flags, warning);
     check("get_record", json!({"kind": {"enum": ["all"]}}), json!({"kind": {"enum": ["all", "deleted"]}}), note);
 }
 
@@ -136,6 +146,66 @@ fn one_change_of_many_tools_is_told_apart_from_the_rest() {
     let found = drift(&was, &now);
     let shared: Vec<_> = found.iter().filter(|found| found.message.ends_with("gained `page`")).collect();
     assert_eq!((shared.len(), found.len()), (3, 6), "{found:#?}");
+}
+
+#[test]
+fn an_act_that_costs_little_and_harms_nothing_is_no_error() {
+    let tool = |name: &str, text: &str| with(name, text, &json!({}));
+    let found = |now: Value| {
+        let found = drift(&[], &[now]).into_iter().find(|found| found.code == Code::D001);
+        found.map(|found| (found.severity, found.tomorrow)).unwrap()
+    };
+    let (severity, tomorrow) = found(tool("browser_resize", "Resize the browser window"));
+    assert_eq!((severity, tomorrow.as_str()), (Severity::Note, "an agent can change the state of a session with it"));
+    let command = json!({"command": {"type": "string", "description": "Shell command to run"}});
+    let (severity, tomorrow) = found(with("run_command", "Run a shell command on the machine", &command));
+    assert_eq!((severity, tomorrow.as_str()), (Severity::Error, "an agent can run code or commands with it"));
+    let (severity, tomorrow) = found(tool("grant_access", "Grant a user the admin role"));
+    assert_eq!(severity, Severity::Error);
+    assert!(tomorrow.contains("change who has access to what"), "{tomorrow}");
+}
+
+#[test]
+fn an_affix_that_most_tools_shed_or_gained_is_a_rename_of_all() {
+    let tool = |name: &str, text: &str, properties: &[&str]| {
+        let properties: serde_json::Map<_, _> =
+            properties.iter().map(|name| ((*name).to_owned(), json!({"type": "string"}))).collect();
+        with(name, text, &Value::Object(properties))
+    };
+    let long = [
+        tool("acme_list_devices", "List all devices.", &[]),
+        tool("acme_touch", "Touch the screen somewhere.", &["x"]),
+        tool("acme_type", "Type a text.", &["text"]),
+    ];
+    let short = [
+        tool("listDevices", "What is plugged in, one a line.", &["all", "kind"]),
+        tool("touch", "Touches the screen", &["x", "y", "finger", "strength"]),
+        tool("type", "Enters letters", &["letters"]),
+        tool("other", "Another one", &[]),
+    ];
+    let renamed = |was: &[Value], now: &[Value]| drift(was, now).iter().filter(|it| it.code == Code::D003).count();
+    assert_eq!((renamed(&long, &short), renamed(&short[..3], &long)), (3, 3));
+    // One tool alone sheds nothing in common with others, and one that changed besides is another one.
+    assert_eq!(renamed(&long[1..2], &short[1..2]), 0);
+    // What says the same and takes the same, also where that is nothing.
+    let same = |name: &str| tool(name, "Show how everything is set up.", &[]);
+    assert_eq!(renamed(&[same("setup_help")], &[same("onboarding")]), 1);
+    assert_eq!(renamed(&[tool("a", "", &[])], &[tool("onboarding", "", &[])]), 0);
+}
+
+#[test]
+fn what_a_sentence_leaves_out_is_among_the_names() {
+    let nine: Vec<String> = (1..=9).map(|n| format!("p{n}")).collect();
+    let properties: serde_json::Map<_, _> =
+        nine.iter().map(|name| (name.clone(), json!({"type": "integer"}))).collect();
+    let found = drift(&[with("get_a", "Get it.", &json!({}))], &[with("get_a", "Get it.", &Value::Object(properties))]);
+    let opened = found.iter().find(|found| found.code == Code::D020).unwrap();
+    assert!(opened.message.contains("and 3 more"), "{}", opened.message);
+    assert_eq!(opened.names().into_iter().collect::<Vec<_>>(), nine);
+    let hosts = "Reads https://a.evil.io, https://b.evil.io, https://c.evil.io, https://d.evil.io/x now.";
+    let found = drift(&[with("get_a", "Get it.", &json!({}))], &[with("get_a", hosts, &json!({}))]);
+    let pointed = found.iter().find(|found| found.code == Code::D011).unwrap();
+    assert!(pointed.names().contains("d.evil.io"), "{pointed:?}");
 }
 
 #[test]
