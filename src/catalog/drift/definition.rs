@@ -55,7 +55,9 @@ impl Comparison<'_> {
                 _ => format!("returns something else: {}", listed(changes.iter().map(output_in_words), ", ")),
             };
             let drift = self.add(Code::D023, Severity::Note, now, format!("{} {what}", name(&now.name)));
-            drift.listed = changes.iter().map(|change| change.path.clone()).collect();
+            if old.output_schema.is_some() && new.output_schema.is_some() {
+                drift.listed = changes.into_iter().map(|change| change.path).collect();
+            }
             drift.anchor = Anchor::tool(&was.name, "definition/outputSchema");
         }
         if old.annotations != new.annotations {
