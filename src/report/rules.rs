@@ -106,6 +106,7 @@ pub fn evaluation(report: &Report, misses: usize, columns: usize) -> String {
         ("allowed, labelled Delete or critical", &report.passed),
         ("category differs", &report.category_misses),
         ("blast radius differs", &report.radius_misses),
+        ("hint differs", &report.hint_misses),
     ] {
         if !found.is_empty() && misses > 0 {
             let _ = writeln!(out, "\n{title} ({})", found.len());

@@ -106,6 +106,12 @@ fn rules_are_measured_against_labels() {
     let json: Value =
         serde_json::from_str(&sandbox.run(&[&eval[..], &["--format", "json"]].concat()).quiet(0)).unwrap();
     assert_eq!((&json["labels"], &json["exact"]), (&Value::from(2), &Value::from(1)));
+    assert!(report.contains("\nhints, where said") && report.contains("\nreadOnlyHint "), "{report}");
+    let hints = json["hints"]["readOnlyHint"].as_object().unwrap();
+    assert_eq!(hints.values().filter_map(Value::as_u64).sum::<u64>(), 2, "each label decides it: {json}");
+    // What a tool deserves is not measured where it may rest on what the tool claims.
+    let trusting = sandbox.run(&[&eval[..], &["--with-annotations"]].concat()).quiet(0);
+    assert!(!trusting.contains("hints, where said"), "{trusting}");
     let short = sandbox.run(&[&eval[..], &["--misses", "0"]].concat()).quiet(0);
     assert!(!short.contains("delete_file"), "{short}");
 }

@@ -1,5 +1,6 @@
 //! Rules against labels: anyone's labelled tools, scored. Pure.
 
+use crate::hints::{Hint, advise};
 use crate::model::{BlastRadius, Category, Classified, Flag};
 use crate::problem::{Place, Problem};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,39 @@ pub struct Score {
     pub f1: f64,
 }
 
+/// How well one hint of `mcpol annotate` agrees with the labels that decide it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HintScore {
+    /// Said as the label has it.
+    pub right: usize,
+    /// Said otherwise.
+    pub wrong: usize,
+    /// Not said, though the label decides it.
+    pub silent: usize,
+}
+
+impl Label {
+    /// What the label makes of a hint; nothing where it does not decide, as of `idempotentHint` never.
+    pub fn decides(&self, hint: Hint) -> Option<bool> {
+        let any = |flags: &[Flag]| flags.iter().any(|flag| self.flags.contains(flag));
+        let all = |wanted: fn(Category) -> bool| wanted(self.category) && self.also.iter().copied().all(wanted);
+        let reads = all(|category| category == Category::Read);
+        let acts = all(|category| category != Category::Read);
+        match hint {
+            Hint::ReadOnly if reads || acts => Some(reads),
+            Hint::Destructive if reads => Some(false),
+            Hint::Destructive if !acts => None,
+            Hint::Destructive if any(&[Flag::Destructive, Flag::Irreversible, Flag::CodeExecution]) => Some(true),
+            Hint::Destructive if all(|category| category == Category::Delete) => {
+                Some(!any(&[Flag::Reversible, Flag::Ephemeral]))
+            }
+            Hint::Destructive if all(|category| category != Category::Delete) => Some(false),
+            Hint::OpenWorld => Some(any(&[Flag::Egress, Flag::OpenWorld, Flag::UntrustedContent])),
+            Hint::ReadOnly | Hint::Destructive | Hint::Idempotent => None,
+        }
+    }
+}
+
 /// A label and a verdict that differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Miss {
@@ -96,6 +130,10 @@ pub struct Report {
     pub categories: BTreeMap<Category, Score>,
     /// Per flag.
     pub flags: BTreeMap<Flag, Score>,
+    /// Per hint that labels decide: what `mcpol annotate` would say. It rests on verdicts without annotations.
+    pub hints: BTreeMap<Hint, HintScore>,
+    /// Hints that the label contradicts.
+    pub hint_misses: Vec<Miss>,
     /// Labelled Delete or Execute, judged Read, and the label does not admit Read: must be empty.
     pub read_but_worse: Vec<Miss>,
     /// Labelled Delete, or critical and nothing less, and the recommended policy lets it pass: must be empty.
@@ -139,16 +177,16 @@ pub fn evaluate(labels: &[Label], classified: &[Classified], passes: &BTreeSet<(
     let mut found = BTreeMap::new();
     for one in classified {
         for (tool, verdict) in one.listing.tools.iter().zip(&one.verdicts) {
-            let known = found.entry((one.listing.server.as_str(), tool.name.as_str())).or_insert(verdict);
-            if (verdict.category, verdict.blast_radius) > (known.category, known.blast_radius) {
-                *known = verdict;
+            let known = found.entry((one.listing.server.as_str(), tool.name.as_str())).or_insert((tool, verdict));
+            if (verdict.category, verdict.blast_radius) > (known.1.category, known.1.blast_radius) {
+                *known = (tool, verdict);
             }
         }
     }
     let mut report = Report::default();
     let mut flags: BTreeMap<Flag, (usize, usize, usize)> = BTreeMap::new();
     for label in labels {
-        let Some(verdict) = found.get(&(label.server.as_str(), label.tool.as_str())) else {
+        let Some((tool, verdict)) = found.get(&(label.server.as_str(), label.tool.as_str())) else {
             report.missing.push((label.server.clone(), label.tool.clone()));
             continue;
         };
@@ -181,6 +219,23 @@ pub fn evaluate(labels: &[Label], classified: &[Classified], passes: &BTreeSet<(
             report.radius_right += 1;
         } else {
             report.radius_misses.push(miss());
+        }
+        for advice in advise(tool, verdict).hints {
+            let Some(expected) = label.decides(advice.hint) else { continue };
+            let score = report.hints.entry(advice.hint).or_default();
+            match advice.deserved {
+                None => score.silent += 1,
+                Some(said) if said == expected => score.right += 1,
+                Some(said) => {
+                    score.wrong += 1;
+                    report.hint_misses.push(Miss {
+                        label: format!("{} {expected}", advice.hint.as_str()),
+                        verdict: said.to_string(),
+                        reason: advice.because,
+                        ..miss()
+                    });
+                }
+            }
         }
         for flag in Flag::ALL {
             let counts = flags.entry(*flag).or_default();
@@ -236,6 +291,13 @@ impl Report {
         writeln!(f, "blast radius       {:>6.1} %", percent(self.radius_right))?;
         writeln!(f, "Delete or Execute judged Read: {}", self.read_but_worse.len())?;
         writeln!(f, "Delete or critical that a recommended policy allows: {}", self.passed.len())?;
+        if !self.hints.is_empty() {
+            writeln!(f, "\n{:<18}{:>10}{:>8}{:>8}", "hints, where said", "right", "wrong", "silent")?;
+        }
+        for (hint, HintScore { right, wrong, silent }) in &self.hints {
+            let share = if right + wrong == 0 { 100.0 } else { 100.0 * *right as f64 / (right + wrong) as f64 };
+            writeln!(f, "{:<18}{share:>8.1} %{wrong:>8}{silent:>8}", hint.as_str())?;
+        }
         writeln!(f, "\nlabel \\ verdict {}", Category::ALL.iter().map(|c| format!("{c:>8}")).collect::<String>())?;
         for category in Category::ALL {
             let row = self.confusion[*category as usize];
@@ -266,6 +328,7 @@ impl fmt::Display for Report {
             ("allowed, labelled Delete or critical", &self.passed),
             ("category differs", &self.category_misses),
             ("blast radius differs", &self.radius_misses),
+            ("hint differs", &self.hint_misses),
         ] {
             if !misses.is_empty() {
                 writeln!(f, "\n{title}")?;
@@ -277,5 +340,38 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_decide_hints_where_every_category_that_they_admit_agrees() {
+        use Category::{Delete, Execute, Read, Write};
+        use Flag::{CodeExecution, Destructive, Egress, Reversible};
+        for (category, also, flags, read_only, destructive, open_world) in [
+            (Read, &[][..], &[][..], Some(true), Some(false), false),
+            (Read, &[Write], &[], None, None, false),
+            (Write, &[Execute], &[Egress], Some(false), Some(false), true),
+            (Write, &[], &[Destructive], Some(false), Some(true), false),
+            (Write, &[Delete], &[], Some(false), None, false),
+            (Execute, &[], &[CodeExecution], Some(false), Some(true), false),
+            (Delete, &[], &[], Some(false), Some(true), false),
+            (Delete, &[], &[Reversible], Some(false), Some(false), false),
+        ] {
+            let label = Label {
+                server: "s".to_owned(),
+                tool: "t".to_owned(),
+                category,
+                also: also.to_vec(),
+                blast: Vec::new(),
+                flags: flags.iter().copied().collect(),
+                why: String::new(),
+            };
+            let decided = Hint::ALL.map(|hint| label.decides(hint));
+            assert_eq!(decided, [read_only, destructive, None, Some(open_world)], "{label:?}");
+        }
     }
 }

@@ -19,6 +19,12 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Known {
+    /// Verbs that what only reads does not begin with, beside those of `idempotent`.
+    acts: Vec<String>,
+    /// Verbs of acts that leave what was there before.
+    adds: Vec<String>,
+    /// Words of names for what may lie outside of the server's own system.
+    seeks: Vec<String>,
     idempotent: Vec<Verbs>,
     directory: Vec<Directory>,
 }
@@ -165,10 +171,10 @@ fn declared_title(tool: &ToolDefinition) -> Option<&str> {
 pub fn advise(tool: &ToolDefinition, verdict: &Verdict) -> ToolAdvice {
     let advice = |hint: Hint| {
         let Deserved { value, is_strong, because, says } = match hint {
-            Hint::ReadOnly => read_only(verdict),
-            Hint::Destructive => destructive(verdict),
+            Hint::ReadOnly => read_only(tool, verdict),
+            Hint::Destructive => destructive(tool, verdict),
             Hint::Idempotent => idempotent(tool, verdict),
-            Hint::OpenWorld => open_world(verdict),
+            Hint::OpenWorld => open_world(tool, verdict),
         };
         let declared = hint.declared(&tool.annotations);
         let standing = match (declared, value) {
@@ -209,7 +215,7 @@ fn is_strong(verdict: &Verdict) -> bool {
     verdict.confidence == Confidence::High
 }
 
-fn read_only(verdict: &Verdict) -> Deserved {
+fn read_only(tool: &ToolDefinition, verdict: &Verdict) -> Deserved {
     if verdict.flags.contains(&Flag::Unclassified) {
         return unsure(UNCLASSIFIED);
     }
@@ -217,6 +223,9 @@ fn read_only(verdict: &Verdict) -> Deserved {
     let because = match verdict.category {
         // Clients stop asking where a tool reads only: that is said with high confidence or not at all.
         Category::Read if !is_strong(verdict) => return Deserved { says, ..unsure("it seems to read only") },
+        Category::Read if begins_with_an_act(tool) => {
+            return Deserved { says, ..unsure("it seems to read only, but begins with the verb of an act") };
+        }
         Category::Read => "it reads only",
         Category::Write => "it creates or changes something",
         Category::Execute => "it runs or steers something",
@@ -228,7 +237,7 @@ fn read_only(verdict: &Verdict) -> Deserved {
     Deserved { value, is_strong: is_strong(verdict) && !is_slight, because: because.to_owned(), says }
 }
 
-fn destructive(verdict: &Verdict) -> Deserved {
+fn destructive(tool: &ToolDefinition, verdict: &Verdict) -> Deserved {
     let has = |flag: &Flag| verdict.flags.contains(flag);
     if has(&Flag::Unclassified) {
         return unsure(UNCLASSIFIED);
@@ -255,9 +264,12 @@ fn destructive(verdict: &Verdict) -> Deserved {
             because: "it removes something".to_owned(),
             says,
         },
-        Category::Read if !is_strong(verdict) => Deserved { says, ..unsure("it seems to read only") },
+        Category::Read if !is_strong(verdict) || begins_with_an_act(tool) => {
+            Deserved { says, ..unsure("it seems to read only") }
+        }
         Category::Read => Deserved { value: Some(false), is_strong: false, because: "it reads only".to_owned(), says },
-        Category::Write | Category::Execute | Category::Delete if verdict.confidence == Confidence::Low => {
+        // Most definitions are silent about what they overwrite, and clients take silence for the worse.
+        Category::Write | Category::Execute | Category::Delete if !leaves_what_was_there(tool, verdict) => {
             Deserved { says, ..unsure("the definition does not say what becomes of what was there before") }
         }
         // Never strong: a definition that is silent about what is lost proves little.
@@ -268,6 +280,27 @@ fn destructive(verdict: &Verdict) -> Deserved {
             says,
         },
     }
+}
+
+/// Whether the name or the text begins with the verb of an act. `Generates` is one of `generate`.
+fn begins_with_an_act(tool: &ToolDefinition) -> bool {
+    let text = tool.description.as_deref().unwrap_or_default();
+    let told = text.split(|c: char| !c.is_alphabetic()).find(|word| !word.is_empty()).map(str::to_lowercase);
+    let is_act = |word: &str| {
+        let lists = KNOWN.idempotent.iter().map(|list| &list.verbs).chain([&KNOWN.acts]);
+        lists.flatten().any(|verb| verb == word)
+    };
+    let first = words_of(tool.name.as_str()).into_iter().next();
+    first.into_iter().chain(told).any(|word| is_act(&word) || word.strip_suffix('s').is_some_and(is_act))
+}
+
+/// Whether an act adds to what is there or can be put back, and can do nothing else.
+fn leaves_what_was_there(tool: &ToolDefinition, verdict: &Verdict) -> bool {
+    let undoable = verdict.flags.contains(&Flag::Reversible) || verdict.flags.contains(&Flag::Ephemeral);
+    let adds = || words_of(tool.name.as_str()).iter().any(|word| KNOWN.adds.contains(word));
+    // A statement, a request, a job of the caller's: it may do anything.
+    let at_most = if verdict.category == Category::Execute { BlastRadius::Medium } else { BlastRadius::High };
+    verdict.confidence != Confidence::Low && verdict.blast_radius <= at_most && (undoable || adds())
 }
 
 fn idempotent(tool: &ToolDefinition, verdict: &Verdict) -> Deserved {
@@ -290,14 +323,13 @@ fn idempotent(tool: &ToolDefinition, verdict: &Verdict) -> Deserved {
     }
 }
 
-fn open_world(verdict: &Verdict) -> Deserved {
+fn open_world(tool: &ToolDefinition, verdict: &Verdict) -> Deserved {
     if verdict.flags.contains(&Flag::Unclassified) {
         return unsure(UNCLASSIFIED);
     }
     for (flag, because) in [
         (Flag::Egress, "content leaves for a place that the caller chooses"),
         (Flag::OpenWorld, "it reaches arbitrary places outside"),
-        (Flag::UntrustedContent, "it returns what third parties wrote"),
     ] {
         if verdict.flags.contains(&flag) {
             return Deserved {
@@ -308,7 +340,12 @@ fn open_world(verdict: &Verdict) -> Deserved {
             };
         }
     }
-    if verdict.confidence == Confidence::Low {
+    let says = vec![Flag::UntrustedContent.as_str()];
+    if verdict.flags.contains(&Flag::UntrustedContent) {
+        return Deserved { says, ..unsure("it may return what third parties wrote") };
+    }
+    let seeks = || words_of(tool.name.as_str()).iter().any(|word| KNOWN.seeks.contains(word));
+    if verdict.confidence == Confidence::Low || seeks() {
         return unsure("the definition does not say what it reaches");
     }
     let because = "nothing says that it reaches beyond its own system".to_owned();
@@ -377,6 +414,9 @@ mod tests {
         assert!(known.idempotent.len() == 2 && known.directory.len() >= 2);
         let (yes, no) = (&known.idempotent[0].verbs, &known.idempotent[1].verbs);
         assert!(yes.iter().all(|verb| !no.contains(verb)), "a verb is in one list only");
+        let twice = |verb: &&String| yes.contains(verb) || no.contains(verb);
+        assert_eq!(known.acts.iter().find(twice), None, "those of the lists count anyway");
+        assert!(!known.adds.is_empty() && !known.seeks.is_empty());
         for directory in &known.directory {
             assert!(directory.source.starts_with("https://") && directory.seen.len() == 10, "{}", directory.id);
             for what in directory.every.iter().chain(&directory.one_of) {
@@ -400,6 +440,26 @@ mod tests {
             json!({"name": "send_email", "description": "Send an email to any recipient", "inputSchema": {"properties": {"to": {"type": "string"}, "body": {"type": "string"}}}}),
             [(Some(false), Missing), (Some(false), Missing), (Some(false), Missing), (Some(true), Missing)],
         );
+    }
+
+    #[test]
+    fn what_would_let_a_client_ask_less_is_said_on_good_grounds_alone() {
+        let deserved = |name: &str, description: &str| {
+            let advice = of(json!({"name": name, "description": description}));
+            [0, 1, 3].map(|at: usize| advice.hints[at].deserved)
+        };
+        for (name, description, expected) in [
+            ("list_notes", "List all notes", [Some(true), Some(false), Some(false)]),
+            // Reading by its class, an act by its verb.
+            ("note_summary", "Generates a summary of a note", [None, None, Some(false)]),
+            ("add_comment", "Add a comment to a task", [Some(false), Some(false), Some(false)]),
+            ("archive_note", "Archive a note", [Some(false), Some(false), Some(false)]),
+            // What was there before may be lost, or not.
+            ("update_task", "Update the title of a task", [Some(false), None, Some(false)]),
+            ("search_notes", "List notes that hold a text", [Some(true), Some(false), None]),
+        ] {
+            assert_eq!(deserved(name, description), expected, "{name}");
+        }
     }
 
     #[test]
