@@ -449,7 +449,9 @@ mod tests {
             [0, 1, 3].map(|at: usize| advice.hints[at].deserved)
         };
         for (name, description, expected) in [
-            ("list_notes", "List all notes", [Some(true), Some(false), Some(false)]),
+            ("list_zones", "List all time zones", [Some(true), Some(false), Some(false)]),
+            // What third parties wrote may come from anywhere.
+            ("list_notes", "List all notes", [Some(true), Some(false), None]),
             // Reading by its class, an act by its verb.
             ("note_summary", "Generates a summary of a note", [None, None, Some(false)]),
             ("add_comment", "Add a comment to a task", [Some(false), Some(false), Some(false)]),
