@@ -12,7 +12,7 @@ mod readings;
 use libfuzzer_sys::fuzz_target;
 use mcpol::clock::Timestamp;
 use mcpol::gateway::audit::{Audit, Destination, Route};
-use mcpol::gateway::desk::Desk;
+use mcpol::gateway::decider::Decider;
 use mcpol::gateway::mediate::{Mediator, Settings, UnknownMethods};
 use mcpol::policy::{Caller, Policy, parse};
 use mcpol::state::MemoryStore;
@@ -25,11 +25,11 @@ static POLICY: LazyLock<Arc<Policy>> =
 fuzz_target!(|bytes: &[u8]| {
     let store = Arc::new(MemoryStore::default());
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).expect("there is nothing to open");
-    let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+    let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
     let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
     let settings =
         Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
-    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), (caller, Route::StdioCommand), settings);
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(decider), (caller, Route::StdioCommand), settings);
     // A question of the server's that may be answered.
     mediator.from_server(br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#, Timestamp::from_millis(0));
     let effects = mediator.from_client(bytes, Timestamp::from_millis(0));

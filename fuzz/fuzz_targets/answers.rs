@@ -14,7 +14,7 @@ mod replies;
 use libfuzzer_sys::fuzz_target;
 use mcpol::clock::Timestamp;
 use mcpol::gateway::audit::{Audit, Destination};
-use mcpol::gateway::desk::Desk;
+use mcpol::gateway::decider::Decider;
 use mcpol::gateway::mediate::{Mediator, Settings, UnknownMethods};
 use mcpol::policy::{Caller, Policy, parse};
 use mcpol::state::MemoryStore;
@@ -27,11 +27,11 @@ static POLICY: LazyLock<Arc<Policy>> =
 fuzz_target!(|bytes: &[u8]| {
     let store = Arc::new(MemoryStore::default());
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).expect("there is nothing to open");
-    let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+    let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
     let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
     let settings =
         Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
-    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), caller, settings);
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(decider), caller, settings);
     let now = Timestamp::from_millis(0);
     mediator.from_client(replies::ASKED.as_bytes(), now);
     let heard = mediator.from_server(bytes, now).effects;

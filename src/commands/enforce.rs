@@ -7,12 +7,12 @@ use super::{Failure, enforce_config, enforce_http, load, output, state, voice};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
 use crate::gateway::audit::{Destination, Route, new_session_id};
-use crate::gateway::desk::Desk;
+use crate::gateway::client_writer::standard_streams;
+use crate::gateway::decider::Decider;
 use crate::gateway::event::Event;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, Guard, OnChange};
 use crate::gateway::mediate::Mediator;
-use crate::gateway::outbox::standard_streams;
 use crate::gateway::policies::Slot;
 use crate::gateway::process::Launch;
 use crate::gateway::reload::Enforcement;
@@ -59,9 +59,9 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     let settings = settings(&args);
     let hash = policy.hash().to_owned();
     let notice = Box::new(|text: &str| voice::say(text));
-    let desk = Arc::new(Desk::new(stores.limits, stores.approvals, log, notice));
+    let decider = Arc::new(Decider::new(stores.limits, stores.approvals, log, notice));
     voice::say(&startup_line(&args, &policy, guard.as_deref(), &server));
-    let mediator = Mediator::new(Arc::clone(&slot), desk, (caller, way), settings);
+    let mediator = Mediator::new(Arc::clone(&slot), decider, (caller, way), settings);
     let mediator = Arc::new(match guard {
         Some(guard) => mediator.with_guard(guard),
         None => mediator,
@@ -70,7 +70,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         line.text("version", env!("CARGO_PKG_VERSION")).text("policy", &hash)
     });
     // A log that cannot be written is said before the first call, and the first call is denied.
-    mediator.desk().tick(crate::clock::now());
+    mediator.decider().tick(crate::clock::now());
     let end = serve(&args, Watch::new(slot, lock), mediator, server)?;
     Ok(match end {
         End::Client => Exit::Clean,

@@ -78,7 +78,7 @@ impl Mediator {
         }
         let mut pending = lock(&self.pending);
         let Some(mut held) = self.room_for(taken.call.line().len()) else { return Some(taken) };
-        let question = asked.map(|approval| Question::new(&self.desk, taken.party.whose(), approval));
+        let question = asked.map(|approval| Question::new(&self.decider, taken.party.whose(), approval));
         if pending.let_wait(&taken.id, question) {
             held.push(Held::of(taken.id.clone(), taken.serial, What::Call(taken, asked.map(str::to_owned))));
         }
@@ -191,7 +191,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
     use super::*;
     use crate::gateway::audit::{Audit, Destination, Route};
-    use crate::gateway::desk::Desk;
+    use crate::gateway::decider::Decider;
     use crate::gateway::mediate::{Settings, UnknownMethods};
     use crate::gateway::shipment::Unsent;
     use crate::policy::{Caller, parse};
@@ -206,12 +206,12 @@ mod tests {
         let policy = format!(r#"{{"version":"1","default":"deny","tools":{tools}}}"#);
         let store = Arc::new(MemoryStore::default());
         let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-        let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+        let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
         let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
         let settings =
             Settings { call_timeout, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
         let client = (caller, Route::StdioCommand);
-        Mediator::new(Arc::new(parse(&policy, "policy.json").unwrap()), Arc::new(desk), client, settings)
+        Mediator::new(Arc::new(parse(&policy, "policy.json").unwrap()), Arc::new(decider), client, settings)
     }
 
     fn call(id: u32, tool: &str) -> String {

@@ -89,7 +89,7 @@ impl Mediator {
                     {
                         return self.arrived(&received, now, answers);
                     }
-                    self.desk.dropped(&self.party.whose(), "server", "foreign reply");
+                    self.decider.dropped(&self.party.whose(), "server", "foreign reply");
                     return;
                 };
                 if let Some(span) = entry.span.take() {
@@ -118,7 +118,7 @@ impl Mediator {
                 Ok(()) => pass(answers),
                 Err(refused) => {
                     answers.effects.to_server.refuse(id, &refused.to_string());
-                    self.desk.dropped(&self.party.whose(), "server", &format!("request: {refused}"));
+                    self.decider.dropped(&self.party.whose(), "server", &format!("request: {refused}"));
                 }
             },
             Arrival::Notification(method) => {
@@ -179,7 +179,7 @@ impl Mediator {
             Fate::Drop => return,
         }
         to_client.push(b'\n');
-        self.desk.note(now, &party.whose(), notes);
+        self.decider.note(now, &party.whose(), notes);
     }
 
     /// Answers a request that the server will not answer.
@@ -276,7 +276,7 @@ impl Mediator {
         self.look_at_absence(&mut answers);
         self.look_at_list(now, &mut answers.effects);
         self.look_at_approvals(now, &mut answers.effects);
-        self.desk.tick(now);
+        self.decider.tick(now);
         answers
     }
 
@@ -296,7 +296,7 @@ impl Mediator {
         let (mut ready, mut waiting) = (Vec::new(), Vec::with_capacity(all.len()));
         for mut call in all {
             let late = instant.saturating_duration_since(call.since) >= self.settings.approval_wait;
-            if late || self.desk.is_answered(now, &call.approval) {
+            if late || self.decider.is_answered(now, &call.approval) {
                 ready.push(call);
                 continue;
             }

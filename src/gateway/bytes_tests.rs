@@ -10,7 +10,7 @@ mod readings;
 mod replies;
 
 use super::audit::{Audit, Destination, Route};
-use super::desk::Desk;
+use super::decider::Decider;
 use super::mediate::{Mediator, Settings, UnknownMethods};
 use crate::clock::Timestamp;
 use crate::policy::{Caller, Policy, parse};
@@ -26,11 +26,11 @@ static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(parse(readings:
 fn session() -> Mediator {
     let store = Arc::new(MemoryStore::default());
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-    let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+    let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
     let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
     let settings =
         Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
-    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(desk), (caller, Route::StdioCommand), settings);
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(decider), (caller, Route::StdioCommand), settings);
     mediator.from_server(br#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#, Timestamp::from_millis(0));
     mediator
 }

@@ -1,7 +1,7 @@
 //! Watches the file of a lock: a valid new version takes over, a bad one is refused, logged and shown to the operator.
 
 use super::audit::Whose;
-use super::desk::Desk;
+use super::decider::Decider;
 use super::locked::{self, Guard};
 use super::watched_file::WatchedFile;
 use crate::clock::Timestamp;
@@ -29,7 +29,7 @@ impl LockWatch {
 
     /// Looks whether the file has changed, and puts a valid new version in force. Returns whether the lock says
     /// anything else now, so that clients have to list the tools again.
-    pub fn look(&mut self, guard: &Guard, desk: &Desk, now: Timestamp) -> bool {
+    pub fn look(&mut self, guard: &Guard, decider: &Decider, now: Timestamp) -> bool {
         if !self.file.has_changed() {
             return false;
         }
@@ -38,7 +38,7 @@ impl LockWatch {
             Ok(reviewed) => reviewed,
             Err(error) => {
                 let rest = "what was locked before stays in force";
-                self.file.refuse(&error, rest, error.problems(), (desk, &whose), now);
+                self.file.refuse(&error, rest, error.problems(), (decider, &whose), now);
                 return false;
             }
         };
@@ -46,8 +46,8 @@ impl LockWatch {
         let count = reviewed.count();
         let differs = guard.set(reviewed);
         if differs {
-            desk.audit().event(now, "lock_reload", &whose, |line| line.number("tools", count as u64));
-            desk.notice(&format!("{}: lock reloaded: {count} tools", self.server));
+            decider.audit().event(now, "lock_reload", &whose, |line| line.number("tools", count as u64));
+            decider.notice(&format!("{}: lock reloaded: {count} tools", self.server));
         }
         differs
     }

@@ -3,7 +3,7 @@
 //! newest; without one, or after the server has taken it back, it cannot tell what a call would run.
 
 use super::audit::Whose;
-use super::desk::Desk;
+use super::decider::Decider;
 use super::exchange::{Note, Schema, essence};
 use super::filter::{Nothing, Unreadable, entries};
 use crate::catalog::LockFile;
@@ -255,7 +255,7 @@ impl Guard {
         }))
     }
 
-    /// The change that the desk refuses a call for whose tool is not as it was reviewed; `None` where it is only logged
+    /// The change that the decider refuses a call for whose tool is not as it was reviewed; `None` where it is only logged
     /// and told. `is_listed` says whether the policy lists the tool.
     pub fn refuses(
         &self,
@@ -263,20 +263,20 @@ impl Guard {
         tool: &str,
         is_listed: bool,
         whose: &Whose,
-        desk: &Desk,
+        decider: &Decider,
     ) -> Option<ToolChange> {
         match self.on_change {
             OnChange::Deny => return Some(change),
             // The operator need not hear of a tool that the policy keeps out anyway.
             OnChange::Warn if !is_listed => {}
             OnChange::Warn => {
-                desk.audit().repeated(clock::now(), "tool_changed", whose, |line| {
+                decider.audit().repeated(clock::now(), "tool_changed", whose, |line| {
                     line.text("tool", tool).text("change", change.as_str())
                 });
                 if self.is_news(tool, change) {
                     let shown = crate::text::excerpt(tool, 80);
                     let (how, server) = (change.as_str(), whose.server_name());
-                    desk.notice(&format!("{server}: tool `{shown}` is not as it was locked ({how}); passed on"));
+                    decider.notice(&format!("{server}: tool `{shown}` is not as it was locked ({how}); passed on"));
                 }
             }
         }

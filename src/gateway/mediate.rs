@@ -3,7 +3,7 @@
 use super::absence::Absence;
 use super::answers::tell_progress;
 use super::audit::{Audit, Route, Whose};
-use super::desk::{Case, Desk, Verdict};
+use super::decider::{Case, Decider, Verdict};
 use super::exchange::{
     Asked, CallOutcome, Facts, Flight, LISTS_MAX, NotTaken, Party, PolicySource, Question, Shared, Telling,
 };
@@ -94,7 +94,7 @@ pub(super) struct Waiting {
 pub struct Mediator {
     /// The client, where a message names no other.
     pub(super) party: Arc<Party>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) decider: Arc<Decider>,
     pub(super) settings: Settings,
     pub(super) pending: Mutex<Pending>,
     pub(super) guard: Option<Arc<Guard>>,
@@ -154,16 +154,16 @@ struct Sorted {
 }
 
 impl Mediator {
-    /// A session whose calls are decided on at this desk.
+    /// A session whose calls are decided on at this decider.
     pub fn new(
         source: impl PolicySource + 'static,
-        desk: Arc<Desk>,
+        decider: Arc<Decider>,
         (caller, way): (Caller, Route),
         settings: Settings,
     ) -> Self {
         Self {
             party: Arc::new(Party::new(caller, way, source)),
-            desk,
+            decider,
             settings,
             pending: Mutex::default(),
             guard: None,
@@ -199,18 +199,18 @@ impl Mediator {
     }
 
     /// Where calls are decided on.
-    pub fn desk(&self) -> &Desk {
-        &self.desk
+    pub fn decider(&self) -> &Decider {
+        &self.decider
     }
 
     /// The log.
     pub fn audit(&self) -> &Audit {
-        self.desk.audit()
+        self.decider.audit()
     }
 
     /// Tells a person.
     pub fn notice(&self, text: &str) {
-        self.desk.notice(text);
+        self.decider.notice(text);
     }
 
     /// Whether a request of the client has no answer yet.
@@ -360,7 +360,7 @@ impl Mediator {
                 if pending.from_server.end(&(), &id) {
                     steps.push(Step::Pass(passage));
                 } else {
-                    self.desk.dropped(&party.whose(), "client", "foreign reply");
+                    self.decider.dropped(&party.whose(), "client", "foreign reply");
                 }
             }
         }
@@ -378,7 +378,7 @@ impl Mediator {
         let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
         let entry = id.as_ref().and_then(|id| pending.get_mut(id));
         let Some(entry) = entry.filter(|entry| !matches!(entry.kind, Kind::OwnList | Kind::Replay)) else {
-            self.desk.dropped(&party.whose(), "client", "foreign cancellation");
+            self.decider.dropped(&party.whose(), "client", "foreign cancellation");
             return false;
         };
         (entry.cancelled, entry.since) = (true, instant);
@@ -414,7 +414,7 @@ impl Mediator {
         false
     }
 
-    /// Brings calls to the desk. The client's answers are in `effects`; what may be forwarded is answered, in order.
+    /// Brings calls to the decider. The client's answers are in `effects`; what may be forwarded is answered, in order.
     /// `asked` is the approval that these calls have waited for already.
     fn decide(
         &self,
@@ -440,7 +440,7 @@ impl Mediator {
                 asked,
             })
             .collect();
-        let rulings = self.desk.rule(now, &cases);
+        let rulings = self.decider.rule(now, &cases);
         for (Ready { place, taken, .. }, ruling) in ready.into_iter().zip(rulings) {
             let denial = match ruling.verdict {
                 Verdict::Allow(permit) => {
@@ -475,7 +475,7 @@ impl Mediator {
         let taken = if wants(&taken) { self.park(taken, asked, effects)? } else { taken };
         let facts = {
             let (tool, whose) = (taken.call.name().as_str(), taken.party.whose());
-            taken.party.view().facts(&policy, guard, tool, moment, (&whose, &self.desk))
+            taken.party.view().facts(&policy, guard, tool, moment, (&whose, &self.decider))
         };
         Some(Ready { facts, ..ready(taken, Some(policy)) })
     }
@@ -494,10 +494,10 @@ impl Mediator {
         if waiting.len() >= WAITING_MAX {
             return Some(Denial::unanswered(&question, &approval));
         }
-        let asked = Question::new(&self.desk, taken.party.whose(), &approval);
+        let asked = Question::new(&self.decider, taken.party.whose(), &approval);
         if !lock(&self.pending).let_wait(&taken.id, Some(asked)) {
             drop(waiting);
-            Question::new(&self.desk, taken.party.whose(), &approval).withdraw(now);
+            Question::new(&self.decider, taken.party.whose(), &approval).withdraw(now);
             return None;
         }
         let party = Arc::clone(&taken.party);
@@ -526,7 +526,7 @@ impl Mediator {
         let Some((id, decision, permit)) = permitted else { return };
         let Some(entry) = pending.get_mut(&id).filter(|entry| !entry.cancelled) else {
             let whose = pending.end(&id).map_or_else(|| self.party.whose(), |entry| entry.party.whose());
-            self.desk.withdrawn(whose, decision, permit);
+            self.decider.withdrawn(whose, decision, permit);
             return;
         };
         if let Some(span) = &mut entry.span {
@@ -537,7 +537,7 @@ impl Mediator {
         }
         let (arrived, sent) = (entry.arrived, Instant::now());
         let token = permit.call().progress_token().and_then(Id::parse);
-        let (flight, cleared) = Flight::depart(&self.desk, entry.party.whose(), decision, permit, (arrived, sent));
+        let (flight, cleared) = Flight::depart(&self.decider, entry.party.whose(), decision, permit, (arrived, sent));
         effects.to_server.call(&cleared);
         pending.forwarded(&id, flight, token, sent);
     }
@@ -551,7 +551,7 @@ impl Mediator {
         }
     }
 
-    /// Brings a call that has waited to the desk, unless the client has withdrawn it meanwhile.
+    /// Brings a call that has waited to the decider, unless the client has withdrawn it meanwhile.
     pub(super) fn decide_later(&self, taken: Taken, now: Timestamp, asked: Option<&str>, effects: &mut Effects) {
         match lock(&self.pending).get_mut(&taken.id) {
             Some(entry) if entry.is_waiting(taken.serial) => entry.kind = Kind::Arriving,
@@ -563,6 +563,6 @@ impl Mediator {
 
     /// Writes down how calls ended; after the answers are on their way.
     pub fn log_ended(&self, now: Timestamp) {
-        self.desk.log_ended(now);
+        self.decider.log_ended(now);
     }
 }

@@ -1,6 +1,6 @@
 //! The gateway: stands between a client and a server and holds calls to a policy.
 //!
-//! `desk` decides on calls, whichever way they came. `mediate` and `answers` are the middle of a session over stdio,
+//! `decider` decides on calls, whichever way they came. `mediate` and `answers` are the middle of a session over stdio,
 //! without threads; the files below them move bytes.
 
 pub mod absence;
@@ -9,7 +9,7 @@ pub mod answers;
 pub mod admin;
 pub mod audit;
 pub mod config;
-pub mod desk;
+pub mod decider;
 pub mod event;
 pub mod exchange;
 pub mod filter;
@@ -23,7 +23,7 @@ pub mod locked;
 pub mod login;
 pub mod mediate;
 pub mod meter;
-pub mod outbox;
+pub mod client_writer;
 pub mod pending;
 pub mod plan;
 pub mod policies;

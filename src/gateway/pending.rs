@@ -242,7 +242,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
     use super::*;
     use crate::gateway::audit::{Audit, Destination, Route, Whose};
-    use crate::gateway::desk::Desk;
+    use crate::gateway::decider::Decider;
     use crate::policy::{Caller, Policy};
     use crate::state::MemoryStore;
 
@@ -257,10 +257,10 @@ mod tests {
         ))
     }
 
-    fn desk() -> Arc<Desk> {
+    fn decider() -> Arc<Decider> {
         let store = Arc::new(MemoryStore::default());
         let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-        Arc::new(Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())))
+        Arc::new(Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())))
     }
 
     fn permit() -> crate::policy::Permit {
@@ -327,7 +327,7 @@ mod tests {
     fn only_calls_are_overdue_and_progress_keeps_them_alive() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         let timeout = Duration::from_secs(10);
-        let flight = || Flight::depart(&desk(), Whose::gateway(), 0, permit(), (start, start)).0;
+        let flight = || Flight::depart(&decider(), Whose::gateway(), 0, permit(), (start, start)).0;
         let token = Id::Text("t".into());
         for (number, token) in [(1, None), (2, Some(token.clone()))] {
             assert_eq!(pending.begin(&id(number), Kind::Arriving, &party(), start).map(drop), Ok(()));

@@ -1,7 +1,7 @@
 //! The policies of a gateway: each file is loaded when it is first needed, watched, and shared by all servers and
 //! grants that name it.
 
-use super::desk::Desk;
+use super::decider::Decider;
 use super::exchange::PolicySource;
 use super::reload::{BadPolicy, Enforcement, Reload, read};
 use super::watched_file::{folder_of, notify};
@@ -48,11 +48,11 @@ impl Slot {
 
     /// Looks whether the file has changed, and puts a valid new version in force. Returns whether a tool is visible
     /// under one version and not under the other, so that clients have to list the tools again.
-    pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
+    pub fn look(&self, decider: &Decider, now: Timestamp) -> bool {
         let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
         // Held until log and operator have the news: a reader of the news then finds the new policy in force.
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(new) = reload.newer(current.as_deref(), desk, now) else { return false };
+        let Some(new) = reload.newer(current.as_deref(), decider, now) else { return false };
         let old = current.replace(Arc::clone(&new));
         old.is_none_or(|old| appear_otherwise(&old, &new))
     }
@@ -104,7 +104,7 @@ impl Policies {
 
     /// The slot of a file that a grant names. The operator is told of one that is not valid; it is read again when it
     /// changes.
-    pub fn of(&self, path: &Path, enforcement: Enforcement, desk: &Desk) -> Arc<Slot> {
+    pub fn of(&self, path: &Path, enforcement: Enforcement, decider: &Decider) -> Arc<Slot> {
         let [as_written, in_shadow] = &self.named;
         let named = match enforcement {
             Enforcement::AsWritten => as_written,
@@ -121,7 +121,7 @@ impl Policies {
         let policy = match read(path, enforcement) {
             Ok(policy) => Some(policy),
             Err(error) => {
-                desk.notice(&format!("{error}; calls under it are denied"));
+                decider.notice(&format!("{error}; calls under it are denied"));
                 None
             }
         };
@@ -162,14 +162,14 @@ impl Policies {
 
     /// Looks at all files in use, and puts valid new versions in force. Returns whether a tool became visible or
     /// invisible under one of them.
-    pub fn look(&self, desk: &Desk, now: Timestamp) -> bool {
+    pub fn look(&self, decider: &Decider, now: Timestamp) -> bool {
         let slots: Vec<Arc<Slot>> = {
             let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
             all.retain(|slot| slot.strong_count() > 0);
             all.iter().filter_map(Weak::upgrade).collect()
         };
         // `any` would stop at the first change, and leave the other files unread.
-        slots.iter().filter(|slot| slot.look(desk, now)).count() > 0
+        slots.iter().filter(|slot| slot.look(decider, now)).count() > 0
     }
 }
 
@@ -180,20 +180,20 @@ mod tests {
     use crate::gateway::audit::{Audit, Destination};
     use crate::state::MemoryStore;
 
-    fn desk() -> Desk {
+    fn decider() -> Decider {
         let store = Arc::new(MemoryStore::default());
         let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-        Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()))
+        Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()))
     }
 
     #[test]
     fn what_nobody_uses_any_more_is_let_go() {
-        let (folder, desk, now) = (tempfile::tempdir().unwrap(), desk(), Timestamp::from_millis(0));
+        let (folder, decider, now) = (tempfile::tempdir().unwrap(), decider(), Timestamp::from_millis(0));
         let path = folder.path().join("policy.json");
         std::fs::write(&path, r#"{"version":"1","default":"deny"}"#).unwrap();
         let policies = Policies::default();
         let kept = || {
-            policies.look(&desk, now);
+            policies.look(&decider, now);
             policies.all.read().unwrap().len()
         };
         // As at each reload of the configuration: the old slot goes with the server that used it.
@@ -204,15 +204,15 @@ mod tests {
         }
         drop(slot);
         assert_eq!(kept(), 0);
-        policies.of(&path, Enforcement::AsWritten, &desk);
+        policies.of(&path, Enforcement::AsWritten, &decider);
         policies.tidy();
         assert_eq!(kept(), 1, "it was used a moment ago");
-        policies.of(&path, Enforcement::AsWritten, &desk);
+        policies.of(&path, Enforcement::AsWritten, &decider);
         policies.tidy();
         assert_eq!(kept(), 1);
         policies.tidy();
         assert_eq!(kept(), 0);
-        assert!(policies.of(&path, Enforcement::AsWritten, &desk).policy().is_some(), "it is read again");
+        assert!(policies.of(&path, Enforcement::AsWritten, &decider).policy().is_some(), "it is read again");
         assert_eq!(kept(), 1);
     }
 }

@@ -60,7 +60,7 @@ impl Mediator {
                 lists.len() - 1
             }
         };
-        let question = asked.map(|approval| Question::new(&self.desk, taken.party.whose(), approval));
+        let question = asked.map(|approval| Question::new(&self.decider, taken.party.whose(), approval));
         if lock(&self.pending).let_wait(&taken.id, question) {
             taken.lists += 1;
             lists[at].parked.push(Parked { taken, asked: asked.map(str::to_owned) });
@@ -117,7 +117,7 @@ impl Mediator {
             parked.for_each(|parked| parked.taken.lists = LISTS_MAX);
             Arc::clone(&relist.told)
         };
-        not_listed(&self.desk, &self.party.whose(), why, &told);
+        not_listed(&self.decider, &self.party.whose(), why, &told);
         self.resume(id, false, now, effects);
     }
 
@@ -135,7 +135,7 @@ impl Mediator {
         }
     }
 
-    /// Brings what waited for a list to the desk; what the client withdrew meanwhile is left out.
+    /// Brings what waited for a list to the decider; what the client withdrew meanwhile is left out.
     fn resume(&self, id: &Id, is_whole: bool, now: Timestamp, effects: &mut Effects) {
         let parked = {
             let mut relist = lock(&self.relist);

@@ -2,7 +2,7 @@
 //! operator.
 
 use super::audit::Whose;
-use super::desk::Desk;
+use super::decider::Decider;
 use super::watched_file::WatchedFile;
 use crate::clock::Timestamp;
 use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
@@ -89,7 +89,7 @@ impl Reload {
 
     /// Looks whether the file has changed, and returns a valid new version that says something else than `old`, the one
     /// in force. Logs and tells the operator of it, or of a bad one.
-    pub fn newer(&mut self, old: Option<&Policy>, desk: &Desk, now: Timestamp) -> Option<Arc<Policy>> {
+    pub fn newer(&mut self, old: Option<&Policy>, decider: &Decider, now: Timestamp) -> Option<Arc<Policy>> {
         if !self.file.has_changed() {
             return None;
         }
@@ -101,7 +101,7 @@ impl Reload {
                     BadPolicy::Invalid { problems, .. } => problems.as_slice(),
                     BadPolicy::Unreadable { .. } => &[],
                 };
-                self.file.refuse(&error, rest, problems, (desk, &Whose::gateway()), now);
+                self.file.refuse(&error, rest, problems, (decider, &Whose::gateway()), now);
                 return None;
             }
         };
@@ -110,9 +110,10 @@ impl Reload {
         if hash == Some(policy.hash()) {
             return None;
         }
-        desk.audit()
+        decider
+            .audit()
             .event(now, "reload", &Whose::gateway(), |line| line.text("policy", policy.hash()).text_if("old", hash));
-        desk.notice(&format!("policy reloaded: {}", &policy.hash()[..12]));
+        decider.notice(&format!("policy reloaded: {}", &policy.hash()[..12]));
         Some(Arc::new(policy))
     }
 }
@@ -133,17 +134,17 @@ mod tests {
         };
         let store = Arc::new(MemoryStore::default());
         let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-        let desk = Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+        let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
         let now = Timestamp::from_millis(0);
 
         write("allow");
         let mut reload = Reload::new(&path, Enforcement::AsWritten);
         let old = read(&path, Enforcement::AsWritten).unwrap();
-        assert!(reload.newer(Some(&old), &desk, now).is_none(), "nothing has changed");
+        assert!(reload.newer(Some(&old), &decider, now).is_none(), "nothing has changed");
         let mut reload = Reload::new(&path, Enforcement::AsWritten);
         let old = read(&path, Enforcement::AsWritten).unwrap();
         write("deny");
-        let new = reload.newer(Some(&old), &desk, now).unwrap();
+        let new = reload.newer(Some(&old), &decider, now).unwrap();
         assert_ne!(new.hash(), old.hash());
     }
 }

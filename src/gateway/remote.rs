@@ -4,10 +4,10 @@
 
 use super::alive::belongs;
 use super::answers::Answers;
+use super::client_writer::ClientWriter;
 use super::event::Event;
 use super::exchange::LISTED_TOOLS_MAX;
 use super::mediate::{Mediator, lock};
-use super::outbox::Outbox;
 use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Received, admit, receive};
@@ -51,7 +51,7 @@ pub type Lines = tokio::sync::mpsc::Sender<Vec<u8>>;
 struct Shared {
     client: HttpClient,
     mediator: Arc<Mediator>,
-    outbox: Outbox,
+    client_writer: ClientWriter,
     /// The operator was told that the server redirects elsewhere.
     redirect_told: AtomicBool,
     session: Mutex<Option<String>>,
@@ -91,7 +91,7 @@ struct Head {
 pub fn start(
     target: &HttpTarget,
     mediator: Arc<Mediator>,
-    outbox: Outbox,
+    client_writer: ClientWriter,
     events: Sender<Event>,
 ) -> Result<Lines, ConnectError> {
     let client = HttpClient::new(target)?;
@@ -101,7 +101,7 @@ pub fn start(
     let shared = Arc::new(Shared {
         client,
         mediator,
-        outbox,
+        client_writer,
         redirect_told: AtomicBool::new(false),
         session: Mutex::default(),
         version: Mutex::default(),
@@ -445,7 +445,7 @@ impl Shared {
     }
 
     fn deliver(&self, answers: Answers) {
-        self.outbox.write(&answers.effects.to_client);
+        self.client_writer.write(&answers.effects.to_client);
         self.mediator.log_ended(clock::now());
         for line in answers.effects.to_server.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let (Some(lines), line) = (self.lines.upgrade(), line.to_vec()) else { return };

@@ -5,9 +5,9 @@
 //! possible proxy costs too.
 
 use super::answers::Answers;
+use super::client_writer::ClientWriter;
 use super::event::Event;
 use super::mediate::{Effects, Mediator};
-use super::outbox::Outbox;
 use super::process::{Launch, Owner, Process};
 use super::remote;
 use super::reply;
@@ -73,7 +73,7 @@ pub struct Session {
 struct Ends {
     mediator: Arc<Mediator>,
     upstream: Arc<Upstream>,
-    outbox: Outbox,
+    client_writer: ClientWriter,
 }
 
 impl Session {
@@ -88,7 +88,7 @@ impl Session {
         lifetime: Lifetime,
     ) -> Result<Self, ConnectError> {
         let (sender, events) = channel();
-        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), outbox: Outbox::new(output) };
+        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), client_writer: ClientWriter::new(output) };
         let (process, stdout) = Process::start(launch, lifetime.restarts, Arc::clone(&ends.upstream))?;
         let process = Arc::new(process);
         let (runs, owner, tell) = (Arc::clone(&process), ends.clone(), sender.clone());
@@ -112,9 +112,9 @@ impl Session {
         drain: Duration,
     ) -> Result<Self, ConnectError> {
         let (sender, events) = channel();
-        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), outbox: Outbox::new(output) };
-        let (mediator, outbox) = (Arc::clone(&ends.mediator), ends.outbox.clone());
-        ends.upstream.connect(remote::start(target, mediator, outbox, sender.clone())?);
+        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), client_writer: ClientWriter::new(output) };
+        let (mediator, client_writer) = (Arc::clone(&ends.mediator), ends.client_writer.clone());
+        ends.upstream.connect(remote::start(target, mediator, client_writer, sender.clone())?);
         Self { ends, process: None, drain, events, sender, input, stuck: 0 }.begun()
     }
 
@@ -180,7 +180,7 @@ impl Session {
         if reload.look(&self.ends.mediator, clock::now()) {
             let mut line = Vec::new();
             reply::list_changed(&mut line);
-            self.ends.outbox.post(&line);
+            self.ends.client_writer.post(&line);
         }
     }
 
@@ -229,9 +229,9 @@ impl Session {
             while !server_gone && !self.until_event(last, &mut server_gone) {}
         }
         self.answer(mediator.upstream_gone("the gateway has ended"));
-        let (outbox, (sender, written)) = (self.ends.outbox.clone(), channel());
+        let (client_writer, (sender, written)) = (self.ends.client_writer.clone(), channel());
         let flush = move || {
-            outbox.write(&[]);
+            client_writer.write(&[]);
             let _ = sender.send(());
         };
         if std::thread::Builder::new().spawn(flush).is_ok() {
@@ -245,7 +245,7 @@ impl Session {
             End::Signal(_) => "signal",
         };
         mediator.audit().event(now, "stop", &mediator.whose(), |line| line.text("why", why));
-        mediator.desk().tick(now);
+        mediator.decider().tick(now);
     }
 
     /// Waits a little for something to happen. Answers whether waiting is over: the time is up, or a second signal came.
@@ -316,7 +316,7 @@ impl Ends {
 
     fn deliver(&self, effects: &Effects) {
         let sent = self.upstream.send(&effects.to_server);
-        self.outbox.post(&effects.to_client);
+        self.client_writer.post(&effects.to_client);
         if let Err(unsent) = sent {
             // Nothing may wait for ever for what could not be sent. What waited for a list that was not sent goes on
             // without it, once.
@@ -333,7 +333,7 @@ impl Owner for Ends {
     }
 
     fn to_client(&self, lines: &[u8]) {
-        self.outbox.write(lines);
+        self.client_writer.write(lines);
     }
 
     fn to_server(&self, shipment: Shipment) {

@@ -38,9 +38,9 @@ impl Watch {
     /// visible now, so that the client has to list them again.
     pub fn look(&mut self, mediator: &Mediator, now: Timestamp) -> bool {
         let lock = match (&mut self.lock, mediator.guard()) {
-            (Some(lock), Some(guard)) => lock.look(guard, mediator.desk(), now),
+            (Some(lock), Some(guard)) => lock.look(guard, mediator.decider(), now),
             (_, _) => false,
         };
-        self.policy.look(mediator.desk(), now) || lock
+        self.policy.look(mediator.decider(), now) || lock
     }
 }

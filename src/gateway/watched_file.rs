@@ -1,7 +1,7 @@
 //! A file that the gateway reads again when it changes: looked at now and then, and what is wrong with it said once.
 
 use super::audit::Whose;
-use super::desk::Desk;
+use super::decider::Decider;
 use crate::clock::Timestamp;
 use crate::problem::Problem;
 use std::fmt::Display;
@@ -80,7 +80,7 @@ impl WatchedFile {
         error: &dyn Display,
         rest: &str,
         problems: &[Problem],
-        (desk, whose): (&Desk, &Whose),
+        (decider, whose): (&Decider, &Whose),
         now: Timestamp,
     ) -> bool {
         let mut text = format!("{error}; {rest}");
@@ -90,8 +90,8 @@ impl WatchedFile {
         if self.refused.as_ref() == Some(&text) {
             return false;
         }
-        desk.audit().event(now, "reload_refused", whose, |line| line.text("reason", &error.to_string()));
-        desk.notice(&text);
+        decider.audit().event(now, "reload_refused", whose, |line| line.text("reason", &error.to_string()));
+        decider.notice(&text);
         self.refused = Some(text);
         true
     }

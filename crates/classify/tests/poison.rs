@@ -58,9 +58,12 @@ fn findings_of(line: &Value) -> Vec<Finding> {
     found.unwrap()
 }
 
-/// Kind → found, all; and the ids of those that are not found, or that are, each with its findings.
-fn measure(lines: &str) -> (BTreeMap<String, (usize, usize)>, Vec<String>, Vec<String>) {
-    let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+/// How many were found, and how many there are, of each kind.
+type Kinds = BTreeMap<String, (usize, usize)>;
+
+/// The kinds; and what was found and what was not, by id.
+fn measure(lines: &str) -> (Kinds, Vec<String>, Vec<String>) {
+    let mut kinds = Kinds::new();
     let (mut hit, mut missed) = (Vec::new(), Vec::new());
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let line: Value = serde_json::from_str(line).unwrap();

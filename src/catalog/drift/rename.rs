@@ -122,18 +122,17 @@ pub(super) fn pairs(gone: &[&LockedTool], new: &[&LockedTool]) -> Vec<(usize, us
 fn affixed(gone: &[&LockedTool], new: &[&LockedTool]) -> Vec<(usize, usize)> {
     let spoken = |tools: &[&LockedTool]| -> Vec<Vec<String>> { tools.iter().map(|tool| words(&tool.name)).collect() };
     let (before, after) = (spoken(gone), spoken(new));
-    let shed = affixes(&before, &after).into_iter().map(|((end, affix), pairs)| ((true, end, affix), pairs));
-    let gained = affixes(&after, &before).into_iter().map(|((end, affix), pairs)| {
-        ((false, end, affix), pairs.into_iter().map(|(to, at)| (at, to)).collect::<Vec<_>>())
-    });
-    let mut all: Vec<_> = shed.chain(gained).map(|(_, pairs)| pairs).collect();
+    let shed = affixes(&before, &after);
+    let gained = affixes(&after, &before);
+    let gained = gained.into_iter().map(|pairs| pairs.into_iter().map(|(to, at)| (at, to)).collect());
+    let mut all: Vec<Vec<_>> = shed.into_iter().chain(gained).collect();
     all.retain(|pairs| pairs.len() >= AFFIX_TOOLS_MIN && pairs.len() * 2 > gone.len());
     all.sort_by_key(|pairs| std::cmp::Reverse(pairs.len()));
     all.into_iter().flatten().collect()
 }
 
-/// Which of the long names is a short one with something before it (`true`) or behind it, by what that is.
-fn affixes<'a>(long: &'a [Vec<String>], short: &[Vec<String>]) -> BTreeMap<(bool, &'a [String]), Vec<(usize, usize)>> {
+/// Which of the long names is a short one with something before or behind it: the pairs for each such affix.
+fn affixes(long: &[Vec<String>], short: &[Vec<String>]) -> Vec<Vec<(usize, usize)>> {
     let known: BTreeMap<&[String], usize> = short.iter().enumerate().map(|(at, name)| (name.as_slice(), at)).collect();
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (at, name) in long.iter().enumerate() {
@@ -146,5 +145,5 @@ fn affixes<'a>(long: &'a [Vec<String>], short: &[Vec<String>]) -> BTreeMap<(bool
             }
         }
     }
-    found
+    found.into_values().collect()
 }

@@ -1,5 +1,7 @@
 //! Tests of how much a difference weighs, and of the words that it is told in.
 
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing must fail")]
+
 use super::compare_tests::{drift, locked};
 use super::{Beside, Drift, compare};
 use crate::catalog::LockedServer;

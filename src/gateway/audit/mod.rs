@@ -224,7 +224,7 @@ impl Audit {
         }
     }
 
-    /// Writes the lines that wait, and follows a rotation by another process. The desk calls it at every tick and at
+    /// Writes the lines that wait, and follows a rotation by another process. The decider calls it at every tick and at
     /// the end.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use super::outcome::CallOutcome;
 use crate::gateway::audit::{Ended, Whose};
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::meter::{Held, ServerMeter};
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{Permit, Reservation};
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// A call that is with the server, or is about to leave.
 pub struct Flight {
-    desk: Arc<Desk>,
+    decider: Arc<Decider>,
     whose: Whose,
     number: u64,
     /// The units that the call holds of its counters; `None` once it has ended.
@@ -45,20 +45,23 @@ impl Flight {
     /// decision's. Transports take a `tools/call` as [`Cleared`] alone, and what the call holds is settled by the
     /// flight.
     pub fn depart(
-        desk: &Arc<Desk>,
+        decider: &Arc<Decider>,
         whose: Whose,
         number: u64,
         permit: Permit,
         (began, sent): (Instant, Instant),
     ) -> (Self, Cleared) {
         let (call, reservation) = permit.into_parts();
-        let counted = desk.meter().map(|meter| {
+        let counted = decider.meter().map(|meter| {
             let server = meter.server(whose.server_name());
             server.forwarded(sent.saturating_duration_since(began));
             let held = server.call();
             (server, held)
         });
-        (Self { desk: Arc::clone(desk), whose, number, reservation: Some(reservation), sent, counted }, Cleared(call))
+        (
+            Self { decider: Arc::clone(decider), whose, number, reservation: Some(reservation), sent, counted },
+            Cleared(call),
+        )
     }
 
     /// Settles, counts and logs the call, which has ended; `bytes` is the length of the answer.
@@ -75,9 +78,9 @@ impl Flight {
             server.call_ended(outcome, took);
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.desk.ended(reservation, outcome.ending());
+        self.decider.ended(reservation, outcome.ending());
         let whose = std::mem::take(&mut self.whose);
-        self.desk.note_ended(Ended { whose, number: self.number, outcome, micros, bytes: bytes as u64 });
+        self.decider.note_ended(Ended { whose, number: self.number, outcome, micros, bytes: bytes as u64 });
     }
 }
 

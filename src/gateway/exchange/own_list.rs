@@ -4,7 +4,7 @@
 use super::answer::Shared;
 use super::view::{Coming, Keep, View};
 use crate::gateway::audit::Whose;
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::filter::filter;
 use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
 use crate::mcp::json::string_value;
@@ -85,11 +85,11 @@ impl OwnList {
 }
 
 /// Logs that a server did not list its tools, and tells the operator unless `told` says that it was done.
-pub fn not_listed(desk: &Desk, whose: &Whose, why: &str, told: &AtomicBool) {
+pub fn not_listed(decider: &Decider, whose: &Whose, why: &str, told: &AtomicBool) {
     let text = format!("the server did not list its tools: {}", crate::text::excerpt(why, 200));
-    desk.dropped(whose, "server", &text);
+    decider.dropped(whose, "server", &text);
     if !told.swap(true, Ordering::Relaxed) {
-        desk.notice(&format!("{}: {text}", whose.server_name()));
+        decider.notice(&format!("{}: {text}", whose.server_name()));
     }
 }
 

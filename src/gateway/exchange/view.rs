@@ -5,7 +5,7 @@
 use super::schema::{Schema, Schemas, essence};
 use crate::catalog::drift::{Essence, Reviewed};
 use crate::gateway::audit::Whose;
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::locked::Guard;
 use crate::mcp::walk::member;
 use crate::policy::{ArgumentSchema, Policy, ToolChange, Visibility};
@@ -277,11 +277,11 @@ impl View {
         guard: Option<&Guard>,
         tool: &str,
         now: Moment,
-        (whose, desk): (&Whose, &Desk),
+        (whose, decider): (&Whose, &Decider),
     ) -> Facts {
         let change = self.against(policy, guard, tool, now).and_then(|change| match (change, guard) {
             (ToolChange::Unlisted, _) | (_, None) => Some(change),
-            (_, Some(guard)) => guard.refuses(change, tool, is_listed(policy, tool), whose, desk),
+            (_, Some(guard)) => guard.refuses(change, tool, is_listed(policy, tool), whose, decider),
         });
         Facts { schema: self.schema(policy, guard, tool, now), change }
     }

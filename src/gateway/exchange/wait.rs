@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::gateway::audit::Whose;
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::reply;
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// One call's wait for an approval. Equal calls wait for one approval, each with a value of its own.
 pub struct Question {
-    desk: Arc<Desk>,
+    decider: Arc<Decider>,
     whose: Whose,
     approval: Box<str>,
 }
@@ -26,9 +26,9 @@ impl fmt::Debug for Question {
 
 impl Question {
     /// Counts one more call that waits for the approval with this id, until the value is dropped.
-    pub fn new(desk: &Arc<Desk>, whose: Whose, approval: &str) -> Self {
-        desk.waits(approval);
-        Self { desk: Arc::clone(desk), whose, approval: approval.into() }
+    pub fn new(decider: &Arc<Decider>, whose: Whose, approval: &str) -> Self {
+        decider.waits(approval);
+        Self { decider: Arc::clone(decider), whose, approval: approval.into() }
     }
 
     /// The approval's id.
@@ -39,15 +39,15 @@ impl Question {
     /// Ends the wait of a call that the client has withdrawn, and withdraws the approval unless an equal call waits for
     /// it. Blocks as long as the store does.
     pub fn withdraw(self, now: Timestamp) {
-        if self.desk.waiting_for(&self.approval) == 1 {
-            self.desk.withdraw(now, &self.whose, &self.approval);
+        if self.decider.waiting_for(&self.approval) == 1 {
+            self.decider.withdraw(now, &self.whose, &self.approval);
         }
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        self.desk.waits_no_more(&self.approval);
+        self.decider.waits_no_more(&self.approval);
     }
 }
 

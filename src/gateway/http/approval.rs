@@ -1,11 +1,11 @@
-//! Calls to a server behind a URL at the desk, and waiting for a person where the policy wants one.
+//! Calls to a server behind a URL at the decider, and waiting for a person where the policy wants one.
 
 use super::queue::Ticket;
 use super::refusal::{Refusal, unauthorized};
-use super::relay_table::Relay;
 use super::trip::Trip;
+use super::url_table::UrlServer;
 use crate::gateway::audit::Route;
-use crate::gateway::desk::Verdict;
+use crate::gateway::decider::Verdict;
 use crate::gateway::exchange::Facts;
 use crate::gateway::identity::Unauthorized;
 use crate::mcp::envelope::ToolCall;
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What was decided, with the decision's number.
 pub(super) type Decided = Result<(u64, Permit), (u64, Denial)>;
 
-/// What the desk says of a call that has just come.
+/// What the decider says of a call that has just come.
 pub(super) enum Decision {
     /// It may pass or not.
     Made(Decided),
@@ -27,10 +27,10 @@ pub(super) enum Decision {
     Waits(Box<PendingApproval>, String),
 }
 
-impl Relay {
-    /// Brings a call to the desk.
+impl UrlServer {
+    /// Brings a call to the decider.
     pub(super) async fn decide(&self, trip: &Trip, caller: &Caller, call: ToolCall) -> Result<Decision, Refusal> {
-        let alone = trip.gateway.seats.open() <= 1;
+        let alone = trip.gateway.slots.open() <= 1;
         let known = self.informed(trip, trip.policy.clone(), &call).await?;
         let ticket = ticket(caller, call, known);
         let ruling = trip.gateway.queue.rule(ticket, alone).await;
@@ -41,7 +41,7 @@ impl Relay {
         })
     }
 
-    /// Waits for a person, and brings the call to the desk once more.
+    /// Waits for a person, and brings the call to the decider once more.
     pub(super) async fn wait(
         &self,
         trip: &Trip,
@@ -50,8 +50,8 @@ impl Relay {
         approval: String,
     ) -> Result<Decided, Refusal> {
         let Trip { gateway, server, holder, .. } = trip;
-        let lease = gateway.leases.of(server, holder);
-        let mut ended = std::pin::pin!(lease.ended());
+        let token_watch = gateway.token_watches.of(server, holder);
+        let mut ended = std::pin::pin!(token_watch.ended());
         let since = Instant::now();
         while since.elapsed() < gateway.settings.approval_wait {
             tokio::select! {
@@ -63,7 +63,7 @@ impl Relay {
             }
         }
         // The policy may be another one by now, and so may the tool.
-        let policy = gateway.policy(&lease.who(), server);
+        let policy = gateway.policy(&token_watch.who(), server);
         let known = self.informed(trip, policy, &question.call).await?;
         let again = Ticket { asked: Some(approval), ..ticket(caller, question.call, known) };
         let ruling = gateway.queue.rule(again, false).await;

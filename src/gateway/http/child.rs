@@ -7,7 +7,7 @@ use super::child_routes::{Asked, Own, Piece, Routes};
 use super::own_ids;
 use crate::clock;
 use crate::gateway::answers::Answers;
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::exchange::CallOutcome;
 use crate::gateway::mediate::{Arrived, Effects, Mediator};
 use crate::gateway::process::{Launch, Owner, Process};
@@ -70,13 +70,13 @@ impl Child {
         target: StdioTarget,
         restarts: u32,
         mediator: Mediator,
-        desk: &Arc<Desk>,
+        decider: &Arc<Decider>,
         is_shared: bool,
     ) -> Result<Arc<Self>, ConnectError> {
         let cannot = |error: std::io::Error| ConnectError::BadTarget(format!("the server cannot be used: {error}"));
-        let (name, desk) = (target.server.to_string(), Arc::clone(desk));
+        let (name, decider) = (target.server.to_string(), Arc::clone(decider));
         let said = name.clone();
-        let stderr = Arc::new(move |line: &str| desk.notice(&format!("{said}: {line}")));
+        let stderr = Arc::new(move |line: &str| decider.notice(&format!("{said}: {line}")));
         let launch = Launch { target, stderr };
         let (process, stdout) = Process::start(launch, restarts, Arc::new(Upstream::absent()))?;
         let (sender, shipments) = std::sync::mpsc::channel::<Shipment>();

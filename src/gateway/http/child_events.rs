@@ -1,14 +1,14 @@
 //! What goes back to a client from a child: an answer in one piece, or a stream of events.
 
 use super::body::{Answer, Messages};
-use super::bridge_table::refused;
 use super::child::{Child, Listening, Refused, Waiting};
 use super::child_routes::Piece;
+use super::command_table::refused;
 use super::events::{Over, REVOKED, Until, until};
-use super::leases::Lease;
 use super::mcp_headers::EVENTS;
 use super::refusal::{Refusal, accepted, json, unauthorized};
-use super::seats::Seat;
+use super::request_slots::RequestSlot;
+use super::token_watch::TokenWatch;
 use crate::gateway::identity::Unauthorized;
 use crate::gateway::reply;
 use crate::mcp::envelope::ReplyTo;
@@ -25,13 +25,13 @@ pub(super) async fn answer(
     mut waiting: Waiting,
     streams: bool,
     is_stateless: bool,
-    seat: Seat,
+    slot: RequestSlot,
     greets: Option<Arc<Child>>,
-    lease: &Arc<Lease>,
+    token_watch: &Arc<TokenWatch>,
 ) -> Result<Response<Answer>, Refusal> {
     // A handshake is awaited whole, however much is said before it.
     let streams = streams && greets.is_none();
-    let mut until = until(lease, None);
+    let mut until = until(token_watch, None);
     loop {
         let piece = tokio::select! {
             piece = waiting.next() => piece,
@@ -53,7 +53,7 @@ pub(super) async fn answer(
                 return Ok(json(status, message.to_vec()));
             }
             Some(Piece::More(message)) if streams => {
-                return Ok(events(Stream::Answer(waiting), Some(message), seat, until));
+                return Ok(events(Stream::Answer(waiting), Some(message), slot, until));
             }
             Some(Piece::More(_)) => {}
             None if waiting.is_gone() => return Err(refused(Refused::Gone)),
@@ -88,7 +88,7 @@ pub struct ChildEvents {
     stream: Option<Stream>,
     first: Option<Bytes>,
     until: Until,
-    _seat: Seat,
+    _seat: RequestSlot,
 }
 
 impl fmt::Debug for ChildEvents {
@@ -146,8 +146,8 @@ fn revoked(stream: Stream) -> Option<Bytes> {
 }
 
 /// An answer that is a stream.
-pub(super) fn events(stream: Stream, first: Option<Bytes>, seat: Seat, until: Until) -> Response<Answer> {
-    let events = ChildEvents { stream: Some(stream), first, until, _seat: seat };
+pub(super) fn events(stream: Stream, first: Option<Bytes>, slot: RequestSlot, until: Until) -> Response<Answer> {
+    let events = ChildEvents { stream: Some(stream), first, until, _seat: slot };
     let mut response = Response::new(Answer::Messages(Box::new(events)));
     response.headers_mut().insert(CONTENT_TYPE, EVENTS);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

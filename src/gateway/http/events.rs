@@ -2,8 +2,8 @@
 
 use super::body::{BodyError, Pieces};
 use super::exchange::Exchange;
-use super::leases::Lease;
-use super::seats::Seat;
+use super::request_slots::RequestSlot;
+use super::token_watch::TokenWatch;
 use crate::gateway::exchange::{CallOutcome, Fate};
 use crate::gateway::reply;
 use crate::mcp::http::Held;
@@ -36,7 +36,7 @@ pub struct Events {
     until: Until,
     /// Tells that tools may appear otherwise now.
     news: Option<News>,
-    _seat: Seat,
+    _seat: RequestSlot,
 }
 
 /// Why a stream ends before the server ends it.
@@ -66,9 +66,9 @@ fn news(mut appearances: watch::Receiver<u64>) -> News {
 /// Waits until a stream is over.
 pub type Until = Pin<Box<dyn Future<Output = Over> + Send + Sync>>;
 
-/// Waits until a lease is over, or the gateway is asked to end where a stream would last for ever.
-pub fn until(lease: &Arc<Lease>, ending: Option<watch::Receiver<bool>>) -> Until {
-    let revoked = lease.ended();
+/// Waits until a watch over a token is over, or the gateway is asked to end where a stream would last for ever.
+pub fn until(token_watch: &Arc<TokenWatch>, ending: Option<watch::Receiver<bool>>) -> Until {
+    let revoked = token_watch.ended();
     let Some(mut ending) = ending else {
         return Box::pin(async move {
             revoked.await;
@@ -98,7 +98,7 @@ impl Pieces for Events {
 
 impl Events {
     /// The events of an answer, or of a stream. With `ending`, it ends when the gateway is asked to end.
-    pub fn new(source: Held, mut exchange: Exchange, seat: Seat, ending: Option<watch::Receiver<bool>>) -> Self {
+    pub fn new(source: Held, mut exchange: Exchange, slot: RequestSlot, ending: Option<watch::Receiver<bool>>) -> Self {
         let lasting = until(&exchange.lasting(), ending);
         let until: Until = match exchange.withdrawn() {
             None => lasting,
@@ -118,7 +118,7 @@ impl Events {
             patience: None,
             until,
             news: None,
-            _seat: seat,
+            _seat: slot,
         }
     }
 

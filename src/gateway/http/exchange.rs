@@ -1,10 +1,10 @@
 //! What the messages of an answer mean: whose they are, what is settled with them, what the client may see of them.
 
-use super::leases::{Holder, Lease};
 use super::mcp_headers::SESSION;
 use super::open::OpenRequest;
-use super::relay_table::Withdrawal;
-use super::sights::{self, Sight};
+use super::seen_tools::{self, Seen};
+use super::token_watch::{Holder, TokenWatch};
+use super::url_table::Withdrawal;
 use super::{Gateway, Server};
 use crate::clock;
 use crate::gateway::alive::belongs;
@@ -30,9 +30,9 @@ pub struct Recipient {
     /// The client.
     pub holder: Holder,
     /// Whose answers the server waits for: the client's session, or all clients of its grant that have none.
-    pub viewer: sights::Viewer,
+    pub viewer: seen_tools::Viewer,
     /// What was listed to it, where its calls are held to that.
-    pub sight: Option<Arc<Sight>>,
+    pub seen: Option<Arc<Seen>>,
 }
 
 impl Recipient {
@@ -46,7 +46,7 @@ impl Recipient {
 pub struct Exchange {
     to: Recipient,
     /// Where it lasts.
-    lease: Option<Arc<Lease>>,
+    token_watch: Option<Arc<TokenWatch>>,
     /// Where the server is to hear that a call is given up.
     withdrawal: Option<Withdrawal>,
     /// The request, until it is answered. A stream has none.
@@ -64,8 +64,8 @@ pub struct Exchange {
 
 impl Exchange {
     fn new(to: Recipient, open: Option<(Id, Asked)>, is_stream: bool) -> Self {
-        let (lease, withdrawal, request, token, alive, span) = (None, None, None, None, false, None);
-        Self { to, lease, withdrawal, open, request, is_stream, token, alive, span }
+        let (token_watch, withdrawal, request, token, alive, span) = (None, None, None, None, false, None);
+        Self { to, token_watch, withdrawal, open, request, is_stream, token, alive, span }
     }
 
     /// For the answer to a request.
@@ -124,15 +124,15 @@ impl Exchange {
     }
 
     /// It lasts, for as long as the client may call the server.
-    pub fn lasting(&mut self) -> Arc<Lease> {
-        let lease = self.to.gateway.leases.of(&self.to.server, &self.to.holder);
-        Arc::clone(self.lease.insert(lease))
+    pub fn lasting(&mut self) -> Arc<TokenWatch> {
+        let token_watch = self.to.gateway.token_watches.of(&self.to.server, &self.to.holder);
+        Arc::clone(self.token_watch.insert(token_watch))
     }
 
     /// The client's policy as it is now: a stream may last longer than the policy with which it began.
     fn policy(&self) -> Option<Arc<Policy>> {
-        match &self.lease {
-            Some(lease) => self.to.gateway.policy(&lease.who(), &self.to.server),
+        match &self.token_watch {
+            Some(token_watch) => self.to.gateway.policy(&token_watch.who(), &self.to.server),
             None => self.to.gateway.policy(&self.to.holder.who, &self.to.server),
         }
     }
@@ -168,11 +168,11 @@ impl Exchange {
     fn read<T>(&self, with_policy: bool, work: impl FnOnce(&Viewer<'_>) -> T) -> T {
         let (server, policy) = (&self.to.server, if with_policy { self.policy() } else { None });
         // Of an answer that is taken up again the gateway does not know which page it is.
-        let sight = self.to.sight.as_ref().filter(|_| !self.is_stream);
+        let seen = self.to.seen.as_ref().filter(|_| !self.is_stream);
         work(&Viewer {
             policy: policy.as_ref(),
             guard: server.guard().map(|guard| &**guard),
-            view: sight.map(|sight| sight.seen()),
+            view: seen.map(|seen| seen.seen()),
             shared: &server.shared,
             at: Instant::now(),
         })
@@ -187,7 +187,7 @@ impl Exchange {
     }
 
     fn note(&self, notes: Vec<Note>) {
-        self.to.server.desk.note(clock::now(), &self.to.whose(), notes);
+        self.to.server.decider.note(clock::now(), &self.to.whose(), notes);
     }
 
     /// Looks at one message.
@@ -272,7 +272,7 @@ impl Exchange {
         if self.is_greeting()
             && let Some(session) = head.get(&SESSION)
         {
-            self.to.viewer = sights::Viewer::session(session.as_bytes());
+            self.to.viewer = seen_tools::Viewer::session(session.as_bytes());
         }
     }
 
@@ -367,7 +367,7 @@ impl Exchange {
 
     /// Notes that something of the server's does not go on.
     pub fn dropped(&self, what: &str, bytes: usize) {
-        self.to.server.desk.audit().repeated(clock::now(), "dropped", &self.to.whose(), |line| {
+        self.to.server.decider.audit().repeated(clock::now(), "dropped", &self.to.whose(), |line| {
             line.text("from", "server").text("what", what).number("bytes", bytes as u64)
         });
     }

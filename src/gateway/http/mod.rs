@@ -1,41 +1,41 @@
-//! The gateway over HTTP: many servers, many callers, each call judged at the one desk.
+//! The gateway over HTTP: many servers, many callers, each call judged at the one decider.
 //!
-//! A request goes through `front` (is it meant for us?), `identity` (who asks?), the envelope (what is asked?), the desk
-//! (may it pass?) and on to a server by `relay` or `bridge`. What comes back goes through `exchange` and `events`.
+//! A request goes through `host_origin` (is it meant for us?), `identity` (who asks?), the envelope (what is asked?), the decider
+//! (may it pass?) and on to a server by `url_server` or `command_server`. What comes back goes through `exchange` and `events`.
 
 pub mod body;
-pub mod bridge;
+pub mod command_server;
 pub mod child;
 pub mod child_events;
 pub mod client;
 pub mod events;
 pub mod exchange;
-pub mod front;
+pub mod host_origin;
 pub mod headers;
-pub mod io;
-pub mod leases;
-pub mod mirror;
+pub mod stalled_client;
+pub mod token_watch;
+pub mod header_match;
 pub mod open;
 pub mod queue;
 pub mod refusal;
-pub mod relay;
+pub mod url_server;
 pub mod relist;
-pub mod seats;
+pub mod request_slots;
 pub mod serve;
 pub mod server;
 pub mod sessions;
-pub mod sights;
+pub mod seen_tools;
 pub mod tls;
 pub mod union;
 pub mod waiting;
 mod approval;
-mod bridge_asked;
-mod bridge_table;
+mod command_request;
+mod command_table;
 mod child_routes;
 mod mcp_headers;
 mod own_ids;
-mod relay_answer;
-mod relay_table;
+mod url_answer;
+mod url_table;
 mod state;
 mod trip;
 
@@ -65,7 +65,7 @@ impl Gateway {
             Err(refusal) => return self.refuse(refusal, &Whose::gateway()),
         };
         if let Some(mut response) = table.front.preflight(&head, origin.as_ref()) {
-            origin.into_iter().for_each(|origin| front::allow_origin(response.headers_mut(), origin));
+            origin.into_iter().for_each(|origin| host_origin::allow_origin(response.headers_mut(), origin));
             return response;
         }
         let mut whose = Whose::gateway();
@@ -73,12 +73,12 @@ impl Gateway {
             Ok(response) => response,
             Err(refusal) => self.refuse(refusal, &whose),
         };
-        origin.into_iter().for_each(|origin| front::allow_origin(response.headers_mut(), origin));
+        origin.into_iter().for_each(|origin| host_origin::allow_origin(response.headers_mut(), origin));
         response
     }
 
     fn refuse(&self, refusal: Refusal, whose: &Whose) -> Response<Answer> {
-        if let Some(meter) = self.desk.meter() {
+        if let Some(meter) = self.decider.meter() {
             meter.refused_request(match refusal.status().as_u16() {
                 400 => "malformed",
                 401 => "unauthorized",
@@ -93,7 +93,7 @@ impl Gateway {
                 _ => "other",
             });
         }
-        self.desk.audit().repeated(clock::now(), "refused", whose, |line| {
+        self.decider.audit().repeated(clock::now(), "refused", whose, |line| {
             line.number("status", u64::from(refusal.status().as_u16())).text("reason", refusal.message())
         });
         refusal.into_response()
@@ -118,28 +118,28 @@ impl Gateway {
         whose.grant = Some(Arc::clone(&who.grant));
         match head.method {
             Method::POST => {
-                front::content(&head.headers)?;
-                let (seat, known) = (self.seats.take(&who.grant)?, Instant::now());
+                host_origin::content(&head.headers)?;
+                let (slot, known) = (self.slots.take(&who.grant)?, Instant::now());
                 let (bytes, _taken) = body::read(body, &self.room).await?;
                 // The token may have been taken back while the body arrived.
                 let who = if known.elapsed() < IDENTITY_AGE_MAX { who } else { self.who(&head, server).await? };
                 match &server.way {
-                    Way::Http(relay) => relay.post(self, server, who, head, bytes, seat).await,
-                    Way::Stdio(bridge) => Box::pin(bridge.post(self, server, who, head, bytes, seat)).await,
+                    Way::Http(relay) => relay.post(self, server, who, head, bytes, slot).await,
+                    Way::Stdio(bridge) => Box::pin(bridge.post(self, server, who, head, bytes, slot)).await,
                 }
             }
             Method::GET => {
-                let seat = self.seats.take(&who.grant)?;
+                let slot = self.slots.take(&who.grant)?;
                 match &server.way {
-                    Way::Http(relay) => Box::pin(relay.get(self, server, &who, head, seat)).await,
-                    Way::Stdio(bridge) => bridge.get(self, server, &who, &head, seat),
+                    Way::Http(relay) => Box::pin(relay.get(self, server, &who, head, slot)).await,
+                    Way::Stdio(bridge) => bridge.get(self, server, &who, &head, slot),
                 }
             }
             Method::DELETE => match &server.way {
                 Way::Http(relay) => Box::pin(relay.delete(server, &who, head)).await,
                 Way::Stdio(bridge) => bridge.delete(&who, &head),
             },
-            _ => Err(front::bad_method()),
+            _ => Err(host_origin::bad_method()),
         }
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
     use super::*;
     use crate::gateway::audit::{Audit, Destination};
-    use crate::gateway::desk::Desk;
+    use crate::gateway::decider::Decider;
     use crate::gateway::plan::{Backend, Served};
     use crate::gateway::reload::Enforcement;
     use crate::mcp::target::HttpTarget;
@@ -161,12 +161,12 @@ mod tests {
     pub fn server() -> Arc<Server> {
         let store = Arc::new(MemoryStore::default());
         let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-        let desk = Arc::new(Desk::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())));
+        let decider = Arc::new(Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())));
         let name = ServerName::new("one");
         let url = "http://127.0.0.1:1/mcp".parse().unwrap();
         let target = HttpTarget { server: name.clone(), url, headers: BTreeMap::new(), token: None };
         let plan =
             Served { backend: Backend::Http(target), policy: None, enforcement: Enforcement::AsWritten, locked: None };
-        Arc::new(Server::new(name, plan, None, &desk).unwrap())
+        Arc::new(Server::new(name, plan, None, &decider).unwrap())
     }
 }

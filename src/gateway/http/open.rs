@@ -1,7 +1,7 @@
 //! Clients' requests that are open towards one server behind a URL: within a session an id stands for one request, and
 //! `notifications/cancelled` finds the request that it withdraws, wherever that is on its way.
 
-use super::sights::Viewer;
+use super::seen_tools::Viewer;
 use crate::mcp::envelope::Id;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,10 +1,10 @@
-//! Clients' calls on their way to the desk: those that are ready together share one transaction of the store and one
+//! Clients' calls on their way to the decider: those that are ready together share one transaction of the store and one
 //! write of the log. The task of the first call lets the other tasks that are ready run, and then brings all calls to
-//! the desk; no call waits for a clock.
+//! the decider; no call waits for a clock.
 
 use crate::clock;
 use crate::gateway::audit::{Destination, Route};
-use crate::gateway::desk::{Case, Desk, Ruling, Verdict};
+use crate::gateway::decider::{Case, Decider, Ruling, Verdict};
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{ArgumentSchema, Caller, Denial, DenialCode, Policy, ToolChange};
 use crate::state::StatePlace;
@@ -74,18 +74,18 @@ struct Waiting {
     is_served: bool,
 }
 
-/// The queue of calls in front of the desk.
+/// The queue of calls in front of the decider.
 #[derive(Debug)]
 pub struct Queue {
-    desk: Arc<Desk>,
+    decider: Arc<Decider>,
     pace: Pace,
     waiting: Mutex<Waiting>,
 }
 
 impl Queue {
-    /// A queue in front of this desk.
-    pub fn new(desk: Arc<Desk>, pace: Pace) -> Arc<Self> {
-        Arc::new(Self { desk, pace, waiting: Mutex::default() })
+    /// A queue in front of this decider.
+    pub fn new(decider: Arc<Decider>, pace: Pace) -> Arc<Self> {
+        Arc::new(Self { decider, pace, waiting: Mutex::default() })
     }
 
     /// Where calls are decided on.
@@ -100,7 +100,7 @@ impl Queue {
     /// Decides on a call. `alone` says that no other request is open, so that there are no calls to share with.
     pub async fn rule(self: &Arc<Self>, ticket: Ticket, alone: bool) -> Ruling {
         if self.pace == Pace::Alone || (alone && self.pace == Pace::Together) {
-            return self.desk.rule(clock::now(), &[ticket.case()]).pop().unwrap_or_else(undecided);
+            return self.decider.rule(clock::now(), &[ticket.case()]).pop().unwrap_or_else(undecided);
         }
         let (sender, receiver) = oneshot::channel();
         let is_first = {
@@ -135,10 +135,10 @@ impl Queue {
     /// Whether a person has answered an approval, or it can no longer be answered. False while the store cannot tell.
     pub async fn answered(&self, approval: &str) -> bool {
         if self.pace != Pace::Elsewhere {
-            return self.desk.is_answered(clock::now(), approval);
+            return self.decider.is_answered(clock::now(), approval);
         }
-        let (desk, approval) = (Arc::clone(&self.desk), approval.to_owned());
-        tokio::task::spawn_blocking(move || desk.is_answered(clock::now(), &approval)).await.unwrap_or(false)
+        let (decider, approval) = (Arc::clone(&self.decider), approval.to_owned());
+        tokio::task::spawn_blocking(move || decider.is_answered(clock::now(), &approval)).await.unwrap_or(false)
     }
 
     /// Decides on all calls that wait. Returns whether there were any.
@@ -152,10 +152,10 @@ impl Queue {
             (std::mem::take(&mut waiting.tickets), std::mem::take(&mut waiting.answers))
         };
         let cases: Vec<Case<'_>> = tickets.iter().map(Ticket::case).collect();
-        for (ruling, answer) in self.desk.rule(clock::now(), &cases).into_iter().zip(answers) {
+        for (ruling, answer) in self.decider.rule(clock::now(), &cases).into_iter().zip(answers) {
             // The task of this call was cancelled, so the call is not sent: what it holds goes back.
             if let Err(Ruling { verdict: Verdict::Allow(permit), .. }) = answer.send(ruling) {
-                self.desk.unsent(permit);
+                self.decider.unsent(permit);
             }
         }
         true

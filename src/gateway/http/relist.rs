@@ -5,10 +5,10 @@ use super::Server;
 use super::client::Outgoing;
 use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
 use super::refusal::{Refusal, unauthorized};
-use super::relay_answer::collect;
-use super::relay_table::Relay;
-use super::sights::{Sight, Viewer};
+use super::seen_tools::{Seen, Viewer};
 use super::trip::Trip;
+use super::url_answer::collect;
+use super::url_table::UrlServer;
 use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, not_listed};
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
@@ -37,24 +37,24 @@ enum NoList {
     Known,
 }
 
-impl Relay {
+impl UrlServer {
     /// What the caller has seen listed, where its calls are held to that, or no list was compared with the policy yet.
-    pub(super) fn sight(
+    pub(super) fn seen(
         &self,
         server: &Server,
         policy: Option<&Policy>,
         headers: &HeaderMap,
         who: &Identity,
-    ) -> Option<Arc<Sight>> {
+    ) -> Option<Arc<Seen>> {
         let wants = server.guard().is_some() || policy.is_some_and(Policy::wants_lists) || server.shared.wants_names();
         wants.then(|| self.sight_of(headers, who))
     }
 
-    fn sight_of(&self, headers: &HeaderMap, who: &Identity) -> Arc<Sight> {
-        self.sights.of(Viewer::of(headers, who))
+    fn sight_of(&self, headers: &HeaderMap, who: &Identity) -> Arc<Seen> {
+        self.seen_tools.of(Viewer::of(headers, who))
     }
 
-    /// The policy for a call, and what the desk is told of its tool beside the name; asks the server for its list where
+    /// The policy for a call, and what the decider is told of its tool beside the name; asks the server for its list where
     /// only that can tell.
     ///
     /// # Errors
@@ -72,36 +72,36 @@ impl Relay {
             policy => return Ok((policy, Facts::default())),
         };
         // The policy may hold calls to lists only since this one came.
-        let sight = trip.sight.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
-        if !wants_list(trip, &sight, &policy, tool) {
-            let facts = facts(trip, &sight, &policy, tool);
+        let seen = trip.seen.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
+        if !wants_list(trip, &seen, &policy, tool) {
+            let facts = facts(trip, &seen, &policy, tool);
             return Ok((Some(policy), facts));
         }
         // In a box: few calls take this way, and all of them would keep room for it.
         let waiting = Box::pin(async {
-            let lease = trip.gateway.leases.of(&trip.server, &trip.holder);
+            let token_watch = trip.gateway.token_watches.of(&trip.server, &trip.holder);
             tokio::select! {
-                asked = self.ask(trip, &sight, &policy, call) => asked?,
-                () = lease.ended() => return Err(unauthorized(&Unauthorized::Revoked)),
+                asked = self.ask(trip, &seen, &policy, call) => asked?,
+                () = token_watch.ended() => return Err(unauthorized(&Unauthorized::Revoked)),
             }
-            Ok(lease.who())
+            Ok(token_watch.who())
         });
         let who = waiting.await?;
         // That may have taken a while, and the policy may be another one by now.
         let policy = trip.gateway.policy(&who, &trip.server);
-        let facts = policy.as_ref().map(|policy| facts(trip, &sight, policy, tool)).unwrap_or_default();
+        let facts = policy.as_ref().map(|policy| facts(trip, &seen, policy, tool)).unwrap_or_default();
         Ok((policy, facts))
     }
 
     /// Asks the server for its list, or waits for the call that asks already.
-    async fn ask(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), Refusal> {
+    async fn ask(&self, trip: &Trip, seen: &Seen, policy: &Policy, call: &ToolCall) -> Result<(), Refusal> {
         for _ in 0..LISTS_MAX {
-            match self.list_for(trip, sight, policy, call).await {
-                Ok(()) if wants_list(trip, sight, policy, call.name().as_str()) => {}
+            match self.list_for(trip, seen, policy, call).await {
+                Ok(()) if wants_list(trip, seen, policy, call.name().as_str()) => {}
                 Ok(()) | Err(NoList::Known) => break,
                 Err(NoList::Failed(why)) => {
                     let whose = trip.server.whose(&trip.holder.who);
-                    not_listed(&trip.server.desk, &whose, &why, &self.asking.told);
+                    not_listed(&trip.server.decider, &whose, &why, &self.asking.told);
                     break;
                 }
                 Err(NoList::NoSession) => {
@@ -113,30 +113,30 @@ impl Relay {
     }
 
     /// Sees to it that there is a list: asks for it, or waits for the call that has asked already.
-    async fn list_for(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
-        let failures = sight.failures();
+    async fn list_for(&self, trip: &Trip, seen: &Seen, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
+        let failures = seen.failures();
         let listing = async {
-            let _turn = sight.asking.lock().await;
-            if !wants_list(trip, sight, policy, call.name().as_str()) {
+            let _turn = seen.asking.lock().await;
+            if !wants_list(trip, seen, policy, call.name().as_str()) {
                 return Ok(());
             }
-            if sight.failures() != failures {
+            if seen.failures() != failures {
                 return Err(NoList::Known);
             }
-            let listed = self.list(trip, sight, policy, call).await;
+            let listed = self.list(trip, seen, policy, call).await;
             if listed.is_err() {
-                sight.failed();
+                seen.failed();
             }
             listed
         };
         tokio::time::timeout(LIST_WAIT, listing).await.unwrap_or_else(|_| {
-            sight.failed();
+            seen.failed();
             Err(NoList::Failed(format!("no answer within {} s", LIST_WAIT.as_secs())))
         })
     }
 
     /// Asks for all pages, with the headers of the call that waits for them.
-    async fn list(&self, trip: &Trip, sight: &Sight, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
+    async fn list(&self, trip: &Trip, seen: &Seen, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failed = |why: &dyn std::fmt::Display| NoList::Failed(why.to_string());
         let (headers, shared, is_locked) =
             (headers_of(&trip.headers), &trip.server.shared, trip.server.guard().is_some());
@@ -177,7 +177,7 @@ impl Relay {
             }
             let result = received.result().unwrap_or_default();
             if !list.page(result, Some(policy), is_locked, shared).map_err(NoList::Failed)? {
-                list.whole(&mut sight.view(), shared, Instant::now());
+                list.whole(&mut seen.view(), shared, Instant::now());
                 return Ok(());
             }
         }
@@ -208,15 +208,15 @@ impl Relay {
 }
 
 /// Whether only a list can tell what becomes of a call.
-fn wants_list(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> bool {
+fn wants_list(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> bool {
     let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
-    sight.view().wants_list(policy, guard, tool, server.shared.moment(Instant::now()))
+    seen.view().wants_list(policy, guard, tool, server.shared.moment(Instant::now()))
 }
 
-fn facts(trip: &Trip, sight: &Sight, policy: &Policy, tool: &str) -> Facts {
+fn facts(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> Facts {
     let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
     let (now, whose) = (server.shared.moment(Instant::now()), server.whose(&trip.holder.who));
-    sight.view().facts(policy, guard, tool, now, (&whose, &server.desk))
+    seen.view().facts(policy, guard, tool, now, (&whose, &server.decider))
 }
 
 /// The headers of a call as they are for a list.

@@ -1,7 +1,7 @@
 //! The listener for clients: accepts connections, serves them, and ends them in order.
 
 use super::Gateway;
-use super::io::{Patient, WRITE_WAIT};
+use super::stalled_client::{Patient, WRITE_WAIT};
 use super::tls::{BadTls, Tls};
 use crate::clock;
 use crate::gateway::audit::Whose;
@@ -96,9 +96,9 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     runtime.shutdown_timeout(LAST_WAIT);
     gateway.end();
     let now = clock::now();
-    gateway.desk().log_ended(now);
-    gateway.desk().audit().event(now, "stop", &Whose::gateway(), |line| line.text("why", "signal"));
-    gateway.desk().tick(now);
+    gateway.decider().log_ended(now);
+    gateway.decider().audit().event(now, "stop", &Whose::gateway(), |line| line.text("why", "signal"));
+    gateway.decider().tick(now);
     Ok(signal)
 }
 
@@ -169,7 +169,7 @@ fn look(gateway: &Arc<Gateway>, tls: Option<&Tls>, also: &Also) {
     // Files, stores and pipes may block; requests must not wait for them.
     drop(tokio::task::spawn_blocking(work));
     if let Some(Err(error)) = tls.map(Tls::look) {
-        gateway.desk().notice(&format!("{error}; the old certificate stays in use"));
+        gateway.decider().notice(&format!("{error}; the old certificate stays in use"));
     }
 }
 

@@ -1,10 +1,10 @@
 //! One server behind the gateway: the way to it, its policy and lock, and what is known of its tools.
 
-use super::bridge_table::Bridge;
-use super::relay_table::Relay;
+use super::command_table::CommandServer;
+use super::url_table::UrlServer;
 use crate::clock::Timestamp;
 use crate::gateway::audit::{Route, Whose};
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::exchange::Shared;
 use crate::gateway::identity::Identity;
 use crate::gateway::lock_watch::LockWatch;
@@ -40,7 +40,7 @@ pub struct Server {
     /// As it stands in the plan.
     pub(super) plan: RwLock<Served>,
     pub(super) policy: RwLock<Option<Arc<Slot>>>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) decider: Arc<Decider>,
     pub(super) way: Way,
     pub(super) lock: Option<Lock>,
     /// What all its viewers share.
@@ -59,8 +59,8 @@ pub(super) struct Lock {
 /// The way to a server.
 #[derive(Debug)]
 pub(super) enum Way {
-    Http(Box<Relay>),
-    Stdio(Bridge),
+    Http(Box<UrlServer>),
+    Stdio(CommandServer),
 }
 
 impl Lock {
@@ -77,19 +77,19 @@ impl Server {
         name: ServerName,
         plan: Served,
         policy: Option<Arc<Slot>>,
-        desk: &Arc<Desk>,
+        decider: &Arc<Decider>,
     ) -> Result<Self, SetUpError> {
         let lock = plan.locked.as_ref().map(|lock| Lock::new(lock, &name)).transpose()?;
         let way = match &plan.backend {
-            Backend::Http(target) => Way::Http(Box::new(Relay::new(target)?)),
-            Backend::Stdio(children) => Way::Stdio(Bridge::new(children.clone())),
+            Backend::Http(target) => Way::Http(Box::new(UrlServer::new(target)?)),
+            Backend::Stdio(children) => Way::Stdio(CommandServer::new(children.clone())),
         };
         Ok(Self {
             label: name.as_str().into(),
             name,
             plan: RwLock::new(plan),
             policy: RwLock::new(policy),
-            desk: Arc::clone(desk),
+            decider: Arc::clone(decider),
             way,
             lock,
             shared: Arc::default(),
@@ -112,7 +112,7 @@ impl Server {
     }
 
     /// The way to it, if it is behind a URL.
-    pub(super) fn relay(&self) -> Option<&Relay> {
+    pub(super) fn relay(&self) -> Option<&UrlServer> {
         match &self.way {
             Way::Http(relay) => Some(relay),
             Way::Stdio(_) => None,
@@ -148,7 +148,7 @@ impl Server {
     pub(super) fn look_at_lock(&self, now: Timestamp) -> bool {
         self.lock.as_ref().is_some_and(|lock| {
             let mut watch = lock.watch.lock().unwrap_or_else(PoisonError::into_inner);
-            watch.look(&lock.guard, &self.desk, now)
+            watch.look(&lock.guard, &self.decider, now)
         })
     }
 

@@ -1,15 +1,15 @@
-//! What a gateway over HTTP keeps: its servers, policies, callers and leases.
+//! What a gateway over HTTP keeps: its servers, policies, callers and watches over tokens.
 
 use super::body::Room;
-use super::front::Front;
-use super::leases::Leases;
+use super::host_origin::HostOrigin;
 use super::queue::{Pace, Queue};
 use super::refusal::{Refusal, unauthorized};
-use super::seats::Seats;
+use super::request_slots::RequestSlots;
 use super::server::{Server, SetUpError, Way};
+use super::token_watch::TokenWatches;
 use super::union::Kept;
 use crate::clock;
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::exchange::CallOutcome;
 use crate::gateway::identity::{Identify, Identity, PolicyChoice, Unauthorized, authorization};
 use crate::gateway::mediate::Settings;
@@ -37,11 +37,11 @@ pub struct Gateway {
     table: RwLock<Arc<Table>>,
     pub(super) identify: Arc<dyn Identify>,
     pub(super) policies: Policies,
-    pub(super) desk: Arc<Desk>,
+    pub(super) decider: Arc<Decider>,
     pub(super) queue: Arc<Queue>,
     pub(super) settings: Settings,
-    pub(super) seats: Seats,
-    pub(super) leases: Leases,
+    pub(super) slots: RequestSlots,
+    pub(super) token_watches: TokenWatches,
     pub(super) room: Room,
     ending: watch::Sender<bool>,
     turn: Mutex<()>,
@@ -59,7 +59,7 @@ impl fmt::Debug for Gateway {
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) servers: BTreeMap<String, Arc<Server>>,
-    pub(super) front: Front,
+    pub(super) front: HostOrigin,
 }
 
 impl Gateway {
@@ -67,19 +67,19 @@ impl Gateway {
     ///
     /// # Errors
     /// A policy or a target is not good.
-    pub fn new(plan: Plan, desk: Arc<Desk>, identify: Arc<dyn Identify>, pace: Pace) -> Result<Self, SetUpError> {
+    pub fn new(plan: Plan, decider: Arc<Decider>, identify: Arc<dyn Identify>, pace: Pace) -> Result<Self, SetUpError> {
         let policies = Policies::default();
         let settings = plan.settings;
-        let table = table(plan, &policies, &desk, None)?;
+        let table = table(plan, &policies, &decider, None)?;
         Ok(Self {
             table: RwLock::new(Arc::new(table)),
             identify,
             policies,
-            queue: Queue::new(Arc::clone(&desk), pace),
-            desk,
+            queue: Queue::new(Arc::clone(&decider), pace),
+            decider,
             settings,
-            seats: Seats::default(),
-            leases: Leases::default(),
+            slots: RequestSlots::default(),
+            token_watches: TokenWatches::default(),
             room: Room::default(),
             ending: watch::Sender::new(false),
             turn: Mutex::default(),
@@ -147,7 +147,7 @@ impl Gateway {
     /// A policy or a target is not good; everything stays as it is.
     pub fn reload(&self, plan: Plan) -> Result<(), SetUpError> {
         let old = self.table();
-        let new = Arc::new(table(plan, &self.policies, &self.desk, Some(&old))?);
+        let new = Arc::new(table(plan, &self.policies, &self.decider, Some(&old))?);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
         for (name, server) in &old.servers {
             if new.servers.get(name).is_none_or(|kept| !Arc::ptr_eq(kept, server)) {
@@ -172,8 +172,8 @@ impl Gateway {
     }
 
     /// Where calls are decided on.
-    pub fn desk(&self) -> &Desk {
-        &self.desk
+    pub fn decider(&self) -> &Decider {
+        &self.decider
     }
 
     /// What operators may see of the servers.
@@ -195,10 +195,10 @@ impl Gateway {
         // One after the other: where a store does not answer, looks must not pile up.
         let Ok(_turn) = self.turn.try_lock() else { return };
         let now = clock::now();
-        let has_new_policies = self.policies.look(&self.desk, now);
+        let has_new_policies = self.policies.look(&self.decider, now);
         let table = self.table();
-        self.leases.look(&table.servers, &*self.identify, now);
-        self.desk.tick(now);
+        self.token_watches.look(&table.servers, &*self.identify, now);
+        self.decider.tick(now);
         for server in table.servers.values() {
             if server.look_at_lock(now) || has_new_policies {
                 server.appears_otherwise();
@@ -211,7 +211,7 @@ impl Gateway {
                 Way::Http(relay) => relay.sessions(),
                 Way::Stdio(bridge) => bridge.sessions(),
             };
-            if let Some(meter) = self.desk.meter() {
+            if let Some(meter) = self.decider.meter() {
                 meter.server(server.name.as_str()).set_sessions(sessions);
             }
         }
@@ -261,7 +261,7 @@ impl Gateway {
     pub(super) fn policy(&self, who: &Identity, server: &Server) -> Option<Arc<Policy>> {
         match &who.policy {
             PolicyChoice::Server => server.policy(),
-            PolicyChoice::File(path) => self.policies.of(path, server.plan().enforcement, &self.desk).policy(),
+            PolicyChoice::File(path) => self.policies.of(path, server.plan().enforcement, &self.decider).policy(),
         }
     }
 }
@@ -287,7 +287,7 @@ impl Table {
     }
 }
 
-fn table(plan: Plan, policies: &Policies, desk: &Arc<Desk>, old: Option<&Table>) -> Result<Table, SetUpError> {
+fn table(plan: Plan, policies: &Policies, decider: &Arc<Decider>, old: Option<&Table>) -> Result<Table, SetUpError> {
     let mut servers = BTreeMap::new();
     let mut changes = Vec::new();
     for (name, served) in plan.servers {
@@ -303,7 +303,7 @@ fn table(plan: Plan, policies: &Policies, desk: &Arc<Desk>, old: Option<&Table>)
                 Arc::clone(server)
             }
             None => {
-                let server = Server::new(name, served, slot, desk)?;
+                let server = Server::new(name, served, slot, decider)?;
                 if let Some(lock) = &server.plan().locked {
                     policies.watch(&lock.path);
                 }
@@ -317,5 +317,5 @@ fn table(plan: Plan, policies: &Policies, desk: &Arc<Desk>, old: Option<&Table>)
         *server.plan.write().unwrap_or_else(PoisonError::into_inner) = served;
         *server.policy.write().unwrap_or_else(PoisonError::into_inner) = slot;
     }
-    Ok(Table { servers, front: Front::new(&plan.listener) })
+    Ok(Table { servers, front: HostOrigin::new(&plan.listener) })
 }

@@ -1,9 +1,9 @@
 //! A request on its way to a server behind a URL.
 
 use super::exchange::Recipient;
-use super::leases::Holder;
-use super::seats::Seat;
-use super::sights::{Sight, Viewer};
+use super::request_slots::RequestSlot;
+use super::seen_tools::{Seen, Viewer};
+use super::token_watch::Holder;
 use super::{Gateway, Server};
 use crate::gateway::telemetry::RequestSpan;
 use crate::policy::Policy;
@@ -18,11 +18,11 @@ pub(super) struct Trip {
     pub(super) policy: Option<Arc<Policy>>,
     pub(super) headers: HeaderMap,
     /// What was listed to the caller, where its calls are held to that.
-    pub(super) sight: Option<Arc<Sight>>,
+    pub(super) seen: Option<Arc<Seen>>,
     pub(super) holder: Holder,
     /// The answer may last for ever.
     pub(super) is_subscription: bool,
-    pub(super) seat: Seat,
+    pub(super) slot: RequestSlot,
     pub(super) began: Instant,
     pub(super) span: Option<RequestSpan>,
 }
@@ -35,7 +35,7 @@ impl Trip {
             server: Arc::clone(&self.server),
             holder: self.holder.clone(),
             viewer: Viewer::of(&self.headers, &self.holder.who),
-            sight: self.sight.clone(),
+            seen: self.seen.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ mod watch;
 
 use super::audit::Audit;
 use super::config::Config;
-use super::desk::Desk;
+use super::decider::Decider;
 use super::http::queue::Pace;
 use super::http::serve::{self, Hooks, ServeError};
 use super::http::{ENDPOINT, Gateway, SetUpError};
@@ -114,8 +114,9 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let operators = Operators::open(admin.or(config.admin))?;
     let meter = Arc::new(Meter::new(clock::now()));
     let say = || Box::new(around.say);
-    let desk = Desk::new(Arc::clone(&stores.limits), stores.approvals, audit, say()).with_meter(Arc::clone(&meter));
-    let desk = Arc::new(desk);
+    let decider =
+        Decider::new(Arc::clone(&stores.limits), stores.approvals, audit, say()).with_meter(Arc::clone(&meter));
+    let decider = Arc::new(decider);
     let mut grants = Grants::new(stores.grants, config.token_rule, &local);
     grants.set_configured(config.grants.clone());
     grants.keep_asking(changes::granted(&config));
@@ -126,11 +127,11 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let grants = Arc::new(grants);
     let (listener, drain) = (config.plan.listener.clone(), config.plan.drain);
     let identify = Arc::clone(&grants) as Arc<_>;
-    let gateway = Gateway::new(config.plan.clone(), Arc::clone(&desk), identify, pace)?;
+    let gateway = Gateway::new(config.plan.clone(), Arc::clone(&decider), identify, pace)?;
     let wanted = Wanted::from_environment(&around.variable)?;
     let telemetry = Telemetry::start(&wanted, Some(Arc::clone(&meter)))?;
     let gateway = Arc::new(gateway.with_telemetry(telemetry));
-    desk.audit().event(clock::now(), "start", &Whose::gateway(), |line| {
+    decider.audit().event(clock::now(), "start", &Whose::gateway(), |line| {
         let line = line.text("version", env!("CARGO_PKG_VERSION"));
         match (&file, config.plan.servers.keys().next()) {
             (Some(file), _) => line.text("config", &file.path().display().to_string()),
@@ -139,7 +140,7 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
         }
     });
     // Writes the `start` line now, so that the operator hears of a log that cannot be written before the first call.
-    desk.tick(clock::now());
+    decider.tick(clock::now());
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
     let (views, seen) = (Arc::clone(&gateway), Arc::clone(&meter));
     let started = move |address: SocketAddr| {
@@ -153,7 +154,7 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
         gateway: Arc::clone(&gateway),
         local,
         grants,
-        desk,
+        decider,
         meter,
         around,
     });

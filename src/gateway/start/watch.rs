@@ -6,7 +6,7 @@ use super::{Around, NameTaken, warn_of_doubles};
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::gateway::config::{self, BadConfig, Checked, Config};
-use crate::gateway::desk::Desk;
+use crate::gateway::decider::Decider;
 use crate::gateway::http::Gateway;
 use crate::gateway::identity::Grants;
 use crate::gateway::meter::Meter;
@@ -23,7 +23,7 @@ pub(super) struct Watch {
     /// The name under which callers without a token are counted.
     pub(super) local: String,
     pub(super) grants: Arc<Grants>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) decider: Arc<Decider>,
     pub(super) meter: Arc<Meter>,
     pub(super) around: Around,
 }
@@ -37,7 +37,7 @@ impl Watch {
         match self.take() {
             Ok(()) => self.file.accept(),
             Err((error, problems)) => {
-                let (rest, log) = ("the old configuration stays in force", (&*self.desk, &Whose::gateway()));
+                let (rest, log) = ("the old configuration stays in force", (&*self.decider, &Whose::gateway()));
                 if self.file.refuse(&error, rest, &problems, log, clock::now()) {
                     self.meter.reload_refused();
                 }
@@ -75,7 +75,7 @@ impl Watch {
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();
         let shown = self.file.path().display().to_string();
-        self.desk.audit().event(clock::now(), "reload", &Whose::gateway(), |line| line.text("config", &shown));
+        self.decider.audit().event(clock::now(), "reload", &Whose::gateway(), |line| line.text("config", &shown));
         self.say(&format!("{shown} reloaded: {}", changes(&self.running, &config)));
         for warning in warnings {
             self.say(&format!("warning: {warning}"));

@@ -4,14 +4,14 @@
 use super::super::Server;
 use super::super::mcp_headers::SESSION;
 use super::Answered;
+use super::ask::{Ask, PART_WAIT, Part, post, read};
 use super::edit::text_at;
 use super::joint::gathered;
 use super::offers::{carried, instructions, joined};
-use super::part::{Ask, PART_WAIT, Part, post, read};
 use super::piece::Piece;
 use super::replies::{done, failed, quoted};
+use super::request::{ClientRequest, line_of};
 use super::sessions::{End, Session};
-use super::turn::{Turn, line_of};
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::gateway::identity::Identity;
@@ -31,7 +31,7 @@ const CAPABILITIES_BYTES_MAX: usize = 64 * 1024;
 /// What is said of a server that refuses.
 const REFUSES: &str = "it refuses to begin a session";
 
-impl Turn {
+impl ClientRequest {
     /// Begins a session with every server, and one that stands for all of them.
     pub(super) async fn initialize(self: Arc<Self>, id: &Id, passage: &Passage) -> Answered {
         let hello = line_of(passage.line());
@@ -143,7 +143,7 @@ impl Turn {
             session.tell(Piece::ours(line.as_bytes()));
         }
         let whose = Whose { server: Some(name.into()), ..self.whose() };
-        self.gateway.desk.audit().repeated(clock::now(), "session_renewed", &whose, |line| line);
+        self.gateway.decider.audit().repeated(clock::now(), "session_renewed", &whose, |line| line);
         Ok(())
     }
 

@@ -1,13 +1,13 @@
 //! The body of an answer at the common endpoint: one server's stream, or several joined into one.
 
 use super::super::body::{Answer, BodyError, Pieces};
-use super::super::leases::Lease;
 use super::super::mcp_headers::EVENTS;
-use super::super::seats::Seat;
+use super::super::request_slots::RequestSlot;
+use super::super::token_watch::TokenWatch;
 use super::cursor::Cursor;
 use super::piece::Piece;
 use super::pipe::Pipe;
-use super::turn::Turn;
+use super::request::ClientRequest;
 use crate::mcp::sse::event;
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -32,7 +32,7 @@ pub struct Joint {
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     /// What is said at the end.
     farewell: Option<Bytes>,
-    _seat: Option<Seat>,
+    _seat: Option<RequestSlot>,
 }
 
 enum Source {
@@ -82,9 +82,9 @@ impl Joint {
     /// Ends when the gateway is asked to end, too, and when its client may call none of the servers any more; at its end
     /// comes the last event if one is given.
     #[must_use]
-    pub(super) fn until_over(mut self, turn: &Turn, farewell: Option<Bytes>) -> Self {
+    pub(super) fn until_over(mut self, turn: &ClientRequest, farewell: Option<Bytes>) -> Self {
         let mut ending = turn.gateway.ending();
-        let let_in = futures_util::future::join_all(turn.leases().iter().map(Lease::ended));
+        let let_in = futures_util::future::join_all(turn.token_watches().iter().map(TokenWatch::ended));
         self.drain = Some(Box::pin(async move {
             tokio::select! {
                 // It also ends if the sender is gone that could say so.
@@ -111,8 +111,8 @@ impl Joint {
 
     /// Counts among the open requests as long as it lasts.
     #[must_use]
-    pub(super) fn on_seat(mut self, seat: Seat) -> Self {
-        self._seat = Some(seat);
+    pub(super) fn on_seat(mut self, slot: RequestSlot) -> Self {
+        self._seat = Some(slot);
         self
     }
 
@@ -189,9 +189,9 @@ fn whole(response: Response<Answer>) -> Option<Bytes> {
 
 /// Does work that asks several servers. Where they say something beside their answers, the client hears it as it comes,
 /// on a stream that ends with the answer.
-pub(super) async fn gathered<W, F>(mut turn: Turn, work: W) -> Response<Answer>
+pub(super) async fn gathered<W, F>(mut turn: ClientRequest, work: W) -> Response<Answer>
 where
-    W: FnOnce(Arc<Turn>) -> F,
+    W: FnOnce(Arc<ClientRequest>) -> F,
     F: Future<Output = Response<Answer>> + Send + 'static,
 {
     if !turn.streams {

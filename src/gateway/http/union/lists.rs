@@ -1,11 +1,11 @@
 //! Lists that all servers have a part of, as one page each.
 
 use super::super::Server;
+use super::ask::{Ask, PART_WAIT};
 use super::edit::text_at;
-use super::memory::{Age, Listed};
-use super::part::{Ask, PART_WAIT};
+use super::learned::{Age, Listed};
 use super::replies::{done, failed, quoted};
-use super::turn::Turn;
+use super::request::ClientRequest;
 use super::{Answered, names};
 use crate::gateway::exchange::request;
 use crate::gateway::identity::Identity;
@@ -47,7 +47,7 @@ pub(super) fn list_of(method: &str) -> Option<List> {
     [TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS].into_iter().find(|list| list.method == method)
 }
 
-impl Turn {
+impl ClientRequest {
     /// The lists of all servers as one page.
     pub(super) async fn list(self: &Arc<Self>, id: &Id, params: Option<&str>, list: List) -> Answered {
         if params.and_then(|params| member(params, "cursor")).is_some_and(|(cursor, _)| cursor != "null") {
@@ -149,7 +149,7 @@ impl Turn {
     }
 }
 
-fn learn(turn: &Turn, server: &str, listed: Listed, all: impl Iterator<Item = String>) {
+fn learn(turn: &ClientRequest, server: &str, listed: Listed, all: impl Iterator<Item = String>) {
     let all: Vec<String> = all.collect();
     turn.memory.learn_places(server, listed, all.iter().map(String::as_str));
 }

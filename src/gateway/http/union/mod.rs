@@ -13,13 +13,13 @@ mod cursor;
 mod edit;
 mod flights;
 mod joint;
-mod leg;
+mod server_side;
 mod lists;
-mod memory;
+mod learned;
 mod names;
 mod offers;
-mod owners;
-mod part;
+mod task_owners;
+mod ask;
 mod piece;
 mod pipe;
 mod questions;
@@ -28,27 +28,27 @@ mod route;
 mod sessions;
 mod stream;
 mod subscribe;
-mod turn;
+mod request;
 
 pub use sessions::Kept;
 
 use super::body::{self, Answer};
-use super::bridge_asked::accepts_events;
+use super::command_request::accepts_events;
 use super::mcp_headers::own_session;
 use super::refusal::{Refusal, unauthorized};
 use super::state::Table;
-use super::{Gateway, IDENTITY_AGE_MAX, Server, front, mirror};
+use super::{Gateway, IDENTITY_AGE_MAX, Server, header_match, host_origin};
 use crate::gateway::audit::Whose;
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Message, admit};
 use crate::mcp::walk::member;
+use ask::end;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use part::end;
+use request::ClientRequest;
 use std::sync::Arc;
 use std::time::Instant;
-use turn::Turn;
 
 /// Methods of the endpoint where servers have no stream.
 const METHODS: &str = "POST, DELETE";
@@ -78,7 +78,7 @@ pub(super) async fn serve(
         }
     };
     let streams = accepts_events(&head.headers);
-    let turn = |head, callers| Turn {
+    let turn = |head, callers| ClientRequest {
         gateway: Arc::clone(gateway),
         head,
         callers,
@@ -92,14 +92,14 @@ pub(super) async fn serve(
     match head.method {
         Method::POST => {}
         Method::GET => {
-            let seat = gateway.seats.take(&grant)?;
-            return Box::pin(turn(head, callers).listen(seat)).await;
+            let slot = gateway.slots.take(&grant)?;
+            return Box::pin(turn(head, callers).listen(slot)).await;
         }
         Method::DELETE => return Box::pin(end_session(turn(head, callers))).await,
-        _ => return Err(front::bad_method()),
+        _ => return Err(host_origin::bad_method()),
     }
-    front::content(&head.headers)?;
-    let (_seat, known) = (gateway.seats.take(&grant)?, Instant::now());
+    host_origin::content(&head.headers)?;
+    let (_seat, known) = (gateway.slots.take(&grant)?, Instant::now());
     let (bytes, _taken) = body::read(body, &gateway.room).await?;
     // The token may have been taken back while the body arrived.
     let callers =
@@ -107,13 +107,13 @@ pub(super) async fn serve(
     if callers.iter().any(|(_, who)| who.grant != grant) {
         return Err(unauthorized(&Unauthorized::Revoked));
     }
-    let message = admit(&bytes).map_err(|malformed| front::not_admitted(&malformed, &head.headers))?;
+    let message = admit(&bytes).map_err(|malformed| host_origin::not_admitted(&malformed, &head.headers))?;
     drop(bytes);
-    mirror::check(&head.headers, &message)?;
-    let is_stateless = mirror::is_stateless(&head.headers, &message);
+    header_match::check(&head.headers, &message)?;
+    let is_stateless = header_match::is_stateless(&head.headers, &message);
     let params = message.id().and_then(|_| message.params());
     let meta = params.and_then(|params| member(params, "_meta")).map(|(meta, _)| meta.to_owned());
-    let turn = Turn { is_stateless, meta, ..turn(head, callers) };
+    let turn = ClientRequest { is_stateless, meta, ..turn(head, callers) };
     match message {
         Message::Call(id, call) => Box::pin(turn.call(&id, &call)).await,
         Message::Request(id, passage) => Box::pin(turn.request(&id, &passage)).await,
@@ -123,7 +123,7 @@ pub(super) async fn serve(
 }
 
 /// A client ends its session, and with it those with all servers.
-async fn end_session(turn: Turn) -> Result<Answered, Refusal> {
+async fn end_session(turn: ClientRequest) -> Result<Answered, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such session");
     let session = turn.session.as_ref().ok_or_else(unknown)?;
     turn.gateway.union.sessions.close(own_session(&turn.head.headers)?.unwrap_or_default());

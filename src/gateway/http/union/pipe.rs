@@ -2,8 +2,8 @@
 //! messages; the stream of a server behind a URL is cut into events.
 
 use super::super::body::Answer;
-use super::leg::{Leg, Sifted};
 use super::piece::{Held, Piece};
+use super::server_side::{ServerSide, Sifted};
 use crate::mcp::envelope::{Id, receive};
 use crate::mcp::sse::{Block, Blocks, event};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A stream of one server.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    leg: Arc<Leg>,
+    leg: Arc<ServerSide>,
     source: Option<Answer>,
     blocks: Blocks,
     /// The request that may be answered here.
@@ -31,7 +31,7 @@ pub(super) struct Pipe {
 
 impl Pipe {
     /// A stream on which this request may be answered, and nothing else.
-    pub(super) fn new(leg: Arc<Leg>, source: Answer, expected: Option<Id>) -> Self {
+    pub(super) fn new(leg: Arc<ServerSide>, source: Answer, expected: Option<Id>) -> Self {
         Self {
             leg,
             source: Some(source),

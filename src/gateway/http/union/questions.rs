@@ -1,7 +1,7 @@
 //! What servers ask the client: their ids may be equal, so each question gets an id that is unique in the session, and
 //! the client's answer finds its way back by it.
 
-use super::owners::TASK_ID_BYTES_MAX;
+use super::task_owners::TASK_ID_BYTES_MAX;
 use crate::gateway::mediate::lock;
 use crate::mcp::envelope::Id;
 use std::collections::BTreeMap;

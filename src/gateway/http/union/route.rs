@@ -5,17 +5,17 @@ use super::super::body::Answer;
 use super::super::mcp_headers::SESSION;
 use super::super::refusal::Refusal;
 use super::super::refusal::accepted;
+use super::ask::{Ask, is_stream};
 use super::cursor::Cursor;
 use super::edit::{at, changed, put, text_at};
 use super::flights::To;
 use super::joint::{Joint, gathered};
+use super::learned::{Age, Listed};
 use super::lists::{List, PROMPTS, RESOURCES, TEMPLATES, TOOLS, list_of};
-use super::memory::{Age, Listed};
-use super::owners::Owner;
-use super::part::{Ask, is_stream};
 use super::pipe::Pipe;
 use super::replies::{done, failed, quoted};
-use super::turn::{Turn, line_of};
+use super::request::{ClientRequest, line_of};
+use super::task_owners::TaskOwner;
 use super::{Answered, names};
 use crate::clock;
 use crate::gateway::exchange::is_listed;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 type Asked = (Arc<Server>, Identity);
 
-impl Turn {
+impl ClientRequest {
     fn needs_session(&self, id: &Id) -> Result<(), Refusal> {
         if self.session.is_some() || self.is_stateless {
             return Ok(());
@@ -78,7 +78,7 @@ impl Turn {
             "logging/setLevel" if self.session.is_some() => Ok(Box::pin(self.set_level(id, passage)).await),
             "subscriptions/listen" if self.is_stateless => Box::pin(self.subscribe(id, &line)).await,
             _ => {
-                let audit = self.gateway.desk.audit();
+                let audit = self.gateway.decider.audit();
                 audit.repeated(clock::now(), "unknown_method", &self.whose(), |line| line.text("method", method));
                 let mut response = failed(id, -32601, "method not found");
                 if self.is_stateless {
@@ -225,13 +225,13 @@ impl Turn {
             self.find_task(id, task).await;
         }
         let what = match self.tasks().of(task) {
-            Some(Owner::Server(name)) => match self.server(&name) {
+            Some(TaskOwner::Server(name)) => match self.server(&name) {
                 Some(asked) => {
                     return self.to(id, asked, &Ask::named(method, task, Bytes::from(line.to_owned()))).await;
                 }
                 None => "there is no such task",
             },
-            Some(Owner::Several) => "two servers have handed out this task id, and nobody can tell which is meant",
+            Some(TaskOwner::Several) => "two servers have handed out this task id, and nobody can tell which is meant",
             None => "there is no such task",
         };
         Ok(failed(id, -32602, what))
@@ -307,7 +307,7 @@ impl Turn {
             let turn = &self;
             async move {
                 // A notification has no answer, and a server that is gone is told of when something is asked.
-                let _ = tokio::time::timeout(super::part::PART_WAIT, turn.ask(server, who, &ask)).await;
+                let _ = tokio::time::timeout(super::ask::PART_WAIT, turn.ask(server, who, &ask)).await;
             }
         });
         futures_util::future::join_all(telling).await;
@@ -319,7 +319,7 @@ impl Turn {
     pub(super) async fn reply(self, id: &Id, passage: &Passage) -> Answered {
         let asked = self.session.as_ref().and_then(|session| Some((session, session.questions.answered(id)?)));
         let Some((session, question)) = asked else {
-            self.gateway.desk.dropped(&self.whose(), "client", "foreign reply");
+            self.gateway.decider.dropped(&self.whose(), "client", "foreign reply");
             return accepted();
         };
         let line = String::from_utf8_lossy(passage.line());

@@ -2,10 +2,10 @@
 
 use super::super::mcp_headers::new_session;
 use super::flights::Flights;
-use super::memory::Memories;
-use super::owners::Owners;
+use super::learned::LearnedByGrant;
 use super::piece::Piece;
 use super::questions::Questions;
+use super::task_owners::TaskOwners;
 use crate::gateway::exchange::{KEPT_BYTES_MAX, Wishes};
 use crate::gateway::mediate::lock;
 use bytes::Bytes;
@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// What servers ask the client.
     pub(super) questions: Questions,
     /// Whose the tasks are.
-    pub(super) tasks: Owners,
+    pub(super) tasks: TaskOwners,
     /// Where the client's requests went.
     pub(super) flights: Flights,
     listeners: Mutex<Vec<mpsc::WeakSender<Piece>>>,
@@ -144,7 +144,7 @@ impl Session {
             hello: Some(hello).filter(|hello| hello.len() <= KEPT_BYTES_MAX),
             wishes: Mutex::default(),
             questions: Questions::default(),
-            tasks: Owners::default(),
+            tasks: TaskOwners::default(),
             flights: Flights::default(),
             listeners: Mutex::default(),
             renewed: watch::Sender::new(0),
@@ -217,7 +217,7 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct Kept {
     pub(super) sessions: Sessions,
-    pub(super) memories: Memories,
+    pub(super) memories: LearnedByGrant,
 }
 
 #[cfg(test)]

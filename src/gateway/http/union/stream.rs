@@ -3,16 +3,16 @@
 
 use super::super::Server;
 use super::super::body::Answer;
-use super::super::bridge_asked::accepts_events;
+use super::super::command_request::accepts_events;
 use super::super::refusal::Refusal;
-use super::super::seats::Seat;
+use super::super::request_slots::RequestSlot;
 use super::super::server::Way;
+use super::ask::{get, is_stream};
 use super::cursor::Cursor;
 use super::joint::{Joint, PIECES_WAITING_MAX};
-use super::part::{get, is_stream};
 use super::piece::{Held, Piece};
 use super::pipe::Pipe;
-use super::turn::{Turn, has_lost_session};
+use super::request::{ClientRequest, has_lost_session};
 use super::{Answered, METHODS};
 use crate::gateway::identity::Identity;
 use crate::mcp::sse::Pause;
@@ -50,9 +50,9 @@ enum Opened {
     Failed(String),
 }
 
-impl Turn {
+impl ClientRequest {
     /// A client listens.
-    pub(super) async fn listen(self, seat: Seat) -> Result<Answered, Refusal> {
+    pub(super) async fn listen(self, slot: RequestSlot) -> Result<Answered, Refusal> {
         let bad = |what| Refusal::new(StatusCode::BAD_REQUEST, what);
         if self.session.is_none() {
             return Err(bad("a stream needs a session: begin with `initialize`"));
@@ -69,13 +69,13 @@ impl Turn {
         let cursor = cursor.ok_or_else(|| bad("this `Last-Event-ID` was not given out here"))?;
         let turn = Arc::new(self);
         match cursor {
-            Cursor::Stream(places) => turn.listen_to_all(places, seat).await,
-            Cursor::Answer { .. } => turn.resume(cursor, seat).await,
+            Cursor::Stream(places) => turn.listen_to_all(places, slot).await,
+            Cursor::Answer { .. } => turn.resume(cursor, slot).await,
         }
     }
 
     /// Takes the answer to one request up again, from the server that gives it.
-    async fn resume(self: &Arc<Self>, cursor: Cursor, seat: Seat) -> Result<Answered, Refusal> {
+    async fn resume(self: &Arc<Self>, cursor: Cursor, slot: RequestSlot) -> Result<Answered, Refusal> {
         let Cursor::Answer { server, last, request } = &cursor else { return Err(no_stream()) };
         let Some((server, who)) = self.server(server) else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such server in this session"));
@@ -87,7 +87,7 @@ impl Turn {
             }
             Opened::Stream(body, Goes::On) => {
                 let pipe = Pipe::new(self.leg(server, who), body, Some(request.clone()));
-                let joint = Joint::one(pipe, Some(cursor)).on_seat(seat);
+                let joint = Joint::one(pipe, Some(cursor)).on_seat(slot);
                 Ok(joint.until_over(self, None).into_response())
             }
             Opened::Never => Err(no_stream()),
@@ -101,7 +101,7 @@ impl Turn {
     async fn listen_to_all(
         self: &Arc<Self>,
         places: BTreeMap<String, String>,
-        seat: Seat,
+        slot: RequestSlot,
     ) -> Result<Answered, Refusal> {
         let Some(session) = &self.session else { return Err(no_stream()) };
         let listens = session.begin_stream();
@@ -132,7 +132,7 @@ impl Turn {
             return Err(refused.map_or_else(no_stream, |why| Refusal::new(StatusCode::BAD_GATEWAY, why)));
         }
         session.listens(&sender);
-        let joint = Joint::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(seat);
+        let joint = Joint::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(slot);
         Ok(joint.until_over(self, None).or_until(listens.over()).into_response())
     }
 
@@ -142,11 +142,11 @@ impl Turn {
         let (mut goes, mut is_renewed) = (Goes::On, false);
         loop {
             let Some(end) = self.session.as_ref().and_then(|session| session.end(name)) else { return Opened::Never };
-            let seat = match self.gateway.seats.take(&who.grant) {
-                Ok(seat) => seat,
+            let slot = match self.gateway.slots.take(&who.grant) {
+                Ok(slot) => slot,
                 Err(refusal) => return Opened::Failed(refusal.message().to_owned()),
             };
-            let response = get(&self.gateway, server, who, self.head_to_listen(server, last), seat).await;
+            let response = get(&self.gateway, server, who, self.head_to_listen(server, last), slot).await;
             let status = response.as_ref().map_or_else(Refusal::status, Response::status);
             let is_lost = end.id.is_some() && !is_renewed && has_lost_session(&response);
             match response {
@@ -179,7 +179,7 @@ enum First {
 
 /// Listening to one server as long as the client listens.
 struct Following {
-    turn: Arc<Turn>,
+    turn: Arc<ClientRequest>,
     server: Arc<Server>,
     who: Identity,
     last: Option<String>,

@@ -4,15 +4,15 @@
 use super::super::Server;
 use super::super::refusal::Refusal;
 use super::Answered;
+use super::ask::{Ask, is_still_let_in, is_stream};
 use super::edit::{at, changed, text_at};
 use super::joint::{Joint, PIECES_WAITING_MAX};
 use super::offers::joined;
-use super::owners::Owner;
-use super::part::{Ask, is_still_let_in, is_stream};
 use super::piece::{Held, Piece};
 use super::pipe::Pipe;
 use super::replies::{failed, quoted, result_of};
-use super::turn::Turn;
+use super::request::ClientRequest;
+use super::task_owners::TaskOwner;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, receive};
 use crate::mcp::sse::Pause;
@@ -37,7 +37,7 @@ const KINDS: [(&str, &str); 3] = [
 
 /// A subscription with one server, as long as the client has its own.
 struct Subscribed {
-    turn: Arc<Turn>,
+    turn: Arc<ClientRequest>,
     server: Arc<Server>,
     who: Identity,
     id: Id,
@@ -46,15 +46,15 @@ struct Subscribed {
     sender: mpsc::Sender<Piece>,
 }
 
-impl Turn {
+impl ClientRequest {
     /// A client subscribes.
     pub(super) async fn subscribe(self, id: &Id, line: &str) -> Result<Answered, Refusal> {
         if !self.streams {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`").to(id));
         }
-        let seat = self
+        let slot = self
             .gateway
-            .seats
+            .slots
             .take(&self.callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default())?;
         let turn = Arc::new(self);
         let asked = at(line, &["params", "notifications"]).and_then(|(text, _)| serde_json::from_str(text).ok());
@@ -94,7 +94,7 @@ impl Turn {
             meta_of(id)
         );
         let over = result_of(id, &format!("{{\"resultType\":\"complete\",{}}}", meta_of(id)));
-        let joint = Joint::many(pieces, tasks, None).beginning_with(Piece::ours(acknowledged.as_bytes())).on_seat(seat);
+        let joint = Joint::many(pieces, tasks, None).beginning_with(Piece::ours(acknowledged.as_bytes())).on_seat(slot);
         Ok(joint.until_over(&turn, Some(crate::mcp::sse::event(&over))).into_response())
     }
 
@@ -107,8 +107,8 @@ impl Turn {
             for thing in things {
                 let owner = if named == "taskIds" {
                     match self.tasks().of(thing) {
-                        Some(Owner::Server(name)) => Some(name),
-                        Some(Owner::Several) | None => None,
+                        Some(TaskOwner::Server(name)) => Some(name),
+                        Some(TaskOwner::Several) | None => None,
                     }
                 } else {
                     self.place(id, thing).await.map(|(server, _)| server.name.as_str().to_owned())

@@ -3,8 +3,8 @@
 use super::client::Outgoing;
 use super::mcp_headers::{EITHER, SESSION, VERSION};
 use super::open::Open;
+use super::seen_tools::{SeenTools, Viewer};
 use super::sessions::Sessions;
-use super::sights::{Sights, Viewer};
 use crate::gateway::exchange::{NotTaken, ServerRequests};
 use crate::gateway::mediate::lock;
 use crate::mcp::ConnectError;
@@ -25,12 +25,12 @@ const WITHDRAWALS_MAX: usize = 64;
 
 /// What is kept for one such server.
 #[derive(Debug)]
-pub struct Relay {
+pub struct UrlServer {
     pub(super) upstream: HttpClient,
     /// The operator was told that the server redirects elsewhere.
     pub(super) redirect_told: AtomicBool,
     pub(super) sessions: Sessions,
-    pub(super) sights: Sights,
+    pub(super) seen_tools: SeenTools,
     pub(super) asking: Asking,
     pub(super) open: Arc<Open>,
     asked_by_server: Mutex<ServerRequests<Viewer>>,
@@ -59,7 +59,7 @@ impl Default for Asking {
     }
 }
 
-impl Relay {
+impl UrlServer {
     /// For a target. Nothing is sent yet.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Relay {
             upstream: HttpClient::new(target)?,
             redirect_told: AtomicBool::new(false),
             sessions: Sessions::default(),
-            sights: Sights::default(),
+            seen_tools: SeenTools::default(),
             asking: Asking::default(),
             open: Arc::default(),
             asked_by_server: Mutex::default(),
@@ -101,7 +101,7 @@ impl Relay {
     /// A session is over.
     pub(super) fn close(&self, session: &[u8]) {
         self.sessions.close(session);
-        self.sights.close(session);
+        self.seen_tools.close(session);
         lock(&self.asked_by_server).forget(&Viewer::session(session));
     }
 

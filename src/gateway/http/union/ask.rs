@@ -2,12 +2,12 @@
 
 use super::super::body::Answer;
 use super::super::refusal::Refusal;
-use super::super::seats::Seat;
+use super::super::request_slots::RequestSlot;
 use super::super::server::Way;
 use super::super::{Gateway, Server};
 use super::piece::answer_of;
 use super::pipe::Pipe;
-use super::turn::Turn;
+use super::request::ClientRequest;
 use crate::gateway::identity::Identity;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::http::ContentKind;
@@ -59,11 +59,11 @@ pub(super) async fn post(
     head: Parts,
     body: Bytes,
 ) -> Result<Response<Answer>, Refusal> {
-    let seat = gateway.seats.take(&who.grant)?;
+    let slot = gateway.slots.take(&who.grant)?;
     match &server.way {
         // On the heap: each is asked in several places, and whatever waits for it would carry room for it.
-        Way::Http(relay) => Box::pin(relay.post(gateway, server, who, head, body, seat)).await,
-        Way::Stdio(bridge) => Box::pin(bridge.post(gateway, server, who, head, body, seat)).await,
+        Way::Http(relay) => Box::pin(relay.post(gateway, server, who, head, body, slot)).await,
+        Way::Stdio(bridge) => Box::pin(bridge.post(gateway, server, who, head, body, slot)).await,
     }
 }
 
@@ -79,15 +79,15 @@ pub(super) async fn get(
     server: &Arc<Server>,
     who: &Identity,
     head: Parts,
-    seat: Seat,
+    slot: RequestSlot,
 ) -> Result<Response<Answer>, Refusal> {
     if !is_still_let_in(gateway, server, who, &head).await {
         // Not 404: that would say that the server has lost the session, and begin another one there.
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "whoever listens may not call it any more"));
     }
     match &server.way {
-        Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, seat)).await,
-        Way::Stdio(bridge) => bridge.get(gateway, server, who, &head, seat),
+        Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, slot)).await,
+        Way::Stdio(bridge) => bridge.get(gateway, server, who, &head, slot),
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
 
 /// Reads a server's part to its end. What the server says beside its answer goes to the client if it can hear it.
 pub(super) async fn read(
-    turn: &Arc<Turn>,
+    turn: &Arc<ClientRequest>,
     server: &Arc<Server>,
     who: &Identity,
     sent: impl Future<Output = Result<Response<Answer>, Refusal>>,

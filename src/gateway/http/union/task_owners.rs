@@ -12,7 +12,7 @@ pub(super) const TASK_ID_BYTES_MAX: usize = 1024;
 
 /// Whose a task is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum TaskOwner {
     /// One server's.
     Server(String),
     /// Two servers have handed out the same id; which one is meant cannot be told.
@@ -21,15 +21,15 @@ pub(super) enum Owner {
 
 /// Whose the tasks are.
 #[derive(Debug, Default)]
-pub(super) struct Owners(Mutex<Table>);
+pub(super) struct TaskOwners(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    owners: HashMap<Box<str>, Owner>,
+    owners: HashMap<Box<str>, TaskOwner>,
     order: VecDeque<Box<str>>,
 }
 
-impl Owners {
+impl TaskOwners {
     /// A server has named a task as its own. Answers whether it is.
     pub(super) fn learn(&self, task: &str, server: &str) -> bool {
         if task.len() > TASK_ID_BYTES_MAX {
@@ -37,10 +37,10 @@ impl Owners {
         }
         let mut table = lock(&self.0);
         if let Some(owner) = table.owners.get_mut(task) {
-            if matches!(owner, Owner::Server(known) if known != server) {
-                *owner = Owner::Several;
+            if matches!(owner, TaskOwner::Server(known) if known != server) {
+                *owner = TaskOwner::Several;
             }
-            return *owner != Owner::Several;
+            return *owner != TaskOwner::Several;
         }
         if table.order.len() >= TASKS_MAX
             && let Some(oldest) = table.order.pop_front()
@@ -48,12 +48,12 @@ impl Owners {
             table.owners.remove(&oldest);
         }
         table.order.push_back(task.into());
-        table.owners.insert(task.into(), Owner::Server(server.to_owned()));
+        table.owners.insert(task.into(), TaskOwner::Server(server.to_owned()));
         true
     }
 
     /// Whose a task is, if that is remembered.
-    pub(super) fn of(&self, task: &str) -> Option<Owner> {
+    pub(super) fn of(&self, task: &str) -> Option<TaskOwner> {
         lock(&self.0).owners.get(task).cloned()
     }
 }
@@ -64,17 +64,17 @@ mod tests {
 
     #[test]
     fn an_id_of_two_servers_is_nobodys() {
-        let owners = Owners::default();
+        let owners = TaskOwners::default();
         assert!(owners.learn("a", "one") && owners.learn("a", "one") && owners.learn("b", "two"));
-        assert_eq!(owners.of("a"), Some(Owner::Server("one".to_owned())));
+        assert_eq!(owners.of("a"), Some(TaskOwner::Server("one".to_owned())));
         assert!(!owners.learn("a", "two") && !owners.learn("a", "one"));
-        assert_eq!(owners.of("a"), Some(Owner::Several));
+        assert_eq!(owners.of("a"), Some(TaskOwner::Several));
         assert_eq!(owners.of("c"), None);
     }
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let owners = Owners::default();
+        let owners = TaskOwners::default();
         for number in 0..TASKS_MAX {
             owners.learn(&number.to_string(), "one");
         }

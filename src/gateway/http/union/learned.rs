@@ -2,7 +2,7 @@
 //! resource. What one grant was shown is not known to another.
 
 use super::names;
-use super::owners::Owners;
+use super::task_owners::TaskOwners;
 use crate::gateway::mediate::lock;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,11 +23,11 @@ const PLACES_FRESH: Duration = Duration::from_secs(5);
 
 /// The memories of all grants.
 #[derive(Debug, Default)]
-pub(super) struct Memories(Mutex<HashMap<Arc<str>, Arc<Memory>>>);
+pub(super) struct LearnedByGrant(Mutex<HashMap<Arc<str>, Arc<Learned>>>);
 
-impl Memories {
+impl LearnedByGrant {
     /// What is remembered for a grant.
-    pub(super) fn of(&self, grant: &Arc<str>) -> Arc<Memory> {
+    pub(super) fn of(&self, grant: &Arc<str>) -> Arc<Learned> {
         let mut memories = lock(&self.0);
         if memories.len() >= GRANTS_MAX && !memories.contains_key(grant) {
             memories.clear();
@@ -38,12 +38,12 @@ impl Memories {
 
 /// What is remembered for one grant.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct Learned {
     names: Mutex<Names>,
     places: Mutex<BTreeMap<String, Places>>,
     hasher: RandomState,
     /// Tasks of requests without session.
-    pub(super) tasks: Owners,
+    pub(super) tasks: TaskOwners,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ pub(super) enum Age {
     Unknown,
 }
 
-impl Memory {
+impl Learned {
     /// A server lists a tool or prompt under this name.
     pub(super) fn learn_name(&self, server: &str, key: &'static str, name: &str, joined: &str) {
         let Some((_, rest)) = names::split(joined).filter(|(_, rest)| names::is_shortened(rest)) else {
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn who_lists_a_uri_comes_before_who_could_make_it_and_says_most_before_less() {
-        let memory = Memory::default();
+        let memory = Learned::default();
         let servers = ["one", "three", "two"];
         assert_eq!(memory.age("one", Listed::Resources), Age::Unknown);
         memory.learn_places("one", Listed::Templates, ["{+any}", "x://{id}"].into_iter());
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let memory = Memory::default();
+        let memory = Learned::default();
         let uris: Vec<String> = (0..=PLACES_MAX).map(|number| number.to_string()).collect();
         memory.learn_places("one", Listed::Resources, uris.iter().map(String::as_str));
         assert_eq!(memory.place(&uris[PLACES_MAX - 1], &["one"]), Some("one"));
@@ -252,7 +252,7 @@ mod tests {
         memory.learn_name("one", "tools", "x", "one___x");
         assert_eq!(memory.name("one", "tools", "_0"), None);
         assert_eq!(memory.name("one", "tools", "_x").as_deref(), Some("x"));
-        let memories = Memories::default();
+        let memories = LearnedByGrant::default();
         let first = memories.of(&"0".into());
         (1..GRANTS_MAX).for_each(|number| drop(memories.of(&number.to_string().into())));
         assert!(Arc::ptr_eq(&first, &memories.of(&"0".into())));
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn one_grant_does_not_know_what_another_was_shown() {
-        let memories = Memories::default();
+        let memories = LearnedByGrant::default();
         let (alice, bob) = (memories.of(&"alice".into()), memories.of(&"bob".into()));
         alice.learn_name("one", "tools", "odd name", "one___hash");
         alice.learn_places("one", Listed::Resources, ["a://b"].into_iter());

@@ -1,16 +1,16 @@
 //! One request of a client while it is served: who asks, in which session, and how servers are asked for it.
 
 use super::super::body::Answer;
-use super::super::leases::{Holder, Lease};
 use super::super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION, VERSION};
 use super::super::refusal::Refusal;
+use super::super::token_watch::{Holder, TokenWatch};
 use super::super::{Gateway, Server};
-use super::leg::Leg;
-use super::memory::Memory;
-use super::owners::Owners;
-use super::part::{Ask, Part, post, read};
+use super::ask::{Ask, Part, post, read};
+use super::learned::Learned;
 use super::piece::{Held, Piece};
+use super::server_side::ServerSide;
 use super::sessions::{End, Session};
+use super::task_owners::TaskOwners;
 use crate::clock;
 use crate::gateway::audit::{Route, Whose};
 use crate::gateway::identity::Identity;
@@ -26,13 +26,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// One request of a client.
-pub(super) struct Turn {
+pub(super) struct ClientRequest {
     pub(super) gateway: Arc<Gateway>,
     pub(super) head: Parts,
     /// The servers that it may be for, in the order of their names, each with who asks there.
     pub(super) callers: Vec<(Arc<Server>, Identity)>,
     pub(super) session: Option<Arc<Session>>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<Learned>,
     pub(super) is_stateless: bool,
     /// The client takes a stream of events for an answer.
     pub(super) streams: bool,
@@ -42,13 +42,13 @@ pub(super) struct Turn {
     pub(super) aside: Option<mpsc::Sender<Piece>>,
 }
 
-impl fmt::Debug for Turn {
+impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("is_stateless", &self.is_stateless).finish_non_exhaustive()
+        f.debug_struct("ClientRequest").field("is_stateless", &self.is_stateless).finish_non_exhaustive()
     }
 }
 
-impl Turn {
+impl ClientRequest {
     /// The servers of this client: in a session those that took part in its beginning.
     pub(super) fn servers(&self) -> impl Iterator<Item = &(Arc<Server>, Identity)> {
         self.callers.iter().filter(|(server, _)| match &self.session {
@@ -72,22 +72,22 @@ impl Turn {
     }
 
     /// Whose tasks are whose.
-    pub(super) fn tasks(&self) -> &Owners {
+    pub(super) fn tasks(&self) -> &TaskOwners {
         self.session.as_ref().map_or(&self.memory.tasks, |session| &session.tasks)
     }
 
     /// The way to one server.
-    pub(super) fn leg(self: &Arc<Self>, server: &Arc<Server>, who: &Identity) -> Arc<Leg> {
-        Arc::new(Leg { turn: Arc::clone(self), server: Arc::clone(server), who: who.clone() })
+    pub(super) fn leg(self: &Arc<Self>, server: &Arc<Server>, who: &Identity) -> Arc<ServerSide> {
+        Arc::new(ServerSide { turn: Arc::clone(self), server: Arc::clone(server), who: who.clone() })
     }
 
     /// What looks after whether the client may still call its servers.
-    pub(super) fn leases(&self) -> Vec<Arc<Lease>> {
+    pub(super) fn token_watches(&self) -> Vec<Arc<TokenWatch>> {
         let presented = self.head.headers.get(AUTHORIZATION);
-        let lease = |(server, who): &(Arc<Server>, Identity)| {
-            self.gateway.leases.of(server, &Holder { presented: presented.cloned(), who: who.clone() })
+        let token_watch = |(server, who): &(Arc<Server>, Identity)| {
+            self.gateway.token_watches.of(server, &Holder { presented: presented.cloned(), who: who.clone() })
         };
-        self.servers().map(lease).collect()
+        self.servers().map(token_watch).collect()
     }
 
     /// The head of a request to one server.
@@ -259,7 +259,7 @@ impl Turn {
 
     fn note(&self, server: &str, what: &str, why: &str) {
         let whose = Whose { server: Some(server.into()), ..self.whose() };
-        self.gateway.desk.audit().repeated(clock::now(), "dropped", &whose, |line| {
+        self.gateway.decider.audit().repeated(clock::now(), "dropped", &whose, |line| {
             line.text("from", "server").text("what", what).text("reason", why)
         });
     }

@@ -22,20 +22,20 @@ pub const SIGHT_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// What one session, or the requests of one grant, have seen listed.
 #[derive(Debug)]
-pub struct Sight {
+pub struct Seen {
     view: Mutex<View>,
     /// Held by the call that asks for the list.
     pub(super) asking: tokio::sync::Mutex<()>,
     failures: AtomicU64,
 }
 
-impl Default for Sight {
+impl Default for Seen {
     fn default() -> Self {
         Self { view: Mutex::new(View::aging(SIGHT_AGE_MAX)), asking: tokio::sync::Mutex::default(), failures: 0.into() }
     }
 }
 
-impl Sight {
+impl Seen {
     /// What was listed, to be looked at.
     pub fn seen(&self) -> &Mutex<View> {
         &self.view
@@ -83,25 +83,25 @@ impl Viewer {
 
 /// The lists of one server.
 #[derive(Debug, Default)]
-pub struct Sights(Mutex<HashMap<Viewer, (Arc<Sight>, Instant)>>);
+pub struct SeenTools(Mutex<HashMap<Viewer, (Arc<Seen>, Instant)>>);
 
-impl Sights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Viewer, (Arc<Sight>, Instant)>> {
+impl SeenTools {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Viewer, (Arc<Seen>, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What this viewer has seen.
-    pub fn of(&self, viewer: Viewer) -> Arc<Sight> {
-        let mut sights = self.lock();
-        if sights.len() >= SIGHTS_MAX && !sights.contains_key(&viewer) {
-            let mut ages: Vec<Instant> = sights.values().map(|(_, used)| *used).collect();
+    pub fn of(&self, viewer: Viewer) -> Arc<Seen> {
+        let mut seen_tools = self.lock();
+        if seen_tools.len() >= SIGHTS_MAX && !seen_tools.contains_key(&viewer) {
+            let mut ages: Vec<Instant> = seen_tools.values().map(|(_, used)| *used).collect();
             let (_, limit, _) = ages.select_nth_unstable(SIGHTS_MAX / 8);
             let limit = *limit;
-            sights.retain(|_, (_, used)| *used > limit);
+            seen_tools.retain(|_, (_, used)| *used > limit);
         }
-        let (sight, used) = sights.entry(viewer).or_insert_with(|| (Arc::default(), Instant::now()));
+        let (seen, used) = seen_tools.entry(viewer).or_insert_with(|| (Arc::default(), Instant::now()));
         *used = Instant::now();
-        Arc::clone(sight)
+        Arc::clone(seen)
     }
 
     /// A session is over.
@@ -117,32 +117,32 @@ mod tests {
 
     const NOW: fn() -> Moment = || Moment { at: Instant::now(), generation: 0 };
 
-    fn list(sight: &Sight) {
-        sight.view().complete(Coming::asked(NOW()), NOW());
+    fn list(seen: &Seen) {
+        seen.view().complete(Coming::asked(NOW()), NOW());
     }
 
     #[test]
     fn each_viewer_has_a_list_of_its_own_until_its_session_ends() {
-        let sights = Sights::default();
+        let seen_tools = SeenTools::default();
         let (one, other) = (Viewer::Session(b"1"[..].into()), Viewer::Grant("1".into()));
-        let is_known = |viewer: &Viewer| sights.of(viewer.clone()).view().newest(NOW()).is_some();
-        list(&sights.of(one.clone()));
+        let is_known = |viewer: &Viewer| seen_tools.of(viewer.clone()).view().newest(NOW()).is_some();
+        list(&seen_tools.of(one.clone()));
         assert!(is_known(&one) && !is_known(&other));
-        sights.close(b"1");
+        seen_tools.close(b"1");
         assert!(!is_known(&one));
     }
 
     #[test]
     fn lists_are_bounded_and_a_forgotten_one_says_nothing() {
-        let sights = Sights::default();
+        let seen_tools = SeenTools::default();
         let viewer = |number: usize| Viewer::Session(number.to_be_bytes()[..].into());
-        let is_known = |number| sights.of(viewer(number)).view().newest(NOW()).is_some();
+        let is_known = |number| seen_tools.of(viewer(number)).view().newest(NOW()).is_some();
         for number in 0..SIGHTS_MAX {
-            list(&sights.of(viewer(number)));
+            list(&seen_tools.of(viewer(number)));
         }
-        assert_eq!(sights.lock().len(), SIGHTS_MAX);
-        list(&sights.of(viewer(SIGHTS_MAX)));
-        assert!(sights.lock().len() < SIGHTS_MAX);
+        assert_eq!(seen_tools.lock().len(), SIGHTS_MAX);
+        list(&seen_tools.of(viewer(SIGHTS_MAX)));
+        assert!(seen_tools.lock().len() < SIGHTS_MAX);
         assert!(is_known(SIGHTS_MAX) && !is_known(0));
     }
 }

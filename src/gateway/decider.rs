@@ -1,4 +1,4 @@
-//! Where clients' calls are decided on, whichever way they came: gate, log, settlement. One desk serves a whole
+//! Where clients' calls are decided on, whichever way they came: gate, log, settlement. One decider serves a whole
 //! process. Calls that are brought together share a transaction of the store and a write of the log. The log is written
 //! before anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
 
@@ -61,7 +61,7 @@ pub enum Verdict {
 pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Decides on calls; shared by all sessions of a process.
-pub struct Desk {
+pub struct Decider {
     limits: Arc<dyn LimitStore>,
     approvals: Arc<dyn ApprovalStore>,
     audit: Audit,
@@ -76,14 +76,14 @@ pub struct Desk {
     meter: Option<Arc<Meter>>,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for Decider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("decisions", &self.decisions).finish_non_exhaustive()
+        f.debug_struct("Decider").field("decisions", &self.decisions).finish_non_exhaustive()
     }
 }
 
-impl Desk {
-    /// A desk that counts nothing. `notice` gets the lines that the operator is to see.
+impl Decider {
+    /// A decider that counts nothing. `notice` gets the lines that the operator is to see.
     pub fn new(limits: Arc<dyn LimitStore>, approvals: Arc<dyn ApprovalStore>, audit: Audit, notice: Notice) -> Self {
         Self {
             limits,
@@ -99,7 +99,7 @@ impl Desk {
         }
     }
 
-    /// This desk, with every ruling counted in `meter`.
+    /// This decider, with every ruling counted in `meter`.
     #[must_use]
     pub fn with_meter(self, meter: Arc<Meter>) -> Self {
         Self { meter: Some(meter), ..self }

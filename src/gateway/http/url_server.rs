@@ -2,22 +2,22 @@
 
 use super::approval::{Decided, Decision};
 use super::body::Answer;
-use super::bridge_asked::{accepts_events, is_subscription, withdrawn};
 use super::client::Outgoing;
+use super::command_request::{accepts_events, is_subscription, withdrawn};
 use super::events::Events;
 use super::exchange::{Exchange, Recipient};
-use super::front::not_admitted;
-use super::leases::Holder;
+use super::host_origin::not_admitted;
 use super::mcp_headers::{SESSION, VERSION};
 use super::open::{OpenRequest, Stand};
 use super::refusal::{Refusal, accepted, json};
-use super::relay_answer::{failed, other, whole, without_length};
-use super::relay_table::Relay;
-use super::seats::Seat;
-use super::sights::Viewer;
+use super::request_slots::RequestSlot;
+use super::seen_tools::Viewer;
+use super::token_watch::Holder;
 use super::trip::Trip;
+use super::url_answer::{failed, other, whole, without_length};
+use super::url_table::UrlServer;
 use super::waiting::Waiting;
-use super::{Gateway, Server, headers, mcp_headers, mirror};
+use super::{Gateway, Server, header_match, headers, mcp_headers};
 use crate::clock;
 use crate::gateway::exchange::{Asked, CallOutcome, Flight, Question};
 use crate::gateway::identity::Identity;
@@ -47,7 +47,7 @@ struct About {
     grant: Option<Arc<str>>,
 }
 
-impl Relay {
+impl UrlServer {
     /// One message of a client.
     ///
     /// # Errors
@@ -59,23 +59,23 @@ impl Relay {
         who: Identity,
         head: Parts,
         body: Bytes,
-        seat: Seat,
+        slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
         let began = Instant::now();
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         drop(body);
         let mut headers = head.headers;
-        mirror::check(&headers, &message)?;
+        header_match::check(&headers, &message)?;
         let presented = headers.get(AUTHORIZATION).cloned();
         let session = self.session(&headers, &who)?;
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
         headers::to_server(&mut headers);
-        let sight = self.sight(server, policy.as_deref(), &headers, &who);
+        let seen = self.seen(server, policy.as_deref(), &headers, &who);
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
-        let trip = Trip { gateway, server, policy, headers, sight, holder, is_subscription, seat, began, span };
+        let trip = Trip { gateway, server, policy, headers, seen, holder, is_subscription, slot, began, span };
         let viewer = Viewer::of(&trip.headers, &trip.holder.who);
         if let Some(id) = withdrawn(&message).flatten()
             && !self.open.withdraw(&viewer, &id)
@@ -101,7 +101,7 @@ impl Relay {
             }
             Message::Reply(id, _) if !self.answered(&viewer, &id) => {
                 let whose = trip.server.whose(&trip.holder.who);
-                trip.gateway.desk.dropped(&whose, "client", "foreign reply");
+                trip.gateway.decider.dropped(&whose, "client", "foreign reply");
                 Ok(accepted())
             }
             Message::Notification(passage) | Message::Reply(_, passage) => {
@@ -145,7 +145,7 @@ impl Relay {
         let token = question.call.progress_token().filter(|_| accepts_events(&trip.headers));
         let waiting = token.map(|token| Waiting::new(id.clone(), token, &approval));
         let server = Arc::clone(&trip.server);
-        let waits = Question::new(&trip.gateway.desk, trip.server.whose(&trip.holder.who), &approval);
+        let waits = Question::new(&trip.gateway.decider, trip.server.whose(&trip.holder.who), &approval);
         let rest = Box::pin(async move {
             let relay = server.relay().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such server"))?;
             let answered = async {
@@ -179,7 +179,7 @@ impl Relay {
             Ok(allowed) => allowed,
             Err((number, denial)) => {
                 let mut line = Vec::new();
-                let decision = trip.gateway.desk.audit().decision_id(number);
+                let decision = trip.gateway.decider.audit().decision_id(number);
                 if let Some(mut span) = trip.span.take() {
                     span.decided(grant.as_deref().unwrap_or_default(), Outcome::Deny, &denial.rule, &decision);
                     span.end(Ended::ToolError);
@@ -189,19 +189,19 @@ impl Relay {
             }
         };
         if !request.stand().leaves() {
-            trip.gateway.desk.withdrawn(trip.server.whose(&trip.holder.who), number, permit);
+            trip.gateway.decider.withdrawn(trip.server.whose(&trip.holder.who), number, permit);
             return Ok(accepted());
         }
         if let Some(span) = &mut trip.span {
-            let decision = trip.gateway.desk.audit().decision_id(number);
+            let decision = trip.gateway.decider.audit().decision_id(number);
             let would = permit.would_deny();
             let outcome = if would.is_some() { Outcome::WouldDeny } else { Outcome::Allow };
             let rule = would.map_or(permit.rule(), |denial| &denial.rule);
             span.decided(grant.as_deref().unwrap_or_default(), outcome, rule, &decision);
         }
         let token = permit.call().progress_token().and_then(Id::parse);
-        let (desk, whose) = (&trip.gateway.desk, trip.server.whose(&trip.holder.who));
-        let (flight, cleared) = Flight::depart(desk, whose, number, permit, (trip.began, Instant::now()));
+        let (decider, whose) = (&trip.gateway.decider, trip.server.whose(&trip.holder.who));
+        let (flight, cleared) = Flight::depart(decider, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
         let session = trip.headers.get(&SESSION).filter(|_| !is_stateless).cloned();
         let withdrawal = session.map(|session| (session, trip.headers.get(&VERSION).cloned()));
@@ -225,7 +225,7 @@ impl Relay {
         let asked = Asked::of(passage, || trip.server.shared.generation());
         if asked.is_none() {
             let whose = trip.server.whose(&trip.holder.who);
-            let audit = trip.gateway.desk.audit();
+            let audit = trip.gateway.decider.audit();
             audit.repeated(clock::now(), "unknown_method", &whose, |line| line.text("method", method));
             if trip.gateway.settings.unknown_methods == UnknownMethods::Refuse {
                 let status = if passage.revision().is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -234,7 +234,7 @@ impl Relay {
         }
         let asked = asked.unwrap_or(Asked::Other);
         let opens = method == "initialize";
-        let (grant, sight) = (Arc::clone(&trip.holder.who.grant), trip.sight.clone());
+        let (grant, seen) = (Arc::clone(&trip.holder.who.grant), trip.seen.clone());
         if !request.stand().leaves() {
             return Ok(accepted());
         }
@@ -242,9 +242,9 @@ impl Relay {
         let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
         if opens && response.status().is_success() {
             // What was listed before was listed to another session.
-            sight.iter().for_each(|sight| sight.view().clear());
+            seen.iter().for_each(|seen| seen.view().clear());
             if let Some(session) = response.headers().get(&SESSION) {
-                self.sights.close(session.as_bytes());
+                self.seen_tools.close(session.as_bytes());
                 self.sessions.open(session.as_bytes(), &grant);
             }
         }
@@ -259,7 +259,7 @@ impl Relay {
         mut exchange: Exchange,
         patience: Option<Duration>,
     ) -> Result<Response<Answer>, Refusal> {
-        let Trip { gateway, server, headers, seat, is_subscription, .. } = trip;
+        let Trip { gateway, server, headers, slot, is_subscription, .. } = trip;
         let session = headers.get(&SESSION).cloned();
         let sending = outgoing.send(&self.upstream, Method::POST, headers);
         let sent = match patience {
@@ -308,7 +308,7 @@ impl Relay {
         match kind {
             ContentKind::EventStream => {
                 let ending = is_subscription.then(|| gateway.ending());
-                let events = Events::new(held, exchange, seat, ending).with_patience(patience);
+                let events = Events::new(held, exchange, slot, ending).with_patience(patience);
                 Ok(Response::from_parts(without_length(head), Answer::stream(events)))
             }
             ContentKind::Json => Ok(whole(head, held, exchange, patience).await),
@@ -322,7 +322,7 @@ impl Relay {
         if let ConnectError::Redirected { .. } = error
             && !self.redirect_told.swap(true, Ordering::Relaxed)
         {
-            server.desk.notice(&format!("{}: {}", server.name, error.render()));
+            server.decider.notice(&format!("{}: {}", server.name, error.render()));
         }
         error.without_address()
     }
@@ -337,7 +337,7 @@ impl Relay {
         server: &Arc<Server>,
         who: &Identity,
         head: Parts,
-        seat: Seat,
+        slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
         let mut headers = head.headers;
         let presented = headers.get(AUTHORIZATION).cloned();
@@ -352,10 +352,10 @@ impl Relay {
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let (ending, appearances) = (gateway.ending(), server.appearances());
         let holder = Holder { presented, who: who.clone() };
-        let exchange = Exchange::stream(Recipient { gateway, server, holder, viewer, sight: None });
+        let exchange = Exchange::stream(Recipient { gateway, server, holder, viewer, seen: None });
         match ContentKind::of(&head.headers) {
             ContentKind::EventStream => {
-                let events = Events::new(held, exchange, seat, Some(ending)).with_news(appearances);
+                let events = Events::new(held, exchange, slot, Some(ending)).with_news(appearances);
                 Ok(Response::from_parts(without_length(head), Answer::stream(events)))
             }
             ContentKind::Json => Ok(whole(head, held, exchange, None).await),

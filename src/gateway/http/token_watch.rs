@@ -1,7 +1,7 @@
 //! What lasts is served for as long as its client may call the server: a token that is taken back, or whose time is over,
 //! ends the streams that were opened with it.
 //!
-//! All streams of one caller share a lease, and leases are looked at once a second, away from the event loop.
+//! All streams of one caller share a watch over a token, and watches over tokens are looked at once a second, away from the event loop.
 
 use super::Server;
 use crate::clock::Timestamp;
@@ -32,7 +32,7 @@ impl fmt::Debug for Holder {
 }
 
 /// A caller of one server, looked after.
-pub struct Lease {
+pub struct TokenWatch {
     presented: Option<HeaderValue>,
     server: Arc<Server>,
     who: RwLock<Identity>,
@@ -40,13 +40,13 @@ pub struct Lease {
     ended: watch::Sender<bool>,
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Debug for TokenWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("who", &self.who).finish_non_exhaustive()
+        f.debug_struct("TokenWatch").field("who", &self.who).finish_non_exhaustive()
     }
 }
 
-impl Lease {
+impl TokenWatch {
     /// Who it is: the grant stays, its policy may become another one.
     pub fn who(&self) -> Identity {
         self.who.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -70,12 +70,12 @@ impl Lease {
         }
     }
 
-    /// Waits until the lease is over, and holds it meanwhile.
+    /// Waits until the watch is over, and holds it meanwhile.
     pub fn ended(self: &Arc<Self>) -> impl Future<Output = ()> + Send + Sync + use<> {
-        let lease = Arc::clone(self);
+        let token_watch = Arc::clone(self);
         async move {
-            // There is an end to wait for as long as there is a lease.
-            let _ = lease.ended.subscribe().wait_for(|ended| *ended).await;
+            // There is an end to wait for as long as there is a watch over a token.
+            let _ = token_watch.ended.subscribe().wait_for(|ended| *ended).await;
         }
     }
 
@@ -98,59 +98,59 @@ impl Lease {
     }
 }
 
-/// The token and the place of the server in memory, which is its own for as long as the lease lasts.
+/// The token and the place of the server in memory, which is its own for as long as the watch lasts.
 type Key = (Option<Box<[u8]>>, usize);
 
-/// All leases of a gateway.
+/// All watches over tokens of a gateway.
 #[derive(Debug, Default)]
-pub struct Leases(Mutex<HashMap<Key, Weak<Lease>>>);
+pub struct TokenWatches(Mutex<HashMap<Key, Weak<TokenWatch>>>);
 
-impl Leases {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Lease>>> {
+impl TokenWatches {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<TokenWatch>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lease of a client that was let in.
-    pub fn of(&self, server: &Arc<Server>, holder: &Holder) -> Arc<Lease> {
+    /// The watch of a client that was let in.
+    pub fn of(&self, server: &Arc<Server>, holder: &Holder) -> Arc<TokenWatch> {
         let presented = holder.presented.as_ref().map(|value| value.as_bytes().into());
         let key = (presented, Arc::as_ptr(server) as usize);
-        let mut leases = self.lock();
-        if let Some(lease) = leases.get(&key).and_then(Weak::upgrade) {
-            if !*lease.ended.borrow() && lease.who().grant == holder.who.grant {
-                drop(leases);
-                lease.renew(holder.who.clone());
-                return lease;
+        let mut token_watches = self.lock();
+        if let Some(token_watch) = token_watches.get(&key).and_then(Weak::upgrade) {
+            if !*token_watch.ended.borrow() && token_watch.who().grant == holder.who.grant {
+                drop(token_watches);
+                token_watch.renew(holder.who.clone());
+                return token_watch;
             }
             // The token is another grant's now.
-            lease.ended.send_replace(true);
+            token_watch.ended.send_replace(true);
         }
-        let lease = Arc::new(Lease {
+        let token_watch = Arc::new(TokenWatch {
             presented: holder.presented.clone(),
             server: Arc::clone(server),
             who: RwLock::new(holder.who.clone()),
             unsure: Mutex::default(),
             ended: watch::Sender::new(false),
         });
-        leases.insert(key, Arc::downgrade(&lease));
-        lease
+        token_watches.insert(key, Arc::downgrade(&token_watch));
+        token_watch
     }
 
     /// Ends what is no longer good. Blocks as long as the stores do.
     pub(super) fn look(&self, servers: &BTreeMap<String, Arc<Server>>, identify: &dyn Identify, now: Timestamp) {
-        let leases: Vec<Arc<Lease>> = {
-            let mut leases = self.lock();
-            leases.retain(|_, lease| lease.strong_count() > 0);
-            leases.values().filter_map(Weak::upgrade).collect()
+        let token_watches: Vec<Arc<TokenWatch>> = {
+            let mut token_watches = self.lock();
+            token_watches.retain(|_, token_watch| token_watch.strong_count() > 0);
+            token_watches.values().filter_map(Weak::upgrade).collect()
         };
-        for lease in leases {
-            let name = &lease.server.name;
-            let is_served = servers.get(name.as_str()).is_some_and(|server| Arc::ptr_eq(server, &lease.server));
+        for token_watch in token_watches {
+            let name = &token_watch.server.name;
+            let is_served = servers.get(name.as_str()).is_some_and(|server| Arc::ptr_eq(server, &token_watch.server));
             if !is_served {
-                lease.ended.send_replace(true);
+                token_watch.ended.send_replace(true);
                 continue;
             }
-            let presented = lease.presented.as_ref().map(HeaderValue::as_bytes);
-            lease.judge(identify.identify(presented, name, now), Instant::now());
+            let presented = token_watch.presented.as_ref().map(HeaderValue::as_bytes);
+            token_watch.judge(identify.identify(presented, name, now), Instant::now());
         }
     }
 }
@@ -160,8 +160,8 @@ mod tests {
     use super::*;
     use crate::gateway::identity::PolicyChoice;
 
-    fn lease() -> Lease {
-        Lease {
+    fn token_watch() -> TokenWatch {
+        TokenWatch {
             presented: None,
             server: crate::gateway::http::tests::server(),
             who: RwLock::new(who("alice", PolicyChoice::Server)),
@@ -186,27 +186,27 @@ mod tests {
             (Err(Unauthorized::Revoked), false),
             (Err(Unauthorized::Unavailable("away".to_owned())), true),
         ] {
-            let lease = lease();
-            lease.judge(found.clone(), now);
-            assert_eq!(!*lease.ended.borrow(), lasts, "{found:?}");
+            let token_watch = token_watch();
+            token_watch.judge(found.clone(), now);
+            assert_eq!(!*token_watch.ended.borrow(), lasts, "{found:?}");
         }
-        let lease = lease();
-        lease.judge(Ok(who("alice", other.clone())), now);
-        assert_eq!(lease.who().policy, other, "the newest policy counts");
+        let token_watch = token_watch();
+        token_watch.judge(Ok(who("alice", other.clone())), now);
+        assert_eq!(token_watch.who().policy, other, "the newest policy counts");
     }
 
     #[test]
     fn what_nobody_can_tell_is_taken_for_good_for_a_while_only() {
-        let (lease, start) = (lease(), Instant::now());
+        let (token_watch, start) = (token_watch(), Instant::now());
         let away = || Err(Unauthorized::Unavailable("away".to_owned()));
         let good = || Ok(who("alice", PolicyChoice::Server));
         let short = UNSURE_MAX - Duration::from_millis(1);
-        lease.judge(away(), start);
-        lease.judge(away(), start + short);
-        lease.judge(good(), start + short);
-        lease.judge(away(), start + UNSURE_MAX);
-        assert!(!*lease.ended.borrow(), "it was told in between");
-        lease.judge(away(), start + UNSURE_MAX + UNSURE_MAX);
-        assert!(*lease.ended.borrow());
+        token_watch.judge(away(), start);
+        token_watch.judge(away(), start + short);
+        token_watch.judge(good(), start + short);
+        token_watch.judge(away(), start + UNSURE_MAX);
+        assert!(!*token_watch.ended.borrow(), "it was told in between");
+        token_watch.judge(away(), start + UNSURE_MAX + UNSURE_MAX);
+        assert!(*token_watch.ended.borrow());
     }
 }

@@ -11,9 +11,9 @@ pub const REQUESTS_MAX: usize = 8192;
 /// Most requests of one grant that may be open, streams included; further ones get 429.
 pub const GRANT_REQUESTS_MAX: usize = 4096;
 
-/// The seats of one gateway, one for each open request; clones share them.
+/// The slots of one gateway, one for each open request; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Seats(Arc<Mutex<Taken>>);
+pub struct RequestSlots(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -21,23 +21,23 @@ struct Taken {
     grants: HashMap<Arc<str>, usize>,
 }
 
-/// The seat of one request; it is free again when this is dropped.
+/// The slot of one request; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct Seat {
-    seats: Seats,
+pub struct RequestSlot {
+    slots: RequestSlots,
     grant: Arc<str>,
 }
 
-impl Seats {
+impl RequestSlots {
     fn with<T>(&self, work: impl FnOnce(&mut Taken) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a seat for a request of this grant.
+    /// Takes a slot for a request of this grant.
     ///
     /// # Errors
-    /// No seat is free (503), or this grant has all that it may have (429).
-    pub fn take(&self, grant: &Arc<str>) -> Result<Seat, Refusal> {
+    /// No slot is free (503), or this grant has all that it may have (429).
+    pub fn take(&self, grant: &Arc<str>) -> Result<RequestSlot, Refusal> {
         let busy =
             |status, what| Err(Refusal::new(status, what).with_header(RETRY_AFTER, HeaderValue::from_static("1")));
         self.with(|taken| {
@@ -54,7 +54,7 @@ impl Seats {
                 }
             }
             taken.all += 1;
-            Ok(Seat { seats: self.clone(), grant: Arc::clone(grant) })
+            Ok(RequestSlot { slots: self.clone(), grant: Arc::clone(grant) })
         })
     }
 
@@ -64,13 +64,13 @@ impl Seats {
     }
 }
 
-impl Drop for Seat {
+impl Drop for RequestSlot {
     fn drop(&mut self) {
-        self.seats.with(|taken| {
+        self.slots.with(|taken| {
             taken.all = taken.all.saturating_sub(1);
             if let Some(count) = taken.grants.get_mut(&self.grant) {
                 *count = count.saturating_sub(1);
-                // Names of grants can be many (`jwt:` and any subject): beyond so many, those without a seat are
+                // Names of grants can be many (`jwt:` and any subject): beyond so many, those without a slot are
                 // forgotten.
                 if *count == 0 && taken.grants.len() > GRANT_REQUESTS_MAX {
                     taken.grants.remove(&self.grant);
@@ -87,16 +87,16 @@ mod tests {
 
     #[test]
     fn seats_are_bounded_for_each_grant_and_for_all() {
-        let seats = Seats::default();
+        let slots = RequestSlots::default();
         let grants: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
-        let mut held: Vec<Seat> = (0..GRANT_REQUESTS_MAX).map(|_| seats.take(&grants[0]).unwrap()).collect();
-        assert_eq!(seats.take(&grants[0]).unwrap_err().status(), 429);
-        held.extend((0..REQUESTS_MAX - GRANT_REQUESTS_MAX).map(|_| seats.take(&grants[1]).unwrap()));
-        assert_eq!(seats.take(&grants[2]).unwrap_err().status(), 503);
+        let mut held: Vec<RequestSlot> = (0..GRANT_REQUESTS_MAX).map(|_| slots.take(&grants[0]).unwrap()).collect();
+        assert_eq!(slots.take(&grants[0]).unwrap_err().status(), 429);
+        held.extend((0..REQUESTS_MAX - GRANT_REQUESTS_MAX).map(|_| slots.take(&grants[1]).unwrap()));
+        assert_eq!(slots.take(&grants[2]).unwrap_err().status(), 503);
         held.remove(0);
-        let again = seats.take(&grants[0]).unwrap();
-        assert_eq!(seats.open(), REQUESTS_MAX);
+        let again = slots.take(&grants[0]).unwrap();
+        assert_eq!(slots.open(), REQUESTS_MAX);
         drop((held, again));
-        assert_eq!(seats.open(), 0);
+        assert_eq!(slots.open(), 0);
     }
 }

@@ -176,14 +176,14 @@ mod tests {
 
 /// The children of one server, and the grants for which one is being started.
 #[derive(Debug)]
-pub struct Bridge {
+pub struct CommandServer {
     pub(super) children: Children,
     pub(super) table: Arc<Mutex<Table>>,
     /// Held, for each grant, while a child is started that it shares.
     opening: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl Bridge {
+impl CommandServer {
     /// For a command. Nothing is started before the first client asks.
     pub fn new(children: Children) -> Self {
         Self { children, table: Arc::default(), opening: Mutex::default() }

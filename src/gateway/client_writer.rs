@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that a pipe takes without blocking when it is ready (POSIX, `PIPE_BUF` on Linux).
 const READY_BYTES: usize = 4096;
-/// Bytes of answers that may wait for a client that does not read; beyond, [`Outbox::post`] blocks.
+/// Bytes of answers that may wait for a client that does not read; beyond, [`ClientWriter::post`] blocks.
 pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The gateway's end of the pipe to the client; clones share it.
 #[derive(Clone, Debug)]
-pub struct Outbox(Arc<Shared>);
+pub struct ClientWriter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -29,8 +29,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Outbox {
-    /// An outbox in front of a pipe, file, socket or terminal.
+impl ClientWriter {
+    /// An client_writer in front of a pipe, file, socket or terminal.
     pub fn new(sink: File) -> Self {
         let (draining, gone) = (AtomicBool::new(false), AtomicBool::new(false));
         Self(Arc::new(Shared { queue: Mutex::new(Vec::new()), sink: Mutex::new(sink), draining, gone }))
@@ -119,12 +119,12 @@ impl Outbox {
         if self.0.draining.swap(true, Ordering::AcqRel) {
             return;
         }
-        let outbox = self.clone();
+        let client_writer = self.clone();
         let work = move || {
-            outbox.write(&[]);
-            outbox.0.draining.store(false, Ordering::Release);
+            client_writer.write(&[]);
+            client_writer.0.draining.store(false, Ordering::Release);
             // What was queued between the last look and the line above.
-            outbox.drain();
+            client_writer.drain();
         };
         if std::thread::Builder::new().name("to-client".to_owned()).spawn(work).is_err() {
             self.0.draining.store(false, Ordering::Release);
@@ -204,19 +204,19 @@ mod tests {
     use super::*;
     use std::io::Read as _;
 
-    fn pipe() -> (File, Outbox) {
+    fn pipe() -> (File, ClientWriter) {
         let (read, write) = rustix::pipe::pipe().unwrap();
-        (File::from(read), Outbox::new(File::from(write)))
+        (File::from(read), ClientWriter::new(File::from(write)))
     }
 
     #[test]
     fn posting_to_a_client_that_does_not_read_does_not_block() {
-        let (mut read, outbox) = pipe();
+        let (mut read, client_writer) = pipe();
         let line = [b'x'; 1000];
         for _ in 0..1000 {
-            outbox.post(&line);
+            client_writer.post(&line);
         }
-        outbox.post(b"last");
+        client_writer.post(b"last");
         let mut all = vec![0; 1_000_004];
         read.read_exact(&mut all).unwrap();
         assert!(all.ends_with(b"xlast"));
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn lines_from_two_threads_arrive_whole() {
-        let (mut read, outbox) = pipe();
-        let other = outbox.clone();
+        let (mut read, client_writer) = pipe();
+        let other = client_writer.clone();
         let posts = std::thread::spawn(move || {
             for n in 0..2000 {
                 other.post(format!("post {n} {}\n", "p".repeat(100)).as_bytes());
@@ -233,7 +233,7 @@ mod tests {
         });
         let writes = std::thread::spawn(move || {
             for n in 0..2000 {
-                outbox.write(format!("write {n} {}\n", "w".repeat(100)).as_bytes());
+                client_writer.write(format!("write {n} {}\n", "w".repeat(100)).as_bytes());
             }
         });
         let mut text = String::new();
@@ -251,10 +251,10 @@ mod tests {
 
     #[test]
     fn a_client_that_is_gone_is_no_panic() {
-        let (read, outbox) = pipe();
+        let (read, client_writer) = pipe();
         drop(read);
-        outbox.write(b"x\n");
-        assert!(outbox.is_gone());
-        outbox.post(b"y\n");
+        client_writer.write(b"x\n");
+        assert!(client_writer.is_gone());
+        client_writer.post(b"y\n");
     }
 }

@@ -5,7 +5,7 @@
 //! in `Origin` which page asks.
 
 use super::body::Answer;
-use super::mirror;
+use super::header_match;
 use super::refusal::Refusal;
 use crate::gateway::plan::{Cors, Listener};
 use crate::mcp::envelope::{Malformed, Reason, ReplyTo};
@@ -27,13 +27,13 @@ const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// What the front door goes by.
 #[derive(Debug)]
-pub struct Front {
+pub struct HostOrigin {
     hosts: BTreeSet<String>,
     origins: BTreeSet<String>,
     cors: Cors,
 }
 
-impl Front {
+impl HostOrigin {
     /// The door of this listener.
     pub fn new(listener: &Listener) -> Self {
         Self { hosts: listener.hosts.clone(), origins: listener.origins.clone(), cors: listener.cors }
@@ -154,7 +154,7 @@ pub fn content(headers: &HeaderMap) -> Result<(), Refusal> {
 /// The refusal of a message that is not admitted: 400, or 413 where it is too long.
 pub(super) fn not_admitted(malformed: &Malformed, headers: &HeaderMap) -> Refusal {
     let refusal = match malformed.reason {
-        Reason::ProtocolVersion => mirror::unknown_revision(headers),
+        Reason::ProtocolVersion => header_match::unknown_revision(headers),
         Reason::TooLong => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, malformed.reason.to_string()),
         reason => Refusal::new(StatusCode::BAD_REQUEST, reason.to_string()).with_code(reason.code()),
     };
@@ -177,8 +177,8 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn front() -> Front {
-        Front {
+    fn front() -> HostOrigin {
+        HostOrigin {
             hosts: BTreeSet::from(["gateway.example".to_owned()]),
             origins: BTreeSet::from(["https://app.example".to_owned()]),
             cors: Cors::On,

@@ -2,11 +2,11 @@
 //! once. They were judged before they come here, and nothing is altered that was judged.
 
 use super::super::Server;
+use super::ask::Ask;
 use super::edit::{at, changed, put, text_at};
-use super::part::Ask;
 use super::questions::Question;
 use super::replies::quoted;
-use super::turn::Turn;
+use super::request::ClientRequest;
 use crate::gateway::identity::Identity;
 use crate::gateway::reply;
 use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// The way between one client and one server.
 #[derive(Debug)]
-pub(super) struct Leg {
-    pub(super) turn: Arc<Turn>,
+pub(super) struct ServerSide {
+    pub(super) turn: Arc<ClientRequest>,
     pub(super) server: Arc<Server>,
     pub(super) who: Identity,
 }
@@ -32,7 +32,7 @@ pub(super) enum Sifted {
     Drop,
 }
 
-impl Leg {
+impl ServerSide {
     /// The server's name.
     pub(super) fn label(&self) -> Arc<str> {
         Arc::clone(&self.server.label)

@@ -2,21 +2,21 @@
 //! Requests without a session (from 2026-07-28) share the children of their grant.
 
 use super::body::Answer;
-use super::bridge_asked::{accepts_events, asked, is_subscription, withdrawn};
-use super::bridge_table::{
-    Bridge, CHILDREN_MAX, Entry, GRANT_CHILDREN_MAX, Minted, Place, Started, Table, end, refused, retired, room,
-};
 use super::child::{Child, Refused};
 use super::child_events::{Stream, answer, events};
+use super::command_request::{accepts_events, asked, is_subscription, withdrawn};
+use super::command_table::{
+    CHILDREN_MAX, CommandServer, Entry, GRANT_CHILDREN_MAX, Minted, Place, Started, Table, end, refused, retired, room,
+};
 use super::events::until;
-use super::front::not_admitted;
-use super::leases::{Holder, Lease};
+use super::host_origin::not_admitted;
 use super::mcp_headers::{SESSION, new_session, own_session};
 use super::own_ids;
 use super::queue::Pace;
 use super::refusal::{Refusal, accepted, json};
-use super::seats::Seat;
-use super::{Gateway, Server, mirror};
+use super::request_slots::RequestSlot;
+use super::token_watch::{Holder, TokenWatch};
+use super::{Gateway, Server, header_match};
 use crate::clock;
 use crate::gateway::audit::{Route, Whose};
 use crate::gateway::exchange::{Party, PolicySource};
@@ -35,7 +35,7 @@ use http::{HeaderValue, Response, StatusCode};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-impl Bridge {
+impl CommandServer {
     /// One message of a client.
     ///
     /// # Errors
@@ -47,15 +47,15 @@ impl Bridge {
         who: Identity,
         head: Parts,
         body: Bytes,
-        seat: Seat,
+        slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
         let at = Instant::now();
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
-        mirror::check(&head.headers, &message)?;
+        header_match::check(&head.headers, &message)?;
         let span = gateway.trace_to_child(server, &who, &head.headers, &message);
         let id = message.id().cloned();
         let is_initialize = message.method() == Some("initialize") && id.is_some();
-        let is_stateless = mirror::is_stateless(&head.headers, &message);
+        let is_stateless = header_match::is_stateless(&head.headers, &message);
         let session = own_session(&head.headers)?;
         let shares = self.children.per == Per::Grant;
         let mut minted = None;
@@ -88,8 +88,8 @@ impl Bridge {
             }
         };
         let presented = head.headers.get(AUTHORIZATION).cloned();
-        let lease = gateway.leases.of(server, &Holder { presented, who });
-        let party = Arc::new(party(gateway, server, &lease, &entry));
+        let token_watch = gateway.token_watches.of(server, &Holder { presented, who });
+        let party = Arc::new(party(gateway, server, &token_watch, &entry));
         let (child, named) = (entry.child, entry.caller.session.clone());
         let is_alone = named.is_none();
         let arrived = Arrived { at, span, party: Some(party) };
@@ -124,10 +124,10 @@ impl Bridge {
             .map_err(|error| refused(error).to(&id))?;
         let streams = accepts_events(&head.headers);
         let mut response = if streams && lasts {
-            events(Stream::Answer(waiting), None, seat, until(&lease, Some(gateway.ending())))
+            events(Stream::Answer(waiting), None, slot, until(&token_watch, Some(gateway.ending())))
         } else {
             let greets = is_initialize.then(|| Arc::clone(&child));
-            answer(waiting, streams, is_stateless, seat, greets, &lease).await.map_err(|error| error.to(&id))?
+            answer(waiting, streams, is_stateless, slot, greets, &token_watch).await.map_err(|error| error.to(&id))?
         };
         let is_begun = response.status().is_success() && !child.is_gone();
         if let Some(session) = minted.as_mut().filter(|_| is_begun).and_then(Minted::given_out) {
@@ -155,7 +155,7 @@ impl Bridge {
             let received = receive(&body).map_err(|_| unreadable(Unreadable::Ambiguous))?;
             let mut notes = Vec::new();
             let instead = guard.greeting(&received, &mut notes).map_err(unreadable);
-            server.desk.note(clock::now(), &Whose::caller(&entry.caller, Route::HttpCommand), notes);
+            server.decider.note(clock::now(), &Whose::caller(&entry.caller, Route::HttpCommand), notes);
             body = instead?.unwrap_or(body);
         }
         table.make_room(&who.grant);
@@ -179,7 +179,7 @@ impl Bridge {
         server: &Arc<Server>,
         who: &Identity,
         head: &Parts,
-        seat: Seat,
+        slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
         let Some(session) = own_session(&head.headers)? else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "a stream needs a session: begin with `initialize`"));
@@ -189,9 +189,9 @@ impl Bridge {
         }
         let Entry { child, caller, .. } = self.of_session(session, who)?;
         let presented = head.headers.get(AUTHORIZATION).cloned();
-        let lease = gateway.leases.of(server, &Holder { presented, who: who.clone() });
+        let token_watch = gateway.token_watches.of(server, &Holder { presented, who: who.clone() });
         let listening = Stream::Listening(child.listen(caller.session.clone(), self.children.per == Per::Session));
-        Ok(events(listening, None, seat, until(&lease, Some(gateway.ending()))))
+        Ok(events(listening, None, slot, until(&token_watch, Some(gateway.ending()))))
     }
 
     /// A client ends its session.
@@ -297,17 +297,17 @@ impl Bridge {
         let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
         // Each message brings the client that it is from, and his policy.
         let mediator =
-            Mediator::new(Nobody, Arc::clone(&gateway.desk), (caller.clone(), Route::HttpCommand), gateway.settings)
+            Mediator::new(Nobody, Arc::clone(&gateway.decider), (caller.clone(), Route::HttpCommand), gateway.settings)
                 .with_shared(Arc::clone(&server.shared));
         let mediator = match server.guard() {
             Some(guard) => mediator.with_guard(Arc::clone(guard)),
             None => mediator,
         };
         let (target, restarts) = (self.children.target.clone(), self.children.restarts);
-        let (desk, is_shared) = (Arc::clone(&gateway.desk), !has_session || self.children.per == Per::Grant);
+        let (decider, is_shared) = (Arc::clone(&gateway.decider), !has_session || self.children.per == Per::Grant);
         // A client that goes away meanwhile leaves a child that no request would end.
         let start = move || {
-            (Child::start(target, restarts, mediator, &desk, is_shared).map(|child| Started(Some(child))), place)
+            (Child::start(target, restarts, mediator, &decider, is_shared).map(|child| Started(Some(child))), place)
         };
         match tokio::task::spawn_blocking(start).await {
             Ok((Ok(mut started), place)) => {
@@ -317,7 +317,7 @@ impl Bridge {
                 Ok((Entry { grant, child, caller, view: Arc::default(), used }, place))
             }
             Ok((Err(error), _)) => {
-                gateway.desk.notice(&error.to_string());
+                gateway.decider.notice(&error.to_string());
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started"))
             }
             Err(_) => Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started")),
@@ -338,25 +338,25 @@ impl PolicySource for Nobody {
 struct Standing {
     gateway: Weak<Gateway>,
     server: Arc<Server>,
-    lease: Arc<Lease>,
+    token_watch: Arc<TokenWatch>,
 }
 
 impl PolicySource for Standing {
     fn policy(&self) -> Option<Arc<Policy>> {
-        if self.lease.is_over() {
+        if self.token_watch.is_over() {
             return None;
         }
-        self.gateway.upgrade()?.policy(&self.lease.who(), &self.server)
+        self.gateway.upgrade()?.policy(&self.token_watch.who(), &self.server)
     }
 }
 
 /// The client of a request.
-fn party(gateway: &Arc<Gateway>, server: &Arc<Server>, lease: &Arc<Lease>, entry: &Entry) -> Party {
-    let (gateway, server, lease) = (Arc::downgrade(gateway), Arc::clone(server), Arc::clone(lease));
+fn party(gateway: &Arc<Gateway>, server: &Arc<Server>, token_watch: &Arc<TokenWatch>, entry: &Entry) -> Party {
+    let (gateway, server, token_watch) = (Arc::downgrade(gateway), Arc::clone(server), Arc::clone(token_watch));
     Party::seeing(
         Caller::clone(&entry.caller),
         Route::HttpCommand,
-        Standing { gateway, server, lease },
+        Standing { gateway, server, token_watch },
         Arc::clone(&entry.view),
     )
 }
