@@ -27,14 +27,14 @@ pub struct LockFile {
     file: String,
     source: Box<dyn Source>,
     rules: String,
-    entries: Vec<Entry>,
+    entries: Vec<EntryPlace>,
     by_name: BTreeMap<ServerName, Vec<usize>>,
     policies: BTreeMap<ServerName, String>,
 }
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct EntryPlace {
     start: u64,
     bytes: usize,
     line: usize,
@@ -43,7 +43,7 @@ struct Entry {
 /// Everything but the entries.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct LockHead {
     format: String,
     version: u32,
     rules: String,
@@ -52,7 +52,7 @@ struct Head {
 
 /// The members of an entry that the index needs.
 #[derive(Deserialize)]
-struct Named {
+struct EntryNames {
     server: ServerName,
     #[serde(default)]
     policy_file: Option<String>,
@@ -78,7 +78,7 @@ impl LockFile {
             Err(error) => return Err(vec![problem(format!("cannot be read: {error}"), None)]),
         };
         let text = String::from_utf8(head).map_err(|_| vec![problem("not UTF-8".to_owned(), None)])?;
-        let head: Head = serde_json::from_str(&text).map_err(|error| vec![unreadable(file, &text, &error)])?;
+        let head: LockHead = serde_json::from_str(&text).map_err(|error| vec![unreadable(file, &text, &error)])?;
         if !head.servers.is_empty() {
             // Its entries were not left out of the head, because its name stands there in other letters.
             return Err(vec![problem("`servers` is written with escapes".to_owned(), None)]);
@@ -96,7 +96,7 @@ impl LockFile {
         };
         let mut problems = Vec::new();
         for at in 0..lock.entries.len() {
-            match lock.entry::<Named>(at) {
+            match lock.entry::<EntryNames>(at) {
                 Ok(named) => {
                     if let Some(policy) = named.policy_file {
                         lock.policies.insert(named.server.clone(), policy);
@@ -205,10 +205,10 @@ struct Scanner {
     in_servers: bool,
     head: Vec<u8>,
     start: Option<(u64, usize)>,
-    entries: Vec<Entry>,
+    entries: Vec<EntryPlace>,
 }
 
-type Scanned = (Vec<u8>, Vec<Entry>);
+type Scanned = (Vec<u8>, Vec<EntryPlace>);
 
 /// The text outside the entries, and where the entries are; a sentence where the text cannot be a lock.
 fn scan(mut input: impl BufRead) -> io::Result<Result<Scanned, String>> {
@@ -319,7 +319,7 @@ impl Scanner {
         if self.entries.len() >= SERVERS_MAX {
             return Err(format!("more than {SERVERS_MAX} servers"));
         }
-        self.entries.push(Entry { start, bytes, line });
+        self.entries.push(EntryPlace { start, bytes, line });
         Ok(())
     }
 }

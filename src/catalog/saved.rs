@@ -24,7 +24,7 @@ const MALFORMED_NOTES_MAX: usize = 20;
 /// What a document may hold; everything is optional until it is known which kind it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct SavedDocument<'a> {
     #[serde(borrow)]
     format: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -65,7 +65,7 @@ struct Document<'a> {
     unlisted: Option<&'a RawValue>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> SavedDocument<'a> {
     fn member(&self, kind: ExtraKind) -> Option<&'a str> {
         let member = match kind {
             ExtraKind::Prompt => self.prompts,
@@ -234,7 +234,8 @@ fn document(text: &str, origin: &Origin<'_>, loose: &mut Loose, found: &mut dyn 
 fn list(items: &[&RawValue], origin: &Origin<'_>, loose: &mut Loose, found: &mut dyn FnMut(Result<Listing, Problem>)) {
     let holds_lists = !items.is_empty()
         && items.iter().all(|item| {
-            serde_json::from_str::<Document<'_>>(item.get()).is_ok_and(|it| it.tools.is_some() || it.result.is_some())
+            serde_json::from_str::<SavedDocument<'_>>(item.get())
+                .is_ok_and(|it| it.tools.is_some() || it.result.is_some())
         });
     if holds_lists {
         for item in items {
@@ -260,9 +261,9 @@ fn object(
     loose: &mut Loose,
     found: &mut dyn FnMut(Result<Listing, Problem>),
 ) -> serde_json::Result<()> {
-    let outer: Document<'_> = serde_json::from_str(text)?;
+    let outer: SavedDocument<'_> = serde_json::from_str(text)?;
     // A JSON-RPC response keeps the list in `result`.
-    let inner: Option<Document<'_>> = match (outer.tools, outer.result) {
+    let inner: Option<SavedDocument<'_>> = match (outer.tools, outer.result) {
         (None, Some(result)) => serde_json::from_str(result.get()).ok(),
         _ => None,
     };
@@ -316,7 +317,7 @@ fn object(
 }
 
 /// What a document says of prompts, resources and templates; a kind that it does not name is not recorded.
-fn extras(outer: &Document<'_>, inside: &Document<'_>) -> (Extras, Vec<Note>) {
+fn extras(outer: &SavedDocument<'_>, inside: &SavedDocument<'_>) -> (Extras, Vec<Note>) {
     let (mut extras, mut notes) = (Extras::not_recorded(), Vec::new());
     let unlisted = outer.unlisted.or(inside.unlisted);
     let unlisted: BTreeSet<ExtraKind> =

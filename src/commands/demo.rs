@@ -36,7 +36,7 @@ pub(super) fn run(_args: DemoArgs) -> Result<Exit, Failure> {
 
     title("Hold it to that:  mcpol enforce")?;
     let options = ["enforce", "--policy", &policy, "--state", &state, "--audit", &log];
-    let mut gateway = Gateway::start(exe, &[&options[..], &server[..]].concat(), place.path())?;
+    let mut gateway = DemoGateway::start(exe, &[&options[..], &server[..]].concat(), place.path())?;
     let outcome = calls(&mut gateway);
     let ended = gateway.end();
     outcome?;
@@ -99,7 +99,7 @@ fn names(list: &Value) -> String {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn calls(gateway: &mut Gateway) -> Result<(), Failure> {
+fn calls(gateway: &mut DemoGateway) -> Result<(), Failure> {
     let client =
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "demo", "version": "1"}});
     gateway.ask("initialize", &client)?;
@@ -140,13 +140,13 @@ fn answer(reply: &Value) -> String {
 }
 
 /// A gateway as a child, as an MCP client would start it.
-struct Gateway {
+struct DemoGateway {
     child: Child,
     replies: BufReader<ChildStdout>,
     id: u64,
 }
 
-impl Gateway {
+impl DemoGateway {
     fn start(exe: &str, arguments: &[&str], state: &Path) -> Result<Self, Failure> {
         let mut command = std::process::Command::new(exe);
         command.args(arguments).env("MCPOL_STATE_DIR", state);

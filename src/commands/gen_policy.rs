@@ -40,7 +40,7 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
 }
 
 /// One server's policy.
-struct Page {
+struct PolicyPage {
     server: String,
     new: Recommendation,
     merge: Option<Merge>,
@@ -72,7 +72,7 @@ fn check_arguments(args: &GenPolicyArgs, servers: &[Classified]) -> Result<(), F
     Ok(())
 }
 
-fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Result<Page, Failure> {
+fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Result<PolicyPage, Failure> {
     let profile = match args.profile {
         PolicyProfile::Standard => Profile::Standard,
         PolicyProfile::Strict => Profile::Strict,
@@ -91,12 +91,12 @@ fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Resu
     let policy = policy::parse(&text, &name)
         .map_err(|problems| Failure::usage(format!("no policy can be written for `{name}`")).with_problems(problems))?;
     let left = policy::left(&policy, tools);
-    Ok(Page { server: name, new, merge, left, text })
+    Ok(PolicyPage { server: name, new, merge, left, text })
 }
 
 /// Writes everything, or nothing where something is in the way. `several`: the arguments name more than one server, of
 /// which some may have failed.
-fn write(args: &GenPolicyArgs, pages: &[Page], several: bool) -> Result<(), Failure> {
+fn write(args: &GenPolicyArgs, pages: &[PolicyPage], several: bool) -> Result<(), Failure> {
     let mut files: Vec<(PathBuf, Cow<'_, str>)> = Vec::new();
     let mut directory = None;
     if let Some(path) = &args.output {
@@ -143,7 +143,7 @@ fn write(args: &GenPolicyArgs, pages: &[Page], several: bool) -> Result<(), Fail
 }
 
 /// A file name a server. A server's name is never used as it is: it could be a path.
-fn file_names(pages: &[Page]) -> Vec<PathBuf> {
+fn file_names(pages: &[PolicyPage]) -> Vec<PathBuf> {
     let mut taken = BTreeSet::new();
     let mut names = Vec::new();
     for page in pages {

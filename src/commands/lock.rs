@@ -123,9 +123,9 @@ impl Locking {
     }
 
     /// What of a server is accepted; notes which of the given names were met.
-    fn wanted(&mut self, server: &ServerName, tools: &BTreeSet<&str>, extras: &BTreeSet<String>) -> Wanted {
+    fn wanted(&mut self, server: &ServerName, tools: &BTreeSet<&str>, extras: &BTreeSet<String>) -> WantedParts {
         if self.accept.is_empty() {
-            return Wanted::All;
+            return WantedParts::All;
         }
         let mut names = BTreeSet::new();
         let mut all = false;
@@ -139,7 +139,7 @@ impl Locking {
                 names.insert(tool.to_owned());
             }
         }
-        if all { Wanted::All } else { Wanted::Named(names) }
+        if all { WantedParts::All } else { WantedParts::Named(names) }
     }
 
     fn push(&mut self, server: &LockedServer) -> Result<(), Failure> {
@@ -298,7 +298,7 @@ impl Locking {
 }
 
 /// What of one server is accepted.
-enum Wanted {
+enum WantedParts {
     All,
     /// Tools by name, and what is offered beside them as [`extra_name`] writes it.
     Named(BTreeSet<String>),
@@ -314,7 +314,7 @@ fn extra_names(server: &LockedServer) -> impl Iterator<Item = String> {
     names.into_iter()
 }
 
-impl Wanted {
+impl WantedParts {
     fn is_nothing(&self) -> bool {
         matches!(self, Self::Named(names) if names.is_empty())
     }
@@ -332,10 +332,10 @@ impl Wanted {
 
 /// The entry after what is wanted was accepted. Whatever did not change keeps its bytes, so that a set which comes in
 /// another order at every start does not show in the diff.
-fn merged(was: &LockedServer, now: &LockedServer, wanted: &Wanted) -> LockedServer {
+fn merged(was: &LockedServer, now: &LockedServer, wanted: &WantedParts) -> LockedServer {
     let (mut out, accepted) = match wanted {
-        Wanted::All => (now.clone(), None),
-        Wanted::Named(names) => (was.clone(), Some(names)),
+        WantedParts::All => (now.clone(), None),
+        WantedParts::Named(names) => (was.clone(), Some(names)),
     };
     if out.policy.is_none() {
         out.policy.clone_from(&was.policy);

@@ -37,7 +37,7 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
         RulesFormat::Table => output::coloured(&report::rule_list(&rules, findings::KINDS, output::terminal_width()))?,
         RulesFormat::Json => {
             let findings = findings::KINDS.iter().map(FindingRow::from).collect();
-            json(&Listed { rules, findings })?;
+            json(&ListedRules { rules, findings })?;
         }
     }
     Ok(Exit::Clean)
@@ -45,7 +45,7 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
 
 /// Rules and findings in one document.
 #[derive(Serialize)]
-struct Listed {
+struct ListedRules {
     rules: Vec<RuleInfo>,
     findings: Vec<FindingRow>,
 }

@@ -23,7 +23,7 @@ pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
 
 /// What a scan came to, beside its output.
 #[derive(Default)]
-struct Outcome {
+struct ScanOutcome {
     servers: usize,
     worst: Option<RiskLevel>,
     error_findings: usize,
@@ -31,7 +31,7 @@ struct Outcome {
     problems: Problems,
 }
 
-impl Outcome {
+impl ScanOutcome {
     fn saw(&mut self, classified: &Classified) {
         self.servers += 1;
         self.worst = self.worst.max(classified.verdicts.iter().map(|verdict| verdict.risk).max());
@@ -87,8 +87,8 @@ fn servers(args: &ScanArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> 
 }
 
 /// NDJSON: each server is judged and forgotten; only its lines wait, in bounded memory, to be sorted.
-fn stream(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure> {
-    let (mut outcome, mut lines) = (Outcome::default(), SortedLines::default());
+fn stream(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Failure> {
+    let (mut outcome, mut lines) = (ScanOutcome::default(), SortedLines::default());
     servers(args, &mut |item| {
         match item {
             Item::Listing(listing, findings) => {
@@ -116,8 +116,8 @@ fn push_lines(classified: &Classified, lines: &mut SortedLines) -> Result<(), Fa
 }
 
 /// Every other format: all servers, then the report.
-fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<Outcome, Failure> {
-    let (mut outcome, mut all) = (Outcome::default(), Vec::new());
+fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Failure> {
+    let (mut outcome, mut all) = (ScanOutcome::default(), Vec::new());
     servers(args, &mut |item| {
         match item {
             Item::Listing(listing, findings) => all.push(classifier.one(*listing, findings)),

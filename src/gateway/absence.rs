@@ -24,11 +24,11 @@ pub const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Absence {
     is_absent: AtomicBool,
-    held: Mutex<Vec<Held>>,
+    held: Mutex<Vec<HeldRequest>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldRequest {
     id: Id,
     /// Tells the request from a later one with this id.
     serial: u64,
@@ -43,7 +43,7 @@ enum What {
     Request(Passage),
 }
 
-impl Held {
+impl HeldRequest {
     fn of(id: Id, serial: u64, what: What) -> Self {
         Self { id, serial, since: Instant::now(), what }
     }
@@ -80,7 +80,7 @@ impl Mediator {
         let Some(mut held) = self.room_for(taken.call.line().len()) else { return Some(taken) };
         let question = asked.map(|approval| Question::new(&self.decider, taken.party.whose(), approval));
         if pending.let_wait(&taken.id, question) {
-            held.push(Held::of(taken.id.clone(), taken.serial, What::Call(taken, asked.map(str::to_owned))));
+            held.push(HeldRequest::of(taken.id.clone(), taken.serial, What::Call(taken, asked.map(str::to_owned))));
         }
         None
     }
@@ -98,14 +98,14 @@ impl Mediator {
         }
         let Some(mut held) = self.room_for(passage.line().len()) else { return Some(passage) };
         if pending.let_wait(id, None) {
-            held.push(Held::of(id.clone(), serial, What::Request(passage)));
+            held.push(HeldRequest::of(id.clone(), serial, What::Request(passage)));
         }
         None
     }
 
     /// What is held back while the server is not there, if there is room for more. What finds no room is sent, which fails
     /// at once.
-    fn room_for(&self, bytes: usize) -> Option<MutexGuard<'_, Vec<Held>>> {
+    fn room_for(&self, bytes: usize) -> Option<MutexGuard<'_, Vec<HeldRequest>>> {
         let held = lock(&self.absence.held);
         let all: usize = held.iter().map(|held| held.what.bytes()).sum();
         let has_room = held.len() < HELD_MAX && all + bytes <= HELD_BYTES_MAX;
@@ -115,7 +115,7 @@ impl Mediator {
     /// The server is there again: what waited for it goes on.
     pub fn server_present(&self, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
-        for Held { id, serial, what, .. } in self.no_longer_absent() {
+        for HeldRequest { id, serial, what, .. } in self.no_longer_absent() {
             {
                 let mut pending = lock(&self.pending);
                 let Some(entry) = pending.get_mut(&id).filter(|entry| entry.serial == serial) else { continue };
@@ -142,7 +142,7 @@ impl Mediator {
         answers
     }
 
-    fn no_longer_absent(&self) -> Vec<Held> {
+    fn no_longer_absent(&self) -> Vec<HeldRequest> {
         let mut held = lock(&self.absence.held);
         self.absence.is_absent.store(false, Ordering::Release);
         std::mem::take(&mut held)
@@ -153,21 +153,21 @@ impl Mediator {
         if !self.absence.is_absent.load(Ordering::Acquire) {
             return;
         }
-        let is_late = |held: &Held| {
+        let is_late = |held: &HeldRequest| {
             let patience = match held.what {
                 What::Call(..) => self.settings.call_timeout,
                 What::Request(_) => Some(REQUEST_PATIENCE),
             };
             patience.is_some_and(|patience| held.since.elapsed() >= patience)
         };
-        let late: Vec<Held> = lock(&self.absence.held).extract_if(.., |held| is_late(held)).collect();
+        let late: Vec<HeldRequest> = lock(&self.absence.held).extract_if(.., |held| is_late(held)).collect();
         for held in late {
             let why = "the server is being started again and has not answered in time";
             self.turn_away(&held, CallOutcome::Timeout, why, answers);
         }
     }
 
-    fn turn_away(&self, held: &Held, outcome: CallOutcome, why: &str, answers: &mut Answers) {
+    fn turn_away(&self, held: &HeldRequest, outcome: CallOutcome, why: &str, answers: &mut Answers) {
         let entry = {
             let mut pending = lock(&self.pending);
             let is_it = pending.get_mut(&held.id).is_some_and(|entry| entry.serial == held.serial);

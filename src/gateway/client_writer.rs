@@ -15,10 +15,10 @@ pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The gateway's end of the pipe to the client; clones share it.
 #[derive(Clone, Debug)]
-pub struct ClientWriter(Arc<Shared>);
+pub struct ClientWriter(Arc<SharedQueue>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedQueue {
     queue: Mutex<Vec<u8>>,
     sink: Mutex<File>,
     draining: AtomicBool,
@@ -33,7 +33,7 @@ impl ClientWriter {
     /// An client_writer in front of a pipe, file, socket or terminal.
     pub fn new(sink: File) -> Self {
         let (draining, gone) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Shared { queue: Mutex::new(Vec::new()), sink: Mutex::new(sink), draining, gone }))
+        Self(Arc::new(SharedQueue { queue: Mutex::new(Vec::new()), sink: Mutex::new(sink), draining, gone }))
     }
 
     /// Whether the client has closed its end.

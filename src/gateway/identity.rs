@@ -284,7 +284,7 @@ fn identity(
 /// Knows callers by grants of the state store, by grants of the configuration, and by tokens of an issuer.
 pub struct Grants {
     store: Arc<dyn GrantStore>,
-    configured: RwLock<Arc<Configured>>,
+    configured: RwLock<Arc<ConfiguredGrants>>,
     issuer: Option<(Box<dyn Issuer>, SubjectRule)>,
     rule: TokenRule,
     local: Identity,
@@ -294,13 +294,13 @@ pub struct Grants {
 
 /// The grants of the configuration, as they are looked up.
 #[derive(Debug, Default)]
-struct Configured {
+struct ConfiguredGrants {
     by_token: HashMap<TokenHash, ConfiguredGrant>,
     by_subject: HashMap<String, ConfiguredGrant>,
     names: BTreeSet<String>,
 }
 
-impl Configured {
+impl ConfiguredGrants {
     fn names(&self, server: &ServerName) -> bool {
         let mut grants = self.by_token.values().chain(self.by_subject.values());
         grants.any(|grant| grant.servers.contains(server.as_str()))
@@ -337,7 +337,7 @@ impl Grants {
     /// Puts the grants of a configuration in force, for the next request, beside those of the store. Of several for one
     /// token or subject the last of the configuration counts, and the store's only if the configuration has none.
     pub fn set_configured(&self, grants: Vec<ConfiguredGrant>) {
-        let mut configured = Configured::default();
+        let mut configured = ConfiguredGrants::default();
         for grant in grants {
             configured.names.insert(grant.name.as_str().to_owned());
             match &grant.known_by {
@@ -348,7 +348,7 @@ impl Grants {
         *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configured);
     }
 
-    fn configured(&self) -> Arc<Configured> {
+    fn configured(&self) -> Arc<ConfiguredGrants> {
         Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 

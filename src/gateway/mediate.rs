@@ -138,14 +138,14 @@ struct Ready {
     facts: Facts,
 }
 
-enum Step {
+enum SessionStep {
     Pass(Passage),
     Call(usize),
 }
 
 /// What messages that arrived together come to.
 struct Sorted {
-    steps: Vec<Step>,
+    steps: Vec<SessionStep>,
     calls: Vec<Taken>,
     effects: Effects,
     party: Arc<Party>,
@@ -289,8 +289,8 @@ impl Mediator {
         let mut pending = lock(&self.pending);
         for step in steps {
             match step {
-                Step::Pass(passage) => effects.to_server.pass(&passage),
-                Step::Call(index) => {
+                SessionStep::Pass(passage) => effects.to_server.pass(&passage),
+                SessionStep::Call(index) => {
                     self.load(permits.get_mut(index).and_then(Option::take), &mut pending, &mut effects);
                 }
             }
@@ -315,7 +315,7 @@ impl Mediator {
             Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, party, instant) {
                 Ok(serial) => {
                     pending.trace(&id, arrived.span.take());
-                    steps.push(Step::Call(calls.len()));
+                    steps.push(SessionStep::Call(calls.len()));
                     calls.push(Taken { id, serial, call, party: Arc::clone(party), lists: 0 });
                 }
                 Err(refused) => refuse(&id, refused),
@@ -338,7 +338,7 @@ impl Mediator {
                         pending.trace(&id, arrived.span.take());
                         if let Some(passage) = self.hold_request(&id, serial, passage, pending) {
                             self.note_handshake(&id, serial, &passage);
-                            steps.push(Step::Pass(passage));
+                            steps.push(SessionStep::Pass(passage));
                         }
                     }
                     Err(refused) => refuse(&id, refused),
@@ -347,18 +347,18 @@ impl Mediator {
             Message::Notification(passage) => match passage.method() {
                 Some("notifications/cancelled") => {
                     if self.cancel(&passage, instant, pending, party, withdrawn) {
-                        steps.push(Step::Pass(passage));
+                        steps.push(SessionStep::Pass(passage));
                     }
                 }
                 Some("notifications/initialized") => {
                     self.note_initialized(&passage);
-                    steps.push(Step::Pass(passage));
+                    steps.push(SessionStep::Pass(passage));
                 }
-                _ => steps.push(Step::Pass(passage)),
+                _ => steps.push(SessionStep::Pass(passage)),
             },
             Message::Reply(id, passage) => {
                 if pending.from_server.end(&(), &id) {
-                    steps.push(Step::Pass(passage));
+                    steps.push(SessionStep::Pass(passage));
                 } else {
                     self.decider.dropped(&party.whose(), "client", "foreign reply");
                 }

@@ -80,14 +80,14 @@ pub struct Policies {
     /// The policies that a server or grant still uses; the files of others are not looked at.
     all: RwLock<Vec<Weak<Slot>>>,
     /// The policies that grants name, as written and in shadow mode.
-    named: [RwLock<BTreeMap<PathBuf, Named>>; 2],
+    named: [RwLock<BTreeMap<PathBuf, NamedPolicy>>; 2],
     folders: Mutex<BTreeSet<PathBuf>>,
     touched: Arc<Notify>,
 }
 
 /// A policy that grants name.
 #[derive(Debug)]
-struct Named {
+struct NamedPolicy {
     slot: Arc<Slot>,
     /// Whether it was asked for since the last [`Policies::tidy`].
     used: AtomicBool,
@@ -126,7 +126,7 @@ impl Policies {
             }
         };
         let slot = self.put(path, Arc::new(Slot::new(reload, policy)));
-        let known = Named { slot: Arc::clone(&slot), used: AtomicBool::new(true) };
+        let known = NamedPolicy { slot: Arc::clone(&slot), used: AtomicBool::new(true) };
         named.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), known);
         slot
     }

@@ -15,7 +15,7 @@ pub const PARKED_MAX: usize = 256;
 /// The lists that are asked for, one for each client, and the calls that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Relist {
-    lists: Vec<Asking>,
+    lists: Vec<ListAsked>,
     /// Calls that have waited and are being decided on.
     resuming: usize,
     asked: u64,
@@ -33,7 +33,7 @@ struct Parked {
 
 /// A list on its way.
 #[derive(Debug)]
-struct Asking {
+struct ListAsked {
     /// The client on whose behalf it is asked for.
     party: Arc<Party>,
     id: Id,
@@ -56,7 +56,7 @@ impl Mediator {
                 let (party, since) = (Arc::clone(&taken.party), Instant::now());
                 let list = OwnList::asked(&taken.call, &self.shared, since);
                 let Some(id) = self.ask(number, &party, &list, effects) else { return Some(taken) };
-                lists.push(Asking { party, id, since, list, parked: Vec::new() });
+                lists.push(ListAsked { party, id, since, list, parked: Vec::new() });
                 lists.len() - 1
             }
         };
@@ -89,7 +89,7 @@ impl Mediator {
         let failed = {
             let mut relist = lock(&self.relist);
             let Relist { lists, asked, .. } = &mut *relist;
-            let Some(Asking { party, id, list, .. }) = lists.iter_mut().find(|list| list.id == *id) else { return };
+            let Some(ListAsked { party, id, list, .. }) = lists.iter_mut().find(|list| list.id == *id) else { return };
             let (result, policy) = (received.result().unwrap_or_default(), party.policy());
             match list.page(result, policy.as_deref(), self.guard.is_some(), &self.shared) {
                 Ok(true) => match self.ask(asked, party, list, &mut answers.effects) {
@@ -140,7 +140,7 @@ impl Mediator {
         let parked = {
             let mut relist = lock(&self.relist);
             let Some(at) = relist.lists.iter().position(|list| list.id == *id) else { return };
-            let Asking { party, list, parked, .. } = relist.lists.swap_remove(at);
+            let ListAsked { party, list, parked, .. } = relist.lists.swap_remove(at);
             if is_whole {
                 list.whole(&mut party.view(), &self.shared, Instant::now());
             }

@@ -48,7 +48,7 @@ const EITHER: &str = "application/json, text/event-stream";
 pub type Lines = tokio::sync::mpsc::Sender<Vec<u8>>;
 
 /// What all requests of a session share.
-struct Shared {
+struct SharedSession {
     client: HttpClient,
     mediator: Arc<Mediator>,
     client_writer: ClientWriter,
@@ -66,14 +66,14 @@ struct Shared {
 
 /// How far a stream of events was read.
 #[derive(Debug, Default)]
-struct Progress {
+struct StreamProgress {
     position: Position,
     /// Events since the stream was last opened.
     events: u32,
 }
 
 /// What of a message decides about its headers and its answer.
-struct Head {
+struct MessageHead {
     id: Option<Id>,
     method: Option<String>,
     /// What it names, as a header holds it.
@@ -98,7 +98,7 @@ pub fn start(
     let cannot = |error: std::io::Error| ConnectError::BadTarget(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let (sender, receiver) = channel(QUEUE_MAX);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedSession {
         client,
         mediator,
         client_writer,
@@ -118,7 +118,7 @@ pub fn start(
     Ok(sender)
 }
 
-async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
+async fn forward(shared: Arc<SharedSession>, mut lines: Receiver<Vec<u8>>) {
     let (mut open, mut listening) = (JoinSet::new(), JoinSet::new());
     while let Some(line) = lines.recv().await {
         let head = shared.head(&line);
@@ -143,7 +143,7 @@ async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
     while open.join_next().await.is_some() {}
     listening.shutdown().await;
     if shared.session().is_some() {
-        let headers = shared.headers(&Head::none(), EITHER);
+        let headers = shared.headers(&MessageHead::none(), EITHER);
         let headers = borrowed(&headers);
         let goodbye = shared.client.send(Method::DELETE, None, &headers, Follow::Yes);
         // A server that keeps a session longer than needed is no concern of the client.
@@ -151,7 +151,7 @@ async fn forward(shared: Arc<Shared>, mut lines: Receiver<Vec<u8>>) {
     }
 }
 
-impl Head {
+impl MessageHead {
     fn none() -> Self {
         Self { id: None, method: None, name: None, version: None, parameters: Vec::new() }
     }
@@ -167,13 +167,13 @@ fn borrowed(headers: &Headers) -> Vec<(&str, &str)> {
     headers.iter().map(|(name, value)| (&**name, value.as_str())).collect()
 }
 
-impl Shared {
+impl SharedSession {
     fn session(&self) -> Option<String> {
         lock(&self.session).clone()
     }
 
-    fn head(&self, line: &[u8]) -> Head {
-        let Ok(message) = admit(line) else { return Head::none() };
+    fn head(&self, line: &[u8]) -> MessageHead {
+        let Ok(message) = admit(line) else { return MessageHead::none() };
         let parameters = match &message {
             Message::Call(_, call) if call.is_stateless() => lock(&self.parameters).get(call.name().as_str()).cloned(),
             _ => None,
@@ -182,7 +182,7 @@ impl Shared {
             let (arguments, _) = member(message.params()?, "arguments")?;
             Some(parameters::headers(&parameters, arguments))
         });
-        Head {
+        MessageHead {
             id: message.id().cloned(),
             method: message.method().map(str::to_owned),
             name: name_of(&message).map(|name| encoded(&name).into_owned()),
@@ -191,7 +191,7 @@ impl Shared {
         }
     }
 
-    fn headers(&self, head: &Head, accept: &str) -> Headers {
+    fn headers(&self, head: &MessageHead, accept: &str) -> Headers {
         let mut headers: Headers = vec![("Accept".into(), accept.to_owned())];
         headers.extend(self.session().map(|session| (header::SESSION_ID.into(), session)));
         let version = head.version.clone().or_else(|| lock(&self.version).clone());
@@ -205,7 +205,7 @@ impl Shared {
         headers
     }
 
-    async fn post(&self, line: Vec<u8>, head: Head) {
+    async fn post(&self, line: Vec<u8>, head: MessageHead) {
         let why = match self.exchange(line, &head).await {
             Ok(why) => why,
             Err(error) => self.said(&error),
@@ -228,7 +228,7 @@ impl Shared {
     }
 
     /// Sends a message and reads what comes for it. Answers what to say if that was no reply.
-    async fn exchange(&self, line: Vec<u8>, head: &Head) -> Result<String, ConnectError> {
+    async fn exchange(&self, line: Vec<u8>, head: &MessageHead) -> Result<String, ConnectError> {
         let used = self.session().filter(|_| !head.is("initialize"));
         // A server that does not know the session any more has done nothing, so the message may be sent again.
         let again = used.is_some().then(|| line.clone());
@@ -250,7 +250,7 @@ impl Shared {
             }
             return Ok(self.refused(&reply, &body, head));
         }
-        let mut place = Progress::default();
+        let mut place = StreamProgress::default();
         let mut read = self.read(&mut reply, head, &mut place).await;
         // The stateless revisions know no streams that go on.
         if head.version.is_none() && reply.kind() == ContentKind::EventStream {
@@ -281,15 +281,15 @@ impl Shared {
     }
 
     /// A refusal of HTTP: the error in it is about the request, whatever id it has. Answers what to say if there is none.
-    fn refused(&self, reply: &HttpReply, body: &[u8], head: &Head) -> String {
+    fn refused(&self, reply: &HttpReply, body: &[u8], head: &MessageHead) -> String {
         if let Some(id) = &head.id {
             let meant = std::str::from_utf8(body).ok().and_then(|text| readdressed(text, id, Place::InRefusal));
-            self.arrived(meant.as_deref().map_or(body, str::as_bytes), &Head::none());
+            self.arrived(meant.as_deref().map_or(body, str::as_bytes), &MessageHead::none());
         }
         format!("the server answered with HTTP status {} and no reply", reply.status())
     }
 
-    async fn send(&self, line: Vec<u8>, head: &Head) -> Result<HttpReply, ConnectError> {
+    async fn send(&self, line: Vec<u8>, head: &MessageHead) -> Result<HttpReply, ConnectError> {
         let mut headers = self.headers(head, EITHER);
         headers.push(("Content-Type".into(), "application/json".to_owned()));
         let follow = if head.is("tools/call") { Follow::Never } else { Follow::Yes };
@@ -323,7 +323,7 @@ impl Shared {
             let line = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
             let head = self.head(&line);
             let mut reply = self.send(line, &head).await?;
-            let read = self.read(&mut reply, &head, &mut Progress::default()).await;
+            let read = self.read(&mut reply, &head, &mut StreamProgress::default()).await;
             if let Some(id) = &head.id {
                 // The client heard the first answer, and waits for no second one.
                 drop(self.mediator.unanswered(id, ""));
@@ -336,9 +336,9 @@ impl Shared {
     /// Goes on with the stream of a request that ended before the answer came (streamable HTTP, resumability).
     async fn go_on(
         &self,
-        head: &Head,
+        head: &MessageHead,
         mut read: Result<(), ConnectError>,
-        place: &mut Progress,
+        place: &mut StreamProgress,
     ) -> Result<(), ConnectError> {
         let Some(id) = &head.id else { return read };
         let mut tries = 0;
@@ -363,14 +363,19 @@ impl Shared {
 
     /// Opens a stream of what the server sends, from an event on if one is named. `None` if it offers none.
     async fn open(&self, last: Option<String>) -> Result<Option<HttpReply>, ConnectError> {
-        let mut headers = self.headers(&Head::none(), "text/event-stream");
+        let mut headers = self.headers(&MessageHead::none(), "text/event-stream");
         headers.extend(last.filter(|id| fits_header(id)).map(|id| (header::LAST_EVENT_ID.into(), id)));
         let reply = self.client.send(Method::GET, None, &borrowed(&headers), Follow::Yes).await?;
         Ok((reply.status() == 200 && reply.kind() == ContentKind::EventStream).then_some(reply))
     }
 
     /// Reads an answer to this message, or a stream on which the gateway listens.
-    async fn read(&self, reply: &mut HttpReply, asked: &Head, place: &mut Progress) -> Result<(), ConnectError> {
+    async fn read(
+        &self,
+        reply: &mut HttpReply,
+        asked: &MessageHead,
+        place: &mut StreamProgress,
+    ) -> Result<(), ConnectError> {
         match reply.kind() {
             ContentKind::Json => {
                 let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
@@ -396,7 +401,7 @@ impl Shared {
     }
 
     /// One message in the body of an answer, on as many lines as the server liked.
-    fn arrived(&self, message: &[u8], asked: &Head) {
+    fn arrived(&self, message: &[u8], asked: &MessageHead) {
         let line = match std::str::from_utf8(message) {
             Ok(text) => {
                 let text = compact(text);
@@ -405,7 +410,7 @@ impl Shared {
             }
             Err(_) => message.to_vec(),
         };
-        // Progress is known by its token, wherever it comes.
+        // StreamProgress is known by its token, wherever it comes.
         if let Some(id) = &asked.id
             && memchr::memmem::find(&line, b"\"method\"").is_some()
             && receive(&line).is_ok_and(|received| belongs(&received, None))
@@ -456,14 +461,14 @@ impl Shared {
 
     /// Listens for what the server sends unasked, for as long as the session lasts. Many servers offer no such stream.
     async fn listen(&self) {
-        let (mut place, mut offered) = (Progress::default(), false);
+        let (mut place, mut offered) = (StreamProgress::default(), false);
         let mut pause = place.position.pause();
         loop {
             match self.open(place.position.last_id().map(str::to_owned)).await {
                 // A stream that breaks is opened again, and goes on where it broke.
                 Ok(Some(mut reply)) => {
                     offered = true;
-                    drop(self.read(&mut reply, &Head::none(), &mut place).await);
+                    drop(self.read(&mut reply, &MessageHead::none(), &mut place).await);
                     pause = place.position.pause();
                 }
                 // One that was there before may come back, with another session perhaps, from its beginning.

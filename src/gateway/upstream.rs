@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Where shipments go.
 #[derive(Debug)]
 pub struct Upstream {
-    state: Mutex<State>,
+    state: Mutex<UpstreamState>,
     /// Threads that wait for room in the queue to a server behind a URL.
     queueing: AtomicUsize,
 }
 
 #[derive(Debug)]
-enum State {
+enum UpstreamState {
     Open(ChildStdin),
     Remote(super::remote::Lines),
     Absent,
@@ -25,26 +25,26 @@ enum State {
 impl Upstream {
     /// A server that is not there yet.
     pub fn absent() -> Self {
-        Self { state: Mutex::new(State::Absent), queueing: AtomicUsize::new(0) }
+        Self { state: Mutex::new(UpstreamState::Absent), queueing: AtomicUsize::new(0) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, UpstreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server takes shipments from now on.
     pub fn open(&self, stdin: ChildStdin) {
-        *self.lock() = State::Open(stdin);
+        *self.lock() = UpstreamState::Open(stdin);
     }
 
     /// A server behind a URL takes shipments from now on.
     pub fn connect(&self, lines: super::remote::Lines) {
-        *self.lock() = State::Remote(lines);
+        *self.lock() = UpstreamState::Remote(lines);
     }
 
     /// The server is gone, but will be started again.
     pub fn suspend(&self) {
-        *self.lock() = State::Absent;
+        *self.lock() = UpstreamState::Absent;
     }
 
     /// Whether a thread is sending at this moment.
@@ -55,7 +55,7 @@ impl Upstream {
 
     /// Closes the server's standard input, which asks it to end; nothing is taken any more.
     pub fn close(&self) {
-        *self.lock() = State::Closed;
+        *self.lock() = UpstreamState::Closed;
     }
 
     /// Sends everything with one write. Blocks while the server does not read, as it would without a gateway, and never
@@ -69,8 +69,8 @@ impl Upstream {
         }
         let mut state = self.lock();
         match &mut *state {
-            State::Open(stdin) => stdin.write_all(shipment.bytes()).map_err(|_| Unsent::Gone),
-            State::Remote(lines) => {
+            UpstreamState::Open(stdin) => stdin.write_all(shipment.bytes()).map_err(|_| Unsent::Gone),
+            UpstreamState::Remote(lines) => {
                 // What closes the upstream must not wait for room in the queue.
                 let lines = lines.clone();
                 drop(state);
@@ -80,8 +80,8 @@ impl Upstream {
                 self.queueing.fetch_sub(1, Ordering::Relaxed);
                 sent
             }
-            State::Closed => Err(Unsent::Gone),
-            State::Absent => Err(Unsent::Absent),
+            UpstreamState::Closed => Err(Unsent::Gone),
+            UpstreamState::Absent => Err(Unsent::Absent),
         }
     }
 }

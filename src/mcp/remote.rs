@@ -25,7 +25,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 /// A connection to an endpoint.
 pub(super) struct HttpWire {
     client: HttpClient,
-    transport: Transport,
+    transport: RemoteTransport,
     session: Option<String>,
     version: Option<String>,
     answers: Replies,
@@ -33,7 +33,7 @@ pub(super) struct HttpWire {
     odd_type: bool,
 }
 
-enum Transport {
+enum RemoteTransport {
     Streamable,
     /// The deprecated transport: requests go to a second endpoint, everything comes back over one stream.
     StreamAndEndpoint(Box<Older>),
@@ -56,7 +56,7 @@ impl HttpWire {
         let client = HttpClient::new(target)?;
         Ok(Self {
             client,
-            transport: Transport::Streamable,
+            transport: RemoteTransport::Streamable,
             session: None,
             version: None,
             answers: Replies::default(),
@@ -79,7 +79,7 @@ impl HttpWire {
         if self.version.is_none() {
             progress(Progress::Waiting);
         }
-        if matches!(self.transport, Transport::StreamAndEndpoint(_)) {
+        if matches!(self.transport, RemoteTransport::StreamAndEndpoint(_)) {
             return self.exchange_over_stream(request).await;
         }
         let reply = self.post(&request.body, Some(request)).await?;
@@ -98,8 +98,8 @@ impl HttpWire {
     /// Sends a message that wants no answer.
     pub async fn notify(&mut self, body: Vec<u8>) -> Result<(), ConnectError> {
         let reply = match &self.transport {
-            Transport::Streamable => self.post(&body, None).await?,
-            Transport::StreamAndEndpoint(older) => {
+            RemoteTransport::Streamable => self.post(&body, None).await?,
+            RemoteTransport::StreamAndEndpoint(older) => {
                 // Its answer, which it should not have, would come over the one stream; here it stays with its request.
                 self.answers.notified();
                 older.endpoint.send(Method::POST, Some(body), &[JSON], Follow::Yes).await?
@@ -114,7 +114,7 @@ impl HttpWire {
         let mut notes = self.answers.notes();
         let mut note =
             |code: &str, message: &str| notes.push(Note { code: code.to_owned(), message: message.to_owned() });
-        if matches!(self.transport, Transport::StreamAndEndpoint(_)) {
+        if matches!(self.transport, RemoteTransport::StreamAndEndpoint(_)) {
             note("deprecated_transport", "the server speaks the deprecated HTTP+SSE transport");
         }
         if self.odd_type {
@@ -241,7 +241,7 @@ impl HttpWire {
     }
 
     /// Opens the event stream of the deprecated transport; `None` if the server offers none.
-    async fn older_transport(&self) -> Result<Option<Transport>, ConnectError> {
+    async fn older_transport(&self) -> Result<Option<RemoteTransport>, ConnectError> {
         let reply = self.client.send(Method::GET, None, &[ACCEPT_STREAM], Follow::Yes).await?;
         if reply.kind() != ContentKind::EventStream || reply.status() != 200 {
             return Ok(None);
@@ -261,19 +261,20 @@ impl HttpWire {
                 ConnectError::Redirected { url, to } => ConnectError::ForeignEndpoint { url, to },
                 other => other,
             })?;
-            return Ok(Some(Transport::StreamAndEndpoint(Box::new(Older { stream, endpoint }))));
+            return Ok(Some(RemoteTransport::StreamAndEndpoint(Box::new(Older { stream, endpoint }))));
         }
         Ok(None)
     }
 
     async fn exchange_over_stream(&mut self, request: &Request) -> Result<Answer, ConnectError> {
-        let Transport::StreamAndEndpoint(mut older) = std::mem::replace(&mut self.transport, Transport::Streamable)
+        let RemoteTransport::StreamAndEndpoint(mut older) =
+            std::mem::replace(&mut self.transport, RemoteTransport::Streamable)
         else {
             return Err(ConnectError::BadTarget("the event stream is gone".to_owned()));
         };
         let Older { stream, endpoint } = &mut *older;
         let answer = self.race_stream(stream, endpoint, request).await;
-        self.transport = Transport::StreamAndEndpoint(older);
+        self.transport = RemoteTransport::StreamAndEndpoint(older);
         answer
     }
 

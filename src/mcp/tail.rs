@@ -12,10 +12,10 @@ const SHOWN_CHARS_MAX: usize = 300;
 
 /// A shared tail: one thread feeds it, any other may look.
 #[derive(Clone, Debug, Default)]
-pub struct Tail(Arc<Mutex<Kept>>);
+pub struct Tail(Arc<Mutex<KeptTail>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptTail {
     lines: VecDeque<Vec<u8>>,
     current: Vec<u8>,
     closed: bool,
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Echo {
 impl Tail {
     /// A tail that also calls `echo` with every line, escaped and cut, as it comes.
     pub fn echoing(echo: impl FnMut(&str) + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Kept { echo: Echo(Some(Box::new(echo))), ..Kept::default() })))
+        Self(Arc::new(Mutex::new(KeptTail { echo: Echo(Some(Box::new(echo))), ..KeptTail::default() })))
     }
 
     /// Takes the next bytes of the stream, cut anywhere.
@@ -72,7 +72,7 @@ impl Tail {
     }
 }
 
-impl Kept {
+impl KeptTail {
     fn push(&mut self, line: Vec<u8>) {
         if is_blank(&line) {
             return;

@@ -29,12 +29,12 @@ struct CheckDocument<'c> {
     format: &'static str,
     version: u32,
     file: &'c str,
-    counts: Counts,
+    counts: ProblemCounts,
     findings: Vec<FindingRecord<'c>>,
 }
 
 #[derive(Serialize)]
-struct Counts {
+struct ProblemCounts {
     error: usize,
     warning: usize,
     note: usize,
@@ -109,7 +109,7 @@ fn record(lint: &Lint) -> FindingRecord<'_> {
 /// It cannot be printed, which is a defect.
 pub fn policy_check_json(check: &PolicyCheck<'_>) -> Result<String, serde_json::Error> {
     let findings = check.lints.iter().map(record).collect();
-    let counts = Counts {
+    let counts = ProblemCounts {
         error: of(check.lints, Severity::Error),
         warning: of(check.lints, Severity::Warning),
         note: of(check.lints, Severity::Note),

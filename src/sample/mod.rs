@@ -40,13 +40,13 @@ pub struct Sample {
 }
 
 /// A JSON-RPC error in the making.
-struct Refusal {
+struct SampleError {
     code: i32,
     message: String,
     data: Option<Value>,
 }
 
-impl Refusal {
+impl SampleError {
     fn new(code: i32, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None }
     }
@@ -63,12 +63,12 @@ impl Sample {
     pub fn answer(&mut self, message: &[u8]) -> Option<String> {
         let message: Value = match serde_json::from_slice(message) {
             Ok(message) => message,
-            Err(error) => return Some(refuse(&Value::Null, Refusal::new(PARSE_ERROR, error.to_string()))),
+            Err(error) => return Some(refuse(&Value::Null, SampleError::new(PARSE_ERROR, error.to_string()))),
         };
         let Some(method) = message.get("method").and_then(Value::as_str) else {
             // A reply to something we never asked, or no JSON-RPC at all.
             let is_reply = message.get("result").is_some() || message.get("error").is_some();
-            let refusal = Refusal::new(INVALID_REQUEST, "expected a request with a `method`");
+            let refusal = SampleError::new(INVALID_REQUEST, "expected a request with a `method`");
             return (!is_reply).then(|| refuse(message.get("id").unwrap_or(&Value::Null), refusal));
         };
         let id = message.get("id")?;
@@ -80,7 +80,7 @@ impl Sample {
         })
     }
 
-    fn result(&mut self, method: &str, params: &Value) -> Result<Value, Refusal> {
+    fn result(&mut self, method: &str, params: &Value) -> Result<Value, SampleError> {
         let modern = era(params)?;
         let mut result = match method {
             "initialize" => return Ok(initialize(params)),
@@ -95,7 +95,7 @@ impl Sample {
             "ping" => json!({}),
             "tools/list" => json!({"tools": self.tools}),
             "tools/call" => self.call(params)?,
-            other => return Err(Refusal::new(METHOD_NOT_FOUND, format!("Method not found: {other}"))),
+            other => return Err(SampleError::new(METHOD_NOT_FOUND, format!("Method not found: {other}"))),
         };
         if let (true, Some(object)) = (modern || method == "server/discover", result.as_object_mut()) {
             object.insert("resultType".to_owned(), json!("complete"));
@@ -107,12 +107,12 @@ impl Sample {
         Ok(result)
     }
 
-    fn call(&mut self, params: &Value) -> Result<Value, Refusal> {
+    fn call(&mut self, params: &Value) -> Result<Value, SampleError> {
         let name = params.get("name").and_then(Value::as_str);
-        let name = name.ok_or_else(|| Refusal::new(INVALID_PARAMS, "`name` must be a string"))?;
+        let name = name.ok_or_else(|| SampleError::new(INVALID_PARAMS, "`name` must be a string"))?;
         let known = self.tools.as_array().into_iter().flatten().any(|tool| tool["name"] == name);
         if !known {
-            return Err(Refusal::new(INVALID_PARAMS, format!("Unknown tool: {name}")));
+            return Err(SampleError::new(INVALID_PARAMS, format!("Unknown tool: {name}")));
         }
         let empty = json!({});
         let arguments = params.get("arguments").unwrap_or(&empty);
@@ -135,7 +135,7 @@ pub fn serve(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> 
     while input.by_ref().take(limit).read_until(b'\n', &mut line)? > 0 {
         let answer = if line.len() > MESSAGE_BYTES_MAX && line.last() != Some(&b'\n') {
             input.skip_until(b'\n')?;
-            Some(refuse(&Value::Null, Refusal::new(INVALID_REQUEST, "message longer than 1 MiB")))
+            Some(refuse(&Value::Null, SampleError::new(INVALID_REQUEST, "message longer than 1 MiB")))
         } else if line.trim_ascii().is_empty() {
             None
         } else {
@@ -152,11 +152,11 @@ pub fn serve(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> 
 }
 
 /// Whether a request says that it is in the modern revision.
-fn era(params: &Value) -> Result<bool, Refusal> {
+fn era(params: &Value) -> Result<bool, SampleError> {
     match params.get("_meta").and_then(|meta| meta.get(VERSION_KEY)) {
         None => Ok(false),
         Some(version) if version == MODERN => Ok(true),
-        Some(version) => Err(Refusal {
+        Some(version) => Err(SampleError {
             code: UNSUPPORTED_VERSION,
             message: "Unsupported protocol version".to_owned(),
             data: Some(json!({"supported": [MODERN], "requested": version})),
@@ -179,7 +179,7 @@ fn server_info() -> Value {
     json!({"name": "mcpol-sample", "title": "Sample tasks and focus timer", "version": env!("CARGO_PKG_VERSION")})
 }
 
-fn refuse(id: &Value, refusal: Refusal) -> String {
+fn refuse(id: &Value, refusal: SampleError) -> String {
     let mut error = json!({"code": refusal.code, "message": refusal.message});
     if let Some(data) = refusal.data {
         error["data"] = data;

@@ -11,9 +11,9 @@ const FILES_MAX: usize = 100;
 /// Tasks, the focus timer, and a count of everything that would have left the house.
 #[derive(Debug)]
 pub(super) struct State {
-    tasks: BTreeMap<u64, Task>,
+    tasks: BTreeMap<u64, SampleTask>,
     next_id: u64,
-    session: Option<Session>,
+    session: Option<FocusSession>,
     started: u64,
     mails: u64,
     credits: u64,
@@ -21,7 +21,7 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-struct Task {
+struct SampleTask {
     title: String,
     project: String,
     priority: String,
@@ -31,7 +31,7 @@ struct Task {
 }
 
 #[derive(Debug)]
-struct Session {
+struct FocusSession {
     minutes: u64,
     task: Option<u64>,
     paused: bool,
@@ -39,7 +39,7 @@ struct Session {
 
 impl Default for State {
     fn default() -> Self {
-        let task = |title: &str, project: &str, done| Task {
+        let task = |title: &str, project: &str, done| SampleTask {
             title: title.to_owned(),
             project: project.to_owned(),
             priority: "normal".to_owned(),
@@ -89,7 +89,7 @@ impl State {
     }
 
     fn list(&self, project: Option<&str>, status: Option<&str>) -> Value {
-        let wanted = |task: &Task| {
+        let wanted = |task: &SampleTask| {
             project.is_none_or(|name| task.project == name) && status.is_none_or(|word| (word == "done") == task.done)
         };
         self.tasks.iter().filter(|(_, task)| wanted(task)).map(|(id, task)| task.to_json(*id)).collect()
@@ -105,7 +105,7 @@ impl State {
         if self.tasks.len() >= TASKS_MAX {
             return Err(format!("there are {TASKS_MAX} tasks already"));
         }
-        let task = Task {
+        let task = SampleTask {
             title: required(arguments, "title")?.to_owned(),
             project: text(arguments, "project")?.unwrap_or("inbox").to_owned(),
             priority: text(arguments, "priority")?.unwrap_or("normal").to_owned(),
@@ -178,7 +178,7 @@ impl State {
             None => None,
         };
         self.started += 1;
-        self.session = Some(Session { minutes, task, paused: false });
+        self.session = Some(FocusSession { minutes, task, paused: false });
         Ok(json!({"minutes": minutes, "task_id": task, "state": "running"}))
     }
 
@@ -213,18 +213,18 @@ impl State {
         Ok(json!({"deleted": before - self.tasks.len()}))
     }
 
-    fn task(&self, arguments: &Value) -> Result<(u64, &Task), String> {
+    fn task(&self, arguments: &Value) -> Result<(u64, &SampleTask), String> {
         let id = number(arguments, "task_id")?.ok_or("`task_id` must be a whole number from 0 up")?;
         self.tasks.get(&id).map(|task| (id, task)).ok_or_else(|| format!("no task {id}"))
     }
 
-    fn task_mut(&mut self, arguments: &Value) -> Result<(u64, &mut Task), String> {
+    fn task_mut(&mut self, arguments: &Value) -> Result<(u64, &mut SampleTask), String> {
         let id = self.task(arguments)?.0;
         self.tasks.get_mut(&id).map(|task| (id, task)).ok_or_else(|| format!("no task {id}"))
     }
 }
 
-impl Task {
+impl SampleTask {
     fn to_json(&self, id: u64) -> Value {
         json!({
             "id": id, "title": self.title, "project": self.project, "priority": self.priority, "due": self.due,

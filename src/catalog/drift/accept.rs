@@ -12,12 +12,12 @@ pub const ACCEPT_ENTRIES_MAX: usize = 10_000;
 /// What the owner accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Accepted {
-    entries: Vec<Entry>,
+    entries: Vec<AcceptEntry>,
 }
 
 /// One accepted deviation.
 #[derive(Clone, Debug)]
-struct Entry {
+struct AcceptEntry {
     code: Code,
     server: Option<String>,
     tool: Option<String>,
@@ -102,7 +102,7 @@ impl Accepted {
             }
             match entry.code.parse() {
                 Ok(code) => {
-                    entries.push(Entry { code, server: entry.server, tool: entry.tool, extra, expires, place });
+                    entries.push(AcceptEntry { code, server: entry.server, tool: entry.tool, extra, expires, place });
                 }
                 Err(message) => wrong("code", message, None),
             }

@@ -115,19 +115,19 @@ pub(super) fn renamed(was: &LockedServer, now: &LockedServer) -> BTreeMap<String
 }
 
 /// What a server calls its own.
-struct Own {
+struct OwnWords {
     /// The names of its tools.
     tools: BTreeSet<String>,
     /// The words of its name and its package.
     words: BTreeSet<String>,
 }
 
-fn own(now: &LockedServer) -> Own {
+fn own(now: &LockedServer) -> OwnWords {
     let package = now.source.package().map(|package| package.name.as_str());
     let names = package.into_iter().chain([now.server.as_str()]);
     let words = names.flat_map(|name| name.split(|c: char| !c.is_alphanumeric())).map(str::to_lowercase);
     let tools = now.tools.iter().map(|tool| tool.name.clone()).collect();
-    Own { tools, words: words.filter(|word| word.len() >= OWN_WORD_BYTES_MIN).collect() }
+    OwnWords { tools, words: words.filter(|word| word.len() >= OWN_WORD_BYTES_MIN).collect() }
 }
 
 /// One comparison of a server with its entry.
@@ -141,7 +141,7 @@ pub(super) struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(now: &'a LockedServer, own: &'a Own, beside: &'a Beside<'a>) -> Self {
+    fn new(now: &'a LockedServer, own: &'a OwnWords, beside: &'a Beside<'a>) -> Self {
         let names = Names { own: &own.tools, others: &beside.others, home: &own.words };
         Self { names, server: now.server.as_str(), beside, shared: BTreeMap::new(), found: Vec::new() }
     }

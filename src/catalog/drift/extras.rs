@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything beside tools that is different. What one of the two states does not record is no difference.
 pub(super) fn compare(was: &LockedServer, now: &LockedServer, names: Names<'_>) -> Vec<Drift> {
-    let mut comparison = Comparison { server: now.server.as_str(), names, found: Vec::new() };
+    let mut comparison = ExtrasComparison { server: now.server.as_str(), names, found: Vec::new() };
     comparison.capabilities(was, now);
     let (old, new) = (was.extras(), now.extras());
     for kind in ExtraKind::ALL {
@@ -30,18 +30,18 @@ pub(super) fn compare(was: &LockedServer, now: &LockedServer, names: Names<'_>) 
 
 /// Everything beside tools of a server that the lock does not know.
 pub(super) fn unknown_server(now: &LockedServer, names: Names<'_>) -> Vec<Drift> {
-    let mut comparison = Comparison { server: now.server.as_str(), names, found: Vec::new() };
+    let mut comparison = ExtrasComparison { server: now.server.as_str(), names, found: Vec::new() };
     now.extras().listed().for_each(|extra| comparison.new_one(extra));
     comparison.found
 }
 
-struct Comparison<'a> {
+struct ExtrasComparison<'a> {
     server: &'a str,
     names: Names<'a>,
     found: Vec<Drift>,
 }
 
-impl Comparison<'_> {
+impl ExtrasComparison<'_> {
     fn add(&mut self, code: Code, severity: Severity, extra: &Extra, message: String) -> &mut Drift {
         let mut drift = Drift::new(code, severity, self.server, None, message);
         // The key is only quoted in part, and of what it stands for everything counts.

@@ -40,15 +40,15 @@ pub struct Handed {
 }
 
 /// A hazard with the words that end such a parameter's name, and words of which one in its text means it.
-struct Kind {
+struct HazardKind {
     hazard: Hazard,
     names: &'static [&'static str],
     told: &'static [&'static str],
 }
 
 /// In the order in which a name is looked up: what it is, its last word says (a `folderUid` is an id and no folder).
-const KINDS: &[Kind] = &[
-    Kind {
+const KINDS: &[HazardKind] = &[
+    HazardKind {
         hazard: Hazard::Code,
         names: &[
             "bash",
@@ -87,7 +87,7 @@ const KINDS: &[Kind] = &[
             "pipeline",
         ],
     },
-    Kind {
+    HazardKind {
         hazard: Hazard::Credentials,
         names: &[
             "account",
@@ -119,13 +119,17 @@ const KINDS: &[Kind] = &[
             "token",
         ],
     },
-    Kind {
+    HazardKind {
         hazard: Hazard::Arguments,
         names: &["arg", "args", "argv", "cliflags"],
         told: &["argument", "args", "command line", "command-line", "flag", "launch", "option", "pass", "process"],
     },
-    Kind { hazard: Hazard::Headers, names: &["cookie", "cookies", "header", "headers"], told: &["header", "cookie"] },
-    Kind {
+    HazardKind {
+        hazard: Hazard::Headers,
+        names: &["cookie", "cookies", "header", "headers"],
+        told: &["header", "cookie"],
+    },
+    HazardKind {
         hazard: Hazard::Recipient,
         names: &[
             "address",
@@ -144,7 +148,7 @@ const KINDS: &[Kind] = &[
         ],
         told: &["attendee", "cc ", "deliver", "invite", "notif", "recipient", "send", "sent", "share"],
     },
-    Kind {
+    HazardKind {
         hazard: Hazard::Url,
         names: &[
             "callback",
@@ -182,7 +186,7 @@ const KINDS: &[Kind] = &[
             "webhook",
         ],
     },
-    Kind {
+    HazardKind {
         hazard: Hazard::Path,
         names: &[
             "cwd",
@@ -370,7 +374,7 @@ impl Hazard {
         let words = words(last_name(path));
         let last = words.last()?;
         let is_harmless = words.iter().any(|word| HARMLESS.contains(&word.as_str()));
-        let is_it = |kind: &&Kind| {
+        let is_it = |kind: &&HazardKind| {
             let harmless = is_harmless && matches!(kind.hazard, Self::Code | Self::Credentials);
             // A `profile_name` is the profile, an `api_key` the key.
             let named =

@@ -108,7 +108,7 @@ pub fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<Change> {
     let absent = Value::Object(serde_json::Map::new());
     let (was, now) = (was.unwrap_or(&absent), now.unwrap_or(&absent));
     let mut comparison =
-        Comparison { roots: (was, now), found: BTreeMap::new(), pairs: BTreeSet::new(), left: PAIRS_MAX };
+        SchemaComparison { roots: (was, now), found: BTreeMap::new(), pairs: BTreeSet::new(), left: PAIRS_MAX };
     comparison.schemas(was, now, "", 0);
     let mut found: Vec<_> = comparison.found.into_values().flatten().collect();
     found.sort();
@@ -120,7 +120,7 @@ pub fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<Change> {
     found
 }
 
-struct Comparison<'a> {
+struct SchemaComparison<'a> {
     roots: (&'a Value, &'a Value),
     /// By direction, so that a flood of harmless changes cannot hide an opening.
     found: BTreeMap<Direction, BTreeSet<Change>>,
@@ -130,7 +130,7 @@ struct Comparison<'a> {
     left: usize,
 }
 
-impl<'a> Comparison<'a> {
+impl<'a> SchemaComparison<'a> {
     fn add(&mut self, path: &str, direction: Direction, kind: Kind) {
         let found = self.found.entry(direction).or_default();
         if found.len() < CHANGES_MAX {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One step of a tightening.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+enum TightenStep {
     /// Rules or a `hide` entry of a name that does not exist go.
     Forget(String),
     /// A limit on calls a minute.
@@ -31,39 +31,40 @@ pub fn tighten(text: &str, policy: &Policy, now: &LockedServer, found: &[Drift])
         found.iter().filter(|drift| drift.code == code).filter_map(|drift| drift.tool.as_deref()).collect()
     };
     let (unreviewed, nowhere, weak) = (named(Code::P001), named(Code::P002), named(Code::P003));
-    let mut steps: BTreeSet<Step> = unreviewed.iter().map(|tool| Step::Hide((*tool).to_owned())).collect();
-    steps.extend(nowhere.iter().map(|tool| Step::Forget((*tool).to_owned())));
+    let mut steps: BTreeSet<TightenStep> =
+        unreviewed.iter().map(|tool| TightenStep::Hide((*tool).to_owned())).collect();
+    steps.extend(nowhere.iter().map(|tool| TightenStep::Forget((*tool).to_owned())));
     for weaker in weaker(policy, now) {
         // What is hidden already needs no limit.
         if !weak.contains(weaker.tool.as_str()) || unreviewed.contains(weaker.tool.as_str()) {
             continue;
         }
         steps.insert(match weaker.ruling {
-            Ruling::Hide | Ruling::LeaveOut => Step::Hide(weaker.tool),
-            Ruling::Refuse => Step::Refuse(weaker.tool),
-            Ruling::Approve(max) => Step::Approve(weaker.tool, max),
-            Ruling::Limit(max) => Step::Limit(weaker.tool, max),
+            Ruling::Hide | Ruling::LeaveOut => TightenStep::Hide(weaker.tool),
+            Ruling::Refuse => TightenStep::Refuse(weaker.tool),
+            Ruling::Approve(max) => TightenStep::Approve(weaker.tool, max),
+            Ruling::Limit(max) => TightenStep::Limit(weaker.tool, max),
             Ruling::Allow => continue,
         });
     }
     steps.iter().fold(text.to_owned(), |text, step| apply(&text, policy, step))
 }
 
-fn apply(text: &str, policy: &Policy, step: &Step) -> String {
+fn apply(text: &str, policy: &Policy, step: &TightenStep) -> String {
     let append = |text: &str, path: &[&str], entry: &Value| put(text, path, &Addition::Entry(entry.to_string()));
     match step {
-        Step::Hide(tool) => append(text, &["hide"], &json!(tool)),
-        Step::Limit(tool, max) => append(text, &["tools", tool, "limits"], &limit(policy, tool, *max)),
-        Step::Refuse(tool) => {
+        TightenStep::Hide(tool) => append(text, &["hide"], &json!(tool)),
+        TightenStep::Limit(tool, max) => append(text, &["tools", tool, "limits"], &limit(policy, tool, *max)),
+        TightenStep::Refuse(tool) => {
             append(text, &["tools", tool, "deny_if"], &json!({"conditions": [], "on_deny": "Requires human approval."}))
         }
-        Step::Approve(tool, max) => {
+        TightenStep::Approve(tool, max) => {
             let with_limit = append(text, &["tools", tool, "limits"], &limit(policy, tool, *max));
             // One that asks about some calls only makes room for one that asks about all.
             let without = remove(&with_limit, &format!("/tools/{}", escaped(tool)), "approval");
             put(&without, &["tools", tool, "approval"], &Addition::Value("{}".to_owned()))
         }
-        Step::Forget(tool) => {
+        TightenStep::Forget(tool) => {
             let without = remove(text, "/tools", tool);
             let hidden: Vec<String> =
                 places::value(&without, "/hide").and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();

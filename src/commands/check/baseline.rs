@@ -24,23 +24,23 @@ use std::path::Path;
 pub(super) const BASELINE_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct BaselineDocument<'a> {
     #[serde(borrow)]
     format: Option<&'a RawValue>,
-    findings: Option<Vec<Known>>,
-    runs: Option<Vec<Run>>,
+    findings: Option<Vec<KnownFinding>>,
+    runs: Option<Vec<BaselineRun>>,
 }
 
 /// A finding of an earlier report: one, or several equal ones on several tools.
 #[derive(Deserialize)]
-struct Known {
+struct KnownFinding {
     fingerprint: String,
     #[serde(default)]
     fingerprints: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Run {
+struct BaselineRun {
     results: Vec<RunResult>,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn known(
 ) -> Result<BTreeSet<String>, Failure> {
     if Path::new(name).is_file() {
         let text = bounded(name)?;
-        let document: Document<'_> = serde_json::from_str(&text).map_err(|_| neither(name))?;
+        let document: BaselineDocument<'_> = serde_json::from_str(&text).map_err(|_| neither(name))?;
         return match (document.format, document.findings, document.runs) {
             (Some(_), _, _) => {
                 let lock = open(&text, name)?;

@@ -24,7 +24,7 @@ pub(super) struct Job {
     pub findings: Vec<Finding>,
 }
 
-type Answer = (Job, Result<Listing, ConnectError>);
+type LiveAnswer = (Job, Result<Listing, ConnectError>);
 
 /// Asks the servers, at most `at_once` at a time, and hands over each answer as soon as it is there.
 ///
@@ -51,7 +51,7 @@ async fn ask_all(
     jobs: Vec<Job>,
     at_once: usize,
     options: &EnumerateOptions,
-    running: &mut JoinSet<Answer>,
+    running: &mut JoinSet<LiveAnswer>,
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let bars = Bars::new();
@@ -80,7 +80,7 @@ async fn ask_all(
     }
 }
 
-async fn ask(job: Job, options: EnumerateOptions, line: ProgressBar) -> Answer {
+async fn ask(job: Job, options: EnumerateOptions, line: ProgressBar) -> LiveAnswer {
     line.set_prefix(job.target.server().to_string());
     let show = |progress: Progress| line.set_message(progress.to_string());
     let answer = enumerate(&job.target, &options, &show).await;

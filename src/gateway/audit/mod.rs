@@ -85,11 +85,11 @@ pub struct Ended {
 pub struct Audit {
     session: String,
     key: Hmac<Sha256>,
-    inner: Option<Mutex<Inner>>,
+    inner: Option<Mutex<AuditInner>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct AuditInner {
     sink: Sink,
     waiting: Vec<u8>,
     sequence: u64,
@@ -118,7 +118,7 @@ impl Audit {
         };
         let key = Hmac::new_from_slice(&key).map_err(|error| io::Error::other(error.to_string()))?;
         let inner = Sink::open(destination)?.map(|sink| {
-            Mutex::new(Inner {
+            Mutex::new(AuditInner {
                 sink,
                 waiting: Vec::new(),
                 sequence: 0,
@@ -143,7 +143,7 @@ impl Audit {
         format!("{}-{number}", self.session)
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, Inner>> {
+    fn lock(&self) -> Option<MutexGuard<'_, AuditInner>> {
         // A thread that panicked left at worst a line unwritten; the chain still tells.
         Some(self.inner.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -237,7 +237,7 @@ impl Audit {
     }
 }
 
-impl Inner {
+impl AuditInner {
     fn line(&mut self, now: Timestamp, session: &str, event: &str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
         if self.lost > self.told {
             self.told = self.lost;

@@ -55,7 +55,7 @@ pub(super) fn read(
 }
 
 /// What `[gateway]` says, with the offset of `listen`, while the other sections are read.
-struct Listener {
+struct ListenerSection {
     listen: (SocketAddr, usize),
     admin: Option<SocketAddr>,
     state: Option<StatePlace>,
@@ -78,7 +78,7 @@ impl Reader<'_> {
         let mut sections = self.sections();
         let listener = match sections.remove("gateway").map(|value| self.table("gateway", value)) {
             Some(table) => table.map(|table| self.gateway(table)),
-            None => Some(Listener::default()),
+            None => Some(ListenerSection::default()),
         };
         let mut named = BTreeSet::new();
         let servers = sections.remove("servers").map_or_else(BTreeMap::new, |value| self.servers(value, &mut named));
@@ -171,8 +171,8 @@ impl Reader<'_> {
         }
     }
 
-    fn gateway(&mut self, mut table: Table<'_>) -> Listener {
-        let mut listener = Listener::default();
+    fn gateway(&mut self, mut table: Table<'_>) -> ListenerSection {
+        let mut listener = ListenerSection::default();
         let table = &mut table;
         if let Some(text) = self.text_of(table, "listen")
             && let Some(address) = self.listening("gateway.listen", &text, plan::listen_address(&text.text))
@@ -229,7 +229,7 @@ impl Reader<'_> {
         listener
     }
 
-    fn check_admin(&mut self, listener: &Listener, text: &Text) {
+    fn check_admin(&mut self, listener: &ListenerSection, text: &Text) {
         if listener.admin.is_some_and(|admin| admin == listener.listen.0 && admin.port() != 0) {
             let help = "give it another port, for example `127.0.0.1:8788`";
             self.report(text.at, "gateway.admin", "is the address that clients connect to", Some(help));
@@ -262,7 +262,7 @@ impl Reader<'_> {
     }
 }
 
-impl Default for Listener {
+impl Default for ListenerSection {
     fn default() -> Self {
         Self {
             listen: (LISTEN_DEFAULT, 0),

@@ -17,11 +17,11 @@ const LIST_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Memo {
     /// At most [`LISTS_MAX`], the newest last.
-    kept: Mutex<Vec<List>>,
+    kept: Mutex<Vec<RememberedList>>,
 }
 
 #[derive(Debug)]
-struct List {
+struct RememberedList {
     policy: Arc<Policy>,
     /// What the lock said, if there is one.
     reviewed: Option<Arc<Reviewed>>,
@@ -106,11 +106,11 @@ impl Memo {
         if kept.len() == LISTS_MAX {
             kept.remove(0);
         }
-        kept.push(List { policy: Arc::clone(policy), reviewed, sent: sent.into(), around, known });
+        kept.push(RememberedList { policy: Arc::clone(policy), reviewed, sent: sent.into(), around, known });
     }
 }
 
-impl List {
+impl RememberedList {
     /// Whether the list was read under this policy and lock. They are compared by their places in memory: the list
     /// keeps its own alive, so those that a reload brings have other places.
     fn is_under(&self, policy: &Arc<Policy>, reviewed: Option<&Arc<Reviewed>>) -> bool {

@@ -27,7 +27,7 @@ pub fn is_listed(policy: &Policy, tool: &str) -> bool {
 
 /// What is kept of a tool's schema.
 #[derive(Clone, Debug, Default)]
-enum Kept {
+enum KeptSchema {
     /// No schema, as the policy did not ask for it when the list came.
     #[default]
     Nothing,
@@ -41,7 +41,7 @@ enum Kept {
 struct Shown {
     /// What each definition of this name says, as a lock compares it; empty without a lock.
     essences: BTreeSet<Essence>,
-    schema: Kept,
+    schema: KeptSchema,
 }
 
 /// One list of tools, whole or as far as its pages have come.
@@ -75,12 +75,12 @@ impl Listing {
         let schema = member(definition, "inputSchema").map(|(schema, _)| schema);
         let schema = schema.filter(|schema| self.schema_bytes + schema.len() <= SCHEMA_BYTES_MAX);
         shown.schema = match (&shown.schema, schema) {
-            (Kept::Nothing, Some(schema)) => {
+            (KeptSchema::Nothing, Some(schema)) => {
                 self.schema_bytes += schema.len();
-                Kept::Schema(schemas.of(schema))
+                KeptSchema::Schema(schemas.of(schema))
             }
-            (Kept::Schema(known), Some(schema)) if *known.text == *schema => return,
-            (Kept::Nothing | Kept::Schema(_) | Kept::Doubt, _) => Kept::Doubt,
+            (KeptSchema::Schema(known), Some(schema)) if *known.text == *schema => return,
+            (KeptSchema::Nothing | KeptSchema::Schema(_) | KeptSchema::Doubt, _) => KeptSchema::Doubt,
         };
     }
 
@@ -224,8 +224,8 @@ impl View {
             return locked.compiled();
         }
         match &self.shown(tool, now)?.schema {
-            Kept::Schema(schema) => schema.compiled(),
-            Kept::Nothing | Kept::Doubt => None,
+            KeptSchema::Schema(schema) => schema.compiled(),
+            KeptSchema::Nothing | KeptSchema::Doubt => None,
         }
     }
 
@@ -239,7 +239,7 @@ impl View {
         }
         if policy.wants_schema(tool) && guard.and_then(|guard| guard.schema(tool)).is_none() {
             return match self.shown(tool, now) {
-                Some(shown) => matches!(shown.schema, Kept::Nothing),
+                Some(shown) => matches!(shown.schema, KeptSchema::Nothing),
                 None => self.newest(now).is_none(),
             };
         }

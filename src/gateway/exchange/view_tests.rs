@@ -110,7 +110,7 @@ fn lists_and_schemas_are_bounded() {
     for (name, definition) in [sized("a", SCHEMA_BYTES_MAX - 8), sized("b", 8), sized("c", 8)] {
         listing.take(&name, &definition, keep);
     }
-    let kept = |name: &str| matches!(listing.tools[name].schema, Kept::Schema(_));
+    let kept = |name: &str| matches!(listing.tools[name].schema, KeptSchema::Schema(_));
     assert_eq!((kept("a"), kept("b"), kept("c")), (true, true, false));
 }
 

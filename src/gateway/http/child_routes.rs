@@ -76,14 +76,14 @@ struct Waiter {
 }
 
 #[derive(Debug)]
-struct Listener {
+struct ListeningClient {
     session: Option<Arc<str>>,
     sender: mpsc::Sender<Bytes>,
 }
 
 /// A task that goes on after its request was answered.
 #[derive(Debug)]
-struct Task {
+struct RoutedTask {
     own: Id,
     token: String,
     session: Option<Arc<str>>,
@@ -103,8 +103,8 @@ pub(super) struct Routes {
     chosen: i64,
     /// Ids and tokens of the clients that the child may still use though they are over.
     given_up: GivenUp,
-    tasks: VecDeque<Task>,
-    listeners: Vec<Listener>,
+    tasks: VecDeque<RoutedTask>,
+    listeners: Vec<ListeningClient>,
     /// Messages for the one session, or for any.
     kept: VecDeque<(Option<Arc<str>>, Bytes)>,
 }
@@ -217,7 +217,7 @@ impl Routes {
             !(is_for_it && sender.try_send(message.clone()).is_ok())
         });
         self.listeners.retain(|listener| !alone && !listener.sender.is_closed());
-        self.listeners.push(Listener { session, sender });
+        self.listeners.push(ListeningClient { session, sender });
         receiver
     }
 
@@ -245,7 +245,7 @@ impl Routes {
                     if self.tasks.len() >= TASKS_KEPT_MAX {
                         self.tasks.pop_front();
                     }
-                    self.tasks.push_back(Task { own, token, session: asked.session });
+                    self.tasks.push_back(RoutedTask { own, token, session: asked.session });
                 }
                 Delivery::Piece(sender, Piece::Last(message))
             }

@@ -6,7 +6,8 @@ use super::child::{Child, Refused};
 use super::child_events::{Stream, answer, events};
 use super::command_request::{accepts_events, asked, is_subscription, withdrawn};
 use super::command_table::{
-    CHILDREN_MAX, CommandServer, Entry, GRANT_CHILDREN_MAX, Minted, Place, Started, Table, end, refused, retired, room,
+    CHILDREN_MAX, ChildEntry, ChildTable, CommandServer, GRANT_CHILDREN_MAX, Minted, Place, Started, end, refused,
+    retired, room,
 };
 use super::events::until;
 use super::host_origin::not_admitted;
@@ -142,7 +143,7 @@ impl CommandServer {
     fn join(&self, server: &Server, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
         let mut table = self.table();
         // A child whose handshake came to nothing is not shared.
-        let greeted = |entry: &Entry| {
+        let greeted = |entry: &ChildEntry| {
             let greeting = entry.child.greeting().filter(|_| !entry.child.is_gone())?;
             Some((entry.clone(), greeting))
         };
@@ -163,7 +164,9 @@ impl CommandServer {
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
         let caller = Arc::new(Caller { session: Some(label()?), ..Caller::clone(&entry.caller) });
-        table.sessions.insert(session.into(), Entry { used: Instant::now(), caller, view: Arc::default(), ..entry });
+        table
+            .sessions
+            .insert(session.into(), ChildEntry { used: Instant::now(), caller, view: Arc::default(), ..entry });
         let mut response = json(StatusCode::OK, body);
         response.headers_mut().insert(SESSION, value);
         Ok(Some(response))
@@ -187,7 +190,7 @@ impl CommandServer {
         if !accepts_events(&head.headers) {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "the answer is `text/event-stream`"));
         }
-        let Entry { child, caller, .. } = self.of_session(session, who)?;
+        let ChildEntry { child, caller, .. } = self.of_session(session, who)?;
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let token_watch = gateway.token_watches.of(server, &Holder { presented, who: who.clone() });
         let listening = Stream::Listening(child.listen(caller.session.clone(), self.children.per == Per::Session));
@@ -222,7 +225,7 @@ impl CommandServer {
     }
 
     /// The child of a session, and who calls in it.
-    fn of_session(&self, session: &str, who: &Identity) -> Result<Entry, Refusal> {
+    fn of_session(&self, session: &str, who: &Identity) -> Result<ChildEntry, Refusal> {
         let mut table = self.table();
         let entry = table.sessions.get_mut(session).filter(|entry| entry.grant == who.grant && !entry.child.is_gone());
         let found = entry.map(|entry| {
@@ -235,9 +238,14 @@ impl CommandServer {
     }
 
     /// The child of a grant that serves its requests without a session, and who calls in them.
-    async fn shared(&self, gateway: &Arc<Gateway>, server: &Arc<Server>, who: &Identity) -> Result<Entry, Refusal> {
-        let fits = |entry: &&Entry| !entry.child.is_gone();
-        let found = |table: &Table| {
+    async fn shared(
+        &self,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
+        who: &Identity,
+    ) -> Result<ChildEntry, Refusal> {
+        let fits = |entry: &&ChildEntry| !entry.child.is_gone();
+        let found = |table: &ChildTable| {
             let entry = table.shared.get(&who.grant)?.iter().find(fits)?;
             // Under the lock of the table: it must not be ended as idle before the request is there.
             entry.child.touch();
@@ -261,7 +269,7 @@ impl CommandServer {
     }
 
     /// Puts a child that was started in its place, unless all of them have been ended meanwhile.
-    fn keep(&self, entry: Entry, put: impl FnOnce(&mut Table, Entry)) -> Result<(), Refusal> {
+    fn keep(&self, entry: ChildEntry, put: impl FnOnce(&mut ChildTable, ChildEntry)) -> Result<(), Refusal> {
         let mut table = self.table();
         if table.is_retired {
             drop(end([entry.child]));
@@ -277,7 +285,7 @@ impl CommandServer {
         server: &Arc<Server>,
         who: &Identity,
         has_session: bool,
-    ) -> Result<(Entry, Place), Refusal> {
+    ) -> Result<(ChildEntry, Place), Refusal> {
         let place = {
             let mut table = self.table();
             if table.is_retired {
@@ -314,7 +322,7 @@ impl CommandServer {
                 let gone = || Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started");
                 let child = started.0.take().ok_or_else(gone)?;
                 let (grant, caller, used) = (Arc::clone(&who.grant), Arc::new(caller), Instant::now());
-                Ok((Entry { grant, child, caller, view: Arc::default(), used }, place))
+                Ok((ChildEntry { grant, child, caller, view: Arc::default(), used }, place))
             }
             Ok((Err(error), _)) => {
                 gateway.decider.notice(&error.to_string());
@@ -351,7 +359,7 @@ impl PolicySource for Standing {
 }
 
 /// The client of a request.
-fn party(gateway: &Arc<Gateway>, server: &Arc<Server>, token_watch: &Arc<TokenWatch>, entry: &Entry) -> Party {
+fn party(gateway: &Arc<Gateway>, server: &Arc<Server>, token_watch: &Arc<TokenWatch>, entry: &ChildEntry) -> Party {
     let (gateway, server, token_watch) = (Arc::downgrade(gateway), Arc::clone(server), Arc::clone(token_watch));
     Party::seeing(
         Caller::clone(&entry.caller),

@@ -27,7 +27,7 @@ pub const GRANT_CHILDREN_MAX: usize = 128;
 
 /// One child and whose it is.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ChildEntry {
     pub grant: Arc<str>,
     pub child: Arc<Child>,
     /// In whose name its calls are counted: each session has its own, whether or not it shares its child.
@@ -40,17 +40,17 @@ pub(super) struct Entry {
 
 /// The children of one server.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    pub sessions: HashMap<Box<str>, Entry>,
-    pub shared: HashMap<Arc<str>, Vec<Entry>>,
+pub(super) struct ChildTable {
+    pub sessions: HashMap<Box<str>, ChildEntry>,
+    pub shared: HashMap<Arc<str>, Vec<ChildEntry>>,
     /// Children that are being started, by grant.
     pub starting: HashMap<Arc<str>, usize>,
     /// The server is served no more, and whatever began before that starts no child.
     pub is_retired: bool,
 }
 
-impl Table {
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+impl ChildTable {
+    pub fn entries(&self) -> impl Iterator<Item = &ChildEntry> {
         self.sessions.values().chain(self.shared.values().flatten())
     }
 
@@ -87,7 +87,7 @@ impl Table {
 }
 
 /// How many children these are: sessions may share one.
-fn different<'e>(entries: impl Iterator<Item = &'e Entry>) -> usize {
+fn different<'e>(entries: impl Iterator<Item = &'e ChildEntry>) -> usize {
     entries.map(|entry| Arc::as_ptr(&entry.child)).collect::<HashSet<_>>().len()
 }
 
@@ -119,7 +119,7 @@ impl Drop for Started {
 }
 
 /// A session that its client has not heard of yet; if it never does, no client can use the child.
-pub(super) struct Minted(pub Arc<Mutex<Table>>, pub Option<String>);
+pub(super) struct Minted(pub Arc<Mutex<ChildTable>>, pub Option<String>);
 
 impl Minted {
     /// The client hears of it now.
@@ -137,7 +137,7 @@ impl Drop for Minted {
 }
 
 /// The place of a child that is being started.
-pub(super) struct Place(pub Arc<Mutex<Table>>, pub Arc<str>);
+pub(super) struct Place(pub Arc<Mutex<ChildTable>>, pub Arc<str>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -178,7 +178,7 @@ mod tests {
 #[derive(Debug)]
 pub struct CommandServer {
     pub(super) children: Children,
-    pub(super) table: Arc<Mutex<Table>>,
+    pub(super) table: Arc<Mutex<ChildTable>>,
     /// Held, for each grant, while a child is started that it shares.
     opening: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -189,7 +189,7 @@ impl CommandServer {
         Self { children, table: Arc::default(), opening: Mutex::default() }
     }
 
-    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, ChildTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,7 +201,7 @@ impl CommandServer {
 
     /// Its tools may appear otherwise from now on: clients are told.
     pub fn appears_otherwise(&self) {
-        let mut entries: Vec<Entry> = self.table().entries().cloned().collect();
+        let mut entries: Vec<ChildEntry> = self.table().entries().cloned().collect();
         // Sessions may share a child.
         let mut told = HashSet::new();
         entries.retain(|entry| told.insert(Arc::as_ptr(&entry.child)));
@@ -210,12 +210,12 @@ impl CommandServer {
 
     /// What time brings: calls that wait are looked at, and children that no client uses are ended. Blocks.
     pub fn tick(&self) {
-        let entries: Vec<Entry> = {
+        let entries: Vec<ChildEntry> = {
             let mut table = self.table();
             let idle = self.children.idle;
-            let is_over = |entry: &Entry| entry.child.is_gone() || entry.child.idle() >= idle;
+            let is_over = |entry: &ChildEntry| entry.child.is_gone() || entry.child.idle() >= idle;
             let mut over: Vec<Arc<Child>> = Vec::new();
-            let mut keep = |entry: &Entry| {
+            let mut keep = |entry: &ChildEntry| {
                 let is_over = is_over(entry);
                 if is_over {
                     over.push(Arc::clone(&entry.child));
@@ -245,7 +245,7 @@ impl CommandServer {
 
     /// Ends all children, each on a thread of its own.
     pub fn begin_to_end(&self) -> Vec<std::thread::JoinHandle<()>> {
-        let none = Table { is_retired: true, ..Table::default() };
+        let none = ChildTable { is_retired: true, ..ChildTable::default() };
         let table = std::mem::replace(&mut *self.table(), none);
         end(table.entries().map(|entry| Arc::clone(&entry.child)))
     }

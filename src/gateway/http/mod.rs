@@ -50,7 +50,7 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use refusal::Refusal;
 use server::Way;
-use state::Table;
+use state::LivePlan;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -102,7 +102,7 @@ impl Gateway {
     /// Serves a request; `whose` says whose it is, as far as that is known when it is refused.
     async fn serve(
         self: &Arc<Self>,
-        table: &Table,
+        table: &LivePlan,
         head: Parts,
         body: Incoming,
         whose: &mut Whose,

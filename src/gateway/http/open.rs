@@ -43,15 +43,15 @@ impl Stand {
 
 /// What a request is known by; the number sets it apart. Clients without a session cannot be told from others of their
 /// grant, so one id may be open several times there.
-type Key = (Viewer, Id, u64);
+type OpenKey = (Viewer, Id, u64);
 
 /// The table of requests that are open towards one server.
 #[derive(Debug, Default)]
-pub struct Open(Mutex<Table>);
+pub struct Open(Mutex<OpenTable>);
 
 #[derive(Debug, Default)]
-struct Table {
-    requests: BTreeMap<Key, Arc<Stand>>,
+struct OpenTable {
+    requests: BTreeMap<OpenKey, Arc<Stand>>,
     next: u64,
 }
 
@@ -59,7 +59,7 @@ struct Table {
 #[derive(Debug)]
 pub struct OpenRequest {
     table: Arc<Open>,
-    key: Key,
+    key: OpenKey,
     stand: Arc<Stand>,
 }
 
@@ -76,7 +76,7 @@ impl Drop for OpenRequest {
     }
 }
 
-impl Table {
+impl OpenTable {
     fn of(&self, viewer: &Viewer, id: &Id) -> impl Iterator<Item = &Arc<Stand>> {
         let all = (viewer.clone(), id.clone(), 0)..=(viewer.clone(), id.clone(), u64::MAX);
         self.requests.range(all).map(|(_, stand)| stand)
@@ -84,7 +84,7 @@ impl Table {
 }
 
 impl Open {
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, OpenTable> {
         // The table is consistent between any two statements, so one that a panic left behind can be used.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -67,7 +67,7 @@ impl Ticket {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct QueuedCalls {
     tickets: Vec<Ticket>,
     answers: Vec<oneshot::Sender<Ruling>>,
     /// With [`Pace::Elsewhere`]: a thread is deciding, and will take the tickets that wait when it is done.
@@ -79,7 +79,7 @@ struct Waiting {
 pub struct Queue {
     decider: Arc<Decider>,
     pace: Pace,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<QueuedCalls>,
 }
 
 impl Queue {
@@ -93,7 +93,7 @@ impl Queue {
         self.pace
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, QueuedCalls> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl Queue {
                 Pace::Elsewhere => {
                     let queue = Arc::clone(self);
                     drop(tokio::task::spawn_blocking(move || {
-                        let _served = Served(&queue);
+                        let _served = ServeGuard(&queue);
                         while queue.serve() {}
                     }));
                 }
@@ -172,12 +172,12 @@ impl Drop for Lead<'_> {
 
 /// Sees to it that a panic while calls are decided on blocks no call after it: those that wait are refused, and the next
 /// one begins anew.
-struct Served<'q>(&'q Queue);
+struct ServeGuard<'q>(&'q Queue);
 
-impl Drop for Served<'_> {
+impl Drop for ServeGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            *self.0.lock() = Waiting::default();
+            *self.0.lock() = QueuedCalls::default();
         }
     }
 }

@@ -17,10 +17,10 @@ pub const UNSUPPORTED_VERSION: i32 = -32022;
 
 /// What the client gets instead of an answer.
 #[derive(Debug)]
-pub struct Refusal(Box<Parts>);
+pub struct Refusal(Box<RefusalParts>);
 
 #[derive(Debug)]
-struct Parts {
+struct RefusalParts {
     status: StatusCode,
     code: i32,
     message: Cow<'static, str>,
@@ -36,7 +36,7 @@ impl Refusal {
         let code = if status.is_server_error() { reply::INTERNAL_ERROR } else { INVALID_REQUEST };
         let message = message.into();
         let to = ReplyTo::Unknown;
-        Self(Box::new(Parts { status, code, message, to, header: None, versions: None, close: false }))
+        Self(Box::new(RefusalParts { status, code, message, to, header: None, versions: None, close: false }))
     }
 
     /// Says which request it answers.
@@ -86,7 +86,7 @@ impl Refusal {
 
     /// The response.
     pub fn into_response(self) -> Response<Answer> {
-        let Parts { status, code, message, to, header, versions, close } = *self.0;
+        let RefusalParts { status, code, message, to, header, versions, close } = *self.0;
         let mut body = Vec::new();
         match versions {
             Some((requested, supported)) => {

@@ -13,10 +13,10 @@ pub const GRANT_REQUESTS_MAX: usize = 4096;
 
 /// The slots of one gateway, one for each open request; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct RequestSlots(Arc<Mutex<Taken>>);
+pub struct RequestSlots(Arc<Mutex<TakenSlots>>);
 
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenSlots {
     all: usize,
     grants: HashMap<Arc<str>, usize>,
 }
@@ -29,7 +29,7 @@ pub struct RequestSlot {
 }
 
 impl RequestSlots {
-    fn with<T>(&self, work: impl FnOnce(&mut Taken) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut TakenSlots) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

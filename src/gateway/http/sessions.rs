@@ -25,7 +25,7 @@ pub fn key(id: &[u8]) -> Cow<'_, [u8]> {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct SessionEntry {
     grant: Arc<str>,
     /// Stands for the id in counters and logs, which must not tell the id itself: it opens the session.
     label: Arc<str>,
@@ -34,22 +34,22 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    entries: HashMap<Box<[u8]>, Entry>,
+struct SessionTable {
+    entries: HashMap<Box<[u8]>, SessionEntry>,
     /// How many each grant has.
     counts: HashMap<Arc<str>, usize>,
 }
 
 /// Sessions of one server.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<Table>);
+pub struct Sessions(Mutex<SessionTable>);
 
 /// The session belongs to another grant; for this one there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotYours;
 
-impl Table {
-    fn insert(&mut self, id: &[u8], entry: Entry) {
+impl SessionTable {
+    fn insert(&mut self, id: &[u8], entry: SessionEntry) {
         let has = self.counts.get(&entry.grant).copied().unwrap_or(0);
         if has >= GRANT_SESSIONS_MAX {
             self.forget_of(&Arc::clone(&entry.grant));
@@ -99,7 +99,7 @@ impl Table {
 }
 
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, SessionTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +110,7 @@ impl Sessions {
 
     fn put(&self, id: &[u8], grant: &Arc<str>, issued: bool) {
         let label = Sha256::digest(id).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-        let entry = Entry { grant: Arc::clone(grant), label: label.into(), issued, used: Instant::now() };
+        let entry = SessionEntry { grant: Arc::clone(grant), label: label.into(), issued, used: Instant::now() };
         self.lock().insert(&key(id), entry);
     }
 

@@ -34,7 +34,7 @@ pub const IDENTITY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// A gateway that serves requests.
 pub struct Gateway {
-    table: RwLock<Arc<Table>>,
+    table: RwLock<Arc<LivePlan>>,
     pub(super) identify: Arc<dyn Identify>,
     pub(super) policies: Policies,
     pub(super) decider: Arc<Decider>,
@@ -57,7 +57,7 @@ impl fmt::Debug for Gateway {
 
 /// What a plan can change while the gateway runs.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct LivePlan {
     pub(super) servers: BTreeMap<String, Arc<Server>>,
     pub(super) front: HostOrigin,
 }
@@ -162,7 +162,7 @@ impl Gateway {
         Ok(())
     }
 
-    pub(super) fn table(&self) -> Arc<Table> {
+    pub(super) fn table(&self) -> Arc<LivePlan> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -266,7 +266,7 @@ impl Gateway {
     }
 }
 
-impl Table {
+impl LivePlan {
     /// Whether a path is the endpoint of all servers together.
     pub(super) fn is_common(&self, path: &str) -> bool {
         self.servers.len() > 1 && path.strip_prefix(ENDPOINT).is_some_and(|rest| matches!(rest, "" | "/"))
@@ -287,7 +287,12 @@ impl Table {
     }
 }
 
-fn table(plan: Plan, policies: &Policies, decider: &Arc<Decider>, old: Option<&Table>) -> Result<Table, SetUpError> {
+fn table(
+    plan: Plan,
+    policies: &Policies,
+    decider: &Arc<Decider>,
+    old: Option<&LivePlan>,
+) -> Result<LivePlan, SetUpError> {
     let mut servers = BTreeMap::new();
     let mut changes = Vec::new();
     for (name, served) in plan.servers {
@@ -317,5 +322,5 @@ fn table(plan: Plan, policies: &Policies, decider: &Arc<Decider>, old: Option<&T
         *server.plan.write().unwrap_or_else(PoisonError::into_inner) = served;
         *server.policy.write().unwrap_or_else(PoisonError::into_inner) = slot;
     }
-    Ok(Table { servers, front: HostOrigin::new(&plan.listener) })
+    Ok(LivePlan { servers, front: HostOrigin::new(&plan.listener) })
 }

@@ -99,14 +99,14 @@ impl TokenWatch {
 }
 
 /// The token and the place of the server in memory, which is its own for as long as the watch lasts.
-type Key = (Option<Box<[u8]>>, usize);
+type WatchKey = (Option<Box<[u8]>>, usize);
 
 /// All watches over tokens of a gateway.
 #[derive(Debug, Default)]
-pub struct TokenWatches(Mutex<HashMap<Key, Weak<TokenWatch>>>);
+pub struct TokenWatches(Mutex<HashMap<WatchKey, Weak<TokenWatch>>>);
 
 impl TokenWatches {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<TokenWatch>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WatchKey, Weak<TokenWatch>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

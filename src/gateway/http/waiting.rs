@@ -28,10 +28,10 @@ pub struct Waiting {
     telling: Telling,
     /// When the client hears of it again; nothing before the first time.
     next: Option<Pin<Box<Sleep>>>,
-    state: State,
+    state: WaitState,
 }
 
-enum State {
+enum WaitState {
     /// In a mutex, which is never locked: a body must be shareable, and what remains need not be.
     Waiting(Mutex<Rest>),
     /// The answer is one message, of which so much is there.
@@ -51,8 +51,8 @@ impl Pieces for Waiting {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             match &mut self.state {
-                State::Over => return Poll::Ready(None),
-                State::Waiting(rest) => {
+                WaitState::Over => return Poll::Ready(None),
+                WaitState::Waiting(rest) => {
                     let rest = rest.get_mut().unwrap_or_else(PoisonError::into_inner);
                     if let Poll::Ready(response) = rest.as_mut().poll(cx) {
                         let response = response.unwrap_or_else(Refusal::into_response);
@@ -67,9 +67,9 @@ impl Pieces for Waiting {
                     self.telling.tell(&mut line);
                     return Poll::Ready(Some(Ok(event(&line))));
                 }
-                State::Stream(answer) => {
+                WaitState::Stream(answer) => {
                     let Some(frame) = std::task::ready!(Pin::new(answer).poll_frame(cx)) else {
-                        self.state = State::Over;
+                        self.state = WaitState::Over;
                         continue;
                     };
                     match frame.map(Frame::into_data) {
@@ -78,7 +78,7 @@ impl Pieces for Waiting {
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     }
                 }
-                State::Whole(answer, taken) => {
+                WaitState::Whole(answer, taken) => {
                     match std::task::ready!(Pin::new(answer).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
                         Some(Ok(Ok(bytes))) if taken.len() + bytes.len() <= MESSAGE_BYTES_MAX => {
                             taken.extend_from_slice(&bytes);
@@ -100,12 +100,12 @@ impl Pieces for Waiting {
 impl Waiting {
     /// A call with this id and token waits for this approval.
     pub fn new(id: Id, token: &str, approval: &str) -> Self {
-        Self { id, telling: Telling::new(token, approval), next: None, state: State::Over }
+        Self { id, telling: Telling::new(token, approval), next: None, state: WaitState::Over }
     }
 
     /// The response that begins now and ends with what this comes to.
     pub fn until(self, rest: Rest) -> Response<Answer> {
-        let waiting = Self { state: State::Waiting(Mutex::new(rest)), ..self };
+        let waiting = Self { state: WaitState::Waiting(Mutex::new(rest)), ..self };
         let mut response = Response::new(Answer::stream(waiting));
         response.headers_mut().insert(CONTENT_TYPE, EVENTS);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -114,7 +114,7 @@ impl Waiting {
 
     /// The message that ends the wait.
     fn last(&mut self, body: &[u8]) -> Poll<Option<Result<Bytes, BodyError>>> {
-        self.state = State::Over;
+        self.state = WaitState::Over;
         // An answer with an error status may name whomever the server likes; here there is no status to tell that.
         let is_ours = |received: &Received<'_>| match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) => *id == self.id,
@@ -138,14 +138,14 @@ impl Waiting {
     }
 }
 
-fn begun(response: Response<Answer>) -> State {
+fn begun(response: Response<Answer>) -> WaitState {
     if response.status() == StatusCode::ACCEPTED {
         // The client has withdrawn the call, and hears no more of it.
-        return State::Over;
+        return WaitState::Over;
     }
     let is_stream = ContentKind::of(response.headers()) == ContentKind::EventStream;
     let answer = response.into_body();
-    if is_stream { State::Stream(answer) } else { State::Whole(answer, BytesMut::new()) }
+    if is_stream { WaitState::Stream(answer) } else { WaitState::Whole(answer, BytesMut::new()) }
 }
 
 #[cfg(test)]

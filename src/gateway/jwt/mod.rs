@@ -68,20 +68,20 @@ pub enum BadIssuer {
 }
 
 /// An issuer whose tokens say who calls.
-pub struct JwtIssuer(Arc<Inner>);
+pub struct JwtIssuer(Arc<IssuerInner>);
 
-struct Inner {
+struct IssuerInner {
     settings: Jwt,
     rhythm: Rhythm,
-    state: Mutex<State>,
+    state: Mutex<IssuerState>,
     fetched: Condvar,
     remembered: Mutex<HashMap<TokenHash, Remembered>>,
     notice: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 #[derive(Default)]
-struct State {
-    keys: Option<Loaded>,
+struct IssuerState {
+    keys: Option<LoadedKeys>,
     /// How often keys were loaded.
     generation: u64,
     attempt: Option<Attempt>,
@@ -92,7 +92,7 @@ struct State {
 }
 
 #[derive(Clone)]
-struct Loaded {
+struct LoadedKeys {
     keys: Arc<KeySet>,
     generation: u64,
     at: Instant,
@@ -137,17 +137,17 @@ impl JwtIssuer {
 
     fn with_rhythm(settings: Jwt, notice: Box<dyn Fn(&str) + Send + Sync>, rhythm: Rhythm) -> Result<Self, BadIssuer> {
         keys::install();
-        let mut state = State::default();
+        let mut state = IssuerState::default();
         match &settings.jwks {
             Jwks::Url(url) if !is_sealed(url) => return Err(BadIssuer::Unencrypted(redacted(url))),
             Jwks::Url(_) => {}
             Jwks::File(_) => {
                 let keys = fetch::keys(&settings.jwks).map_err(BadIssuer::BadFile)?;
-                state.keys = Some(Loaded { keys: Arc::new(keys), generation: 0, at: Instant::now() });
+                state.keys = Some(LoadedKeys { keys: Arc::new(keys), generation: 0, at: Instant::now() });
             }
         }
         let missing = state.keys.is_none();
-        let issuer = Self(Arc::new(Inner {
+        let issuer = Self(Arc::new(IssuerInner {
             settings,
             rhythm,
             state: Mutex::new(state),
@@ -186,9 +186,9 @@ impl JwtIssuer {
     }
 
     /// Keys that are not too old, waiting for them if need be. `wanted` is the name of one that has to be there.
-    fn keys(&self, wanted: Option<&str>) -> Result<Loaded, Unauthorized> {
+    fn keys(&self, wanted: Option<&str>) -> Result<LoadedKeys, Unauthorized> {
         let rhythm = &self.0.rhythm;
-        let fresh = |loaded: &Loaded| loaded.at.elapsed() < rhythm.stale;
+        let fresh = |loaded: &LoadedKeys| loaded.at.elapsed() < rhythm.stale;
         let known = self.0.loaded().filter(fresh);
         if let Some(loaded) = known.filter(|loaded| wanted.is_none_or(|id| loaded.keys.knows(id))) {
             if loaded.at.elapsed() >= rhythm.renew {
@@ -203,7 +203,7 @@ impl JwtIssuer {
                 return Err(Unauthorized::Unavailable("too many wait for the keys of the issuer".to_owned()));
             }
             state.waiting += 1;
-            let running = |state: &mut State| matches!(state.attempt, Some(Attempt::Running));
+            let running = |state: &mut IssuerState| matches!(state.attempt, Some(Attempt::Running));
             // The attempt is bounded itself; a moment more lets it say why it failed.
             let wait = FETCH_WAIT + Duration::from_secs(1);
             let waited = self.0.fetched.wait_timeout_while(state, wait, running);
@@ -230,7 +230,7 @@ impl JwtIssuer {
         if header.crit.is_some() {
             return Err(Unauthorized::Unknown);
         }
-        let Loaded { keys, generation, .. } = self.keys(header.kid.as_deref())?;
+        let LoadedKeys { keys, generation, .. } = self.keys(header.kid.as_deref())?;
         let key = keys.find(header.kid.as_deref(), header.alg).ok_or(Unauthorized::Unknown)?;
         let claims = self.claims(token, key).ok_or(Unauthorized::Unknown)?;
         let name = claims.get(&self.0.settings.grant_claim).and_then(Value::as_str).ok_or(Unauthorized::Unknown)?;
@@ -289,8 +289,8 @@ impl Remembered {
     }
 }
 
-impl Inner {
-    fn loaded(&self) -> Option<Loaded> {
+impl IssuerInner {
+    fn loaded(&self) -> Option<LoadedKeys> {
         lock(&self.state).keys.clone()
     }
 
@@ -310,7 +310,7 @@ impl Inner {
         let (now, error) = (Instant::now(), outcome.as_ref().err().cloned());
         if let Ok(keys) = outcome {
             state.generation += 1;
-            state.keys = Some(Loaded { keys: Arc::new(keys), generation: state.generation, at: now });
+            state.keys = Some(LoadedKeys { keys: Arc::new(keys), generation: state.generation, at: now });
         }
         state.attempt = Some(Attempt::Ended { at: now, error });
         drop(state);

@@ -27,7 +27,7 @@ pub(super) struct Callback {
 }
 
 /// What the first answer that is meant for us says.
-type Answer = Result<AuthorizationCallback, LoginError>;
+type CallbackAnswer = Result<AuthorizationCallback, LoginError>;
 
 impl Callback {
     /// Listens on any free port of loopback (RFC 8252, section 7.3).
@@ -43,7 +43,7 @@ impl Callback {
     }
 
     /// Waits for the answer that carries this state; anybody on this machine may send others.
-    pub(super) async fn wait(self, state: &str) -> Answer {
+    pub(super) async fn wait(self, state: &str) -> CallbackAnswer {
         let (sender, mut receiver) = mpsc::channel(1);
         let gone = || LoginError::Listen("the listener has ended".to_owned());
         tokio::select! {
@@ -54,7 +54,7 @@ impl Callback {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<str>, sender: mpsc::Sender<Answer>) {
+async fn serve(listener: TcpListener, state: Arc<str>, sender: mpsc::Sender<CallbackAnswer>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (state, sender) = (Arc::clone(&state), sender.clone());
         tokio::spawn(async move {
@@ -78,7 +78,7 @@ async fn serve(listener: TcpListener, state: Arc<str>, sender: mpsc::Sender<Answ
     }
 }
 
-fn page(request: &Request<Incoming>, state: &str) -> (Response<Full<Bytes>>, Option<Answer>) {
+fn page(request: &Request<Incoming>, state: &str) -> (Response<Full<Bytes>>, Option<CallbackAnswer>) {
     let say = |status: StatusCode, text: &'static str| {
         let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
         *response.status_mut() = status;

@@ -30,7 +30,7 @@ pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// The grant's name (RFC 8628, section 3.4).
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-type Client = oauth2::Client<
+type DeviceClient = oauth2::Client<
     BasicErrorResponse,
     OAuthTokenResponse,
     BasicTokenIntrospectionResponse,
@@ -77,7 +77,7 @@ pub fn login_by_device(
             None => register(url, &metadata, &scopes).await?,
         };
         let resource = resource(&mut manager, url, &id).await;
-        let client = Client::new(ClientId::new(id.clone()))
+        let client = DeviceClient::new(ClientId::new(id.clone()))
             .set_token_uri(TokenUrl::from_url(token_endpoint))
             .set_device_authorization_url(DeviceAuthorizationUrl::from_url(endpoint));
 
@@ -140,16 +140,16 @@ pub(super) fn trusted(server: &Url, text: &str) -> Result<Url, LoginError> {
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum RequestFailed {
     #[error(transparent)]
     Http(#[from] ConnectError),
     #[error("no answer within {} s", REQUEST_WAIT.as_secs())]
     TimedOut,
 }
 
-async fn send(request: HttpRequest) -> Result<HttpResponse, Failed> {
+async fn send(request: HttpRequest) -> Result<HttpResponse, RequestFailed> {
     let answer = tokio::time::timeout(REQUEST_WAIT, fetch(request, Follow::Never, ANSWER_BYTES_MAX)).await;
-    let mut answer = answer.map_err(|_| Failed::TimedOut)??;
+    let mut answer = answer.map_err(|_| RequestFailed::TimedOut)??;
     // Some say "not yet" with a status of success.
     let says_error = || serde_json::from_slice::<Value>(answer.body()).is_ok_and(|it| it.get("error").is_some());
     if answer.status().is_success() && says_error() {
@@ -201,7 +201,7 @@ async fn resource(manager: &mut AuthorizationManager, url: &Url, client_id: &str
 /// What has gone wrong; `told` knows errors that have a meaning of their own. Nothing of an answer that could hold a token
 /// is repeated.
 fn failed<K: oauth2::ErrorResponseType + std::fmt::Display>(
-    error: &RequestTokenError<Failed, oauth2::StandardErrorResponse<K>>,
+    error: &RequestTokenError<RequestFailed, oauth2::StandardErrorResponse<K>>,
     told: impl Fn(&K) -> Option<LoginError>,
 ) -> LoginError {
     match error {

@@ -22,16 +22,16 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// The encoder failed, which writing to a string never makes it do.
 pub fn exposition(meter: &Arc<Meter>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("mcpol");
-    registry.register_collector(Box::new(Page(Arc::clone(meter))));
+    registry.register_collector(Box::new(Exposition(Arc::clone(meter))));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
 }
 
 #[derive(Debug)]
-struct Page(Arc<Meter>);
+struct Exposition(Arc<Meter>);
 
-impl Collector for Page {
+impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (meter, servers) = (&self.0, self.0.servers());
         let encoder = &mut encoder;

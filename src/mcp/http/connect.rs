@@ -107,7 +107,7 @@ impl Way {
             NoConnection::Unreachable(format!("the proxy {}:{}: {}", proxy.host, proxy.port, super::innermost(error)))
         };
         let stream = tcp(&proxy.host, proxy.port).await.map_err(|error| by_proxy(&error))?;
-        let stream: Box<dyn Stream> = if proxy.speaks_tls {
+        let stream: Box<dyn ConnectedStream> = if proxy.speaks_tls {
             let name = TlsName::try_from(proxy.host.clone()).map_err(|error| by_proxy(&error))?;
             let connector = connector().map_err(NoConnection::Tls)?;
             Box::new(secured(&connector, name, stream).await?)
@@ -120,7 +120,11 @@ impl Way {
     }
 
     /// Asks a proxy to pass bytes on (RFC 9110, section 9.3.6).
-    async fn tunnel(&self, proxy: &Proxy, stream: Box<dyn Stream>) -> Result<impl Stream, NoConnection> {
+    async fn tunnel(
+        &self,
+        proxy: &Proxy,
+        stream: Box<dyn ConnectedStream>,
+    ) -> Result<impl ConnectedStream, NoConnection> {
         let refused = |why: String| NoConnection::Unreachable(format!("the proxy {}:{} {why}", proxy.host, proxy.port));
         let broken = |error: hyper::Error| refused(format!("broke off: {}", super::innermost(&error)));
         let authority = if self.host.contains(':') {
@@ -147,11 +151,11 @@ impl Way {
 }
 
 /// What a connection is made of.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+trait ConnectedStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ConnectedStream for S {}
 
-async fn start<S: Stream>(stream: S) -> Result<Sender, NoConnection> {
+async fn start<S: ConnectedStream>(stream: S) -> Result<Sender, NoConnection> {
     let started = http1::Builder::new().handshake(TokioIo::new(stream)).await;
     let (sender, connection) = started.map_err(|error| unreachable(&error))?;
     // How a connection ends shows in the answers that wait on it.
@@ -159,7 +163,7 @@ async fn start<S: Stream>(stream: S) -> Result<Sender, NoConnection> {
     Ok(sender)
 }
 
-async fn secured<S: Stream>(
+async fn secured<S: ConnectedStream>(
     connector: &TlsConnector,
     name: TlsName<'static>,
     stream: S,

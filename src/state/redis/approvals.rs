@@ -40,7 +40,7 @@ struct Body {
 }
 
 /// id, state, created, expires, ttl, body, arguments: a question as scripts answer it.
-type Row = (String, String, String, String, String, String, Option<String>);
+type QuestionRow = (String, String, String, String, String, String, Option<String>);
 
 impl RedisStore {
     fn question<'s>(&self, script: &'s Script, now: Timestamp, binding: &str) -> ScriptInvocation<'s> {
@@ -56,12 +56,12 @@ impl RedisStore {
     }
 
     fn rows(&self, repeat: Repeat, script: &ScriptInvocation<'_>) -> Result<Vec<Approval>, StoreError> {
-        let (now, rows): (String, Vec<Row>) = self.pool.run(repeat, script)?;
+        let (now, rows): (String, Vec<QuestionRow>) = self.pool.run(repeat, script)?;
         let now = self.time(&now)?;
         rows.into_iter().map(|row| self.approval(row, now)).collect()
     }
 
-    fn approval(&self, row: Row, now: Timestamp) -> Result<Approval, StoreError> {
+    fn approval(&self, row: QuestionRow, now: Timestamp) -> Result<Approval, StoreError> {
         let (id, state, created, expires, ttl_s, body, arguments) = row;
         let body: Body = serde_json::from_str(&body).map_err(|_| self.odd())?;
         let expires = self.time(&expires)?;

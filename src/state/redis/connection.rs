@@ -136,12 +136,12 @@ impl Pool {
                 *lock(&self.health) = Health::Up;
                 Ok(connection)
             }
-            Err(Refused::Broken(error)) => Err(self.broken(&error)),
-            Err(Refused::BadFile(why)) => {
+            Err(ConnectionRefused::Broken(error)) => Err(self.broken(&error)),
+            Err(ConnectionRefused::BadFile(why)) => {
                 let address = &self.address;
                 Err(self.down(StoreError::Unavailable(format!("`{address}`: {why}"))))
             }
-            Err(Refused::Forgetful(policy)) => {
+            Err(ConnectionRefused::Forgetful(policy)) => {
                 let address = &self.address;
                 Err(self.down(StoreError::Unavailable(format!(
                     "`{address}` drops keys when its memory is full (`maxmemory-policy {policy}`), so no limit would \
@@ -193,7 +193,7 @@ fn is_dead(error: &RedisError) -> bool {
 }
 
 /// Why a connection is of no use.
-enum Refused {
+enum ConnectionRefused {
     /// It could not be made.
     Broken(RedisError),
     /// A file that it needs is of no use.
@@ -202,13 +202,13 @@ enum Refused {
     Forgetful(String),
 }
 
-impl From<RedisError> for Refused {
+impl From<RedisError> for ConnectionRefused {
     fn from(error: RedisError) -> Self {
         Self::Broken(error)
     }
 }
 
-fn open(address: &RedisAddress) -> Result<Connection, Refused> {
+fn open(address: &RedisAddress) -> Result<Connection, ConnectionRefused> {
     let host = address.host.clone();
     let place = match address.encryption {
         Encryption::Plain => ConnectionAddr::Tcp(host, address.port),
@@ -229,13 +229,13 @@ fn open(address: &RedisAddress) -> Result<Connection, Refused> {
     let client = match address.encryption {
         Encryption::Plain => Client::open(place)?,
         Encryption::Tls => Client::build_with_tls(place, certificates(address)?)
-            .map_err(|error| Refused::BadFile(format!("its certificates cannot be used: {error}")))?,
+            .map_err(|error| ConnectionRefused::BadFile(format!("its certificates cannot be used: {error}")))?,
     };
     let mut connection = client.get_connection_with_timeout(REDIS_TIMEOUT)?;
     connection.set_read_timeout(Some(REDIS_TIMEOUT))?;
     connection.set_write_timeout(Some(REDIS_TIMEOUT))?;
     match redis::cmd("INFO").arg("memory").query::<String>(&mut connection) {
-        Ok(info) => forgetful(&info).map_or(Ok(connection), |policy| Err(Refused::Forgetful(policy))),
+        Ok(info) => forgetful(&info).map_or(Ok(connection), |policy| Err(ConnectionRefused::Forgetful(policy))),
         Err(error) if is_dead(&error) => Err(error.into()),
         // A server that does not let us look: whoever runs it must know.
         Err(_) => Ok(connection),
@@ -243,7 +243,7 @@ fn open(address: &RedisAddress) -> Result<Connection, Refused> {
 }
 
 /// The certificates that the address names.
-fn certificates(address: &RedisAddress) -> Result<TlsCertificates, Refused> {
+fn certificates(address: &RedisAddress) -> Result<TlsCertificates, ConnectionRefused> {
     let client_tls = match &address.files.own {
         Some((certificate, key)) => Some(ClientTlsConfig { client_cert: pem(certificate)?, client_key: pem(key)? }),
         None => None,
@@ -251,10 +251,10 @@ fn certificates(address: &RedisAddress) -> Result<TlsCertificates, Refused> {
     Ok(TlsCertificates { client_tls, root_cert: address.files.authorities.as_deref().map(pem).transpose()? })
 }
 
-fn pem(path: &Path) -> Result<Vec<u8>, Refused> {
+fn pem(path: &Path) -> Result<Vec<u8>, ConnectionRefused> {
     let mut text = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut text));
-    let bad = |why: &str| Refused::BadFile(format!("cannot use `{}`: {why}", path.display()));
+    let bad = |why: &str| ConnectionRefused::BadFile(format!("cannot use `{}`: {why}", path.display()));
     read.map_err(|error| bad(&crate::problem::reason(&error)))?;
     // A file without any would be an empty list, and trusting nobody says less about why.
     if memchr::memmem::find(&text, b"-----BEGIN ").is_none() { Err(bad("it is no PEM file")) } else { Ok(text) }

@@ -22,7 +22,7 @@ const ATTEMPTS_MAX: usize = 8;
 /// A grant as it is kept; times in milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct KeptGrant {
     name: String,
     servers: BTreeSet<String>,
     policy: Option<String>,
@@ -33,7 +33,7 @@ struct Kept {
 }
 
 fn print(grant: &Grant) -> Result<String, StoreError> {
-    let kept = Kept {
+    let kept = KeptGrant {
         name: grant.name.as_str().to_owned(),
         servers: grant.servers.clone(),
         policy: grant.policy.clone(),
@@ -46,7 +46,7 @@ fn print(grant: &Grant) -> Result<String, StoreError> {
 }
 
 fn read(text: &str) -> Option<Grant> {
-    let kept: Kept = serde_json::from_str(text).ok()?;
+    let kept: KeptGrant = serde_json::from_str(text).ok()?;
     Some(Grant {
         name: GrantName::parse(&kept.name).ok()?,
         servers: kept.servers,
@@ -59,7 +59,7 @@ fn read(text: &str) -> Option<Grant> {
 }
 
 /// What to do about a grant that was read.
-enum Step<T> {
+enum GrantStep<T> {
     /// Nothing; this is the answer.
     Leave(T),
     /// Put this in its place, and then this is the answer.
@@ -78,7 +78,7 @@ impl RedisStore {
         read(text).ok_or_else(damaged)
     }
 
-    fn change<T>(&self, name: &GrantName, decide: impl Fn(Option<Grant>) -> Step<T>) -> Result<T, StoreError> {
+    fn change<T>(&self, name: &GrantName, decide: impl Fn(Option<Grant>) -> GrantStep<T>) -> Result<T, StoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let text: Option<String> = self.pool.with(Repeat::Safe, |connection| {
                 redis::cmd("HGET").arg(self.key("grants")).arg(name.as_str()).query(connection)
@@ -86,8 +86,8 @@ impl RedisStore {
             let known = text.as_deref().map(|text| self.grant(text)).transpose()?;
             let old = known.as_ref().map(|grant| grant.token);
             let (grant, answer) = match decide(known) {
-                Step::Leave(answer) => return Ok(answer),
-                Step::Put(grant, answer) => (grant, answer),
+                GrantStep::Leave(answer) => return Ok(answer),
+                GrantStep::Put(grant, answer) => (grant, answer),
             };
             let worthless = old.filter(|token| *token != grant.token).map(|token| token.hex());
             let mut script = CHANGE.prepare_invoke();
@@ -112,8 +112,8 @@ impl RedisStore {
 impl GrantStore for RedisStore {
     fn create(&self, now: Timestamp, grant: &Grant) -> Result<GrantCreated, StoreError> {
         self.change(&grant.name, |known| match known {
-            Some(known) if known.state(now) == GrantState::Active => Step::Leave(GrantCreated::Exists(known)),
-            Some(_) | None => Step::Put(Box::new(grant.clone()), GrantCreated::Done),
+            Some(known) if known.state(now) == GrantState::Active => GrantStep::Leave(GrantCreated::Exists(known)),
+            Some(_) | None => GrantStep::Put(Box::new(grant.clone()), GrantCreated::Done),
         })
     }
 
@@ -128,11 +128,11 @@ impl GrantStore for RedisStore {
 
     fn revoke(&self, now: Timestamp, name: &GrantName) -> Result<GrantRevoked, StoreError> {
         self.change(name, |known| match known {
-            None => Step::Leave(GrantRevoked::Unknown),
-            Some(grant) if grant.revoked.is_some() => Step::Leave(GrantRevoked::Already(grant)),
+            None => GrantStep::Leave(GrantRevoked::Unknown),
+            Some(grant) if grant.revoked.is_some() => GrantStep::Leave(GrantRevoked::Already(grant)),
             Some(grant) => {
                 let revoked = Grant { revoked: Some(now), ..grant };
-                Step::Put(Box::new(revoked.clone()), GrantRevoked::Done(revoked))
+                GrantStep::Put(Box::new(revoked.clone()), GrantRevoked::Done(revoked))
             }
         })
     }

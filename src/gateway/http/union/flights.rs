@@ -20,10 +20,10 @@ pub(super) enum To {
 
 /// Where the requests of one session went.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<Table>);
+pub(super) struct Flights(Mutex<FlightTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct FlightTable {
     flights: HashMap<Id, To>,
     order: VecDeque<Id>,
 }

@@ -24,7 +24,7 @@ pub(super) const PIECES_WAITING_MAX: usize = 256;
 
 /// A stream of events for one client.
 pub struct Joint {
-    source: Source,
+    source: JointSource,
     first: Option<Piece>,
     /// What event ids are made of.
     cursor: Option<Cursor>,
@@ -35,7 +35,7 @@ pub struct Joint {
     _seat: Option<RequestSlot>,
 }
 
-enum Source {
+enum JointSource {
     Over,
     One(Box<Pipe>),
     /// Tasks that are at work as long as the client listens; one of them may have the last word.
@@ -59,18 +59,18 @@ impl Pieces for Joint {
 }
 
 impl Joint {
-    fn new(source: Source, cursor: Option<Cursor>) -> Self {
+    fn new(source: JointSource, cursor: Option<Cursor>) -> Self {
         Self { source, first: None, cursor, drain: None, farewell: None, _seat: None }
     }
 
     /// What one server streams; events can be resumed from where the cursor says.
     pub(super) fn one(pipe: Pipe, cursor: Option<Cursor>) -> Self {
-        Self::new(Source::One(Box::new(pipe)), cursor)
+        Self::new(JointSource::One(Box::new(pipe)), cursor)
     }
 
     /// What these tasks send.
     pub(super) fn many(pieces: mpsc::Receiver<Piece>, tasks: JoinSet<()>, cursor: Option<Cursor>) -> Self {
-        Self::new(Source::Many { pieces, last: None, _tasks: tasks }, cursor)
+        Self::new(JointSource::Many { pieces, last: None, _tasks: tasks }, cursor)
     }
 
     /// Begins with an event before all others.
@@ -132,17 +132,17 @@ impl Joint {
         if let Some(drain) = &mut self.drain
             && drain.as_mut().poll(cx).is_ready()
         {
-            (self.source, self.drain) = (Source::Over, None);
+            (self.source, self.drain) = (JointSource::Over, None);
             return Poll::Ready(self.farewell.take());
         }
         let piece = match &mut self.source {
-            Source::Over => None,
-            Source::One(pipe) => std::task::ready!(pipe.poll_next(cx)),
-            Source::Many { pieces, last, .. } => match (pieces.poll_recv(cx), last) {
+            JointSource::Over => None,
+            JointSource::One(pipe) => std::task::ready!(pipe.poll_next(cx)),
+            JointSource::Many { pieces, last, .. } => match (pieces.poll_recv(cx), last) {
                 (Poll::Ready(Some(piece)), _) => Some(piece),
                 (Poll::Ready(None) | Poll::Pending, Some(last)) => {
                     let last = std::task::ready!(Pin::new(last).poll(cx));
-                    self.source = Source::Over;
+                    self.source = JointSource::Over;
                     return Poll::Ready(last.ok().and_then(whole).map(|message| event(&message)));
                 }
                 (Poll::Ready(None), None) => None,
@@ -150,7 +150,7 @@ impl Joint {
             },
         };
         let Some(piece) = piece else {
-            self.source = Source::Over;
+            self.source = JointSource::Over;
             return Poll::Ready(self.farewell.take());
         };
         Poll::Ready(Some(self.written(piece)))
@@ -215,5 +215,7 @@ where
             });
         }
     };
-    Joint::new(Source::Many { pieces, last: Some(last), _tasks: tasks }, None).beginning_with(first).into_response()
+    Joint::new(JointSource::Many { pieces, last: Some(last), _tasks: tasks }, None)
+        .beginning_with(first)
+        .into_response()
 }

@@ -39,15 +39,15 @@ impl LearnedByGrant {
 /// What is remembered for one grant.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    names: Mutex<Names>,
-    places: Mutex<BTreeMap<String, Places>>,
+    names: Mutex<ShortNames>,
+    places: Mutex<BTreeMap<String, ListedPlaces>>,
     hasher: RandomState,
     /// Tasks of requests without session.
     pub(super) tasks: TaskOwners,
 }
 
 #[derive(Debug, Default)]
-struct Names {
+struct ShortNames {
     /// Server, kind of list, the rest of the shortened name.
     known: HashMap<(String, &'static str, String), String>,
     bytes: usize,
@@ -55,7 +55,7 @@ struct Names {
 
 /// What one server lists.
 #[derive(Debug, Default)]
-struct Places {
+struct ListedPlaces {
     /// Hashes, with a key that no server knows: URIs can be long.
     resources: Option<(Instant, HashSet<u64>)>,
     templates: Option<(Instant, Vec<Box<str>>)>,
@@ -90,7 +90,7 @@ impl Learned {
         let mut names = lock(&self.names);
         if names.bytes + name.len() > NAMES_BYTES_MAX {
             // They are learnt again from the servers' lists.
-            *names = Names::default();
+            *names = ShortNames::default();
         }
         let old = names.known.insert((server.to_owned(), key, rest.to_owned()), name.to_owned());
         if old.is_none() {

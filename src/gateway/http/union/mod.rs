@@ -36,7 +36,7 @@ use super::body::{self, Answer};
 use super::command_request::accepts_events;
 use super::mcp_headers::own_session;
 use super::refusal::{Refusal, unauthorized};
-use super::state::Table;
+use super::state::LivePlan;
 use super::{Gateway, IDENTITY_AGE_MAX, Server, header_match, host_origin};
 use crate::gateway::audit::Whose;
 use crate::gateway::identity::{Identity, Unauthorized};
@@ -62,7 +62,7 @@ type Answered = Response<Answer>;
 /// It is refused before any server hears of it, or the one server that it is for cannot be reached.
 pub(super) async fn serve(
     gateway: &Arc<Gateway>,
-    table: &Table,
+    table: &LivePlan,
     head: Parts,
     body: Incoming,
     whose: &mut Whose,
@@ -138,7 +138,11 @@ async fn end_session(turn: ClientRequest) -> Result<Answered, Refusal> {
 }
 
 /// The servers that the client may call, each with who it is there.
-async fn callers(gateway: &Arc<Gateway>, table: &Table, head: &Parts) -> Result<Vec<(Arc<Server>, Identity)>, Refusal> {
+async fn callers(
+    gateway: &Arc<Gateway>,
+    table: &LivePlan,
+    head: &Parts,
+) -> Result<Vec<(Arc<Server>, Identity)>, Refusal> {
     let (mut callers, mut refused) = (Vec::new(), None);
     let asked = table.servers.values().map(|server| async move { (server, gateway.who(head, server).await) });
     for (server, who) in futures_util::future::join_all(asked).await {

@@ -25,10 +25,10 @@ pub(super) struct Question {
 
 /// The questions of one session that wait for the client.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Mutex<Table>);
+pub(super) struct Questions(Mutex<QuestionTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct QuestionTable {
     last: i64,
     open: BTreeMap<i64, Question>,
     /// Tasks that the client works on, and for whom.

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::sync::Arc;
 
-type Asked = (Arc<Server>, Identity);
+type AskedRoute = (Arc<Server>, Identity);
 
 impl ClientRequest {
     fn needs_session(&self, id: &Id) -> Result<(), Refusal> {
@@ -91,7 +91,7 @@ impl ClientRequest {
     }
 
     /// Hands a request on to the server that it is for.
-    async fn to(self: &Arc<Self>, id: &Id, (server, who): &Asked, ask: &Ask<'_>) -> Result<Answered, Refusal> {
+    async fn to(self: &Arc<Self>, id: &Id, (server, who): &AskedRoute, ask: &Ask<'_>) -> Result<Answered, Refusal> {
         if let Some(session) = &self.session {
             session.flights.begin(id, To::Server(server.name.as_str().to_owned()));
         }
@@ -117,7 +117,7 @@ impl ClientRequest {
     }
 
     /// The server and its own name for a tool or prompt.
-    async fn original(self: &Arc<Self>, id: &Id, list: List, name: &str) -> Option<(&Asked, String)> {
+    async fn original(self: &Arc<Self>, id: &Id, list: List, name: &str) -> Option<(&AskedRoute, String)> {
         let (server, rest) = names::split(name)?;
         let asked = self.server(server)?;
         let mut original = self.memory.name(server, list.key, rest);
@@ -166,7 +166,7 @@ impl ClientRequest {
     }
 
     /// The server that a resource is of. Lists are read when they are needed, and then remembered.
-    pub(super) async fn place(self: &Arc<Self>, id: &Id, uri: &str) -> Option<&Asked> {
+    pub(super) async fn place(self: &Arc<Self>, id: &Id, uri: &str) -> Option<&AskedRoute> {
         let offering = self.offering("resources");
         if let [only] = offering.as_slice() {
             return Some(only);
@@ -185,7 +185,7 @@ impl ClientRequest {
     }
 
     /// Reads the lists of servers that are not known so well.
-    async fn look(self: &Arc<Self>, id: &Id, servers: &[&Asked], list: List, needed: Age) {
+    async fn look(self: &Arc<Self>, id: &Id, servers: &[&AskedRoute], list: List, needed: Age) {
         let listed = if list.key == RESOURCES.key { Listed::Resources } else { Listed::Templates };
         let unknown = servers.iter().filter(|(server, _)| self.memory.age(server.name.as_str(), listed) > needed);
         let looks = unknown.map(|(server, who)| async move { (server, self.items(server, who, id, list).await) });
@@ -273,7 +273,7 @@ impl ClientRequest {
         let line = String::from_utf8_lossy(passage.line());
         let method = passage.method().unwrap_or_default();
         let only = |name: &str, line: String| self.server(name).map(|asked| (asked, Bytes::from(line)));
-        let told: Vec<(&Asked, Bytes)> = match method {
+        let told: Vec<(&AskedRoute, Bytes)> = match method {
             // Of a question, under the token that its server gave it.
             "notifications/progress" => {
                 let token = at(&line, &["params", "progressToken"]);

@@ -21,10 +21,10 @@ pub(super) enum TaskOwner {
 
 /// Whose the tasks are.
 #[derive(Debug, Default)]
-pub(super) struct TaskOwners(Mutex<Table>);
+pub(super) struct TaskOwners(Mutex<TaskTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct TaskTable {
     owners: HashMap<Box<str>, TaskOwner>,
     order: VecDeque<Box<str>>,
 }
