@@ -26,7 +26,7 @@ pub mod server;
 pub mod sessions;
 pub mod seen_tools;
 pub mod tls;
-pub mod union;
+pub mod combined;
 pub mod waiting;
 mod approval;
 mod command_request;
@@ -110,7 +110,7 @@ impl Gateway {
         // What is not the path of most requests is in a box: the room for a request is that of its longest way.
         if table.is_common(head.uri.path()) {
             whose.way = Some(Route::Combined);
-            return Box::pin(union::serve(self, table, head, body, whose)).await;
+            return Box::pin(combined::serve(self, table, head, body, whose)).await;
         }
         let server = table.route(head.uri.path())?;
         (whose.server, whose.way) = (Some(Arc::clone(&server.label)), Some(server.route()));

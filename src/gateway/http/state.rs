@@ -1,13 +1,13 @@
 //! What a gateway over HTTP keeps: its servers, policies, callers and watches over tokens.
 
 use super::body::Room;
+use super::combined::Kept;
 use super::host_origin::HostOrigin;
 use super::queue::{Pace, Queue};
 use super::refusal::{Refusal, unauthorized};
 use super::request_slots::RequestSlots;
 use super::server::{Server, SetUpError, Way};
 use super::token_watch::TokenWatches;
-use super::union::Kept;
 use crate::clock;
 use crate::gateway::decider::Decider;
 use crate::gateway::exchange::CallOutcome;
@@ -46,7 +46,7 @@ pub struct Gateway {
     ending: watch::Sender<bool>,
     turn: Mutex<()>,
     telemetry: Telemetry,
-    pub(super) union: Kept,
+    pub(super) combined: Kept,
 }
 
 impl fmt::Debug for Gateway {
@@ -84,7 +84,7 @@ impl Gateway {
             ending: watch::Sender::new(false),
             turn: Mutex::default(),
             telemetry: Telemetry::off(),
-            union: Kept::default(),
+            combined: Kept::default(),
         })
     }
 

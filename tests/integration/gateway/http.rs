@@ -14,7 +14,7 @@ mod redis_tls;
 mod relay;
 mod streams;
 mod tls;
-mod union;
+mod combined;
 
 use super::*;
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -113,7 +113,7 @@ pub fn a_server_that_is_silent_in_its_second_handshake_holds_nobody_up(cell: &dy
     let reply = client.reply(call);
     assert!(reply.get("error").is_some(), "{reply}");
     let reply = client.reply(list);
-    // At the joint endpoint a server that does not answer is left out.
+    // At the combined endpoint a server that does not answer is left out.
     let is_left_out = cell.way.front == Front::Joint && reply["result"]["tools"] == json!([]);
     assert!(reply.get("error").is_some() || is_left_out, "{reply}");
     assert_eq!(cell.calls("good"), 0);

@@ -114,7 +114,7 @@ pub fn a_session_that_the_server_has_lost_begins_anew(cell: &dyn Fn(&Setup) -> C
     for number in [1, 1, 2, 2] {
         let reply = client.ask_tool("good", &json!({"number": number}));
         if reply.get("result").is_none() {
-            // Judged already, a call is not sent once more at the joint endpoint.
+            // Judged already, a call is not sent once more at the combined endpoint.
             assert_eq!(cell.way.front, Front::Joint, "{reply}");
             assert!(reply["error"]["message"].as_str().unwrap_or_default().contains("a new one has begun"), "{reply}");
         }

@@ -156,7 +156,7 @@ pub fn a_list_with_two_readings_is_never_shown(cell: &dyn Fn(&Setup) -> Cell) {
     });
     let cell = cell(&setup);
     let reply = cell.client().ask("tools/list", &json!({}));
-    // At the joint endpoint a server whose list cannot be read is left out.
+    // At the combined endpoint a server whose list cannot be read is left out.
     let is_left_out = cell.way.front == Front::Joint && reply["result"]["tools"] == json!([]);
     assert!(reply.get("error").is_some() || is_left_out, "{reply}");
 }

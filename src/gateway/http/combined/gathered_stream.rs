@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 pub(super) const PIECES_WAITING_MAX: usize = 256;
 
 /// A stream of events for one client.
-pub struct Joint {
+pub struct GatheredStream {
     source: JointSource,
     first: Option<Piece>,
     /// What event ids are made of.
@@ -46,19 +46,19 @@ enum JointSource {
     },
 }
 
-impl fmt::Debug for Joint {
+impl fmt::Debug for GatheredStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Joint").field("cursor", &self.cursor).finish_non_exhaustive()
+        f.debug_struct("GatheredStream").field("cursor", &self.cursor).finish_non_exhaustive()
     }
 }
 
-impl Pieces for Joint {
+impl Pieces for GatheredStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         self.next_piece(cx).map(|piece| piece.map(Ok))
     }
 }
 
-impl Joint {
+impl GatheredStream {
     fn new(source: JointSource, cursor: Option<Cursor>) -> Self {
         Self { source, first: None, cursor, drain: None, farewell: None, _seat: None }
     }
@@ -215,7 +215,7 @@ where
             });
         }
     };
-    Joint::new(JointSource::Many { pieces, last: Some(last), _tasks: tasks }, None)
+    GatheredStream::new(JointSource::Many { pieces, last: Some(last), _tasks: tasks }, None)
         .beginning_with(first)
         .into_response()
 }

@@ -6,7 +6,7 @@ use super::super::mcp_headers::SESSION;
 use super::Answered;
 use super::ask::{Ask, PART_WAIT, Part, post, read};
 use super::edit::text_at;
-use super::joint::gathered;
+use super::gathered_stream::gathered;
 use super::offers::{carried, instructions, joined};
 use super::piece::Piece;
 use super::replies::{done, failed, quoted};
@@ -52,7 +52,7 @@ impl ClientRequest {
         };
         let capabilities = joined(ends.values().map(|end| &*end.capabilities));
         let grant = self.callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default();
-        let Some(session) = self.gateway.union.sessions.open(Session::new(grant, ends, hello)) else {
+        let Some(session) = self.gateway.combined.sessions.open(Session::new(grant, ends, hello)) else {
             return failed(id, -32603, "no session can be opened");
         };
         let result = format!(

@@ -9,7 +9,7 @@ use super::ask::{Ask, is_stream};
 use super::cursor::Cursor;
 use super::edit::{at, changed, put, text_at};
 use super::flights::To;
-use super::joint::{Joint, gathered};
+use super::gathered_stream::{GatheredStream, gathered};
 use super::learned::{Age, Listed};
 use super::lists::{List, PROMPTS, RESOURCES, TEMPLATES, TOOLS, list_of};
 use super::pipe::Pipe;
@@ -103,8 +103,9 @@ impl ClientRequest {
         if is_stream(&head.headers) {
             let cursor =
                 Cursor::Answer { server: server.name.as_str().into(), last: String::new(), request: id.clone() };
-            let joint = Joint::one(Pipe::new(leg, body, Some(id.clone())), self.session.is_some().then_some(cursor));
-            return Ok(Response::from_parts(head, Answer::stream(joint)));
+            let gathered_stream =
+                GatheredStream::one(Pipe::new(leg, body, Some(id.clone())), self.session.is_some().then_some(cursor));
+            return Ok(Response::from_parts(head, Answer::stream(gathered_stream)));
         }
         if let Answer::Whole(Some(message)) = &body
             && memchr::memmem::find(message, b"askId").is_some()

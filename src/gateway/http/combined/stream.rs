@@ -9,7 +9,7 @@ use super::super::request_slots::RequestSlot;
 use super::super::server::Way;
 use super::ask::{get, is_stream};
 use super::cursor::Cursor;
-use super::joint::{Joint, PIECES_WAITING_MAX};
+use super::gathered_stream::{GatheredStream, PIECES_WAITING_MAX};
 use super::piece::{Held, Piece};
 use super::pipe::Pipe;
 use super::request::{ClientRequest, has_lost_session};
@@ -87,8 +87,8 @@ impl ClientRequest {
             }
             Opened::Stream(body, Goes::On) => {
                 let pipe = Pipe::new(self.leg(server, who), body, Some(request.clone()));
-                let joint = Joint::one(pipe, Some(cursor)).on_seat(slot);
-                Ok(joint.until_over(self, None).into_response())
+                let gathered_stream = GatheredStream::one(pipe, Some(cursor)).on_seat(slot);
+                Ok(gathered_stream.until_over(self, None).into_response())
             }
             Opened::Never => Err(no_stream()),
             Opened::Failed(why) => {
@@ -132,8 +132,8 @@ impl ClientRequest {
             return Err(refused.map_or_else(no_stream, |why| Refusal::new(StatusCode::BAD_GATEWAY, why)));
         }
         session.listens(&sender);
-        let joint = Joint::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(slot);
-        Ok(joint.until_over(self, None).or_until(listens.over()).into_response())
+        let gathered_stream = GatheredStream::many(pieces, tasks, Some(Cursor::Stream(places))).on_seat(slot);
+        Ok(gathered_stream.until_over(self, None).or_until(listens.over()).into_response())
     }
 
     /// Asks a server for its stream, and waits for it as long as the server takes.

@@ -6,7 +6,7 @@ use super::super::refusal::Refusal;
 use super::Answered;
 use super::ask::{Ask, is_still_let_in, is_stream};
 use super::edit::{at, changed, text_at};
-use super::joint::{Joint, PIECES_WAITING_MAX};
+use super::gathered_stream::{GatheredStream, PIECES_WAITING_MAX};
 use super::offers::joined;
 use super::piece::{Held, Piece};
 use super::pipe::Pipe;
@@ -94,8 +94,10 @@ impl ClientRequest {
             meta_of(id)
         );
         let over = result_of(id, &format!("{{\"resultType\":\"complete\",{}}}", meta_of(id)));
-        let joint = Joint::many(pieces, tasks, None).beginning_with(Piece::ours(acknowledged.as_bytes())).on_seat(slot);
-        Ok(joint.until_over(&turn, Some(crate::mcp::sse::event(&over))).into_response())
+        let gathered_stream = GatheredStream::many(pieces, tasks, None)
+            .beginning_with(Piece::ours(acknowledged.as_bytes()))
+            .on_seat(slot);
+        Ok(gathered_stream.until_over(&turn, Some(crate::mcp::sse::event(&over))).into_response())
     }
 
     /// Whose the things are that the filter names.

@@ -4,7 +4,7 @@
 //!
 //! Carried is what a single server gives: lists as one page each, calls and whatever else names something, tasks,
 //! completion, the log's level, subscriptions, instructions, questions of servers to the client (`questions`), the
-//! stream that a client listens on (`stream`, `joint`), and in the revision without sessions `server/discover` and
+//! stream that a client listens on (`stream`, `gathered_stream`), and in the revision without sessions `server/discover` and
 //! `subscriptions/listen` (`subscribe`). Where messages of several servers could be mistaken for each other, they are told
 //! apart in one place (`leg`), and nothing is altered that was judged.
 
@@ -12,7 +12,7 @@ mod begin;
 mod cursor;
 mod edit;
 mod flights;
-mod joint;
+mod gathered_stream;
 mod server_side;
 mod lists;
 mod learned;
@@ -73,7 +73,7 @@ pub(super) async fn serve(
     let session = match own_session(&head.headers)? {
         None => None,
         Some(id) => {
-            let session = gateway.union.sessions.take(id, &grant);
+            let session = gateway.combined.sessions.take(id, &grant);
             Some(session.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))?)
         }
     };
@@ -83,7 +83,7 @@ pub(super) async fn serve(
         head,
         callers,
         session,
-        memory: gateway.union.memories.of(&grant),
+        memory: gateway.combined.memories.of(&grant),
         is_stateless: false,
         streams,
         meta: None,
@@ -126,7 +126,7 @@ pub(super) async fn serve(
 async fn end_session(turn: ClientRequest) -> Result<Answered, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such session");
     let session = turn.session.as_ref().ok_or_else(unknown)?;
-    turn.gateway.union.sessions.close(own_session(&turn.head.headers)?.unwrap_or_default());
+    turn.gateway.combined.sessions.close(own_session(&turn.head.headers)?.unwrap_or_default());
     let ends = turn.servers().filter_map(|(server, who)| {
         session.end(server.name.as_str())?.id?;
         Some(end(server, who, turn.head_for(server)))
