@@ -1,6 +1,7 @@
 //! Text from servers is hostile: escaping it before anybody sees it, and splitting names into words.
 
 use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization as _;
 use std::fmt::Write as _;
 
 /// Whether a character could change how the text around it is shown: controls, bidirectional marks, zero-width and
@@ -66,6 +67,56 @@ pub fn excerpt(text: &str, chars: usize) -> String {
     out
 }
 
+/// The compatibility decomposition of a character, as its NFKC form is made of (Unicode Annex 15), handed on part by part.
+pub fn decompose(c: char, part: impl FnMut(char)) {
+    unicode_normalization::char::decompose_compatible(c, part);
+}
+
+/// A name as the most careless of servers may compare it: percent-decoded, after NFKC, without regard to case, and
+/// with letters and digits alone. Two names with one folded form may be one name to some server.
+pub fn folded(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in percent_decoded(name).nfkc() {
+        // Upper case first: what has no lower case of its own (`ß`, the long s) is then like what it stands for.
+        for c in c.to_uppercase().flat_map(char::to_lowercase) {
+            decompose(c, |part| {
+                if part.is_alphanumeric() {
+                    out.push(part);
+                }
+            });
+        }
+    }
+    out
+}
+
+/// The text with `%XX` decoded until nothing is left to decode; bytes that are no UTF-8 become U+FFFD.
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    let mut decoded = Cow::Borrowed(text);
+    // Each round makes the text shorter, so this ends.
+    while let Some(next) = percent_decoded_once(&decoded) {
+        decoded = Cow::Owned(next);
+    }
+    decoded
+}
+
+fn percent_decoded_once(text: &str) -> Option<String> {
+    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        match (*byte == b'%').then(|| Some((hex(bytes.get(at + 1))?, hex(bytes.get(at + 2))?))).flatten() {
+            Some((high, low)) => {
+                out.push(high * 16 + low);
+                at += 3;
+            }
+            None => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    (out.len() < bytes.len()).then(|| String::from_utf8_lossy(&out).into_owned())
+}
+
 /// The nearest of `known` to a name that was mistyped, if one is near enough to be worth suggesting.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -103,6 +154,29 @@ mod tests {
     fn excerpts_count_characters() {
         assert_eq!(excerpt("删除删除", 4), "删除删除");
         assert_eq!(excerpt("删除删除", 3), "删除…");
+    }
+
+    #[test]
+    fn names_that_a_careless_server_takes_for_one_fold_alike() {
+        for name in [
+            "tools/call",
+            "Tools/Call",
+            "tools//call",
+            "tools%2Fcall",
+            "tools%252fcall",
+            " tools/call\u{200b}\0",
+            "tools\u{ff0f}call",
+            "\u{ff34}ools/c\u{ff41}ll",
+            "tool\u{17f}/call",
+            "toolscall",
+            "tools_call\u{301}",
+        ] {
+            assert_eq!(folded(name), "toolscall", "{name:?}");
+        }
+        assert_eq!(folded("STRASSE"), folded("Stra\u{df}e"));
+        assert_eq!(folded("%"), "");
+        assert_ne!(folded("echo2"), folded("echo"));
+        assert_eq!(folded("\u{2170}\u{2460}"), "i1");
     }
 
     #[test]

@@ -82,7 +82,7 @@ enum Sense {
 }
 
 /// An owned value of a policy, with numbers ready to compare.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Value {
     Null,
     Bool(bool),
@@ -261,14 +261,14 @@ impl Operand {
         if let Self::Exists(wanted) = self {
             return truth(*wanted);
         }
-        if node.as_str().is_some_and(|text| text.len() > STRING_BYTES_MAX) {
+        if node.as_str().is_some_and(is_doubtful) {
             return Truth::WrongType;
         }
         let answer = match self {
             // Answered above, before the length of a string matters.
             Self::Exists(wanted) => Some(*wanted),
             Self::Equal(values, sense) => any_equal(values.iter(), node).map(|equal| sense.of(equal)),
-            Self::Order(bound, wanted) => decimal(node).map(|number| wanted(number.cmp(bound))),
+            Self::Order(bound, wanted) => decimal(node).and_then(|number| number.compare(bound)).map(wanted),
             Self::Pattern(pattern, sense) => {
                 node.as_str().and_then(|text| pattern.is_match(text)).map(|found| sense.of(found))
             }
@@ -305,22 +305,37 @@ fn decimal(node: &Node<'_>) -> Option<Decimal> {
     }
 }
 
-/// `None` where a number or string inside is out of bounds.
+/// Whether readers may take a text for different ones: C's strings end at NUL, and long ones are not looked at.
+fn is_doubtful(text: &str) -> bool {
+    text.len() > STRING_BYTES_MAX || text.contains('\0')
+}
+
+/// `None` where a number or string inside is out of bounds, or some readers find it equal and others do not.
 fn any_equal<'v>(values: impl Iterator<Item = &'v Value>, node: &Node<'_>) -> Option<bool> {
     let found = Value::of(node)?;
-    Some(values.into_iter().any(|value| *value == found))
+    any(values.map(|value| value.equals(&found)))
+}
+
+/// Whether any of several answers is yes; one that is in doubt counts where no other is yes.
+fn any(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut none = Some(false);
+    for answer in answers {
+        match answer {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => none = None,
+        }
+    }
+    none
 }
 
 fn contains(value: &Value, node: &Node<'_>) -> Option<bool> {
     match (&node.json, value) {
         (Json::String(text), Value::String(part)) => Some(text.contains(part.as_str())),
         (Json::Array(items), value) => {
-            let mut found = false;
-            for item in items {
-                // A number out of bounds beside the one that is looked for is doubt enough.
-                found |= Value::of(item)? == *value;
-            }
-            Some(found)
+            // A number out of bounds beside the one that is looked for is doubt enough.
+            let items: Vec<Value> = items.iter().map(Value::of).collect::<Option<_>>()?;
+            any(items.iter().map(|item| value.equals(item)))
         }
         _ => None,
     }
@@ -339,10 +354,16 @@ fn has_type(names: &[TypeName], node: &Node<'_>) -> Option<bool> {
         Json::Number(text) => Some(Decimal::parse(text)?),
         _ => None,
     };
+    let is_integer = match &number {
+        Some(number) if names.contains(&TypeName::Integer) && !names.contains(&TypeName::Number) => {
+            number.is_integer_to_all()?
+        }
+        Some(_) | None => false,
+    };
     Some(names.iter().any(|name| match name {
         TypeName::String => matches!(node.json, Json::String(_)),
         TypeName::Number => number.is_some(),
-        TypeName::Integer => number.as_ref().is_some_and(Decimal::is_integer),
+        TypeName::Integer => is_integer,
         TypeName::Boolean => matches!(node.json, Json::Bool(_)),
         TypeName::Array => matches!(node.json, Json::Array(_)),
         TypeName::Object => matches!(node.json, Json::Object(_)),
@@ -355,16 +376,43 @@ impl Value {
             Json::Null => Self::Null,
             Json::Bool(value) => Self::Bool(*value),
             Json::Number(text) => Self::Number(Decimal::parse(text)?),
-            Json::String(text) if text.len() > STRING_BYTES_MAX => return None,
+            Json::String(text) if is_doubtful(text) => return None,
             Json::String(text) => Self::String(text.clone().into_owned()),
             Json::Array(items) => Self::Array(items.iter().map(Self::of).collect::<Option<_>>()?),
             Json::Object(members) => Self::Object(
                 members
                     .iter()
-                    .map(|member| Some((member.name.clone().into_owned(), Self::of(&member.value)?)))
+                    .map(|member| {
+                        let name = Some(&member.name).filter(|name| !is_doubtful(name))?;
+                        Some((name.clone().into_owned(), Self::of(&member.value)?))
+                    })
                     .collect::<Option<_>>()?,
             ),
         })
+    }
+}
+
+impl Value {
+    /// Whether two values are deeply equal; `None` where a reader that takes the nearest doubles finds otherwise.
+    fn equals(&self, other: &Self) -> Option<bool> {
+        // Every part must be equal, so one that is surely not decides; the doubt of another does not count then.
+        let all = |parts: &mut dyn Iterator<Item = Option<bool>>| {
+            let unequal = any(parts.map(|equal| equal.map(|equal| !equal)));
+            unequal.map(|unequal| !unequal)
+        };
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.compare(b).map(std::cmp::Ordering::is_eq),
+            (Self::Array(a), Self::Array(b)) if a.len() == b.len() => {
+                all(&mut a.iter().zip(b).map(|(a, b)| a.equals(b)))
+            }
+            (Self::Object(a), Self::Object(b)) if a.len() == b.len() && a.keys().eq(b.keys()) => {
+                all(&mut a.values().zip(b.values()).map(|(a, b)| a.equals(b)))
+            }
+            (Self::Null, Self::Null) => Some(true),
+            (Self::Bool(a), Self::Bool(b)) => Some(a == b),
+            (Self::String(a), Self::String(b)) => Some(a == b),
+            _ => Some(false),
+        }
     }
 }
 
@@ -380,7 +428,8 @@ fn comparable(value: &Node<'_>) -> Result<Value, Bad> {
         let help = "to ask whether the argument is there, use `exists`".to_owned();
         return Err(("null counts as missing, so nothing is ever equal to it".to_owned(), Some(help)));
     }
-    Value::of(value).ok_or_else(|| ("a number or a string in it is too long to compare".to_owned(), None))
+    let cannot = "a number or a string in it is too long to compare, or holds NUL";
+    Value::of(value).ok_or_else(|| (cannot.to_owned(), None))
 }
 
 fn number(op: Operator, value: &Node<'_>) -> Result<Decimal, Bad> {
@@ -393,7 +442,7 @@ fn number(op: Operator, value: &Node<'_>) -> Result<Decimal, Bad> {
 
 fn string(op: Operator, value: &Node<'_>) -> Result<String, Bad> {
     match value.as_str() {
-        Some(text) if text.len() > STRING_BYTES_MAX => Err(("a string has at most 64 KiB".to_owned(), None)),
+        Some(text) if is_doubtful(text) => Err(("a string has at most 64 KiB and no NUL".to_owned(), None)),
         Some(text) => Ok(text.to_owned()),
         None => Err(wrong(&format!("`{}` takes a string", op.as_str()), value)),
     }

@@ -171,7 +171,50 @@ impl PartialOrd for Decimal {
     }
 }
 
+/// Significant digits up to which no two numbers have one nearest double (C's `DBL_DIG`), where doubles have their full
+/// precision.
+const DOUBLE_DIGITS: usize = 15;
+/// Powers of ten, in either direction, within which doubles have their full precision.
+const DOUBLE_MAGNITUDE_MAX: i32 = 300;
+
 impl Decimal {
+    /// How two numbers compare; `None` where a reader that takes the nearest doubles finds otherwise.
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        let exact = self.cmp(other);
+        let is_plain = |number: &Self| {
+            number.digits.as_slice().len() <= DOUBLE_DIGITS && number.magnitude.abs() <= DOUBLE_MAGNITUDE_MAX
+        };
+        if (is_plain(self) && is_plain(other)) || self.nearest().partial_cmp(&other.nearest()) == Some(exact) {
+            return Some(exact);
+        }
+        None
+    }
+
+    /// Whether there is nothing after the decimal point; `None` where a reader that takes the nearest double finds
+    /// otherwise.
+    pub fn is_integer_to_all(&self) -> Option<bool> {
+        let exact = self.is_integer();
+        let nearest = self.nearest();
+        (exact == (nearest.is_finite() && nearest.fract() == 0.0)).then_some(exact)
+    }
+
+    /// Whether the nearest double, written with the fewest digits that name it, is this very number: then a reader with
+    /// doubles counts the same amount.
+    pub fn is_read_alike(&self) -> bool {
+        let nearest = self.nearest();
+        nearest.is_finite() && Self::parse(&format!("{nearest:e}")).is_some_and(|read| read == *self)
+    }
+
+    /// The nearest double; infinite where there is none.
+    fn nearest(&self) -> f64 {
+        let mut text = String::with_capacity(self.digits.as_slice().len() + 8);
+        text.push_str(if self.negative { "-0." } else { "0." });
+        text.extend(self.digits.as_slice().iter().map(|digit| char::from(b'0' + digit)));
+        text.push_str(&format!("0e{}", self.magnitude));
+        // The text is a number by the way it was made.
+        text.parse().unwrap_or(f64::INFINITY)
+    }
+
     fn magnitude_cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (self.digits.as_slice(), other.digits.as_slice());
         match (a.is_empty(), b.is_empty()) {
@@ -273,7 +316,74 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_doubles_find_otherwise_is_told() {
+        use Ordering::{Equal, Greater, Less};
+        for (a, b, expected) in [
+            ("12345.00000000000000001", "12345", None),
+            ("99.99999999999999999999", "100", None),
+            ("99.99", "100", Some(Less)),
+            ("9007199254740993", "9007199254740992", None),
+            ("9007199254740993", "9007199254740994", Some(Less)),
+            ("9007199254740993", "9007199254740993.0", Some(Equal)),
+            ("0.1", "0.1000000000000000055511151231257827", None),
+            ("0.30000000000000004", "0.3", Some(Greater)),
+            ("1e400", "1e399", None),
+            ("1e400", "1e300", Some(Greater)),
+            ("1e-400", "0", None),
+            ("-1e-400", "0", None),
+            ("-0", "0", Some(Equal)),
+            ("5e-324", "4.9e-324", None),
+        ] {
+            let (left, right) = (Decimal::parse(a).unwrap(), Decimal::parse(b).unwrap());
+            assert_eq!(left.compare(&right), expected, "{a} {b}");
+            assert_eq!(right.compare(&left), expected.map(Ordering::reverse), "{b} {a}");
+        }
+        for (text, expected) in [
+            ("1.0", Some(true)),
+            ("1.5", Some(false)),
+            ("1.00000000000000000001", None),
+            ("9007199254740993", Some(true)),
+            ("1e400", None),
+            ("1e-400", None),
+            ("0", Some(true)),
+        ] {
+            assert_eq!(Decimal::parse(text).unwrap().is_integer_to_all(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("0", true),
+            ("0.10", true),
+            ("1e3", true),
+            ("9007199254740992", true),
+            ("9007199254740993", false),
+            ("9223372036854775807", false),
+            ("9223372036854775808", false),
+            ("0.30000000000000004", true),
+            ("0.300000000000000040", true),
+            ("0.3000000000000000400001", false),
+        ] {
+            assert_eq!(Decimal::parse(text).unwrap().is_read_alike(), expected, "{text}");
+        }
+    }
+
+    /// Texts of numbers, many of them close to one another.
+    fn near() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "-?(0|12345|99|9007199254740992|9007199254740993|1)(\\.(0{14,22}1|9{14,22}|5)?)?"
+                .prop_map(|text| text.trim_end_matches('.').to_owned()),
+            "-?[1-9](\\.[0-9]{1,20})?e-?(3[0-4][0-9]|[0-9]{1,2})",
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn what_is_compared_doubles_compare_alike(a in near(), b in near()) {
+            let (x, y) = (Decimal::parse(&a).unwrap(), Decimal::parse(&b).unwrap());
+            let (f, g): (f64, f64) = (a.parse().unwrap(), b.parse().unwrap());
+            let found = x.compare(&y);
+            prop_assert_eq!(found, (f.partial_cmp(&g) == Some(x.cmp(&y))).then_some(x.cmp(&y)));
+        }
+
         #[test]
         fn integers_compare_as_integers(a: i64, b: i64) {
             let (x, y) = (Decimal::parse(&a.to_string()).unwrap(), Decimal::parse(&b.to_string()).unwrap());

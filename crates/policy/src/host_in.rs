@@ -53,12 +53,20 @@ impl HostRule {
         if !matches!(url.scheme(), "http" | "https") || !after_scheme.starts_with("//") {
             return None;
         }
-        let authority = after_scheme.trim_start_matches('/').split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.contains('@') || after_scheme.starts_with("///") {
+        let written = after_scheme.trim_start_matches('/').split('/').next().unwrap_or_default();
+        // Some readers look for user names up to the first slash, past `?` and `#`.
+        if written.contains('@') || after_scheme.starts_with("///") {
+            return None;
+        }
+        let authority = written.split(['?', '#']).next().unwrap_or_default();
+        if !authority.starts_with('[') && !authority.chars().all(is_plain_as_written) {
             return None;
         }
         Some(match url.host()? {
             Host::Domain(domain) => {
+                if !domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')) {
+                    return None;
+                }
                 let domain = without_dot(domain);
                 rules.iter().any(|rule| match rule {
                     Self::Exact(host) => host == domain,
@@ -71,6 +79,17 @@ impl HostRule {
             Host::Ipv4(address) => lists(rules, address.into()),
             Host::Ipv6(address) => lists(rules, IpAddr::from(address).to_canonical()),
         })
+    }
+}
+
+/// Whether a character of a host and port, as written, is one that all readers of URLs take for a part of them: in ASCII
+/// letters, digits, `.`, `_`, `-` and the colon of a port, elsewhere whatever every revision of IDNA maps alike. Others
+/// end the host, or are decoded, for some readers.
+fn is_plain_as_written(c: char) -> bool {
+    match c {
+        // Sharp s, final sigma and the two joiners are the characters that the revisions of IDNA treat differently.
+        '\u{df}' | '\u{1e9e}' | '\u{3c2}' | '\u{200c}' | '\u{200d}' => false,
+        _ => !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':'),
     }
 }
 
@@ -116,7 +135,24 @@ mod tests {
             ("https://user:password@example.com", None),
             ("https://@example.com", None),
             ("https://evil.net/@example.com", Some(false)),
-            ("https://evil.net?x=@example.com", Some(false)),
+            ("https://evil.net?x=@example.com", None),
+            ("https://example.com#@evil.net", None),
+            ("https://example.com?x=1#y", Some(true)),
+            ("http://127.0.0.2;.example.org/", None),
+            ("http://evil.net;.example.org/", None),
+            ("http://evil.net&.example.org", None),
+            ("http://evil.net,.example.org", None),
+            ("http://evil.net'.example.org", None),
+            ("http://evil.net%2eexample.org", None),
+            ("http://evil.net%23.example.org", None),
+            ("http://{evil}.example.org", None),
+            ("http://a_b-c.example.org", Some(true)),
+            ("http://fa\u{df}.example.org", None),
+            ("http://a\u{200d}.example.org", None),
+            ("http://evil.net\u{ff0f}.example.org", None),
+            ("http://evil.net\u{3002}example.org", Some(false)),
+            ("http://example.com:/", Some(true)),
+            ("http://[::1]:80/", Some(true)),
             ("http://127.0.0.1:80/", Some(true)),
             ("http://2130706433/", Some(true)),
             ("http://0177.0.0.1/", Some(true)),
@@ -161,6 +197,18 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever ends a host for some reader, no host passes that is another one up to there.
+        #[test]
+        fn no_character_ends_the_host_elsewhere(c in any::<char>()) {
+            let rules = [HostRule::Below("example.com".to_owned())];
+            let url = format!("http://127.0.0.2{c}.example.com/");
+            if HostRule::any_allows(&rules, &url) == Some(true) {
+                prop_assert!(c.is_alphanumeric() || matches!(c, '.' | '_' | '-') || !c.is_ascii(), "{c:?}");
+                // Read with its NFKC form, the host is a single one as well.
+                crate::text::decompose(c, |part| assert!(!"/\\?#@:;%&".contains(part), "{c:?}"));
+            }
+        }
+
         #[test]
         fn no_text_panics(text in "\\PC{0,30}") {
             let rules = [HostRule::Exact("example.com".to_owned())];

@@ -311,6 +311,10 @@ fn added(source: &ArgumentPath, scale: u32, arguments: Option<&Node<'_>>) -> Res
     };
     let Json::Number(text) = node.json else { return Err("is not a number".to_owned()) };
     let number = Decimal::parse(text).ok_or("has too many digits")?;
+    // A server with doubles would spend another amount than the one that is counted.
+    if !number.is_read_alike() {
+        return Err("is a number that servers read in more than one way".to_owned());
+    }
     number.scaled(scale).map_err(|why| match (why, scale) {
         (NotScaled::Negative, _) => "is negative".to_owned(),
         (NotScaled::Fraction, 0) => "is not a whole number".to_owned(),

@@ -25,6 +25,8 @@ mod schema;
 #[cfg(not(feature = "jsonschema"))]
 #[path = "schema_left_out.rs"]
 mod schema;
+#[cfg(feature = "jsonschema")]
+mod schema_names;
 mod store;
 mod window;
 

@@ -10,12 +10,26 @@ pub(crate) struct Directory {
 /// Sequences that a server may decode into a dot, a slash, a backslash, a NUL or another percent sign.
 const ENCODED: [&str; 5] = ["%2e", "%2f", "%5c", "%00", "%25"];
 
+/// What a path's parts are told by, which no other character may stand for.
+const MEANT: [char; 5] = ['.', '/', '\\', '~', '%'];
+
+/// Whether some reader could drop the character or take it for one of those that paths are made of: a control, or one
+/// whose NFKC form holds such a character, as that of the full-width slash does.
+fn is_doubtful(c: char) -> bool {
+    let mut found = c.is_control();
+    if !c.is_ascii() {
+        crate::text::decompose(c, |part| found |= MEANT.contains(&part));
+    }
+    found
+}
+
 /// Whether another reader could take the text for another path than we do.
 fn is_ambiguous(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     // `~` names a home directory that we do not know.
     text.is_empty()
-        || text.contains(['\0', '\\'])
+        || text.contains('\\')
+        || text.contains(is_doubtful)
         || text.starts_with('~')
         || ENCODED.iter().any(|code| lower.contains(code))
 }
@@ -24,7 +38,9 @@ impl Directory {
     /// Reads the value of a condition.
     pub fn parse(text: &str) -> Result<Self, String> {
         if is_ambiguous(text) {
-            return Err("a directory has no NUL, backslash, `~` or percent-encoding".to_owned());
+            return Err("a directory has no control character, backslash, `~`, percent-encoding, or character that stands for \
+                        one of these, a dot or a slash"
+                .to_owned());
         }
         let segments: Vec<String> =
             text.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
@@ -118,6 +134,18 @@ mod tests {
             ("/data", "/data/x\0.png", None),
             ("/data", "/data\\..\\etc", None),
             ("/data", "C:\\data\\x", None),
+            ("/data", "/data/a\nb", None),
+            ("/data", "/data/a\u{7f}", None),
+            ("/data", "/data/a\u{85}", None),
+            ("/data", "/data/\u{ff0e}\u{ff0e}/etc", None),
+            ("/data", "/data/\u{2025}/etc", None),
+            ("/data", "/data/..\u{ff0f}etc", None),
+            ("/data", "/data/..\u{ff3c}etc", None),
+            ("/data", "/data/\u{ff05}2e", None),
+            ("/data", "/data/\u{ff5e}x", None),
+            ("/data", "/data/\u{2100}", None),
+            ("/data", "/data/\u{2026}", None),
+            ("/data", "/data/\u{e9}\u{4e2d}", Some(true)),
             ("/data", "data/x", None),
             ("/data", "~/data", None),
             ("/data", "file:///data/x", None),
@@ -152,12 +180,45 @@ mod tests {
 
     #[test]
     fn directories_are_plain() {
-        for bad in ["", "/a/../b", "/a\\b", "~", "/%2e%2e", "/a\0"] {
+        for bad in ["", "/a/../b", "/a\\b", "~", "/%2e%2e", "/a\0", "/a\n", "/\u{ff0e}"] {
             assert!(Directory::parse(bad).is_err(), "{bad:?}");
         }
     }
 
+    /// A path as a careless reader takes it: cut at NUL, other controls dropped, after NFKC, percent-decoded, both
+    /// slashes alike; then resolved.
+    fn carelessly(path: &str) -> Vec<String> {
+        let cut = path.split('\0').next().unwrap_or_default();
+        let mut plain = String::new();
+        for c in cut.chars().filter(|c| !c.is_control()) {
+            crate::text::decompose(c, |part| plain.push(part));
+        }
+        let plain = plain.replace("%2e", ".").replace("%2f", "/").replace('\\', "/");
+        let mut stack = Vec::new();
+        for part in plain.split('/').filter(|part| !part.is_empty() && *part != ".") {
+            if part == ".." {
+                stack.pop();
+            } else {
+                stack.push(part.to_owned());
+            }
+        }
+        stack
+    }
+
     proptest! {
+        #[test]
+        fn what_is_held_lies_below_for_careless_readers_too(
+            parts in prop::collection::vec(prop::sample::select(vec!["/", "a", "..", ".", "\u{ff0e}", "\u{ff0f}", "\u{2025}",
+                "%2e", "%2f", "\0", "\n", "\u{9f}", "\\", "b", "\u{ff3c}", "\u{2024}"]), 0..10)
+        ) {
+            let path = format!("/a/{}", parts.concat());
+            let directory = Directory::parse("/a").unwrap();
+            if Directory::any_holds(&[directory], &path) == Some(true) {
+                let found = carelessly(&path);
+                prop_assert_eq!(found.first().map(String::as_str), Some("a"));
+            }
+        }
+
         #[test]
         fn what_is_held_lies_below_when_resolved(path in "[/a-c.]{0,16}") {
             let directory = Directory::parse("/a").unwrap();

@@ -1,5 +1,6 @@
 //! `validate: "schema"`: a call's arguments against the tool's own input schema. Nothing is ever fetched.
 
+use super::schema_names::nearly_named;
 use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
 use serde_json::Value;
 
@@ -7,6 +8,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct ArgumentSchema {
     validator: Validator,
+    schema: Value,
 }
 
 /// Longest quote of a schema's complaint, in characters: it repeats the caller's values.
@@ -40,16 +42,25 @@ impl ArgumentSchema {
                 .build(schema)
                 .map_err(|error| crate::text::excerpt(&error.to_string(), COMPLAINT_CHARS_MAX))?,
         };
-        Ok(Self { validator })
+        Ok(Self { validator, schema: schema.clone() })
     }
 
     /// Checks arguments; the error is one sentence with the place and what the schema wants there.
     ///
     /// # Errors
-    /// The arguments are not JSON or do not satisfy the schema.
+    /// The arguments are not JSON, do not satisfy the schema, or hold a member that a server without regard to case takes
+    /// for one of the schema's properties.
     pub fn check(&self, arguments: &str) -> Result<(), String> {
         let value: Value = serde_json::from_str(arguments).map_err(|_| "the arguments cannot be read".to_owned())?;
-        let Err(error) = self.validator.validate(&value) else { return Ok(()) };
+        let Err(error) = self.validator.validate(&value) else {
+            return match nearly_named(&self.schema, &value) {
+                None => Ok(()),
+                Some(name) => Err(crate::text::excerpt(
+                    &format!("`{name}` is a property of the tool's input schema but for case"),
+                    COMPLAINT_CHARS_MAX,
+                )),
+            };
+        };
         let place = error.instance_path().to_string();
         let place = if place.is_empty() { "the arguments do".to_owned() } else { format!("`args:{place}` does") };
         let keyword = error.schema_path().to_string();
@@ -77,6 +88,13 @@ mod tests {
         assert!(schema.check(r#"{"id":"xa"}"#).is_err());
         assert!(schema.check("{}").is_err());
         assert!(schema.check("{").is_err());
+    }
+
+    #[test]
+    fn a_member_that_is_a_property_but_for_case_is_refused() {
+        let schema = ArgumentSchema::compile(&json!({"type": "object", "properties": {"to": {"type": "string"}}})).unwrap();
+        assert_eq!(schema.check(r#"{"to":"a","cc":1}"#), Ok(()));
+        assert!(schema.check(r#"{"To":1}"#).unwrap_err().contains("`To`"));
     }
 
     #[test]
