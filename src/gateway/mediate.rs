@@ -465,7 +465,7 @@ impl Mediator {
         // Most policies hold no call to any list.
         let Some(policy) = taken.party.policy() else { return Some(ready(taken, None)) };
         let taken = self.hold_call(&policy, taken, asked)?;
-        if guard.is_none() && !policy.wants_lists() {
+        if guard.is_none() && !policy.wants_lists_for(taken.call.name().as_str()) {
             return Some(ready(taken, Some(policy)));
         }
         let moment = self.shared.moment(Instant::now());

@@ -1,8 +1,8 @@
 //! Text from servers is hostile: escaping it before anybody sees it, and splitting names into words.
 
 use std::borrow::Cow;
-use unicode_normalization::UnicodeNormalization as _;
 use std::fmt::Write as _;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Whether a character could change how the text around it is shown: controls, bidirectional marks, zero-width and
 /// other invisible characters, tags, and private or unassigned specials (Unicode TR 36, section 3).
@@ -76,6 +76,10 @@ pub fn decompose(c: char, part: impl FnMut(char)) {
 /// with letters and digits alone. Two names with one folded form may be one name to some server.
 pub fn folded(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
+    if name.bytes().all(|byte| byte.is_ascii() && byte != b'%') {
+        out.extend(name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| char::from(byte.to_ascii_lowercase())));
+        return out;
+    }
     for c in percent_decoded(name).nfkc() {
         // Upper case first: what has no lower case of its own (`ß`, the long s) is then like what it stands for.
         for c in c.to_uppercase().flat_map(char::to_lowercase) {
@@ -100,7 +104,9 @@ fn percent_decoded(text: &str) -> Cow<'_, str> {
 }
 
 fn percent_decoded_once(text: &str) -> Option<String> {
-    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    let hex = |byte: Option<&u8>| {
+        byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+    };
     let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
     while let Some(byte) = bytes.get(at) {
         match (*byte == b'%').then(|| Some((hex(bytes.get(at + 1))?, hex(bytes.get(at + 2))?))).flatten() {

@@ -22,6 +22,8 @@ pub struct Policy {
     /// Whether any tool is hidden by name.
     hides_some: bool,
     validates_some: bool,
+    /// The folded names of the tools that the policy names, where it allows those that it does not name.
+    folded: FxHashSet<String>,
     shadow: Shadow,
 }
 
@@ -123,7 +125,11 @@ impl Policy {
         let hides_some = !hidden.is_empty() || tools.values().any(|rules| rules.action == Some(Action::Hide));
         let (nothing, shadow) = (Arc::from(""), Shadow::AsWritten);
         let validates_some = tools.values().any(|rules| rules.validate);
-        Self { document, hash, hidden, tools, everything, nothing, hides_some, validates_some, shadow }
+        let folded = match document.default {
+            Unlisted::Allow => tools.keys().chain(&hidden).map(|name| crate::text::folded(name)).collect(),
+            Unlisted::Deny => FxHashSet::default(),
+        };
+        Self { document, hash, hidden, tools, everything, nothing, hides_some, validates_some, folded, shadow }
     }
 
     /// The document, as checked.
@@ -172,6 +178,15 @@ impl Policy {
             && self.mode_of(tool) == Mode::Enforce
     }
 
+    /// Whether a call of this tool must be refused unless the server lists it under this very name: the policy allows
+    /// what it does not name, and some servers take the name for one that it does name, and has rules for.
+    pub fn may_be_named_otherwise(&self, tool: &str) -> bool {
+        !self.folded.is_empty()
+            && !self.names(tool)
+            && self.mode_of(tool) == Mode::Enforce
+            && self.folded.contains(&crate::text::folded(tool))
+    }
+
     /// Whether decisions about a tool are enforced.
     pub fn mode_of(&self, tool: &str) -> Mode {
         if self.shadow == Shadow::Everything {
@@ -186,9 +201,14 @@ impl Policy {
         Self { shadow: Shadow::Everything, ..self }
     }
 
-    /// Whether any call is held to what the server lists: to a schema, or to the names alone.
+    /// Whether calls are held to what the server lists: to a schema, or to the names alone.
     pub fn wants_lists(&self) -> bool {
         self.validates_some || (self.hides_some && self.document.default == Unlisted::Allow)
+    }
+
+    /// Whether a call of this tool is held to what the server lists.
+    pub fn wants_lists_for(&self, tool: &str) -> bool {
+        self.wants_lists() || self.may_be_named_otherwise(tool)
     }
 
     /// Whether a call of the tool is held against its input schema.

@@ -38,9 +38,11 @@ impl Directory {
     /// Reads the value of a condition.
     pub fn parse(text: &str) -> Result<Self, String> {
         if is_ambiguous(text) {
-            return Err("a directory has no control character, backslash, `~`, percent-encoding, or character that stands for \
+            return Err(
+                "a directory has no control character, backslash, `~`, percent-encoding, or character that stands for \
                         one of these, a dot or a slash"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let segments: Vec<String> =
             text.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();

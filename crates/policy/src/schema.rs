@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_member_that_is_a_property_but_for_case_is_refused() {
-        let schema = ArgumentSchema::compile(&json!({"type": "object", "properties": {"to": {"type": "string"}}})).unwrap();
+        let schema =
+            ArgumentSchema::compile(&json!({"type": "object", "properties": {"to": {"type": "string"}}})).unwrap();
         assert_eq!(schema.check(r#"{"to":"a","cc":1}"#), Ok(()));
         assert!(schema.check(r#"{"To":1}"#).unwrap_err().contains("`To`"));
     }

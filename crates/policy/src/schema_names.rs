@@ -18,9 +18,8 @@ fn look<'v>(root: &Value, against: &[&Value], value: &'v Value) -> Option<&'v st
     match value {
         Value::Object(members) => {
             let all = together(root, against);
-            let of = |keyword: &'static str| {
-                all.iter().filter_map(move |schema| schema.get(keyword)?.as_object()).flatten()
-            };
+            let of =
+                |keyword: &'static str| all.iter().filter_map(move |schema| schema.get(keyword)?.as_object()).flatten();
             let names: Vec<&str> = of("properties").map(|(name, _)| name.as_str()).collect();
             members.iter().find_map(|(name, value)| {
                 if !names.contains(&name.as_str()) && nearly_known(name.as_bytes(), &names) {
@@ -30,7 +29,8 @@ fn look<'v>(root: &Value, against: &[&Value], value: &'v Value) -> Option<&'v st
                 // Which of the patterns match is of no matter: one subschema too many knows more names, not fewer.
                 let others = of("patternProperties").map(|(_, schema)| schema);
                 let rest = ["additionalProperties", "unevaluatedProperties"];
-                let rest = rest.into_iter().flat_map(|keyword| all.iter().filter_map(move |schema| schema.get(keyword)));
+                let rest =
+                    rest.into_iter().flat_map(|keyword| all.iter().filter_map(move |schema| schema.get(keyword)));
                 let below: Vec<&Value> = own.chain(others).chain(rest).collect();
                 look(root, &below, value)
             })

@@ -243,17 +243,20 @@ impl View {
                 None => self.newest(now).is_none(),
             };
         }
-        policy.hides_among_allowed(tool) && self.newest(now).is_none() && self.shown(tool, now).is_none()
+        (policy.hides_among_allowed(tool) || policy.may_be_named_otherwise(tool))
+            && self.newest(now).is_none()
+            && self.shown(tool, now).is_none()
     }
 
     /// What the lists say against a call of this tool. Where the policy hides tools among those that it allows, a tool
-    /// that the server does not list may be a hidden one under another name.
+    /// that the server does not list may be a hidden one under another name; and where it allows what it does not name,
+    /// a name that no list shows may be one that has rules, spelled otherwise.
     fn against(&self, policy: &Policy, guard: Option<&Guard>, tool: &str, now: Moment) -> Option<ToolChange> {
-        if policy.hides_among_allowed(tool)
-            && self.newest(now).is_some_and(|listing| !listing.names(tool))
-            && self.shown(tool, now).is_none()
-        {
-            return Some(ToolChange::Unlisted);
+        if self.shown(tool, now).is_none() {
+            let is_unlisted = self.newest(now).is_some_and(|listing| !listing.names(tool));
+            if (is_unlisted && policy.hides_among_allowed(tool)) || policy.may_be_named_otherwise(tool) {
+                return Some(ToolChange::Unlisted);
+            }
         }
         self.change(tool, &guard?.reviewed(), now)
     }

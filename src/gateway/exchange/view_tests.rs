@@ -178,6 +178,25 @@ fn an_unlisted_name_may_be_a_hidden_one_where_some_are_hidden() {
 }
 
 #[test]
+fn a_name_that_may_be_a_ruled_one_passes_only_where_a_list_shows_it() {
+    let policy = policy(r#"{"version":"1","default":"allow","tools":{"echo":{"action":"deny"}}}"#);
+    let others = ["Echo", "echo ", "echo\u{200b}", "\u{ff45}cho", "e-cho", "%65cho"];
+    let mut view = View::default();
+    for name in others {
+        assert!(policy.wants_lists_for(name) && view.wants_list(&policy, None, name, now(0)), "{name:?}");
+        assert_eq!(view.against(&policy, None, name, now(0)), Some(ToolChange::Unlisted), "{name:?}");
+    }
+    for name in ["echo", "echo2", "other"] {
+        assert!(!policy.wants_lists_for(name), "{name:?}");
+        assert_eq!(view.against(&policy, None, name, now(0)), None, "{name:?}");
+    }
+    list(&mut view, 0, &[("echo", SAME), ("Echo", SAME)]);
+    assert_eq!(view.against(&policy, None, "Echo", now(0)), None, "a tool of its own");
+    assert_eq!(view.against(&policy, None, "echo ", now(0)), Some(ToolChange::Unlisted));
+    assert!(!view.wants_list(&policy, None, "echo ", now(0)));
+}
+
+#[test]
 fn schemas_that_are_equal_are_kept_once() {
     let schemas = Schemas::default();
     let one = schemas.of("{}");

@@ -66,7 +66,7 @@ impl UrlServer {
         call: &ToolCall,
     ) -> Result<(Option<Arc<Policy>>, Facts), Refusal> {
         let (guard, tool) = (trip.server.guard().map(|guard| &**guard), call.name().as_str());
-        let held = |policy: &Arc<Policy>| guard.is_some() || policy.wants_lists();
+        let held = |policy: &Arc<Policy>| guard.is_some() || policy.wants_lists_for(tool);
         let policy = match policy {
             Some(policy) if held(&policy) => policy,
             policy => return Ok((policy, Facts::default())),
