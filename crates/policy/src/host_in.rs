@@ -150,7 +150,7 @@ mod tests {
             ("http://fa\u{df}.example.org", None),
             ("http://a\u{200d}.example.org", None),
             ("http://evil.net\u{ff0f}.example.org", None),
-            ("http://evil.net\u{3002}example.org", Some(false)),
+            ("http://evil.net\u{3002}example.org", Some(true)),
             ("http://example.com:/", Some(true)),
             ("http://[::1]:80/", Some(true)),
             ("http://127.0.0.1:80/", Some(true)),
