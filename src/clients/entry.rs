@@ -1,7 +1,7 @@
 //! One entry of a configuration: a command or a URL, and what is handed to it.
 
 use super::document::{Node, Value};
-use super::references::{Expanded, Scope};
+use super::references::{ExpandedText, Scope};
 use super::{ConfigFile, ConfigValue, Configured, Section, ValueKind, Written, escape_pointer};
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
 use crate::model::{Note, ServerName};
@@ -256,13 +256,13 @@ impl EntryReader<'_> {
         }
     }
 
-    fn expand(&self, text: &str, gathered: &mut Gathered) -> Expanded {
+    fn expand(&self, text: &str, gathered: &mut Gathered) -> ExpandedText {
         let expanded = self.scope.expand(text);
         gathered.missing.extend(expanded.missing.iter().cloned());
         expanded
     }
 
-    fn value(&self, kind: ValueKind, name: String, expanded: &Expanded, used: &str, node: &Node) -> ConfigValue {
+    fn value(&self, kind: ValueKind, name: String, expanded: &ExpandedText, used: &str, node: &Node) -> ConfigValue {
         let written = if expanded.holds_value {
             Written::ByReference
         } else if used.trim().is_empty() {

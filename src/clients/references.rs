@@ -14,7 +14,7 @@ pub(super) struct Scope<'a> {
 
 /// A text with its references replaced.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Expanded {
+pub(super) struct ExpandedText {
     pub text: String,
     /// A variable or an input was put in: the text must not be shown.
     pub holds_value: bool,
@@ -26,8 +26,8 @@ pub(super) struct Expanded {
 
 impl Scope<'_> {
     /// Replaces what this client would replace.
-    pub fn expand(&self, text: &str) -> Expanded {
-        let mut out = Expanded::default();
+    pub fn expand(&self, text: &str) -> ExpandedText {
+        let mut out = ExpandedText::default();
         let mut rest = text;
         while let Some(at) = rest.find('$') {
             out.push_text(&rest[..at]);
@@ -48,7 +48,7 @@ impl Scope<'_> {
     }
 
     /// `${inner}`; false if this client leaves it as it is.
-    fn braced(&self, inner: &str, out: &mut Expanded) -> bool {
+    fn braced(&self, inner: &str, out: &mut ExpandedText) -> bool {
         let editor = matches!(self.client, Client::VsCode | Client::Cursor | Client::Other);
         let plain = matches!(self.client, Client::ClaudeCode | Client::Gemini | Client::Other);
         if let Some(name) = inner.strip_prefix("env:") {
@@ -80,7 +80,7 @@ impl Scope<'_> {
     }
 
     /// `$NAME`, which only one client replaces.
-    fn bare(&self, after: &str, out: &mut Expanded) -> Option<usize> {
+    fn bare(&self, after: &str, out: &mut ExpandedText) -> Option<usize> {
         let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
         let name = after.get(..end).filter(|name| is_variable(name))?;
         match (self.env)(name) {
@@ -104,7 +104,7 @@ impl Scope<'_> {
     }
 }
 
-impl Expanded {
+impl ExpandedText {
     fn push_text(&mut self, text: &str) {
         self.holds_text |= !text.is_empty();
         self.text.push_str(text);

@@ -3,7 +3,7 @@
 use super::{Failure, enforce_parts, output};
 use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
-use crate::gateway::audit::{Entry, files_of, parse_line, stats, verify};
+use crate::gateway::audit::{AuditEntry, files_of, parse_line, stats, verify};
 use crate::text::{escape, excerpt, visible_json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -152,7 +152,7 @@ fn show(args: &ShowArgs) -> Result<Exit, Failure> {
             "an id looks like `6c3b621851457b6c-5`; refused calls carry theirs, `mcpol audit tail` lists them",
         ));
     };
-    let belongs = |entry: &Entry| entry.session == session && entry.decision == Some(number);
+    let belongs = |entry: &AuditEntry| entry.session == session && entry.decision == Some(number);
     let mut text = String::new();
     for file in files_of(&path) {
         let reader = BufReader::new(File::open(&file).map_err(unreadable(&file))?);

@@ -9,7 +9,7 @@ use crate::gateway::config::{AuditPlace, Config};
 use crate::gateway::http::queue::Pace;
 use crate::gateway::identity::{SubjectRule, TokenRule};
 use crate::gateway::jwt::{Jwks, Jwt};
-use crate::gateway::plan::{Backend, Children, Cors, Listener, Locked, Per, Plan, Served, TlsFiles};
+use crate::gateway::plan::{Backend, Children, Cors, Listener, LockPlan, Per, Plan, Served, TlsFiles};
 use crate::gateway::reload::Enforcement;
 use crate::gateway::start::Start;
 use crate::model::ServerName;
@@ -95,7 +95,7 @@ fn plan(
         origins: args.origin.iter().cloned().collect(),
         cors: if args.cors { Cors::On } else { Cors::Off },
     };
-    let locked = args.locked.clone().map(|path| Locked { path, on_change: on_change(args) });
+    let locked = args.locked.clone().map(|path| LockPlan { path, on_change: on_change(args) });
     let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement, locked };
     Ok(Plan { listener, servers: [(server, served)].into(), settings: settings(args), drain: DRAIN })
 }

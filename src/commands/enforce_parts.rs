@@ -10,7 +10,7 @@ use crate::gateway::jwt::BadIssuer;
 use crate::gateway::locked::{BadLock, OnChange};
 use crate::gateway::mediate::{Settings, UnknownMethods};
 use crate::gateway::reload::BadPolicy;
-use crate::gateway::start::{self, Around, NameTaken, Start, StartError};
+use crate::gateway::start::{self, NameTaken, Start, StartError, Surroundings};
 use crate::mcp::target::{Secret, StdioTarget};
 use crate::model::ServerName;
 use std::path::Path;
@@ -45,8 +45,8 @@ pub(super) fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
 }
 
 /// What a gateway over HTTP needs of this program.
-pub(super) const AROUND: Around =
-    Around { say: voice::say, variable: |name| std::env::var(name).ok(), complete: super::login::attach_all };
+pub(super) const AROUND: Surroundings =
+    Surroundings { say: voice::say, variable: |name| std::env::var(name).ok(), complete: super::login::attach_all };
 
 /// Serves over HTTP until a signal comes.
 pub(super) fn serve(start: Start) -> Result<Exit, Failure> {

@@ -2,7 +2,7 @@
 
 use super::load::{self, Classifier, Item, Problems};
 use super::lock_file::{self, Entry, Locked};
-use super::policies::{Policies, Remembered, from_lock, in_force};
+use super::policies::{NamedPolicies, Remembered, from_lock, in_force};
 use super::write::{Existing, atomically_with};
 use super::{Failure, output};
 use crate::catalog::drift::{self, Beside, Drift, Verdicts};
@@ -30,7 +30,7 @@ pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
     }
     let before = args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?;
     let remembered = before.iter().map(|before| Remembered::by_lock(before.lock.file(), &before.lock));
-    let policies = Policies::read(&in_force(&args.policy, &remembered.collect::<Vec<_>>())?)?;
+    let policies = NamedPolicies::read(&in_force(&args.policy, &remembered.collect::<Vec<_>>())?)?;
     let mut locking = Locking {
         before,
         path: args.lock.clone(),
@@ -65,7 +65,7 @@ struct Locking {
     accept: Vec<(String, bool)>,
     rules: String,
     lines: SortedLines,
-    policies: Policies,
+    policies: NamedPolicies,
     servers: usize,
     tools: usize,
     findings: Vec<CheckFinding>,

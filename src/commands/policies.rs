@@ -94,12 +94,12 @@ fn of_argument(argument: &str) -> (Option<ServerName>, String) {
 
 /// Policies by server.
 #[derive(Default)]
-pub(super) struct Policies {
+pub(super) struct NamedPolicies {
     by_server: BTreeMap<ServerName, Arc<PolicyFile>>,
     any: Option<Arc<PolicyFile>>,
 }
 
-impl Policies {
+impl NamedPolicies {
     /// Reads the policies that are in force.
     ///
     /// # Errors

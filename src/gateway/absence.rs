@@ -4,8 +4,8 @@
 
 use super::answers::Answers;
 use super::exchange::{Asked, CallOutcome, Question, is_listed};
-use super::mediate::{Effects, Mediator, Taken, lock};
-use super::pending::{Kind, Pending};
+use super::mediate::{Effects, Mediator, TakenCall, lock};
+use super::pending::{Pending, RequestKind};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, Passage};
 use crate::policy::{Facts, Judgement, Policy, judge};
@@ -39,7 +39,7 @@ struct HeldRequest {
 #[derive(Debug)]
 enum What {
     /// A call, and the approval that it has waited for already.
-    Call(Taken, Option<String>),
+    Call(TakenCall, Option<String>),
     Request(Passage),
 }
 
@@ -72,7 +72,7 @@ impl Mediator {
     }
 
     /// Holds a call back while the server is not there; else gives it back, and one that is refused without the server.
-    pub(super) fn hold_call(&self, policy: &Policy, taken: Taken, asked: Option<&str>) -> Option<Taken> {
+    pub(super) fn hold_call(&self, policy: &Policy, taken: TakenCall, asked: Option<&str>) -> Option<TakenCall> {
         if !self.absence.is_absent.load(Ordering::Acquire) || is_refused_anyway(policy, &taken) {
             return Some(taken);
         }
@@ -121,7 +121,7 @@ impl Mediator {
                 let Some(entry) = pending.get_mut(&id).filter(|entry| entry.serial == serial) else { continue };
                 if let What::Request(passage) = &what {
                     let asked = Asked::of(passage, || self.shared.generation());
-                    entry.kind = Kind::Sent(asked.unwrap_or(Asked::Other));
+                    entry.kind = RequestKind::Sent(asked.unwrap_or(Asked::Other));
                     self.note_handshake(&id, serial, passage);
                     effects.to_server.pass(passage);
                 }
@@ -180,7 +180,7 @@ impl Mediator {
 }
 
 /// Whether the policy refuses a call whatever the server lists.
-fn is_refused_anyway(policy: &Policy, taken: &Taken) -> bool {
+fn is_refused_anyway(policy: &Policy, taken: &TakenCall) -> bool {
     let tool = taken.call.name().as_str();
     let judged = || judge(policy, &taken.party.caller, &taken.call, Facts::default());
     !is_listed(policy, tool) || !policy.wants_schema(tool) && matches!(judged(), Judgement::Deny(_))

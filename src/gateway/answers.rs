@@ -1,12 +1,12 @@
 //! The way back: lines from the server, and what time brings when the server says nothing.
 
 use super::alive::progress_of;
-use super::exchange::{Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, Viewer, answer, invalid};
-use super::mediate::{Effects, Mediator, Waiting, lock};
-use super::pending::{Entry, Kind};
+use super::exchange::{AnswerFor, Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, answer, invalid};
+use super::mediate::{Effects, Mediator, WaitingCall, lock};
+use super::pending::{PendingRequest, RequestKind};
 use super::reply;
 use super::shipment::{Shipment, Unsent};
-use super::telemetry::Ended as Told;
+use super::telemetry::SpanEnd as Told;
 use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
 use crate::mcp::framing::lines_of;
@@ -97,21 +97,21 @@ impl Mediator {
                 }
                 if entry.cancelled {
                     // The client waits for no answer to a request that it has withdrawn.
-                    if let Kind::Sent(Asked::Call(flight)) = entry.kind {
+                    if let RequestKind::Sent(Asked::Call(flight)) = entry.kind {
                         flight.end(CallOutcome::Cancelled, received.text.len());
                     }
                     return;
                 }
                 let is_error = matches!(received.arrival, Arrival::Error(_));
                 match entry.kind {
-                    Kind::Sent(asked) => self.answered(asked, id, entry.party, received, now, answers),
-                    Kind::OwnList if is_error => {
+                    RequestKind::Sent(asked) => self.answered(asked, id, entry.party, received, now, answers),
+                    RequestKind::OwnList if is_error => {
                         self.own_list_failed(id, "it answered with an error", now, &mut answers.effects);
                     }
-                    Kind::OwnList => self.own_list(id, received, now, answers),
-                    Kind::Replay => answers.replayed = true,
+                    RequestKind::OwnList => self.own_list(id, received, now, answers),
+                    RequestKind::Replay => answers.replayed = true,
                     // The server does not know of these; they are not ended by what it says.
-                    Kind::Waiting { .. } | Kind::Arriving => {}
+                    RequestKind::Waiting { .. } | RequestKind::Arriving => {}
                 }
             }
             Arrival::Request(id, _) => match lock(&self.pending).from_server.begin(&(), id) {
@@ -149,7 +149,7 @@ impl Mediator {
     }
 
     /// The request that an answer is for, ended.
-    fn end_answered(&self, id: &Id) -> Option<Entry> {
+    fn end_answered(&self, id: &Id) -> Option<PendingRequest> {
         lock(&self.pending).end_answered(id)
     }
 
@@ -165,7 +165,7 @@ impl Mediator {
     ) {
         // Nothing but a list depends on the viewer, and nothing but that needs the policy.
         let policy = if matches!(asked, Asked::List { .. }) { party.policy() } else { None };
-        let viewer = Viewer {
+        let viewer = AnswerFor {
             policy: policy.as_ref(),
             guard: self.guard.as_deref(),
             view: Some(party.seen()),
@@ -183,16 +183,23 @@ impl Mediator {
     }
 
     /// Answers a request that the server will not answer.
-    pub(super) fn failed(&self, id: &Id, mut entry: Entry, outcome: CallOutcome, message: &str, answers: &mut Answers) {
+    pub(super) fn failed(
+        &self,
+        id: &Id,
+        mut entry: PendingRequest,
+        outcome: CallOutcome,
+        message: &str,
+        answers: &mut Answers,
+    ) {
         if let Some(span) = entry.span.take() {
             span.end(Told::Failed(outcome));
         }
-        if matches!(entry.kind, Kind::OwnList) {
+        if matches!(entry.kind, RequestKind::OwnList) {
             self.own_list_failed(id, message, clock::now(), &mut answers.effects);
             return;
         }
-        let is_replay = matches!(entry.kind, Kind::Replay);
-        if let Kind::Sent(Asked::Call(flight)) = entry.kind {
+        let is_replay = matches!(entry.kind, RequestKind::Replay);
+        if let RequestKind::Sent(Asked::Call(flight)) = entry.kind {
             flight.end(outcome, 0);
         }
         // `initialize` that was sent again was answered when it first came.
@@ -311,7 +318,7 @@ impl Mediator {
 }
 
 /// Tells a client that asked for progress that its call waits for a person.
-pub(super) fn tell_progress(call: &mut Waiting, instant: Instant, effects: &mut Effects) {
+pub(super) fn tell_progress(call: &mut WaitingCall, instant: Instant, effects: &mut Effects) {
     call.told = instant;
     if let Some(telling) = &mut call.telling {
         telling.tell(&mut effects.to_client);

@@ -3,7 +3,7 @@
 
 use super::exchange::Wishes;
 use super::mediate::{Mediator, lock};
-use super::pending::Kind;
+use super::pending::RequestKind;
 use super::shipment::Shipment;
 use crate::mcp::envelope::{Id, Passage};
 use crate::mcp::walk::member;
@@ -56,7 +56,7 @@ impl Mediator {
         self.shared.take_lists_back();
         let (id, _, line) = lock(&self.handshake).initialize.clone()?;
         let mut shipment = Shipment::default();
-        if lock(&self.pending).begin(&id, Kind::Replay, &self.party, Instant::now()).is_ok() {
+        if lock(&self.pending).begin(&id, RequestKind::Replay, &self.party, Instant::now()).is_ok() {
             shipment.again(&line);
             return Some(shipment);
         }
@@ -67,7 +67,7 @@ impl Mediator {
         let mut line = text.as_bytes()[..place.start].to_vec();
         own.write(&mut line);
         line.extend_from_slice(&text.as_bytes()[place.end..]);
-        lock(&self.pending).begin(&own, Kind::Replay, &self.party, Instant::now()).ok()?;
+        lock(&self.pending).begin(&own, RequestKind::Replay, &self.party, Instant::now()).ok()?;
         shipment.again(&line);
         Some(shipment)
     }
@@ -91,7 +91,7 @@ impl Mediator {
             let mut pending = lock(&self.pending);
             for id in asked {
                 // Its answer is for the gateway alone; without room for it the answer is dropped as one too many.
-                let _ = pending.begin(&id, Kind::Replay, &self.party, Instant::now());
+                let _ = pending.begin(&id, RequestKind::Replay, &self.party, Instant::now());
             }
         }
         lines.iter().for_each(|line| shipment.again(line));

@@ -10,11 +10,11 @@ use super::exchange::{
 use super::handshake::Handshake;
 use super::locked::Guard;
 use super::meter::Outcome;
-use super::pending::{Kind, Pending};
+use super::pending::{Pending, RequestKind};
 use super::relist::Relist;
 use super::reply;
 use super::shipment::Shipment;
-use super::telemetry::{Ended as Told, RequestSpan};
+use super::telemetry::{RequestSpan, SpanEnd as Told};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Malformed, Message, Passage, ReplyTo, ToolCall, admit};
 use crate::mcp::framing::lines_of;
@@ -79,7 +79,7 @@ impl Arrived {
 
 /// A call that waits for a person.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingCall {
     pub(super) id: Id,
     pub(super) serial: u64,
     pub(super) party: Arc<Party>,
@@ -101,7 +101,7 @@ pub struct Mediator {
     /// What all clients of the server share.
     pub(super) shared: Arc<Shared>,
     pub(super) relist: Mutex<Relist>,
-    pub(super) waiting: Mutex<Vec<Waiting>>,
+    pub(super) waiting: Mutex<Vec<WaitingCall>>,
     pub(super) absence: Absence,
     pub(super) handshake: Mutex<Handshake>,
 }
@@ -119,9 +119,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A call whose id is taken, before and after the gate.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct TakenCall {
     pub(super) id: Id,
-    /// See [`Entry::serial`](super::pending::Entry::serial).
+    /// See [`PendingRequest::serial`](super::pending::PendingRequest::serial).
     pub(super) serial: u64,
     pub(super) call: ToolCall,
     pub(super) party: Arc<Party>,
@@ -133,7 +133,7 @@ pub(super) struct Taken {
 struct Ready {
     /// Its place among those that were brought together.
     place: usize,
-    taken: Taken,
+    taken: TakenCall,
     policy: Option<Arc<Policy>>,
     facts: Facts,
 }
@@ -146,7 +146,7 @@ enum SessionStep {
 /// What messages that arrived together come to.
 struct Sorted {
     steps: Vec<SessionStep>,
-    calls: Vec<Taken>,
+    calls: Vec<TakenCall>,
     effects: Effects,
     party: Arc<Party>,
     /// Questions to people about calls that were withdrawn.
@@ -312,11 +312,11 @@ impl Mediator {
         };
         let instant = arrived.at;
         match message {
-            Message::Call(id, call) => match pending.begin(&id, Kind::Arriving, party, instant) {
+            Message::Call(id, call) => match pending.begin(&id, RequestKind::Arriving, party, instant) {
                 Ok(serial) => {
                     pending.trace(&id, arrived.span.take());
                     steps.push(SessionStep::Call(calls.len()));
-                    calls.push(Taken { id, serial, call, party: Arc::clone(party), lists: 0 });
+                    calls.push(TakenCall { id, serial, call, party: Arc::clone(party), lists: 0 });
                 }
                 Err(refused) => refuse(&id, refused),
             },
@@ -333,7 +333,7 @@ impl Mediator {
                         return;
                     }
                 }
-                match pending.begin(&id, Kind::Sent(asked.unwrap_or(Asked::Other)), party, instant) {
+                match pending.begin(&id, RequestKind::Sent(asked.unwrap_or(Asked::Other)), party, instant) {
                     Ok(serial) => {
                         pending.trace(&id, arrived.span.take());
                         if let Some(passage) = self.hold_request(&id, serial, passage, pending) {
@@ -377,7 +377,8 @@ impl Mediator {
     ) -> bool {
         let id = passage.params().and_then(|params| member(params, "requestId")).and_then(|(id, _)| Id::parse(id));
         let entry = id.as_ref().and_then(|id| pending.get_mut(id));
-        let Some(entry) = entry.filter(|entry| !matches!(entry.kind, Kind::OwnList | Kind::Replay)) else {
+        let Some(entry) = entry.filter(|entry| !matches!(entry.kind, RequestKind::OwnList | RequestKind::Replay))
+        else {
             self.decider.dropped(&party.whose(), "client", "foreign cancellation");
             return false;
         };
@@ -386,14 +387,14 @@ impl Mediator {
             span.if_dropped(CallOutcome::Cancelled);
         }
         match entry.kind {
-            Kind::Waiting { .. } => {}
+            RequestKind::Waiting { .. } => {}
             // It has not left yet, and will not.
-            Kind::Arriving => return false,
-            Kind::Sent(_) | Kind::Replay | Kind::OwnList => return true,
+            RequestKind::Arriving => return false,
+            RequestKind::Sent(_) | RequestKind::Replay | RequestKind::OwnList => return true,
         }
         // The server never heard of a call that waits for a person, and a withdrawn request gets no answer.
         if let Some(entry) = id.and_then(|id| pending.end(&id))
-            && let Kind::Waiting { question: Some(question) } = entry.kind
+            && let RequestKind::Waiting { question: Some(question) } = entry.kind
         {
             withdrawn.push(question);
         }
@@ -407,9 +408,9 @@ impl Mediator {
         let mut pending = lock(&self.pending);
         let Some(entry) = pending.get_mut(id) else { return false };
         match entry.kind {
-            Kind::Waiting { .. } => drop(pending.end(id)),
-            Kind::Arriving => entry.cancelled = true,
-            Kind::Sent(_) | Kind::Replay | Kind::OwnList => return true,
+            RequestKind::Waiting { .. } => drop(pending.end(id)),
+            RequestKind::Arriving => entry.cancelled = true,
+            RequestKind::Sent(_) | RequestKind::Replay | RequestKind::OwnList => return true,
         }
         false
     }
@@ -418,7 +419,7 @@ impl Mediator {
     /// `asked` is the approval that these calls have waited for already.
     fn decide(
         &self,
-        calls: Vec<Taken>,
+        calls: Vec<TakenCall>,
         now: Timestamp,
         asked: Option<&str>,
         effects: &mut Effects,
@@ -459,7 +460,7 @@ impl Mediator {
 
     /// A call with the policy of now and what the lists say of its tool. Where only a list can tell, the call waits for
     /// one.
-    fn informed(&self, place: usize, taken: Taken, asked: Option<&str>, effects: &mut Effects) -> Option<Ready> {
+    fn informed(&self, place: usize, taken: TakenCall, asked: Option<&str>, effects: &mut Effects) -> Option<Ready> {
         let ready = |taken, policy| Ready { place, taken, policy, facts: Facts::default() };
         let guard = self.guard.as_deref();
         // Most policies hold no call to any list.
@@ -469,7 +470,7 @@ impl Mediator {
             return Some(ready(taken, Some(policy)));
         }
         let moment = self.shared.moment(Instant::now());
-        let wants = |taken: &Taken| {
+        let wants = |taken: &TakenCall| {
             taken.lists < LISTS_MAX && taken.party.view().wants_list(&policy, guard, taken.call.name().as_str(), moment)
         };
         let taken = if wants(&taken) { self.park(taken, asked, effects)? } else { taken };
@@ -483,7 +484,7 @@ impl Mediator {
     /// Lets a call wait for a person, or says why it cannot.
     fn wait(
         &self,
-        taken: &Taken,
+        taken: &TakenCall,
         question: PendingApproval,
         approval: String,
         now: Timestamp,
@@ -503,13 +504,13 @@ impl Mediator {
         let party = Arc::clone(&taken.party);
         let telling = question.call.progress_token().map(|token| Telling::new(token, &approval));
         let (id, serial) = (taken.id.clone(), taken.serial);
-        let mut call = Waiting { id, serial, party, question, approval, since, told: since, telling };
+        let mut call = WaitingCall { id, serial, party, question, approval, since, told: since, telling };
         tell_progress(&mut call, since, effects);
         waiting.push(call);
         None
     }
 
-    fn refuse(&self, taken: &Taken, denial: &Denial, number: u64, to_client: &mut Vec<u8>) {
+    fn refuse(&self, taken: &TakenCall, denial: &Denial, number: u64, to_client: &mut Vec<u8>) {
         // A request that was withdrawn meanwhile gets no answer.
         let Some(entry) = lock(&self.pending).end(&taken.id).filter(|entry| !entry.cancelled) else { return };
         let decision = self.audit().decision_id(number);
@@ -543,18 +544,18 @@ impl Mediator {
     }
 
     /// Brings calls that have waited for a person to the gate once more; what the client withdrew meanwhile is left out.
-    pub(super) fn decide_again(&self, waited: Vec<Waiting>, now: Timestamp, effects: &mut Effects) {
+    pub(super) fn decide_again(&self, waited: Vec<WaitingCall>, now: Timestamp, effects: &mut Effects) {
         for waiting in waited {
-            let Waiting { id, serial, party, question, approval, .. } = waiting;
-            let taken = Taken { id, serial, call: question.call, party, lists: 0 };
+            let WaitingCall { id, serial, party, question, approval, .. } = waiting;
+            let taken = TakenCall { id, serial, call: question.call, party, lists: 0 };
             self.decide_later(taken, now, Some(&approval), effects);
         }
     }
 
     /// Brings a call that has waited to the decider, unless the client has withdrawn it meanwhile.
-    pub(super) fn decide_later(&self, taken: Taken, now: Timestamp, asked: Option<&str>, effects: &mut Effects) {
+    pub(super) fn decide_later(&self, taken: TakenCall, now: Timestamp, asked: Option<&str>, effects: &mut Effects) {
         match lock(&self.pending).get_mut(&taken.id) {
-            Some(entry) if entry.is_waiting(taken.serial) => entry.kind = Kind::Arriving,
+            Some(entry) if entry.is_waiting(taken.serial) => entry.kind = RequestKind::Arriving,
             Some(_) | None => return,
         }
         let mut permits = self.decide(vec![taken], now, asked, effects);

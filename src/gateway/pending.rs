@@ -15,7 +15,7 @@ pub const CANCELLED_KEPT: Duration = Duration::from_secs(60);
 
 /// Where a request stands, and what it is for.
 #[derive(Debug)]
-pub enum Kind {
+pub enum RequestKind {
     /// `tools/call`, on its way through the gate; the server does not know of it yet.
     Arriving,
     /// Waiting for a person, a list or the server itself; the server does not know of it.
@@ -33,11 +33,11 @@ pub enum Kind {
 
 /// A request in flight.
 #[derive(Debug)]
-pub struct Entry {
+pub struct PendingRequest {
     /// Tells it from other requests with the same id, before and after it.
     pub serial: u64,
     /// Where it stands.
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// Whose it is.
     pub party: Arc<Party>,
     /// When it was sent, or last showed progress.
@@ -52,10 +52,10 @@ pub struct Entry {
     pub span: Option<Box<RequestSpan>>,
 }
 
-impl Entry {
+impl PendingRequest {
     /// Whether it is the request of this serial number, and waits for a person or for a list.
     pub fn is_waiting(&self, serial: u64) -> bool {
-        self.serial == serial && matches!(self.kind, Kind::Waiting { .. })
+        self.serial == serial && matches!(self.kind, RequestKind::Waiting { .. })
     }
 }
 
@@ -65,7 +65,7 @@ impl Entry {
 /// [`CLIENT_REQUESTS_MAX`] rows that all collide costs microseconds a look, and only in the session that does it.
 #[derive(Debug, Default)]
 pub struct Pending {
-    client: FxHashMap<Id, Entry>,
+    client: FxHashMap<Id, PendingRequest>,
     /// Requests of the server.
     pub from_server: ServerRequests<()>,
     tokens: FxHashMap<Id, Id>,
@@ -78,7 +78,7 @@ impl Pending {
     ///
     /// # Errors
     /// The id is in use, or there are too many.
-    pub fn begin(&mut self, id: &Id, kind: Kind, party: &Arc<Party>, now: Instant) -> Result<u64, NotTaken> {
+    pub fn begin(&mut self, id: &Id, kind: RequestKind, party: &Arc<Party>, now: Instant) -> Result<u64, NotTaken> {
         if self.client.len() >= CLIENT_REQUESTS_MAX {
             return Err(NotTaken::TooMany);
         }
@@ -90,7 +90,7 @@ impl Pending {
             std::collections::hash_map::Entry::Vacant(place) => {
                 self.serial += 1;
                 let (serial, party) = (self.serial, Arc::clone(party));
-                place.insert(Entry {
+                place.insert(PendingRequest {
                     serial,
                     kind,
                     party,
@@ -116,7 +116,7 @@ impl Pending {
     /// with it ends instead; answers whether it waits.
     pub fn let_wait(&mut self, id: &Id, question: Option<Question>) -> bool {
         if let Some(entry) = self.client.get_mut(id).filter(|entry| !entry.cancelled) {
-            entry.kind = Kind::Waiting { question };
+            entry.kind = RequestKind::Waiting { question };
             return true;
         }
         self.end(id);
@@ -126,7 +126,7 @@ impl Pending {
     /// A call that was taken before is at the server now.
     pub fn forwarded(&mut self, id: &Id, flight: Flight, token: Option<Id>, now: Instant) {
         let Some(entry) = self.client.get_mut(id) else { return };
-        (entry.kind, entry.since) = (Kind::Sent(Asked::Call(flight)), now);
+        (entry.kind, entry.since) = (RequestKind::Sent(Asked::Call(flight)), now);
         if let Some(token) = token {
             self.tokens.insert(token.clone(), id.clone());
             entry.token = Some(token);
@@ -135,13 +135,13 @@ impl Pending {
 
     /// Ends the request that an answer of the server is for. The server does not know of calls that wait for a person or
     /// are on their way through the gate, so an answer to one of these is foreign, whatever its id.
-    pub fn end_answered(&mut self, id: &Id) -> Option<Entry> {
+    pub fn end_answered(&mut self, id: &Id) -> Option<PendingRequest> {
         let Some(entry) = self.client.remove(id) else {
             // Late, and no later one comes.
             self.given_up.remove(id);
             return None;
         };
-        if matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving) {
+        if matches!(entry.kind, RequestKind::Waiting { .. } | RequestKind::Arriving) {
             self.client.insert(id.clone(), entry);
             return None;
         }
@@ -149,21 +149,21 @@ impl Pending {
     }
 
     /// Ends a request of the client; `None` if there is none in flight with this id.
-    pub fn end(&mut self, id: &Id) -> Option<Entry> {
+    pub fn end(&mut self, id: &Id) -> Option<PendingRequest> {
         let entry = self.client.remove(id)?;
         Some(self.forget_token(id, entry))
     }
 
     /// Ends a request that the server knows of and may still answer: its id is not taken again before that.
-    pub fn give_up(&mut self, id: &Id) -> Option<Entry> {
+    pub fn give_up(&mut self, id: &Id) -> Option<PendingRequest> {
         let entry = self.end(id)?;
-        if !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving) {
+        if !matches!(entry.kind, RequestKind::Waiting { .. } | RequestKind::Arriving) {
             self.given_up.insert(id);
         }
         Some(entry)
     }
 
-    fn forget_token(&mut self, id: &Id, entry: Entry) -> Entry {
+    fn forget_token(&mut self, id: &Id, entry: PendingRequest) -> PendingRequest {
         if let Some(token) = &entry.token
             && self.tokens.get(token) == Some(id)
         {
@@ -174,7 +174,7 @@ impl Pending {
     }
 
     /// The request with this id, to be changed.
-    pub fn get_mut(&mut self, id: &Id) -> Option<&mut Entry> {
+    pub fn get_mut(&mut self, id: &Id) -> Option<&mut PendingRequest> {
         self.client.get_mut(id)
     }
 
@@ -189,41 +189,41 @@ impl Pending {
 
     /// Ends every request that the server should have answered, in the order of ids: it is gone. Calls that wait for a
     /// person stay.
-    pub fn upstream_gone(&mut self) -> Vec<(Id, Entry)> {
+    pub fn upstream_gone(&mut self) -> Vec<(Id, PendingRequest)> {
         self.from_server.forget(&());
         self.given_up.clear();
-        self.end_where(|entry| !matches!(entry.kind, Kind::Waiting { .. } | Kind::Arriving))
+        self.end_where(|entry| !matches!(entry.kind, RequestKind::Waiting { .. } | RequestKind::Arriving))
     }
 
     /// Ends calls that wait for a person: no person will be asked any more.
-    pub fn deserted(&mut self) -> Vec<(Id, Entry)> {
-        self.end_where(|entry| matches!(entry.kind, Kind::Waiting { .. }))
+    pub fn deserted(&mut self) -> Vec<(Id, PendingRequest)> {
+        self.end_where(|entry| matches!(entry.kind, RequestKind::Waiting { .. }))
     }
 
     /// Ends calls older than `call_timeout`, and cancelled requests that will not be answered any more.
-    pub fn overdue(&mut self, now: Instant, call_timeout: Option<Duration>) -> Vec<(Id, Entry)> {
+    pub fn overdue(&mut self, now: Instant, call_timeout: Option<Duration>) -> Vec<(Id, PendingRequest)> {
         let ids = self.which(|entry| {
             let age = now.saturating_duration_since(entry.since);
-            let late =
-                matches!(entry.kind, Kind::Sent(Asked::Call(_))) && call_timeout.is_some_and(|timeout| age >= timeout);
+            let late = matches!(entry.kind, RequestKind::Sent(Asked::Call(_)))
+                && call_timeout.is_some_and(|timeout| age >= timeout);
             late || entry.cancelled && age >= CANCELLED_KEPT
         });
         ids.into_iter().filter_map(|id| Some((id.clone(), self.give_up(&id)?))).collect()
     }
 
-    fn which(&self, which: impl Fn(&Entry) -> bool) -> Vec<Id> {
+    fn which(&self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Id> {
         let mut ids: Vec<Id> = self.client.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
         ids.sort_unstable();
         ids
     }
 
-    fn end_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<(Id, Entry)> {
+    fn end_where(&mut self, which: impl Fn(&PendingRequest) -> bool) -> Vec<(Id, PendingRequest)> {
         self.which(which).into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
     }
 
     /// How many requests the server has to answer.
     pub fn at_server(&self) -> usize {
-        self.client.values().filter(|entry| !matches!(entry.kind, Kind::Waiting { .. })).count()
+        self.client.values().filter(|entry| !matches!(entry.kind, RequestKind::Waiting { .. })).count()
     }
 
     /// How many requests of the client are in flight.
@@ -246,7 +246,7 @@ mod tests {
     use crate::policy::{Caller, Policy};
     use crate::state::MemoryStore;
 
-    const OTHER: Kind = Kind::Sent(Asked::Other);
+    const OTHER: RequestKind = RequestKind::Sent(Asked::Other);
 
     fn party() -> Arc<Party> {
         let policy: Policy = crate::policy::parse(r#"{"version":"1","default":"deny"}"#, "policy.json").unwrap();
@@ -308,7 +308,7 @@ mod tests {
                 assert!(pending.upstream_gone().is_empty());
             }
         }
-        let waiting = Kind::Waiting { question: None };
+        let waiting = RequestKind::Waiting { question: None };
         assert_eq!(pending.begin(&id(1), waiting, &party(), now).map(drop), Ok(()));
         assert!(pending.give_up(&id(1)).is_some());
         assert_eq!(pending.begin(&id(1), OTHER, &party(), now).map(drop), Ok(()), "the server never heard of that one");
@@ -330,7 +330,7 @@ mod tests {
         let flight = || Flight::depart(&decider(), Whose::gateway(), 0, permit(), (start, start)).0;
         let token = Id::Text("t".into());
         for (number, token) in [(1, None), (2, Some(token.clone()))] {
-            assert_eq!(pending.begin(&id(number), Kind::Arriving, &party(), start).map(drop), Ok(()));
+            assert_eq!(pending.begin(&id(number), RequestKind::Arriving, &party(), start).map(drop), Ok(()));
             pending.forwarded(&id(number), flight(), token, start);
         }
         assert_eq!(pending.begin(&id(3), OTHER, &party(), start).map(drop), Ok(()));

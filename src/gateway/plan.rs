@@ -69,12 +69,12 @@ pub struct Served {
     /// Whether denied calls are kept back.
     pub enforcement: Enforcement,
     /// The lock that its tools are held to, if there is one.
-    pub locked: Option<Locked>,
+    pub locked: Option<LockPlan>,
 }
 
 /// A lock, and how strictly it is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Locked {
+pub struct LockPlan {
     /// The file; its entry is the one with the server's name.
     pub path: PathBuf,
     /// What becomes of calls of tools that are not as they were locked.

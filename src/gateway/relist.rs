@@ -2,8 +2,8 @@
 
 use super::answers::Answers;
 use super::exchange::{LIST_WAIT, LISTS_MAX, OwnList, Party, Question, not_listed};
-use super::mediate::{Effects, Mediator, Taken, lock};
-use super::pending::Kind;
+use super::mediate::{Effects, Mediator, TakenCall, lock};
+use super::pending::RequestKind;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::{Id, Received};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) struct Relist {
 /// A call that waits for a list.
 #[derive(Debug)]
 struct Parked {
-    taken: Taken,
+    taken: TakenCall,
     /// The approval that it has waited for already.
     asked: Option<String>,
 }
@@ -44,7 +44,7 @@ struct ListAsked {
 
 impl Mediator {
     /// Lets a call wait for a list, and asks for one. Gives the call back where that cannot be done.
-    pub(super) fn park(&self, mut taken: Taken, asked: Option<&str>, effects: &mut Effects) -> Option<Taken> {
+    pub(super) fn park(&self, mut taken: TakenCall, asked: Option<&str>, effects: &mut Effects) -> Option<TakenCall> {
         let mut relist = lock(&self.relist);
         let Relist { lists, asked: number, .. } = &mut *relist;
         if lists.iter().map(|list| list.parked.len()).sum::<usize>() >= PARKED_MAX {
@@ -73,7 +73,7 @@ impl Mediator {
         *asked += 1;
         let (id, passage) = list.request(&format!("mcpol-list-{asked}"))?;
         // A client that has a request of this very name in flight has to wait for its own answer first.
-        lock(&self.pending).begin(&id, Kind::OwnList, party, Instant::now()).ok()?;
+        lock(&self.pending).begin(&id, RequestKind::OwnList, party, Instant::now()).ok()?;
         effects.to_server.pass(&passage);
         Some(id)
     }

@@ -6,7 +6,7 @@
 use super::environment::Home;
 use super::error::{ConnectError, Traces};
 use super::extras::{Collected, not_listed};
-use super::message::{self, Answer, Refusal, Request};
+use super::message::{self, ErrorObject, Request, ServerAnswer};
 use super::pages::{self, EmptyCursor, Walk, object};
 use super::protocol::STATELESS_VERSION;
 use super::remote::HttpWire;
@@ -144,7 +144,7 @@ impl Wire {
         &mut self,
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Answer, ConnectError> {
+    ) -> Result<ServerAnswer, ConnectError> {
         match self {
             Self::Stdio(wire) => wire.exchange(request, progress).await,
             Self::Http(wire) => wire.exchange(request, progress).await,
@@ -270,19 +270,19 @@ impl Talk<'_> {
         let (mut tools, mut notes, mut cursor) = (Tools::default(), Vec::new(), None);
         loop {
             match self.page(METHOD, cursor.as_deref(), agreement, self.deadline).await? {
-                Answer::Result(result) => {
+                ServerAnswer::Result(result) => {
                     let page = walk.take(&result)?;
                     tools.take(&page.entries, page.repeated);
                     cursor = page.next;
                 }
                 // A server without tools need not know the method.
-                Answer::Error(refusal)
+                ServerAnswer::Error(refusal)
                     if is_unknown_method(&refusal) && !agreement.declares("tools") && cursor.is_none() =>
                 {
                     let message = "the server declares no tools and does not list any".to_owned();
                     notes.push(Note { code: "no_tools".to_owned(), message });
                 }
-                Answer::Error(refusal) => return Err(self.refused(METHOD, &refusal).await),
+                ServerAnswer::Error(refusal) => return Err(self.refused(METHOD, &refusal).await),
             }
             (self.progress)(Progress::Listed { tools: tools.count(), pages: walk.pages() });
             if cursor.is_none() {
@@ -326,14 +326,14 @@ impl Talk<'_> {
         let (mut collected, mut cursor) = (Collected::new(kind), None);
         loop {
             match self.page(kind.method(), cursor.as_deref(), agreement, deadline).await? {
-                Answer::Result(result) => {
+                ServerAnswer::Result(result) => {
                     let page = walk.take(&result)?;
                     collected.take(&page.entries, page.repeated);
                     cursor = page.next;
                 }
                 // Many servers declare `resources` and know only some of its methods: they have none of the rest.
-                Answer::Error(refusal) if is_unknown_method(&refusal) && cursor.is_none() => {}
-                Answer::Error(refusal) => return Err(self.refused(kind.method(), &refusal).await),
+                ServerAnswer::Error(refusal) if is_unknown_method(&refusal) && cursor.is_none() => {}
+                ServerAnswer::Error(refusal) => return Err(self.refused(kind.method(), &refusal).await),
             }
             if cursor.is_none() {
                 let (offered, odd) = collected.finish();
@@ -350,7 +350,7 @@ impl Talk<'_> {
         cursor: Option<&str>,
         agreement: &Agreement,
         deadline: Instant,
-    ) -> Result<Answer, ConnectError> {
+    ) -> Result<ServerAnswer, ConnectError> {
         let stateless = (agreement.lifecycle == Lifecycle::Stateless).then_some(&self.options.capabilities);
         let request = message::list(self.next_id(), method, cursor, stateless);
         self.ask(&request, deadline).await
@@ -378,11 +378,11 @@ impl Talk<'_> {
     }
 
     /// The outer error ends the listing; the inner one is the server's refusal, which may lead somewhere.
-    async fn initialize(&mut self, version: &str) -> Result<Result<Agreement, Refusal>, ConnectError> {
+    async fn initialize(&mut self, version: &str) -> Result<Result<Agreement, ErrorObject>, ConnectError> {
         let request = message::initialize(self.next_id(), version, &self.options.capabilities);
         let result = match self.ask(&request, self.deadline).await? {
-            Answer::Error(refusal) => return Ok(Err(refusal)),
-            Answer::Result(result) => result,
+            ServerAnswer::Error(refusal) => return Ok(Err(refusal)),
+            ServerAnswer::Result(result) => result,
         };
         let wire: WireAgreement = parse(request.method, &result)?;
         let version = text(wire.protocol_version.as_ref()).unwrap_or_default();
@@ -411,7 +411,7 @@ impl Talk<'_> {
         }))
     }
 
-    async fn discover_after(&mut self, refusal: &Refusal) -> Result<Agreement, ConnectError> {
+    async fn discover_after(&mut self, refusal: &ErrorObject) -> Result<Agreement, ConnectError> {
         match self.discover().await {
             Ok(Some(agreement)) => return Ok(agreement),
             Err(error @ ConnectError::UnsupportedVersion { .. }) => return Err(error),
@@ -434,8 +434,8 @@ impl Talk<'_> {
         let request = message::discover(self.next_id(), &self.options.capabilities);
         let deadline = self.deadline.min(Instant::now() + DISCOVER_WAIT);
         let result = match self.ask(&request, deadline).await? {
-            Answer::Error(_) => return Ok(None),
-            Answer::Result(result) => result,
+            ServerAnswer::Error(_) => return Ok(None),
+            ServerAnswer::Result(result) => result,
         };
         let wire: WireAgreement = parse(request.method, &result)?;
         let supported = wire.supported_versions.as_ref().and_then(Value::as_array);
@@ -456,7 +456,7 @@ impl Talk<'_> {
         }))
     }
 
-    async fn ask(&mut self, request: &Request, deadline: Instant) -> Result<Answer, ConnectError> {
+    async fn ask(&mut self, request: &Request, deadline: Instant) -> Result<ServerAnswer, ConnectError> {
         match timeout_at(deadline, self.wire.exchange(request, self.progress)).await {
             Ok(answer) => answer,
             Err(_) => Err(self.timed_out(request.method, deadline)),
@@ -469,7 +469,7 @@ impl Talk<'_> {
         self.wire.explain(method).unwrap_or_else(no_answer)
     }
 
-    async fn refused(&self, method: &'static str, refusal: &Refusal) -> ConnectError {
+    async fn refused(&self, method: &'static str, refusal: &ErrorObject) -> ConnectError {
         if let Wire::Stdio(wire) = &self.wire {
             wire.hear_out().await;
         }
@@ -533,6 +533,6 @@ fn text(value: Option<&Value>) -> Option<String> {
     value.and_then(Value::as_str).map(str::to_owned)
 }
 
-fn is_unknown_method(refusal: &Refusal) -> bool {
+fn is_unknown_method(refusal: &ErrorObject) -> bool {
     refusal.code() == i64::from(ErrorCode::METHOD_NOT_FOUND.0)
 }

@@ -136,7 +136,7 @@ pub enum ConnectError {
         /// Without user-info and query.
         url: String,
         /// Whether one was sent.
-        token: Token,
+        token: TokenSent,
     },
     /// HTTP 403.
     #[error("{url} refuses this client (HTTP 403){}", quoted(quote))]
@@ -204,7 +204,7 @@ pub enum ConnectError {
 
 /// Whether a request carried an `Authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Token {
+pub enum TokenSent {
     /// None was sent.
     NotSent,
     /// One was sent and not accepted.
@@ -269,10 +269,10 @@ impl ConnectError {
             Self::Tls { detail, .. } if detail == super::http::NO_TLS => {
                 Some("if the server speaks plain http, say `http://` in the URL".to_owned())
             }
-            Self::Unauthorized { token: Token::NotSent, .. } => Some(
+            Self::Unauthorized { token: TokenSent::NotSent, .. } => Some(
                 "log in with `mcpol login URL`; or put a token into an environment variable and pass its name with `--bearer-env VAR`".to_owned(),
             ),
-            Self::Unauthorized { token: Token::Sent, .. } => {
+            Self::Unauthorized { token: TokenSent::Sent, .. } => {
                 Some("the token that was sent is not accepted: it may have expired or be meant for another server".to_owned())
             }
             Self::Forbidden { loopback_address: true, .. } => {

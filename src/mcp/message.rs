@@ -29,16 +29,16 @@ pub(super) struct Request {
 
 /// What a server says to one of our requests.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum ServerAnswer {
     /// `result`, to the letter.
     Result(Box<RawValue>),
     /// `error`.
-    Error(Refusal),
+    Error(ErrorObject),
 }
 
 /// A JSON-RPC error object.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Refusal {
+pub(super) struct ErrorObject {
     #[serde(default)]
     code: Value,
     #[serde(default)]
@@ -47,7 +47,7 @@ pub(super) struct Refusal {
     data: Value,
 }
 
-impl Refusal {
+impl ErrorObject {
     /// The error code; 0 if it is no integer.
     pub fn code(&self) -> i64 {
         self.code.as_i64().unwrap_or(0)
@@ -78,7 +78,7 @@ pub(super) struct ReplyId {
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// To one of our requests; without an id if the server could not tell which.
-    Answer { id: Option<ReplyId>, answer: Answer },
+    Answer { id: Option<ReplyId>, answer: ServerAnswer },
     /// From the server to us.
     Request { id: Box<RawValue>, method: String },
     /// Wants no answer.
@@ -87,7 +87,7 @@ pub(super) enum Incoming {
 
 /// Why a text is no message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(super) enum UnreadableMessage {
     /// Nothing that was meant as a message: a banner, a log line, JSON of another kind.
     Junk,
     /// Meant as a message, by the look of it, but not valid.
@@ -111,32 +111,32 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box
 }
 
 /// Reads one message, or several if it is a batch.
-pub(super) fn read(text: &[u8]) -> Result<Vec<Incoming>, Unreadable> {
+pub(super) fn read(text: &[u8]) -> Result<Vec<Incoming>, UnreadableMessage> {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text).trim_ascii();
     match text.first() {
         Some(b'{') => read_one(text).map(|message| vec![message]),
         Some(b'[') => {
-            let batch: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| Unreadable::Junk)?;
+            let batch: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| UnreadableMessage::Junk)?;
             if batch.is_empty() || batch.len() > BATCH_MESSAGES_MAX {
-                return Err(Unreadable::Junk);
+                return Err(UnreadableMessage::Junk);
             }
             batch.into_iter().map(|message| read_one(message.get().as_bytes())).collect()
         }
-        _ => Err(Unreadable::Junk),
+        _ => Err(UnreadableMessage::Junk),
     }
 }
 
-fn read_one(text: &[u8]) -> Result<Incoming, Unreadable> {
+fn read_one(text: &[u8]) -> Result<Incoming, UnreadableMessage> {
     // An array would be read as the members in order.
     if text.first() != Some(&b'{') {
-        return Err(Unreadable::Junk);
+        return Err(UnreadableMessage::Junk);
     }
     let message: WireMessage = serde_json::from_slice(text).map_err(|error| broken_or_junk(text, &error))?;
     if message.jsonrpc.as_ref().and_then(Value::as_str) != Some("2.0") {
-        return Err(Unreadable::Junk);
+        return Err(UnreadableMessage::Junk);
     }
     if let Some(method) = message.method {
-        let method = method.as_str().ok_or(Unreadable::Junk)?.to_owned();
+        let method = method.as_str().ok_or(UnreadableMessage::Junk)?.to_owned();
         return Ok(match message.id {
             Some(id) => Incoming::Request { id, method },
             None => Incoming::Notification,
@@ -146,19 +146,19 @@ fn read_one(text: &[u8]) -> Result<Incoming, Unreadable> {
     // An error wins over a result beside it: the doubtful answer is no answer.
     if let Some(error) = message.error {
         let refusal = serde_json::from_str(error.get()).unwrap_or_default();
-        return Ok(Incoming::Answer { id, answer: Answer::Error(refusal) });
+        return Ok(Incoming::Answer { id, answer: ServerAnswer::Error(refusal) });
     }
     match message.result {
-        Some(result) if id.is_some() => Ok(Incoming::Answer { id, answer: Answer::Result(result) }),
-        Some(_) | None => Err(Unreadable::Junk),
+        Some(result) if id.is_some() => Ok(Incoming::Answer { id, answer: ServerAnswer::Result(result) }),
+        Some(_) | None => Err(UnreadableMessage::Junk),
     }
 }
 
-fn broken_or_junk(text: &[u8], error: &serde_json::Error) -> Unreadable {
+fn broken_or_junk(text: &[u8], error: &serde_json::Error) -> UnreadableMessage {
     if memchr::memmem::find(text, b"\"jsonrpc\"").is_some() {
-        Unreadable::Broken(format!("{error}"))
+        UnreadableMessage::Broken(format!("{error}"))
     } else {
-        Unreadable::Junk
+        UnreadableMessage::Junk
     }
 }
 
@@ -244,10 +244,10 @@ mod tests {
             Ok(messages) => messages
                 .iter()
                 .map(|message| match message {
-                    Incoming::Answer { id, answer: Answer::Result(_) } => {
+                    Incoming::Answer { id, answer: ServerAnswer::Result(_) } => {
                         format!("result {:?}", id.as_ref().map(|id| &id.text))
                     }
-                    Incoming::Answer { id, answer: Answer::Error(refusal) } => {
+                    Incoming::Answer { id, answer: ServerAnswer::Error(refusal) } => {
                         format!("error {:?} {}", id.as_ref().map(|id| &id.text), refusal.code())
                     }
                     Incoming::Request { method, .. } => format!("request {method}"),
@@ -255,8 +255,8 @@ mod tests {
                 })
                 .collect::<Vec<_>>()
                 .join(", "),
-            Err(Unreadable::Junk) => "junk".to_owned(),
-            Err(Unreadable::Broken(_)) => "broken".to_owned(),
+            Err(UnreadableMessage::Junk) => "junk".to_owned(),
+            Err(UnreadableMessage::Broken(_)) => "broken".to_owned(),
         }
     }
 

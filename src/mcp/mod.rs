@@ -22,5 +22,5 @@ mod stdio;
 
 pub use enumerate::{EnumerateOptions, Progress, Wanted, enumerate, source_of};
 pub use environment::Home;
-pub use error::{ConnectError, Token, Traces};
+pub use error::{ConnectError, TokenSent, Traces};
 pub use mcpol_base::mcp::{envelope, json, protocol, walk};

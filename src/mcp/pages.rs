@@ -46,7 +46,7 @@ pub(super) enum Repeated {
 
 /// One page.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
+pub(super) struct ListPage<'a> {
     /// Its entries, to the letter.
     pub entries: Vec<&'a RawValue>,
     /// The cursor of the next page; `None` at the end.
@@ -80,7 +80,7 @@ impl Walk {
     ///
     /// # Errors
     /// The result is no list, or the list does not end.
-    pub fn take<'a>(&mut self, result: &'a RawValue) -> Result<Page<'a>, ConnectError> {
+    pub fn take<'a>(&mut self, result: &'a RawValue) -> Result<ListPage<'a>, ConnectError> {
         let invalid = |detail: String| ConnectError::InvalidAnswer {
             method: self.method,
             detail,
@@ -120,7 +120,7 @@ impl Walk {
                 (None, Repeated::No)
             }
         };
-        Ok(Page { entries, next, repeated })
+        Ok(ListPage { entries, next, repeated })
     }
 
     /// Pages so far.

@@ -4,7 +4,7 @@ use super::enumerate::Progress;
 use super::error::{ConnectError, Traces};
 use super::http::older::may_be_older;
 use super::http::{ContentKind, Follow, HttpClient, HttpReply, header};
-use super::message::{self, Answer, Incoming, Request, Unreadable};
+use super::message::{self, Incoming, Request, ServerAnswer, UnreadableMessage};
 use super::replies::Replies;
 use super::sse::{Block, Blocks, Position};
 use super::stdio::{MESSAGE_BYTES_MAX, REPLIES_MAX};
@@ -75,7 +75,7 @@ impl HttpWire {
         &mut self,
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Answer, ConnectError> {
+    ) -> Result<ServerAnswer, ConnectError> {
         if self.version.is_none() {
             progress(Progress::Waiting);
         }
@@ -168,7 +168,7 @@ impl HttpWire {
         mut reply: HttpReply,
         kind: ContentKind,
         request: &Request,
-    ) -> Result<Answer, ConnectError> {
+    ) -> Result<ServerAnswer, ConnectError> {
         let status = reply.status();
         let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
         let is_error = !(200..300).contains(&status);
@@ -183,8 +183,8 @@ impl HttpWire {
                     return Err(error);
                 }
             }
-            Err(Unreadable::Broken(detail)) if !is_error => return Err(invalid(request, detail, &body)),
-            Err(Unreadable::Broken(_) | Unreadable::Junk) => {}
+            Err(UnreadableMessage::Broken(detail)) if !is_error => return Err(invalid(request, detail, &body)),
+            Err(UnreadableMessage::Broken(_) | UnreadableMessage::Junk) => {}
         }
         if kind == ContentKind::Json && !is_error && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
             let detail = "not valid JSON".to_owned();
@@ -202,7 +202,7 @@ impl HttpWire {
         Err(refusal)
     }
 
-    async fn answer_in_stream(&mut self, reply: HttpReply, request: &Request) -> Result<Answer, ConnectError> {
+    async fn answer_in_stream(&mut self, reply: HttpReply, request: &Request) -> Result<ServerAnswer, ConnectError> {
         let mut stream = EventStream::new(reply, Position::default());
         for resumes in 0..=RESUMES_MAX {
             let broken = loop {
@@ -266,7 +266,7 @@ impl HttpWire {
         Ok(None)
     }
 
-    async fn exchange_over_stream(&mut self, request: &Request) -> Result<Answer, ConnectError> {
+    async fn exchange_over_stream(&mut self, request: &Request) -> Result<ServerAnswer, ConnectError> {
         let RemoteTransport::StreamAndEndpoint(mut older) =
             std::mem::replace(&mut self.transport, RemoteTransport::Streamable)
         else {
@@ -284,7 +284,7 @@ impl HttpWire {
         stream: &mut EventStream,
         endpoint: &HttpClient,
         request: &Request,
-    ) -> Result<Answer, ConnectError> {
+    ) -> Result<ServerAnswer, ConnectError> {
         let post = endpoint.send(Method::POST, Some(request.body.clone()), &[JSON], Follow::Yes);
         tokio::pin!(post);
         let mut posted = false;
@@ -316,13 +316,13 @@ impl HttpWire {
         }
     }
 
-    async fn take_event(&mut self, event: &Block, request: &Request) -> Result<Option<Answer>, ConnectError> {
+    async fn take_event(&mut self, event: &Block, request: &Request) -> Result<Option<ServerAnswer>, ConnectError> {
         let (answer, replies) = self.read_event(event, request)?;
         self.post_replies(replies).await?;
         Ok(answer)
     }
 
-    async fn sort(&mut self, messages: Vec<Incoming>, request: &Request) -> Result<Option<Answer>, ConnectError> {
+    async fn sort(&mut self, messages: Vec<Incoming>, request: &Request) -> Result<Option<ServerAnswer>, ConnectError> {
         let (answer, replies) = self.sorted(messages, request);
         self.post_replies(replies).await?;
         Ok(answer)
@@ -335,17 +335,21 @@ impl HttpWire {
         Ok(())
     }
 
-    fn read_event(&mut self, event: &Block, request: &Request) -> Result<(Option<Answer>, Vec<Vec<u8>>), ConnectError> {
+    fn read_event(
+        &mut self,
+        event: &Block,
+        request: &Request,
+    ) -> Result<(Option<ServerAnswer>, Vec<Vec<u8>>), ConnectError> {
         let data = event.data().unwrap_or_default();
         match message::read(&data) {
             Ok(messages) => Ok(self.sorted(messages, request)),
-            Err(Unreadable::Junk) => Ok((None, Vec::new())),
-            Err(Unreadable::Broken(detail)) => Err(invalid(request, detail, &data)),
+            Err(UnreadableMessage::Junk) => Ok((None, Vec::new())),
+            Err(UnreadableMessage::Broken(detail)) => Err(invalid(request, detail, &data)),
         }
     }
 
     /// The answer to our request, and our replies to the server's.
-    fn sorted(&mut self, messages: Vec<Incoming>, request: &Request) -> (Option<Answer>, Vec<Vec<u8>>) {
+    fn sorted(&mut self, messages: Vec<Incoming>, request: &Request) -> (Option<ServerAnswer>, Vec<Vec<u8>>) {
         let (mut found, mut replies) = (None, Vec::new());
         for message in messages {
             match message {

@@ -1,7 +1,7 @@
 //! Which of the answers that arrive is the one to our request, and what the others say about the server.
 
 use super::error::{ConnectError, Traces};
-use super::message::{Answer, Refusal, ReplyId, Request};
+use super::message::{ErrorObject, ReplyId, Request, ServerAnswer};
 use crate::model::Note;
 
 /// What came beside the answers that were waited for, on one connection.
@@ -11,7 +11,7 @@ pub(super) struct Replies {
     notified: usize,
     /// Errors without an id that were taken for answers to notifications.
     nameless: usize,
-    last_nameless: Option<Refusal>,
+    last_nameless: Option<ErrorObject>,
     strays: usize,
     /// The last id that we never asked under.
     foreign: Option<String>,
@@ -25,12 +25,12 @@ impl Replies {
     }
 
     /// The answer, if it is the one to this request; what it is instead is noted.
-    pub fn take(&mut self, request: &Request, id: Option<ReplyId>, answer: Answer) -> Option<Answer> {
+    pub fn take(&mut self, request: &Request, id: Option<ReplyId>, answer: ServerAnswer) -> Option<ServerAnswer> {
         let Some(id) = id else {
             // An error without an id belongs to a message whose id the server could not read. Where a notification of
             // ours is unanswered, it is the likelier one: what came under an id has always been readable.
             return match answer {
-                Answer::Error(refusal) if self.notified > 0 => {
+                ServerAnswer::Error(refusal) if self.notified > 0 => {
                     self.notified -= 1;
                     self.nameless += 1;
                     self.last_nameless = Some(refusal);

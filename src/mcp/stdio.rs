@@ -4,7 +4,7 @@ use super::child::ServerProcess;
 use super::enumerate::{EnumerateOptions, Progress};
 use super::error::{ConnectError, Traces};
 use super::framing::{Batch, BatchReader, lines_of};
-use super::message::{self, Answer, Incoming, Request, Unreadable};
+use super::message::{self, Incoming, Request, ServerAnswer, UnreadableMessage};
 use super::replies::Replies;
 use super::tail::Tail;
 use super::target::StdioTarget;
@@ -95,7 +95,7 @@ impl StdioWire {
         &mut self,
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Answer, ConnectError> {
+    ) -> Result<ServerAnswer, ConnectError> {
         self.send(request.body.clone());
         if !std::mem::replace(&mut self.sent_anything, true) {
             progress(Progress::Waiting);
@@ -108,11 +108,11 @@ impl StdioWire {
             };
             let messages = match message::read(&line) {
                 Ok(messages) => messages,
-                Err(Unreadable::Junk) => {
+                Err(UnreadableMessage::Junk) => {
                     self.skip(&line)?;
                     continue;
                 }
-                Err(Unreadable::Broken(detail)) => {
+                Err(UnreadableMessage::Broken(detail)) => {
                     let quote = String::from_utf8_lossy(&line[..line.len().min(512)]).into_owned();
                     return Err(ConnectError::InvalidAnswer { method: request.method, detail, quote });
                 }

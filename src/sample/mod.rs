@@ -6,7 +6,7 @@
 mod state;
 
 use serde_json::{Value, json};
-use state::State;
+use state::SampleState;
 use std::io::{self, BufRead, Read as _, Write};
 
 /// What the sample server is called here.
@@ -36,7 +36,7 @@ const UNSUPPORTED_VERSION: i32 = -32022;
 #[derive(Debug)]
 pub struct Sample {
     tools: Value,
-    state: State,
+    state: SampleState,
 }
 
 /// A JSON-RPC error in the making.
@@ -54,7 +54,7 @@ impl SampleError {
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { tools: serde_json::from_str(TOOLS).unwrap_or_default(), state: State::default() }
+        Self { tools: serde_json::from_str(TOOLS).unwrap_or_default(), state: SampleState::default() }
     }
 }
 

@@ -10,7 +10,7 @@ const FILES_MAX: usize = 100;
 
 /// Tasks, the focus timer, and a count of everything that would have left the house.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct SampleState {
     tasks: BTreeMap<u64, SampleTask>,
     next_id: u64,
     session: Option<FocusSession>,
@@ -37,7 +37,7 @@ struct FocusSession {
     paused: bool,
 }
 
-impl Default for State {
+impl Default for SampleState {
     fn default() -> Self {
         let task = |title: &str, project: &str, done| SampleTask {
             title: title.to_owned(),
@@ -64,7 +64,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl SampleState {
     /// Runs one tool. The error is what the tool's result says, with `isError`.
     pub(super) fn call(&mut self, tool: &str, arguments: &Value) -> Result<Value, String> {
         match tool {

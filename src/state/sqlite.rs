@@ -74,7 +74,7 @@ CREATE INDEX approvals_by_key ON approvals (key, created);
 pub struct SqliteStore {
     path: PathBuf,
     connection: Mutex<Option<Connection>>,
-    reader: Mutex<Option<grants::Reader>>,
+    reader: Mutex<Option<grants::GrantReader>>,
     /// Connections opened and grants written by this process; see [`SqliteStore::edition`].
     changes: AtomicU64,
     /// Transactions since the log was last copied into the file.
@@ -133,14 +133,14 @@ impl SqliteStore {
     /// as long as nobody else writes.
     pub(super) fn read_grants<T>(
         &self,
-        work: impl FnOnce(&mut grants::Reader) -> Result<T, rusqlite::Error>,
+        work: impl FnOnce(&mut grants::GrantReader) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
         let edition = self.edition();
         let mut slot = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let result = (|| {
             let reader = match slot.take() {
                 Some(reader) => slot.insert(reader),
-                None => slot.insert(grants::Reader::new(open(&self.path)?)),
+                None => slot.insert(grants::GrantReader::new(open(&self.path)?)),
             };
             reader.refresh(edition);
             work(reader)

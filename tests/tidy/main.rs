@@ -6,7 +6,7 @@
 mod circles;
 
 use regex::Regex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -176,6 +176,34 @@ fn no_circle_of_imports_is_large() {
         broken.extend(circles::Crate::read(source, &sources).too_large());
     }
     none("files that can only be understood together", &broken);
+}
+
+/// Files whose types have the names of others for a reason: one describes them for a schema, the other ones stand for
+/// them where a feature is left out.
+const STANDS_FOR_OTHERS: [&str; 3] =
+    ["src/gateway/config/schema.rs", "src/state/redis_left_out.rs", "crates/policy/src/schema_left_out.rs"];
+
+#[test]
+fn a_type_name_stands_once_in_a_crate() {
+    let declared = Regex::new(r"(?m)^(?:pub(?:\([a-z: ]+\))? )?(?:struct|enum|trait|type) ([A-Z]\w*)").unwrap();
+    let mut places: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (file, text) in sources() {
+        let crates = file.split_once("/src/").map_or("", |(top, _)| top);
+        let source = if file.starts_with("src/") { "src" } else { crates };
+        if source.is_empty() {
+            continue;
+        }
+        if is_test(&file) || STANDS_FOR_OTHERS.contains(&file.as_str()) {
+            continue;
+        }
+        for name in declared.captures_iter(without_tests(&text)) {
+            places.entry((source.to_owned(), name[1].to_owned())).or_default().insert(file.clone());
+        }
+    }
+    assert!(places.len() > 500, "the types were found: {}", places.len());
+    let twice = places.iter().filter(|(_, files)| files.len() > 1);
+    let broken: Vec<String> = twice.map(|((_, name), files)| format!("`{name}`: {files:?}")).collect();
+    none("one name for two types, so that a reader has to ask which", &broken);
 }
 
 #[test]

@@ -56,7 +56,7 @@ const TWENTIETHS: u64 = 20;
 /// What a byte is to a tokenizer. In UTF-8 the first byte of a character tells its script nearly enough.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Kind {
+enum CharKind {
     /// Nothing: before the text, and the bytes of a character after its first.
     None,
     Small,
@@ -76,23 +76,23 @@ enum Kind {
     Emoji,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind::None,
-    Kind::Small,
-    Kind::Capital,
-    Kind::Digit,
-    Kind::Space,
-    Kind::Sign,
-    Kind::Accent,
-    Kind::Mark,
-    Kind::Syllable,
-    Kind::Other,
-    Kind::Emoji,
+const KINDS: [CharKind; 11] = [
+    CharKind::None,
+    CharKind::Small,
+    CharKind::Capital,
+    CharKind::Digit,
+    CharKind::Space,
+    CharKind::Sign,
+    CharKind::Accent,
+    CharKind::Mark,
+    CharKind::Syllable,
+    CharKind::Other,
+    CharKind::Emoji,
 ];
 
 /// The rule: what a character costs after the two before it, in twentieths of a token. `docs/tokens.md` says it in words.
-const fn cost(before: Kind, previous: Kind, this: Kind) -> u8 {
-    use Kind::{Accent, Capital, Digit, Emoji, Mark, None, Other, Sign, Small, Space, Syllable};
+const fn cost(before: CharKind, previous: CharKind, this: CharKind) -> u8 {
+    use CharKind::{Accent, Capital, Digit, Emoji, Mark, None, Other, Sign, Small, Space, Syllable};
     match (before, previous, this) {
         (_, _, None) => 0,
         // The rest of a word.
@@ -131,22 +131,22 @@ static COSTS: [u8; 1 << 12] = {
 };
 
 /// The kind of every byte.
-static BYTES: [Kind; 256] = {
-    let mut table = [Kind::Sign; 256];
+static BYTES: [CharKind; 256] = {
+    let mut table = [CharKind::Sign; 256];
     let mut at = 0;
     while at < table.len() {
         table[at] = match at as u8 {
-            b'a'..=b'z' => Kind::Small,
-            b'A'..=b'Z' => Kind::Capital,
-            b'0'..=b'9' => Kind::Digit,
-            b' ' => Kind::Space,
-            0x80..=0xbf => Kind::None,
-            0xc0..=0xdf => Kind::Accent,
-            0xe2 => Kind::Mark,
-            0xe3..=0xed => Kind::Syllable,
-            0xe0..=0xef => Kind::Other,
-            0xf0..=0xff => Kind::Emoji,
-            _ => Kind::Sign,
+            b'a'..=b'z' => CharKind::Small,
+            b'A'..=b'Z' => CharKind::Capital,
+            b'0'..=b'9' => CharKind::Digit,
+            b' ' => CharKind::Space,
+            0x80..=0xbf => CharKind::None,
+            0xc0..=0xdf => CharKind::Accent,
+            0xe2 => CharKind::Mark,
+            0xe3..=0xed => CharKind::Syllable,
+            0xe0..=0xef => CharKind::Other,
+            0xf0..=0xff => CharKind::Emoji,
+            _ => CharKind::Sign,
         };
         at += 1;
     }
@@ -220,7 +220,7 @@ impl Count {
         self.kinds(bytes.into_iter().map(|byte| BYTES[usize::from(*byte)]));
     }
 
-    fn kinds(&mut self, kinds: impl IntoIterator<Item = Kind>) {
+    fn kinds(&mut self, kinds: impl IntoIterator<Item = CharKind>) {
         let (mut last, mut twentieths) = (self.last, self.twentieths);
         for kind in kinds {
             last = (last << 4 | kind as usize) & (COSTS.len() - 1);
@@ -231,18 +231,18 @@ impl Count {
 }
 
 /// What the character is that JSON writes as `\uXXXX`; nothing for one that compact JSON writes so too.
-fn escaped(digits: [u8; 4]) -> Option<Kind> {
+fn escaped(digits: [u8; 4]) -> Option<CharKind> {
     let unit = digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))?;
     match unit {
         0..0x20 => None,
         0x20..0x80 => Some(BYTES[unit as usize]),
-        0x80..0x800 => Some(Kind::Accent),
-        0x2000..0x3000 => Some(Kind::Mark),
+        0x80..0x800 => Some(CharKind::Accent),
+        0x2000..0x3000 => Some(CharKind::Mark),
         // A pair of units is one character: the first half counts.
-        0xd800..0xdc00 => Some(Kind::Emoji),
-        0xdc00..0xe000 => Some(Kind::None),
-        0x3000..0xd800 => Some(Kind::Syllable),
-        _ => Some(Kind::Other),
+        0xd800..0xdc00 => Some(CharKind::Emoji),
+        0xdc00..0xe000 => Some(CharKind::None),
+        0x3000..0xd800 => Some(CharKind::Syllable),
+        _ => Some(CharKind::Other),
     }
 }
 

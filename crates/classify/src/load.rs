@@ -112,9 +112,9 @@ impl Layers {
         let mut disabled: Vec<(WireDisable, String, Place)> = Vec::new();
         let mut fresh = Vec::new();
         for (file, text) in files {
-            let mut reader = Reader { file, text, problems, entries: Vec::new(), disabled: Vec::new() };
+            let mut reader = RuleReader { file, text, problems, entries: Vec::new(), disabled: Vec::new() };
             reader.file(&mut self.weights);
-            let Reader { entries, disabled: switched_off, .. } = reader;
+            let RuleReader { entries, disabled: switched_off, .. } = reader;
             for entry in entries {
                 let place = format!("{}:{}", entry.file, entry.place.line);
                 if let Some(first) = seen.insert(entry.id().to_owned(), place) {
@@ -153,7 +153,7 @@ impl Layers {
     }
 }
 
-struct Reader<'a> {
+struct RuleReader<'a> {
     file: &'a str,
     text: &'a str,
     problems: &'a mut Vec<Problem>,
@@ -161,7 +161,7 @@ struct Reader<'a> {
     disabled: Vec<(WireDisable, Place)>,
 }
 
-impl Reader<'_> {
+impl RuleReader<'_> {
     fn file(&mut self, weights: &mut WireWeights) {
         if self.text.len() > RULE_FILE_BYTES_MAX {
             self.report(0, "", format!("longer than {RULE_FILE_BYTES_MAX} bytes"), None);

@@ -4,7 +4,7 @@ use super::decimal::Decimal;
 use super::document::{Condition, Operator};
 use super::host_in::HostRule;
 use super::json::{Json, JsonText, Node};
-use super::path::{ArgumentPath, Next, Step};
+use super::path::{ArgumentPath, Next, PathStep};
 use super::path_within::Directory;
 use super::pattern::Pattern;
 use std::collections::BTreeMap;
@@ -142,13 +142,13 @@ impl Test {
         self.walk(arguments, &self.path.steps, stance)
     }
 
-    fn walk<'n, 'a>(&self, node: Option<&'n Node<'a>>, steps: &[Step], stance: Stance) -> Outcome<'n, 'a> {
+    fn walk<'n, 'a>(&self, node: Option<&'n Node<'a>>, steps: &[PathStep], stance: Stance) -> Outcome<'n, 'a> {
         let node = node.filter(|node| !matches!(node.json, Json::Null));
         let Some(node) = node else { return self.missing() };
         let Some((step, rest)) = steps.split_first() else {
             return Outcome { truth: self.operand.holds(node), found: Some(node) };
         };
-        if let (Step::Each, Json::Array(items)) = (step, &node.json) {
+        if let (PathStep::Each, Json::Array(items)) = (step, &node.json) {
             let mut last = Outcome { truth: Truth::Fails, found: Some(node) };
             for item in items {
                 last = self.walk(Some(item), rest, stance);

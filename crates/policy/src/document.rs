@@ -105,7 +105,7 @@ pub struct ToolRules {
     pub deny_if: Vec<Entry>,
     /// A person must agree to the call.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<Approval>,
+    pub approval: Option<ApprovalRules>,
     /// How often calls may be made, or how much they may add up to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
@@ -386,7 +386,7 @@ impl RateLimit {
 /// A person must agree to the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub struct Approval {
+pub struct ApprovalRules {
     /// Only calls for which all of these hold; without them every call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Condition>,

@@ -1,7 +1,7 @@
 //! The recommended policy: what each class of tool deserves, and why.
 
 use super::compiled::{Policy, Visibility};
-use super::document::{AllTools, Approval, Document, Entry, Limit, Scope, ToolRules, Unlisted, Validate, Version};
+use super::document::{AllTools, ApprovalRules, Document, Entry, Limit, Scope, ToolRules, Unlisted, Validate, Version};
 use crate::model::{BlastRadius, Category, Confidence, Flag, RiskLevel, ToolDefinition, Verdict};
 use crate::tokens;
 use std::collections::{BTreeMap, BTreeSet};
@@ -225,7 +225,7 @@ fn rules(name: &str, review: &Review) -> ToolRules {
         Ruling::Allow | Ruling::Hide | Ruling::LeaveOut => {}
         Ruling::Limit(max) => rules.limits.push(per_minute(max)),
         Ruling::Approve(max) => {
-            rules.approval = Some(Approval::default());
+            rules.approval = Some(ApprovalRules::default());
             rules.limits.push(per_minute(max));
         }
         Ruling::Refuse => {

@@ -41,8 +41,8 @@ pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
 pub use denial::{Denial, DenialCode};
 pub use diff::{Change, Direction, diff};
 pub use document::{
-    Action, AllTools, Approval as ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope,
-    ToolRules, Unlisted, Validate, Version, schema_text,
+    Action, AllTools, ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope, ToolRules,
+    Unlisted, Validate, Version, schema_text,
 };
 pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
 pub use gate::{Decision, Ending, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};

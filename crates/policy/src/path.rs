@@ -11,12 +11,12 @@ pub const PATH_STEPS_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArgumentPath {
     written: String,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<PathStep>,
 }
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum PathStep {
     /// A member of an object.
     Key(String),
     /// A token of a JSON Pointer: a member of an object or, with an index, an element of an array.
@@ -53,7 +53,7 @@ impl ArgumentPath {
         Ok(Self { written: text.to_owned(), steps })
     }
 
-    fn pointer(text: &str) -> Result<Vec<Step>, String> {
+    fn pointer(text: &str) -> Result<Vec<PathStep>, String> {
         if text.is_empty() {
             return Ok(Vec::new());
         }
@@ -75,12 +75,12 @@ impl ArgumentPath {
             // RFC 6901, section 4: an index has no leading zeros.
             let plain = name == "0" || (!name.starts_with('0') && !name.is_empty());
             let index = (plain && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok()).flatten();
-            steps.push(Step::Token(name, index));
+            steps.push(PathStep::Token(name, index));
         }
         Ok(steps)
     }
 
-    fn dotted(text: &str) -> Result<Vec<Step>, String> {
+    fn dotted(text: &str) -> Result<Vec<PathStep>, String> {
         // Of the size that is needed: a policy may hold thousands of paths, of a step or two.
         let mut steps = Vec::with_capacity(text.bytes().filter(|byte| matches!(byte, b'.' | b'[')).count() + 1);
         for part in text.split('.') {
@@ -88,14 +88,14 @@ impl ArgumentPath {
             if name.is_empty() || name.contains(']') {
                 return Err("a name is missing between the dots".to_owned());
             }
-            steps.push(Step::Key(name.to_owned()));
+            steps.push(PathStep::Key(name.to_owned()));
             let mut rest = &part[name.len()..];
             while !rest.is_empty() {
                 rest = rest.strip_prefix("[*]").ok_or_else(|| {
                     "`[*]` stands for every element; one element is named by a JSON Pointer such as `args:/items/0`"
                         .to_owned()
                 })?;
-                steps.push(Step::Each);
+                steps.push(PathStep::Each);
             }
         }
         Ok(steps)
@@ -103,7 +103,7 @@ impl ArgumentPath {
 
     /// Whether the path names many values.
     pub fn is_many(&self) -> bool {
-        self.steps.contains(&Step::Each)
+        self.steps.contains(&PathStep::Each)
     }
 
     /// The one value that a path without `[*]` names.
@@ -123,8 +123,8 @@ impl ArgumentPath {
         let mut out = String::new();
         for step in &self.steps {
             match step {
-                Step::Each | Step::Token(_, Some(_)) => out.push_str("[*]"),
-                Step::Key(name) | Step::Token(name, None) => {
+                PathStep::Each | PathStep::Token(_, Some(_)) => out.push_str("[*]"),
+                PathStep::Key(name) | PathStep::Token(name, None) => {
                     if !out.is_empty() {
                         out.push('.');
                     }
@@ -142,7 +142,7 @@ impl fmt::Display for ArgumentPath {
     }
 }
 
-impl Step {
+impl PathStep {
     /// Goes one step. `Each` is not a single step and is answered by its caller.
     pub fn take<'n, 'a>(&self, node: &'n Node<'a>) -> Next<'n, 'a> {
         match (self, &node.json) {

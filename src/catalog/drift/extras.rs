@@ -154,7 +154,9 @@ impl ExtrasComparison<'_> {
         let shown = format!("{} {}", now.kind, name(&named(now)));
         let change = match now.kind {
             ExtraKind::Template => template::compare(&was.key, &now.key),
-            ExtraKind::Prompt | ExtraKind::Resource => template::Step { direction: Direction::Same, any_host: false },
+            ExtraKind::Prompt | ExtraKind::Resource => {
+                template::TemplateStep { direction: Direction::Same, any_host: false }
+            }
         };
         let (code, severity, what) = match change.direction {
             Direction::Opened if change.any_host => {

@@ -9,7 +9,7 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// What is different about where a template leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct TemplateStep {
     /// Whether more can be reached.
     pub direction: Direction,
     /// Whether the caller now chooses the scheme or the host.
@@ -35,7 +35,7 @@ struct Expression {
 }
 
 /// How `now` differs from `was`, which is another template.
-pub(super) fn compare(was: &str, now: &str) -> Step {
+pub(super) fn compare(was: &str, now: &str) -> TemplateStep {
     let (old, new) = (parse(was), parse(now));
     let any_host = old.fixes_host() && !new.fixes_host();
     let more = any_host || opens(&old, &new);
@@ -45,7 +45,7 @@ pub(super) fn compare(was: &str, now: &str) -> Step {
         (false, true) => Direction::Narrowed,
         (false, false) => Direction::Same,
     };
-    Step { direction, any_host }
+    TemplateStep { direction, any_host }
 }
 
 /// Whether a URI is one that a template stands for. Values are as RFC 6570 writes them: without slashes and other reserved
@@ -143,7 +143,7 @@ mod tests {
 
     #[track_caller]
     fn check(was: &str, now: &str, direction: Direction, any_host: bool) {
-        assert_eq!(compare(was, now), Step { direction, any_host }, "{was} -> {now}");
+        assert_eq!(compare(was, now), TemplateStep { direction, any_host }, "{was} -> {now}");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::super::Failure;
 use super::super::load::{self, Classifier};
 use super::super::lock_file::{self, Locked};
-use super::super::policies::{Policies, Remembered, in_force};
+use super::super::policies::{NamedPolicies, Remembered, in_force};
 use super::revision::Revision;
 use super::state::State;
 use crate::catalog::drift::{self, Accepted, Drift};
@@ -82,7 +82,7 @@ pub(super) fn known(
                 let mut remembered = vec![Remembered::by_lock(&args.lock.to_string_lossy(), &lock)];
                 remembered.extend(here);
                 let read = &mut |file: &str| Ok(std::fs::read_to_string(file).ok());
-                let policies = Policies::of_then(&in_force(&args.policy, &remembered)?, read)?;
+                let policies = NamedPolicies::of_then(&in_force(&args.policy, &remembered)?, read)?;
                 let mut then = Then::new(&text, name, policies, Accepted::default())?;
                 // Which policy was in force then, only the lock says.
                 then.only_reviewed = true;
@@ -124,7 +124,7 @@ fn at_revision(
     let mut remembered = vec![Remembered::by_lock(&lock, &open(&text, &file)?)];
     remembered.extend(accepted.iter().map(|text| Remembered::by_settings(settings, text)));
     // A policy that is new in this change was not known before.
-    let policies = Policies::of_then(&in_force(&args.policy, &remembered)?, &mut |file| revision.text(file))?;
+    let policies = NamedPolicies::of_then(&in_force(&args.policy, &remembered)?, &mut |file| revision.text(file))?;
     let accepted = accepted.and_then(|text| Accepted::parse(&settings.to_string_lossy(), &text).ok());
     let mut then = Then::new(&text, &file, policies, accepted.unwrap_or_default())?;
     if args.target.tools.is_empty() {
@@ -160,7 +160,7 @@ struct Then {
 }
 
 impl Then {
-    fn new(lock: &str, file: &str, policies: Policies, accepted: Accepted) -> Result<Self, Failure> {
+    fn new(lock: &str, file: &str, policies: NamedPolicies, accepted: Accepted) -> Result<Self, Failure> {
         let state = State { locked: Locked::new(open(lock, file)?)?, policies, accepted };
         let (lock, file) = (lock.to_owned(), file.to_owned());
         Ok(Self { state, lock, file, known: BTreeSet::new(), only_reviewed: false })

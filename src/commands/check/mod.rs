@@ -8,7 +8,7 @@ mod state;
 
 use super::load::{Classifier, Item, Problems};
 use super::lock_file::{self, Locked};
-use super::policies::{Policies, Remembered, in_force};
+use super::policies::{NamedPolicies, Remembered, in_force};
 use super::write;
 use super::{Failure, output};
 use crate::catalog::drift::{self, Accepted, Drift};
@@ -34,7 +34,7 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     let settings = settings(args.rules.settings.as_deref())?;
     let mut remembered = vec![Remembered::by_lock(locked.lock.file(), &locked.lock)];
     remembered.extend(settings.iter().map(|(path, text)| Remembered::by_settings(path, text)));
-    let policies = Policies::read(&in_force(&args.policy, &remembered)?)?;
+    let policies = NamedPolicies::read(&in_force(&args.policy, &remembered)?)?;
     if args.offline && args.target.tools.is_empty() && policies.named().is_empty() {
         let help = "name a policy with `--policy`, let the lock (`mcpol lock --update --policy FILE`) or mcpol.toml name it, or name saved lists with `--tools`";
         return Err(Failure::usage(

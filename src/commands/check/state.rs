@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::load::Classifier;
 use super::super::lock_file::{self, Entry, Locked};
-use super::super::policies::{Policies, PolicyFile};
+use super::super::policies::{NamedPolicies, PolicyFile};
 use crate::catalog::drift::{self, Accepted, Anchor, Beside, Drift, Verdicts};
 use crate::catalog::{LockedServer, places};
 use crate::model::{Finding, Listing, ServerName};
@@ -15,7 +15,7 @@ pub(super) struct State {
     /// The lock.
     pub locked: Locked,
     /// The policies.
-    pub policies: Policies,
+    pub policies: NamedPolicies,
     /// What mcpol.toml accepts.
     pub accepted: Accepted,
 }

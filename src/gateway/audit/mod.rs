@@ -9,7 +9,7 @@ mod sink;
 mod whose;
 
 pub use line::{KEYS_MAX, Line, TEXT_CHARS_MAX, write_hex};
-pub use read::{Broken, Counts, Entry, Report, files_of, parse_line, stats, verify};
+pub use read::{AuditEntry, Broken, Counts, Report, files_of, parse_line, stats, verify};
 pub use sink::{AUDIT_FILE_BYTES_MAX, ROTATED_FILES};
 pub use whose::{Route, Whose};
 

@@ -14,7 +14,7 @@ const LATENCIES_MAX: usize = 1_000_000;
 
 /// One line of the log, as far as commands need it. Unknown members are ignored: later versions may write more.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Entry {
+pub struct AuditEntry {
     /// When it was written: RFC 3339, UTC, with milliseconds.
     pub time: String,
     /// The audit session that wrote it.
@@ -52,7 +52,7 @@ pub struct Entry {
 ///
 /// # Errors
 /// It is no JSON object with the members that every line has; the text says why.
-pub fn parse_line(line: &str) -> Result<Entry, String> {
+pub fn parse_line(line: &str) -> Result<AuditEntry, String> {
     serde_json::from_str(line).map_err(|error| error.to_string())
 }
 

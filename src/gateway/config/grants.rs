@@ -1,7 +1,7 @@
 //! Reads `[grants.NAME]` and `[jwt]`: which callers are known, by which tokens.
 
 use super::GRANTS_MAX;
-use super::reader::{IssuerNamed, Reader, Table, Text, Value};
+use super::reader::{IssuerNamed, Reader, Table, Text, TomlValue};
 use crate::clock::Timestamp;
 use crate::gateway::identity::{ConfiguredGrant, KnownBy, SubjectRule};
 use crate::gateway::jwt::{CLAIM_BYTES_MAX, Jwks, Jwt, can_be_subject};
@@ -19,7 +19,7 @@ impl Reader<'_> {
     /// Reads `[grants.NAME]`. `servers` are the names of all `[servers.NAME]`, of those that are not valid too.
     pub(super) fn grants(
         &mut self,
-        value: Value<'_>,
+        value: TomlValue<'_>,
         servers: &BTreeSet<String>,
         issuer: IssuerNamed,
     ) -> Vec<ConfiguredGrant> {
@@ -146,7 +146,7 @@ impl Reader<'_> {
         moment.map(|moment| Timestamp::from_millis(moment.millis().saturating_add(day)))
     }
 
-    pub(super) fn jwt(&mut self, value: Value<'_>) -> Option<Jwt> {
+    pub(super) fn jwt(&mut self, value: TomlValue<'_>) -> Option<Jwt> {
         let mut table = self.table("jwt", value)?;
         let jwks = self.required(&mut table, "jwks");
         let jwks = jwks.and_then(|text| self.jwks(&text));

@@ -19,7 +19,7 @@ use toml::de::DeValue;
 const SPAN_SECONDS_MAX: u64 = 7 * 86_400;
 
 /// A value of the file, with its place.
-pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type TomlValue<'a> = Spanned<DeValue<'a>>;
 
 /// A text of the file, and the byte offset where it stands.
 pub(super) struct Text {
@@ -54,19 +54,19 @@ pub(super) struct Table<'a> {
     /// The table's path in the file, such as `servers.github`.
     pub path: String,
     pub at: usize,
-    keys: BTreeMap<String, (usize, Value<'a>)>,
+    keys: BTreeMap<String, (usize, TomlValue<'a>)>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
     /// Takes the value of a key out. Keys that are left at the end are reported as unknown by [`Reader::finish`].
-    pub fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
+    pub fn take(&mut self, key: &'static str) -> Option<TomlValue<'a>> {
         self.known.push(key);
         self.keys.remove(key).map(|(_, value)| value)
     }
 
     /// Takes all keys out, with their offsets and values: for a table whose keys are names.
-    pub fn take_all(&mut self) -> BTreeMap<String, (usize, Value<'a>)> {
+    pub fn take_all(&mut self) -> BTreeMap<String, (usize, TomlValue<'a>)> {
         std::mem::take(&mut self.keys)
     }
 
@@ -103,7 +103,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads a value that must be a table.
-    pub fn table<'a>(&mut self, path: &str, value: Value<'a>) -> Option<Table<'a>> {
+    pub fn table<'a>(&mut self, path: &str, value: TomlValue<'a>) -> Option<Table<'a>> {
         let at = value.span().start;
         match value.into_inner() {
             DeValue::Table(table) => {
@@ -135,13 +135,13 @@ impl<'r> Reader<'r> {
         }
     }
 
-    fn wrong_kind(&mut self, value: &Value<'_>, pointer: &str, wanted: &str) {
+    fn wrong_kind(&mut self, value: &TomlValue<'_>, pointer: &str, wanted: &str) {
         let message = format!("must be {wanted}, not {}", article(value.get_ref()));
         self.report(value.span().start, pointer, message, None);
     }
 
     /// Reads a text that must not be empty or blank.
-    pub fn text(&mut self, pointer: &str, value: &Value<'_>) -> Option<Text> {
+    pub fn text(&mut self, pointer: &str, value: &TomlValue<'_>) -> Option<Text> {
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_kind(value, pointer, "a text");
             return None;

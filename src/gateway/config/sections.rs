@@ -1,6 +1,6 @@
 //! Reads the sections of a configuration together, and `[gateway]` itself: the listener and what all servers share.
 
-use super::reader::{IssuerNamed, Reader, Table, Text, Value};
+use super::reader::{IssuerNamed, Reader, Table, Text, TomlValue};
 use super::{AuditPlace, CONFIG_BYTES_MAX, Checked, Config};
 use crate::classify::settings::{GATEWAY_SECTIONS, LIST_SECTIONS};
 use crate::gateway::identity::{ConfiguredGrant, TokenRule};
@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 
     /// The sections of the file that are the gateway's, by name; unknown ones are reported.
-    fn sections<'v>(&mut self) -> BTreeMap<String, Value<'v>>
+    fn sections<'v>(&mut self) -> BTreeMap<String, TomlValue<'v>>
     where
         Self: 'v,
     {

@@ -1,10 +1,10 @@
 //! Reads `[servers.NAME]`: where a server is, what is handed to it, and its policy and lock.
 
-use super::reader::{Reader, Table, Text, Value};
+use super::reader::{Reader, Table, Text, TomlValue};
 use super::{SERVER_NAME_CHARS_MAX, SERVERS_MAX};
 use crate::classify::findings::source::literal_secret;
 use crate::gateway::locked::{self, BadLock, OnChange};
-use crate::gateway::plan::{Backend, Children, Locked, Per, Served};
+use crate::gateway::plan::{Backend, Children, LockPlan, Per, Served};
 use crate::gateway::reload::Enforcement;
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget};
 use crate::model::ServerName;
@@ -26,7 +26,7 @@ impl Reader<'_> {
     pub(super) fn named<'v>(
         &mut self,
         section: &str,
-        value: Value<'v>,
+        value: TomlValue<'v>,
         most: usize,
     ) -> Vec<(String, usize, Table<'v>)> {
         let Some(mut table) = self.table(section, value) else { return Vec::new() };
@@ -46,7 +46,7 @@ impl Reader<'_> {
     /// to be reported as well.
     pub(super) fn servers(
         &mut self,
-        value: Value<'_>,
+        value: TomlValue<'_>,
         named: &mut BTreeSet<String>,
     ) -> BTreeMap<String, (usize, Served)> {
         let mut servers: BTreeMap<String, (usize, Served)> = BTreeMap::new();
@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 
     /// Reads `locked` and `on_change`, and the lock. Problems in the lock are reported with their own places.
-    fn lock_of(&mut self, table: &mut Table<'_>, server: &ServerName) -> Option<Locked> {
+    fn lock_of(&mut self, table: &mut Table<'_>, server: &ServerName) -> Option<LockPlan> {
         let text = self.text_of(table, "locked");
         let at = table.at;
         let on_change = self.word_of(table, "on_change", &[("deny", OnChange::Deny), ("warn", OnChange::Warn)]);
@@ -148,7 +148,7 @@ impl Reader<'_> {
                 self.report(text.at, &pointer, error.to_string(), Some(&help));
             }
         }
-        Some(Locked { path, on_change: on_change.unwrap_or(OnChange::Deny) })
+        Some(LockPlan { path, on_change: on_change.unwrap_or(OnChange::Deny) })
     }
 
     fn url_target(

@@ -70,7 +70,7 @@ impl Shared {
 
 /// The client that an answer is for, and what it is judged by.
 #[derive(Clone, Copy, Debug)]
-pub struct Viewer<'v> {
+pub struct AnswerFor<'v> {
     /// The caller's policy as it is now; without one the caller sees nothing.
     pub policy: Option<&'v Arc<Policy>>,
     /// The lock that the server is held to, if there is one.
@@ -97,7 +97,7 @@ pub fn invalid(reason: &dyn std::fmt::Display) -> String {
 }
 
 /// Takes the server's answer to a request: settles the call, if it was one, and returns what the client gets.
-pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
     let is_error = matches!(received.arrival, Arrival::Error(_));
     match asked {
         Asked::Call(flight) => {
@@ -114,7 +114,7 @@ pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &Viewer<'_
 }
 
 /// What a client may see of a page of prompts, resources or templates: what is as it was locked.
-fn offers(kind: ExtraKind, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+fn offers(kind: ExtraKind, id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
     let Some(guard) = viewer.guard else { return Fate::Pass };
     let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
     match guard.offers(kind, result, notes) {
@@ -131,7 +131,7 @@ fn offers(kind: ExtraKind, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>
 }
 
 /// What a client gets of a prompt or resource: nothing of one that was not reviewed.
-fn fetched(kind: ExtraKind, key: &str, id: &Id, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+fn fetched(kind: ExtraKind, key: &str, id: &Id, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
     match viewer.guard {
         Some(guard) if !guard.hands_out(kind, key, notes) => {
             notes.push(Note::Dropped(format!("{kind} that was not reviewed")));
@@ -144,7 +144,7 @@ fn fetched(kind: ExtraKind, key: &str, id: &Id, viewer: &Viewer<'_>, notes: &mut
 /// What a client gets of the answer to `initialize` or `server/discover`: with a lock, instructions that were not
 /// reviewed are replaced by an empty text. A server that chose a revision which the gateway does not know gets an error
 /// in its place, since its messages cannot be judged.
-fn greeting(id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+fn greeting(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
     if let Some(version) = unknown_version(received) {
         let message = format!("the server speaks protocol version `{version}`, which this gateway does not know");
         notes.push(Note::Notice(message.clone()));
@@ -168,11 +168,11 @@ fn unknown_version(received: &Received<'_>) -> Option<String> {
 }
 
 /// What a client may see of a page of the list of tools: what its policy and the lock let it see.
-fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &Viewer<'_>, notes: &mut Vec<Note>) -> Fate {
+fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
     let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
     let text = received.text.as_bytes();
     let instead = |result: &str| Fate::Replace([&text[..span.start], result.as_bytes(), &text[span.end..]].concat());
-    let Viewer { policy, guard, shared, .. } = *viewer;
+    let AnswerFor { policy, guard, shared, .. } = *viewer;
     let reviewed = guard.map(Guard::reviewed);
     if let Some((policy, generation)) = policy.zip(first)
         && let Some(known) = shared.memo.known(policy, reviewed.as_ref(), result)
@@ -208,7 +208,7 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &Viewer<'_
 
 /// What a client gets of a whole list that the server has sent before, if the whole message but its id is the same to
 /// the byte: it is then not parsed again.
-pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &Viewer<'_>) -> Option<Vec<u8>> {
+pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &AnswerFor<'_>) -> Option<Vec<u8>> {
     let Asked::List { first: Some(generation) } = asked else { return None };
     let reviewed = viewer.guard.map(Guard::reviewed);
     let (known, message) = viewer.shared.memo.known_message(viewer.policy?, reviewed.as_ref(), id, text)?;
@@ -218,7 +218,7 @@ pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &Viewer<'_>) -> Op
 
 /// A function that notes that the client was shown this kept list; `None` where the list was kept without what calls of
 /// this client are held to.
-fn saw(viewer: &Viewer<'_>, seen: Option<Arc<Listing>>) -> Option<impl FnOnce(u64)> {
+fn saw(viewer: &AnswerFor<'_>, seen: Option<Arc<Listing>>) -> Option<impl FnOnce(u64)> {
     let (view, now) = (viewer.view, viewer.shared.moment(viewer.at));
     if view.is_some() && seen.is_none() {
         return None;
@@ -235,7 +235,7 @@ fn see(
     first: Option<u64>,
     result: &str,
     page: &Page,
-    viewer: &Viewer<'_>,
+    viewer: &AnswerFor<'_>,
     notes: &mut Vec<Note>,
 ) -> Option<Arc<Listing>> {
     let now = viewer.shared.moment(viewer.at);

@@ -4,7 +4,7 @@
 use super::outcome::CallOutcome;
 use crate::gateway::audit::{Ended, Whose};
 use crate::gateway::decider::Decider;
-use crate::gateway::meter::{Held, ServerMeter};
+use crate::gateway::meter::{InGauge, ServerMeter};
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{Permit, Reservation};
 use std::fmt;
@@ -20,7 +20,7 @@ pub struct Flight {
     reservation: Option<Reservation>,
     sent: Instant,
     /// The server's meter, and the call's place among those in flight; `None` without a meter.
-    counted: Option<(Arc<ServerMeter>, Held)>,
+    counted: Option<(Arc<ServerMeter>, InGauge)>,
 }
 
 /// A call that a transport may send, once. Only a departing flight makes one.

@@ -15,7 +15,7 @@ mod view;
 mod wait;
 mod wishes;
 
-pub use answer::{Fate, Shared, Viewer, answer, error, invalid, same_list};
+pub use answer::{AnswerFor, Fate, Shared, answer, error, invalid, same_list};
 pub use asked::Asked;
 pub use flight::{Cleared, Flight};
 pub use note::Note;

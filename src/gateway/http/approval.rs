@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What was decided, with the decision's number.
-pub(super) type Decided = Result<(u64, Permit), (u64, Denial)>;
+pub(super) type DecidedCall = Result<(u64, Permit), (u64, Denial)>;
 
 /// What the decider says of a call that has just come.
 pub(super) enum Decision {
     /// It may pass or not.
-    Made(Decided),
+    Made(DecidedCall),
     /// A person is asked; the approval's id.
     Waits(Box<PendingApproval>, String),
 }
@@ -48,7 +48,7 @@ impl UrlServer {
         caller: &Caller,
         question: PendingApproval,
         approval: String,
-    ) -> Result<Decided, Refusal> {
+    ) -> Result<DecidedCall, Refusal> {
         let Trip { gateway, server, holder, .. } = trip;
         let token_watch = gateway.token_watches.of(server, holder);
         let mut ended = std::pin::pin!(token_watch.ended());

@@ -3,7 +3,7 @@
 //! The lines go through the same mediator as those of a session over stdio, and the process is run as theirs. Two threads
 //! move the lines, because pipes block: one writes to the server and one reads from it.
 
-use super::child_routes::{Asked, Own, Piece, Routes};
+use super::child_routes::{ChildPiece, ClientAsked, Own, Routes};
 use super::own_ids;
 use crate::clock;
 use crate::gateway::answers::Answers;
@@ -152,11 +152,11 @@ impl Child {
     }
 
     /// Waits for the answer to a request that is about to be sent; `None` if its session has one in flight with this id.
-    pub fn wait_for(self: &Arc<Self>, asked: Asked) -> Option<Waiting> {
+    pub fn wait_for(self: &Arc<Self>, asked: ClientAsked) -> Option<WaitingClient> {
         let id = asked.id.clone();
         let (own, receiver) = self.routes().begin(asked)?;
         self.touch();
-        Some(Waiting { child: Arc::clone(self), id, own, receiver, answered: false, cancels: false })
+        Some(WaitingClient { child: Arc::clone(self), id, own, receiver, answered: false, cancels: false })
     }
 
     /// What it answered to `initialize`.
@@ -318,16 +318,16 @@ impl Owner for Child {
 
 /// A client waits for the answer to a request.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct WaitingClient {
     child: Arc<Child>,
     id: Id,
     own: Own,
-    receiver: mpsc::Receiver<Piece>,
+    receiver: mpsc::Receiver<ChildPiece>,
     answered: bool,
     cancels: bool,
 }
 
-impl Waiting {
+impl WaitingClient {
     /// In revisions without sessions, a client that closes the stream withdraws the request.
     pub fn cancel_when_dropped(&mut self) {
         self.cancels = true;
@@ -349,21 +349,21 @@ impl Waiting {
     }
 
     /// The next piece; `None` when there will be none.
-    pub fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Piece>> {
+    pub fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<ChildPiece>> {
         let polled = self.receiver.poll_recv(cx);
-        if let std::task::Poll::Ready(None | Some(Piece::Last(_))) = &polled {
+        if let std::task::Poll::Ready(None | Some(ChildPiece::Last(_))) = &polled {
             self.answered = true;
         }
         polled
     }
 
     /// The next piece, to be awaited.
-    pub async fn next(&mut self) -> Option<Piece> {
+    pub async fn next(&mut self) -> Option<ChildPiece> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingClient {
     fn drop(&mut self) {
         if self.answered {
             return;

@@ -1,8 +1,8 @@
 //! What goes back to a client from a child: an answer in one piece, or a stream of events.
 
 use super::body::{Answer, Messages};
-use super::child::{Child, Listening, Refused, Waiting};
-use super::child_routes::Piece;
+use super::child::{Child, Listening, Refused, WaitingClient};
+use super::child_routes::ChildPiece;
 use super::command_table::refused;
 use super::events::{Over, REVOKED, Until, until};
 use super::mcp_headers::EVENTS;
@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 /// The answer to a request: in one piece if nothing else comes before it, else as a stream.
 pub(super) async fn answer(
-    mut waiting: Waiting,
+    mut waiting: WaitingClient,
     streams: bool,
     is_stateless: bool,
     slot: RequestSlot,
@@ -42,7 +42,7 @@ pub(super) async fn answer(
             }
         };
         match piece {
-            Some(Piece::Last(message)) => {
+            Some(ChildPiece::Last(message)) => {
                 // An error is no greeting: a child that gave one is not shared.
                 if let Some(child) = &greets
                     && std::str::from_utf8(&message).is_ok_and(|text| member(text, "result").is_some())
@@ -52,10 +52,10 @@ pub(super) async fn answer(
                 let status = if is_stateless { status_of(&message) } else { StatusCode::OK };
                 return Ok(json(status, message.to_vec()));
             }
-            Some(Piece::More(message)) if streams => {
+            Some(ChildPiece::More(message)) if streams => {
                 return Ok(events(Stream::Answer(waiting), Some(message), slot, until));
             }
-            Some(Piece::More(_)) => {}
+            Some(ChildPiece::More(_)) => {}
             None if waiting.is_gone() => return Err(refused(Refused::Gone)),
             // Withdrawn: there is no answer to come.
             None => return Ok(accepted()),
@@ -79,7 +79,7 @@ fn status_of(message: &[u8]) -> StatusCode {
 /// What a stream of events is made of.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Answer(Waiting),
+    Answer(WaitingClient),
     Listening(Listening),
 }
 
@@ -114,8 +114,8 @@ impl Messages for ChildEvents {
             None => return Poll::Ready(None),
             Some(Stream::Listening(listening)) => listening.poll(cx),
             Some(Stream::Answer(waiting)) => match std::task::ready!(waiting.poll(cx)) {
-                Some(Piece::More(message)) => Poll::Ready(Some(message)),
-                Some(Piece::Last(message)) => {
+                Some(ChildPiece::More(message)) => Poll::Ready(Some(message)),
+                Some(ChildPiece::Last(message)) => {
                     self.stream = None;
                     return Poll::Ready(Some(message));
                 }

@@ -20,7 +20,7 @@ pub const TASKS_KEPT_MAX: usize = 1024;
 
 /// A piece of the answer to one request.
 #[derive(Debug)]
-pub enum Piece {
+pub enum ChildPiece {
     /// A message that belongs to it; more follow.
     More(Bytes),
     /// The answer.
@@ -29,7 +29,7 @@ pub enum Piece {
 
 /// A client's request.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ClientAsked {
     /// The name of the client's session in logs; none in revisions without sessions, where each request stands alone.
     pub session: Option<Arc<str>>,
     /// The client's id of it.
@@ -71,8 +71,8 @@ struct Waiter {
     own: Own,
     /// The progress token towards the child.
     token: Option<Id>,
-    asked: Asked,
-    sender: mpsc::Sender<Piece>,
+    asked: ClientAsked,
+    sender: mpsc::Sender<ChildPiece>,
 }
 
 #[derive(Debug)]
@@ -115,7 +115,7 @@ const CHOSEN_FIRST: i64 = 1 << 52;
 /// Where a line of the child goes.
 pub(super) enum Delivery {
     /// To the client whose request it belongs to.
-    Piece(mpsc::Sender<Piece>, Piece),
+    Piece(mpsc::Sender<ChildPiece>, ChildPiece),
     /// To these that listen.
     News(Vec<mpsc::Sender<Bytes>>, Bytes),
     /// Nowhere, or it was kept.
@@ -129,7 +129,7 @@ impl Routes {
     }
 
     /// Takes a request that is about to be sent; `None` if the session has one in flight with this id.
-    pub fn begin(&mut self, asked: Asked) -> Option<(Own, mpsc::Receiver<Piece>)> {
+    pub fn begin(&mut self, asked: ClientAsked) -> Option<(Own, mpsc::Receiver<ChildPiece>)> {
         if asked.session.is_some() && self.find(asked.session.as_deref(), &asked.id).is_some() {
             return None;
         }
@@ -247,14 +247,14 @@ impl Routes {
                     }
                     self.tasks.push_back(RoutedTask { own, token, session: asked.session });
                 }
-                Delivery::Piece(sender, Piece::Last(message))
+                Delivery::Piece(sender, ChildPiece::Last(message))
             }
             Arrival::Notification(method) if &**method == "notifications/progress" => {
                 let Some(own) = own_ids::progress_of(received.params()) else { return Delivery::None };
                 if let Some(waiter) = self.named(&self.by_token, &own) {
                     let Some(token) = &waiter.asked.token else { return Delivery::None };
                     let message = own_ids::progress(text, token).into();
-                    return Delivery::Piece(waiter.sender.clone(), Piece::More(message));
+                    return Delivery::Piece(waiter.sender.clone(), ChildPiece::More(message));
                 }
                 if let Some(task) = self.tasks.iter().find(|task| task.own == own) {
                     let (message, session) = (own_ids::progress(text, &task.token).into(), task.session.clone());
@@ -270,7 +270,7 @@ impl Routes {
                 if let Some(own) = own_ids::subscription_of(received.params()) {
                     let Some(waiter) = self.named(&self.by_id, &own) else { return Delivery::None };
                     let message = own_ids::of_subscription(text, &waiter.asked.id).into();
-                    return Delivery::Piece(waiter.sender.clone(), Piece::More(message));
+                    return Delivery::Piece(waiter.sender.clone(), ChildPiece::More(message));
                 }
                 // A question is for one, news is for all.
                 let count = if matches!(received.arrival, Arrival::Request(..)) { 1 } else { usize::MAX };
@@ -289,7 +289,7 @@ impl Routes {
             return Delivery::News(listeners, message);
         }
         if let Some(waiter) = self.waiters.values().rev().find(|waiter| is_for(&waiter.asked.session)) {
-            return Delivery::Piece(waiter.sender.clone(), Piece::More(message));
+            return Delivery::Piece(waiter.sender.clone(), ChildPiece::More(message));
         }
         if self.kept.len() >= MESSAGES_KEPT_MAX {
             self.kept.pop_front();
@@ -311,7 +311,7 @@ impl Delivery {
                 }
             }
             Self::Piece(sender, piece) => {
-                let has_room = matches!(piece, Piece::Last(_)) || sender.capacity() > ANSWER_ROOM;
+                let has_room = matches!(piece, ChildPiece::Last(_)) || sender.capacity() > ANSWER_ROOM;
                 if has_room || may_wait {
                     hand_over(&sender, piece, may_wait);
                 }
@@ -330,9 +330,9 @@ mod tests {
     use super::*;
     use crate::mcp::envelope::receive;
 
-    fn asked(session: &str, id: i64) -> Asked {
+    fn asked(session: &str, id: i64) -> ClientAsked {
         let session = Some(session).filter(|name| !name.is_empty()).map(Arc::from);
-        Asked { session, id: Id::Integer(id), token: Some("\"t\"".to_owned()), begins_task: false }
+        ClientAsked { session, id: Id::Integer(id), token: Some("\"t\"".to_owned()), begins_task: false }
     }
 
     fn number(own: &Own) -> i64 {
@@ -346,10 +346,10 @@ mod tests {
         routes.place(&receive(line.as_bytes()).unwrap()).send(false);
     }
 
-    fn heard(receiver: &mut mpsc::Receiver<Piece>) -> Vec<String> {
+    fn heard(receiver: &mut mpsc::Receiver<ChildPiece>) -> Vec<String> {
         std::iter::from_fn(|| receiver.try_recv().ok())
             .map(|piece| match piece {
-                Piece::More(bytes) | Piece::Last(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                ChildPiece::More(bytes) | ChildPiece::Last(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             })
             .collect()
     }
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn a_task_tells_its_progress_after_the_answer_to_its_own_session() {
         let mut routes = Routes::new(true);
-        let (own, _answer) = routes.begin(Asked { begins_task: true, ..asked("a", 1) }).unwrap();
+        let (own, _answer) = routes.begin(ClientAsked { begins_task: true, ..asked("a", 1) }).unwrap();
         let own = number(&own);
         sent(&mut routes, &format!(r#"{{"jsonrpc":"2.0","id":{own},"result":{{}}}}"#));
         let (mut others, mut its) = (routes.listen(Some("b".into()), false), routes.listen(Some("a".into()), false));

@@ -1,6 +1,6 @@
 //! Reads what a client's HTTP message to a server behind a command asks for. Pure.
 
-use super::child_routes::Asked;
+use super::child_routes::ClientAsked;
 use crate::mcp::envelope::{Id, Message};
 use crate::mcp::protocol::{Kind, Method};
 use crate::mcp::walk::member;
@@ -9,10 +9,10 @@ use http::header::ACCEPT;
 use std::sync::Arc;
 
 /// What a child has to answer to, for a client's request in this session; `None` for a message that is no request.
-pub(super) fn asked(message: &Message, session: Option<Arc<str>>) -> Option<Asked> {
+pub(super) fn asked(message: &Message, session: Option<Arc<str>>) -> Option<ClientAsked> {
     let (id, token) = (message.id()?.clone(), message.progress_token().map(str::to_owned));
     let begins_task = message.params().is_some_and(|params| member(params, "task").is_some());
-    Some(Asked { session, id, token, begins_task })
+    Some(ClientAsked { session, id, token, begins_task })
 }
 
 /// What `notifications/cancelled` withdraws: the request's id, or `Some(None)` if it names no valid one. `None` for any

@@ -6,7 +6,7 @@ use super::child::{Child, Refused};
 use super::child_events::{Stream, answer, events};
 use super::command_request::{accepts_events, asked, is_subscription, withdrawn};
 use super::command_table::{
-    CHILDREN_MAX, ChildEntry, ChildTable, CommandServer, GRANT_CHILDREN_MAX, Minted, Place, Started, end, refused,
+    CHILDREN_MAX, ChildEntry, ChildPlace, ChildTable, CommandServer, GRANT_CHILDREN_MAX, Minted, Started, end, refused,
     retired, room,
 };
 use super::events::until;
@@ -25,7 +25,7 @@ use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{Arrived, Mediator};
 use crate::gateway::plan::Per;
-use crate::gateway::telemetry::Ended;
+use crate::gateway::telemetry::SpanEnd;
 use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
 use crate::policy::{Caller, Policy};
@@ -64,7 +64,7 @@ impl CommandServer {
         if let (None, Some(id), true) = (session, &id, is_initialize && shares)
             && let Some(response) = self.join(server, &who, id)?
         {
-            span.into_iter().for_each(|span| span.end(Ended::Result));
+            span.into_iter().for_each(|span| span.end(SpanEnd::Result));
             return Ok(response);
         }
         let entry = match (session, id.as_ref()) {
@@ -285,7 +285,7 @@ impl CommandServer {
         server: &Arc<Server>,
         who: &Identity,
         has_session: bool,
-    ) -> Result<(ChildEntry, Place), Refusal> {
+    ) -> Result<(ChildEntry, ChildPlace), Refusal> {
         let place = {
             let mut table = self.table();
             if table.is_retired {
@@ -299,7 +299,7 @@ impl CommandServer {
                 "servers are running",
             )?;
             *table.starting.entry(Arc::clone(&who.grant)).or_default() += 1;
-            Place(Arc::clone(&self.table), Arc::clone(&who.grant))
+            ChildPlace(Arc::clone(&self.table), Arc::clone(&who.grant))
         };
         let session = if has_session { Some(label()?) } else { None };
         let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };

@@ -137,9 +137,9 @@ impl Drop for Minted {
 }
 
 /// The place of a child that is being started.
-pub(super) struct Place(pub Arc<Mutex<ChildTable>>, pub Arc<str>);
+pub(super) struct ChildPlace(pub Arc<Mutex<ChildTable>>, pub Arc<str>);
 
-impl Drop for Place {
+impl Drop for ChildPlace {
     fn drop(&mut self) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = table.starting.get_mut(&self.1) {

@@ -9,8 +9,8 @@ use super::{Gateway, Server};
 use crate::clock;
 use crate::gateway::alive::belongs;
 use crate::gateway::audit::Whose;
-use crate::gateway::exchange::{Asked, CallOutcome, Fate, Note, Viewer, answer, error, invalid, same_list};
-use crate::gateway::telemetry::{Ended, RequestSpan};
+use crate::gateway::exchange::{AnswerFor, Asked, CallOutcome, Fate, Note, answer, error, invalid, same_list};
+use crate::gateway::telemetry::{RequestSpan, SpanEnd};
 use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
 use crate::mcp::walk::member;
@@ -106,7 +106,7 @@ impl Exchange {
         self
     }
 
-    fn traced(&mut self, ended: Ended) {
+    fn traced(&mut self, ended: SpanEnd) {
         if let Some(span) = self.span.take() {
             span.end(ended);
         }
@@ -165,11 +165,11 @@ impl Exchange {
     }
 
     /// Reads an answer as the viewer's.
-    fn read<T>(&self, with_policy: bool, work: impl FnOnce(&Viewer<'_>) -> T) -> T {
+    fn read<T>(&self, with_policy: bool, work: impl FnOnce(&AnswerFor<'_>) -> T) -> T {
         let (server, policy) = (&self.to.server, if with_policy { self.policy() } else { None });
         // Of an answer that is taken up again the gateway does not know which page it is.
         let seen = self.to.seen.as_ref().filter(|_| !self.is_stream);
-        work(&Viewer {
+        work(&AnswerFor {
             policy: policy.as_ref(),
             guard: server.guard().map(|guard| &**guard),
             view: seen.map(|seen| seen.seen()),
@@ -242,7 +242,7 @@ impl Exchange {
         }
         let Some((_, asked)) = self.close() else { return Fate::Drop };
         if self.span.is_some() {
-            self.traced(Ended::of(&received));
+            self.traced(SpanEnd::of(&received));
         }
         self.answered(asked, id, &received)
     }
@@ -327,7 +327,7 @@ impl Exchange {
     /// The server will not answer: what the client gets in its place, if it still waits.
     pub fn fail(&mut self, outcome: CallOutcome, message: &str) -> Option<Vec<u8>> {
         let (id, asked) = self.close()?;
-        self.traced(Ended::Failed(outcome));
+        self.traced(SpanEnd::Failed(outcome));
         if let Asked::Call(flight) = asked {
             flight.end(outcome, 0);
         }
@@ -342,7 +342,7 @@ impl Exchange {
     /// The request never reached the server.
     pub fn not_sent(&mut self) -> Option<Id> {
         let (id, asked) = self.close()?;
-        self.traced(Ended::Failed(CallOutcome::NotSent));
+        self.traced(SpanEnd::Failed(CallOutcome::NotSent));
         if let Asked::Call(flight) = asked {
             flight.end(CallOutcome::NotSent, 0);
         }
@@ -351,7 +351,7 @@ impl Exchange {
 
     /// The server has answered with an error status and no message that says to which request.
     pub fn refused(&mut self, bytes: usize) {
-        self.traced(Ended::Failed(CallOutcome::HttpError));
+        self.traced(SpanEnd::Failed(CallOutcome::HttpError));
         if let Some((_, Asked::Call(flight))) = self.close() {
             flight.end(CallOutcome::HttpError, bytes);
         }
@@ -359,7 +359,7 @@ impl Exchange {
 
     /// The client may take the stream up again elsewhere; the answer will not be seen here.
     pub fn detached(&mut self) {
-        self.traced(Ended::Failed(CallOutcome::Detached));
+        self.traced(SpanEnd::Failed(CallOutcome::Detached));
         if let Some((_, Asked::Call(flight))) = self.close() {
             flight.end(CallOutcome::Detached, 0);
         }
@@ -377,7 +377,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let is_withdrawn = self.request.as_ref().is_some_and(|request| request.stand().is_withdrawn());
         if is_withdrawn {
-            self.traced(Ended::Failed(CallOutcome::Cancelled));
+            self.traced(SpanEnd::Failed(CallOutcome::Cancelled));
             if let Some((_, Asked::Call(flight))) = self.close() {
                 flight.end(CallOutcome::Cancelled, 0);
             }

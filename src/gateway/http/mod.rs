@@ -49,7 +49,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use refusal::Refusal;
-use server::Way;
+use server::ServerWay;
 use state::LivePlan;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -124,20 +124,20 @@ impl Gateway {
                 // The token may have been taken back while the body arrived.
                 let who = if known.elapsed() < IDENTITY_AGE_MAX { who } else { self.who(&head, server).await? };
                 match &server.way {
-                    Way::Http(relay) => relay.post(self, server, who, head, bytes, slot).await,
-                    Way::Stdio(bridge) => Box::pin(bridge.post(self, server, who, head, bytes, slot)).await,
+                    ServerWay::Http(relay) => relay.post(self, server, who, head, bytes, slot).await,
+                    ServerWay::Stdio(bridge) => Box::pin(bridge.post(self, server, who, head, bytes, slot)).await,
                 }
             }
             Method::GET => {
                 let slot = self.slots.take(&who.grant)?;
                 match &server.way {
-                    Way::Http(relay) => Box::pin(relay.get(self, server, &who, head, slot)).await,
-                    Way::Stdio(bridge) => bridge.get(self, server, &who, &head, slot),
+                    ServerWay::Http(relay) => Box::pin(relay.get(self, server, &who, head, slot)).await,
+                    ServerWay::Stdio(bridge) => bridge.get(self, server, &who, &head, slot),
                 }
             }
             Method::DELETE => match &server.way {
-                Way::Http(relay) => Box::pin(relay.delete(server, &who, head)).await,
-                Way::Stdio(bridge) => bridge.delete(&who, &head),
+                ServerWay::Http(relay) => Box::pin(relay.delete(server, &who, head)).await,
+                ServerWay::Stdio(bridge) => bridge.delete(&who, &head),
             },
             _ => Err(host_origin::bad_method()),
         }

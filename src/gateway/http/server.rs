@@ -9,7 +9,7 @@ use crate::gateway::exchange::Shared;
 use crate::gateway::identity::Identity;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, BadLock, Guard};
-use crate::gateway::plan::{Backend, Locked, Served};
+use crate::gateway::plan::{Backend, LockPlan, Served};
 use crate::gateway::policies::Slot;
 use crate::gateway::reload::BadPolicy;
 use crate::mcp::ConnectError;
@@ -41,8 +41,8 @@ pub struct Server {
     pub(super) plan: RwLock<Served>,
     pub(super) policy: RwLock<Option<Arc<Slot>>>,
     pub(super) decider: Arc<Decider>,
-    pub(super) way: Way,
-    pub(super) lock: Option<Lock>,
+    pub(super) way: ServerWay,
+    pub(super) lock: Option<ServerLock>,
     /// What all its viewers share.
     pub(super) shared: Arc<Shared>,
     /// How often its tools may have begun to appear otherwise, by a policy or by the lock.
@@ -51,20 +51,20 @@ pub struct Server {
 
 /// The lock that a server's tools are held to, and its file.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct ServerLock {
     pub(super) guard: Arc<Guard>,
     pub(super) watch: Mutex<LockWatch>,
 }
 
 /// The way to a server.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum ServerWay {
     Http(Box<UrlServer>),
     Stdio(CommandServer),
 }
 
-impl Lock {
-    pub(super) fn new(locked: &Locked, server: &ServerName) -> Result<Self, BadLock> {
+impl ServerLock {
+    pub(super) fn new(locked: &LockPlan, server: &ServerName) -> Result<Self, BadLock> {
         // The watch first: what changes while the file is read is seen at the first look.
         let watch = Mutex::new(LockWatch::new(&locked.path, server.clone()));
         let guard = Arc::new(Guard::new(locked::read(&locked.path, server)?, locked.on_change));
@@ -79,10 +79,10 @@ impl Server {
         policy: Option<Arc<Slot>>,
         decider: &Arc<Decider>,
     ) -> Result<Self, SetUpError> {
-        let lock = plan.locked.as_ref().map(|lock| Lock::new(lock, &name)).transpose()?;
+        let lock = plan.locked.as_ref().map(|lock| ServerLock::new(lock, &name)).transpose()?;
         let way = match &plan.backend {
-            Backend::Http(target) => Way::Http(Box::new(UrlServer::new(target)?)),
-            Backend::Stdio(children) => Way::Stdio(CommandServer::new(children.clone())),
+            Backend::Http(target) => ServerWay::Http(Box::new(UrlServer::new(target)?)),
+            Backend::Stdio(children) => ServerWay::Stdio(CommandServer::new(children.clone())),
         };
         Ok(Self {
             label: name.as_str().into(),
@@ -100,8 +100,8 @@ impl Server {
     /// The way to it, as the log names it.
     pub(super) fn route(&self) -> Route {
         match &self.way {
-            Way::Http(_) => Route::HttpUrl,
-            Way::Stdio(_) => Route::HttpCommand,
+            ServerWay::Http(_) => Route::HttpUrl,
+            ServerWay::Stdio(_) => Route::HttpCommand,
         }
     }
 
@@ -114,8 +114,8 @@ impl Server {
     /// The way to it, if it is behind a URL.
     pub(super) fn relay(&self) -> Option<&UrlServer> {
         match &self.way {
-            Way::Http(relay) => Some(relay),
-            Way::Stdio(_) => None,
+            ServerWay::Http(relay) => Some(relay),
+            ServerWay::Stdio(_) => None,
         }
     }
 
@@ -134,8 +134,8 @@ impl Server {
     pub(super) fn appears_otherwise(&self) {
         self.appearances.send_modify(|count| *count += 1);
         match &self.way {
-            Way::Http(_) => {}
-            Way::Stdio(bridge) => bridge.appears_otherwise(),
+            ServerWay::Http(_) => {}
+            ServerWay::Stdio(bridge) => bridge.appears_otherwise(),
         }
     }
 
@@ -155,8 +155,8 @@ impl Server {
     /// It is served no more: its children end, each on a thread of its own.
     pub(super) fn retire(&self) {
         match &self.way {
-            Way::Http(_) => {}
-            Way::Stdio(bridge) => drop(bridge.begin_to_end()),
+            ServerWay::Http(_) => {}
+            ServerWay::Stdio(bridge) => drop(bridge.begin_to_end()),
         }
     }
 

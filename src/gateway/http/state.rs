@@ -6,7 +6,7 @@ use super::host_origin::HostOrigin;
 use super::queue::{Pace, Queue};
 use super::refusal::{Refusal, unauthorized};
 use super::request_slots::RequestSlots;
-use super::server::{Server, SetUpError, Way};
+use super::server::{Server, ServerWay, SetUpError};
 use super::token_watch::TokenWatches;
 use crate::clock;
 use crate::gateway::decider::Decider;
@@ -112,7 +112,7 @@ impl Gateway {
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (id, method, params) = (message.id()?, message.method().unwrap_or_default(), message.params());
-        self.telemetry.begin(&telemetry::Incoming {
+        self.telemetry.begin(&telemetry::ArrivedRequest {
             server: server.name.as_str(),
             method,
             params,
@@ -204,12 +204,12 @@ impl Gateway {
                 server.appears_otherwise();
             }
             match &server.way {
-                Way::Http(relay) => relay.tick(),
-                Way::Stdio(bridge) => bridge.tick(),
+                ServerWay::Http(relay) => relay.tick(),
+                ServerWay::Stdio(bridge) => bridge.tick(),
             }
             let sessions = match &server.way {
-                Way::Http(relay) => relay.sessions(),
-                Way::Stdio(bridge) => bridge.sessions(),
+                ServerWay::Http(relay) => relay.sessions(),
+                ServerWay::Stdio(bridge) => bridge.sessions(),
             };
             if let Some(meter) = self.decider.meter() {
                 meter.server(server.name.as_str()).set_sessions(sessions);
@@ -231,8 +231,8 @@ impl Gateway {
     pub fn end(&self) {
         for server in self.table().servers.values() {
             match &server.way {
-                Way::Http(_) => {}
-                Way::Stdio(bridge) => bridge.end(),
+                ServerWay::Http(_) => {}
+                ServerWay::Stdio(bridge) => bridge.end(),
             }
         }
     }

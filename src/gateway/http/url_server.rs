@@ -1,6 +1,6 @@
 //! A server behind a URL: requests go on as they were judged, answers come back as they were sent.
 
-use super::approval::{Decided, Decision};
+use super::approval::{DecidedCall, Decision};
 use super::body::Answer;
 use super::client::Outgoing;
 use super::command_request::{accepts_events, is_subscription, withdrawn};
@@ -24,7 +24,7 @@ use crate::gateway::identity::Identity;
 use crate::gateway::mediate::UnknownMethods;
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
-use crate::gateway::telemetry::Ended;
+use crate::gateway::telemetry::SpanEnd;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
 use crate::mcp::http::older::{OLDER, may_be_older, speaks_older};
@@ -172,7 +172,7 @@ impl UrlServer {
         mut trip: Trip,
         id: Id,
         About { tool, is_stateless, grant }: About,
-        decided: Decided,
+        decided: DecidedCall,
         request: OpenRequest,
     ) -> Result<Response<Answer>, Refusal> {
         let (number, permit) = match decided {
@@ -182,7 +182,7 @@ impl UrlServer {
                 let decision = trip.gateway.decider.audit().decision_id(number);
                 if let Some(mut span) = trip.span.take() {
                     span.decided(grant.as_deref().unwrap_or_default(), Outcome::Deny, &denial.rule, &decision);
-                    span.end(Ended::ToolError);
+                    span.end(SpanEnd::ToolError);
                 }
                 reply::denied(&mut line, &id, tool.as_str(), &denial, &decision, is_stateless);
                 return Ok(json(StatusCode::OK, line));

@@ -75,7 +75,7 @@ struct IssuerInner {
     rhythm: Rhythm,
     state: Mutex<IssuerState>,
     fetched: Condvar,
-    remembered: Mutex<HashMap<TokenHash, Remembered>>,
+    remembered: Mutex<HashMap<TokenHash, GoodToken>>,
     notice: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -106,7 +106,7 @@ enum Attempt {
 
 /// What a good token says. Times in seconds since 1970.
 #[derive(Clone, Debug)]
-struct Remembered {
+struct GoodToken {
     /// With which keys it was checked: one that the issuer has withdrawn must not live on here.
     generation: u64,
     subject: Arc<str>,
@@ -219,12 +219,12 @@ impl JwtIssuer {
     }
 
     /// A token that was read before, with these keys.
-    fn remembered(&self, hash: &TokenHash, generation: u64) -> Option<Remembered> {
+    fn remembered(&self, hash: &TokenHash, generation: u64) -> Option<GoodToken> {
         lock(&self.0.remembered).get(hash).filter(|known| known.generation == generation).cloned()
     }
 
     /// Reads a token to the end: signature, issuer, audience, and what it says about the caller.
-    fn read(&self, token: &str) -> Result<Remembered, Unauthorized> {
+    fn read(&self, token: &str) -> Result<GoodToken, Unauthorized> {
         let header = decode_header(token).map_err(|_| Unauthorized::Unknown)?;
         // Extensions that a token calls critical would have to be understood (RFC 7515, section 4.1.11): there are none.
         if header.crit.is_some() {
@@ -242,7 +242,7 @@ impl JwtIssuer {
             Some(time) => seconds(time, f64::ceil).ok_or(Unauthorized::Unknown)?,
         };
         let expires = claims.get("exp").and_then(|time| seconds(time, f64::floor)).ok_or(Unauthorized::Unknown)?;
-        Ok(Remembered { generation, subject: name.into(), not_before, expires })
+        Ok(GoodToken { generation, subject: name.into(), not_before, expires })
     }
 
     /// The claims of a token whose signature, issuer and audience are right.
@@ -277,7 +277,7 @@ fn seconds(time: &Value, round: fn(f64) -> f64) -> Option<u64> {
     }
 }
 
-impl Remembered {
+impl GoodToken {
     fn at(&self, now: Timestamp) -> Result<Arc<str>, Unauthorized> {
         if now.seconds() >= self.expires.saturating_add(LEEWAY_SECONDS) {
             return Err(Unauthorized::Expired);

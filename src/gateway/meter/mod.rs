@@ -155,12 +155,12 @@ pub struct Decisions {
 
 /// Counts one session or one call in flight in a gauge of a server for as long as this value lives.
 #[derive(Debug)]
-pub struct Held {
+pub struct InGauge {
     server: Arc<ServerMeter>,
     gauge: fn(&ServerMeter) -> &AtomicU64,
 }
 
-impl Drop for Held {
+impl Drop for InGauge {
     fn drop(&mut self) {
         (self.gauge)(&self.server).fetch_sub(1, Ordering::Relaxed);
     }
@@ -346,19 +346,19 @@ impl ServerMeter {
 
     /// Counts one more call in flight until the value is dropped.
     #[must_use]
-    pub fn call(self: &Arc<Self>) -> Held {
+    pub fn call(self: &Arc<Self>) -> InGauge {
         self.hold(|server| &server.pending)
     }
 
     /// Counts one more session until the value is dropped. Not to be mixed with [`Self::set_sessions`].
     #[must_use]
-    pub fn session(self: &Arc<Self>) -> Held {
+    pub fn session(self: &Arc<Self>) -> InGauge {
         self.hold(|server| &server.sessions)
     }
 
-    fn hold(self: &Arc<Self>, gauge: fn(&Self) -> &AtomicU64) -> Held {
+    fn hold(self: &Arc<Self>, gauge: fn(&Self) -> &AtomicU64) -> InGauge {
         gauge(self).fetch_add(1, Ordering::Relaxed);
-        Held { server: Arc::clone(self), gauge }
+        InGauge { server: Arc::clone(self), gauge }
     }
 
     /// Sets the number of open sessions, for a gateway over HTTP, which counts them in a table of its own.

@@ -15,7 +15,7 @@ use super::identity::Grants;
 use super::jwt::{BadIssuer, JwtIssuer};
 use super::meter::Meter;
 use super::plan::Plan;
-use super::telemetry::{BadTelemetry, Telemetry, Wanted};
+use super::telemetry::{BadTelemetry, Telemetry, WantedSignals};
 use super::watched_file::WatchedFile;
 use crate::clock;
 use crate::gateway::audit::Whose;
@@ -23,7 +23,7 @@ use crate::state::Stores;
 use operators::Operators;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use watch::Watch;
+use watch::ReloadWatch;
 
 /// What a gateway over HTTP is put together from.
 #[derive(Debug)]
@@ -45,12 +45,12 @@ pub struct Start {
     /// Lines that the operator is shown once the gateway listens, before the address.
     pub lines: Vec<String>,
     /// What the gateway needs of the program that runs it.
-    pub around: Around,
+    pub around: Surroundings,
 }
 
 /// What a gateway needs of the program that runs it.
 #[derive(Clone, Copy, Debug)]
-pub struct Around {
+pub struct Surroundings {
     /// Shows a line to the operator.
     pub say: fn(&str),
     /// Looks an environment variable up.
@@ -128,7 +128,7 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let (listener, drain) = (config.plan.listener.clone(), config.plan.drain);
     let identify = Arc::clone(&grants) as Arc<_>;
     let gateway = Gateway::new(config.plan.clone(), Arc::clone(&decider), identify, pace)?;
-    let wanted = Wanted::from_environment(&around.variable)?;
+    let wanted = WantedSignals::from_environment(&around.variable)?;
     let telemetry = Telemetry::start(&wanted, Some(Arc::clone(&meter)))?;
     let gateway = Arc::new(gateway.with_telemetry(telemetry));
     decider.audit().event(clock::now(), "start", &Whose::gateway(), |line| {
@@ -148,7 +148,7 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
         (around.say)(&format!("listening on {scheme}://{address}{ENDPOINT}"));
         operators.serve(&views, &seen, &stores.limits, around.say);
     };
-    let mut watch = file.map(|file| Watch {
+    let mut watch = file.map(|file| ReloadWatch {
         file,
         running: config,
         gateway: Arc::clone(&gateway),

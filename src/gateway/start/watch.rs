@@ -2,7 +2,7 @@
 //! logged and shown to the operator.
 
 use super::changes::{changes, granted, left_without_grant, only_at_start};
-use super::{Around, NameTaken, warn_of_doubles};
+use super::{NameTaken, Surroundings, warn_of_doubles};
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::gateway::config::{self, BadConfig, Checked, Config};
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use std::sync::Arc;
 
 /// A running gateway, and the file of its configuration.
-pub(super) struct Watch {
+pub(super) struct ReloadWatch {
     pub(super) file: WatchedFile,
     pub(super) running: Config,
     pub(super) gateway: Arc<Gateway>,
@@ -25,10 +25,10 @@ pub(super) struct Watch {
     pub(super) grants: Arc<Grants>,
     pub(super) decider: Arc<Decider>,
     pub(super) meter: Arc<Meter>,
-    pub(super) around: Around,
+    pub(super) around: Surroundings,
 }
 
-impl Watch {
+impl ReloadWatch {
     /// Looks whether the file has changed, and puts a valid new version in force. Reads files, so it may block.
     pub(super) fn look(&mut self) {
         if !self.file.has_changed() {

@@ -5,7 +5,7 @@
 
 mod span;
 
-pub use span::{Ended, Incoming, RequestSpan, Transport};
+pub use span::{ArrivedRequest, RequestSpan, SpanEnd, Transport};
 
 use super::meter::Meter;
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
@@ -28,16 +28,16 @@ const SCOPE: &str = "mcpol.gateway";
 
 /// Which telemetry the environment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedSignals {
     /// Where spans are sent; `None` if they are not.
-    pub traces: Option<Place>,
+    pub traces: Option<TelemetryTarget>,
     /// Where metrics are sent; `None` if they are not.
-    pub metrics: Option<Place>,
+    pub metrics: Option<TelemetryTarget>,
 }
 
 /// Where telemetry goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum TelemetryTarget {
     /// The exporter reads the endpoint from the environment (OpenTelemetry Protocol Exporter, section on
     /// configuration).
     Environment,
@@ -61,7 +61,7 @@ pub enum BadTelemetry {
     Exporter(String),
 }
 
-impl Wanted {
+impl WantedSignals {
     /// Reads the standard variables: an endpoint switches a signal (traces, metrics) on; `OTEL_…_EXPORTER=none` or
     /// `OTEL_SDK_DISABLED=true` switch it off.
     ///
@@ -83,7 +83,7 @@ impl Wanted {
                     Some(value) => return Err(BadTelemetry::Protocol { variable: name, value }),
                 }
             }
-            Ok(Some(Place::Environment))
+            Ok(Some(TelemetryTarget::Environment))
         };
         Ok(Self { traces: wanted("TRACES")?, metrics: wanted("METRICS")? })
     }
@@ -123,7 +123,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// An exporter cannot be set up.
-    pub fn start(wanted: &Wanted, meter: Option<Arc<Meter>>) -> Result<Self, BadTelemetry> {
+    pub fn start(wanted: &WantedSignals, meter: Option<Arc<Meter>>) -> Result<Self, BadTelemetry> {
         let mut telemetry = Self::off();
         if wanted.is_nothing() {
             return Ok(telemetry);
@@ -134,7 +134,7 @@ impl Telemetry {
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
         if let Some(place) = &wanted.traces {
             let mut exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-            if let Place::Url(url) = place {
+            if let TelemetryTarget::Url(url) = place {
                 exporter = exporter.with_endpoint(url);
             }
             let exporter = exporter.build().map_err(failed)?;
@@ -144,7 +144,7 @@ impl Telemetry {
         }
         if let Some(place) = &wanted.metrics {
             let mut exporter = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-            if let Place::Url(url) = place {
+            if let TelemetryTarget::Url(url) = place {
                 exporter = exporter.with_endpoint(url);
             }
             let exporter = exporter.build().map_err(failed)?;
@@ -172,7 +172,7 @@ impl Telemetry {
     }
 
     /// Begins the span of a client's request that has arrived; `None` if nothing is sent.
-    pub fn begin(&self, incoming: &Incoming<'_>) -> Option<RequestSpan> {
+    pub fn begin(&self, incoming: &ArrivedRequest<'_>) -> Option<RequestSpan> {
         self.is_on().then(|| RequestSpan::begin(self.tracer.as_ref(), self.durations.as_ref(), incoming))
     }
 

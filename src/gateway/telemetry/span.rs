@@ -32,7 +32,7 @@ pub enum Transport {
 
 /// A client's request, as it arrived.
 #[derive(Clone, Copy, Debug)]
-pub struct Incoming<'r> {
+pub struct ArrivedRequest<'r> {
     /// Name of the server that the request is for.
     pub server: &'r str,
     /// The method, as the client wrote it.
@@ -53,7 +53,7 @@ pub struct Incoming<'r> {
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum SpanEnd {
     /// The server answered with a result.
     Result,
     /// The answer is a result with `isError`, from the tool or from the gateway that refused the call.
@@ -64,7 +64,7 @@ pub enum Ended {
     Failed(CallOutcome),
 }
 
-impl Ended {
+impl SpanEnd {
     /// How the server's answer ends the request.
     pub fn of(received: &Received<'_>) -> Self {
         if matches!(received.arrival, Arrival::Error(_)) {
@@ -121,7 +121,7 @@ impl RequestSpan {
     pub(super) fn begin(
         tracer: Option<&SdkTracer>,
         durations: Option<&Histogram<f64>>,
-        incoming: &Incoming<'_>,
+        incoming: &ArrivedRequest<'_>,
     ) -> Self {
         let method = Method::asked_by_client(incoming.method).map_or(OTHER, |method| method.name).to_owned();
         let named = matches!(&*method, "tools/call" | "prompts/get").then(|| text_in(incoming.params, "name"));
@@ -210,23 +210,23 @@ impl RequestSpan {
     }
 
     /// Ends the span: the whole answer is on its way to the client.
-    pub fn end(mut self, ended: Ended) {
+    pub fn end(mut self, ended: SpanEnd) {
         self.finish(ended);
     }
 
-    fn finish(&mut self, ended: Ended) {
+    fn finish(&mut self, ended: SpanEnd) {
         let mut attributes = Vec::new();
         match ended {
-            Ended::Result => {}
-            Ended::ToolError => attributes.push(KeyValue::new("error.type", "tool_error")),
-            Ended::Error(code) => {
+            SpanEnd::Result => {}
+            SpanEnd::ToolError => attributes.push(KeyValue::new("error.type", "tool_error")),
+            SpanEnd::Error(code) => {
                 attributes.push(KeyValue::new("error.type", code.to_string()));
                 attributes.push(KeyValue::new("rpc.response.status_code", code.to_string()));
             }
-            Ended::Failed(why) => attributes.push(KeyValue::new("error.type", why.as_str())),
+            SpanEnd::Failed(why) => attributes.push(KeyValue::new("error.type", why.as_str())),
         }
         if let Some(mut span) = self.span.take() {
-            if ended != Ended::Result {
+            if ended != SpanEnd::Result {
                 // No description: the text of an error is the server's, and may quote arguments.
                 span.set_status(Status::error(""));
             }
@@ -237,7 +237,7 @@ impl RequestSpan {
         }
         if let Some(durations) = self.durations.take() {
             // A server can answer with any code, and each would make a series: only -32799 to -32000 are told apart.
-            if !matches!(ended, Ended::Error(code) if !(-32_799..=-32_000).contains(&code)) {
+            if !matches!(ended, SpanEnd::Error(code) if !(-32_799..=-32_000).contains(&code)) {
                 self.of_duration.append(&mut attributes);
             } else {
                 self.of_duration.push(KeyValue::new("error.type", OTHER));
@@ -250,7 +250,7 @@ impl RequestSpan {
 impl Drop for RequestSpan {
     fn drop(&mut self) {
         if self.span.is_some() || self.durations.is_some() {
-            self.finish(Ended::Failed(self.if_dropped));
+            self.finish(SpanEnd::Failed(self.if_dropped));
         }
     }
 }

@@ -41,9 +41,9 @@ impl Collector {
         Self { url, got, _runtime: runtime }
     }
 
-    fn wanted(&self) -> Wanted {
-        let at = |path: &str| Some(Place::Url(format!("{}{path}", self.url)));
-        Wanted { traces: at("/v1/traces"), metrics: at("/v1/metrics") }
+    fn wanted(&self) -> WantedSignals {
+        let at = |path: &str| Some(TelemetryTarget::Url(format!("{}{path}", self.url)));
+        WantedSignals { traces: at("/v1/traces"), metrics: at("/v1/metrics") }
     }
 
     fn bodies(&self, path: &str) -> Vec<Vec<u8>> {
@@ -68,8 +68,8 @@ fn attributes(all: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> BTree
 
 const ID: Id = Id::Integer(7);
 
-fn incoming<'r>(method: &'r str, params: &'r str, policy: &'r Policy) -> Incoming<'r> {
-    Incoming {
+fn incoming<'r>(method: &'r str, params: &'r str, policy: &'r Policy) -> ArrivedRequest<'r> {
+    ArrivedRequest {
         server: "files",
         method,
         params: Some(params),
@@ -100,7 +100,7 @@ fn a_call_becomes_a_span_with_the_clients_as_its_parent_and_no_value_of_its_argu
     call.headers = (Some(HEADER), None);
     let mut span = telemetry.begin(&call).unwrap();
     span.decided("alice", Outcome::Allow, "/tools/read", "abc-1");
-    span.end(Ended::Result);
+    span.end(SpanEnd::Result);
     telemetry.end();
     let spans = collector.spans();
     let [span] = spans.as_slice() else { unreachable!("one span: {spans:?}") };
@@ -137,11 +137,11 @@ fn ends_are_told_apart_and_names_that_clients_make_up_name_no_span() {
     let (collector, policy) = (Collector::start(), policy());
     let telemetry = Telemetry::start(&collector.wanted(), None).unwrap();
     let rows = [
-        ("tools/call", r#"{"name":"made up"}"#, Ended::ToolError, "tools/call", "tool_error"),
-        ("tools/call", r#"{"name":"read"}"#, Ended::Error(-32602), "tools/call read", "-32602"),
-        ("tools/list", "{}", Ended::Failed(CallOutcome::Timeout), "tools/list", "timeout"),
-        ("prompts/get", r#"{"name":"greet"}"#, Ended::Result, "prompts/get", ""),
-        ("x/made up", "{}", Ended::Error(-32601), "_OTHER", "-32601"),
+        ("tools/call", r#"{"name":"made up"}"#, SpanEnd::ToolError, "tools/call", "tool_error"),
+        ("tools/call", r#"{"name":"read"}"#, SpanEnd::Error(-32602), "tools/call read", "-32602"),
+        ("tools/list", "{}", SpanEnd::Failed(CallOutcome::Timeout), "tools/list", "timeout"),
+        ("prompts/get", r#"{"name":"greet"}"#, SpanEnd::Result, "prompts/get", ""),
+        ("x/made up", "{}", SpanEnd::Error(-32601), "_OTHER", "-32601"),
     ];
     for (method, params, ended, _, _) in rows {
         telemetry.begin(&incoming(method, params, &policy)).unwrap().end(ended);
@@ -171,8 +171,8 @@ fn counts_and_durations_are_sent_as_metrics() {
     let telemetry = Telemetry::start(&collector.wanted(), Some(Arc::clone(&meter))).unwrap();
     meter.server("files").decided(Timestamp::from_millis(0), Some(&policy), "read", Outcome::Allow, "/tools/read");
     let _session = meter.server("files").session();
-    telemetry.begin(&incoming("tools/call", r#"{"name":"read"}"#, &policy)).unwrap().end(Ended::Result);
-    telemetry.begin(&incoming("ping", "{}", &policy)).unwrap().end(Ended::Error(12345));
+    telemetry.begin(&incoming("tools/call", r#"{"name":"read"}"#, &policy)).unwrap().end(SpanEnd::Result);
+    telemetry.begin(&incoming("ping", "{}", &policy)).unwrap().end(SpanEnd::Error(12345));
     telemetry.end();
     let bodies = collector.bodies("/v1/metrics");
     let requests = bodies.iter().map(|body| ExportMetricsServiceRequest::decode(body.as_slice()).unwrap());
@@ -210,7 +210,7 @@ fn counts_and_durations_are_sent_as_metrics() {
 fn nothing_is_sent_unless_the_environment_asks_for_it() {
     let check = |set: &[(&str, &str)], traces: bool, metrics: bool| {
         let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let wanted = Wanted::from_environment(&variable).unwrap();
+        let wanted = WantedSignals::from_environment(&variable).unwrap();
         assert_eq!((wanted.traces.is_some(), wanted.metrics.is_some()), (traces, metrics), "{set:?}");
     };
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
@@ -225,7 +225,7 @@ fn nothing_is_sent_unless_the_environment_asks_for_it() {
         name => (name == endpoint.0).then(|| endpoint.1.to_owned()),
     };
     let said = "`OTEL_EXPORTER_OTLP_PROTOCOL` asks for `grpc`, and only `http/protobuf` is spoken";
-    assert_eq!(Wanted::from_environment(&grpc).unwrap_err().to_string(), said);
+    assert_eq!(WantedSignals::from_environment(&grpc).unwrap_err().to_string(), said);
     let off = Telemetry::off();
     let policy = policy();
     assert!(off.begin(&incoming("ping", "{}", &policy)).is_none());

@@ -4,7 +4,7 @@ use super::connect::{NoConnection, Way};
 use super::pool::{Held, NoAnswer, Pool, Unread};
 use super::redirect::{Follow, REDIRECTS_MAX, target_of};
 use super::{ContentKind, innermost, is_loopback, named_kind};
-use crate::mcp::error::{ConnectError, Token};
+use crate::mcp::error::{ConnectError, TokenSent};
 use crate::mcp::target::{HttpTarget, LiveToken, redacted};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
@@ -196,9 +196,9 @@ impl HttpClient {
     }
 
     /// Whether the requests carry a token.
-    pub(in crate::mcp) fn token(&self) -> Token {
+    pub(in crate::mcp) fn token(&self) -> TokenSent {
         let is_sent = self.token.is_some() || self.headers.iter().any(|(name, _)| name == AUTHORIZATION);
-        if is_sent { Token::Sent } else { Token::NotSent }
+        if is_sent { TokenSent::Sent } else { TokenSent::NotSent }
     }
 
     /// The error for an answer that is neither a message nor a stream of them. Reads a little of its body.

@@ -6,7 +6,7 @@ mod sqlite;
 pub(crate) mod contract;
 
 pub use memory::MemoryGrants;
-pub(super) use sqlite::{Reader, TABLES};
+pub(super) use sqlite::{GrantReader, TABLES};
 
 use crate::clock::Timestamp;
 use crate::policy::StoreError;

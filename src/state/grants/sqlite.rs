@@ -30,14 +30,14 @@ const REMEMBERED_MAX: usize = 4096;
 /// tells that from shared memory, without looking at the file: a grant that another process revokes is gone for the
 /// next request.
 #[derive(Debug)]
-pub(in crate::state) struct Reader {
+pub(in crate::state) struct GrantReader {
     connection: Connection,
     edition: Option<(i64, u64)>,
     by_token: HashMap<TokenHash, Option<Grant>>,
     servers: HashMap<String, bool>,
 }
 
-impl Reader {
+impl GrantReader {
     pub(in crate::state) fn new(connection: Connection) -> Self {
         Self { connection, edition: None, by_token: HashMap::new(), servers: HashMap::new() }
     }

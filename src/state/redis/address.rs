@@ -19,12 +19,12 @@ pub struct RedisAddress {
     pub(super) database: i64,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
-    pub(super) files: TlsFiles,
+    pub(super) files: RedisTls,
 }
 
 /// PEM files for an encrypted connection. They are read again for every connection that is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct TlsFiles {
+pub(super) struct RedisTls {
     /// Certificates of the authorities that are trusted, instead of those of the system.
     pub(super) authorities: Option<PathBuf>,
     /// Our own certificate with its chain, and its key, for a server that asks who connects.
@@ -75,7 +75,7 @@ impl RedisAddress {
         if url.fragment().is_some() {
             return Err(BadAddress("has a fragment, which has no meaning here"));
         }
-        let files = TlsFiles::of(&url)?;
+        let files = RedisTls::of(&url)?;
         if encryption == Encryption::Plain && url.query().is_some() {
             return Err(BadAddress("has a query, which `rediss://` only has a meaning for"));
         }
@@ -113,7 +113,7 @@ impl RedisAddress {
     }
 }
 
-impl TlsFiles {
+impl RedisTls {
     fn of(url: &Url) -> Result<Self, BadAddress> {
         let (mut authorities, mut certificate, mut key) = (None, None, None);
         for (name, value) in url.query_pairs() {
@@ -180,7 +180,7 @@ mod tests {
             database: 12,
             user: Some("ali ce".to_owned()),
             password: Some(Secret::new("p@ss/word%")),
-            files: TlsFiles::default(),
+            files: RedisTls::default(),
         };
         assert_eq!(address, expected);
         assert_eq!(address.to_string(), "rediss://[::1]:7000/12");
@@ -198,10 +198,10 @@ mod tests {
             Ok::<_, BadAddress>(address.files)
         };
         let path = |text: &str| PathBuf::from(text);
-        let expected = TlsFiles { authorities: Some(path("/etc/my ca.pem")), own: None };
+        let expected = RedisTls { authorities: Some(path("/etc/my ca.pem")), own: None };
         assert_eq!(files("rediss://h?ca=my%20ca.pem"), Ok(expected));
         let expected =
-            TlsFiles { authorities: Some(path("/ca.pem")), own: Some((path("/etc/a.pem"), path("/etc/a.key"))) };
+            RedisTls { authorities: Some(path("/ca.pem")), own: Some((path("/etc/a.pem"), path("/etc/a.key"))) };
         assert_eq!(files("rediss://h/1?key=a.key&ca=/ca.pem&cert=a.pem"), Ok(expected));
         for text in [
             "redis://h?ca=a.pem",

@@ -34,7 +34,7 @@ pub(super) enum Repeat {
 }
 
 /// The connections of one store.
-pub(super) struct Pool {
+pub(super) struct RedisPool {
     address: RedisAddress,
     idle: Mutex<Vec<Connection>>,
     health: Mutex<Health>,
@@ -49,9 +49,9 @@ enum Health {
     Down { error: StoreError, since: Instant, probing: bool },
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for RedisPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("RedisPool").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -60,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Pool {
+impl RedisPool {
     pub(super) fn new(address: RedisAddress) -> Self {
         Self { address, idle: Mutex::default(), health: Mutex::new(Health::Up) }
     }

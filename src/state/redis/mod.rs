@@ -17,7 +17,7 @@ pub use connection::REDIS_TIMEOUT;
 use super::stores::{Stores, stores};
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
-use connection::Pool;
+use connection::RedisPool;
 
 /// Begins the names of all keys.
 const PREFIX: &str = "{mcpol}:";
@@ -25,7 +25,7 @@ const PREFIX: &str = "{mcpol}:";
 /// The store of many machines. It connects when it is first used, and again when a connection was lost.
 #[derive(Debug)]
 pub struct RedisStore {
-    pool: Pool,
+    pool: RedisPool,
     prefix: String,
     time: Time,
 }
@@ -48,13 +48,13 @@ pub(super) fn open(address: &RedisAddress) -> Stores {
 impl RedisStore {
     /// A store in this Redis; nothing is connected to before it is used.
     pub fn new(address: RedisAddress) -> Self {
-        Self { pool: Pool::new(address), prefix: PREFIX.to_owned(), time: Time::Server }
+        Self { pool: RedisPool::new(address), prefix: PREFIX.to_owned(), time: Time::Server }
     }
 
     /// A store with keys of its own that goes by the times which it is given.
     #[cfg(test)]
     fn for_test(address: RedisAddress, name: &str) -> Self {
-        Self { pool: Pool::new(address), prefix: format!("{{test-{name}}}:"), time: Time::Given }
+        Self { pool: RedisPool::new(address), prefix: format!("{{test-{name}}}:"), time: Time::Given }
     }
 
     fn key(&self, name: &str) -> String {

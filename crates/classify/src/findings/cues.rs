@@ -50,7 +50,7 @@ impl Cue {
 
 /// What a word does in a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum CueRole {
     Not,
     MustNot,
     Without,
@@ -104,12 +104,12 @@ pub(super) enum Bounds {
 
 /// Words by role, in lower case; letters of ASCII match in either case. A word belongs to one entry; what has two
 /// roles is listed in [`also`].
-pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
-    (Role::Not, Bounds::Whole, &["do not", "don't", "don’t", "never", "avoid", "refrain from"]),
-    (Role::MustNot, Bounds::Whole, &["must not", "should not", "shouldn't", "mustn't", "need not"]),
-    (Role::Without, Bounds::Whole, &["without"]),
+pub(super) const WORDS: &[(CueRole, Bounds, &[&str])] = &[
+    (CueRole::Not, Bounds::Whole, &["do not", "don't", "don’t", "never", "avoid", "refrain from"]),
+    (CueRole::MustNot, Bounds::Whole, &["must not", "should not", "shouldn't", "mustn't", "need not"]),
+    (CueRole::Without, Bounds::Whole, &["without"]),
     (
-        Role::Tell,
+        CueRole::Tell,
         Bounds::Whole,
         &[
             "tell",
@@ -131,25 +131,25 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
             "warning",
         ],
     ),
-    (Role::Mention, Bounds::Whole, &["mention", "mentioning"]),
+    (CueRole::Mention, Bounds::Whole, &["mention", "mentioning"]),
     (
-        Role::ThisDeed,
+        CueRole::ThisDeed,
         Bounds::Whole,
         &["that you", "this step", "this instruction", "these instructions", "this to", "any of this"],
     ),
-    (Role::Let, Bounds::Whole, &["let", "letting"]),
+    (CueRole::Let, Bounds::Whole, &["let", "letting"]),
     (
-        Role::Know,
+        CueRole::Know,
         Bounds::Whole,
         &["know", "knows", "knowing", "knowledge", "notice", "noticing", "aware", "awareness", "consent"],
     ),
-    (Role::User, Bounds::Whole, &["user", "users", "human", "humans"]),
-    (Role::Hide, Bounds::Whole, &["hide", "hidden", "conceal", "concealed", "keep", "kept", "secret"]),
-    (Role::From, Bounds::Whole, &["from"]),
-    (Role::Covertly, Bounds::Whole, &["secretly", "covertly", "silently", "quietly", "discreetly", "invisibly"]),
-    (Role::Act, Bounds::Whole, &["record", "store", "log", "collect", "run", "call", "add", "bcc"]),
+    (CueRole::User, Bounds::Whole, &["user", "users", "human", "humans"]),
+    (CueRole::Hide, Bounds::Whole, &["hide", "hidden", "conceal", "concealed", "keep", "kept", "secret"]),
+    (CueRole::From, Bounds::Whole, &["from"]),
+    (CueRole::Covertly, Bounds::Whole, &["secretly", "covertly", "silently", "quietly", "discreetly", "invisibly"]),
+    (CueRole::Act, Bounds::Whole, &["record", "store", "log", "collect", "run", "call", "add", "bcc"]),
     (
-        Role::SecrecyPhrase,
+        CueRole::SecrecyPhrase,
         Bounds::Piece,
         &[
             "不要告诉用户",
@@ -172,14 +172,14 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
             "ユーザーには言わない",
         ],
     ),
-    (Role::Ignore, Bounds::Whole, &["ignore", "disregard", "forget", "override", "bypass", "discard"]),
+    (CueRole::Ignore, Bounds::Whole, &["ignore", "disregard", "forget", "override", "bypass", "discard"]),
     (
-        Role::Prior,
+        CueRole::Prior,
         Bounds::Whole,
         &["previous", "prior", "above", "earlier", "preceding", "existing", "original", "system", "safety", "security"],
     ),
     (
-        Role::Rules,
+        CueRole::Rules,
         Bounds::Whole,
         &[
             "instruction",
@@ -195,9 +195,9 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
             "constraints",
         ],
     ),
-    (Role::Over, Bounds::Whole, &["precedence over", "priority over"]),
+    (CueRole::Over, Bounds::Whole, &["precedence over", "priority over"]),
     (
-        Role::OverridePhrase,
+        CueRole::OverridePhrase,
         Bounds::Piece,
         &[
             "new instructions:",
@@ -230,7 +230,7 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
         ],
     ),
     (
-        Role::Reach,
+        CueRole::Reach,
         Bounds::Whole,
         &[
             "read",
@@ -250,7 +250,7 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
         ],
     ),
     (
-        Role::SecretPlace,
+        CueRole::SecretPlace,
         Bounds::Piece,
         &[
             ".ssh/",
@@ -288,7 +288,7 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
         ],
     ),
     (
-        Role::Tag,
+        CueRole::Tag,
         Bounds::Piece,
         &[
             "<important>",
@@ -316,12 +316,12 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
         ],
     ),
     (
-        Role::Put,
+        CueRole::Put,
         Bounds::Whole,
         &["pass", "include", "put", "provide", "attach", "append", "supply", "insert", "embed", "paste", "place"],
     ),
     (
-        Role::Content,
+        CueRole::Content,
         Bounds::Whole,
         &[
             "its contents",
@@ -337,30 +337,34 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
             "environment variables",
         ],
     ),
-    (Role::Into, Bounds::Whole, &["as", "in", "into", "via", "inside", "within", "through"]),
-    (Role::SendTo, Bounds::Whole, &["cc", "send", "forward", "post", "upload", "transmit", "report", "leak", "copy"]),
-    (Role::Address, Bounds::Piece, &["http://", "https://", "@"]),
-    (Role::Change, Bounds::Whole, &["change", "replace", "substitute", "redirect"]),
+    (CueRole::Into, Bounds::Whole, &["as", "in", "into", "via", "inside", "within", "through"]),
     (
-        Role::Destination,
+        CueRole::SendTo,
+        Bounds::Whole,
+        &["cc", "send", "forward", "post", "upload", "transmit", "report", "leak", "copy"],
+    ),
+    (CueRole::Address, Bounds::Piece, &["http://", "https://", "@"]),
+    (CueRole::Change, Bounds::Whole, &["change", "replace", "substitute", "redirect"]),
+    (
+        CueRole::Destination,
         Bounds::Whole,
         &["recipient", "recipients", "destination address", "phone number", "account number"],
     ),
     (
-        Role::When,
+        CueRole::When,
         Bounds::Whole,
         &["before", "after", "when", "whenever", "prior to", "every time", "each time", "instead of", "if"],
     ),
     (
-        Role::Call,
+        CueRole::Call,
         Bounds::Whole,
         &["using", "calling", "invoking", "executing", "running", "use", "uses", "calls", "invoke", "invoked"],
     ),
-    (Role::Any, Bounds::Whole, &["any", "every", "each", "all", "other", "another", "this"]),
-    (Role::Tool, Bounds::Whole, &["tool", "tools"]),
-    (Role::IsCalled, Bounds::Whole, &["is called", "is invoked", "is used", "is executed", "gets called"]),
+    (CueRole::Any, Bounds::Whole, &["any", "every", "each", "all", "other", "another", "this"]),
+    (CueRole::Tool, Bounds::Whole, &["tool", "tools"]),
+    (CueRole::IsCalled, Bounds::Whole, &["is called", "is invoked", "is used", "is executed", "gets called"]),
     (
-        Role::HijackPhrase,
+        CueRole::HijackPhrase,
         Bounds::Whole,
         &[
             "this tool must be called",
@@ -377,11 +381,11 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
             "in every response",
         ],
     ),
-    (Role::Ask, Bounds::Whole, &["ask", "asking", "request", "requesting", "wait", "waiting", "seek", "seeking"]),
-    (Role::Permit, Bounds::Whole, &["confirm", "confirmation", "permission", "approval"]),
-    (Role::Otherwise, Bounds::Whole, &["otherwise", "or else"]),
+    (CueRole::Ask, Bounds::Whole, &["ask", "asking", "request", "requesting", "wait", "waiting", "seek", "seeking"]),
+    (CueRole::Permit, Bounds::Whole, &["confirm", "confirmation", "permission", "approval"]),
+    (CueRole::Otherwise, Bounds::Whole, &["otherwise", "or else"]),
     (
-        Role::Fails,
+        CueRole::Fails,
         Bounds::Whole,
         &[
             "not work",
@@ -395,14 +399,14 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
             "be terminated",
         ],
     ),
-    (Role::Required, Bounds::Whole, &["required", "mandatory", "necessary", "needed"]),
+    (CueRole::Required, Bounds::Whole, &["required", "mandatory", "necessary", "needed"]),
     (
-        Role::Compliance,
+        CueRole::Compliance,
         Bounds::Whole,
         &["compliance", "audit", "auditing", "verification", "audit logging", "security reasons"],
     ),
     (
-        Role::PressurePhrase,
+        CueRole::PressurePhrase,
         Bounds::Whole,
         &[
             "user already",
@@ -422,13 +426,13 @@ pub(super) const WORDS: &[(Role, Bounds, &[&str])] = &[
 ];
 
 /// The further roles that the words of a role have.
-pub(super) const fn also(role: Role) -> &'static [Role] {
+pub(super) const fn also(role: CueRole) -> &'static [CueRole] {
     match role {
-        Role::Put => &[Role::Reach, Role::Act],
-        Role::SendTo => &[Role::Reach, Role::Act, Role::Put],
-        Role::Reach => &[Role::Act],
-        Role::Mention => &[Role::Tell],
-        Role::MustNot | Role::Without => &[Role::Not],
+        CueRole::Put => &[CueRole::Reach, CueRole::Act],
+        CueRole::SendTo => &[CueRole::Reach, CueRole::Act, CueRole::Put],
+        CueRole::Reach => &[CueRole::Act],
+        CueRole::Mention => &[CueRole::Tell],
+        CueRole::MustNot | CueRole::Without => &[CueRole::Not],
         _ => &[],
     }
 }
@@ -445,11 +449,11 @@ pub(super) enum Between {
 /// Words in order that make one sign.
 pub(super) struct Sign {
     pub(super) cue: Cue,
-    pub(super) first: Role,
-    pub(super) then: &'static [(Between, Role)],
+    pub(super) first: CueRole,
+    pub(super) then: &'static [(Between, CueRole)],
 }
 
-const fn sign(cue: Cue, first: Role, then: &'static [(Between, Role)]) -> Sign {
+const fn sign(cue: Cue, first: CueRole, then: &'static [(Between, CueRole)]) -> Sign {
     Sign { cue, first, then }
 }
 
@@ -457,30 +461,38 @@ use Between::{Paragraph, Sentence};
 
 /// Every sign.
 pub(super) const SIGNS: &[Sign] = &[
-    sign(Cue::Secrecy, Role::Not, &[(Sentence(40), Role::Tell), (Sentence(80), Role::User)]),
-    sign(Cue::Secrecy, Role::Not, &[(Sentence(20), Role::Mention), (Sentence(12), Role::ThisDeed)]),
-    sign(Cue::Secrecy, Role::Not, &[(Sentence(20), Role::Let), (Sentence(20), Role::User), (Sentence(20), Role::Know)]),
-    sign(Cue::Secrecy, Role::Without, &[(Sentence(10), Role::User), (Sentence(6), Role::Know)]),
-    sign(Cue::Secrecy, Role::User, &[(Sentence(3), Role::MustNot), (Sentence(20), Role::Know)]),
-    sign(Cue::Secrecy, Role::User, &[(Sentence(3), Role::MustNot), (Sentence(12), Role::Tell)]),
-    sign(Cue::Secrecy, Role::Hide, &[(Sentence(30), Role::From), (Sentence(6), Role::User)]),
-    sign(Cue::Secrecy, Role::Covertly, &[(Sentence(8), Role::Act)]),
-    sign(Cue::Secrecy, Role::SecrecyPhrase, &[]),
-    sign(Cue::Override, Role::Ignore, &[(Sentence(24), Role::Prior), (Sentence(16), Role::Rules)]),
-    sign(Cue::Override, Role::Over, &[(Sentence(20), Role::Prior)]),
-    sign(Cue::Override, Role::Over, &[(Sentence(20), Role::User)]),
-    sign(Cue::Override, Role::Over, &[(Sentence(20), Role::Rules)]),
-    sign(Cue::Override, Role::OverridePhrase, &[]),
-    sign(Cue::Secrets, Role::Reach, &[(Paragraph(80), Role::SecretPlace)]),
-    sign(Cue::Tag, Role::Tag, &[]),
-    sign(Cue::Carry, Role::Put, &[(Sentence(50), Role::Content), (Sentence(40), Role::Into)]),
-    sign(Cue::Carry, Role::SendTo, &[(Paragraph(60), Role::Address)]),
-    sign(Cue::Carry, Role::Change, &[(Sentence(20), Role::Destination)]),
-    sign(Cue::Hijack, Role::When, &[(Sentence(30), Role::Call), (Sentence(30), Role::Any), (Sentence(20), Role::Tool)]),
-    sign(Cue::Hijack, Role::When, &[(Sentence(60), Role::IsCalled)]),
-    sign(Cue::Hijack, Role::HijackPhrase, &[]),
-    sign(Cue::Pressure, Role::Not, &[(Sentence(20), Role::Ask), (Sentence(30), Role::Permit)]),
-    sign(Cue::Pressure, Role::Otherwise, &[(Sentence(40), Role::Fails)]),
-    sign(Cue::Pressure, Role::Required, &[(Sentence(20), Role::Compliance)]),
-    sign(Cue::Pressure, Role::PressurePhrase, &[]),
+    sign(Cue::Secrecy, CueRole::Not, &[(Sentence(40), CueRole::Tell), (Sentence(80), CueRole::User)]),
+    sign(Cue::Secrecy, CueRole::Not, &[(Sentence(20), CueRole::Mention), (Sentence(12), CueRole::ThisDeed)]),
+    sign(
+        Cue::Secrecy,
+        CueRole::Not,
+        &[(Sentence(20), CueRole::Let), (Sentence(20), CueRole::User), (Sentence(20), CueRole::Know)],
+    ),
+    sign(Cue::Secrecy, CueRole::Without, &[(Sentence(10), CueRole::User), (Sentence(6), CueRole::Know)]),
+    sign(Cue::Secrecy, CueRole::User, &[(Sentence(3), CueRole::MustNot), (Sentence(20), CueRole::Know)]),
+    sign(Cue::Secrecy, CueRole::User, &[(Sentence(3), CueRole::MustNot), (Sentence(12), CueRole::Tell)]),
+    sign(Cue::Secrecy, CueRole::Hide, &[(Sentence(30), CueRole::From), (Sentence(6), CueRole::User)]),
+    sign(Cue::Secrecy, CueRole::Covertly, &[(Sentence(8), CueRole::Act)]),
+    sign(Cue::Secrecy, CueRole::SecrecyPhrase, &[]),
+    sign(Cue::Override, CueRole::Ignore, &[(Sentence(24), CueRole::Prior), (Sentence(16), CueRole::Rules)]),
+    sign(Cue::Override, CueRole::Over, &[(Sentence(20), CueRole::Prior)]),
+    sign(Cue::Override, CueRole::Over, &[(Sentence(20), CueRole::User)]),
+    sign(Cue::Override, CueRole::Over, &[(Sentence(20), CueRole::Rules)]),
+    sign(Cue::Override, CueRole::OverridePhrase, &[]),
+    sign(Cue::Secrets, CueRole::Reach, &[(Paragraph(80), CueRole::SecretPlace)]),
+    sign(Cue::Tag, CueRole::Tag, &[]),
+    sign(Cue::Carry, CueRole::Put, &[(Sentence(50), CueRole::Content), (Sentence(40), CueRole::Into)]),
+    sign(Cue::Carry, CueRole::SendTo, &[(Paragraph(60), CueRole::Address)]),
+    sign(Cue::Carry, CueRole::Change, &[(Sentence(20), CueRole::Destination)]),
+    sign(
+        Cue::Hijack,
+        CueRole::When,
+        &[(Sentence(30), CueRole::Call), (Sentence(30), CueRole::Any), (Sentence(20), CueRole::Tool)],
+    ),
+    sign(Cue::Hijack, CueRole::When, &[(Sentence(60), CueRole::IsCalled)]),
+    sign(Cue::Hijack, CueRole::HijackPhrase, &[]),
+    sign(Cue::Pressure, CueRole::Not, &[(Sentence(20), CueRole::Ask), (Sentence(30), CueRole::Permit)]),
+    sign(Cue::Pressure, CueRole::Otherwise, &[(Sentence(40), CueRole::Fails)]),
+    sign(Cue::Pressure, CueRole::Required, &[(Sentence(20), CueRole::Compliance)]),
+    sign(Cue::Pressure, CueRole::PressurePhrase, &[]),
 ];

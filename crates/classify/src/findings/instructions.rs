@@ -5,7 +5,7 @@
 //! The words and signs are in `cues`; here is one pass over the text with a state of constant size.
 
 use super::asks::{self, Request};
-use super::cues::{Between, Bounds, Cue, Role, SIGNS, WORDS, also};
+use super::cues::{Between, Bounds, Cue, CueRole, SIGNS, WORDS, also};
 use super::kinds::finding;
 use crate::model::{Finding, Severity, ToolDefinition};
 use crate::text::{excerpt, is_hidden};
@@ -37,14 +37,14 @@ const CUES_MAX: usize = 64;
 const STEPS_MAX: usize = 4;
 
 /// The words in one automaton; beside each pattern its role and bounds.
-struct Lexicon {
+struct InstructionLexicon {
     finder: AhoCorasick,
-    words: Vec<(Role, Bounds)>,
+    words: Vec<(CueRole, Bounds)>,
     /// For every role the signs and steps that wait for it.
     waiting: Vec<Vec<(usize, usize)>>,
 }
 
-static LEXICON: LazyLock<Option<Lexicon>> = LazyLock::new(|| {
+static LEXICON: LazyLock<Option<InstructionLexicon>> = LazyLock::new(|| {
     let (mut patterns, mut words) = (Vec::new(), Vec::new());
     for (role, bounds, entries) in WORDS {
         for entry in *entries {
@@ -70,7 +70,7 @@ static LEXICON: LazyLock<Option<Lexicon>> = LazyLock::new(|| {
     }
     let mut builder = AhoCorasick::builder();
     builder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest).kind(Some(AhoCorasickKind::DFA));
-    Some(Lexicon { finder: builder.build(&patterns).ok()?, words, waiting })
+    Some(InstructionLexicon { finder: builder.build(&patterns).ok()?, words, waiting })
 });
 
 fn escaped(text: &str, which: fn(char) -> bool) -> String {
@@ -228,12 +228,12 @@ struct Progress {
 
 /// Hands over every sign. One pass: for each sign and step only the latest place is kept, because the nearest earlier
 /// word is the one that a limit on distance favours.
-fn each_sign<'a>(text: &'a str, lexicon: &Lexicon, on: &mut dyn FnMut(Cue, &'a str)) {
+fn each_sign<'a>(text: &'a str, lexicon: &InstructionLexicon, on: &mut dyn FnMut(Cue, &'a str)) {
     let mut reached: [[Option<Progress>; STEPS_MAX]; SIGNS.len()] = [[None; STEPS_MAX]; SIGNS.len()];
     for hit in lexicon.finder.find_iter(text) {
         let (role, bounds) = lexicon.words[hit.pattern().as_usize()];
         if (bounds == Bounds::Whole && !is_whole(text, hit.start(), hit.end()))
-            || (role == Role::Address && !is_address(text, hit.start(), hit.end()))
+            || (role == CueRole::Address && !is_address(text, hit.start(), hit.end()))
         {
             continue;
         }

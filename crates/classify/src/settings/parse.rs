@@ -28,11 +28,11 @@ pub const LIST_SECTIONS: [&str; 3] = ["accept", "disable", "override"];
 /// Sections about the gateway: `gateway::config` reads and checks them.
 pub const GATEWAY_SECTIONS: [&str; 4] = ["gateway", "grants", "jwt", "servers"];
 
-type ReadEntry = for<'a, 'b, 'c> fn(&'a mut Reader<'b>, Table<'c>);
+type ReadEntry = for<'a, 'b, 'c> fn(&'a mut SettingsReader<'b>, Table<'c>);
 
 /// Reads a settings file. `rules` are the ids of the rules that it may switch off.
 pub(super) fn parse(file: &str, text: &str, rules: &BTreeSet<String>) -> Result<Settings, Vec<Problem>> {
-    let mut reader = Reader {
+    let mut reader = SettingsReader {
         file,
         text,
         rules,
@@ -56,7 +56,7 @@ fn written(section: &str) -> String {
     }
 }
 
-struct Reader<'a> {
+struct SettingsReader<'a> {
     file: &'a str,
     text: &'a str,
     rules: &'a BTreeSet<String>,
@@ -79,7 +79,7 @@ impl<'a> Table<'a> {
     }
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     fn file(&mut self) {
         if self.text.len() > SETTINGS_BYTES_MAX {
             self.report(0, "", format!("longer than {SETTINGS_BYTES_MAX} bytes"), None);

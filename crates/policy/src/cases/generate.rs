@@ -4,7 +4,7 @@ use super::{Case, CaseResult, Expectation, REPEAT_MAX};
 use crate::compiled::Policy;
 use crate::document::{Condition, Limit, Operator, ToolRules};
 use crate::json::{self, Json, escape_token, write_string};
-use crate::path::{ArgumentPath, Step};
+use crate::path::{ArgumentPath, PathStep};
 use std::collections::BTreeMap;
 
 /// A name that no policy lists.
@@ -137,13 +137,13 @@ enum Tree {
 }
 
 impl Tree {
-    fn set(&mut self, steps: &[Step], value: &str) {
+    fn set(&mut self, steps: &[PathStep], value: &str) {
         let Some((step, rest)) = steps.split_first() else {
             *self = Self::Raw(value.to_owned());
             return;
         };
         match step {
-            Step::Each | Step::Token(_, Some(0)) => {
+            PathStep::Each | PathStep::Token(_, Some(0)) => {
                 if !matches!(self, Self::Array(_)) {
                     *self = Self::Array(vec![Self::Raw("null".to_owned())]);
                 }
@@ -151,7 +151,7 @@ impl Tree {
                     items.iter_mut().for_each(|item| item.set(rest, value));
                 }
             }
-            Step::Key(name) | Step::Token(name, _) => {
+            PathStep::Key(name) | PathStep::Token(name, _) => {
                 if !matches!(self, Self::Object(_)) {
                     *self = Self::Object(BTreeMap::new());
                 }

@@ -9,7 +9,7 @@ mod tools;
 pub use places::Places;
 
 use super::compiled::Policy;
-use super::document::{Approval, Condition, Entry, ToolRules};
+use super::document::{ApprovalRules, Condition, Entry, ToolRules};
 use crate::code::Code;
 use crate::model::{Severity, ToolDefinition, Verdict};
 use crate::problem::Place;
@@ -102,7 +102,7 @@ impl<'d> EntryList<'d> {
 
 /// The conditions of `approval.when`, with their pointers.
 fn when<'d>(at: &'d str, rules: &'d ToolRules) -> impl Iterator<Item = (String, &'d Condition)> {
-    let conditions = rules.approval.iter().flat_map(|approval: &Approval| approval.when.iter().enumerate());
+    let conditions = rules.approval.iter().flat_map(|approval: &ApprovalRules| approval.when.iter().enumerate());
     conditions.map(move |(index, condition)| (format!("{at}/approval/when/{index}"), condition))
 }
 

@@ -40,7 +40,8 @@ fn everywhere(policy: &Policy, declared: &BTreeMap<&str, Vec<&ToolDefinition>>, 
         return;
     }
     let reached = declared.iter().filter(|(name, _)| policy.appearance(name) == Visibility::Listed);
-    let tools: Vec<Arguments<'_>> = reached.flat_map(|(_, tools)| tools).map(|tool| Arguments::of(tool)).collect();
+    let tools: Vec<ArgumentNames<'_>> =
+        reached.flat_map(|(_, tools)| tools).map(|tool| ArgumentNames::of(tool)).collect();
     if tools.is_empty() {
         return;
     }
@@ -69,7 +70,7 @@ fn everywhere(policy: &Policy, declared: &BTreeMap<&str, Vec<&ToolDefinition>>, 
 }
 
 /// The names of the first few tools, and how many more there are.
-fn some(tools: &[&Arguments<'_>]) -> String {
+fn some(tools: &[&ArgumentNames<'_>]) -> String {
     /// Most names in a message.
     const NAMES_MAX: usize = 3;
     let names: Vec<_> = tools.iter().take(NAMES_MAX).map(|it| format!("`{}`", it.tool.name.as_str())).collect();
@@ -169,13 +170,13 @@ fn danger(policy: &Policy, name: &str, verdict: &crate::model::Verdict, lints: &
 }
 
 /// The input schema as far as paths need it.
-struct Arguments<'t> {
+struct ArgumentNames<'t> {
     tool: &'t ToolDefinition,
     schema: Option<Value>,
 }
 
 fn arguments(at: &str, rules: &ToolRules, tool: &ToolDefinition, lints: &mut Lints<'_>) {
-    let arguments = Arguments::of(tool);
+    let arguments = ArgumentNames::of(tool);
     if rules.validate.is_some() {
         let problem = match &arguments.schema {
             None => Some("the tool declares no input schema".to_owned()),
@@ -228,7 +229,7 @@ enum Declared<'t> {
     Blocked(&'t Parameter),
 }
 
-impl<'t> Arguments<'t> {
+impl<'t> ArgumentNames<'t> {
     fn of(tool: &'t ToolDefinition) -> Self {
         let definition: Value = serde_json::from_str(tool.raw.get()).unwrap_or_default();
         Self { tool, schema: definition.get("inputSchema").cloned() }

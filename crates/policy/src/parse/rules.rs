@@ -5,7 +5,7 @@ use super::{MODES, POLICY_ENTRIES_MAX};
 use crate::compiled::{ApprovalRule, CheckedLimit, Rule};
 use crate::condition::Test;
 use crate::document::{
-    Action, AllTools, Approval, Condition, Entry, Limit, Operator, RateLimit, Scope, ToolRules, Validate,
+    Action, AllTools, ApprovalRules, Condition, Entry, Limit, Operator, RateLimit, Scope, ToolRules, Validate,
 };
 use crate::json::{Json, JsonText, Node, escape_token};
 use crate::path::ArgumentPath;
@@ -516,8 +516,8 @@ fn rate_seconds(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Optio
     Some((RateLimit::Seconds { max, window: seconds }, max, Window::seconds(seconds)?))
 }
 
-fn approval(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> (Approval, Vec<Test>) {
-    let mut written = Approval::default();
+fn approval(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> (ApprovalRules, Vec<Test>) {
+    let mut written = ApprovalRules::default();
     let mut when = Vec::new();
     let Some(members) = Members::of(checker, node, &at, &["when", "message", "ttl_s"]) else { return (written, when) };
     if let Some(node) = members.get("when") {

@@ -3,7 +3,7 @@
 use super::super::body::Answer;
 use super::super::refusal::Refusal;
 use super::super::request_slots::RequestSlot;
-use super::super::server::Way;
+use super::super::server::ServerWay;
 use super::super::{Gateway, Server};
 use super::piece::answer_of;
 use super::pipe::Pipe;
@@ -62,8 +62,8 @@ pub(super) async fn post(
     let slot = gateway.slots.take(&who.grant)?;
     match &server.way {
         // On the heap: each is asked in several places, and whatever waits for it would carry room for it.
-        Way::Http(relay) => Box::pin(relay.post(gateway, server, who, head, body, slot)).await,
-        Way::Stdio(bridge) => Box::pin(bridge.post(gateway, server, who, head, body, slot)).await,
+        ServerWay::Http(relay) => Box::pin(relay.post(gateway, server, who, head, body, slot)).await,
+        ServerWay::Stdio(bridge) => Box::pin(bridge.post(gateway, server, who, head, body, slot)).await,
     }
 }
 
@@ -86,8 +86,8 @@ pub(super) async fn get(
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "whoever listens may not call it any more"));
     }
     match &server.way {
-        Way::Http(relay) => Box::pin(relay.get(gateway, server, who, head, slot)).await,
-        Way::Stdio(bridge) => bridge.get(gateway, server, who, &head, slot),
+        ServerWay::Http(relay) => Box::pin(relay.get(gateway, server, who, head, slot)).await,
+        ServerWay::Stdio(bridge) => bridge.get(gateway, server, who, &head, slot),
     }
 }
 
@@ -95,8 +95,8 @@ pub(super) async fn get(
 pub(super) async fn end(server: &Arc<Server>, who: &Identity, head: Parts) {
     let ended = async {
         match &server.way {
-            Way::Http(relay) => Box::pin(relay.delete(server, who, head)).await.map(drop),
-            Way::Stdio(bridge) => bridge.delete(who, &head).map(drop),
+            ServerWay::Http(relay) => Box::pin(relay.delete(server, who, head)).await.map(drop),
+            ServerWay::Stdio(bridge) => bridge.delete(who, &head).map(drop),
         }
     };
     // A server that keeps a session longer than needed is no concern of the client.

@@ -11,7 +11,7 @@ use super::offers::{carried, instructions, joined};
 use super::piece::Piece;
 use super::replies::{done, failed, quoted};
 use super::request::{ClientRequest, line_of};
-use super::sessions::{End, Session};
+use super::sessions::{CombinedSession, SessionEnd};
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::gateway::identity::Identity;
@@ -47,12 +47,12 @@ impl ClientRequest {
             }
         }
         // The oldest revision that a server chose: what it has, all have.
-        let Some(version) = ends.values().map(|end: &End| end.version.clone()).min() else {
+        let Some(version) = ends.values().map(|end: &SessionEnd| end.version.clone()).min() else {
             return failed(id, -32603, "no server could be reached");
         };
         let capabilities = joined(ends.values().map(|end| &*end.capabilities));
         let grant = self.callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default();
-        let Some(session) = self.gateway.combined.sessions.open(Session::new(grant, ends, hello)) else {
+        let Some(session) = self.gateway.combined.sessions.open(CombinedSession::new(grant, ends, hello)) else {
             return failed(id, -32603, "no session can be opened");
         };
         let result = format!(
@@ -101,7 +101,7 @@ impl ClientRequest {
 
     /// Begins anew with a server that has lost its session, as the client began: the client need not know, unless the
     /// server has become another one.
-    pub(super) async fn renew(&self, server: &Arc<Server>, who: &Identity, lost: &End) -> Result<(), String> {
+    pub(super) async fn renew(&self, server: &Arc<Server>, who: &Identity, lost: &SessionEnd) -> Result<(), String> {
         let (Some(session), name) = (&self.session, server.name.as_str()) else {
             return Err("there is no session".to_owned());
         };
@@ -118,7 +118,7 @@ impl ClientRequest {
         let alone = Arc::new(self.without_session());
         let hello = post(&self.gateway, server, who.clone(), alone.head_alone(None), hello.clone());
         let part = read(&alone, server, who, hello, &id).await?;
-        let end = End { renewing: Arc::clone(&lost.renewing), ..end_of(&part).map_err(str::to_owned)? };
+        let end = SessionEnd { renewing: Arc::clone(&lost.renewing), ..end_of(&part).map_err(str::to_owned)? };
         if end.version != lost.version {
             return Err("it speaks another revision now".to_owned());
         }
@@ -148,7 +148,13 @@ impl ClientRequest {
     }
 
     /// Says to a server again what the client has said before; what it answers is not for the client.
-    async fn tell_again(&self, server: &Arc<Server>, who: &Identity, end: &End, body: Bytes) -> Result<(), String> {
+    async fn tell_again(
+        &self,
+        server: &Arc<Server>,
+        who: &Identity,
+        end: &SessionEnd,
+        body: Bytes,
+    ) -> Result<(), String> {
         let sent = post(&self.gateway, server, who.clone(), self.head_alone(Some(end)), body.clone());
         if let Ok(Message::Request(id, _)) = admit(&body) {
             return read(&Arc::new(self.without_session()), server, who, sent, &id).await.map(drop);
@@ -159,11 +165,11 @@ impl ClientRequest {
 }
 
 /// The session that a server has begun.
-fn end_of(part: &Part) -> Result<End, &'static str> {
+fn end_of(part: &Part) -> Result<SessionEnd, &'static str> {
     let Some(result) = &part.result else { return Err(REFUSES) };
     let version = text_at(result, &["protocolVersion"]).filter(|version| !is_stateless(version));
     let version = version.ok_or("it speaks no revision with sessions")?;
-    Ok(End {
+    Ok(SessionEnd {
         id: part.headers.get(&SESSION).cloned(),
         version,
         capabilities: Arc::new(capabilities_of(result)),

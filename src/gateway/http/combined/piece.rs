@@ -14,12 +14,12 @@ pub(super) struct Piece {
     /// The event, with the empty line behind it, or a comment.
     pub(super) bytes: Bytes,
     /// What it holds.
-    pub(super) message: Held,
+    pub(super) message: PieceContent,
 }
 
 /// What a piece holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum PieceContent {
     /// No message: a comment, an id, another kind of event.
     Nothing,
     /// A notification, or a question to the client. The message is empty where the gateway does not read it.
@@ -31,7 +31,7 @@ pub(super) enum Held {
 impl Piece {
     /// A message of the gateway's own.
     pub(super) fn ours(message: &[u8]) -> Self {
-        let held = Held::Beside(Bytes::copy_from_slice(message));
+        let held = PieceContent::Beside(Bytes::copy_from_slice(message));
         Self { server: None, id: None, bytes: event(message), message: held }
     }
 }
@@ -39,7 +39,7 @@ impl Piece {
 /// Whether a piece is the answer, and which.
 pub(super) fn answer_of(piece: &Piece) -> Option<&Bytes> {
     match &piece.message {
-        Held::Answer(message) => Some(message),
-        Held::Nothing | Held::Beside(_) => None,
+        PieceContent::Answer(message) => Some(message),
+        PieceContent::Nothing | PieceContent::Beside(_) => None,
     }
 }

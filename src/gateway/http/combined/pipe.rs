@@ -2,7 +2,7 @@
 //! messages; the stream of a server behind a URL is cut into events.
 
 use super::super::body::Answer;
-use super::piece::{Held, Piece};
+use super::piece::{Piece, PieceContent};
 use super::server_side::{ServerSide, Sifted};
 use crate::mcp::envelope::{Id, receive};
 use crate::mcp::sse::{Block, Blocks, event};
@@ -109,8 +109,8 @@ impl Pipe {
         };
         let kept = |message: &Bytes| if self.keeps_messages { message.clone() } else { Bytes::new() };
         let (bytes, message) = match &other {
-            Some(beside) => (event(beside), Held::Beside(kept(beside))),
-            None => (event(data), Held::Answer(kept(data))),
+            Some(beside) => (event(beside), PieceContent::Beside(kept(beside))),
+            None => (event(data), PieceContent::Answer(kept(data))),
         };
         self.ready.push_back(Piece { server: Some(self.leg.label()), id: None, bytes, message });
     }
@@ -123,15 +123,15 @@ impl Pipe {
         let data = data.filter(|data| block.is_message() || receive(data).is_ok());
         let kept = |message: &[u8]| if self.keeps_messages { Bytes::copy_from_slice(message) } else { Bytes::new() };
         let (bytes, message) = match data {
-            None => (block.without(fields, None), Held::Nothing),
+            None => (block.without(fields, None), PieceContent::Nothing),
             Some(data) => match self.leg.sift(&data, self.expected.as_ref()) {
-                Sifted::Beside(None) => (block.without(fields, None), Held::Beside(kept(&data))),
+                Sifted::Beside(None) => (block.without(fields, None), PieceContent::Beside(kept(&data))),
                 Sifted::Beside(Some(other)) => {
-                    (block.without(fields, Some(other.as_bytes())), Held::Beside(kept(other.as_bytes())))
+                    (block.without(fields, Some(other.as_bytes())), PieceContent::Beside(kept(other.as_bytes())))
                 }
-                Sifted::Answer => (block.without(fields, None), Held::Answer(kept(&data))),
+                Sifted::Answer => (block.without(fields, None), PieceContent::Answer(kept(&data))),
                 // Its id counts all the same: what was not passed on must not come again.
-                Sifted::Drop => (Bytes::from_static(b"\n"), Held::Nothing),
+                Sifted::Drop => (Bytes::from_static(b"\n"), PieceContent::Nothing),
             },
         };
         let is_empty = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));

@@ -14,7 +14,7 @@ pub(super) const CLIENT_TASKS_MAX: usize = 1024;
 
 /// A question of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct ServerQuestion {
     /// Who asks.
     pub(super) server: String,
     /// Under which id.
@@ -30,7 +30,7 @@ pub(super) struct Questions(Mutex<QuestionTable>);
 #[derive(Debug, Default)]
 struct QuestionTable {
     last: i64,
-    open: BTreeMap<i64, Question>,
+    open: BTreeMap<i64, ServerQuestion>,
     /// Tasks that the client works on, and for whom.
     tasks: BTreeMap<String, String>,
 }
@@ -38,14 +38,14 @@ struct QuestionTable {
 impl Questions {
     /// A server asks. Answers the id under which the client hears of it: the same when the same question comes again on
     /// a stream that was taken up again.
-    pub(super) fn ask(&self, question: Question) -> i64 {
+    pub(super) fn ask(&self, question: ServerQuestion) -> i64 {
         let mut table = lock(&self.0);
-        let same = |open: &Question| open.server == question.server && open.id == question.id;
+        let same = |open: &ServerQuestion| open.server == question.server && open.id == question.id;
         if let Some(number) = table.open.iter().find(|(_, open)| same(open)).map(|(number, _)| *number) {
             table.open.insert(number, question);
             return number;
         }
-        let of_server = |open: &&Question| open.server == question.server;
+        let of_server = |open: &&ServerQuestion| open.server == question.server;
         if table.open.values().filter(of_server).count() >= QUESTIONS_MAX {
             let oldest = table.open.iter().find(|(_, open)| open.server == question.server).map(|(number, _)| *number);
             oldest.and_then(|number| table.open.remove(&number));
@@ -57,13 +57,13 @@ impl Questions {
     }
 
     /// The client has answered; the server waits for no second answer.
-    pub(super) fn answered(&self, id: &Id) -> Option<Question> {
+    pub(super) fn answered(&self, id: &Id) -> Option<ServerQuestion> {
         let Id::Integer(number) = id else { return None };
         lock(&self.0).open.remove(number)
     }
 
     /// The question that the client reports progress of.
-    pub(super) fn in_progress(&self, id: &Id) -> Option<Question> {
+    pub(super) fn in_progress(&self, id: &Id) -> Option<ServerQuestion> {
         let Id::Integer(number) = id else { return None };
         lock(&self.0).open.get(number).cloned()
     }
@@ -101,8 +101,8 @@ impl Questions {
 mod tests {
     use super::*;
 
-    fn question(server: &str, id: i64) -> Question {
-        Question { server: server.to_owned(), id: Id::Integer(id), token: None }
+    fn question(server: &str, id: i64) -> ServerQuestion {
+        ServerQuestion { server: server.to_owned(), id: Id::Integer(id), token: None }
     }
 
     #[test]

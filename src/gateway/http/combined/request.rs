@@ -7,9 +7,9 @@ use super::super::token_watch::{Holder, TokenWatch};
 use super::super::{Gateway, Server};
 use super::ask::{Ask, Part, post, read};
 use super::learned::Learned;
-use super::piece::{Held, Piece};
+use super::piece::{Piece, PieceContent};
 use super::server_side::ServerSide;
-use super::sessions::{End, Session};
+use super::sessions::{CombinedSession, SessionEnd};
 use super::task_owners::TaskOwners;
 use crate::clock;
 use crate::gateway::audit::{Route, Whose};
@@ -31,7 +31,7 @@ pub(super) struct ClientRequest {
     pub(super) head: Parts,
     /// The servers that it may be for, in the order of their names, each with who asks there.
     pub(super) callers: Vec<(Arc<Server>, Identity)>,
-    pub(super) session: Option<Arc<Session>>,
+    pub(super) session: Option<Arc<CombinedSession>>,
     pub(super) memory: Arc<Learned>,
     pub(super) is_stateless: bool,
     /// The client takes a stream of events for an answer.
@@ -95,7 +95,7 @@ impl ClientRequest {
         self.head_with(self.session.as_ref().and_then(|session| session.end(server.name.as_str())).as_ref())
     }
 
-    fn head_with(&self, end: Option<&End>) -> Parts {
+    fn head_with(&self, end: Option<&SessionEnd>) -> Parts {
         let mut head = self.head.clone();
         for name in [SESSION, CONTENT_LENGTH, LAST_EVENT_ID] {
             head.headers.remove(name);
@@ -117,7 +117,7 @@ impl ClientRequest {
     }
 
     /// The head of a message that the client has not sent just now.
-    pub(super) fn head_alone(&self, end: Option<&End>) -> Parts {
+    pub(super) fn head_alone(&self, end: Option<&SessionEnd>) -> Parts {
         let mut head = self.head_with(end);
         for name in [METHOD, NAME] {
             head.headers.remove(name);
@@ -235,7 +235,7 @@ impl ClientRequest {
 
     /// Something that a server said beside an answer: it goes with the answer, or with what the client listens to.
     pub(super) async fn beside(&self, piece: Piece) {
-        if piece.message == Held::Nothing {
+        if piece.message == PieceContent::Nothing {
             return;
         }
         let piece = Piece { id: None, ..piece };

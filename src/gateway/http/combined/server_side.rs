@@ -4,7 +4,7 @@
 use super::super::Server;
 use super::ask::Ask;
 use super::edit::{at, changed, put, text_at};
-use super::questions::Question;
+use super::questions::ServerQuestion;
 use super::replies::quoted;
 use super::request::ClientRequest;
 use crate::gateway::identity::Identity;
@@ -104,7 +104,7 @@ impl ServerSide {
             }
         }
         let token = at(text, &["params", "_meta", "progressToken"]).filter(|(token, _)| Id::parse(token).is_some());
-        let question = Question {
+        let question = ServerQuestion {
             server: self.name().to_owned(),
             id: id.clone(),
             token: token.as_ref().map(|(token, _)| (*token).to_owned()),

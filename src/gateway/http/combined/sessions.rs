@@ -1,4 +1,4 @@
-//! Sessions at the common endpoint: each is one session with every server, and one id that stands for all of them.
+//! Sessions at the combined endpoint: each is one session with every server, and one id that stands for all of them.
 
 use super::super::mcp_headers::new_session;
 use super::flights::Flights;
@@ -25,11 +25,11 @@ const LISTENERS_MAX: usize = 16;
 
 /// The sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<Box<str>, Arc<Session>>>);
+pub(super) struct CombinedSessions(Mutex<HashMap<Box<str>, Arc<CombinedSession>>>);
 
 /// The session with one server.
 #[derive(Clone, Debug)]
-pub(super) struct End {
+pub(super) struct SessionEnd {
     pub(super) id: Option<HeaderValue>,
     pub(super) version: String,
     pub(super) capabilities: Arc<Value>,
@@ -37,7 +37,7 @@ pub(super) struct End {
     pub(super) renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl End {
+impl SessionEnd {
     /// Whether the server offers this.
     pub(super) fn offers(&self, capability: &str) -> bool {
         self.capabilities.get(capability).is_some()
@@ -46,10 +46,10 @@ impl End {
 
 /// One session of a client.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct CombinedSession {
     grant: Arc<str>,
     used: Mutex<Instant>,
-    ends: Mutex<BTreeMap<String, End>>,
+    ends: Mutex<BTreeMap<String, SessionEnd>>,
     /// The client's own `initialize`, for servers that lose their session.
     pub(super) hello: Option<Bytes>,
     /// What the client has said that lasts.
@@ -78,7 +78,7 @@ struct Streams {
 /// A stream on which the client listens, as long as this is kept.
 #[derive(Debug)]
 pub(super) struct Listens {
-    session: Arc<Session>,
+    session: Arc<CombinedSession>,
     pub(super) number: u64,
 }
 
@@ -98,16 +98,16 @@ impl Drop for Listens {
     }
 }
 
-impl Sessions {
+impl CombinedSessions {
     /// The session of this id, if it is this grant's.
-    pub(super) fn take(&self, id: &str, grant: &Arc<str>) -> Option<Arc<Session>> {
+    pub(super) fn take(&self, id: &str, grant: &Arc<str>) -> Option<Arc<CombinedSession>> {
         let session = lock(&self.0).get(id).filter(|session| session.grant == *grant).map(Arc::clone)?;
         *lock(&session.used) = Instant::now();
         Some(session)
     }
 
     /// Opens one and answers its id; `None` if there is no randomness.
-    pub(super) fn open(&self, session: Session) -> Option<String> {
+    pub(super) fn open(&self, session: CombinedSession) -> Option<String> {
         let id = new_session().ok()?;
         let mut sessions = lock(&self.0);
         let mut counts: HashMap<&str, usize> = HashMap::new();
@@ -134,9 +134,9 @@ impl Sessions {
     }
 }
 
-impl Session {
+impl CombinedSession {
     /// A session with these servers.
-    pub(super) fn new(grant: Arc<str>, ends: BTreeMap<String, End>, hello: Bytes) -> Self {
+    pub(super) fn new(grant: Arc<str>, ends: BTreeMap<String, SessionEnd>, hello: Bytes) -> Self {
         Self {
             grant,
             used: Mutex::new(Instant::now()),
@@ -180,12 +180,12 @@ impl Session {
     }
 
     /// The session with a server, if it takes part.
-    pub(super) fn end(&self, server: &str) -> Option<End> {
+    pub(super) fn end(&self, server: &str) -> Option<SessionEnd> {
         lock(&self.ends).get(server).cloned()
     }
 
     /// The session with a server is another one now.
-    pub(super) fn put_end(&self, server: &str, end: End) {
+    pub(super) fn put_end(&self, server: &str, end: SessionEnd) {
         lock(&self.ends).insert(server.to_owned(), end);
         self.renewed.send_modify(|count| *count += 1);
     }
@@ -213,10 +213,10 @@ impl Session {
     }
 }
 
-/// What is kept for the common endpoint.
+/// What is kept for the combined endpoint.
 #[derive(Debug, Default)]
 pub struct Kept {
-    pub(super) sessions: Sessions,
+    pub(super) sessions: CombinedSessions,
     pub(super) memories: LearnedByGrant,
 }
 
@@ -225,13 +225,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
     use super::*;
 
-    fn session(grant: &Arc<str>) -> Session {
-        Session::new(Arc::clone(grant), BTreeMap::new(), Bytes::new())
+    fn session(grant: &Arc<str>) -> CombinedSession {
+        CombinedSession::new(Arc::clone(grant), BTreeMap::new(), Bytes::new())
     }
 
     #[test]
     fn a_session_is_its_grants_and_the_one_not_used_for_longest_makes_room() {
-        let (sessions, alice): (_, Arc<str>) = (Sessions::default(), "alice".into());
+        let (sessions, alice): (_, Arc<str>) = (CombinedSessions::default(), "alice".into());
         let ids: Vec<String> = (0..GRANT_SESSIONS_MAX).map(|_| sessions.open(session(&alice)).unwrap()).collect();
         assert!(sessions.take(&ids[0], &"bob".into()).is_none());
         assert!(sessions.take(&ids[0], &alice).is_some());
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_greeting_that_is_too_long_is_not_kept() {
         for (bytes, is_kept) in [(KEPT_BYTES_MAX, true), (KEPT_BYTES_MAX + 1, false)] {
-            let session = Session::new("alice".into(), BTreeMap::new(), Bytes::from("x".repeat(bytes)));
+            let session = CombinedSession::new("alice".into(), BTreeMap::new(), Bytes::from("x".repeat(bytes)));
             assert_eq!(session.hello.is_some(), is_kept);
         }
     }

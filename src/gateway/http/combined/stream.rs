@@ -6,11 +6,11 @@ use super::super::body::Answer;
 use super::super::command_request::accepts_events;
 use super::super::refusal::Refusal;
 use super::super::request_slots::RequestSlot;
-use super::super::server::Way;
+use super::super::server::ServerWay;
 use super::ask::{get, is_stream};
 use super::cursor::Cursor;
 use super::gathered_stream::{GatheredStream, PIECES_WAITING_MAX};
-use super::piece::{Held, Piece};
+use super::piece::{Piece, PieceContent};
 use super::pipe::Pipe;
 use super::request::{ClientRequest, has_lost_session};
 use super::{Answered, METHODS};
@@ -226,7 +226,8 @@ impl Following {
             self.last = None;
             // The client must not bring it back either.
             let server = Some(Arc::clone(&self.server.label));
-            let piece = Piece { server, id: Some("".into()), bytes: Bytes::from_static(b"\n"), message: Held::Nothing };
+            let piece =
+                Piece { server, id: Some("".into()), bytes: Bytes::from_static(b"\n"), message: PieceContent::Nothing };
             if self.sender.send(piece).await.is_err() {
                 return false;
             }
@@ -248,7 +249,7 @@ impl Following {
     /// request does it. And it speaks to its latest listener: streams of one client must not take it from each other.
     async fn rests(&self, pause: Pause) -> bool {
         pause.rest().await;
-        let (Way::Stdio(bridge), Some(session)) = (&self.server.way, &self.turn.session) else { return true };
+        let (ServerWay::Stdio(bridge), Some(session)) = (&self.server.way, &self.turn.session) else { return true };
         let mut renewed = session.renewed.subscribe();
         loop {
             session.until_latest(self.number).await;

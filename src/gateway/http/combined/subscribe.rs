@@ -8,7 +8,7 @@ use super::ask::{Ask, is_still_let_in, is_stream};
 use super::edit::{at, changed, text_at};
 use super::gathered_stream::{GatheredStream, PIECES_WAITING_MAX};
 use super::offers::joined;
-use super::piece::{Held, Piece};
+use super::piece::{Piece, PieceContent};
 use super::pipe::Pipe;
 use super::replies::{failed, quoted, result_of};
 use super::request::ClientRequest;
@@ -228,9 +228,9 @@ impl Subscribed {
             let mut pipe = Pipe::new(leg, response.into_body(), Some(self.id.clone())).with_messages();
             while let Some(piece) = pipe.next().await {
                 match piece.message {
-                    Held::Nothing => {}
-                    Held::Answer(_) => return Err(Unwilling::Refuses("it takes no subscription")),
-                    Held::Beside(message) => {
+                    PieceContent::Nothing => {}
+                    PieceContent::Answer(_) => return Err(Unwilling::Refuses("it takes no subscription")),
+                    PieceContent::Beside(message) => {
                         let text = String::from_utf8_lossy(&message);
                         if text_at(&text, &["method"]).as_deref() == Some("notifications/subscriptions/acknowledged") {
                             let taken = at(&text, &["params", "notifications"]);
@@ -256,9 +256,9 @@ impl Subscribed {
             if let Some(mut pipe) = open.take() {
                 while let Some(piece) = pipe.next().await {
                     let piece = match &piece.message {
-                        Held::Answer(_) => break,
-                        Held::Beside(message) if !self.is_ours(message) => continue,
-                        Held::Beside(_) | Held::Nothing => Piece { id: None, ..piece },
+                        PieceContent::Answer(_) => break,
+                        PieceContent::Beside(message) if !self.is_ours(message) => continue,
+                        PieceContent::Beside(_) | PieceContent::Nothing => Piece { id: None, ..piece },
                     };
                     if self.sender.send(piece).await.is_err() {
                         return;
