@@ -6,8 +6,8 @@
 use super::normal::{self, PartFingerprints, Parts};
 use super::record::{recorded, unlisted};
 use crate::model::{
-    BlastRadius, Category, Classified, Extra, ExtraKind, Extras, Fingerprint, Flag, Listing, Offered, RiskLevel,
-    ServerInfo, ServerName, ServerSource, ToolDefinition, Verdict,
+    BlastRadius, Category, Classified, Extra, ExtraKind, Extras, Fingerprint, Flag, Greeting, Listing, Offered,
+    RiskLevel, ServerInfo, ServerName, ServerSource, ToolDefinition, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -49,6 +49,9 @@ pub struct LockedServer {
     /// What the server calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_info: Option<ServerInfo>,
+    /// What else it says of itself. Absent where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<Greeting>,
     /// Capabilities that the client declared when it asked: some servers offer more tools to more capable clients.
     /// Absent where a saved list did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,8 +88,8 @@ pub struct LockedServer {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable_tools: usize,
     /// SHA-256 over the instructions, the number of unreadable entries and, of every tool, the fingerprints and the
-    /// class; where they are recorded, also over the capabilities, the server's name and title, prompts, resources and
-    /// templates: a seal against editing by hand.
+    /// class; where they are recorded, also over the capabilities, the server's name and title, what else it says of
+    /// itself, prompts, resources and templates: a seal against editing by hand.
     pub fingerprint: String,
     /// Sorted by name; a name that the server lists twice stands here twice.
     pub tools: Vec<LockedTool>,
@@ -149,6 +152,7 @@ impl LockedServer {
             source: super::redact::source(&listing.source),
             protocol_version: listing.protocol_version.clone(),
             server_info: listing.server_info.clone(),
+            greeting: listing.greeting.clone(),
             client_capabilities: listing.client_capabilities.clone(),
             instructions: listing.instructions.clone(),
             capabilities: listing.capabilities.clone(),
@@ -187,6 +191,9 @@ impl LockedServer {
             let capabilities = self.capabilities.as_deref().map(value);
             let info = self.server_info.as_ref().map(|info| (&info.name, &info.title));
             parts.push(json!([capabilities, info, kinds.map(|kind| kind.map(list)), self.unlisted]));
+        }
+        if let Some(greeting) = &self.greeting {
+            parts.push(json!({"greeting": greeting, "server_info": self.server_info}));
         }
         Fingerprint::of(&Value::Array(parts)).as_str().to_owned()
     }
@@ -255,6 +262,7 @@ impl LockedServer {
             source: self.source.clone(),
             protocol_version: self.protocol_version.clone(),
             server_info: self.server_info.clone(),
+            greeting: self.greeting.clone(),
             capabilities: self.capabilities.clone(),
             client_capabilities: self.client_capabilities.clone(),
             instructions: self.instructions.clone(),

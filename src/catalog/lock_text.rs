@@ -59,6 +59,9 @@ impl LockPrinter {
         if let Some(info) = &server.server_info {
             line(out, 3, "server_info", &block(info)?, ",");
         }
+        if let Some(greeting) = &server.greeting {
+            line(out, 3, "greeting", &block(greeting)?, ",");
+        }
         if let Some(declared) = &server.client_capabilities {
             line(out, 3, "client_capabilities", &block(declared)?, ",");
         }

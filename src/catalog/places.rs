@@ -39,6 +39,7 @@ pub fn in_entry(entry: &str, anchor: &Anchor) -> usize {
         Anchor::Server | Anchor::Policy(_) => inside(entry, "server"),
         Anchor::Source => inside(entry, "source"),
         Anchor::Instructions => inside(entry, "instructions").or_else(|| inside(entry, "server")),
+        Anchor::Greeting => ["greeting", "server_info", "server"].into_iter().find_map(|member| inside(entry, member)),
         Anchor::Extra { kind, key } => extra_of(entry, *kind, key).or_else(|| inside(entry, "server")),
         Anchor::Tool { tool, part } => tool_of(entry, tool).map(|found| {
             let mut at = inside(found, "name").unwrap_or(found);

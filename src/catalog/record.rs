@@ -5,8 +5,8 @@
 
 use super::canonical;
 use crate::model::{
-    BlastRadius, Category, Classified, Confidence, Evidence, ExtraKind, Extras, Finding, Fingerprint, Flag, Offered,
-    RiskLevel, ServerInfo, ServerName, ServerSource,
+    BlastRadius, Category, Classified, Confidence, Evidence, ExtraKind, Extras, Finding, Fingerprint, Flag, Greeting,
+    Offered, RiskLevel, ServerInfo, ServerName, ServerSource,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -41,6 +41,9 @@ pub struct Record<'a> {
     /// What the server calls itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_info: Option<&'a ServerInfo>,
+    /// What else it says of itself, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<&'a Greeting>,
     /// `capabilities` as received.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
@@ -134,6 +137,7 @@ impl<'a> Record<'a> {
             source: &listing.source,
             protocol_version: listing.protocol_version.as_deref(),
             server_info: listing.server_info.as_ref(),
+            greeting: listing.greeting.as_ref(),
             capabilities: listing.capabilities.as_deref(),
             client_capabilities: listing.client_capabilities.as_ref(),
             instructions: listing.instructions.as_deref(),

@@ -4,7 +4,8 @@
 
 use super::record::RECORD_FORMAT;
 use crate::model::{
-    Extra, ExtraKind, Extras, Listing, Note, Offered, Package, ServerInfo, ServerName, ServerSource, ToolDefinition,
+    Extra, ExtraKind, Extras, Greeting, Listing, Note, Offered, Package, ServerInfo, ServerName, ServerSource,
+    ToolDefinition,
 };
 use crate::problem::{Place, Problem};
 use crate::text::excerpt;
@@ -49,6 +50,8 @@ struct SavedDocument<'a> {
     protocol_version: Option<&'a RawValue>,
     #[serde(borrow, alias = "server_info")]
     server_info: Option<&'a RawValue>,
+    #[serde(borrow)]
+    greeting: Option<&'a RawValue>,
     #[serde(borrow)]
     capabilities: Option<&'a RawValue>,
     #[serde(borrow, alias = "client_capabilities")]
@@ -308,12 +311,23 @@ fn object(
     listing.extras = extras;
     listing.protocol_version = either(outer.protocol_version, inside.protocol_version);
     listing.server_info = info.and_then(|info| serde_json::from_str::<ServerInfo>(info.get()).ok());
+    listing.greeting = greeting(outer.greeting.or(inside.greeting), info);
     listing.capabilities =
         outer.capabilities.or(inside.capabilities).filter(|it| it.get() != "null").map(RawValue::to_owned);
     listing.client_capabilities = outer.client_capabilities.and_then(|names| serde_json::from_str(names.get()).ok());
     listing.instructions = either(outer.instructions, inside.instructions);
     found(Ok(listing));
     Ok(())
+}
+
+/// What a document says of how the server greets: under `greeting`, or in a `serverInfo` that is there whole. One that has
+/// name, title and version alone may have been cut, and says nothing of the rest.
+fn greeting(greeting: Option<&RawValue>, info: Option<&RawValue>) -> Option<Greeting> {
+    if let Some(greeting) = greeting.and_then(|greeting| serde_json::from_str(greeting.get()).ok()) {
+        return Some(greeting);
+    }
+    let server_info = Greeting::of_server_info(serde_json::from_str(info?.get()).ok()?);
+    (!server_info.is_empty()).then(|| Greeting { server_info, ..Greeting::default() })
 }
 
 /// What a document says of prompts, resources and templates; a kind that it does not name is not recorded.
@@ -384,6 +398,7 @@ fn listing(server: ServerName, source: ServerSource, tools: Vec<ToolDefinition>)
         source,
         protocol_version: None,
         server_info: None,
+        greeting: None,
         capabilities: None,
         client_capabilities: None,
         instructions: None,

@@ -341,6 +341,9 @@ fn merged(was: &LockedServer, now: &LockedServer, wanted: &WantedParts) -> Locke
         out.policy.clone_from(&was.policy);
         out.policy_file.clone_from(&was.policy_file);
     }
+    if out.greeting.is_none() {
+        out.greeting.clone_from(&was.greeting);
+    }
     if out.capabilities.is_none() {
         out.capabilities.clone_from(&was.capabilities);
     }

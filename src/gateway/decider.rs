@@ -320,6 +320,13 @@ impl Decider {
                         self.notice(&format!("{}: {what}; {outcome}", whose.server_name()));
                     }
                 }
+                Note::Greeting(outcome, is_news) => {
+                    self.audit.repeated(now, "greeting_changed", whose, |line| line.text("outcome", outcome));
+                    if is_news {
+                        let what = "what the server says of itself is not as it was locked";
+                        self.notice(&format!("{}: {what}; {outcome}", whose.server_name()));
+                    }
+                }
                 Note::Notice(text) => self.notice(&text),
             }
         }

@@ -5,13 +5,12 @@
 use super::audit::Whose;
 use super::decider::Decider;
 use super::exchange::{Note, Schema, essence};
-use super::filter::{Nothing, Unreadable, entries};
+use super::filter::{Unreadable, entries};
+use super::greeting::reviewed_only;
 use crate::catalog::LockFile;
 use crate::catalog::drift::Reviewed;
 use crate::clock;
 use crate::mcp::envelope::Received;
-use crate::mcp::json::{self, Members, string_value};
-use crate::mcp::walk::member;
 use crate::model::{ExtraKind, ServerName};
 use crate::policy::ToolChange;
 use crate::problem::Problem;
@@ -19,7 +18,6 @@ use crate::text::excerpt;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -216,42 +214,29 @@ impl Guard {
         notes.push(Note::Notice(format!("{which} not as locked; {what}")));
     }
 
-    /// The byte range of instructions to the model that were not reviewed, in the result of `initialize` or
-    /// `server/discover`.
-    ///
-    /// # Errors
-    /// The result has no single reading: a client could see other instructions in it.
-    pub fn unreviewed_instructions(&self, result: &str) -> Result<Option<Range<usize>>, Unreadable> {
-        json::scan(result, Members::Everywhere, &mut Nothing)
-            .ok()
-            .filter(|seen| seen.flaw.is_none())
-            .ok_or(Unreadable::Ambiguous)?;
-        let Some((literal, span)) = member(result, "instructions").filter(|(literal, _)| *literal != "null") else {
-            return Ok(None);
-        };
-        let known = string_value(literal).is_some_and(|text| self.reviewed().instructs(&text));
-        Ok((!known).then_some(span))
-    }
-
-    /// The answer to `initialize` or `server/discover` that the client gets: instructions that were not reviewed are
-    /// emptied, or passed on with [`OnChange::Warn`], and either is noted. `None` where the client gets the answer as
-    /// it came.
+    /// The answer to `initialize` or `server/discover` that the client gets: what of it was not reviewed is left out, or
+    /// passed on with [`OnChange::Warn`], and either is noted. `None` where the client gets the answer as it came.
     ///
     /// # Errors
     /// The answer has no single reading, so the client must not get it.
     pub fn greeting(&self, received: &Received<'_>, notes: &mut Vec<Note>) -> Result<Option<Vec<u8>>, Unreadable> {
         let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
-        let Some(place) = self.unreviewed_instructions(result)? else { return Ok(None) };
+        let Some(greeted) = reviewed_only(result, &self.reviewed())? else { return Ok(None) };
         let what = match self.on_change {
             OnChange::Deny => "withheld",
             OnChange::Warn => "passed on",
         };
-        // The empty name stands for the server: no difference of a tool has the word `instructions`.
-        let is_news = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), "instructions"));
-        notes.push(Note::Instructions(what, is_news));
+        // The empty name stands for the server: no difference of a tool has one of these words.
+        let is_news = |word| self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((String::new(), word));
+        if greeted.instructions {
+            notes.push(Note::Instructions(what, is_news("instructions")));
+        }
+        if greeted.words {
+            notes.push(Note::Greeting(what, is_news("greeting")));
+        }
         Ok((self.on_change == OnChange::Deny).then(|| {
             let text = received.text.as_bytes();
-            [&text[..span.start + place.start], b"\"\"", &text[span.start + place.end..]].concat()
+            [&text[..span.start], greeted.result.as_bytes(), &text[span.end..]].concat()
         }))
     }
 
@@ -305,28 +290,6 @@ mod tests {
         let mut found = Vec::new();
         crate::catalog::read(text.as_bytes(), "x.json", &mut |it| found.push(it.unwrap())).unwrap();
         Reviewed::of([&LockedServer::of(&classify(RuleSet::builtin(), found.remove(0), &Options::default()), None)])
-    }
-
-    #[test]
-    fn only_reviewed_instructions_pass() {
-        let text = r#"{"server":"s","instructions":"Be \u00e9.","tools":[]}"#;
-        let mut found = Vec::new();
-        crate::catalog::read(text.as_bytes(), "x.json", &mut |it| found.push(it.unwrap())).unwrap();
-        let server = LockedServer::of(&classify(RuleSet::builtin(), found.remove(0), &Options::default()), None);
-        assert!(server.instructions.is_some(), "the list says them");
-        let guard = Guard::new(Reviewed::of([&server]), OnChange::Deny);
-        let check = |result: &str, expected: Result<Option<&str>, Unreadable>| {
-            let found = guard.unreviewed_instructions(result).map(|span| span.map(|span| &result[span]));
-            assert_eq!(found, expected, "{result}");
-        };
-        check(r#"{"instructions":"Be \u00e9."}"#, Ok(None));
-        check(r#"{"instructions":"Be é."}"#, Ok(None));
-        check(r#"{"instructions":""}"#, Ok(None));
-        check(r#"{"instructions":null}"#, Ok(None));
-        check(r#"{}"#, Ok(None));
-        check(r#"{"instructions":"Be b."}"#, Ok(Some("\"Be b.\"")));
-        check(r#"{"\u0069nstructions":["Be b."]}"#, Ok(Some("[\"Be b.\"]")));
-        check(r#"{"instructions":"Be é.","instructions":"x"}"#, Err(Unreadable::Ambiguous));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod event;
 pub mod exchange;
 pub mod filter;
 pub mod given_up;
+mod greeting;
 mod handshake;
 pub mod http;
 pub mod identity;

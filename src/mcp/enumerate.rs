@@ -13,7 +13,9 @@ use super::remote::HttpWire;
 use super::stdio::StdioWire;
 use super::target::{Target, redacted};
 use super::tools::Tools;
-use crate::model::{ExtraKind, Extras, Listing, Note, Offered, Package, ServerInfo, ServerSource};
+use crate::model::{
+    ExtraKind, Extras, Greeting, Listing, Note, Offered, Package, SERVER_INFO_KEY, ServerInfo, ServerSource,
+};
 use crate::text::escape;
 use rmcp::model::{ErrorCode, ProtocolVersion};
 use serde::Deserialize;
@@ -194,6 +196,7 @@ struct Agreement {
     version: String,
     lifecycle: Lifecycle,
     server_info: Option<ServerInfo>,
+    greeting: Greeting,
     capabilities: Option<Box<RawValue>>,
     instructions: Option<String>,
 }
@@ -254,6 +257,7 @@ impl Talk<'_> {
             source: source_of(self.target),
             protocol_version: Some(agreement.version),
             server_info: agreement.server_info,
+            greeting: Some(agreement.greeting),
             capabilities: agreement.capabilities,
             client_capabilities: Some(self.options.declared().map(str::to_owned).collect()),
             instructions: agreement.instructions,
@@ -406,6 +410,7 @@ impl Talk<'_> {
             version,
             lifecycle,
             server_info: wire.server_info.as_ref().map(server_info),
+            greeting: Greeting::of_result(&result),
             capabilities: wire.capabilities,
             instructions: text(wire.instructions.as_ref()),
         }))
@@ -446,11 +451,12 @@ impl Talk<'_> {
         if let Wire::Http(wire) = &mut self.wire {
             wire.set_version(STATELESS_VERSION);
         }
-        let info = wire.meta.as_ref().and_then(|meta| meta.get("io.modelcontextprotocol/serverInfo"));
+        let info = wire.meta.as_ref().and_then(|meta| meta.get(SERVER_INFO_KEY));
         Ok(Some(Agreement {
             version: STATELESS_VERSION.to_owned(),
             lifecycle: Lifecycle::Stateless,
             server_info: info.or(wire.server_info.as_ref()).map(server_info),
+            greeting: Greeting::of_result(&result),
             capabilities: wire.capabilities,
             instructions: text(wire.instructions.as_ref()),
         }))

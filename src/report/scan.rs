@@ -3,7 +3,7 @@
 use crate::catalog::canonical_extra;
 use crate::model::{
     BlastRadius, Category, Classified, Confidence, Evidence, Extra, ExtraKind, Extras, Finding, Fingerprint, Flag,
-    Note, Offered, RiskLevel, ServerInfo, ServerName, ServerSource, SetFinding, ToolDefinition, Verdict,
+    Greeting, Note, Offered, RiskLevel, ServerInfo, ServerName, ServerSource, SetFinding, ToolDefinition, Verdict,
 };
 use crate::tokens;
 use serde::Serialize;
@@ -40,6 +40,9 @@ pub struct ScannedServer<'a> {
     /// What the server calls itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_info: Option<&'a ServerInfo>,
+    /// What else it says of itself, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<&'a Greeting>,
     /// Counts.
     pub summary: Summary,
     /// Sorted by name, then by fingerprint.
@@ -184,6 +187,7 @@ impl<'a> ScannedServer<'a> {
             source: &listing.source,
             protocol_version: listing.protocol_version.as_deref(),
             server_info: listing.server_info.as_ref(),
+            greeting: listing.greeting.as_ref(),
             summary,
             tools,
             prompts,

@@ -117,6 +117,7 @@ fn listing(server: &str, tools: &[Value]) -> Listing {
         source: ServerSource::Sample,
         protocol_version: None,
         server_info: None,
+        greeting: None,
         capabilities: None,
         client_capabilities: None,
         instructions: None,

@@ -18,6 +18,7 @@ pub(crate) fn listing(tools: Vec<ToolDefinition>) -> Listing {
         source: ServerSource::Sample,
         protocol_version: None,
         server_info: None,
+        greeting: None,
         capabilities: None,
         client_capabilities: None,
         instructions: None,

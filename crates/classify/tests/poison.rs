@@ -26,6 +26,7 @@ fn listing(tools: Vec<ToolDefinition>, instructions: Option<String>) -> Listing 
         source: ServerSource::Sample,
         protocol_version: None,
         server_info: None,
+        greeting: None,
         capabilities: None,
         client_capabilities: None,
         instructions,

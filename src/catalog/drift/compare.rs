@@ -5,7 +5,7 @@ use super::cues::{Names, gained};
 use super::finding::{Anchor, Drift};
 use super::schema::{self, Change};
 use super::words::name;
-use super::{extras, opening, rename, source};
+use super::{extras, greeting, opening, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
 use crate::code::Code;
 use crate::model::{Finding, Fingerprint, RiskLevel, Severity, Verdict};
@@ -43,6 +43,7 @@ pub fn compare(
     let own = own(now);
     let mut comparison = Comparison::new(now, &own, beside);
     comparison.found.extend(source::compare(was, now));
+    comparison.found.extend(greeting::compare(was, now));
     comparison.said(was, now);
     comparison.unreadable(was.unreadable_tools, now.unreadable_tools);
     comparison.instructions(was.instructions.as_deref(), now.instructions.as_deref());
@@ -61,6 +62,7 @@ pub fn unknown_server(now: &LockedServer, beside: &Beside<'_>) -> Vec<Drift> {
     let own = own(now);
     let mut comparison = Comparison::new(now, &own, beside);
     comparison.unreadable(0, now.unreadable_tools);
+    comparison.greeting("", &format!("{}{}", greeting::names(now), greeting::words(now)), Severity::Error);
     comparison.instructions(None, now.instructions.as_deref());
     comparison.found.extend(extras::unknown_server(now, comparison.names));
     for tool in &now.tools {
@@ -281,11 +283,16 @@ impl<'a> Comparison<'a> {
 
     /// What the server calls itself: clients show it, and models read it.
     fn said(&mut self, was: &LockedServer, now: &LockedServer) {
-        let text = |server: &LockedServer| {
-            let info = server.server_info.as_ref();
-            info.map(|info| format!("{}\n{}", info.name, info.title.as_deref().unwrap_or_default())).unwrap_or_default()
-        };
-        self.cues(&text(was), &text(now), None, Severity::Note);
+        self.greeting(&greeting::names(was), &greeting::names(now), Severity::Note);
+        // What nobody was asked to review is no change; only what no honest text does is worth a word.
+        let least = if was.greeting.is_some() || now.greeting.is_none() { Severity::Note } else { Severity::Error };
+        self.greeting(&greeting::words(was), &greeting::words(now), least);
+    }
+
+    fn greeting(&mut self, was: &str, now: &str, least: Severity) {
+        let before = self.found.len();
+        self.cues(was, now, None, least);
+        self.found[before..].iter_mut().for_each(|drift| drift.anchor = Anchor::Greeting);
     }
 
     /// Entries that cannot be read: a client may make a tool of them all the same.

@@ -17,6 +17,8 @@ pub enum Anchor {
     Source,
     /// The server's instructions in the lock.
     Instructions,
+    /// What the server says of itself in the lock.
+    Greeting,
     /// A part of a tool's entry in the lock.
     Tool {
         /// The tool's name in the lock.

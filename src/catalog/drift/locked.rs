@@ -1,6 +1,7 @@
 //! Which tools of a live server are not as they were reviewed: what the gateway refuses with `--locked`.
 
 use super::extras::as_read;
+use super::greeting::ReviewedGreeting;
 use super::template;
 use crate::catalog::{LockedServer, Parts};
 use crate::mcp::walk::member;
@@ -51,6 +52,7 @@ pub struct Reviewed {
     /// The input schemas, as JSON; none of a name with several that differ.
     schemas: HashMap<String, Option<Box<str>>>,
     instructions: BTreeSet<String>,
+    greeting: ReviewedGreeting,
     /// Fingerprints of what is offered beside tools, by key. A kind that the lock does not record has no entry.
     extras: BTreeMap<ExtraKind, HashMap<String, BTreeSet<String>>>,
 }
@@ -61,6 +63,7 @@ impl Reviewed {
         let mut reviewed = Self::default();
         for server in servers {
             reviewed.instructions.extend(server.instructions.clone());
+            reviewed.greeting.add(server);
             for kind in ExtraKind::ALL {
                 let Some(definitions) = server.definitions(kind) else { continue };
                 let known = reviewed.extras.entry(kind).or_default();
@@ -85,6 +88,11 @@ impl Reviewed {
     /// Whether these instructions to the model were reviewed; none at all need no review.
     pub fn instructs(&self, instructions: &str) -> bool {
         instructions.is_empty() || self.instructions.contains(instructions)
+    }
+
+    /// What else of the server's greeting was reviewed.
+    pub fn greeting(&self) -> &ReviewedGreeting {
+        &self.greeting
     }
 
     /// Whether the lock says anything of a kind of what is offered beside tools.

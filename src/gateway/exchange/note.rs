@@ -8,6 +8,8 @@ pub enum Note {
     /// The server's instructions to the model are not as they were locked: what became of them, and whether the
     /// operator is to be told (once for each version of the lock).
     Instructions(&'static str, bool),
+    /// What else the server says of itself is not as it was locked; as for the instructions.
+    Greeting(&'static str, bool),
     /// A line for the operator.
     Notice(String),
 }

@@ -292,6 +292,7 @@ impl Exchange {
     /// An answer on a stream: what it was asked for is not known here, so lists and greetings are known by their looks.
     fn resumed(&self, id: &Id, is_error: bool, received: &Received<'_>) -> Fate {
         let looks_like = |name| !is_error && received.result().is_some_and(|result| member(result, name).is_some());
+        let greets = ["instructions", "serverInfo", "protocolVersion", "supportedVersions"].into_iter().any(looks_like);
         let beside = [
             ("prompts", Asked::Offers(ExtraKind::Prompt)),
             ("resources", Asked::Offers(ExtraKind::Resource)),
@@ -305,7 +306,7 @@ impl Exchange {
         if !beside.is_empty() && self.to.server.guard().is_some() {
             // The client takes it for one of them, and each must be fit to be seen.
             let fates: Vec<Fate> = beside.into_iter().map(|asked| self.answered(asked, id, received)).collect();
-            let looks_like_more = fates.len() > 1 || looks_like("tools") || looks_like("instructions");
+            let looks_like_more = fates.len() > 1 || looks_like("tools") || greets;
             return match fates.into_iter().find(|fate| *fate != Fate::Pass) {
                 Some(_) if looks_like_more => Fate::Replace(error(id, "the server's answer is of several kinds")),
                 Some(fate) => fate,
@@ -313,7 +314,7 @@ impl Exchange {
                 None => Fate::Pass,
             };
         }
-        match (looks_like("tools"), looks_like("instructions")) {
+        match (looks_like("tools"), greets) {
             (false, false) => Fate::Pass,
             (false, true) => self.answered(Asked::Greeting, id, received),
             // The client takes it for what it has asked for, and then the other half was not looked at.

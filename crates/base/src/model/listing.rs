@@ -1,6 +1,6 @@
 //! What one server answered when it was asked what it offers, and where it came from.
 
-use super::{Extras, ServerName, ToolDefinition};
+use super::{Extras, Greeting, ServerName, ToolDefinition};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -16,6 +16,8 @@ pub struct Listing {
     pub protocol_version: Option<String>,
     /// `serverInfo`, as the server calls itself.
     pub server_info: Option<ServerInfo>,
+    /// What else the server says of itself; unknown for a saved list that does not say.
+    pub greeting: Option<Greeting>,
     /// The server's `capabilities` as received.
     pub capabilities: Option<Box<RawValue>>,
     /// Names of the capabilities that the client declared when it asked; unknown for a saved list that does not say.

@@ -4,6 +4,7 @@
 
 mod class;
 mod extra;
+mod greeting;
 mod listing;
 mod package;
 mod tool;
@@ -11,6 +12,7 @@ mod verdict;
 
 pub use class::{BlastRadius, Category, Flag, RiskLevel};
 pub use extra::{Extra, ExtraKind, ExtraName, Extras, Offered};
+pub use greeting::{Greeting, GreetingPart, SERVER_INFO_KEY, Said, is_word, says_nothing, texts};
 pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
 pub use tool::{Annotations, Fingerprint, Parameter, ToolDefinition, ToolProblem, TypeSet};
 pub use verdict::{

@@ -1,6 +1,6 @@
 //! A tool that speaks of another server's tool: how one server bends the use of another.
 
-use crate::model::{Classified, SetFinding, Severity, ToolReference};
+use crate::model::{Classified, Greeting, SetFinding, Severity, ToolReference};
 use crate::text::excerpt;
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,10 @@ pub(super) fn of_set(set: &[Classified]) -> Vec<SetFinding> {
         let descriptions =
             classified.listing.tools.iter().filter_map(|tool| Some((tool.name.as_str(), tool.description.as_deref()?)));
         let instructions = classified.listing.instructions.as_deref().map(|text| ("", text));
-        for (speaker, text) in descriptions.chain(instructions) {
+        let said: Vec<String> =
+            classified.listing.greeting.iter().flat_map(Greeting::said).map(|said| said.text()).collect();
+        let said = said.iter().map(|text| ("", text.as_str()));
+        for (speaker, text) in descriptions.chain(instructions).chain(said) {
             for hit in finder.find_iter(text) {
                 let name = names[hit.pattern().as_usize()];
                 let others = &owners[name];

@@ -23,7 +23,7 @@ pub use instructions::{TextCue, cues};
 pub use kinds::{KINDS, Kind, find};
 
 use super::Options;
-use crate::model::{Classified, Extra, ExtraKind, Finding, SetFinding, ToolDefinition, Verdict};
+use crate::model::{Classified, Extra, ExtraKind, Finding, Greeting, SetFinding, ToolDefinition, Verdict, texts};
 use crate::text::excerpt;
 use std::collections::BTreeSet;
 
@@ -65,11 +65,19 @@ pub fn of_server(classified: &Classified, options: &Options) -> Vec<Finding> {
         found.extend(instructions::of_instructions(text));
     }
     if let Some(info) = &listing.server_info {
-        for (what, text) in
-            [("the server's title", info.title.as_deref()), ("the server's name", Some(info.name.as_str()))]
-        {
+        for (what, text) in [
+            ("the server's title", info.title.as_deref()),
+            ("the server's name", Some(info.name.as_str())),
+            ("the server's version", Some(info.version.as_str())),
+        ] {
             found.extend(text.into_iter().flat_map(|text| of_text(what, text)));
         }
+    }
+    for said in listing.greeting.iter().flat_map(Greeting::said) {
+        found.extend(of_text(&format!("the server's `{}`", excerpt(&said.to_string(), NAME_CHARS_MAX)), &said.text()));
+    }
+    if let Some(Ok(capabilities)) = listing.capabilities.as_ref().map(|raw| serde_json::from_str(raw.get())) {
+        found.extend(of_text("the server's capabilities", &texts(&capabilities)));
     }
     for extra in listing.extras.listed() {
         found.extend(of_extra(extra));
@@ -178,6 +186,7 @@ pub(crate) mod testing {
                 source: ServerSource::Sample,
                 protocol_version: None,
                 server_info: None,
+                greeting: None,
                 capabilities: None,
                 client_capabilities: None,
                 instructions: None,
