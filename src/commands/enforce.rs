@@ -1,28 +1,21 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
 use super::enforce_parts::{
-    DRAIN, audit_destination, bad_lock, bad_policy, command, on_change, open_audit, settings, unreachable,
+    AROUND, DRAIN, audit_destination, backend, bad_lock, bad_policy, on_change, open_audit, serve_stdio, settings,
 };
-use super::{Failure, enforce_config, enforce_http, load, output, state, voice};
+use super::{Failure, enforce_config, enforce_http, load, output, state};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
-use crate::gateway::audit::{Destination, Route, new_session_id};
-use crate::gateway::client_writer::standard_streams;
-use crate::gateway::decider::Decider;
-use crate::gateway::event::Event;
+use crate::gateway::audit::{Destination, new_session_id};
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, Guard, OnChange};
-use crate::gateway::mediate::Mediator;
 use crate::gateway::policies::Slot;
-use crate::gateway::process::Launch;
 use crate::gateway::reload::Enforcement;
-use crate::gateway::session::{End, Lifetime, Session};
-use crate::gateway::watch::Watch;
+use crate::gateway::start::StdioStart;
 use crate::model::ServerName;
 use crate::policy::{Caller, Policy, Visibility};
 use crate::state::StatePlace;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.config {
@@ -47,71 +40,23 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         let line = startup_line(&args, &policy, guard.as_deref(), &server);
         return enforce_http::run(&args, address, enforcement, &place, &audit, server, line);
     }
-    let id = new_session_id().map_err(output::internal)?;
-    let log = open_audit(&audit, id.clone())?;
-    let stores = crate::state::open(&place);
-    let caller = Caller {
-        server: server.as_str().into(),
-        grant: Some(args.grant.as_str().into()),
-        session: Some(id.as_str().into()),
-    };
-    let way = if args.upstream.is_some() { Route::StdioUrl } else { Route::StdioCommand };
-    let settings = settings(&args);
-    let hash = policy.hash().to_owned();
-    let notice = Box::new(|text: &str| voice::say(text));
-    let decider = Arc::new(Decider::new(stores.limits, stores.approvals, log, notice));
-    voice::say(&startup_line(&args, &policy, guard.as_deref(), &server));
-    let mediator = Mediator::new(Arc::clone(&slot), decider, (caller, way), settings);
-    let mediator = Arc::new(match guard {
-        Some(guard) => mediator.with_guard(guard),
-        None => mediator,
-    });
-    mediator.audit().event(crate::clock::now(), "start", &mediator.whose(), |line| {
-        line.text("version", env!("CARGO_PKG_VERSION")).text("policy", &hash)
-    });
-    // A log that cannot be written is said before the first call, and the first call is denied.
-    mediator.decider().tick(crate::clock::now());
-    let end = serve(&args, Watch::new(slot, lock), mediator, server)?;
-    Ok(match end {
-        End::Client => Exit::Clean,
-        End::Server(_) => Exit::Unreachable,
-        End::Signal(signal) if signal == signal_hook::consts::SIGINT => Exit::Interrupted,
-        End::Signal(_) => Exit::Clean,
+    let session = new_session_id().map_err(output::internal)?;
+    serve_stdio(StdioStart {
+        line: startup_line(&args, &policy, guard.as_deref(), &server),
+        policy: slot,
+        lock: lock.zip(guard),
+        backend: backend(&args, &server)?,
+        caller: Caller {
+            server: server.as_str().into(),
+            grant: Some(args.grant.as_str().into()),
+            session: Some(session.as_str().into()),
+        },
+        settings: settings(&args),
+        drain: DRAIN,
+        stores: crate::state::open(&place),
+        audit: open_audit(&audit, session)?,
+        around: AROUND,
     })
-}
-
-fn serve(args: &EnforceArgs, watch: Watch, mediator: Arc<Mediator>, server: ServerName) -> Result<End, Failure> {
-    let streams = standard_streams().map_err(|error| {
-        Failure::usage(format!("standard input or output is closed: {error}"))
-            .with_help("`mcpol enforce` is started by an MCP client, in place of the server")
-    })?;
-    if let Some(url) = &args.upstream {
-        let target = load::http_target(url, server, &args.header, args.bearer_env.as_deref())?;
-        let session = Session::connect(mediator, streams, &target, DRAIN).map_err(unreachable)?;
-        listen_to_signals(session.sender())?;
-        watch.tell(&session.sender());
-        return Ok(session.run(Some(watch)));
-    }
-    let launch = Launch { target: command(server, args), stderr: Arc::new(voice::say_of_server) };
-    let lifetime = Lifetime { restarts: args.restart, drain: DRAIN };
-    let session = Session::start(mediator, streams, launch, lifetime).map_err(unreachable)?;
-    listen_to_signals(session.sender())?;
-    watch.tell(&session.sender());
-    Ok(session.run(Some(watch)))
-}
-
-fn listen_to_signals(sender: Sender<Event>) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(output::internal)?;
-    let work = move || {
-        for signal in signals.forever() {
-            if sender.send(Event::Signal(signal)).is_err() {
-                break;
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(work).map_err(output::internal)?;
-    Ok(())
 }
 
 /// The lock that calls are held to, if one was named.

@@ -1,7 +1,7 @@
 //! `mcpol enforce --listen`: the gateway over HTTP, for one server named by flags.
 
-use super::enforce_parts::{AROUND, DRAIN, command, on_change, open_audit, serve, settings};
-use super::{Failure, load, output};
+use super::enforce_parts::{AROUND, DRAIN, backend, on_change, open_audit, serve, settings};
+use super::{Failure, output};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
 use crate::gateway::audit::{Destination, new_session_id};
@@ -9,7 +9,7 @@ use crate::gateway::config::{AuditPlace, Config};
 use crate::gateway::http::queue::Pace;
 use crate::gateway::identity::{SubjectRule, TokenRule};
 use crate::gateway::jwt::{Jwks, Jwt};
-use crate::gateway::plan::{Backend, Children, Cors, Listener, LockPlan, Per, Plan, Served, TlsFiles};
+use crate::gateway::plan::{Cors, Listener, LockPlan, Plan, Served, TlsFiles};
 use crate::gateway::reload::Enforcement;
 use crate::gateway::start::Start;
 use crate::model::ServerName;
@@ -17,10 +17,6 @@ use crate::state::StatePlace;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// A child that gets no request for so long is ended.
-const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn run(
     args: &EnforceArgs,
@@ -78,15 +74,7 @@ fn plan(
     enforcement: Enforcement,
     server: ServerName,
 ) -> Result<Plan, Failure> {
-    let backend = match &args.upstream {
-        Some(url) => Backend::Http(load::http_target(url, server.clone(), &args.header, args.bearer_env.as_deref())?),
-        None => Backend::Stdio(Children {
-            target: command(server.clone(), args),
-            per: Per::Session,
-            idle: CHILD_IDLE,
-            restarts: args.restart,
-        }),
-    };
+    let backend = backend(args, &server)?;
     let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
     let listener = Listener {
         address,

@@ -1,6 +1,6 @@
 //! What every kind of `mcpol enforce` needs: settings from flags, the log, and the failure for whatever cannot be used.
 
-use super::{Failure, state, voice};
+use super::{Failure, load, state, voice};
 use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination};
@@ -9,8 +9,10 @@ use crate::gateway::http::serve::ServeError;
 use crate::gateway::jwt::BadIssuer;
 use crate::gateway::locked::{BadLock, OnChange};
 use crate::gateway::mediate::{Settings, UnknownMethods};
+use crate::gateway::plan::{Backend, Children, Per};
 use crate::gateway::reload::BadPolicy;
-use crate::gateway::start::{self, NameTaken, Start, StartError, Surroundings};
+use crate::gateway::session::End;
+use crate::gateway::start::{self, NameTaken, Start, StartError, StdioStart, Surroundings};
 use crate::mcp::target::{Secret, StdioTarget};
 use crate::model::ServerName;
 use std::path::Path;
@@ -34,9 +36,25 @@ pub(super) fn settings(args: &EnforceArgs) -> Settings {
     }
 }
 
+/// A child that gets no request for so long is ended.
+const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// The server that the flags name: a URL, or a command.
+pub(super) fn backend(args: &EnforceArgs, server: &ServerName) -> Result<Backend, Failure> {
+    Ok(match &args.upstream {
+        Some(url) => Backend::Http(load::http_target(url, server.clone(), &args.header, args.bearer_env.as_deref())?),
+        None => Backend::Stdio(Children {
+            target: command(server.clone(), args),
+            per: Per::Session,
+            idle: CHILD_IDLE,
+            restarts: args.restart,
+        }),
+    })
+}
+
 /// The server of a command line. It stands where the server stood in the client's configuration, so it sees what it saw
 /// there.
-pub(super) fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
+fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
     let mut target = StdioTarget::new(server, args.command.clone());
     target.env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
@@ -45,16 +63,30 @@ pub(super) fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
 }
 
 /// What a gateway over HTTP needs of this program.
-pub(super) const AROUND: Surroundings =
-    Surroundings { say: voice::say, variable: |name| std::env::var(name).ok(), complete: super::login::attach_all };
+pub(super) const AROUND: Surroundings = Surroundings {
+    say: voice::say,
+    say_of_server: voice::say_of_server,
+    variable: |name| std::env::var(name).ok(),
+    complete: super::login::attach_all,
+};
 
 /// Serves over HTTP until a signal comes.
 pub(super) fn serve(start: Start) -> Result<Exit, Failure> {
-    match start::serve(start) {
-        Ok(signal) if signal == signal_hook::consts::SIGINT => Ok(Exit::Interrupted),
-        Ok(_) => Ok(Exit::Clean),
-        Err(error) => Err(not_started(error)),
-    }
+    start::serve(start).map(ended_by).map_err(not_started)
+}
+
+/// Serves over stdio until one side is gone or a signal comes.
+pub(super) fn serve_stdio(start: StdioStart) -> Result<Exit, Failure> {
+    let end = start::serve_stdio(start).map_err(not_started)?;
+    Ok(match end {
+        End::Client => Exit::Clean,
+        End::Server(_) => Exit::Unreachable,
+        End::Signal(signal) => ended_by(signal),
+    })
+}
+
+fn ended_by(signal: i32) -> Exit {
+    if signal == signal_hook::consts::SIGINT { Exit::Interrupted } else { Exit::Clean }
 }
 
 fn not_started(error: StartError) -> Failure {
@@ -72,6 +104,11 @@ fn not_started(error: StartError) -> Failure {
             Failure::usage(text).with_help("unset the `OTEL_…` variables, or set `OTEL_SDK_DISABLED=true`")
         }
         StartError::Serve(error) => not_served(&error),
+        StartError::Server(error) => unreachable(error),
+        StartError::Streams(_) => {
+            Failure::usage(text).with_help("`mcpol enforce` is started by an MCP client, in place of the server")
+        }
+        StartError::System(_) => Failure::usage(text).with_exit(Exit::Internal),
     }
 }
 
@@ -101,7 +138,7 @@ fn not_served(error: &ServeError) -> Failure {
     }
 }
 
-pub(super) fn unreachable(error: crate::mcp::ConnectError) -> Failure {
+fn unreachable(error: crate::mcp::ConnectError) -> Failure {
     let failure = Failure::usage(error.to_string()).with_exit(error.exit());
     match error.help() {
         Some(help) => failure.with_help(help),

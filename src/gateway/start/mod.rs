@@ -1,9 +1,12 @@
-//! Puts a gateway over HTTP together and runs it to its end: the one place for it, for a configuration from flags as
-//! for one from a file.
+//! Puts a gateway together and runs it to its end: over HTTP here, for a configuration from flags as for one from a
+//! file, and over stdio in `stdio`.
 
 mod changes;
 mod operators;
+mod stdio;
 mod watch;
+
+pub use stdio::{StdioStart, serve_stdio};
 
 use super::audit::Audit;
 use super::config::Config;
@@ -19,6 +22,7 @@ use super::telemetry::{BadTelemetry, Telemetry, WantedSignals};
 use super::watched_file::WatchedFile;
 use crate::clock;
 use crate::gateway::audit::Whose;
+use crate::mcp::ConnectError;
 use crate::state::Stores;
 use operators::Operators;
 use std::net::SocketAddr;
@@ -53,6 +57,8 @@ pub struct Start {
 pub struct Surroundings {
     /// Shows a line to the operator.
     pub say: fn(&str),
+    /// Shows the operator a line of a server's standard error, where the gateway stands in one client's place.
+    pub say_of_server: fn(&str),
     /// Looks an environment variable up.
     pub variable: fn(&str) -> Option<String>,
     /// Adds to a plan what its file does not hold, before it is served: the tokens of `mcpol login`.
@@ -85,6 +91,15 @@ pub enum StartError {
     /// The address for clients cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The server of a session over stdio cannot be started or reached.
+    #[error(transparent)]
+    Server(#[from] ConnectError),
+    /// A stream of this process is closed.
+    #[error("standard input or output is closed: {0}")]
+    Streams(std::io::Error),
+    /// The system refuses a thread or a signal.
+    #[error("the gateway cannot start: {0}")]
+    System(std::io::Error),
 }
 
 /// A grant of the configuration has the name of callers without a token: they would be counted together.

@@ -1,0 +1,98 @@
+//! Puts a gateway over stdio together, between this process's own streams and one server, and runs it to its end.
+
+use super::{StartError, Surroundings};
+use crate::clock;
+use crate::gateway::audit::{Audit, Route};
+use crate::gateway::client_writer::standard_streams;
+use crate::gateway::decider::Decider;
+use crate::gateway::event::Event;
+use crate::gateway::lock_watch::LockWatch;
+use crate::gateway::locked::Guard;
+use crate::gateway::mediate::{Mediator, Settings};
+use crate::gateway::plan::Backend;
+use crate::gateway::policies::Slot;
+use crate::gateway::process::Launch;
+use crate::gateway::session::{End, Lifetime, Session};
+use crate::gateway::watch::Watch;
+use crate::policy::{Caller, Policy};
+use crate::state::Stores;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// What a gateway over stdio is put together from.
+#[derive(Debug)]
+pub struct StdioStart {
+    /// The policy that is in force.
+    pub policy: Arc<Slot>,
+    /// The lock that calls are held to, and the watch of its file.
+    pub lock: Option<(LockWatch, Arc<Guard>)>,
+    /// The server.
+    pub backend: Backend,
+    /// Who calls, and in which session.
+    pub caller: Caller,
+    /// How the session is run.
+    pub settings: Settings,
+    /// How long calls in flight may take to end when the gateway is asked to.
+    pub drain: Duration,
+    /// The stores of counters and approvals.
+    pub stores: Stores,
+    /// The audit log.
+    pub audit: Audit,
+    /// What the operator is shown first.
+    pub line: String,
+    /// What the gateway needs of the program that runs it.
+    pub around: Surroundings,
+}
+
+/// Serves until the client or the server is gone, or the operating system asks the process to end.
+///
+/// # Errors
+/// The gateway could not begin to serve.
+pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
+    let StdioStart { policy, lock, backend, caller, settings, drain, stores, audit, line, around } = start;
+    let (watch, guard) = lock.unzip();
+    let route = match backend {
+        Backend::Http(_) => Route::StdioUrl,
+        Backend::Stdio(_) => Route::StdioCommand,
+    };
+    let decider = Arc::new(Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say)));
+    (around.say)(&line);
+    let hash = policy.policy().as_deref().map(Policy::hash).unwrap_or_default().to_owned();
+    let mediator = Mediator::new(Arc::clone(&policy), decider, (caller, route), settings);
+    let mediator = Arc::new(match guard {
+        Some(guard) => mediator.with_guard(guard),
+        None => mediator,
+    });
+    mediator.audit().event(clock::now(), "start", &mediator.whose(), |line| {
+        line.text("version", env!("CARGO_PKG_VERSION")).text("policy", &hash)
+    });
+    // A log that cannot be written is said before the first call, and the first call is denied.
+    mediator.decider().tick(clock::now());
+    let streams = standard_streams().map_err(StartError::Streams)?;
+    let session = match backend {
+        Backend::Http(target) => Session::connect(mediator, streams, &target, drain)?,
+        Backend::Stdio(children) => {
+            let launch = Launch { target: children.target, stderr: Arc::new(around.say_of_server) };
+            Session::start(mediator, streams, launch, Lifetime { restarts: children.restarts, drain })?
+        }
+    };
+    listen_to_signals(session.sender()).map_err(StartError::System)?;
+    let watch = Watch::new(policy, watch);
+    watch.tell(&session.sender());
+    Ok(session.run(Some(watch)))
+}
+
+fn listen_to_signals(sender: Sender<Event>) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let work = move || {
+        for signal in signals.forever() {
+            if sender.send(Event::Signal(signal)).is_err() {
+                break;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(work).map(drop)
+}
