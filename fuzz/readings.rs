@@ -9,7 +9,8 @@ use std::fmt;
 /// The policy that the gateway under test holds: one tool, and only with these arguments.
 pub const POLICY: &str = r#"{"version": "1", "default": "deny", "hide": ["b"], "tools": {"a": {
     "require": [{"path": "args.x", "op": "eq", "value": 1}],
-    "deny_if": [{"path": "args.y", "op": "exists", "value": true}]}}}"#;
+    "deny_if": [{"path": "args.y", "op": "exists", "value": true}, {"path": "args.z", "op": "gte", "value": 100},
+                {"path": "args.t", "op": "eq", "value": "secret"}]}}}"#;
 
 /// A JSON value with every member kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,8 +100,9 @@ pub const HABITS: [Habit; 6] =
 pub struct Reading {
     /// Whether the reader takes the message at all.
     pub taken: bool,
-    /// Method, id, result, tool name, `_meta`, and the arguments `x` and `y`.
-    pub seen: [Option<Tree>; 7],
+    /// Method, id, result, tool name, `_meta`, and the arguments `x`, `y`, `z` and `t`. Numbers are those of a reader with
+    /// doubles.
+    pub seen: [Option<Tree>; 9],
 }
 
 impl Habit {
@@ -151,6 +153,8 @@ impl Habit {
             member(params, "_meta"),
             member(arguments, "x"),
             member(arguments, "y"),
+            member(arguments, "z"),
+            member(arguments, "t"),
         ];
         Reading { taken: self.takes(tree), seen }
     }
@@ -197,7 +201,7 @@ fn check_line(line: &str) -> Result<(), String> {
             return Err(format!("{habit:?} refuses it"));
         }
         // Of other messages the members of the protocol must be read alike; what they carry is not judged.
-        let judged = if is_call { 7 } else { 5 };
+        let judged = if is_call { 9 } else { 5 };
         if reading.seen[..judged] != strict.seen[..judged] {
             return Err(format!("{habit:?} reads {:?} where a strict reader reads {:?}", reading.seen, strict.seen));
         }
@@ -208,6 +212,21 @@ fn check_line(line: &str) -> Result<(), String> {
         }
         if !matches!(strict.seen[6], None | Some(Tree::Word("null"))) {
             return Err("a call with an argument that the policy refuses".to_owned());
+        }
+        // What a reader with doubles finds is below the bound, and what one finds that cuts at NUL is another text.
+        let is_below = match &strict.seen[7] {
+            None | Some(Tree::Word("null")) => true,
+            Some(Tree::Number(number)) => *number < 100.0,
+            Some(_) => false,
+        };
+        let is_other = match &strict.seen[8] {
+            None | Some(Tree::Word("null")) => true,
+            Some(Tree::Text(text)) => text.split('\0').next() != Some("secret"),
+            // A value of another type is not that text to any reader.
+            Some(_) => true,
+        };
+        if !is_below || !is_other {
+            return Err("a call with an argument that some reader takes for one that the policy refuses".to_owned());
         }
         if !matches!(strict.seen[1], Some(Tree::Text(_) | Tree::Number(_))) {
             return Err("a call without an id".to_owned());

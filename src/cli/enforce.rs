@@ -39,6 +39,9 @@ pub struct EnforceArgs {
     /// Serve over HTTP at this address, endpoint `/mcp`, instead of standard input and output.
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address, help_heading = LISTENING)]
     pub listen: Option<SocketAddr>,
+    /// Header of clients that goes on to the URL, by its exact name; may be given more than once. All others end here.
+    #[arg(long, value_name = "NAME", requires_all = ["listen", "upstream"], value_parser = forwardable, help_heading = LISTENING)]
+    pub forward_header: Vec<http::HeaderName>,
     /// Certificate chain (PEM), to speak TLS; read again when it changes.
     #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"], help_heading = LISTENING)]
     pub tls_cert: Option<PathBuf>,
@@ -128,12 +131,13 @@ impl EnforceArgs {
 pub const LOCAL_GRANT: &str = "local";
 
 /// What a configuration says itself.
-const OF_ONE_SERVER: [&str; 20] = [
+const OF_ONE_SERVER: [&str; 21] = [
     "policy",
     "locked",
     "upstream",
     "header",
     "bearer_env",
+    "forward_header",
     "listen",
     "tls_cert",
     "host",
@@ -155,6 +159,10 @@ const LISTENING: &str = "Over HTTP";
 
 fn helped<T>(read: Result<T, BadListener>) -> Result<T, String> {
     read.map_err(|error| format!("{error}; {}", error.help()))
+}
+
+fn forwardable(text: &str) -> Result<http::HeaderName, String> {
+    crate::gateway::http::headers::forwardable(text).map_err(str::to_owned)
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {

@@ -200,7 +200,7 @@ impl EntryReader<'_> {
                 }
             }
         }
-        Ok(Target::Http(HttpTarget { server, url, headers, token: None }))
+        Ok(Target::Http(HttpTarget { server, url, headers, token: None, forward_headers: Vec::new() }))
     }
 
     /// An object of names and texts: `env`, `headers`.

@@ -122,7 +122,12 @@ fn dry_run(
     };
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}", startup_line(args, policy, guard, server));
-    let _ = writeln!(text, "state  {place}\naudit  {audit}\ngrant  {}\n", crate::text::escape(&args.grant));
+    let _ = writeln!(text, "state  {place}\naudit  {audit}\ngrant  {}", crate::text::escape(&args.grant));
+    if !args.forward_header.is_empty() {
+        let names: Vec<&str> = args.forward_header.iter().map(http::HeaderName::as_str).collect();
+        let _ = writeln!(text, "headers of clients that go on  {}", names.join(", "));
+    }
+    text.push('\n');
     let names = policy.tool_names();
     let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
     for name in names {

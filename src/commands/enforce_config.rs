@@ -84,6 +84,10 @@ fn planned(config: &Config) -> Vec<PlannedServer> {
             policy: policy.map_or_else(|| "none".to_owned(), |(path, _)| path.display().to_string()),
             summary: policy.map(|(_, policy)| (policy.summary(), policy.document().default)),
             enforcement: served.enforcement,
+            forwarded: match &served.backend {
+                Backend::Http(target) => target.forward_headers.iter().map(ToString::to_string).collect(),
+                Backend::Stdio(_) => Vec::new(),
+            },
             lock: served.locked.as_ref().zip(config.locks.get(name)).map(|(lock, tools)| (*tools, lock.on_change)),
         }
     });

@@ -13,7 +13,7 @@ use crate::gateway::plan::{Backend, Children, Per};
 use crate::gateway::reload::BadPolicy;
 use crate::gateway::session::End;
 use crate::gateway::start::{self, NameTaken, Start, StartError, StdioStart, Surroundings};
-use crate::mcp::target::{Secret, StdioTarget};
+use crate::mcp::target::{HttpTarget, Secret, StdioTarget};
 use crate::model::ServerName;
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +42,10 @@ const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
 /// The server that the flags name: a URL, or a command.
 pub(super) fn backend(args: &EnforceArgs, server: &ServerName) -> Result<Backend, Failure> {
     Ok(match &args.upstream {
-        Some(url) => Backend::Http(load::http_target(url, server.clone(), &args.header, args.bearer_env.as_deref())?),
+        Some(url) => {
+            let target = load::http_target(url, server.clone(), &args.header, args.bearer_env.as_deref())?;
+            Backend::Http(HttpTarget { forward_headers: args.forward_header.clone(), ..target })
+        }
         None => Backend::Stdio(Children {
             target: command(server.clone(), args),
             per: Per::Session,

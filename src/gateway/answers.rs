@@ -2,7 +2,7 @@
 
 use super::alive::progress_of;
 use super::exchange::{AnswerFor, Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, answer, invalid};
-use super::mediate::{Effects, Mediator, WaitingCall, lock};
+use super::mediate::{Arrived, Effects, Mediator, WaitingCall, lock};
 use super::pending::{PendingRequest, RequestKind};
 use super::reply;
 use super::shipment::{Shipment, Unsent};
@@ -11,6 +11,7 @@ use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
 use crate::mcp::framing::lines_of;
 use crate::mcp::http::readdress::{Place, readdressed};
+use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,19 +37,33 @@ impl Mediator {
         for line in lines_of(lines) {
             match receive(line) {
                 Ok(received) => self.arrived(&received, now, &mut answers),
-                Err(malformed) => {
-                    let (reason, to) = (malformed.reason.to_string(), malformed.reply_to);
-                    self.drop_junk(line, &reason, now);
-                    // An answer that cannot be read is an answer all the same: the client must not wait for another.
-                    if let ReplyTo::Id(id) = &to
-                        && let Some(entry) = self.end_answered(id)
-                    {
-                        self.failed(id, entry, CallOutcome::Invalid, &invalid(&reason), &mut answers);
-                    }
-                }
+                Err(malformed) => self.unreadable(line, &malformed.reason.to_string(), now, &mut answers),
             }
         }
         answers
+    }
+
+    /// A line that cannot be read. An answer that cannot be read is an answer all the same: the client must not wait for
+    /// another.
+    fn unreadable(&self, line: &[u8], reason: &str, now: Timestamp, answers: &mut Answers) {
+        let ids = match seems(line) {
+            Seems::Answers(ids) => ids,
+            Seems::Asks | Seems::Broken | Seems::Junk => Vec::new(),
+        };
+        let mut is_meant = false;
+        for id in ids {
+            let id = match id.of_text() {
+                Some(number) if lock(&self.pending).get_mut(&id).is_none() => number,
+                Some(_) | None => id,
+            };
+            if let Some(entry) = self.end_answered(&id) {
+                is_meant = true;
+                self.failed(&id, entry, CallOutcome::Invalid, &invalid(&reason), answers);
+            }
+        }
+        if !is_meant {
+            self.drop_junk(line, reason, now);
+        }
     }
 
     /// A line from the server that is too long; what is left of it is its [skeleton](crate::mcp::skeleton).
@@ -199,6 +214,9 @@ impl Mediator {
             return;
         }
         let is_replay = matches!(entry.kind, RequestKind::Replay);
+        if outcome.is_servers_doing() && outcome != CallOutcome::UpstreamGone && !entry.cancelled {
+            self.decider.wrong(&entry.party.whose(), message);
+        }
         if let RequestKind::Sent(Asked::Call(flight)) = entry.kind {
             flight.end(outcome, 0);
         }
@@ -222,6 +240,21 @@ impl Mediator {
             self.failed(id, entry, CallOutcome::Unanswered, why, &mut answers);
         }
         answers
+    }
+
+    /// A call that the server has refused before it began comes once more, as the client made it: what it held is settled,
+    /// and it is decided on anew. `None` where its client waits for it no more.
+    pub fn made_again(&self, id: &Id, line: &[u8], now: Timestamp) -> Option<Answers> {
+        let entry = self.end_answered(id)?;
+        let (is_over, party) = (entry.cancelled, Arc::clone(&entry.party));
+        if let RequestKind::Sent(Asked::Call(flight)) = entry.kind {
+            flight.end(CallOutcome::HttpError, 0);
+        }
+        if is_over {
+            return None;
+        }
+        let arrived = Arrived { party: Some(party), ..Arrived::now() };
+        Some(Answers { effects: self.arriving(vec![admit(line)], now, arrived), replayed: false })
     }
 
     /// Requests that could not be sent are answered.

@@ -58,8 +58,11 @@ fn name() -> impl Strategy<Value = &'static str> {
         "task",
         "x",
         "y",
+        "z",
+        "t",
         "X",
         "Y",
+        "Z",
         "Name",
         "NAME",
         "Id",
@@ -115,6 +118,12 @@ fn leaf() -> impl Strategy<Value = &'static str> {
         "\"\u{2028}\"",
         "\"\u{85}\"",
         "true",
+        "99.99999999999999999999",
+        "99.5",
+        "100",
+        "\"secret\"",
+        "\"secret\\u0000\"",
+        "\"s\\u0000ecret\"",
         "\"notifications/cancelled\"",
         "9007199254740993",
         "01",
@@ -190,6 +199,8 @@ fn the_good_call_passes_and_the_check_is_not_blind() {
         r#"{"name":"a","arguments":{"x":1,"X":2}}"#,
         r#"{"name":"a","arguments":{"x\u0000":2,"x":1}}"#,
         r#"{"name":"a","arguments":{"x":1,"Y":1}}"#,
+        r#"{"name":"a","arguments":{"x":1,"z":99.99999999999999999999}}"#,
+        r#"{"name":"a","arguments":{"x":1,"t":"secret\u0000"}}"#,
         r#"{"name":"a","arguments":{"x":1,"__proto__":{"y":1}}}"#,
         r#"{"name\u0000":"b","name":"a","arguments":{"x":1}}"#,
         "{\"name\":\"a\",\"arguments\":{\"x\":1,\"z\":\"\u{2028}\"}}",
@@ -266,6 +277,20 @@ fn nearly_an_answer() -> impl Strategy<Value = String> {
     })
 }
 
+/// Ways to break an answer so that it can no longer be read, and its id can still be told.
+fn broken(id: &str, kind: usize) -> Vec<u8> {
+    let text = match kind {
+        0 => return [format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":\"").as_bytes(), b"\xff\"}"].concat(),
+        1 => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"a\":"),
+        2 => format!("{{\"jsonrpc\":\"2.0\",\"result\":[01],\"id\":{id}}}"),
+        3 => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{}{}}}", "[".repeat(500), "]".repeat(500)),
+        4 => format!("\u{feff}{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}"),
+        5 => format!("[{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}]"),
+        _ => format!("{{\"id\":{id},\"result\":{{}}}}"),
+    };
+    text.into_bytes()
+}
+
 #[test]
 fn the_check_of_answers_is_not_blind() {
     let answer = |id: &str| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n");
@@ -291,6 +316,21 @@ proptest! {
         lines in prop::collection::vec(nearly_an_answer(), 0..6),
     ) {
         heard(lines.join("\n").as_bytes()).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_broken_answer_whose_id_can_be_told_is_answered_at_once(
+        kinds in prop::collection::vec(0usize..7, 4),
+        order in Just(["1", "\"1\"", "2", "3"]).prop_shuffle(),
+    ) {
+        let mediator = session();
+        let now = Timestamp::from_millis(0);
+        mediator.from_client(replies::ASKED.as_bytes(), now);
+        for (id, kind) in order.iter().zip(kinds) {
+            let heard = mediator.from_server(&broken(id, kind), now).effects.to_client;
+            let heard = String::from_utf8(heard).unwrap();
+            prop_assert!(heard.contains(&format!("\"id\":{id},\"error\"")) && heard.lines().count() == 1, "{}", heard);
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What is wrong with answers of servers is told to the operator so many times, then whenever the number doubles.
+const WRONG_TOLD: u64 = 20;
+
 /// A client's call and all that is needed to decide on it.
 #[derive(Debug)]
 pub struct Case<'c> {
@@ -72,6 +75,8 @@ pub struct Decider {
     asked: Mutex<HashMap<Box<str>, usize>>,
     decisions: AtomicU64,
     store_told: AtomicBool,
+    /// Answers of servers that something was wrong with.
+    wrong: AtomicU64,
     notice: Notice,
     meter: Option<Arc<Meter>>,
 }
@@ -94,6 +99,7 @@ impl Decider {
             asked: Mutex::default(),
             decisions: AtomicU64::new(0),
             store_told: AtomicBool::new(false),
+            wrong: AtomicU64::new(0),
             notice,
             meter: None,
         }
@@ -300,6 +306,15 @@ impl Decider {
         let finished = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
         if !finished.is_empty() {
             self.audit.ended(now, finished);
+        }
+    }
+
+    /// Says what is wrong with what a server answered, in one sentence: in the log, and to the operator as often as there.
+    pub fn wrong(&self, whose: &Whose, sentence: &str) {
+        self.dropped(whose, "server", sentence);
+        let times = self.wrong.fetch_add(1, Ordering::Relaxed) + 1;
+        if times <= WRONG_TOLD || times.is_power_of_two() {
+            self.notice(&format!("{}: {sentence}", whose.server_name()));
         }
     }
 

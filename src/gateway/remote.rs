@@ -2,11 +2,13 @@
 //!
 //! The only part of the gateway that needs a runtime, so it has one of its own, on one thread.
 
+mod called_again;
+
 use super::alive::belongs;
 use super::answers::Answers;
 use super::client_writer::ClientWriter;
 use super::event::Event;
-use super::exchange::LISTED_TOOLS_MAX;
+use super::exchange::{LISTED_TOOLS_MAX, invalid};
 use super::mediate::{Mediator, lock};
 use crate::clock;
 use crate::mcp::ConnectError;
@@ -18,14 +20,15 @@ use crate::mcp::http::parameters::{self, Parameter, parameters};
 use crate::mcp::http::readdress::{Place, has_lost_session, readdressed};
 use crate::mcp::http::{ContentKind, Follow, HttpClient, HttpReply, header, named_kind};
 use crate::mcp::json::{compact, string_value};
-use crate::mcp::sse::{Blocks, Position};
+use crate::mcp::sse::{Block, Blocks, Position};
 use crate::mcp::target::HttpTarget;
+use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::{elements, member};
 use bytes::Bytes;
 use http::Method;
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,6 +61,10 @@ struct SharedSession {
     version: Mutex<Option<String>>,
     /// What calls of a tool repeat in headers, by its name, as the server listed it last.
     parameters: Mutex<HashMap<String, Arc<[Parameter]>>>,
+    /// Calls that the server has refused for their headers, and that were made once more.
+    called_again: Mutex<HashSet<Id>>,
+    /// Lists that were asked for because of such a refusal.
+    relists: AtomicU64,
     /// Held while a session that the server has forgotten is opened anew.
     renewing: tokio::sync::Mutex<()>,
     /// For what the gateway itself has to say. Weak: the session is over when all others have let go.
@@ -70,6 +77,8 @@ struct StreamProgress {
     position: Position,
     /// Events since the stream was last opened.
     events: u32,
+    /// What is wrong with an answer that cannot be read.
+    wrong: Option<String>,
 }
 
 /// What of a message decides about its headers and its answer.
@@ -106,6 +115,8 @@ pub fn start(
         session: Mutex::default(),
         version: Mutex::default(),
         parameters: Mutex::default(),
+        called_again: Mutex::default(),
+        relists: AtomicU64::new(0),
         renewing: tokio::sync::Mutex::default(),
         lines: sender.downgrade(),
     });
@@ -207,11 +218,14 @@ impl SharedSession {
 
     async fn post(&self, line: Vec<u8>, head: MessageHead) {
         let why = match self.exchange(line, &head).await {
-            Ok(why) => why,
+            Ok(Done::With(why)) => why,
+            // It is on its way once more, as another request.
+            Ok(Done::CalledAgain) => return,
             Err(error) => self.said(&error),
         };
         // Whatever came, a request is answered by now.
         if let Some(id) = &head.id {
+            lock(&self.called_again).remove(id);
             self.deliver(self.mediator.unanswered(id, &why));
         }
     }
@@ -227,28 +241,40 @@ impl SharedSession {
         error.without_address()
     }
 
-    /// Sends a message and reads what comes for it. Answers what to say if that was no reply.
-    async fn exchange(&self, line: Vec<u8>, head: &MessageHead) -> Result<String, ConnectError> {
+    /// Sends a message and reads what comes for it.
+    async fn exchange(&self, line: Vec<u8>, head: &MessageHead) -> Result<Done, ConnectError> {
         let used = self.session().filter(|_| !head.is("initialize"));
-        // A server that does not know the session any more has done nothing, so the message may be sent again.
-        let again = used.is_some().then(|| line.clone());
+        let may_be_needed = used.is_some() || (head.is("tools/call") && head.version.is_some());
+        let again = may_be_needed.then(|| line.clone());
         let mut reply = self.send(line, head).await?;
         let mut refusal = self.refusal(&mut reply).await?;
-        if let (Some(body), Some(used), Some(line)) = (&refusal, used, again)
+        if let (Some(body), Some(used), Some(line)) = (&refusal, used, &again)
             && has_lost_session(reply.status(), body)
             && self.renew(&used).await?
         {
-            reply = self.send(line, head).await?;
+            if head.is("tools/call") {
+                // It was judged and counted once, and the server may have begun it all the same.
+                let what = "the server has lost the session, and a new one has begun; call the tool again";
+                return Ok(Done::With(what.to_owned()));
+            }
+            reply = self.send(line.clone(), head).await?;
             refusal = self.refusal(&mut reply).await?;
+        }
+        if let (Some(body), Some(line)) = (&refusal, again)
+            && reply.status() == 400
+            && called_again::names_headers(body)
+            && self.call_again(line, head).await
+        {
+            return Ok(Done::CalledAgain);
         }
         if let Some(body) = refusal {
             if may_be_older(head.method.as_deref().unwrap_or_default(), reply.status())
                 && !is_message(&body)
                 && speaks_older(&self.client).await
             {
-                return Ok(OLDER.to_owned());
+                return Ok(Done::With(OLDER.to_owned()));
             }
-            return Ok(self.refused(&reply, &body, head));
+            return Ok(Done::With(self.refused(&reply, &body, head)));
         }
         let mut place = StreamProgress::default();
         let mut read = self.read(&mut reply, head, &mut place).await;
@@ -257,7 +283,10 @@ impl SharedSession {
             read = self.go_on(head, read, &mut place).await;
         }
         read?;
-        Ok(match reply.kind() {
+        if let Some(wrong) = place.wrong {
+            return Ok(Done::With(wrong));
+        }
+        Ok(Done::With(match reply.kind() {
             ContentKind::Json | ContentKind::EventStream => {
                 format!("the server answered with HTTP status {} and no reply", reply.status())
             }
@@ -266,7 +295,7 @@ impl SharedSession {
                 reply.status(),
                 named_kind(reply.headers())
             ),
-        })
+        }))
     }
 
     /// The body of an answer that is a refusal by its status; `None` for any other answer, which is left unread.
@@ -284,7 +313,7 @@ impl SharedSession {
     fn refused(&self, reply: &HttpReply, body: &[u8], head: &MessageHead) -> String {
         if let Some(id) = &head.id {
             let meant = std::str::from_utf8(body).ok().and_then(|text| readdressed(text, id, Place::InRefusal));
-            self.arrived(meant.as_deref().map_or(body, str::as_bytes), &MessageHead::none());
+            let _ = self.arrived(meant.as_deref().map_or(body, str::as_bytes), &MessageHead::none());
         }
         format!("the server answered with HTTP status {} and no reply", reply.status())
     }
@@ -379,7 +408,7 @@ impl SharedSession {
         match reply.kind() {
             ContentKind::Json => {
                 let body = reply.bytes(MESSAGE_BYTES_MAX).await?;
-                self.arrived(&body, asked);
+                place.wrong = self.arrived(&body, asked);
             }
             ContentKind::EventStream => {
                 let too_long = |_| ConnectError::TooLong { max_bytes: MESSAGE_BYTES_MAX };
@@ -389,9 +418,13 @@ impl SharedSession {
                     while let Some(block) = blocks.next_block().map_err(too_long)? {
                         if let Some(data) = block.data().filter(|data| !data.is_empty()) {
                             place.events += 1;
-                            self.arrived(&data, asked);
+                            place.wrong = self.arrived(&data, asked);
                         }
                         place.position.take(&block);
+                        // Only this request waits here, and it must not wait for another answer.
+                        if place.wrong.is_some() && asked.id.is_some() && seems_broken(&block) {
+                            return Ok(());
+                        }
                     }
                 }
             }
@@ -400,8 +433,9 @@ impl SharedSession {
         Ok(())
     }
 
-    /// One message in the body of an answer, on as many lines as the server liked.
-    fn arrived(&self, message: &[u8], asked: &MessageHead) {
+    /// One message in the body of an answer, on as many lines as the server liked. Answers what is wrong with it, if it
+    /// cannot be read.
+    fn arrived(&self, message: &[u8], asked: &MessageHead) -> Option<String> {
         let line = match std::str::from_utf8(message) {
             Ok(text) => {
                 let text = compact(text);
@@ -422,7 +456,9 @@ impl SharedSession {
         {
             self.learn(&received);
         }
+        let wrong = receive(&line).err().map(|malformed| invalid(&malformed.reason));
         self.deliver(self.mediator.from_server(&line, clock::now()));
+        wrong
     }
 
     /// Keeps of a greeting the version that the server speaks, and of a list what calls repeat in headers.
@@ -436,11 +472,8 @@ impl SharedSession {
         let mut known = lock(&self.parameters);
         for definition in elements(tools).map(|place| &tools[place]) {
             let Some(name) = member(definition, "name").and_then(|(name, _)| string_value(name)) else { continue };
-            let found = parameters(definition).unwrap_or_else(|why| {
-                let tool = crate::text::excerpt(&name, 60);
-                self.mediator.notice(&format!("tool `{tool}`: its calls repeat no arguments in headers: {why}"));
-                Vec::new()
-            });
+            // A tool that wants what may not be is left out of the list, and its calls repeat nothing.
+            let found = parameters(definition).unwrap_or_default();
             if found.is_empty() {
                 known.remove(&*name);
             } else if known.len() < LISTED_TOOLS_MAX {
@@ -482,6 +515,19 @@ impl SharedSession {
             pause.rest().await;
         }
     }
+}
+
+/// How the exchange of a message ended.
+enum Done {
+    /// With this to say, if there was no reply.
+    With(String),
+    /// A call was made once more.
+    CalledAgain,
+}
+
+/// Whether the data of an event was meant as a message that answers.
+fn seems_broken(block: &Block) -> bool {
+    block.is_message() && block.data().is_some_and(|data| matches!(seems(&data), Seems::Broken | Seems::Answers(_)))
 }
 
 /// Whether a text may stand in a header as it is.

@@ -23,4 +23,4 @@ mod stdio;
 pub use enumerate::{EnumerateOptions, Progress, Wanted, enumerate, source_of};
 pub use environment::Home;
 pub use error::{ConnectError, TokenSent, Traces};
-pub use mcpol_base::mcp::{envelope, json, protocol, walk};
+pub use mcpol_base::mcp::{envelope, json, protocol, unreadable, walk};

@@ -250,15 +250,13 @@ impl Block {
             if data.is_none() || field(line, b"data").is_none() {
                 out.extend_from_slice(whole);
             } else if !std::mem::replace(&mut written, true) {
-                out.extend_from_slice(b"data: ");
-                out.extend_from_slice(data.unwrap_or_default());
-                out.extend_from_slice(b"\n");
+                write_data(&mut out, data.unwrap_or_default());
             }
         }
         out.freeze()
     }
 
-    /// This block with other data, of one line.
+    /// This block with other data.
     pub fn with_data(&self, data: &[u8]) -> Bytes {
         self.without(&[], Some(data))
     }
@@ -266,8 +264,23 @@ impl Block {
 
 /// An event of our own.
 pub fn event(data: &[u8]) -> Bytes {
-    let data = data.strip_suffix(b"\n").unwrap_or(data);
-    Bytes::from([b"event: message\ndata: ", data, b"\n\n"].concat())
+    let mut out = BytesMut::with_capacity(data.len() + 32);
+    out.extend_from_slice(b"event: message\n");
+    write_data(&mut out, data.strip_suffix(b"\n").unwrap_or(data));
+    out.extend_from_slice(b"\n");
+    out.freeze()
+}
+
+/// Writes data as an event has it: each line of it is a line of the event.
+fn write_data(out: &mut BytesMut, data: &[u8]) {
+    if data.is_empty() {
+        out.extend_from_slice(b"data: \n");
+    }
+    for (line, _) in lines(data) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\n");
+    }
 }
 
 #[cfg(test)]

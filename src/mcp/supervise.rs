@@ -67,6 +67,10 @@ fn run(command: Vec<OsString>) -> ExitCode {
             return ExitCode::from(CANNOT_START);
         }
     };
+    // The output is the command's alone: where it closes it and lives on, the gateway must see the end.
+    if let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(nowhere);
+    }
     let child_id = rustix::process::Pid::from_child(&child);
     std::thread::spawn(move || {
         if wait_for_hang_up().is_err() {

@@ -184,6 +184,8 @@ pub struct HttpTarget {
     pub headers: BTreeMap<String, Secret>,
     /// The token of a login, sent as `Authorization: Bearer` with every request.
     pub token: Option<LiveToken>,
+    /// Headers of clients that go on to the server.
+    pub forward_headers: Vec<http::HeaderName>,
 }
 
 /// A token that is replaced while we run, before it ends. Never shown.

@@ -31,6 +31,8 @@ pub struct PlannedServer {
     pub summary: Option<(Summary, Unlisted)>,
     /// Whether decisions are enforced.
     pub enforcement: Enforcement,
+    /// Headers of clients that go on to it.
+    pub forwarded: Vec<String>,
     /// The lock that its tools are held to: how many it has, and what becomes of others.
     pub lock: Option<(usize, OnChange)>,
 }
@@ -71,6 +73,10 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
         })
         .collect();
     out.push_str(&grid(&["SERVER", "WHERE", "POLICY", "TOOLS"], &rows, &[1, 2, 3], columns));
+    for server in servers.iter().filter(|server| !server.forwarded.is_empty()) {
+        let (name, headers) = (escape(&server.name), server.forwarded.join(", "));
+        let _ = writeln!(out, "headers of clients that go on to {name}: {headers}");
+    }
     if !config.grants.is_empty() {
         out.push('\n');
         let rows: Vec<_> = config

@@ -30,7 +30,8 @@ pub struct Gateway {
     child: Child,
     pub stdin: Option<ChildStdin>,
     pub lines: Receiver<String>,
-    stderr: Option<std::thread::JoinHandle<String>>,
+    stderr: Option<std::thread::JoinHandle<()>>,
+    said: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
 }
 
 impl Gateway {
@@ -67,12 +68,18 @@ impl Gateway {
             }
         });
         let mut pipe = child.stderr.take().unwrap();
+        let said = std::sync::Arc::<std::sync::Mutex<Vec<u8>>>::default();
+        let heard = std::sync::Arc::clone(&said);
         let stderr = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            pipe.read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
+            let mut piece = [0; 4096];
+            loop {
+                match pipe.read(&mut piece).unwrap() {
+                    0 => return,
+                    count => heard.lock().unwrap().extend_from_slice(&piece[..count]),
+                }
+            }
         });
-        Self { stdin: child.stdin.take(), child, lines, stderr: Some(stderr) }
+        Self { stdin: child.stdin.take(), child, lines, stderr: Some(stderr), said }
     }
 
     fn send(&mut self, line: &str) {
@@ -156,7 +163,13 @@ impl Gateway {
             }
         }
         let status = self.child.wait().unwrap();
-        (status.code(), rest, self.stderr.take().unwrap().join().unwrap())
+        self.stderr.take().unwrap().join().unwrap();
+        (status.code(), rest, self.said())
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
     }
 
     pub fn pid(&self) -> u32 {

@@ -34,6 +34,8 @@ const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
 /// Those on which the gateway is the client over HTTP; elsewhere the client writes its headers itself.
 const STDIO_URL_STATELESS: Ways = |way| way.front == Front::Stdio && URL_STATELESS(way);
 /// Those on which the gateway keeps the session with the server.
+const HTTP_STATELESS: Ways = |way| HTTP(way) && !SESSION(way);
+const HTTP_URL: Ways = |way| HTTP(way) && URL(way);
 const KEPT_SESSION: Ways = |way| way.front != Front::Http && URL_SESSION(way);
 /// Those on which the gateway begins anew with a server without the client.
 const KEPT: Ways = |way| KEPT_SESSION(way) || COMMAND_SESSION(way);
@@ -71,11 +73,13 @@ promises! {
     lists::a_schema_holds_as_it_was_last_shown: ALL;
     lists::a_schema_that_was_never_shown_is_asked_for: ALL;
     lists::what_is_not_as_it_was_locked_is_neither_listed_nor_called: ALL;
+    lists::a_name_that_is_listed_twice_is_refused_whole: ALL;
     lists::what_is_offered_beside_tools_is_as_it_was_locked: ALL;
     lists::a_task_is_asked_of_the_server_that_handed_it_out: SESSION;
     answers::replies_that_nobody_asked_for_are_dropped_and_logged: ALL;
     answers::an_id_in_flight_is_refused: WITHDRAWING;
     answers::clients_that_use_the_same_ids_and_tokens_do_not_disturb_each_other: ALL;
+    answers::an_id_is_free_when_its_client_has_hung_up: ALL;
     answers::a_crash_answers_every_call_in_flight_and_no_call_is_made_twice: COMMAND;
     answers::a_gateway_that_ends_lets_calls_in_flight_end_and_takes_its_server_along: ALL;
     answers::a_server_that_is_silent_in_its_second_handshake_holds_nobody_up: COMMAND_SESSION;
@@ -87,14 +91,24 @@ promises! {
     words::a_question_of_the_server_is_answered_once: SESSION;
     words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
     words::a_list_with_two_readings_is_never_shown: ALL;
+    words::whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong: ALL;
+    words::what_servers_read_otherwise_is_doubt: ALL;
+    words::the_rules_of_a_tool_hold_for_every_spelling_that_no_list_shows: ALL;
     urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION;
     urls::a_call_is_never_sent_again_for_a_redirect: URL;
     urls::nobody_is_led_to_another_origin: URL;
     urls::every_json_is_json: URL;
     urls::a_name_that_no_header_can_hold_is_encoded: URL_STATELESS;
-    urls::a_session_that_the_server_has_lost_begins_anew: KEPT_SESSION;
+    urls::a_session_that_the_server_has_lost_begins_anew_and_no_call_is_sent_twice: KEPT_SESSION;
     urls::a_server_that_begins_anew_hears_what_lasts: KEPT;
     urls::arguments_are_repeated_in_the_headers_that_the_schema_names: STDIO_URL_STATELESS;
+    urls::a_call_that_is_refused_for_its_headers_is_made_once_more_and_counted_again: STDIO_URL_STATELESS;
+    urls::a_tool_that_wants_impossible_headers_is_not_listed: URL;
+    urls::headers_that_contradict_the_arguments_are_refused: HTTP_STATELESS;
+    urls::what_a_header_names_is_what_the_body_names: URL_STATELESS;
+    urls::a_server_hears_no_headers_but_those_that_the_gateway_writes: HTTP_URL;
+    urls::a_body_is_said_to_be_json_and_nothing_more: HTTP;
+    urls::no_cookie_passes_and_answers_are_what_they_were_read_as: HTTP_URL;
     urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
     urls::a_server_elsewhere_is_reached_through_the_proxy: URL;
 }

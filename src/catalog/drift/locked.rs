@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Every part that a model or a person goes by, as fingerprints of what is read in it: title, description, both schemas,
-/// annotations. White space between words, icons, `_meta` and members that the specification does not know change none of
-/// them.
+/// annotations, `_meta`, members that the specification does not know, and of icons the addresses. White space between
+/// words changes none of them.
 ///
 /// SHA-256 over all of them: a gateway keeps one for every tool of every session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,10 +32,21 @@ impl Essence {
     }
 
     fn of_parts(parts: Parts) -> Self {
-        let prints = parts.as_read().fingerprints();
+        let mut parts = parts.as_read();
+        if let Some(Value::Array(icons)) = parts.other.get_mut("icons") {
+            // An address is fetched and may be shown; how large the picture is matters to no one.
+            icons.iter_mut().for_each(|icon| *icon = icon.get("src").cloned().unwrap_or_default());
+        }
+        let prints = parts.fingerprints();
         let mut hash = Sha256::new();
-        let parts =
-            [&prints.title, &prints.description, &prints.input_schema, &prints.output_schema, &prints.annotations];
+        let parts = [
+            &prints.title,
+            &prints.description,
+            &prints.input_schema,
+            &prints.output_schema,
+            &prints.annotations,
+            &prints.other,
+        ];
         for part in parts {
             // A part that is missing is not one that is empty, and none may end where another begins.
             hash.update(part.as_ref().map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());

@@ -114,7 +114,7 @@ pub(in crate::commands) fn http_target(
         }
         headers.insert("Authorization".to_owned(), Secret::new(format!("Bearer {}", token.trim())));
     }
-    let mut target = HttpTarget { server, url, headers, token: None };
+    let mut target = HttpTarget { server, url, headers, token: None, forward_headers: Vec::new() };
     login::attach(&mut target)?;
     Ok(target)
 }

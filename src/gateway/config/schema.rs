@@ -140,6 +140,8 @@ struct Server {
     command: Option<Vec<String>>,
     /// Headers for the URL; `${NAME}` stands for a variable.
     headers: Option<BTreeMap<String, String>>,
+    /// Headers of clients that go on to the URL, by their exact names; all others end at the gateway.
+    forward_headers: Option<Vec<String>>,
     /// Variables for the command, beside the few that programs need; `${NAME}` stands for a variable of the gateway.
     env: Option<BTreeMap<String, String>>,
     /// Working directory of the command.

@@ -3,6 +3,7 @@
 use super::reader::{Reader, Table, Text, TomlValue};
 use super::{SERVER_NAME_CHARS_MAX, SERVERS_MAX};
 use crate::classify::findings::source::literal_secret;
+use crate::gateway::http::headers::forwardable;
 use crate::gateway::locked::{self, BadLock, OnChange};
 use crate::gateway::plan::{Backend, Children, LockPlan, Per, Served};
 use crate::gateway::reload::Enforcement;
@@ -75,6 +76,7 @@ impl Reader<'_> {
         let command = self.texts_of(table, "command");
         let url = self.text_of(table, "url");
         let headers = self.map_of(table, "headers");
+        let forwarded = self.texts_of(table, "forward_headers").unwrap_or_default();
         let variables = self.map_of(table, "env");
         let cwd = self.text_of(table, "cwd").map(|text| self.path(&text.text));
         let policy = self.policy_of(table, "policy");
@@ -110,10 +112,13 @@ impl Reader<'_> {
                 foreign(per.is_some(), "per", "command");
                 foreign(restarts.is_some(), "restart", "command");
                 foreign(idle.is_some(), "idle", "command");
-                self.url_target(server, &table.path, &url, headers).map(Backend::Http)
+                let forwarded = self.forwarded(&table.path, &forwarded, &headers);
+                let target = self.url_target(server, &table.path, &url, headers);
+                target.map(|target| Backend::Http(HttpTarget { forward_headers: forwarded, ..target }))
             }
             (None, Some(command)) => {
                 foreign(!headers.is_empty(), "headers", "url");
+                foreign(!forwarded.is_empty(), "forward_headers", "url");
                 let target = self.command_target(server, &table.path, &command, variables, cwd);
                 target.map(|target| {
                     let (per, idle) = (per.unwrap_or(Per::Session), idle.unwrap_or(IDLE_DEFAULT));
@@ -151,6 +156,32 @@ impl Reader<'_> {
         Some(LockPlan { path, on_change: on_change.unwrap_or(OnChange::Deny) })
     }
 
+    /// The headers of clients that go on to the server.
+    fn forwarded(
+        &mut self,
+        path: &str,
+        names: &[Text],
+        own: &BTreeMap<String, (usize, Text)>,
+    ) -> Vec<http::HeaderName> {
+        let mut forwarded = Vec::new();
+        for (index, text) in names.iter().enumerate() {
+            let pointer = format!("{path}.forward_headers[{index}]");
+            let shown = excerpt(&text.text, SHOWN_CHARS);
+            match forwardable(&text.text) {
+                Err(why) => {
+                    let help = "name headers of your own, one by one, such as `X-Tenant`";
+                    self.report(text.at, &pointer, format!("`{shown}` {why}"), Some(help));
+                }
+                Ok(name) if own.keys().any(|known| known.eq_ignore_ascii_case(name.as_str())) => {
+                    let help = "keep the one that says whose value it is";
+                    self.report(text.at, &pointer, format!("`{shown}` is given in `headers` as well"), Some(help));
+                }
+                Ok(name) => forwarded.push(name),
+            }
+        }
+        forwarded
+    }
+
     fn url_target(
         &mut self,
         server: ServerName,
@@ -167,7 +198,8 @@ impl Reader<'_> {
             let message = format!("`{shown}` is no http or https URL");
             self.report(text.at, &pointer, message, Some("write for example `https://mcp.example.com/mcp`"));
         }
-        let mut target = HttpTarget { server, url: url?, headers: BTreeMap::new(), token: None };
+        let mut target =
+            HttpTarget { server, url: url?, headers: BTreeMap::new(), token: None, forward_headers: Vec::new() };
         for (name, (at, text)) in headers {
             let pointer = format!("{path}.headers.{name}");
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {

@@ -8,14 +8,18 @@ use super::outcome::CallOutcome;
 use super::schema::Schemas;
 use super::view::{Keep, Listing, Moment, View, is_listed};
 use crate::gateway::filter::{Page, filter};
-use crate::gateway::locked::Guard;
+use crate::gateway::locked::{Guard, OnChange, TOLD_MAX};
 use crate::gateway::reply;
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
+use crate::mcp::http::parameters::{BadParameters, parameters, speaks_of_headers};
 use crate::mcp::json::string_value;
-use crate::mcp::walk::member;
+use crate::mcp::walk::{elements, member};
 use crate::model::ExtraKind;
 use crate::policy::Policy;
+use crate::text::excerpt;
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -40,11 +44,35 @@ pub struct Shared {
     pub memo: Memo,
     /// Whether a whole list was compared with the tools that the policy names.
     compared: AtomicBool,
+    /// The server is behind a URL, where calls repeat arguments in headers.
+    is_behind_url: bool,
+    /// Tools that were left out of a list for what they want of headers, as the operator was told.
+    told: Mutex<BTreeSet<String>>,
     /// How often the server has taken its list of tools back; a list from an earlier count says nothing any more.
     generation: AtomicU64,
 }
 
 impl Shared {
+    /// What the clients of a server behind a URL share.
+    pub fn behind_url() -> Self {
+        Self { is_behind_url: true, ..Self::default() }
+    }
+
+    /// Why a tool must be left out of lists: a client over HTTP has to exclude one whose input schema wants headers that
+    /// cannot be (MCP 2026-07-28, custom headers from tool parameters).
+    fn unfit(&self, definition: &str) -> Option<BadParameters> {
+        if self.is_behind_url { parameters(definition).err() } else { None }
+    }
+
+    /// A line for the operator about a tool that is left out, once for each name.
+    fn left_out(&self, name: &str, why: &BadParameters) -> Option<Note> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX || !told.insert(name.to_owned()) {
+            return None;
+        }
+        Some(Note::Notice(format!("tool `{}` is left out of the list: {why}", excerpt(name, 60))))
+    }
+
     /// Whether the next list is to be read even where no call is held to lists: its names are still to be compared with
     /// the policy's.
     pub fn wants_names(&self) -> bool {
@@ -181,8 +209,19 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
         seen(generation);
         return instead(&known.shown);
     }
+    let (left_out, repeats) = (RefCell::new(Vec::new()), speaks_of_headers(result));
+    let strict = guard.filter(|guard| guard.on_change() == OnChange::Deny);
+    let doubled = strict.map(|_| doubled(first, result, viewer)).unwrap_or_default();
     let may_see = |name: &str, definition: &str| {
-        policy.is_some_and(|policy| is_listed(policy, name)) && guard.is_none_or(|guard| guard.lists(name, definition))
+        if !policy.is_some_and(|policy| is_listed(policy, name))
+            || !guard.is_none_or(|guard| guard.lists(name, definition))
+            || doubled.contains(name)
+        {
+            return false;
+        }
+        let unfit = if repeats { shared.unfit(definition) } else { None };
+        left_out.borrow_mut().extend(unfit.as_ref().and_then(|why| shared.left_out(name, why)));
+        unfit.is_none()
     };
     let page = match filter(result, may_see) {
         Ok(page) => page,
@@ -191,6 +230,7 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
             return Fate::Replace(error(id, &reason.to_string()));
         }
     };
+    notes.extend(left_out.into_inner());
     let seen = see(first, result, &page, viewer, notes);
     if let Some(policy) = policy
         && first.is_some()
@@ -204,6 +244,22 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
         shared.memo.keep(policy, reviewed, (result, around), &page.result, seen);
     }
     instead(&page.result)
+}
+
+/// Names that this page, or it and the pages before it, define more than once.
+fn doubled(first: Option<u64>, result: &str, viewer: &AnswerFor<'_>) -> BTreeSet<String> {
+    let (mut once, mut doubled) = (BTreeSet::new(), BTreeSet::new());
+    let Some((tools, _)) = member(result, "tools") else { return doubled };
+    // A first page begins another list.
+    let view = viewer.view.filter(|_| first.is_none()).map(|view| view.lock().unwrap_or_else(PoisonError::into_inner));
+    for definition in elements(tools) {
+        let name = member(&tools[definition], "name").and_then(|(name, _)| string_value(name));
+        let Some(name) = name.map(Cow::into_owned) else { continue };
+        if view.as_ref().is_some_and(|view| view.has_come(&name)) || !once.insert(name.clone()) {
+            doubled.insert(name);
+        }
+    }
+    doubled
 }
 
 /// What a client gets of a whole list that the server has sent before, if the whole message but its id is the same to
@@ -240,12 +296,14 @@ fn see(
 ) -> Option<Arc<Listing>> {
     let now = viewer.shared.moment(viewer.at);
     let mut view = viewer.view?.lock().unwrap_or_else(PoisonError::into_inner);
+    let repeats = speaks_of_headers(result);
     let whole = view.page(first, page.more, now, |listing| {
         let mut kept = page.kept.iter().peekable();
         for (name, span) in &page.tools {
             let is_shown = kept.next_if(|kept| kept.start == span.start).is_some();
             let wants = is_shown && viewer.policy.is_some_and(|policy| policy.wants_schema(name));
-            let keep = Keep { essence: viewer.guard.is_some(), schema: wants.then_some(&viewer.shared.schemas) };
+            let keep =
+                Keep { essence: viewer.guard.is_some(), schema: wants.then_some(&viewer.shared.schemas), repeats };
             listing.take(name, &result[span.clone()], keep);
         }
     });

@@ -43,6 +43,18 @@ impl Asked {
         })
     }
 
+    /// What the same answer means when it comes once more: a call is settled by then, and of a list it is not known which
+    /// page it was.
+    pub fn once_more(&self) -> Self {
+        match self {
+            Self::Call(_) | Self::Other => Self::Other,
+            Self::List { .. } => Self::List { first: None },
+            Self::Greeting => Self::Greeting,
+            Self::Offers(kind) => Self::Offers(*kind),
+            Self::Fetch(kind, key) => Self::Fetch(*kind, key.clone()),
+        }
+    }
+
     /// What a request asks of what is offered beside tools.
     fn beside_tools(passage: &Passage) -> Self {
         let method = passage.method().unwrap_or_default();

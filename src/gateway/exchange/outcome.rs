@@ -121,6 +121,22 @@ impl CallOutcome {
         }
     }
 
+    /// Whether it is the server's doing that no answer came which could be passed on: then the operator hears what was
+    /// wrong as the client does.
+    pub const fn is_servers_doing(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout
+                | Self::UpstreamGone
+                | Self::Unanswered
+                | Self::Invalid
+                | Self::TooLong
+                | Self::NotMcp
+                | Self::Closed
+                | Self::Broken
+        )
+    }
+
     /// Whether the gateway itself gave the request up: the server may still work on it, so it gets
     /// `notifications/cancelled`.
     pub const fn gives_up(self) -> bool {

@@ -7,6 +7,7 @@ use crate::gateway::audit::Whose;
 use crate::gateway::decider::Decider;
 use crate::gateway::filter::filter;
 use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
+use crate::mcp::http::parameters::speaks_of_headers;
 use crate::mcp::json::string_value;
 use crate::mcp::walk::{member, members};
 use crate::policy::Policy;
@@ -65,9 +66,10 @@ impl OwnList {
         shared: &Shared,
     ) -> Result<bool, String> {
         let page = filter(result, |_, _| true).map_err(|error| error.to_string())?;
+        let repeats = speaks_of_headers(result);
         for (name, span) in &page.tools {
             let wants = policy.is_some_and(|policy| policy.wants_schema(name));
-            let keep = Keep { essence: is_locked, schema: wants.then_some(&shared.schemas) };
+            let keep = Keep { essence: is_locked, schema: wants.then_some(&shared.schemas), repeats };
             self.coming.listing.take(name, &result[span.clone()], keep);
         }
         self.pages += 1;

@@ -7,8 +7,10 @@ use crate::catalog::drift::{Essence, Reviewed};
 use crate::gateway::audit::Whose;
 use crate::gateway::decider::Decider;
 use crate::gateway::locked::Guard;
+use crate::mcp::http::parameters::{Parameter, parameters};
 use crate::mcp::walk::member;
 use crate::policy::{ArgumentSchema, Policy, ToolChange, Visibility};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +44,20 @@ struct Shown {
     /// What each definition of this name says, as a lock compares it; empty without a lock.
     essences: BTreeSet<Essence>,
     schema: KeptSchema,
+    /// What its calls repeat in headers; `None` where two definitions differ in that, or want what may not be.
+    parameters: Option<Arc<[Parameter]>>,
+    /// The list has several definitions of this name.
+    is_doubled: bool,
+}
+
+impl Shown {
+    /// How the tool differs from what was reviewed. Nobody can tell which of several definitions of one name a call runs.
+    fn change(&self, tool: &str, reviewed: &Reviewed) -> Option<ToolChange> {
+        if self.is_doubled && reviewed.has(tool) {
+            return Some(ToolChange::Changed);
+        }
+        reviewed.change(tool, &self.essences)
+    }
 }
 
 /// One list of tools, whole or as far as its pages have come.
@@ -58,6 +74,8 @@ pub struct Keep<'k> {
     pub essence: bool,
     /// Where the input schema is kept; `None` where the policy does not want it.
     pub schema: Option<&'k Schemas>,
+    /// Whether the page speaks of headers that repeat arguments; most do not, and are not looked through for them.
+    pub repeats: bool,
 }
 
 impl Listing {
@@ -66,7 +84,17 @@ impl Listing {
         if self.tools.len() >= LISTED_TOOLS_MAX && !self.tools.contains_key(name) {
             return;
         }
-        let shown = self.tools.entry(name.to_owned()).or_default();
+        let parameters: Option<Arc<[Parameter]>> =
+            if keep.repeats { parameters(definition).ok().map(Into::into) } else { Some(Arc::default()) };
+        let shown = match self.tools.entry(name.to_owned()) {
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                known.is_doubled = true;
+                known.parameters = known.parameters.take().filter(|known| parameters.as_ref() == Some(known));
+                known
+            }
+            Entry::Vacant(new) => new.insert(Shown { parameters, ..Shown::default() }),
+        };
         if keep.essence {
             // A definition that cannot be read differs from everything that was reviewed.
             shown.essences.insert(essence(definition).unwrap_or_else(Essence::unknown));
@@ -191,6 +219,11 @@ impl View {
         self.newest.as_ref().filter(|whole| whole.generation == now.generation)
     }
 
+    /// Whether an earlier page of the list that the client is being shown has this tool.
+    pub fn has_come(&self, tool: &str) -> bool {
+        self.client.as_ref().is_some_and(|client| client.listing.tools.contains_key(tool))
+    }
+
     /// The newest whole list; `None` before the first, and after the server took it back.
     pub fn newest(&self, now: Moment) -> Option<&Arc<Listing>> {
         self.whole_of(now).map(|whole| &whole.listing)
@@ -207,12 +240,14 @@ impl View {
     /// nothing.
     pub fn change(&self, tool: &str, reviewed: &Reviewed, now: Moment) -> Option<ToolChange> {
         let newer = self.client.as_ref().and_then(|client| client.listing.tools.get(tool));
-        let newer = newer.and_then(|shown| reviewed.change(tool, &shown.essences));
+        let newer = newer.and_then(|shown| shown.change(tool, reviewed));
         let is_new =
             |whole: &&Whole| self.age_max.is_none_or(|max| now.at.saturating_duration_since(whole.since) < max);
         let Some(whole) = self.whole_of(now).filter(is_new) else { return newer.or(Some(ToolChange::Unseen)) };
-        let none = BTreeSet::new();
-        newer.or_else(|| reviewed.change(tool, whole.listing.tools.get(tool).map_or(&none, |shown| &shown.essences)))
+        newer.or_else(|| match whole.listing.tools.get(tool) {
+            Some(shown) => shown.change(tool, reviewed),
+            None => reviewed.change(tool, &BTreeSet::new()),
+        })
     }
 
     /// The schema for a call's arguments, where the policy wants one: the locked one, else the one shown last.
@@ -227,6 +262,11 @@ impl View {
             KeptSchema::Schema(schema) => schema.compiled(),
             KeptSchema::Nothing | KeptSchema::Doubt => None,
         }
+    }
+
+    /// What calls of a tool repeat in headers, as the newest list has it; `None` where that cannot be told.
+    pub fn parameters(&self, tool: &str, now: Moment) -> Option<Arc<[Parameter]>> {
+        self.shown(tool, now)?.parameters.clone()
     }
 
     /// Whether the gateway must ask for a list before it can decide on a call of this tool.
@@ -269,6 +309,8 @@ pub struct Facts {
     pub schema: Option<Arc<ArgumentSchema>>,
     /// How the tool differs from the lock or the list, if the call is to be refused for it.
     pub change: Option<ToolChange>,
+    /// What calls of the tool repeat in headers, where that is known.
+    pub parameters: Option<Arc<[Parameter]>>,
 }
 
 impl View {
@@ -286,7 +328,7 @@ impl View {
             (ToolChange::Unlisted, _) | (_, None) => Some(change),
             (_, Some(guard)) => guard.refuses(change, tool, is_listed(policy, tool), whose, decider),
         });
-        Facts { schema: self.schema(policy, guard, tool, now), change }
+        Facts { schema: self.schema(policy, guard, tool, now), change, parameters: self.parameters(tool, now) }
     }
 }
 

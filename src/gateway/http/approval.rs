@@ -6,7 +6,7 @@ use super::trip::Trip;
 use super::url_table::UrlServer;
 use crate::gateway::audit::Route;
 use crate::gateway::decider::Verdict;
-use crate::gateway::exchange::Facts;
+use crate::gateway::exchange::{Facts, is_listed};
 use crate::gateway::identity::Unauthorized;
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{Caller, Denial, PendingApproval, Permit, Policy};
@@ -32,6 +32,7 @@ impl UrlServer {
     pub(super) async fn decide(&self, trip: &Trip, caller: &Caller, call: ToolCall) -> Result<Decision, Refusal> {
         let alone = trip.gateway.slots.open() <= 1;
         let known = self.informed(trip, trip.policy.clone(), &call).await?;
+        hold(trip, &call, &known)?;
         let ticket = ticket(caller, call, known);
         let ruling = trip.gateway.queue.rule(ticket, alone).await;
         Ok(match ruling.verdict {
@@ -65,6 +66,7 @@ impl UrlServer {
         // The policy may be another one by now, and so may the tool.
         let policy = gateway.policy(&token_watch.who(), server);
         let known = self.informed(trip, policy, &question.call).await?;
+        hold(trip, &question.call, &known)?;
         let again = Ticket { asked: Some(approval), ..ticket(caller, question.call, known) };
         let ruling = gateway.queue.rule(again, false).await;
         Ok(match ruling.verdict {
@@ -75,7 +77,14 @@ impl UrlServer {
     }
 }
 
+/// Holds the headers that repeat arguments against the call; not those of a call that the policy hides, which must be
+/// answered as one of a tool that does not exist.
+fn hold(trip: &Trip, call: &ToolCall, (policy, facts): &(Option<Arc<Policy>>, Facts)) -> Result<(), Refusal> {
+    let is_shown = policy.as_ref().is_some_and(|policy| is_listed(policy, call.name().as_str()));
+    if is_shown && facts.change.is_none() { trip.repeats.hold(call, facts.parameters.as_deref()) } else { Ok(()) }
+}
+
 fn ticket(caller: &Caller, call: ToolCall, (policy, facts): (Option<Arc<Policy>>, Facts)) -> Ticket {
-    let Facts { schema, change } = facts;
+    let Facts { schema, change, .. } = facts;
     Ticket { policy, caller: caller.clone(), way: Route::HttpUrl, call, schema, change, asked: None }
 }

@@ -15,12 +15,13 @@ use super::mcp_headers::{SESSION, new_session, own_session};
 use super::own_ids;
 use super::queue::Pace;
 use super::refusal::{Refusal, accepted, json};
+use super::repeats::Repeats;
 use super::request_slots::RequestSlot;
 use super::token_watch::{Holder, TokenWatch};
 use super::{Gateway, Server, header_match};
 use crate::clock;
 use crate::gateway::audit::{Route, Whose};
-use crate::gateway::exchange::{Party, PolicySource};
+use crate::gateway::exchange::{Party, PolicySource, is_listed};
 use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{Arrived, Mediator};
@@ -91,6 +92,15 @@ impl CommandServer {
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let token_watch = gateway.token_watches.of(server, &Holder { presented, who });
         let party = Arc::new(party(gateway, server, &token_watch, &entry));
+        let repeats = Repeats::stated(&head.headers, &message);
+        if let (Message::Call(id, call), true) = (&message, repeats.are_stated()) {
+            let tool = call.name().as_str();
+            // A call of a hidden tool is answered as one of a tool that does not exist.
+            if party.policy().is_some_and(|policy| is_listed(&policy, tool)) {
+                let known = party.view().parameters(tool, server.shared.moment(at));
+                repeats.hold(call, known.as_deref()).map_err(|refusal| refusal.to(id))?;
+            }
+        }
         let (child, named) = (entry.child, entry.caller.session.clone());
         let is_alone = named.is_none();
         let arrived = Arrived { at, span, party: Some(party) };

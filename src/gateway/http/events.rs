@@ -28,8 +28,6 @@ pub struct Events {
     blocks: Blocks,
     exchange: Exchange,
     ready: VecDeque<Bytes>,
-    /// The client can take the stream up again from an id that it has.
-    resumable: bool,
     /// Nothing that belongs to the request for so long, and it is given up.
     patience: Option<(Duration, Pin<Box<Sleep>>)>,
     /// Ends the stream, whatever the server does.
@@ -114,7 +112,6 @@ impl Events {
             blocks: Blocks::default(),
             exchange,
             ready: VecDeque::new(),
-            resumable: false,
             patience: None,
             until,
             news: None,
@@ -175,7 +172,7 @@ impl Events {
             && sleep.as_mut().poll(cx).is_ready()
         {
             let message = format!("the server has not answered within {} s", wait.as_secs_f64());
-            self.resumable = false;
+            self.exchange.set_resumable(false);
             self.end(CallOutcome::Timeout, &message);
         }
     }
@@ -201,7 +198,7 @@ impl Events {
                 Ok(Some(block)) => self.take(block),
                 Ok(None) => return,
                 Err(_) => {
-                    self.resumable = false;
+                    self.exchange.set_resumable(false);
                     self.end(CallOutcome::TooLong, "the server's answer is longer than this gateway takes");
                     return;
                 }
@@ -210,6 +207,9 @@ impl Events {
     }
 
     fn take(&mut self, block: Block) {
+        if block.has_id() {
+            self.exchange.set_resumable(true);
+        }
         let fate = match block.data() {
             // Nothing that could be a message: comments, ids, other kinds of events.
             None => Fate::Pass,
@@ -222,10 +222,11 @@ impl Events {
         {
             sleep.as_mut().reset(Instant::now() + *wait);
         }
-        self.resumable |= block.has_id();
         match fate {
             Fate::Pass => self.ready.push_back(block.bytes),
             Fate::Replace(message) => self.ready.push_back(block.with_data(&message)),
+            // Its id counts all the same: what was not passed on must not come again.
+            Fate::Drop if block.has_id() => self.ready.push_back(block.without(&[b"data", b"event"], None)),
             Fate::Drop => {}
         }
     }
@@ -241,7 +242,7 @@ impl Events {
             Over::Revoked => {
                 // What has come meanwhile is not theirs any more.
                 self.ready.clear();
-                self.resumable = false;
+                self.exchange.set_resumable(false);
                 self.end(CallOutcome::Revoked, REVOKED);
             }
         }
@@ -249,7 +250,7 @@ impl Events {
 
     fn end(&mut self, outcome: CallOutcome, message: &str) {
         self.source = None;
-        if self.resumable {
+        if self.exchange.is_resumable() {
             // The answer may come when the client listens again.
             self.exchange.detached();
         } else if let Some(error) = self.exchange.fail(outcome, message) {

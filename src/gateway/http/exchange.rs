@@ -11,10 +11,10 @@ use crate::gateway::alive::belongs;
 use crate::gateway::audit::Whose;
 use crate::gateway::exchange::{AnswerFor, Asked, CallOutcome, Fate, Note, answer, error, invalid, same_list};
 use crate::gateway::telemetry::{RequestSpan, SpanEnd};
-use crate::mcp::envelope::{Arrival, Id, Received, ReplyTo, receive};
+use crate::mcp::envelope::{Arrival, Id, Received, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
+use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
-use crate::model::ExtraKind;
 use crate::policy::Policy;
 use http::HeaderMap;
 use std::sync::Arc;
@@ -54,6 +54,10 @@ pub struct Exchange {
     /// Where it stands, and its place among those that are open.
     request: Option<OpenRequest>,
     is_stream: bool,
+    /// The stream is one that the client takes up again.
+    takes_up: bool,
+    /// The client can take the stream with the answer up again from an id that it has.
+    is_resumable: bool,
     /// Under which the server may tell of the call's progress.
     token: Option<Id>,
     /// The server has shown that it still works on the request.
@@ -64,8 +68,9 @@ pub struct Exchange {
 
 impl Exchange {
     fn new(to: Recipient, open: Option<(Id, Asked)>, is_stream: bool) -> Self {
-        let (token_watch, withdrawal, request, token, alive, span) = (None, None, None, None, false, None);
-        Self { to, token_watch, withdrawal, open, request, is_stream, token, alive, span }
+        let (token_watch, withdrawal, request, token, span) = (None, None, None, None, None);
+        let (takes_up, is_resumable, alive) = (false, false, false);
+        Self { to, token_watch, withdrawal, open, request, is_stream, takes_up, is_resumable, token, alive, span }
     }
 
     /// For the answer to a request.
@@ -96,7 +101,21 @@ impl Exchange {
     /// The request, which is over with this: its id is free again.
     fn close(&mut self) -> Option<(Id, Asked)> {
         self.request = None;
-        self.open.take()
+        let closed = self.open.take();
+        if let (true, Some((id, asked)), Some(relay)) = (self.is_resumable, &closed, self.to.server.relay()) {
+            relay.resumable.keep(&self.to.viewer, id, asked.once_more());
+        }
+        closed
+    }
+
+    /// Whether the client can take the stream up again, where the answer may come, or come once more.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.is_resumable
+    }
+
+    /// Notes whether it can.
+    pub(super) fn set_resumable(&mut self, is_resumable: bool) {
+        self.is_resumable = is_resumable;
     }
 
     /// Tells the server in its session where the call is given up.
@@ -117,10 +136,12 @@ impl Exchange {
         Self::new(to, None, false)
     }
 
-    /// For a stream that the client listens on: answers to requests of other connections may come here when it is
-    /// resumed.
-    pub fn stream(to: Recipient) -> Self {
-        Self::new(to, None, true)
+    /// For a stream that the client listens on. Only where it takes one up again, answers may come: to the requests that
+    /// were asked on such streams.
+    pub fn stream(to: Recipient, takes_up: bool) -> Self {
+        let mut stream = Self::new(to, None, true);
+        stream.takes_up = takes_up;
+        stream
     }
 
     /// It lasts, for as long as the client may call the server.
@@ -206,10 +227,14 @@ impl Exchange {
                 if let Some(meant) = self.meant(text, Place::InAnswer) {
                     return self.readdressed(&meant);
                 }
-                self.dropped(&malformed.reason.to_string(), text.len());
-                let is_ours =
-                    matches!((&malformed.reply_to, &self.open), (ReplyTo::Id(id), Some((open, _))) if id == open);
+                let is_ours = self.id().is_some_and(|open| match seems(text) {
+                    Seems::Answers(ids) => ids.iter().any(|id| id == open || id.of_text().as_ref() == Some(open)),
+                    // Only this request waits here.
+                    Seems::Broken => true,
+                    Seems::Asks | Seems::Junk => false,
+                });
                 if !is_ours {
+                    self.dropped(&malformed.reason.to_string(), text.len());
                     return Fate::Drop;
                 }
                 // An answer that cannot be read is an answer all the same: the client must not wait for another.
@@ -217,7 +242,7 @@ impl Exchange {
             }
         };
         self.alive |= belongs(&received, self.token.as_ref());
-        let (id, is_error) = match &received.arrival {
+        let id = match &received.arrival {
             Arrival::Notification(method) => {
                 match &**method {
                     "notifications/tools/list_changed" => self.to.server.shared.take_lists_back(),
@@ -227,11 +252,10 @@ impl Exchange {
                 return Fate::Pass;
             }
             Arrival::Request(id, _) => return self.asked_by_server(id, text.len()),
-            Arrival::Result(id) => (id, false),
-            Arrival::Error(id) => (id, true),
+            Arrival::Result(id) | Arrival::Error(id) => id,
         };
         if self.is_stream {
-            return self.resumed(id, is_error, &received);
+            return self.taken_up(id, &received, text.len());
         }
         if self.id() != Some(id) {
             if let Some(meant) = self.meant(text, Place::InAnswer) {
@@ -289,45 +313,26 @@ impl Exchange {
         }
     }
 
-    /// An answer on a stream: what it was asked for is not known here, so lists and greetings are known by their looks.
-    fn resumed(&self, id: &Id, is_error: bool, received: &Received<'_>) -> Fate {
-        let looks_like = |name| !is_error && received.result().is_some_and(|result| member(result, name).is_some());
-        let greets = ["instructions", "serverInfo", "protocolVersion", "supportedVersions"].into_iter().any(looks_like);
-        let beside = [
-            ("prompts", Asked::Offers(ExtraKind::Prompt)),
-            ("resources", Asked::Offers(ExtraKind::Resource)),
-            ("resourceTemplates", Asked::Offers(ExtraKind::Template)),
-            // Which one it is the answer does not say.
-            ("messages", Asked::Fetch(ExtraKind::Prompt, String::new())),
-            ("contents", Asked::Fetch(ExtraKind::Resource, String::new())),
-        ];
-        let beside: Vec<Asked> =
-            beside.into_iter().filter(|(name, _)| looks_like(name)).map(|(_, asked)| asked).collect();
-        if !beside.is_empty() && self.to.server.guard().is_some() {
-            // The client takes it for one of them, and each must be fit to be seen.
-            let fates: Vec<Fate> = beside.into_iter().map(|asked| self.answered(asked, id, received)).collect();
-            let looks_like_more = fates.len() > 1 || looks_like("tools") || greets;
-            return match fates.into_iter().find(|fate| *fate != Fate::Pass) {
-                Some(_) if looks_like_more => Fate::Replace(error(id, "the server's answer is of several kinds")),
-                Some(fate) => fate,
-                None if looks_like_more => Fate::Replace(error(id, "the server's answer is of several kinds")),
-                None => Fate::Pass,
-            };
-        }
-        match (looks_like("tools"), greets) {
-            (false, false) => Fate::Pass,
-            (false, true) => self.answered(Asked::Greeting, id, received),
-            // The client takes it for what it has asked for, and then the other half was not looked at.
-            (true, true) if self.to.server.guard().is_some() => {
-                Fate::Replace(error(id, "the server's answer is both a list of tools and a greeting"))
+    /// An answer on a stream that the client takes up again.
+    fn taken_up(&self, id: &Id, received: &Received<'_>, bytes: usize) -> Fate {
+        let asked = self.to.server.relay().filter(|_| self.takes_up);
+        match asked.and_then(|relay| relay.resumable.asked(&self.to.viewer, id)) {
+            Some(asked) => self.answered(asked, id, received),
+            None => {
+                self.dropped("foreign reply", bytes);
+                Fate::Drop
             }
-            (true, _) => self.answered(Asked::List { first: None }, id, received),
         }
     }
 
     /// The server will not answer: what the client gets in its place, if it still waits.
     pub fn fail(&mut self, outcome: CallOutcome, message: &str) -> Option<Vec<u8>> {
+        // This is the answer, and no other may come.
+        self.is_resumable = false;
         let (id, asked) = self.close()?;
+        if outcome.is_servers_doing() {
+            self.to.server.decider.wrong(&self.to.whose(), message);
+        }
         self.traced(SpanEnd::Failed(outcome));
         if let Asked::Call(flight) = asked {
             flight.end(outcome, 0);
@@ -377,7 +382,12 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let is_withdrawn = self.request.as_ref().is_some_and(|request| request.stand().is_withdrawn());
+        if !is_withdrawn && self.is_resumable {
+            // The client has gone, and may come back for the answer.
+            drop(self.close());
+        }
         if is_withdrawn {
+            self.is_resumable = false;
             self.traced(SpanEnd::Failed(CallOutcome::Cancelled));
             if let Some((_, Asked::Call(flight))) = self.close() {
                 flight.end(CallOutcome::Cancelled, 0);

@@ -1,10 +1,18 @@
-//! Which headers go on between client and server: end-to-end ones do, hop-by-hop ones and those that this gateway
-//! decides itself do not.
+//! Which headers go on between client and server. Towards a server behind a URL the gateway writes every header itself:
+//! how a server reads a body is not the client's to say. From a client it takes those of a short list, one value each,
+//! and those that the operator names.
 
-use http::header::{self, HeaderMap, HeaderName};
+use super::command_request::accepts_events;
+use super::mcp_headers::{EITHER, EVENTS, LAST_EVENT_ID, METHOD, NAME, SESSION, VERSION};
+use super::refusal::Refusal;
+use crate::mcp::envelope::Message;
+use crate::mcp::http::ContentKind;
+use crate::mcp::http::mirror::{encoded, name_of};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 
 /// Headers of one connection (RFC 9110, section 7.6.1), framing and proxy authentication included.
-const DROPPED_BOTH_WAYS: [HeaderName; 9] = [
+const OF_ONE_CONNECTION: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -16,22 +24,24 @@ const DROPPED_BOTH_WAYS: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// What a client tells this gateway and not the server: its token, the web page that it runs on, the host that it
-/// asked, and how bodies are sent.
-const DROPPED_TO_SERVER: [HeaderName; 6] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::AUTHORIZATION,
-    header::ORIGIN,
-    header::ACCEPT_ENCODING,
-    header::EXPECT,
-];
+/// Trace context (W3C), which goes on as it came.
+const TRACE: [HeaderName; 2] = [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
-/// What a server could lead a client past this gateway with, and CORS headers: which web pages may read answers is the
-/// gateway's decision.
-const DROPPED_TO_CLIENT: [HeaderName; 8] = [
+/// What the body of every message is.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What no server's answer tells a client: where a server could lead it past this gateway, what it would keep for it,
+/// and CORS, because which web pages may read answers is the gateway's decision.
+const DROPPED_TO_CLIENT: [HeaderName; 15] = [
     header::LOCATION,
     HeaderName::from_static("alt-svc"),
+    header::REFRESH,
+    header::LINK,
+    header::SET_COOKIE,
+    HeaderName::from_static("set-cookie2"),
+    HeaderName::from_static("clear-site-data"),
+    header::STRICT_TRANSPORT_SECURITY,
+    header::PUBLIC_KEY_PINS,
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     header::ACCESS_CONTROL_ALLOW_HEADERS,
@@ -40,97 +50,321 @@ const DROPPED_TO_CLIENT: [HeaderName; 8] = [
     header::ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// Takes out of a client's headers what does not go to the server.
-pub fn to_server(headers: &mut HeaderMap) {
-    neighbours(headers);
-    remove(headers, &DROPPED_TO_SERVER);
-}
-
-/// Takes out of a server's headers what does not go to the client.
-pub fn to_client(headers: &mut HeaderMap) {
-    neighbours(headers);
-    remove(headers, &DROPPED_TO_CLIENT);
-}
-
-fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    for name in names {
+/// Takes out what belongs to one connection, and what `Connection` names further: it ends here, before anything in it is
+/// looked at.
+pub fn end_of_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect();
+    for name in named.iter().chain(&OF_ONE_CONNECTION) {
         headers.remove(name);
     }
 }
 
-fn neighbours(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        // `Connection` names further headers that are of this connection only.
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            .collect();
-        remove(headers, &named);
+/// The headers of a request to a server: for a POST those of this message, which a client has sent with these headers,
+/// elsewhere those of a client that listens (GET) or ends its session (DELETE). `forwarded` are the headers that the
+/// operator lets through.
+///
+/// # Errors
+/// A header that goes on is there twice, or has characters that it may not have (400).
+pub fn to_server(
+    client: &HeaderMap,
+    method: &Method,
+    message: Option<&Message>,
+    forwarded: &[HeaderName],
+) -> Result<HeaderMap, Refusal> {
+    let mut headers = HeaderMap::with_capacity(12);
+    let mut take = |name: &HeaderName| -> Result<(), Refusal> {
+        if let Some(value) = only(client, name)? {
+            headers.insert(name.clone(), value.clone());
+        }
+        Ok(())
+    };
+    for name in [&SESSION, &VERSION].into_iter().chain(forwarded) {
+        take(name)?;
     }
-    remove(headers, &DROPPED_BOTH_WAYS);
+    if *method == Method::GET {
+        take(&LAST_EVENT_ID)?;
+    }
+    for name in &TRACE {
+        // One that no reader can tell which value it has says nothing.
+        if let Ok(Some(value)) = only(client, name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    if *method == Method::GET {
+        headers.insert(header::ACCEPT, EVENTS);
+    }
+    let Some(message) = message else { return Ok(headers) };
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::ACCEPT, if accepts_events(client) { EITHER } else { JSON });
+    // What repeats the body says what the body says, because it is written from it.
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    if client.contains_key(&METHOD)
+        && let Some(method) = message.method().and_then(value)
+    {
+        headers.insert(METHOD, method);
+        if let Some(name) = name_of(message).and_then(|name| value(&encoded(&name))) {
+            headers.insert(NAME, name);
+        }
+    }
+    Ok(headers)
+}
+
+/// The value of a header that goes on.
+fn only<'h>(client: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
+    let mut values = client.get_all(name).iter();
+    let bad = |what: String| Refusal::new(StatusCode::BAD_REQUEST, what);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        // An event's id is whatever a server has made it, in UTF-8.
+        (Some(value), None) if *name == LAST_EVENT_ID || value.to_str().is_ok() => Ok(Some(value)),
+        (Some(_), None) => Err(bad(format!("the header `{name}` holds characters that it may not have"))),
+        (Some(_), Some(_)) => Err(bad(format!("more than one {name} header"))),
+    }
+}
+
+/// Takes out of a server's headers what does not go to the client.
+pub fn to_client(headers: &mut HeaderMap) {
+    end_of_connection(headers);
+    for name in &DROPPED_TO_CLIENT {
+        headers.remove(name);
+    }
+}
+
+/// Says of an answer what it was read as, in the gateway's own words: a client that decodes it otherwise would see
+/// another message in it than the one that was looked at.
+pub fn judged(headers: &mut HeaderMap, kind: ContentKind) {
+    let kind = match kind {
+        ContentKind::Json => JSON,
+        ContentKind::EventStream => EVENTS,
+        ContentKind::Html | ContentKind::Other => return,
+    };
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.remove(header::CONTENT_ENCODING);
+}
+
+/// Headers that go no further however the operator names them: those of the connection and of the body, credentials of
+/// clients, what the gateway writes itself, and what makes servers take a request for another one.
+const NEVER_FORWARDED: [HeaderName; 16] = [
+    header::HOST,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    HeaderName::from_static("content-transfer-encoding"),
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_CHARSET,
+    header::EXPECT,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("cookie2"),
+    header::ORIGIN,
+    header::FORWARDED,
+    header::USER_AGENT,
+    LAST_EVENT_ID,
+];
+/// Beginnings of names of such headers.
+const NEVER_FORWARDED_BEGIN: [&str; 5] = ["mcp-", "x-forwarded-", "x-original-", "x-rewrite-", "proxy-"];
+/// What names of such headers hold.
+const NEVER_FORWARDED_HOLD: [&str; 2] = ["method-override", "_"];
+
+/// The name of a header that an operator lets through from clients.
+///
+/// # Errors
+/// It is no name, or one of a header that goes no further.
+pub fn forwardable(name: &str) -> Result<HeaderName, &'static str> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is no name of a header")?;
+    let text = name.as_str();
+    let ends_here = NEVER_FORWARDED.contains(&name)
+        || OF_ONE_CONNECTION.contains(&name)
+        || TRACE.contains(&name)
+        || NEVER_FORWARDED_BEGIN.iter().any(|begin| text.starts_with(begin))
+        || NEVER_FORWARDED_HOLD.iter().any(|part| text.contains(part))
+        || matches!(text, "x-http-method" | "x-real-ip" | "x-client-ip" | "x-host");
+    if ends_here { Err("is a header that the gateway writes itself, or that ends at it") } else { Ok(name) }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
     use super::*;
+    use crate::mcp::envelope::admit;
+    use proptest::prelude::*;
 
-    fn check(clean: fn(&mut HeaderMap), names: &[(&str, &str)], expected: &[&str]) {
+    fn map(rows: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in names {
+        for (name, value) in rows {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
-        clean(&mut headers);
-        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, expected);
+        headers
+    }
+
+    fn rows(headers: &HeaderMap) -> Vec<(&str, &str)> {
+        let mut rows: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    #[test]
+    fn a_server_hears_what_the_gateway_writes_and_nothing_else_of_a_client() {
+        let client = map(&[
+            ("Content-Type", "application/json; charset=utf-8"),
+            ("Accept", "text/event-stream;q=0.1, application/json"),
+            ("Mcp-Session-Id", "s"),
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", "tools/call"),
+            ("Mcp-Name", "=?base64?dA==?="),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("tracestate", "a=1"),
+            ("X-Tenant", "7"),
+            ("Mcp-Param-Region", "eu"),
+            ("Mcp_Session_Id", "other"),
+            ("Authorization", "Bearer t"),
+            ("Cookie", "a=b"),
+            ("X-Forwarded-For", "10.0.0.1"),
+            ("X-Original-URL", "/admin"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("Content-Encoding", "identity"),
+            ("User-Agent", "client/1"),
+            ("Last-Event-ID", "7"),
+            ("X-Other", "1"),
+        ]);
+        let call = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
+        let message = admit(call).unwrap();
+        let forwarded = [forwardable("X-Tenant").unwrap(), forwardable("x-absent").unwrap()];
+        let headers = to_server(&client, &Method::POST, Some(&message), &forwarded).unwrap();
+        let expected = [
+            ("accept", "application/json, text/event-stream"),
+            ("content-type", "application/json"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "t"),
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-session-id", "s"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("tracestate", "a=1"),
+            ("x-tenant", "7"),
+        ];
+        assert_eq!(rows(&headers), expected);
+        let listening = to_server(&client, &Method::GET, None, &[]).unwrap();
+        let names: Vec<&str> = rows(&listening).into_iter().map(|(name, _)| name).collect();
+        let expected =
+            ["accept", "last-event-id", "mcp-protocol-version", "mcp-session-id", "traceparent", "tracestate"];
+        assert_eq!(names, expected);
+    }
+
+    proptest! {
+        /// Whatever a client says of its message, the server is told what the gateway has read, in the gateway's words.
+        #[test]
+        fn how_a_body_is_read_is_never_the_clients_to_say(
+            rows in prop::collection::vec(("[a-zA-Z_*-]{1,24}|content-type|mcp[-_]session[-_]id", "[ -~]{0,40}"), 0..12),
+            kind in "application/json;? ?(charset\\*?0?\\*?=\"?(utf-7|utf-8|utf-16)\"?)?",
+        ) {
+            let mut client = HeaderMap::new();
+            for (name, value) in &rows {
+                client.append(HeaderName::from_bytes(name.to_lowercase().as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            client.append(header::CONTENT_TYPE, kind.parse().unwrap());
+            let message = admit(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#).unwrap();
+            end_of_connection(&mut client);
+            let Ok(headers) = to_server(&client, &Method::POST, Some(&message), &[]) else { return Ok(()) };
+            let kinds: Vec<_> = headers.get_all(header::CONTENT_TYPE).iter().collect();
+            prop_assert_eq!(kinds, [&JSON]);
+            let known = [SESSION, VERSION, METHOD, NAME, header::CONTENT_TYPE, header::ACCEPT];
+            for name in headers.keys() {
+                prop_assert!(known.contains(name) || TRACE.contains(name), "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_repeats_the_body_is_written_from_it() {
+        for (body, method, name) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"x"}}"#, Some("tools/list"), None),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a://b","name":"x"}}"#,
+                Some("resources/read"),
+                Some("a://b"),
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, None, None),
+        ] {
+            let client = map(&[("Mcp-Method", "x"), ("Mcp-Name", "y")]);
+            let headers = to_server(&client, &Method::POST, Some(&admit(body.as_bytes()).unwrap()), &[]).unwrap();
+            let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!((text(&METHOD), text(&NAME)), (method, name), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_goes_on_has_one_value() {
+        let session = [("Mcp-Session-Id", "a"), ("Mcp-Session-Id", "b")];
+        assert!(to_server(&map(&session), &Method::DELETE, None, &[]).is_err());
+        let tenant = [forwardable("x-tenant").unwrap()];
+        assert!(to_server(&map(&[("X-Tenant", "1"), ("x-tenant", "2")]), &Method::DELETE, None, &tenant).is_err());
+        let traces = [("traceparent", "a"), ("traceparent", "b")];
+        assert_eq!(rows(&to_server(&map(&traces), &Method::DELETE, None, &[]).unwrap()), []);
     }
 
     #[test]
     fn what_belongs_to_one_connection_ends_here() {
-        let names = [
-            ("Connection", "x-one, X-Two"),
+        let mut headers = map(&[
+            ("Connection", "x-one, Mcp-Session-Id"),
             ("Connection", "close"),
             ("X-One", "1"),
-            ("X-Two", "2"),
             ("Keep-Alive", "timeout=5"),
             ("TE", "trailers"),
             ("Upgrade", "h2c"),
             ("Mcp-Session-Id", "s"),
             ("X-Three", "3"),
-        ];
-        for clean in [to_server, to_client] {
-            check(clean, &names, &["mcp-session-id", "x-three"]);
-        }
+        ]);
+        end_of_connection(&mut headers);
+        assert_eq!(rows(&headers), [("x-three", "3")]);
     }
 
     #[test]
-    fn credentials_of_the_client_end_here() {
-        let names = [
-            ("Authorization", "Bearer t"),
-            ("Proxy-Authorization", "Basic t"),
-            ("Origin", "http://localhost"),
-            ("Host", "gateway"),
-            ("Accept-Encoding", "gzip"),
-            ("Accept", "application/json"),
-            ("Mcp-Param-Region", "eu"),
-            ("Last-Event-ID", "7"),
-        ];
-        check(to_server, &names, &["accept", "last-event-id", "mcp-param-region"]);
-    }
-
-    #[test]
-    fn nothing_leads_a_client_past_the_gateway() {
-        let names = [
+    fn nothing_leads_a_client_past_the_gateway_or_is_kept_for_a_server() {
+        let mut headers = map(&[
             ("Location", "https://elsewhere.example"),
             ("Alt-Svc", "h2=\":443\""),
             ("Access-Control-Allow-Origin", "*"),
+            ("Set-Cookie", "a=b"),
+            ("Refresh", "0; url=https://elsewhere.example"),
             ("WWW-Authenticate", "Bearer"),
             ("Retry-After", "1"),
-        ];
-        check(to_client, &names, &["retry-after", "www-authenticate"]);
+        ]);
+        to_client(&mut headers);
+        assert_eq!(rows(&headers), [("retry-after", "1"), ("www-authenticate", "Bearer")]);
+    }
+
+    #[test]
+    fn some_headers_are_never_forwarded() {
+        for name in ["X-Tenant", "x-request-id", "Accept-Language", "Idempotency-Key"] {
+            assert_eq!(forwardable(name).map(|found| found.as_str().to_owned()), Ok(name.to_lowercase()));
+        }
+        for name in [
+            "",
+            "a b",
+            "x_tenant",
+            "Cookie",
+            "Authorization",
+            "Content-Type",
+            "Host",
+            "Transfer-Encoding",
+            "Connection",
+            "Mcp-Session-Id",
+            "mcp-param-region",
+            "X-Forwarded-Host",
+            "Forwarded",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-HTTP-Method-Override",
+            "X-Method-Override",
+        ] {
+            assert!(forwardable(name).is_err(), "{name}");
+        }
     }
 }

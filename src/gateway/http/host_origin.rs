@@ -135,12 +135,16 @@ pub fn content(headers: &HeaderMap) -> Result<(), Refusal> {
     if !parts.next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
         return unsupported("the body must be `application/json`");
     }
-    for part in parts {
+    // Any other parameter, `charset*` and `charset*0` of RFC 2231 among them, tells some reader how to decode the body.
+    let is_utf_8 = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        if name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        {
-            return unsupported("the body must be UTF-8");
-        }
+        name.trim().eq_ignore_ascii_case("charset")
+            && matches!(value.trim(), value if value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("\"utf-8\""))
+    };
+    match (parts.next(), parts.next()) {
+        (None, _) => {}
+        (Some(part), None) if is_utf_8(part) => {}
+        (Some(_), _) => return unsupported("the only parameter of `application/json` here is `charset=utf-8`"),
     }
     let coded = |name: &HeaderName| {
         headers.get_all(name).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -234,6 +238,16 @@ mod tests {
             (&[("content-type", "Application/JSON; charset=UTF-8")], true),
             (&[("content-type", "application/json; charset=\"utf-8\"")], true),
             (&[("content-type", "application/json; charset=utf-16")], false),
+            (&[("content-type", "application/json; charset*0=utf-7")], false),
+            (&[("content-type", "application/json; charset*=utf-8''utf-7")], false),
+            (&[("content-type", "application/json; charset*0=utf-; charset*1=7")], false),
+            (&[("content-type", "application/json; charset=utf-8; charset*0=utf-7")], false),
+            (&[("content-type", "application/json; charset=utf-8; charset=utf-8")], false),
+            (&[("content-type", "application/json; boundary=x")], false),
+            (&[("content-type", "application/json; profile=\"a;charset=utf-7\"")], false),
+            (&[("content-type", "application/json; charset=utf8")], false),
+            (&[("content-type", "application/json;")], false),
+            (&[("content-type", "application/json ;charset = utf-8")], true),
             (&[("content-type", "application/jsonp")], false),
             (&[("content-type", "text/plain")], false),
             (&[], false),

@@ -34,6 +34,8 @@ mod command_table;
 mod child_routes;
 mod mcp_headers;
 mod own_ids;
+mod repeats;
+mod resumable;
 mod url_answer;
 mod url_table;
 mod state;
@@ -58,7 +60,8 @@ use std::time::Instant;
 impl Gateway {
     /// Answers one request. `local` is the address that the client reached.
     pub async fn answer(self: &Arc<Self>, local: IpAddr, request: Request<Incoming>) -> Response<Answer> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        headers::end_of_connection(&mut head.headers);
         let table = self.table();
         let origin = match table.front.check(&head, local) {
             Ok(origin) => origin,
@@ -164,7 +167,13 @@ mod tests {
         let decider = Arc::new(Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ())));
         let name = ServerName::new("one");
         let url = "http://127.0.0.1:1/mcp".parse().unwrap();
-        let target = HttpTarget { server: name.clone(), url, headers: BTreeMap::new(), token: None };
+        let target = HttpTarget {
+            server: name.clone(),
+            url,
+            headers: BTreeMap::new(),
+            token: None,
+            forward_headers: Vec::new(),
+        };
         let plan =
             Served { backend: Backend::Http(target), policy: None, enforcement: Enforcement::AsWritten, locked: None };
         Arc::new(Server::new(name, plan, None, &decider).unwrap())

@@ -3,13 +3,13 @@
 
 use super::Server;
 use super::client::Outgoing;
-use super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION};
+use super::mcp_headers::{EITHER, METHOD, NAME, SESSION};
 use super::refusal::{Refusal, unauthorized};
 use super::seen_tools::{Seen, Viewer};
 use super::trip::Trip;
 use super::url_answer::collect;
 use super::url_table::UrlServer;
-use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, not_listed};
+use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, is_listed, not_listed};
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
 use crate::mcp::http::{ContentKind, Held, named_kind};
@@ -17,14 +17,11 @@ use crate::mcp::sse::Blocks;
 use crate::policy::Policy;
 use bytes::Bytes;
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// Parameters of a call that are told in headers (MCP 2026-07-28, streamable HTTP).
-const PARAMETER: &str = "mcp-param-";
 
 /// Why there is no list.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ impl UrlServer {
         call: &ToolCall,
     ) -> Result<(Option<Arc<Policy>>, Facts), Refusal> {
         let (guard, tool) = (trip.server.guard().map(|guard| &**guard), call.name().as_str());
-        let held = |policy: &Arc<Policy>| guard.is_some() || policy.wants_lists_for(tool);
+        let held = |policy: &Arc<Policy>| guard.is_some() || trip.repeats.are_stated() || policy.wants_lists_for(tool);
         let policy = match policy {
             Some(policy) if held(&policy) => policy,
             policy => return Ok((policy, Facts::default())),
@@ -210,7 +207,9 @@ impl UrlServer {
 /// Whether only a list can tell what becomes of a call.
 fn wants_list(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> bool {
     let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
-    seen.view().wants_list(policy, guard, tool, server.shared.moment(Instant::now()))
+    let (view, now) = (seen.view(), server.shared.moment(Instant::now()));
+    view.wants_list(policy, guard, tool, now)
+        || (trip.repeats.are_stated() && is_listed(policy, tool) && view.newest(now).is_none())
 }
 
 fn facts(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> Facts {
@@ -222,11 +221,7 @@ fn facts(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> Facts {
 /// The headers of a call as they are for a list.
 fn headers_of(call: &HeaderMap) -> HeaderMap {
     let mut headers = call.clone();
-    let of_the_call: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(PARAMETER)).cloned().collect();
-    for name in of_the_call.iter().chain([&NAME, &LAST_EVENT_ID]) {
-        headers.remove(name);
-    }
+    headers.remove(NAME);
     if headers.contains_key(&METHOD) {
         headers.insert(METHOD, HeaderValue::from_static("tools/list"));
     }
@@ -237,6 +232,7 @@ fn headers_of(call: &HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
     #[test]
     fn a_list_is_asked_for_with_the_headers_of_the_call_but_for_what_is_about_the_call() {
@@ -245,7 +241,6 @@ mod tests {
             ("mcp-session-id", "s"),
             ("mcp-method", "tools/call"),
             ("mcp-name", "t"),
-            ("mcp-param-region", "eu"),
             ("x-tenant", "7"),
         ]
         .into_iter()

@@ -84,6 +84,10 @@ impl Server {
             Backend::Http(target) => ServerWay::Http(Box::new(UrlServer::new(target)?)),
             Backend::Stdio(children) => ServerWay::Stdio(CommandServer::new(children.clone())),
         };
+        let shared = match &plan.backend {
+            Backend::Http(_) => Shared::behind_url(),
+            Backend::Stdio(_) => Shared::default(),
+        };
         Ok(Self {
             label: name.as_str().into(),
             name,
@@ -92,7 +96,7 @@ impl Server {
             decider: Arc::clone(decider),
             way,
             lock,
-            shared: Arc::default(),
+            shared: Arc::new(shared),
             appearances: watch::Sender::new(0),
         })
     }

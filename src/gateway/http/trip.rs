@@ -1,6 +1,7 @@
 //! A request on its way to a server behind a URL.
 
 use super::exchange::Recipient;
+use super::repeats::Repeats;
 use super::request_slots::RequestSlot;
 use super::seen_tools::{Seen, Viewer};
 use super::token_watch::Holder;
@@ -16,7 +17,10 @@ pub(super) struct Trip {
     pub(super) gateway: Arc<Gateway>,
     pub(super) server: Arc<Server>,
     pub(super) policy: Option<Arc<Policy>>,
+    /// Those that go to the server.
     pub(super) headers: HeaderMap,
+    /// Arguments that are repeated in headers.
+    pub(super) repeats: Repeats,
     /// What was listed to the caller, where its calls are held to that.
     pub(super) seen: Option<Arc<Seen>>,
     pub(super) holder: Holder,

@@ -3,7 +3,7 @@
 use super::body::Answer;
 use super::exchange::Exchange;
 use super::refusal::{Refusal, accepted, json};
-use crate::gateway::exchange::{CallOutcome, Fate};
+use crate::gateway::exchange::{CallOutcome, Fate, invalid};
 use crate::mcp::envelope::{Arrival, MESSAGE_BYTES_MAX, receive};
 use crate::mcp::http::readdress::Place;
 use crate::mcp::http::{Held, Unread, named_kind};
@@ -80,10 +80,17 @@ pub(super) async fn whole(
     match exchange.message(&body) {
         Fate::Pass => Response::from_parts(head, Answer::whole(body)),
         Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
-        Fate::Drop => match exchange.fail(CallOutcome::Invalid, "the server's answer is not for this request") {
-            Some(error) => json(StatusCode::BAD_GATEWAY, error),
-            None => accepted(),
-        },
+        Fate::Drop => {
+            // The whole body is one answer: what is wrong with it is what is wrong with the answer.
+            let why = match receive(&body) {
+                Ok(_) => "the server's answer is not for this request".to_owned(),
+                Err(malformed) => invalid(&malformed.reason),
+            };
+            match exchange.fail(CallOutcome::Invalid, &why) {
+                Some(error) => json(StatusCode::BAD_GATEWAY, error),
+                None => accepted(),
+            }
+        }
     }
 }
 

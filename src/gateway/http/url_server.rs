@@ -7,9 +7,10 @@ use super::command_request::{accepts_events, is_subscription, withdrawn};
 use super::events::Events;
 use super::exchange::{Exchange, Recipient};
 use super::host_origin::not_admitted;
-use super::mcp_headers::{SESSION, VERSION};
+use super::mcp_headers::{LAST_EVENT_ID, SESSION, VERSION};
 use super::open::{OpenRequest, Stand};
 use super::refusal::{Refusal, accepted, json};
+use super::repeats::Repeats;
 use super::request_slots::RequestSlot;
 use super::seen_tools::Viewer;
 use super::token_watch::Holder;
@@ -32,7 +33,7 @@ use crate::mcp::http::{ContentKind, named_kind};
 use crate::model::ToolName;
 use crate::policy::Caller;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Body as _;
@@ -64,18 +65,20 @@ impl UrlServer {
         let began = Instant::now();
         let message = admit(&body).map_err(|malformed| not_admitted(&malformed, &head.headers))?;
         drop(body);
-        let mut headers = head.headers;
+        let headers = head.headers;
         header_match::check(&headers, &message)?;
         let presented = headers.get(AUTHORIZATION).cloned();
         let session = self.session(&headers, &who)?;
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
-        headers::to_server(&mut headers);
+        let repeats = Repeats::stated(&headers, &message);
+        let headers = headers::to_server(&headers, &Method::POST, Some(&message), &self.forwarded)
+            .map_err(|refusal| message.id().into_iter().fold(refusal, Refusal::to))?;
         let seen = self.seen(server, policy.as_deref(), &headers, &who);
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
-        let trip = Trip { gateway, server, policy, headers, seen, holder, is_subscription, slot, began, span };
+        let trip = Trip { gateway, server, policy, headers, repeats, seen, holder, is_subscription, slot, began, span };
         let viewer = Viewer::of(&trip.headers, &trip.holder.who);
         if let Some(id) = withdrawn(&message).flatten()
             && !self.open.withdraw(&viewer, &id)
@@ -85,7 +88,10 @@ impl UrlServer {
         }
         let begun = |id: &Id| {
             let what = "a request with this id is in flight already";
-            self.open.begin(&viewer, id).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, what).to(id))
+            let begun = self.open.begin(&viewer, id);
+            // What a request with this id before it was answered is not for this one.
+            self.resumable.forget(&viewer, id);
+            begun.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, what).to(id))
         };
         match message {
             Message::Call(id, call) => {
@@ -203,6 +209,7 @@ impl UrlServer {
         let (decider, whose) = (&trip.gateway.decider, trip.server.whose(&trip.holder.who));
         let (flight, cleared) = Flight::depart(decider, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
+        trip.headers.extend(trip.repeats.written().into_iter().map(|(name, value)| (Some(name), value)));
         let session = trip.headers.get(&SESSION).filter(|_| !is_stateless).cloned();
         let withdrawal = session.map(|session| (session, trip.headers.get(&VERSION).cloned()));
         let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight))
@@ -298,6 +305,7 @@ impl UrlServer {
         headers::to_client(&mut head.headers);
         exchange.begun(&head.headers);
         let kind = ContentKind::of(&head.headers);
+        headers::judged(&mut head.headers, kind);
         if kind != ContentKind::Json
             && exchange.is_greeting()
             && may_be_older("initialize", head.status.as_u16())
@@ -339,12 +347,11 @@ impl UrlServer {
         head: Parts,
         slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
-        let mut headers = head.headers;
-        let presented = headers.get(AUTHORIZATION).cloned();
-        self.session(&headers, who)?;
-        let viewer = Viewer::of(&headers, who);
-        headers::to_server(&mut headers);
-        headers.remove(CONTENT_TYPE);
+        let presented = head.headers.get(AUTHORIZATION).cloned();
+        self.session(&head.headers, who)?;
+        let viewer = Viewer::of(&head.headers, who);
+        let headers = headers::to_server(&head.headers, &Method::GET, None, &self.forwarded)?;
+        let takes_up = headers.contains_key(&LAST_EVENT_ID);
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
         let (mut head, held) =
             sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;
@@ -352,8 +359,10 @@ impl UrlServer {
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let (ending, appearances) = (gateway.ending(), server.appearances());
         let holder = Holder { presented, who: who.clone() };
-        let exchange = Exchange::stream(Recipient { gateway, server, holder, viewer, seen: None });
-        match ContentKind::of(&head.headers) {
+        let exchange = Exchange::stream(Recipient { gateway, server, holder, viewer, seen: None }, takes_up);
+        let kind = ContentKind::of(&head.headers);
+        headers::judged(&mut head.headers, kind);
+        match kind {
             ContentKind::EventStream => {
                 let events = Events::new(held, exchange, slot, Some(ending)).with_news(appearances);
                 Ok(Response::from_parts(without_length(head), Answer::stream(events)))
@@ -374,11 +383,9 @@ impl UrlServer {
     /// # Errors
     /// The session is another's, or the server cannot be reached.
     pub async fn delete(&self, server: &Server, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
-        let mut headers = head.headers;
-        self.session(&headers, who)?;
-        let session = headers.get(&SESSION).cloned();
-        headers::to_server(&mut headers);
-        headers.remove(CONTENT_TYPE);
+        self.session(&head.headers, who)?;
+        let session = head.headers.get(&SESSION).cloned();
+        let headers = headers::to_server(&head.headers, &Method::DELETE, None, &self.forwarded)?;
         let sent = Outgoing::nothing().send(&self.upstream, Method::DELETE, headers).await;
         let (mut head, held) =
             sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;

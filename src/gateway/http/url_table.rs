@@ -1,8 +1,10 @@
 //! What is kept for one server behind a URL: connections, sessions, what was listed, what is open at either end.
 
 use super::client::Outgoing;
+use super::headers::JSON;
 use super::mcp_headers::{EITHER, SESSION, VERSION};
 use super::open::Open;
+use super::resumable::Resumable;
 use super::seen_tools::{SeenTools, Viewer};
 use super::sessions::Sessions;
 use crate::gateway::exchange::{NotTaken, ServerRequests};
@@ -12,7 +14,7 @@ use crate::mcp::envelope::Id;
 use crate::mcp::http::HttpClient;
 use crate::mcp::target::HttpTarget;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,6 +35,10 @@ pub struct UrlServer {
     pub(super) seen_tools: SeenTools,
     pub(super) asking: Asking,
     pub(super) open: Arc<Open>,
+    /// What clients asked whose answers they may take up again.
+    pub(super) resumable: Resumable,
+    /// Headers of clients that go on.
+    pub(super) forwarded: Vec<HeaderName>,
     asked_by_server: Mutex<ServerRequests<Viewer>>,
     withdrawing: Arc<Semaphore>,
 }
@@ -72,6 +78,8 @@ impl UrlServer {
             seen_tools: SeenTools::default(),
             asking: Asking::default(),
             open: Arc::default(),
+            resumable: Resumable::default(),
+            forwarded: target.forward_headers.clone(),
             asked_by_server: Mutex::default(),
             withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
         })
@@ -81,7 +89,7 @@ impl UrlServer {
     pub(super) fn withdraw(&self, id: &Id, (session, version): Withdrawal) {
         let Ok(place) = Arc::clone(&self.withdrawing).try_acquire_owned() else { return };
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, EITHER);
         headers.insert(SESSION, session);
         version.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
@@ -102,6 +110,7 @@ impl UrlServer {
     pub(super) fn close(&self, session: &[u8]) {
         self.sessions.close(session);
         self.seen_tools.close(session);
+        self.resumable.close(&Viewer::session(session));
         lock(&self.asked_by_server).forget(&Viewer::session(session));
     }
 

@@ -6,6 +6,7 @@ use crate::gateway::audit::{Audit, Route};
 use crate::gateway::client_writer::standard_streams;
 use crate::gateway::decider::Decider;
 use crate::gateway::event::Event;
+use crate::gateway::exchange::Shared;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::Guard;
 use crate::gateway::mediate::{Mediator, Settings};
@@ -53,14 +54,14 @@ pub struct StdioStart {
 pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
     let StdioStart { policy, lock, backend, caller, settings, drain, stores, audit, line, around } = start;
     let (watch, guard) = lock.unzip();
-    let route = match backend {
-        Backend::Http(_) => Route::StdioUrl,
-        Backend::Stdio(_) => Route::StdioCommand,
+    let (route, shared) = match backend {
+        Backend::Http(_) => (Route::StdioUrl, Shared::behind_url()),
+        Backend::Stdio(_) => (Route::StdioCommand, Shared::default()),
     };
     let decider = Arc::new(Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say)));
     (around.say)(&line);
     let hash = policy.policy().as_deref().map(Policy::hash).unwrap_or_default().to_owned();
-    let mediator = Mediator::new(Arc::clone(&policy), decider, (caller, route), settings);
+    let mediator = Mediator::new(Arc::clone(&policy), decider, (caller, route), settings).with_shared(Arc::new(shared));
     let mediator = Arc::new(match guard {
         Some(guard) => mediator.with_guard(guard),
         None => mediator,

@@ -95,7 +95,13 @@ impl HttpClient {
     /// As [`Self::new`].
     pub fn plain(url: &Url) -> Result<Self, ConnectError> {
         let server = crate::model::ServerName::new(url.host_str().unwrap_or_default());
-        Self::new(&HttpTarget { server, url: url.clone(), headers: Default::default(), token: None })
+        Self::new(&HttpTarget {
+            server,
+            url: url.clone(),
+            headers: Default::default(),
+            token: None,
+            forward_headers: Vec::new(),
+        })
     }
 
     fn endpoint(&self) -> Arc<Endpoint> {

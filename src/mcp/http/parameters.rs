@@ -61,6 +61,11 @@ pub fn parameters(definition: &str) -> Result<Vec<Parameter>, BadParameters> {
     Ok(found)
 }
 
+/// Whether a page of a list speaks of such headers anywhere.
+pub fn speaks_of_headers(page: &str) -> bool {
+    memchr::memmem::find(page.as_bytes(), KEYWORD.as_bytes()).is_some()
+}
+
 /// The headers of a call: one for each parameter that its arguments hold, encoded where a header cannot hold the value.
 pub fn headers(parameters: &[Parameter], arguments: &str) -> Vec<(String, String)> {
     let Ok(arguments) = serde_json::from_str::<Value>(arguments) else { return Vec::new() };

@@ -27,6 +27,17 @@ fn a_server_that_crashes_leaves_no_call_without_an_answer() {
 }
 
 #[test]
+fn a_server_that_closes_its_output_has_ended_though_its_process_lives_on() {
+    let sandbox = open();
+    let mut gateway = Gateway::script(&sandbox, &[], "read -r a; exec 1>&-; while :; do sleep 600; done");
+    gateway.call(1, "t", &json!({}));
+    let (code, lines, stderr) = gateway.finish();
+    assert_eq!((code, lines.len()), (Some(3), 1), "{lines:?} {stderr}");
+    assert!(lines[0].contains("closed its output") && stderr.contains("closed its output"), "{lines:?} {stderr}");
+    assert_eq!(events(&log(&sandbox), "upstream_exit").len(), 1);
+}
+
+#[test]
 fn a_server_is_started_again_and_hears_the_handshake_but_no_call_twice() {
     let sandbox = open();
     let script = r#"count=$(cat count 2>/dev/null || echo 0); echo $((count + 1)) > count

@@ -68,7 +68,7 @@ impl Served {
 
     /// Waits for a line that holds this.
     #[track_caller]
-    fn hear(&self, part: &str) -> String {
+    pub fn hear(&self, part: &str) -> String {
         let mut heard = Vec::new();
         loop {
             match self.said.lock().unwrap().recv_timeout(Duration::from_secs(LINE_SECONDS_MAX)) {
@@ -344,6 +344,15 @@ fn response(status: &str, headers: &[&str], body: &str) -> String {
 /// A response with events, complete.
 fn events_response(body: &str) -> String {
     response("200 OK", &["Content-Type: text/event-stream"], body)
+}
+
+/// The messages in a body of events, each with its lines of data joined.
+#[track_caller]
+fn messages_of(body: &str) -> Vec<Value> {
+    let text = body.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    let data = |event: &str| event.lines().filter_map(|line| line.strip_prefix("data:")).collect::<Vec<_>>().join("\n");
+    let messages = text.split("\n\n").map(data).filter(|data| !data.trim().is_empty());
+    messages.map(|data| serde_json::from_str(&data).unwrap_or_else(|error| panic!("{error}: {data:?}"))).collect()
 }
 
 /// The head of a stream that goes on until the connection is closed.

@@ -189,12 +189,13 @@ fn forgetting_from(opened: &AtomicU32, head: &str, message: &Value) -> (&'static
 }
 
 #[test]
-fn a_session_that_the_server_has_forgotten_is_opened_anew() {
+fn a_session_that_the_server_has_forgotten_is_opened_anew_and_no_call_is_sent_twice() {
     let sandbox = sandbox(&only(json!({"good": {}})));
     let (url, seen) = serve(forgetting);
     let mut gateway = enforce(&sandbox, &url, &[]);
     gateway.initialize();
-    passed(&gateway.ask_tool(1, "good", &json!({})));
+    let reply = gateway.ask_tool(1, "good", &json!({}));
+    assert!(reply["error"]["message"].as_str().unwrap_or_default().contains("a new one has begun"), "{reply}");
     passed(&gateway.ask_tool(2, "good", &json!({})));
     let (code, lines, stderr) = gateway.close();
     assert_eq!((code, lines), (Some(0), vec![]), "the client hears of no second handshake: {stderr}");
@@ -202,7 +203,7 @@ fn a_session_that_the_server_has_forgotten_is_opened_anew() {
     let count = |what: &str| seen.iter().filter(|request| request.contains(what)).count();
     assert_eq!(
         (count("\"initialize\""), count("notifications/initialized"), count("tools/call")),
-        (2, 2, 3),
+        (2, 2, 2),
         "{seen:?}"
     );
 }
@@ -225,7 +226,9 @@ fn a_session_that_is_refused_in_words_is_opened_anew() {
     let (url, _seen) = serve(refusing);
     let mut gateway = enforce(&sandbox, &url, &[]);
     gateway.initialize();
-    passed(&gateway.ask_tool(1, "good", &json!({})));
+    let reply = gateway.ask_tool(1, "good", &json!({}));
+    assert!(reply["error"]["message"].as_str().unwrap_or_default().contains("a new one has begun"), "{reply}");
+    passed(&gateway.ask_tool(2, "good", &json!({})));
     let (code, lines, stderr) = gateway.close();
     assert_eq!((code, lines), (Some(0), vec![]), "{stderr}");
 }

@@ -67,6 +67,20 @@ pub fn clients_that_use_the_same_ids_and_tokens_do_not_disturb_each_other(cell: 
     assert_eq!((one.rest(), two.rest()), (vec![], vec![]));
 }
 
+pub fn an_id_is_free_when_its_client_has_hung_up(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"held": {}, "good": {}})).holding(&["held"]));
+    let (mut one, mut two) = (cell.client(), cell.client());
+    one.request_as(77, "tools/call", &json!({"name": cell.way.tool("held"), "arguments": {}}));
+    let held = cell.server.held("the call", |seen| seen.calls("held"));
+    one.hang_up(77);
+    // Another client of the same grant, and where there are sessions of another one.
+    two.request_as(77, "tools/call", &json!({"name": cell.way.tool("good"), "arguments": {}}));
+    let reply = two.reply(77);
+    passed(&reply);
+    held.answer(&json!({"content": [{"type": "text", "text": "late"}], "resultType": "complete"}));
+    assert_eq!(two.rest(), Vec::<Value>::new(), "the late answer reaches no other request");
+}
+
 fn crashing() -> Setup {
     Setup::of(&json!({"held": {}, "crash": {}, "good": {}})).script(|asked| {
         if asked.seen.calls("crash") {

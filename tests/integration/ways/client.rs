@@ -18,6 +18,8 @@ pub enum Heard {
     Message(Value),
     /// The end of the response to a request over HTTP: the number of the request and the status; 0 without one.
     Ended(u64, u16),
+    /// Status line and headers of the response to a request over HTTP.
+    Head(u64, String),
 }
 
 enum Line {
@@ -30,6 +32,7 @@ struct Http {
     path: String,
     /// Headers of every request.
     headers: Vec<String>,
+    content_type: String,
     open: BTreeMap<u64, TcpStream>,
     sender: Sender<Heard>,
     heard: Receiver<Heard>,
@@ -61,13 +64,35 @@ impl Client {
     pub fn http(way: Way, address: &str, path: &str, headers: Vec<String>, patience: Duration) -> Self {
         let (sender, heard) = channel();
         let (address, path) = (address.to_owned(), path.to_owned());
-        let http = Http { address, path, headers, open: BTreeMap::new(), sender, heard };
+        let content_type = "application/json".to_owned();
+        let http = Http { address, path, headers, content_type, open: BTreeMap::new(), sender, heard };
         Self { way, line: Line::Http(http), next: 0, capabilities: json!({}), kept: Vec::new(), patience }
     }
 
     /// It can do these things.
     pub fn with_capabilities(self, capabilities: &Value) -> Self {
         Self { capabilities: capabilities.clone(), ..self }
+    }
+
+    /// Sends these headers with every request over HTTP from now on, after those of the headers before.
+    pub fn set_headers(&mut self, headers: &[&str]) {
+        if let Line::Http(http) = &mut self.line {
+            http.headers.extend(headers.iter().map(|line| (*line).to_owned()));
+        }
+    }
+
+    /// Sends no header any more whose name begins like this.
+    pub fn unset_headers(&mut self, begin: &str) {
+        if let Line::Http(http) = &mut self.line {
+            http.headers.retain(|line| !line.starts_with(begin));
+        }
+    }
+
+    /// Says of every body over HTTP that it is this.
+    pub fn set_content_type(&mut self, kind: &str) {
+        if let Line::Http(http) = &mut self.line {
+            http.content_type = kind.to_owned();
+        }
     }
 
     /// Shakes hands, where the way has sessions.
@@ -209,7 +234,7 @@ impl Client {
     pub fn hears(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         self.find(what, |heard| match heard {
             Heard::Message(message) if is_it(message) => Some(message.clone()),
-            Heard::Message(_) | Heard::Ended(..) => None,
+            Heard::Message(_) | Heard::Ended(..) | Heard::Head(..) => None,
         })
     }
 
@@ -224,7 +249,16 @@ impl Client {
     pub fn ended(&mut self, id: u64) -> u16 {
         self.find(&format!("the end of the response to {id}"), |heard| match heard {
             Heard::Ended(of, status) if *of == id => Some(*status),
-            Heard::Message(_) | Heard::Ended(..) => None,
+            Heard::Message(_) | Heard::Ended(..) | Heard::Head(..) => None,
+        })
+    }
+
+    /// Status line and headers of the response to a request over HTTP.
+    #[track_caller]
+    pub fn head(&mut self, id: u64) -> String {
+        self.find(&format!("the head of the response to {id}"), |heard| match heard {
+            Heard::Head(of, head) if *of == id => Some(head.clone()),
+            Heard::Message(_) | Heard::Ended(..) | Heard::Head(..) => None,
         })
     }
 
@@ -278,7 +312,7 @@ impl Client {
         self.ask("ping", &json!({}));
         let message = |heard: Heard| match heard {
             Heard::Message(message) => Some(message),
-            Heard::Ended(..) => None,
+            Heard::Ended(..) | Heard::Head(..) => None,
         };
         std::mem::take(&mut self.kept).into_iter().filter_map(message).collect()
     }
@@ -288,6 +322,18 @@ impl Client {
     pub fn is_over(&mut self) {
         while let Some(heard) = self.next() {
             self.kept.push(heard);
+        }
+    }
+
+    /// Waits until the gateway that this client alone has says something like this on standard error.
+    #[track_caller]
+    pub fn hears_said(&self, part: &str) {
+        let Line::Stdio(gateway) = &self.line else { panic!("it is not this client's") };
+        let deadline = std::time::Instant::now() + self.patience;
+        while !gateway.said().contains(part) {
+            assert!(std::time::Instant::now() < deadline, "nothing like {part:?} in {:?}", gateway.said());
+            // Nothing tells when a pipe was read; this only keeps the looks apart.
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 
@@ -309,7 +355,12 @@ impl Http {
     fn post(&mut self, message: &Value, era: Era) {
         let params = &message["params"];
         // What the request names, and so a header of it.
-        let name = ["name", "uri", "taskId"].iter().find_map(|key| params[key].as_str());
+        let key = match message["method"].as_str().unwrap_or_default() {
+            method if method.starts_with("resources/") => "uri",
+            method if method.starts_with("tasks/") => "taskId",
+            _ => "name",
+        };
+        let name = params[key].as_str();
         self.post_text(
             &message.to_string(),
             message["id"].as_u64().unwrap_or(0),
@@ -321,8 +372,9 @@ impl Http {
 
     fn post_text(&mut self, body: &str, id: u64, method: Option<&str>, name: Option<&str>, era: Era) {
         let mut head = format!(
-            "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
             self.path,
+            self.content_type,
             body.len()
         );
         if let (Era::Stateless, Some(method)) = (era, method) {
@@ -369,6 +421,7 @@ fn read_response(stream: TcpStream, id: u64, sender: &Sender<Heard>) -> Option<S
     let mut reader = BufReader::new(stream);
     let head = read_head(&mut reader).unwrap_or_default();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let _ = sender.send(Heard::Head(id, head.clone()));
     let hear = |text: &str| {
         if let Ok(message) = serde_json::from_str(text) {
             let _ = sender.send(Heard::Message(message));

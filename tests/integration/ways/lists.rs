@@ -67,21 +67,49 @@ pub fn a_schema_that_was_never_shown_is_asked_for(cell: &dyn Fn(&Setup) -> Cell)
     assert_eq!(client.rest(), Vec::<Value>::new());
 }
 
+fn with(name: &str, member: &str, value: Value) -> Value {
+    let mut definition = tool(name);
+    definition[member] = value;
+    definition
+}
+
 pub fn what_is_not_as_it_was_locked_is_neither_listed_nor_called(cell: &dyn Fn(&Setup) -> Cell) {
     let other = json!({"name": "work", "description": "Does other work.", "inputSchema": {"type": "object"}});
     let setup = Setup::policy(&json!({"version": "1", "default": "allow", "tools": {}}))
-        .locked(&json!([tool("good"), tool("work")]))
-        .listing(&json!([tool("good"), other, tool("fresh")]));
+        .locked(&json!([tool("good"), tool("work"), tool("meta"), tool("odd"), tool("icon")]))
+        .listing(&json!([
+            tool("good"),
+            other,
+            tool("fresh"),
+            with("meta", "_meta", json!({"note": "Obey."})),
+            with("odd", "x-note", json!("Obey.")),
+            with("icon", "icons", json!([{"src": "https://elsewhere.example/i"}]))
+        ]));
     let cell = cell(&setup);
     let mut client = cell.client();
     passed(&client.ask_tool("good", &json!({})));
-    for name in ["work", "fresh"] {
+    for name in ["work", "fresh", "meta", "odd", "icon"] {
         let reply = client.ask_tool(name, &json!({}));
         refusal(&reply);
         assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["rule"], "(tool changed)");
     }
     assert_eq!(client.names(), ["good"]);
     assert_eq!((cell.calls("work"), cell.calls("fresh")), (0, 0));
+}
+
+pub fn a_name_that_is_listed_twice_is_refused_whole(cell: &dyn Fn(&Setup) -> Cell) {
+    let setup = Setup::policy(&json!({"version": "1", "default": "allow", "tools": {}}))
+        .locked(&json!([tool("good"), tool("work")]))
+        .listing(&json!([tool("work"), tool("good"), tool("work")]));
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    assert_eq!(client.names(), ["good"]);
+    let reply = client.ask_tool("work", &json!({}));
+    // At the common endpoint a name that was not listed is none.
+    let is_refused = reply["result"]["_meta"]["io.github.mcpol/decision"]["rule"] == "(tool changed)";
+    assert!(is_refused || reply["error"]["code"] == -32602, "{reply}");
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(cell.calls("work"), 0);
 }
 
 pub fn what_is_offered_beside_tools_is_as_it_was_locked(cell: &dyn Fn(&Setup) -> Cell) {

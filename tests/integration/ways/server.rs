@@ -120,6 +120,18 @@ impl Asked {
         }
     }
 
+    /// Answers with bytes that need not be a text.
+    pub fn finish_bytes(&mut self, message: &[u8]) {
+        if self.is_http {
+            let length = message.len();
+            self.raw(&format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"));
+        }
+        let _ = self.stream.write_all(message);
+        if !self.is_http {
+            self.raw("\n");
+        }
+    }
+
     /// Answers a request over HTTP with a response.
     pub fn respond(&mut self, status: &str, headers: &[&str], body: &str) {
         let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();

@@ -375,6 +375,15 @@ impl Cell {
         self.logs_nth(before + 1, "a reload", |line| line["event"] == "reload");
     }
 
+    /// Waits until the gateway has said something like this on standard error.
+    #[track_caller]
+    pub fn says(&self, client: &Client, part: &str) {
+        match &self.served {
+            Some(served) => drop(served.hear(part)),
+            None => client.hears_said(part),
+        }
+    }
+
     /// Runs `mcpol` beside the gateway; standard output.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> String {

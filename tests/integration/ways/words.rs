@@ -2,7 +2,7 @@
 
 use super::server::Act;
 use super::{Cell, Era, Front, Setup};
-use crate::gateway::passed;
+use crate::gateway::{passed, refusal};
 use serde_json::{Value, json};
 
 pub fn a_result_passes_as_it_was_sent(cell: &dyn Fn(&Setup) -> Cell) {
@@ -159,4 +159,123 @@ pub fn a_list_with_two_readings_is_never_shown(cell: &dyn Fn(&Setup) -> Cell) {
     // At the combined endpoint a server whose list cannot be read is left out.
     let is_left_out = cell.way.front == Front::Joint && reply["result"]["tools"] == json!([]);
     assert!(reply.get("error").is_some() || is_left_out, "{reply}");
+}
+
+/// An answer as it goes out, and a part of what the client is to hear of it.
+type Broken = (&'static str, fn(&str) -> Vec<u8>, &'static str);
+
+const BROKEN: [Broken; 7] = [
+    (
+        "utf8",
+        |id| [format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[],"x":""#).as_bytes(), b"\xff\"}}"].concat(),
+        "UTF-8",
+    ),
+    ("cut", |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":["#).into_bytes(), "too early"),
+    (
+        "syntax",
+        |id| format!(r#"{{"jsonrpc":"2.0","result":{{"content":[01]}},"id":{id}}}"#).into_bytes(),
+        "not valid JSON",
+    ),
+    (
+        "deep",
+        |id| {
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":{}{}}}}}"#, "[".repeat(300), "]".repeat(300))
+                .into_bytes()
+        },
+        "nested deeper",
+    ),
+    (
+        "mark",
+        |id| format!("\u{feff}{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[]}}}}").into_bytes(),
+        "byte order mark",
+    ),
+    ("batch", |id| format!(r#"[{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}]"#).into_bytes(), "not valid"),
+    ("version", |id| format!(r#"{{"id":{id},"result":{{"content":[]}}}}"#).into_bytes(), "jsonrpc"),
+];
+
+pub fn whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong(cell: &dyn Fn(&Setup) -> Cell) {
+    let rules: serde_json::Map<String, Value> = BROKEN
+        .iter()
+        .map(|(name, ..)| ((*name).to_owned(), json!({})))
+        .chain([("good".to_owned(), json!({}))])
+        .collect();
+    let setup = Setup::of(&Value::Object(rules)).script(|asked| {
+        let Some((_, answer, _)) = BROKEN.iter().find(|(name, ..)| asked.seen.calls(name)) else { return Act::Usual };
+        asked.finish_bytes(&answer(&asked.seen.message["id"].to_string()));
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    for (name, _, part) in BROKEN {
+        let reply = client.ask_tool(name, &json!({}));
+        let message = reply["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(message.contains(part), "{name}: {reply}");
+        cell.logs("the same sentence", |line| line["what"].as_str().is_some_and(|what| message.ends_with(what)));
+        cell.says(&client, part);
+    }
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn what_servers_read_otherwise_is_doubt(cell: &dyn Fn(&Setup) -> Cell) {
+    let rule = |op: &str, path: &str, value: Value| json!({"require": [{"path": path, "op": op, "value": value}]});
+    let refuse = |op: &str, path: &str, value: Value| json!({"deny_if": [{"path": path, "op": op, "value": value}]});
+    let rules = json!({
+        "equal": refuse("eq", "args.n", json!(12345)),
+        "less": rule("lt", "args.n", json!(100)),
+        "text": refuse("eq", "args.t", json!("secret")),
+        "path": rule("path_within", "args.p", json!("/data")),
+        "host": rule("host_in", "args.u", json!(["*.example.com"])),
+        "schema": {"validate": "schema"},
+    });
+    let tools: Vec<Value> = rules
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| json!({"name": name, "inputSchema": {"type": "object", "properties": {"to": {"enum": ["me"]}}}}))
+        .collect();
+    let cell = cell(&Setup::of(&rules).listing(&tools.into()));
+    let mut client = cell.client();
+    assert_eq!(client.names().len(), 6);
+    let meta = match cell.way.era {
+        Era::Session => String::new(),
+        Era::Stateless => format!(
+            r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{}","io.modelcontextprotocol/clientInfo":{{"name":"t","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#,
+            super::client::STATELESS
+        ),
+    };
+    let call = |client: &mut super::client::Client, id: u64, tool: &str, arguments: &str| {
+        let name = cell.way.tool(tool);
+        client.raw(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}{meta}}}}}"#), &name);
+        client.reply(id)
+    };
+    for (number, (tool, bad, good)) in [
+        ("equal", r#"{"n":12345.00000000000000001}"#, r#"{"n":12346}"#),
+        ("less", r#"{"n":99.99999999999999999999}"#, r#"{"n":99.99}"#),
+        ("text", r#"{"t":"secret\u0000"}"#, r#"{"t":"other"}"#),
+        ("path", "{\"p\":\"/data/\u{ff0e}\u{ff0e}/etc\"}", r#"{"p":"/data/x"}"#),
+        ("path", r#"{"p":"/data/x\n"}"#, r#"{"p":"/data/y"}"#),
+        ("host", r#"{"u":"http://127.0.0.2;.example.com/"}"#, r#"{"u":"http://a.example.com/"}"#),
+        ("schema", r#"{"To":"you"}"#, r#"{"to":"me"}"#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (id, before) = (500 + 2 * number as u64, cell.calls(tool));
+        refusal(&call(&mut client, id, tool, bad));
+        assert_eq!(cell.calls(tool), before, "{bad}");
+        passed(&call(&mut client, id + 1, tool, good));
+    }
+}
+
+pub fn the_rules_of_a_tool_hold_for_every_spelling_that_no_list_shows(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "allow", "tools": {"echo": {"action": "deny", "reason": "no"}}});
+    let cell = cell(&Setup::policy(&policy).listing(&json!([super::way::tool("echo"), super::way::tool("other")])));
+    let mut client = cell.client();
+    for name in ["Echo", "echo ", "echo\u{200b}", "\u{ff45}cho", "e-cho", "%65cho"] {
+        let reply = client.ask_tool(name, &json!({}));
+        assert_eq!(reply["error"]["code"], -32602, "{name:?}: {reply}");
+    }
+    passed(&client.ask_tool("other", &json!({})));
+    assert_eq!(cell.server.count(|seen| seen.method() == "tools/call"), 1);
 }

@@ -334,6 +334,7 @@ async fn a_token_is_sent_and_never_shown() {
             url: url::Url::parse(&format!("{}/mcp?key=hush-query", server.base)).unwrap(),
             headers: BTreeMap::from([("Authorization".to_owned(), Secret::new(value))]),
             token: None,
+            forward_headers: Vec::new(),
         })
     };
     let error = list(target("Bearer hush")).await.unwrap_err();

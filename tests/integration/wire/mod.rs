@@ -32,6 +32,7 @@ pub fn http(url: &str) -> Target {
         url: url::Url::parse(url).unwrap(),
         headers: BTreeMap::new(),
         token: None,
+        forward_headers: Vec::new(),
     })
 }
 

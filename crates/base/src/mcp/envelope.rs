@@ -527,7 +527,12 @@ pub fn receive(line: &[u8]) -> Result<Received<'_>, Malformed> {
     if seen.flaw == Some(Flaw::DuplicateMember) {
         return Err(refuse(Flaw::DuplicateMember.into()));
     }
-    if found.get(TOP).is_none_or(|text| !text.starts_with('{')) || found.get(JSONRPC) != Some("\"2.0\"") {
+    match found.get(TOP).and_then(|text| text.as_bytes().first()) {
+        Some(b'{') => {}
+        Some(b'[') => return Err(nobody(Reason::Array)),
+        _ => return Err(nobody(Reason::NotAnObject)),
+    }
+    if found.get(JSONRPC) != Some("\"2.0\"") {
         return Err(nobody(Reason::Version));
     }
     // A client that ignores case would take `ID` for the id, and one server's answer for another's.

@@ -5,4 +5,5 @@ mod id;
 pub mod json;
 pub mod protocol;
 mod refusal;
+pub mod unreadable;
 pub mod walk;

@@ -91,6 +91,70 @@ fn outcome(judgement: &Judgement<'_>) -> String {
     }
 }
 
+/// Texts of numbers, many of them so close to a bound that doubles do not tell the two apart.
+fn number() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "-?(0|99|100|12345|9007199254740992|9007199254740993)(\\.(0{12,22}1|9{12,22}|5))?",
+        "-?[1-9](\\.[0-9]{1,20})?e-?(3[0-4][0-9]|[0-9]{1,2})",
+    ]
+}
+
+/// Whether a call passes with this condition as the only entry of a list.
+fn passes(list: &str, op: &str, value: &str, argument: &str) -> bool {
+    let policy = tool(&format!(r#"{{"{list}":[{{"path":"args.a","op":"{op}","value":{value}}}]}}"#));
+    let judged = judge(&policy, &caller(), &call("t", &format!("{{\"a\":{argument}}}")), Facts::default());
+    matches!(judged, Judgement::Pass(_))
+}
+
+proptest! {
+    /// Whatever passes by the exact rule passes by the rule of a reader with doubles as well.
+    #[test]
+    fn no_number_passes_that_a_reader_with_doubles_would_refuse(bound in number(), argument in number(), which in 0usize..6) {
+        let (x, y): (f64, f64) = (argument.parse().unwrap_or(f64::NAN), bound.parse().unwrap_or(f64::NAN));
+        let (op, holds) =
+            [("lt", x < y), ("lte", x <= y), ("gt", x > y), ("gte", x >= y), ("eq", x == y), ("neq", x != y)][which];
+        prop_assert!(!passes("require", op, &bound, &argument) || holds, "{} {} {}", argument, op, bound);
+        prop_assert!(!passes("deny_if", op, &bound, &argument) || !holds, "{} {} {}", argument, op, bound);
+        let (list, nested) = (format!("[{bound}]"), format!("{{\"b\":[{argument}]}}"));
+        let (items, inside) = (format!("[{argument}]"), format!("{{\"b\":[{bound}]}}"));
+        prop_assert!(!passes("deny_if", "in", &list, &argument) || x != y);
+        prop_assert!(!passes("deny_if", "contains", &bound, &items) || x != y);
+        prop_assert!(!passes("deny_if", "eq", &inside, &nested) || x != y);
+    }
+
+    /// Whatever passes is the same text to a reader that ends it at NUL.
+    #[test]
+    fn no_text_passes_that_a_reader_that_cuts_at_nul_would_refuse(text in "[ab\u{0}]{0,5}", value in "[ab]{1,3}", which in 0usize..4) {
+        let cut = text.split('\0').next().unwrap_or_default();
+        let (op, holds) = [
+            ("eq", cut == value),
+            ("starts_with", cut.starts_with(&value)),
+            ("ends_with", cut.ends_with(&value)),
+            ("contains", cut.contains(&value)),
+        ][which];
+        let (argument, value) = (serde_json::Value::from(text).to_string(), format!("\"{value}\""));
+        prop_assert!(!passes("require", op, &value, &argument) || holds);
+        prop_assert!(!passes("deny_if", op, &value, &argument) || !holds);
+    }
+
+    /// Whatever satisfies the schema satisfies it for a reader that finds members without regard to case.
+    #[test]
+    fn no_arguments_pass_a_schema_that_a_reader_without_case_would_refuse(
+        members in prop::collection::btree_map("(to|To|TO|tO|other|Other)", "(me|you)", 0..4),
+        is_nested in any::<bool>(),
+    ) {
+        use serde_json::{Value, json};
+        let inner = json!({"type": "object", "properties": {"to": {"enum": ["me"]}}});
+        let schema = if is_nested { json!({"properties": {"in": {"allOf": [{"$ref": "#/$defs/i"}]}}, "$defs": {"i": inner}}) } else { inner };
+        let schema = crate::ArgumentSchema::compile(&schema).map_err(TestCaseError::fail)?;
+        let arguments: Value = members.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect::<serde_json::Map<_, _>>().into();
+        let arguments = if is_nested { json!({"in": arguments}) } else { arguments };
+        if schema.check(&arguments.to_string()).is_ok() {
+            prop_assert!(members.iter().all(|(name, value)| !name.eq_ignore_ascii_case("to") || value == "me"));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_unlisted_or_hidden_never_passes(rules in rules(), name in "[a-z*_]{0,4}", arguments in arguments()) {

@@ -28,7 +28,7 @@ fn whatever_a_server_does_there_is_one_answer() {
         ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"evil", 502, "broke off"),
         (&foreign, 502, "not for this request"),
         (&json_response("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"result\":\"evil\"}"), 200, "not valid"),
-        (&json_response("[]"), 502, "not for this request"),
+        (&json_response("[]"), 502, "not valid"),
         (&response("200 OK", &["Content-Type: text/html"], "<p>evil"), 502, "neither JSON nor"),
         (&response("200 OK", &[], DONE), 502, "neither JSON nor"),
         (&response("202 Accepted", &[], ""), 502, "neither JSON nor"),

@@ -66,7 +66,7 @@ fn call(served: &Served, headers: &[&str]) -> Connection {
 #[test]
 fn a_token_that_is_taken_back_ends_its_streams_and_no_others() {
     let upstream = lasting();
-    for server in [&["--upstream", &upstream.url][..], &["--", "sh", "-c", SERVER]] {
+    for server in [&["--upstream", &upstream.url, "--forward-header", "X-Tag"][..], &["--", "sh", "-c", SERVER]] {
         let sandbox = usual();
         let served = Served::start(&sandbox, &[&["--grants", "--name", "one"], server].concat());
         let (alice, bob) = (granted(&sandbox, "alice", &[]), granted(&sandbox, "bob", &[]));
@@ -181,7 +181,12 @@ fn lists_on_a_stream_that_is_open_are_filtered_by_the_policy_of_now() {
     let sandbox = sandbox(&only(json!({"good": {}, "hidden": {}})));
     let (tell, told) = channel::<()>();
     let told = std::sync::Mutex::new(told);
-    let upstream = Upstream::start(move |_, stream| {
+    let upstream = Upstream::start(move |asked, stream| {
+        if asked.head.starts_with("POST") {
+            // The answer comes where the stream is taken up again.
+            stream.write_all(events_response("id: 1\ndata:\n\n").as_bytes()).unwrap();
+            return;
+        }
         stream.write_all(STREAM.as_bytes()).unwrap();
         let list = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "hidden"}, {"name": "good"}]}});
         for _ in 0..2 {
@@ -190,7 +195,8 @@ fn lists_on_a_stream_that_is_open_are_filtered_by_the_policy_of_now() {
         }
     });
     let served = Served::relay(&sandbox, &[], &upstream);
-    let mut listening = listen(&served, &[]);
+    served.post(&[], r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    let mut listening = listen(&served, &["Last-Event-ID: 1"]);
     assert!(listening.until("good").contains("hidden"));
     sandbox.write("policy.json", &only(json!({"good": {}})).to_string());
     served.hear("policy reloaded");

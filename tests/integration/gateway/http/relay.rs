@@ -88,7 +88,7 @@ fn an_error_gives_back_what_a_result_keeps() {
 }
 
 #[test]
-fn headers_go_on_unless_they_end_at_the_gateway() {
+fn headers_that_the_operator_names_go_on_and_no_others() {
     let (sandbox, upstream) = (
         usual(),
         Upstream::answering(|_| {
@@ -103,13 +103,15 @@ fn headers_go_on_unless_they_end_at_the_gateway() {
             response("200 OK", &headers, DONE)
         }),
     );
-    let served = Served::relay(&sandbox, &["--header", "X-Api-Key: secret"], &upstream);
-    let reply =
-        served.post(&["X-Own: 2", "Connection: x-hop", "X-Hop: 3", "Accept-Encoding: gzip", "X-Api-Key: forged"], CALL);
+    let options = ["--header", "X-Api-Key: secret", "--forward-header", "X-Own", "--forward-header", "x-hop"];
+    let served = Served::relay(&sandbox, &options, &upstream);
+    let own = ["X-Own: 2", "X-Other: 2", "Connection: x-hop", "X-Hop: 3", "Accept-Encoding: gzip", "X-Api-Key: forged"];
+    let reply = served.post(&own, CALL);
     let asked = upstream.next().head;
     let host = upstream.url.trim_start_matches("http://").trim_end_matches("/mcp");
     for (name, value) in [
         ("x-own", Some("2")),
+        ("x-other", None),
         ("x-hop", None),
         ("accept-encoding", Some("identity")),
         ("x-api-key", Some("secret")),

@@ -65,13 +65,47 @@ fn lists_are_filtered_in_every_stream() {
         let served = Served::relay(&sandbox, &[], &upstream);
         let reply = served.post(&[], r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
         assert!(reply.body.contains("good") && !reply.body.contains("hidden"), "{body:?} gave {reply:?}");
-        // The same on a stream that is taken up again, where nobody knows what it answers.
-        let mut connection = served.open();
-        connection.get(&["Last-Event-ID: 2"]);
-        let resumed = connection.reply();
-        assert!(resumed.body.contains("good") && !resumed.body.contains("hidden"), "{body:?} gave {resumed:?}");
+        let events: Vec<Value> = messages_of(&reply.body);
+        assert_eq!(events.len(), 1, "each line of the message is a line of the event: {reply:?}");
+        // The same on a stream that is taken up again, which can be where its events have ids.
+        let get = |headers: &[&str]| {
+            let mut connection = served.open();
+            connection.get(headers);
+            connection.reply()
+        };
+        let resumed = get(&["Last-Event-ID: 2"]);
+        assert!(!resumed.body.contains("hidden"), "{body:?} gave {resumed:?}");
+        assert_eq!(resumed.body.contains("good"), body.contains("id: 3"), "{body:?} gave {resumed:?}");
         assert_eq!(resumed.body.contains("id: 3"), body.contains("id: 3"));
+        // On a stream that is none such, nothing is answered.
+        let listening = get(&[]);
+        assert!(!listening.body.contains("good") && !listening.body.contains("hidden"), "{body:?} gave {listening:?}");
     }
+}
+
+#[test]
+fn a_stream_that_is_taken_up_again_answers_what_was_asked_there_and_nothing_else() {
+    let foreign = |id: u64| {
+        let result = json!({"TOOLS": [{"name": "hidden"}], "Tools": [{"name": "hidden"}], "content": []});
+        format!("id: 9\ndata: {}\n\n", json!({"jsonrpc": "2.0", "id": id, "result": result}))
+    };
+    let sandbox = usual();
+    let upstream = Upstream::answering(move |asked| match asked.head.starts_with("GET") {
+        true => events_response(&format!("{}{}{}", foreign(7), foreign(1), foreign(8))),
+        // It breaks off before the answer.
+        false => events_response("id: 1\ndata:\n\n"),
+    });
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let body = served.post(&[], CALL).body;
+    assert!(!body.contains("\"id\":1"), "the answer comes elsewhere: {body}");
+    let get = |headers: &[&str]| {
+        let mut connection = served.open();
+        connection.get(headers);
+        messages_of(&connection.reply().body)
+    };
+    assert_eq!(get(&[]), Vec::<Value>::new());
+    let answers = get(&["Last-Event-ID: 1"]);
+    assert_eq!(answers.iter().map(|answer| answer["id"].clone()).collect::<Vec<_>>(), [json!(1)]);
 }
 
 #[test]
