@@ -113,6 +113,29 @@ fn envelopes_with_two_readings_are_refused() {
 }
 
 #[test]
+fn a_message_has_as_many_values_as_a_tree_may_have() {
+    // The message, `jsonrpc`, `id`, `method`, `params`, `name`, `arguments` and `a` are values too.
+    let with = |count: usize, value: &str| {
+        let values = vec![value; count - 8].join(",");
+        // The id comes last: it is told all the same.
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"t","arguments":{{"a":[{values}]}}}},"id":1}}"#
+        )
+    };
+    for value in ["0", "[]", "\"\""] {
+        assert!(admit(with(json::VALUES_MAX, value).as_bytes()).is_ok());
+        assert_eq!(
+            refused(&with(json::VALUES_MAX + 1, value)),
+            Some((Flaw::TooMany.into(), ReplyTo::Id(Id::Integer(1))))
+        );
+    }
+    // Each object with one member is two.
+    let half = (json::VALUES_MAX - 8) / 2;
+    assert!(admit(with(half + 8, r#"{"b":1}"#).as_bytes()).is_ok());
+    assert!(admit(with(half + 9, r#"{"b":1}"#).as_bytes()).is_err());
+}
+
+#[test]
 fn bytes_that_are_no_text_are_refused() {
     let mut line = call(r#"{"name":"a"}"#).into_bytes();
     let at = line.len() - 4;

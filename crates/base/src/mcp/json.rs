@@ -10,6 +10,9 @@ use std::ops::Range;
 
 /// Deepest nesting of arrays and objects in one message.
 pub const DEPTH_MAX: usize = 128;
+/// Most values in a text whose members are all compared, those of arrays and objects and these themselves counted: a tree
+/// of them takes some tens of MiB, and one of a message full of zeros would take fifty times the message.
+pub const VALUES_MAX: usize = 250_000;
 /// Objects with more members than this are compared by sorting instead of pair by pair.
 const PAIRWISE_MEMBERS_MAX: usize = 12;
 
@@ -36,7 +39,8 @@ pub enum Fatal {
     TooDeep,
 }
 
-/// Why readers could disagree about a text whose structure is sound. The scan goes on, so that the id can still be found.
+/// Why readers could disagree about a text whose structure is sound, or why it is not read in whole. The scan goes on, so
+/// that the id can still be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// Two members of one object have the same name: some readers take the first, some the last.
@@ -48,6 +52,9 @@ pub enum Flaw {
     /// `NaN`, `Infinity` or `-Infinity`, which only some readers know.
     #[error("a number that JSON does not have")]
     NotFinite,
+    /// More than [`VALUES_MAX`]; members are not compared any further.
+    #[error("more than {VALUES_MAX} values in one message")]
+    TooMany,
 }
 
 /// What a visitor calls a place in the text; `0` is nowhere of interest.
@@ -108,6 +115,7 @@ pub fn scan(text: &str, members: Members, visitor: &mut impl Visitor) -> Result<
         bytes,
         at: 0,
         seen: Seen::default(),
+        values: 0,
         members,
         keys: Vec::with_capacity(KEYS_USUAL),
         decoded: Vec::new(),
@@ -131,6 +139,8 @@ struct Scanner<'a, V> {
     bytes: &'a [u8],
     at: usize,
     seen: Seen,
+    /// Values begun so far.
+    values: usize,
     members: Members,
     keys: Vec<Key>,
     decoded: Vec<u8>,
@@ -149,6 +159,11 @@ impl<V: Visitor> Scanner<'_, V> {
         }
     }
 
+    /// Whether there are more values than are looked at. What is kept of them may not grow any further.
+    fn is_over(&self) -> bool {
+        self.values > VALUES_MAX && self.members == Members::Everywhere
+    }
+
     fn space(&mut self) {
         while let Some(byte @ (b' ' | b'\t' | b'\r' | b'\n')) = self.bytes.get(self.at) {
             self.seen.space = true;
@@ -159,6 +174,10 @@ impl<V: Visitor> Scanner<'_, V> {
 
     fn value(&mut self, tag: Tag, depth: usize) -> Result<(), Fatal> {
         let start = self.at;
+        self.values += 1;
+        if self.is_over() {
+            self.flaw(Flaw::TooMany);
+        }
         match self.peek()? {
             b'"' => {
                 self.string()?;
@@ -342,7 +361,9 @@ impl<V: Visitor> Scanner<'_, V> {
                 if tag != 0 {
                     inner = self.visitor.member(tag, name);
                 }
-                self.keys.push(key);
+                if !self.is_over() {
+                    self.keys.push(key);
+                }
             }
             self.space();
             if self.peek()? != b':' {
