@@ -7,6 +7,7 @@ mod explain;
 mod gen_policy;
 mod policy;
 mod rules;
+mod limits;
 mod lock;
 mod login;
 mod check;
@@ -28,6 +29,7 @@ pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
 pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
+pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
 pub use lock::LockArgs;
 pub use login::{LoginArgs, LoginServer, LogoutArgs};
 pub use policy::{
@@ -81,6 +83,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// List, approve and deny calls that wait for a person.
     Approvals(ApprovalsArgs),
+    /// See where counters of limits stand, and set them to nothing.
+    Limits(LimitsArgs),
     /// Look at a running gateway: servers, sessions, decisions, latency.
     Status(StatusArgs),
     /// See the whole path in two seconds, offline.

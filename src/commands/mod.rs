@@ -11,6 +11,7 @@ mod output;
 mod policy;
 mod policy_file;
 mod rules;
+mod limits;
 mod lock;
 mod login;
 mod lock_file;
@@ -56,6 +57,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Grant(args) => grant::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),
+        Command::Limits(args) => limits::run(args),
         Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::SampleServer(args) => sample_server::run(args),

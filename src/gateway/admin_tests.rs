@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::policy::{Reserve, Settlement, StoreError, Usage};
+use crate::policy::{CounterKey, Reserve, Settlement, StoreError, StoredCounter, Usage};
 use crate::state::MemoryStore;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,6 +30,18 @@ impl LimitStore for Switch {
             return Err(StoreError::Unavailable("switched off".to_owned()));
         }
         self.store.usage(now, charges)
+    }
+
+    fn stored(&self) -> Result<(Timestamp, Vec<StoredCounter>), StoreError> {
+        self.store.stored()
+    }
+
+    fn reset(&self, counters: &[CounterKey]) -> Result<(), StoreError> {
+        self.store.reset(counters)
+    }
+
+    fn reset_clock(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.store.reset_clock(now)
     }
 }
 

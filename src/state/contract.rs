@@ -5,8 +5,9 @@
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use crate::policy::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX, Charge,
-    CounterKey, LimitStore, MemoryStore, PENDING_MAX, Reserve, Scope, Settlement, StoreError, Window,
+    ARGUMENTS_BYTES_MAX, Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, Binding, CLOCK_JUMP_MS_MAX,
+    COUNT_MAX, Charge, CounterKey, LimitStore, MemoryStore, PENDING_MAX, Reserve, Scope, Settlement, StoreError, Usage,
+    Window,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -47,6 +48,8 @@ pub(super) fn limits<G, S: LimitStore>(mut store: impl FnMut() -> (G, S)) {
         units_go_back_in_their_own_window_only,
         more_is_never_given_back_than_was_taken,
         a_clock_that_steps_back_reopens_nothing,
+        a_clock_that_jumps_is_refused_until_it_is_reset,
+        counters_are_listed_and_reset_one_by_one,
         windows_are_those_of_the_policy,
         counters_differ_in_every_part,
         parallel_calls_never_exceed_the_maximum,
@@ -156,6 +159,46 @@ fn a_clock_that_steps_back_reopens_nothing(store: &dyn LimitStore) {
     assert!(resets > at(1_000_000 + later));
 }
 
+fn a_clock_that_jumps_is_refused_until_it_is_reset(store: &dyn LimitStore) {
+    let reserve = |now| store.reserve(now, &[vec![charge("a", "minute", 1, 9)]]);
+    let (start, year) = (1_700_000_000, CLOCK_JUMP_MS_MAX / 1000);
+    assert_eq!(held(&reserve(at(start)).unwrap()), [true]);
+    // On the bound, and one second past it.
+    assert!(matches!(reserve(at(start + year + 1)), Err(StoreError::Unavailable(why)) if why.contains("no calendar")));
+    for decade in [at(start + 10 * year), at(start - 10 * year)] {
+        assert!(reserve(decade).is_err());
+        assert!(store.usage(decade, &[charge("a", "minute", 1, 9)]).is_err());
+    }
+    // One look has filled nothing.
+    assert_eq!(store.usage(at(start), &[charge("a", "minute", 1, 9)]).unwrap()[0].used, 1);
+    assert_eq!(held(&reserve(at(start + year)).unwrap()), [true]);
+    assert_eq!(store.stored().unwrap().0, at(start + year));
+    // That was wrong too: the time comes back, and with it the counters' own window, once both are reset.
+    store.reset_clock(at(start + 60)).unwrap();
+    let (latest, stored) = store.stored().unwrap();
+    assert_eq!((latest, stored.len(), stored[0].starts > latest), (at(start + 60), 1, true));
+    store.reset(&[stored[0].counter.clone()]).unwrap();
+    let resets = Window::Minute.span(at(start + 60)).1;
+    assert_eq!(store.usage(at(start + 60), &[charge("a", "minute", 1, 9)]).unwrap()[0], Usage { used: 0, resets });
+}
+
+fn counters_are_listed_and_reset_one_by_one(store: &dyn LimitStore) {
+    let names = ["a", "b \"[,]\" \u{e4}*", "c"];
+    let charges: Vec<_> = names.iter().map(|name| charge(name, "6h", 3, 9)).collect();
+    store.reserve(at(1_700_000_000), std::slice::from_ref(&charges)).unwrap();
+    let listed = || {
+        let mut stored = store.stored().unwrap().1;
+        stored.sort_by(|a, b| a.counter.cmp(&b.counter));
+        stored.into_iter().map(|stored| (stored.counter.name.to_string(), stored.used)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), names.map(|name| (name.to_owned(), 3)));
+    store.reset(&[charges[1].counter.clone()]).unwrap();
+    assert_eq!(listed(), [names[0], names[2]].map(|name| (name.to_owned(), 3)));
+    store.reset(&[charges[0].counter.clone(), charges[2].counter.clone()]).unwrap();
+    assert_eq!(listed(), []);
+    store.reset(&[]).unwrap();
+}
+
 fn windows_are_those_of_the_policy(store: &dyn LimitStore) {
     // Times that ascend, because a store does not go back: the ends of months, leap days, Mondays, the first days.
     for seconds in [
@@ -179,6 +222,8 @@ fn windows_are_those_of_the_policy(store: &dyn LimitStore) {
         253_402_300_799,
     ] {
         let now = Timestamp::from_millis(seconds * 1000 + 999);
+        // Years go by between two of them.
+        store.reset_clock(now).unwrap();
         for window in ["minute", "hour", "day", "week", "month", "1s", "90s", "15m", "6h", "8784h"] {
             let charge = charge(window, window, 1, 1_000);
             let (starts, ends) = charge.counter.window.span(now);

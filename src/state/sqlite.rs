@@ -9,9 +9,9 @@ use super::{approvals, grants};
 use crate::clock::Timestamp;
 use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, CounterKey, LimitStore, Receipt, Reserve,
-    Settlement, StoreError, Usage,
+    Settlement, StoreError, StoredCounter, Usage, advance,
 };
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, Error, ErrorCode};
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
@@ -172,6 +172,11 @@ impl SqliteStore {
 
     fn explain(&self, error: &rusqlite::Error) -> StoreError {
         let path = self.path.display();
+        if let Error::ToSqlConversionFailure(jump) = error
+            && let Some(jump) = jump.downcast_ref::<StoreError>()
+        {
+            return jump.clone();
+        }
         match error.sqlite_error_code() {
             Some(
                 ErrorCode::DatabaseCorrupt
@@ -200,7 +205,11 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // A pipe in its place would not open before a process reads from it.
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
     drop(options.open(path));
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -251,6 +260,8 @@ pub(super) fn advance_clock(connection: &Connection, now: Timestamp) -> Result<T
     let stored: i64 =
         connection.prepare_cached("SELECT now FROM clock WHERE one = 1")?.query_row([], |row| row.get(0))?;
     let stored = millis(stored)?;
+    let later =
+        advance(Timestamp::from_millis(stored), now).map_err(|jump| Error::ToSqlConversionFailure(jump.into()))?;
     if now.millis() >= stored.saturating_add(CLOCK_STEP_MS) {
         connection.prepare_cached("UPDATE clock SET now = ?1 WHERE one = 1")?.execute([integer(now.millis())])?;
         // Once a second at most, and an index is not worth it: the table holds one row a counter in use.
@@ -258,7 +269,7 @@ pub(super) fn advance_clock(connection: &Connection, now: Timestamp) -> Result<T
             .prepare_cached("DELETE FROM counters WHERE ends < ?1")?
             .execute([integer(now.millis().saturating_sub(KEEP_ENDED_MS))])?;
     }
-    Ok(Timestamp::from_millis(now.millis().max(stored)))
+    Ok(later)
 }
 
 impl LimitStore for SqliteStore {
@@ -360,6 +371,38 @@ impl LimitStore for SqliteStore {
                     Ok(Usage { used: row.used, resets: charge.counter.window.span(row.starts).1 })
                 })
                 .collect()
+        })
+    }
+
+    fn stored(&self) -> Result<(Timestamp, Vec<StoredCounter>), StoreError> {
+        self.transact(|connection| {
+            let latest: i64 = connection.query_row("SELECT now FROM clock WHERE one = 1", [], |row| row.get(0))?;
+            let mut statement = connection.prepare("SELECT key, starts, used FROM counters")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let stored = rows.filter_map(|row: Result<(String, i64, i64), _>| {
+                let read = row.and_then(|(key, starts, used)| Ok((key, millis(starts)?, millis(used)?)));
+                let (key, starts, used) = match read {
+                    Ok(read) => read,
+                    Err(error) => return Some(Err(error)),
+                };
+                // A key of a later version is none of ours.
+                let counter = CounterKey::parse(&key)?;
+                Some(Ok(StoredCounter { counter, starts: Timestamp::from_millis(starts), used }))
+            });
+            Ok((Timestamp::from_millis(millis(latest)?), stored.collect::<Result<_, _>>()?))
+        })
+    }
+
+    fn reset(&self, counters: &[CounterKey]) -> Result<(), StoreError> {
+        self.transact(|connection| {
+            let mut statement = connection.prepare("DELETE FROM counters WHERE key = ?1")?;
+            counters.iter().try_for_each(|counter| statement.execute([counter.text()]).map(drop))
+        })
+    }
+
+    fn reset_clock(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.transact(|connection| {
+            connection.execute("UPDATE clock SET now = ?1 WHERE one = 1", [integer(now.millis())]).map(drop)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 18] = [
+const SUBCOMMANDS: [&str; 19] = [
     "scan",
     "explain",
     "annotate",
@@ -17,6 +17,7 @@ const SUBCOMMANDS: [&str; 18] = [
     "grant",
     "audit",
     "approvals",
+    "limits",
     "status",
     "demo",
     "sample-server",

@@ -56,8 +56,9 @@ pub use pattern::COMPILED_BYTES_MAX;
 pub use question::PendingApproval;
 pub use schema::ArgumentSchema;
 pub use store::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, COUNT_MAX,
-    Charge, CounterKey, LimitStore, PENDING_MAX, Receipt, Reserve, Settlement, StoreError, Usage,
+    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding,
+    CLOCK_JUMP_MS_MAX, COUNT_MAX, Charge, CounterKey, LimitStore, PENDING_MAX, Receipt, Reserve, Settlement,
+    StoreError, StoredCounter, Usage, advance,
 };
 pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};
 

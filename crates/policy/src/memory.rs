@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::store::{
     ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Charge, CounterKey,
-    LimitStore, PENDING_MAX, Receipt, Reserve, Settlement, StoreError, Usage,
+    LimitStore, PENDING_MAX, Receipt, Reserve, Settlement, StoreError, StoredCounter, Usage, advance,
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -67,9 +67,9 @@ fn locked<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, StoreError> {
 }
 
 impl Limits {
-    fn at(&mut self, now: Timestamp) -> Timestamp {
-        self.latest = self.latest.max(now);
-        self.latest
+    fn at(&mut self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.latest = advance(self.latest, now)?;
+        Ok(self.latest)
     }
 
     /// Where a counter stands now, without changing it.
@@ -121,14 +121,14 @@ impl Limits {
 impl LimitStore for MemoryStore {
     fn reserve(&self, now: Timestamp, batch: &[Vec<Charge>]) -> Result<Vec<Reserve>, StoreError> {
         let mut limits = locked(&self.limits)?;
-        let now = limits.at(now);
+        let now = limits.at(now)?;
         limits.sweep(now);
         Ok(batch.iter().map(|charges| limits.reserve(charges, now)).collect())
     }
 
     fn settle(&self, now: Timestamp, batch: &[Settlement]) -> Result<(), StoreError> {
         let mut limits = locked(&self.limits)?;
-        limits.at(now);
+        limits.at(now)?;
         for receipt in batch.iter().flat_map(|settlement| &settlement.receipts) {
             if let Some(row) = limits.rows.get_mut(&receipt.counter)
                 && row.start == receipt.window_start
@@ -141,12 +141,35 @@ impl LimitStore for MemoryStore {
 
     fn usage(&self, now: Timestamp, charges: &[Charge]) -> Result<Vec<Usage>, StoreError> {
         let mut limits = locked(&self.limits)?;
-        let now = limits.at(now);
+        let now = limits.at(now)?;
         let usage = |charge: &Charge| {
             let row = limits.row(&charge.counter, now);
             Usage { used: row.used, resets: row.end }
         };
         Ok(charges.iter().map(usage).collect())
+    }
+
+    fn stored(&self) -> Result<(Timestamp, Vec<StoredCounter>), StoreError> {
+        let limits = locked(&self.limits)?;
+        let stored = |(counter, row): (&CounterKey, &Row)| StoredCounter {
+            counter: counter.clone(),
+            starts: row.start,
+            used: row.used,
+        };
+        Ok((limits.latest, limits.rows.iter().map(stored).collect()))
+    }
+
+    fn reset(&self, counters: &[CounterKey]) -> Result<(), StoreError> {
+        let mut limits = locked(&self.limits)?;
+        for counter in counters {
+            limits.rows.remove(counter);
+        }
+        Ok(())
+    }
+
+    fn reset_clock(&self, now: Timestamp) -> Result<(), StoreError> {
+        locked(&self.limits)?.latest = now;
+        Ok(())
     }
 }
 

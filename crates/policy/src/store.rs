@@ -2,7 +2,7 @@
 
 use super::document::Scope;
 use super::json::write_string;
-use super::window::Window;
+use super::window::{Window, utc};
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use sha2::{Digest, Sha256};
@@ -14,6 +14,31 @@ pub const COUNT_MAX: u64 = i64::MAX as u64;
 pub const PENDING_MAX: u64 = 1000;
 /// Longest arguments that are shown to the person, in bytes; a call with longer ones is asked about without them.
 pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+
+/// Furthest that the clock may be from the latest time that a store has seen, either way, in milliseconds: a year of not
+/// being used, and the longest window of a limit. A clock that is further off is wrong, and would fill every counter until
+/// that time comes.
+pub const CLOCK_JUMP_MS_MAX: u64 = 366 * 86_400_000;
+
+/// The time that a store goes by: the later of now and the latest that it has seen, 0 for none. A clock that steps back
+/// reopens no window.
+///
+/// # Errors
+/// The two are further apart than any calendar explains ([`CLOCK_JUMP_MS_MAX`]).
+pub fn advance(latest: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
+    if latest.millis() > 0 && now.millis().abs_diff(latest.millis()) > CLOCK_JUMP_MS_MAX {
+        return Err(StoreError::jumped(latest, now));
+    }
+    Ok(latest.max(now))
+}
+
+impl StoreError {
+    /// The clock says `now`, which is too far from the latest time seen.
+    pub fn jumped(latest: Timestamp, now: Timestamp) -> Self {
+        let (now, latest) = (utc(now), utc(latest));
+        Self::Unavailable(format!("the clock says {now} after it has said {latest}, a jump that no calendar explains"))
+    }
+}
 
 /// Why a store could not answer. Both deny the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +78,14 @@ impl CounterKey {
         }
         out.push(']');
         out
+    }
+
+    /// Reads [`Self::text`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let [server, scope, value, name, window]: [String; 5] = serde_json::from_str(text).ok()?;
+        let scope = Scope::ALL.iter().copied().find(|known| known.as_str() == scope)?;
+        let window = Window::parse(&window)?;
+        Some(Self { server: server.into(), scope, value: value.into(), name: name.into(), window })
     }
 }
 
@@ -112,6 +145,17 @@ pub struct Usage {
     pub resets: Timestamp,
 }
 
+/// A counter as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCounter {
+    /// The counter.
+    pub counter: CounterKey,
+    /// Start of its window.
+    pub starts: Timestamp,
+    /// The count in that window.
+    pub used: u64,
+}
+
 /// Counters that are reserved before a call and settled after it.
 ///
 /// A store keeps one window a counter, and its start never decreases: a clock that steps back stays in the later window.
@@ -134,6 +178,24 @@ pub trait LimitStore: Send + Sync {
     /// # Errors
     /// The store cannot be used.
     fn usage(&self, now: Timestamp, charges: &[Charge]) -> Result<Vec<Usage>, StoreError>;
+
+    /// All counters that are stored, in no order, and the latest time that the store has seen. Goes by no clock.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn stored(&self) -> Result<(Timestamp, Vec<StoredCounter>), StoreError>;
+
+    /// Sets counters to nothing.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn reset(&self, counters: &[CounterKey]) -> Result<(), StoreError>;
+
+    /// Takes `now` for the latest time seen, whatever was seen before. Counters in later windows stay as they are.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    fn reset_clock(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Work that calls need not wait for. Called now and then, never on the way of a call.
     fn tidy(&self) {}

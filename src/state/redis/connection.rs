@@ -1,6 +1,7 @@
 //! Connections to Redis: made when they are needed, bounded in time, and made again by themselves.
 
 use super::address::{Encryption, RedisAddress};
+use crate::clock::Timestamp;
 use crate::policy::StoreError;
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
@@ -167,6 +168,12 @@ impl RedisPool {
             (Some("MCPOLDAMAGED"), _) => {
                 let key = error.detail().unwrap_or_default();
                 StoreError::Damaged(format!("`{address}`: the key `{key}` cannot be read; delete it to start anew"))
+            }
+            (Some("MCPOLJUMPED"), _) => {
+                let times = error.detail().unwrap_or_default().split_once(' ');
+                let time = |text: &str| Timestamp::from_millis(text.parse().unwrap_or_default());
+                let (latest, now) = times.map_or((time(""), time("")), |(latest, now)| (time(latest), time(now)));
+                StoreError::jumped(latest, now)
             }
             (Some("WRONGTYPE"), _) => StoreError::Damaged(format!("`{address}`: a key of ours holds something else")),
             (_, ErrorKind::UnexpectedReturnType | ErrorKind::Parse) => {

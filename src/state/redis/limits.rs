@@ -3,9 +3,11 @@
 use super::RedisStore;
 use super::connection::Repeat;
 use crate::clock::Timestamp;
-use crate::policy::{Charge, CounterKey, LimitStore, Receipt, Reserve, Settlement, StoreError, Usage, Window};
+use crate::policy::{
+    Charge, CounterKey, LimitStore, Receipt, Reserve, Settlement, StoreError, StoredCounter, Usage, Window,
+};
 use redis::Script;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 macro_rules! script {
@@ -19,6 +21,12 @@ macro_rules! script {
 static RESERVE: LazyLock<Script> = script!("reserve.lua");
 static SETTLE: LazyLock<Script> = script!("settle.lua");
 static USAGE: LazyLock<Script> = script!("usage.lua");
+static LIST: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("counters_list.lua")));
+static RESET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("counters_reset.lua")));
+static RESET_CLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("clock_reset.lua")));
+
+/// Keys that Redis looks at for one page of a list.
+const PAGE_KEYS: usize = 1000;
 
 /// A window as the scripts have it: `week`, `month`, or seconds that are counted from the epoch.
 pub(super) fn window(window: Window) -> String {
@@ -107,5 +115,48 @@ impl LimitStore for RedisStore {
             return Err(self.odd());
         }
         answer.iter().map(|(used, resets)| Ok(Usage { used: self.number(used)?, resets: self.time(resets)? })).collect()
+    }
+
+    fn stored(&self) -> Result<(Timestamp, Vec<StoredCounter>), StoreError> {
+        let prefix = self.key("counter:");
+        let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-');
+        let pattern: String = prefix.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect();
+        // Redis may show a key on two pages.
+        let mut stored = BTreeMap::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut script = LIST.prepare_invoke();
+            script.key(self.clock_key()).arg(&cursor).arg(format!("{pattern}*")).arg(PAGE_KEYS);
+            let (next, latest, page): (String, String, Vec<(String, String)>) = self.pool.run(Repeat::Safe, &script)?;
+            for (key, value) in page {
+                // A key of a later version is none of ours.
+                let Some(counter) = key.strip_prefix(&prefix).and_then(CounterKey::parse) else { continue };
+                let (starts, used) = value.split_once(' ').ok_or_else(|| self.odd())?;
+                stored.insert(counter, (self.time(starts)?, self.number(used)?));
+            }
+            if next == "0" {
+                let stored =
+                    stored.into_iter().map(|(counter, (starts, used))| StoredCounter { counter, starts, used });
+                return Ok((self.time(&latest)?, stored.collect()));
+            }
+            cursor = next;
+        }
+    }
+
+    fn reset(&self, counters: &[CounterKey]) -> Result<(), StoreError> {
+        for some in counters.chunks(PAGE_KEYS) {
+            let mut script = RESET.prepare_invoke();
+            for counter in some {
+                script.key(self.counter_key(counter));
+            }
+            self.pool.run::<i64>(Repeat::Safe, &script)?;
+        }
+        Ok(())
+    }
+
+    fn reset_clock(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut script = RESET_CLOCK.prepare_invoke();
+        script.key(self.clock_key()).arg(self.given(now));
+        self.pool.run::<i64>(Repeat::Safe, &script).map(drop)
     }
 }

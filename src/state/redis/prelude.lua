@@ -4,6 +4,11 @@
 -- The key of what cannot be read, if there is such a thing: then nothing may be changed.
 local damaged = nil
 
+-- Furthest that the clock may be from the latest time seen, in milliseconds. Further is a clock that is wrong.
+local JUMP = 366 * 86400000
+-- Both times, if they are further apart.
+local jumped = nil
+
 -- Milliseconds since 1970, and what to add to make an expiry out of one: nothing, but in tests.
 local function clock(keep)
   local time = redis.call('TIME')
@@ -16,6 +21,11 @@ local function clock(keep)
   if not latest then
     damaged = KEYS[1]
     latest = 0
+  end
+  if latest > 0 and math.abs(now - latest) > JUMP then
+    damaged = KEYS[1]
+    jumped = string.format('%.0f %.0f', latest, now)
+    return latest, shift
   end
   if latest > now then
     now = latest
@@ -30,5 +40,6 @@ local function whole(number)
 end
 
 local function damage()
+  if jumped then return redis.error_reply('MCPOLJUMPED ' .. jumped) end
   return redis.error_reply('MCPOLDAMAGED ' .. damaged)
 end

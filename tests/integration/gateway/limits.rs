@@ -150,3 +150,63 @@ fn a_full_disk_for_the_counters_denies_limited_calls_and_nothing_else() {
     let used: i64 = state.query_row("SELECT max(used) FROM counters", [], |row| row.get(0)).unwrap();
     assert_eq!(used, allowed as i64 + 1);
 }
+
+#[test]
+fn counters_are_seen_and_set_to_nothing_by_hand() {
+    let sandbox = sandbox(&limited(1));
+    assert_eq!(sandbox.run(&["limits", "list"]).both(0).1, "No limit counts anything at the moment.\n");
+    let mut gateway = Gateway::script(&sandbox, &[], ECHO);
+    passed(&gateway.ask_tool(1, "work", &json!({})));
+    refusal(&gateway.ask_tool(2, "work", &json!({})));
+    let list = || sandbox.run(&["limits", "list"]).both(0).0;
+    assert!(list().starts_with("           1  scripted  work  grant local  a day, until 20"), "{}", list());
+    let rows: Value = serde_json::from_str(&sandbox.run(&["limits", "list", "--json"]).quiet(0)).unwrap();
+    assert_eq!((&rows["counters"][0]["used"], &rows["counters"][0]["ahead"]), (&json!(1), &json!(false)));
+    assert!(sandbox.run(&["limits", "reset"]).refused(2).contains("--all"));
+    for other in [["--server", "other"], ["--grant", "other"], ["--session", "local"], ["--counter", "other"]] {
+        assert_eq!(sandbox.run(&[&["limits", "reset"], &other[..]].concat()).both(4).1, "0 counters set to nothing.\n");
+    }
+    refusal(&gateway.ask_tool(3, "work", &json!({})));
+    sandbox.run(&["limits", "reset", "--server", "scripted", "--grant", "local", "--counter", "work"]).both(0);
+    assert_eq!(list(), "");
+    passed(&gateway.ask_tool(4, "work", &json!({})));
+    refusal(&gateway.ask_tool(5, "work", &json!({})));
+    sandbox.run(&["limits", "reset", "--all"]).both(0);
+    passed(&gateway.ask_tool(6, "work", &json!({})));
+    assert_eq!(gateway.close().0, Some(0));
+    assert!(sandbox.run(&["limits", "list", "--state", "memory:"]).refused(2).contains("memory"));
+}
+
+#[test]
+fn after_a_clock_that_was_wrong_an_operator_sets_it_right() {
+    const YEAR: i64 = 366 * 86_400_000;
+    let sandbox = sandbox(&limited(2));
+    let mut gateway = Gateway::script(&sandbox, &[], ECHO);
+    passed(&gateway.ask_tool(1, "work", &json!({})));
+    let state = rusqlite::Connection::open(sandbox.dir().join("state/state.db")).unwrap();
+    let seen = |ahead: i64| {
+        let now: i64 = state.query_row("SELECT now FROM clock", [], |row| row.get(0)).unwrap();
+        state.execute("UPDATE clock SET now = ?1", [now + ahead]).unwrap();
+        state.execute("UPDATE counters SET starts = starts + ?1, ends = ends + ?1", [ahead]).unwrap();
+    };
+    // What a gateway leaves behind that has run ten years from now.
+    seen(10 * YEAR);
+    let reply = gateway.ask_tool(2, "work", &json!({}));
+    assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["code"], "state_unavailable", "{reply}");
+    assert!(!reply.to_string().contains("mcpol limits"), "the model is told no command: {reply}");
+    let (out, err) = sandbox.run(&["limits", "list"]).both(0);
+    assert!(out.contains("AHEAD") && err.contains("are refused") && err.contains("reset --clock"), "{out}{err}");
+    let (_, err) = sandbox.run(&["limits", "reset", "--clock"]).both(0);
+    assert!(err.contains("1 counters set to nothing"), "{err}");
+    for id in 3..=4 {
+        passed(&gateway.ask_tool(id, "work", &json!({})));
+    }
+    refusal(&gateway.ask_tool(5, "work", &json!({})));
+    // Half a year is no jump, and sets every limit to that time.
+    seen(YEAR / 2);
+    refusal(&gateway.ask_tool(6, "work", &json!({})));
+    sandbox.run(&["limits", "reset", "--clock"]).both(0);
+    passed(&gateway.ask_tool(7, "work", &json!({})));
+    let (_, _, stderr) = gateway.close();
+    assert!(stderr.contains("no calendar explains"), "{stderr}");
+}

@@ -210,6 +210,15 @@ fn a_store_that_fails_denies() {
         fn usage(&self, _: Timestamp, _: &[Charge]) -> Result<Vec<Usage>, StoreError> {
             Err(StoreError::Unavailable("disk full".to_owned()))
         }
+        fn stored(&self) -> Result<(Timestamp, Vec<StoredCounter>), StoreError> {
+            Err(StoreError::Unavailable("disk full".to_owned()))
+        }
+        fn reset(&self, _: &[CounterKey]) -> Result<(), StoreError> {
+            Err(StoreError::Unavailable("disk full".to_owned()))
+        }
+        fn reset_clock(&self, _: Timestamp) -> Result<(), StoreError> {
+            Err(StoreError::Unavailable("disk full".to_owned()))
+        }
     }
     let policy = policy(r#"{"version":"1","default":"deny","tools":{"t":{"rate_limit":"1/minute"},"free":{}}}"#);
     let (caller, memory) = (caller(), MemoryStore::new());

@@ -1,0 +1,4 @@
+-- Sets counters to nothing. KEYS: the counters.
+
+for _, key in ipairs(KEYS) do redis.call('DEL', key) end
+return #KEYS
