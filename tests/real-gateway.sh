@@ -86,7 +86,7 @@ for name, value in json.loads(sys.argv[1]).items():
   local said
   said=$("$official" "$tool" "$arguments" "$hidden" "${gateway[@]}" 2>"$work/stderr") ||
     { cat "$work/stderr" >&2; fail "$name: the official client"; }
-  grep -q '"event":"decision".*"tool":"'"$hidden"'","verdict":"deny"' "$MCPOL_STATE_DIR/audit.jsonl" ||
+  grep -q '"event":"decision".*"tool":"'"$hidden"'","verdict":"deny"' "$MCPOL_STATE_DIR/audit.refused.jsonl" ||
     fail "$name: no refusal of $hidden in the log"
   printf '  %-12s %s\n' "$name" "$said"
 }

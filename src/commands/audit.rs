@@ -3,7 +3,7 @@
 use super::{Failure, enforce_parts, output};
 use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
-use crate::gateway::audit::{AuditEntry, files_of, parse_line, stats, verify};
+use crate::gateway::audit::{AuditEntry, current_of, families_of, files_of, parse_line, stats, verify};
 use crate::text::{escape, excerpt, visible_json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -82,12 +82,41 @@ fn micros(micros: u64) -> String {
 
 fn tail(args: &TailArgs) -> Result<Exit, Failure> {
     let path = path_of(&args.log)?;
-    let mut last: VecDeque<String> = VecDeque::new();
-    let wanted = args.lines.min(TAIL_MAX);
-    for file in files_of(&path) {
-        let reader = BufReader::new(File::open(&file).map_err(unreadable(&file))?);
+    let mut last = Vec::new();
+    for family in families_of(&path) {
+        last.extend(last_of(&family, args)?);
+    }
+    // Each family is in order; a time is written so that its text is too.
+    last.sort_by_cached_key(|line| parse_line(line).map_or_else(|_| String::new(), |entry| entry.time));
+    last.drain(..last.len().saturating_sub(args.lines.min(TAIL_MAX)));
+    let print = |lines: &[String]| {
+        let text: String = lines
+            .iter()
+            .map(|line| if args.json { visible_json(line).into_owned() + "\n" } else { shown(line) + "\n" })
+            .collect();
+        output::coloured(&text)
+    };
+    print(&last)?;
+    if !args.follow {
+        return Ok(Exit::Clean);
+    }
+    let mut followed = current_of(&path).map(Followed::at_the_end);
+    loop {
+        std::thread::sleep(FOLLOW_EVERY);
+        for file in &mut followed {
+            let lines: Vec<String> = file.new_lines()?.into_iter().filter(|line| is_wanted(args, line)).collect();
+            print(&lines)?;
+        }
+    }
+}
+
+/// The last lines of some files that were asked for, oldest first.
+fn last_of(files: &[PathBuf], args: &TailArgs) -> Result<VecDeque<String>, Failure> {
+    let (mut last, wanted) = (VecDeque::new(), args.lines.min(TAIL_MAX));
+    for file in files {
+        let reader = BufReader::new(File::open(file).map_err(unreadable(file))?);
         for line in reader.split(b'\n') {
-            let line = line.map_err(unreadable(&file))?;
+            let line = line.map_err(unreadable(file))?;
             let line = String::from_utf8_lossy(&line);
             if !is_wanted(args, &line) {
                 continue;
@@ -100,39 +129,38 @@ fn tail(args: &TailArgs) -> Result<Exit, Failure> {
             }
         }
     }
-    let print = |lines: &[String]| {
-        let text: String = lines
-            .iter()
-            .map(|line| if args.json { visible_json(line).into_owned() + "\n" } else { shown(line) + "\n" })
-            .collect();
-        output::coloured(&text)
-    };
-    print(last.make_contiguous())?;
-    if !args.follow {
-        return Ok(Exit::Clean);
+    Ok(last)
+}
+
+/// A file of the log that grows.
+struct Followed {
+    path: PathBuf,
+    /// Bytes that were shown.
+    at: u64,
+}
+
+impl Followed {
+    fn at_the_end(path: PathBuf) -> Self {
+        let at = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        Self { path, at }
     }
-    let mut at = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    loop {
-        std::thread::sleep(FOLLOW_EVERY);
-        let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+
+    /// Lines that have come since the last look. Half a line comes when it is whole.
+    fn new_lines(&mut self) -> Result<Vec<String>, Failure> {
+        let unreadable = unreadable(&self.path);
+        let length = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
         // A shorter file is a new one: the old one was rotated away.
-        at = if length < at { 0 } else { at };
-        if length == at {
-            continue;
+        self.at = if length < self.at { 0 } else { self.at };
+        if length == self.at {
+            return Ok(Vec::new());
         }
         let mut new = Vec::new();
-        let mut file = File::open(&path).map_err(unreadable(&path))?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(at)).map_err(unreadable(&path))?;
-        file.take(length - at).read_to_end(&mut new).map_err(unreadable(&path))?;
-        // Half a line is shown when it is whole.
+        let mut file = File::open(&self.path).map_err(&unreadable)?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(self.at)).map_err(&unreadable)?;
+        file.take(length - self.at).read_to_end(&mut new).map_err(&unreadable)?;
         let whole = memchr::memrchr(b'\n', &new).map_or(0, |end| end + 1);
-        at += whole as u64;
-        let lines: Vec<String> = String::from_utf8_lossy(&new[..whole])
-            .lines()
-            .filter(|line| is_wanted(args, line))
-            .map(str::to_owned)
-            .collect();
-        print(&lines)?;
+        self.at += whole as u64;
+        Ok(String::from_utf8_lossy(&new[..whole]).lines().map(str::to_owned).collect())
     }
 }
 
@@ -173,6 +201,7 @@ fn show(args: &ShowArgs) -> Result<Exit, Failure> {
     }
     if text.is_empty() {
         return Err(Failure::usage(format!("the log has no decision `{}`", excerpt(&args.id, NAME_CHARS)))
+            .with_help("equal refusals of a session are counted, not written one by one; older lines may have been rotated away")
             .with_exit(Exit::Nothing));
     }
     output::coloured(text.trim_end_matches('\n'))?;
@@ -190,22 +219,23 @@ fn check(args: &LogArgs) -> Result<Exit, Failure> {
     if report.broken.len() > BROKEN_SHOWN_MAX {
         let _ = writeln!(text, "… and {} more", report.broken.len() - BROKEN_SHOWN_MAX);
     }
-    let _ = writeln!(
-        text,
-        "{} lines of {} sessions: {}",
-        report.lines,
-        report.sessions,
-        match report.broken.len() {
-            0 => "the chain holds".to_owned(),
-            count => format!("{count} places do not fit"),
-        }
-    );
+    if report.beginnings_gone > 0 {
+        let _ = writeln!(
+            text,
+            "MISSING AT THE FRONT: {} lines of {} sessions, rotated away or cut off here, and every session that ended before {}; what was decided there is not known",
+            report.missing_lines,
+            report.beginnings_gone,
+            escape(report.oldest.as_deref().unwrap_or("them")),
+        );
+    }
+    let holds = match (report.broken.len(), report.beginnings_gone) {
+        (0, 0) => "the chain holds".to_owned(),
+        (0, _) => "what is left holds together".to_owned(),
+        (count, _) => format!("{count} places do not fit"),
+    };
+    let _ = writeln!(text, "{} lines of {} sessions: {holds}", report.lines, report.sessions);
     if report.unfinished > 0 {
         let _ = writeln!(text, "{} sessions without an end: running, killed, or cut off here", report.unfinished);
-    }
-    if report.beginnings_gone > 0 {
-        let _ =
-            writeln!(text, "{} sessions without a beginning: rotated away, or cut off here", report.beginnings_gone);
     }
     output::coloured(&text)?;
     Ok(if report.broken.is_empty() { Exit::Clean } else { Exit::Findings })
@@ -229,6 +259,7 @@ fn add_up(args: &StatsArgs) -> Result<Exit, Failure> {
             .collect();
         let value = serde_json::json!({
             "tools": tools, "denials": denials, "outcomes": counts.outcomes, "events": counts.events,
+            "folded": counts.folded,
             "latency_us": {"p50": counts.latency(50), "p90": counts.latency(90), "p99": counts.latency(99)},
         });
         output::json(&format!("{value:#}\n"))?;
@@ -248,6 +279,9 @@ fn add_up(args: &StatsArgs) -> Result<Exit, Failure> {
         // Rules of a tool have its name in their id; the others are for every tool.
         let shown = if rule.starts_with('/') { String::new() } else { format!("  {}", excerpt(tool, NAME_CHARS)) };
         let _ = writeln!(text, "{count:>9}  {}{shown}", excerpt(rule, 60));
+    }
+    if counts.folded > 0 {
+        let _ = writeln!(text, "{:>9}  refusals more, equal to others", counts.folded);
     }
     if let (Some(p50), Some(p90), Some(p99)) = (counts.latency(50), counts.latency(90), counts.latency(99)) {
         let (p50, p90, p99) = (micros(p50), micros(p90), micros(p99));

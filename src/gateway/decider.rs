@@ -352,7 +352,7 @@ impl Decider {
         self.log_ended(now);
         self.settle(now);
         self.limits.tidy();
-        if let Err(error) = self.audit.tick() {
+        if let Err(error) = self.audit.tick(now) {
             self.notice(&format!("cannot write the audit log: {error}"));
         }
     }

@@ -244,7 +244,7 @@ impl Session {
             End::Server(_) => "server gone",
             End::Signal(_) => "signal",
         };
-        mediator.audit().event(now, "stop", &mediator.whose(), |line| line.text("why", why));
+        mediator.audit().stop(now, &mediator.whose(), why);
         mediator.decider().tick(now);
     }
 

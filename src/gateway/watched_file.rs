@@ -73,8 +73,8 @@ impl WatchedFile {
         self.refused = None;
     }
 
-    /// The new version is no good: says so, with what holds instead (`rest`), and logs it in this name. A file that stays
-    /// bad is said once; answers whether it was said now.
+    /// The new version is no good: says so, with what holds instead (`rest`), counts it, and logs it in this name. A file
+    /// that stays bad is said once.
     pub fn refuse(
         &mut self,
         error: &dyn Display,
@@ -82,18 +82,20 @@ impl WatchedFile {
         problems: &[Problem],
         (decider, whose): (&Decider, &Whose),
         now: Timestamp,
-    ) -> bool {
+    ) {
         let mut text = format!("{error}; {rest}");
         for problem in problems {
             text.push_str(&format!("\n  {problem}"));
         }
         if self.refused.as_ref() == Some(&text) {
-            return false;
+            return;
         }
         decider.audit().event(now, "reload_refused", whose, |line| line.text("reason", &error.to_string()));
         decider.notice(&text);
+        if let Some(meter) = decider.meter() {
+            meter.reload_refused();
+        }
         self.refused = Some(text);
-        true
     }
 }
 

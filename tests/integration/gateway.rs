@@ -45,7 +45,7 @@ impl Gateway {
     }
 
     /// The same in front of the sample server.
-    fn sample(sandbox: &Sandbox, options: &[&str]) -> Self {
+    pub fn sample(sandbox: &Sandbox, options: &[&str]) -> Self {
         Self::start(sandbox, options, &[env!("CARGO_BIN_EXE_mcpol"), "sample-server"])
     }
 
@@ -138,7 +138,7 @@ impl Gateway {
         self.ask(id, "tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
-    fn initialize(&mut self) -> Value {
+    pub fn initialize(&mut self) -> Value {
         let params =
             json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
         let reply = self.ask(0, "initialize", &params);
@@ -147,7 +147,7 @@ impl Gateway {
     }
 
     /// Closes the client's end and waits: exit code, the lines not read yet, standard error.
-    fn close(mut self) -> (Option<i32>, Vec<String>, String) {
+    pub fn close(mut self) -> (Option<i32>, Vec<String>, String) {
         drop(self.stdin.take());
         self.finish()
     }
@@ -214,10 +214,21 @@ pub fn passed(reply: &Value) {
     assert!(reply.get("result").is_some() && !text.starts_with("[POLICY DENIED]"), "{reply}");
 }
 
-/// Entries of the audit log.
+/// Entries of the audit log, of acts and of refusals, by time.
 fn log(sandbox: &Sandbox) -> Vec<Value> {
-    let text = std::fs::read_to_string(sandbox.dir().join("state/audit.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    log_in(&sandbox.dir().join("state"))
+}
+
+/// Entries of the log in this folder; none where there is no log. A last line that is half written is left out.
+pub fn log_in(folder: &Path) -> Vec<Value> {
+    let text = ["audit.jsonl", "audit.refused.jsonl"]
+        .map(|file| std::fs::read_to_string(folder.join(file)).unwrap_or_default())
+        .concat();
+    let mut entries: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    entries.sort_by_key(|entry| {
+        (entry["time"].as_str().unwrap_or_default().to_owned(), entry["decision"].as_u64().unwrap_or_default())
+    });
+    entries
 }
 
 fn events<'l>(log: &'l [Value], event: &str) -> Vec<&'l Value> {

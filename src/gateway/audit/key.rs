@@ -1,6 +1,5 @@
 //! The file with the key of the argument hashes: made at first use, readable by its owner only (0600).
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
@@ -32,7 +31,7 @@ pub fn load(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 
 fn read(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    crate::gateway::regular_file::open_regular(path)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     <[u8; KEY_BYTES]>::try_from(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not a key of 32 bytes"))
 }
@@ -41,6 +40,7 @@ fn read(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot make its files must fail")]
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_key_stays_and_only_its_owner_reads_it() {

@@ -8,8 +8,14 @@ use std::io::Write as _;
 
 /// Most argument names in one line; further ones are left out.
 pub const KEYS_MAX: usize = 64;
+/// Most bytes of all argument names in one line, as they are written; further ones are left out.
+pub const KEYS_BYTES_MAX: usize = 1024;
 /// Most characters of one text or argument name in a line; `…` follows one that was cut.
 pub const TEXT_CHARS_MAX: usize = 256;
+/// Most bytes of one text or argument name in a line, as they are written between the quotes; likewise.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// No line is longer, in bytes: a caller that could make long ones could have others rotated away with few.
+pub const LINE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes that most lines need; not a bound.
 const LINE_BYTES_USUAL: usize = 768;
 
@@ -73,15 +79,22 @@ impl<'a> Line<'a> {
         self
     }
 
-    /// Adds the names of a JSON object's members as a list, without their values; at most [`KEYS_MAX`].
+    /// Adds the names of a JSON object's members as a list, without their values; at most [`KEYS_MAX`], and
+    /// [`KEYS_BYTES_MAX`].
     pub fn names(mut self, key: &str, object: &str) -> Self {
         self.key(key);
         self.out.push(b'[');
-        for (at, (literal, _)) in crate::mcp::walk::members(object).take(KEYS_MAX).enumerate() {
-            if at > 0 {
+        let start = self.out.len();
+        for (literal, _) in crate::mcp::walk::members(object).take(KEYS_MAX) {
+            let before = self.out.len();
+            if before > start {
                 self.out.push(b',');
             }
             write_text(self.out, &crate::mcp::json::string_value(literal).unwrap_or_default());
+            if self.out.len() - start > KEYS_BYTES_MAX {
+                self.out.truncate(before);
+                break;
+            }
         }
         self.out.push(b']');
         self
@@ -115,7 +128,9 @@ fn write_text(out: &mut Vec<u8>, value: &str) {
     if value.len() <= TEXT_CHARS_MAX && value.bytes().fold(true, |all, byte| all & simple(byte)) {
         out.extend_from_slice(value.as_bytes());
     } else {
+        let start = out.len();
         for (at, c) in value.chars().enumerate() {
+            let before = out.len();
             if at == TEXT_CHARS_MAX {
                 out.extend_from_slice("…".as_bytes());
                 break;
@@ -129,6 +144,11 @@ fn write_text(out: &mut Vec<u8>, value: &str) {
                 }
             } else {
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            if out.len() - start > TEXT_BYTES_MAX {
+                out.truncate(before);
+                out.extend_from_slice("…".as_bytes());
+                break;
             }
         }
     }
@@ -254,6 +274,28 @@ mod tests {
         for (count, kept) in [(KEYS_MAX, KEYS_MAX), (KEYS_MAX + 1, KEYS_MAX)] {
             let mut out = Vec::new();
             Line::begin(&mut out, Timestamp::from_millis(0), "s", 0, "e").names("keys", &object(count)).end(&[0; 32]);
+            let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(value["keys"].as_array().map(Vec::len), Some(kept));
+        }
+    }
+
+    #[test]
+    fn texts_and_names_are_bounded_as_they_are_written() {
+        // Each character becomes twelve bytes.
+        let hidden = "\u{e0041}";
+        for (count, is_cut) in [(TEXT_BYTES_MAX / 12, false), (TEXT_BYTES_MAX / 12 + 1, true)] {
+            let mut out = Vec::new();
+            write_text(&mut out, &hidden.repeat(count));
+            assert!(out.len() <= TEXT_BYTES_MAX + "\"…\"".len(), "{}", out.len());
+            let text: String = serde_json::from_slice(&out).unwrap();
+            assert_eq!(text.ends_with('…'), is_cut);
+        }
+        // Each name is 128 bytes with its quotes and comma, but for the first.
+        let name = |n: usize| format!("\"{n:0125}\":1");
+        for (count, kept) in [(8, 8), (9, 8)] {
+            let object = format!("{{{}}}", (0..count).map(name).collect::<Vec<_>>().join(","));
+            let mut out = Vec::new();
+            Line::begin(&mut out, Timestamp::from_millis(0), "s", 0, "e").names("keys", &object).end(&[0; 32]);
             let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(value["keys"].as_array().map(Vec::len), Some(kept));
         }

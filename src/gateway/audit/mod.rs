@@ -1,33 +1,44 @@
 //! The audit log: one JSON line for each decision, handed to the operating system before the call leaves. Written lines
 //! outlive a `kill -9` of the gateway, since the system's cache holds them; a power cut may take the last seconds.
 //! Lines of one session are chained by hash: a line that was changed, moved or taken out shows (`mcpol audit verify`).
+//!
+//! There are two files, each with chains of its own: what acted or may have, and what was refused. A caller can have as
+//! much refused as it likes, and must not be able to have the line of an act rotated away by it.
 
+mod chain;
+mod folds;
 mod key;
 mod line;
 mod read;
 mod sink;
 mod whose;
 
-pub use line::{KEYS_MAX, Line, TEXT_CHARS_MAX, write_hex};
-pub use read::{AuditEntry, Broken, Counts, Report, files_of, parse_line, stats, verify};
+pub use line::{KEYS_BYTES_MAX, KEYS_MAX, LINE_BYTES_MAX, Line, TEXT_BYTES_MAX, TEXT_CHARS_MAX, write_hex};
+pub use read::{AuditEntry, Broken, Counts, Report, current_of, families_of, files_of, parse_line, stats, verify};
 pub use sink::{AUDIT_FILE_BYTES_MAX, ROTATED_FILES};
 pub use whose::{Route, Whose};
 
 use super::exchange::CallOutcome;
 use crate::clock::Timestamp;
 use crate::policy::Caller;
+use chain::{Chain, LogPart};
+use folds::{Fold, FoldTelling, Folds};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use sink::Sink;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes of lines that may wait for the next write; outcomes and events wait, decisions never do.
-const WAITING_BYTES_MAX: usize = 64 * 1024;
-/// Events of one kind that are all logged; beyond, one is logged when their number reaches a power of two, so that a
-/// client or server that floods cannot fill the disk.
+/// Events of one kind, and equal refusals of a session, that are all logged; beyond, one is logged when their number
+/// reaches a power of two, so that a client or server that floods cannot fill the disk.
 const REPEATS_LOGGED: u64 = 20;
+
+/// Whether the `count`th of a kind is logged.
+fn is_logged(count: u64) -> bool {
+    count <= REPEATS_LOGGED || count.is_power_of_two()
+}
 
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,23 +96,21 @@ pub struct Ended {
 pub struct Audit {
     session: String,
     key: Hmac<Sha256>,
-    inner: Option<Mutex<AuditInner>>,
+    chains: Option<Chains>,
+    repeats: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// The two chains of a session. Where both are needed, that of acts is locked first.
+#[derive(Debug)]
+struct Chains {
+    acts: Mutex<Chain>,
+    refusals: Mutex<Refusals>,
 }
 
 #[derive(Debug)]
-struct AuditInner {
-    sink: Sink,
-    waiting: Vec<u8>,
-    sequence: u64,
-    /// SHA-256 of the last line, written or waiting.
-    last: [u8; 32],
-    /// `sequence` and `last` as they were after the last line that was written.
-    written: (u64, [u8; 32]),
-    /// Lines that were lost and that no line which was written tells of.
-    lost: u64,
-    /// Of these, what the `gap` line that waits tells of.
-    told: u64,
-    repeats: std::collections::BTreeMap<&'static str, u64>,
+struct Refusals {
+    chain: Chain,
+    folds: Folds,
 }
 
 impl Audit {
@@ -117,19 +126,17 @@ impl Audit {
             (_, Some(path)) => key::load(path)?,
         };
         let key = Hmac::new_from_slice(&key).map_err(|error| io::Error::other(error.to_string()))?;
-        let inner = Sink::open(destination)?.map(|sink| {
-            Mutex::new(AuditInner {
-                sink,
-                waiting: Vec::new(),
-                sequence: 0,
-                last: [0; 32],
-                written: (0, [0; 32]),
-                lost: 0,
-                told: 0,
-                repeats: std::collections::BTreeMap::new(),
-            })
-        });
-        Ok(Self { session, key, inner })
+        let chains = match (Sink::open(destination, LogPart::Acts)?, Sink::open(destination, LogPart::Refusals)?) {
+            (Some(acts), Some(refusals)) => Some(Chains {
+                acts: Mutex::new(Chain::new(acts, LogPart::Acts)),
+                refusals: Mutex::new(Refusals {
+                    chain: Chain::new(refusals, LogPart::Refusals),
+                    folds: Folds::default(),
+                }),
+            }),
+            (_, _) => None,
+        };
+        Ok(Self { session, key, chains, repeats: Mutex::default() })
     }
 
     /// The session's id, 16 hexadecimal digits from [`new_session_id`]; it stands in every line.
@@ -143,52 +150,79 @@ impl Audit {
         format!("{}-{number}", self.session)
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, AuditInner>> {
+    /// The chain of what acted.
+    fn acts(&self) -> Option<MutexGuard<'_, Chain>> {
         // A thread that panicked left at worst a line unwritten; the chain still tells.
-        Some(self.inner.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.chains.as_ref()?.acts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Writes these decisions and the lines that wait, in one write.
+    fn refusals(&self) -> Option<MutexGuard<'_, Refusals>> {
+        Some(self.chains.as_ref()?.refusals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes these decisions and the lines that wait, in one write; a second one if calls were refused.
     ///
     /// # Errors
     /// Not everything could be written: none of these calls may be forwarded.
     pub fn decide<'a>(&self, now: Timestamp, batch: impl IntoIterator<Item = Decided<'a>>) -> io::Result<()> {
-        let Some(mut inner) = self.lock() else { return Ok(()) };
+        let Some(mut acts) = self.acts() else { return Ok(()) };
+        let mut refusals = None;
         for decided in batch {
-            let hash = decided.arguments.map(|arguments| {
-                let mut mac = self.key.clone();
-                mac.update(arguments.as_bytes());
-                mac.finalize().into_bytes()
-            });
-            inner.line(now, &self.session, "decision", |line| {
-                let caller = decided.caller;
-                let line = line
-                    .number("decision", decided.number)
-                    .text("server", &caller.server)
-                    .text("grant", caller.grant.as_deref().unwrap_or_default())
-                    .text("way", decided.way.as_str())
-                    // The log of a gateway over HTTP serves many client sessions, so the line says which.
-                    .text_if("client", caller.session.as_deref().filter(|client| *client != self.session))
-                    .text("tool", decided.tool)
-                    .text("verdict", decided.decision)
-                    .text("rule", decided.rule)
-                    .text_if("code", decided.code)
-                    .text("policy", decided.policy)
-                    .text_if("approval", decided.approval);
-                match (&hash, decided.arguments) {
-                    (Some(hash), Some(arguments)) => line.names("keys", arguments).hex("arguments", hash),
-                    _ => line,
-                }
-            });
+            if decided.decision != REFUSED {
+                self.decision(now, &mut acts, &decided, 0);
+                continue;
+            }
+            if refusals.is_none() {
+                refusals = self.refusals();
+            }
+            let Some(refused) = &mut refusals else { continue };
+            match refused.folds.look(&decided) {
+                Fold::Written { folded } => self.decision(now, &mut refused.chain, &decided, folded),
+                Fold::Folded => {}
+            }
         }
-        inner.flush()
+        let written = acts.flush();
+        match refusals {
+            Some(mut refusals) => refusals.chain.flush().and(written),
+            None => written,
+        }
+    }
+
+    /// Adds the line of a decision; `folded` equal ones came before it that have none.
+    fn decision(&self, now: Timestamp, chain: &mut Chain, decided: &Decided<'_>, folded: u64) {
+        let hash = decided.arguments.map(|arguments| {
+            let mut mac = self.key.clone();
+            mac.update(arguments.as_bytes());
+            mac.finalize().into_bytes()
+        });
+        chain.line(now, &self.session, "decision", |line| {
+            let caller = decided.caller;
+            let line = line
+                .number("decision", decided.number)
+                .text("server", &caller.server)
+                .text("grant", caller.grant.as_deref().unwrap_or_default())
+                .text("way", decided.way.as_str())
+                // The log of a gateway over HTTP serves many client sessions, so the line says which.
+                .text_if("client", caller.session.as_deref().filter(|client| *client != self.session))
+                .text("tool", decided.tool)
+                .text("verdict", decided.decision)
+                .text("rule", decided.rule)
+                .text_if("code", decided.code)
+                .text("policy", decided.policy)
+                .text_if("approval", decided.approval);
+            let line = if folded > 0 { line.number("folded", folded) } else { line };
+            match (&hash, decided.arguments) {
+                (Some(hash), Some(arguments)) => line.names("keys", arguments).hex("arguments", hash),
+                _ => line,
+            }
+        });
     }
 
     /// Logs how calls ended. The lines wait for the next write.
     pub fn ended(&self, now: Timestamp, batch: impl IntoIterator<Item = Ended>) {
-        let Some(mut inner) = self.lock() else { return };
+        let Some(mut acts) = self.acts() else { return };
         for ended in batch {
-            inner.line(now, &self.session, "outcome", |line| {
+            acts.line(now, &self.session, "outcome", |line| {
                 line.whose(&ended.whose)
                     .number("decision", ended.number)
                     .text("outcome", ended.outcome.as_str())
@@ -196,14 +230,14 @@ impl Audit {
                     .number("bytes", ended.bytes)
             });
         }
-        inner.settle();
+        acts.settle();
     }
 
     /// Logs an event; `fill` adds members to its line. The line waits for the next write.
     pub fn event(&self, now: Timestamp, event: &str, whose: &Whose, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
-        let Some(mut inner) = self.lock() else { return };
-        inner.line(now, &self.session, event, |line| fill(line.whose(whose)));
-        inner.settle();
+        let Some(mut acts) = self.acts() else { return };
+        acts.line(now, &self.session, event, |line| fill(line.whose(whose)));
+        acts.settle();
     }
 
     /// Logs an event that a client or server can cause at will: the first [`REPEATS_LOGGED`] of a kind, then one
@@ -215,79 +249,53 @@ impl Audit {
         whose: &Whose,
         fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>,
     ) {
-        let Some(mut inner) = self.lock() else { return };
-        let count = inner.repeats.entry(event).and_modify(|count| *count += 1).or_insert(1);
-        let count = *count;
-        if count <= REPEATS_LOGGED || count.is_power_of_two() {
-            inner.line(now, &self.session, event, |line| fill(line.whose(whose)).number("count", count));
-            inner.settle();
+        let count = {
+            let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = repeats.entry(event).or_default();
+            *count += 1;
+            *count
+        };
+        if is_logged(count) {
+            self.event(now, event, whose, |line| fill(line).number("count", count));
         }
     }
 
-    /// Writes the lines that wait, and follows a rotation by another process. The decider calls it at every tick and at
-    /// the end.
+    /// Logs that the session ends: the last line of each chain, but for outcomes, so that a change of the one before shows.
+    pub fn stop(&self, now: Timestamp, whose: &Whose, why: &str) {
+        self.tell_folded(now, FoldTelling::AtTheEnd);
+        if let Some(mut refusals) = self.refusals().filter(|refusals| refusals.chain.has_begun()) {
+            refusals.chain.line(now, &self.session, "stop", |line| line.whose(whose).text("why", why));
+        }
+        self.event(now, "stop", whose, |line| line.text("why", why));
+    }
+
+    fn tell_folded(&self, now: Timestamp, when: FoldTelling) {
+        let Some(mut refusals) = self.refusals() else { return };
+        let Refusals { chain, folds } = &mut *refusals;
+        if let Some(count) = folds.untold(now, when) {
+            chain.line(now, &self.session, "folded", |line| line.number("count", count));
+        }
+    }
+
+    /// Writes the lines that wait, says now and then how many refusals have no line, and follows a rotation by another
+    /// process. The decider calls it at every tick and at the end.
     ///
     /// # Errors
     /// The lines could not be written; they are counted as lost.
-    pub fn tick(&self) -> io::Result<()> {
-        let Some(mut inner) = self.lock() else { return Ok(()) };
-        let flushed = inner.flush();
-        inner.sink.follow();
-        flushed
+    pub fn tick(&self, now: Timestamp) -> io::Result<()> {
+        self.tell_folded(now, FoldTelling::NowAndThen);
+        let (Some(mut acts), Some(mut refusals)) = (self.acts(), self.refusals()) else { return Ok(()) };
+        let mut written = Ok(());
+        for chain in [&mut *acts, &mut refusals.chain] {
+            written = written.and(chain.flush());
+            chain.follow();
+        }
+        written
     }
 }
 
-impl AuditInner {
-    fn line(&mut self, now: Timestamp, session: &str, event: &str, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
-        if self.lost > self.told {
-            self.told = self.lost;
-            let gap = Line::begin(&mut self.waiting, now, session, self.sequence, "gap").number("lost", self.lost);
-            self.last = gap.end(&self.last);
-            self.sequence += 1;
-        }
-        let line = fill(Line::begin(&mut self.waiting, now, session, self.sequence, event));
-        self.last = line.end(&self.last);
-        self.sequence += 1;
-    }
-
-    /// Writes if more than [`WAITING_BYTES_MAX`] wait. An error is not returned: [`Self::flush`] counts the lines as
-    /// lost, and the next decision is refused if it cannot be written either.
-    fn settle(&mut self) {
-        if self.waiting.len() > WAITING_BYTES_MAX {
-            let _ = self.flush();
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let (count, result) = self.sink.write(&self.waiting);
-        if result.is_err() {
-            // The chain goes on from the last line that is whole.
-            let whole = memchr::memrchr(b'\n', &self.waiting[..count]).map_or(0, |at| at + 1);
-            let lines = memchr::memchr_iter(b'\n', &self.waiting[..whole]).count() as u64;
-            if whole > 0 {
-                let start = memchr::memrchr(b'\n', &self.waiting[..whole - 1]).map_or(0, |at| at + 1);
-                self.written = (self.written.0 + lines, Sha256::digest(&self.waiting[start..whole - 1]).into());
-            }
-            // The `gap` line is the first that waits. Where it was not written, it is none of the lines that are lost.
-            let is_untold = lines == 0 && self.told > 0;
-            if !is_untold {
-                self.lost -= self.told;
-            }
-            self.lost += self.sequence - self.written.0 - u64::from(is_untold);
-            (self.sequence, self.last) = self.written;
-        } else {
-            self.written = (self.sequence, self.last);
-            self.lost -= self.told;
-        }
-        self.told = 0;
-        self.waiting.clear();
-        self.waiting.shrink_to(4 * WAITING_BYTES_MAX);
-        result
-    }
-}
+/// The word of a decision that no call passes.
+const REFUSED: &str = "deny";
 
 fn random_key() -> io::Result<[u8; 32]> {
     let mut key = [0; 32];

@@ -1,13 +1,14 @@
 //! Reading the audit log back: entries, the chain, and what they add up to.
 
-use super::sink::{ROTATED_FILES, rotated};
+use super::chain::PART_OF_REFUSALS;
+use super::sink::{ROTATED_FILES, refused, rotated};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-/// Longest line that is read back, in bytes; no line that the gateway writes comes near.
+/// Longest line that is read back, in bytes; no line that a gateway has ever written comes near.
 const LINE_BYTES_MAX: usize = 256 * 1024;
 /// Latencies that are all kept for percentiles; beyond, only every 64th is.
 const LATENCIES_MAX: usize = 1_000_000;
@@ -21,6 +22,9 @@ pub struct AuditEntry {
     pub session: String,
     /// The line's number in its session, from 0.
     pub seq: u64,
+    /// `refused` in the file of refusals.
+    #[serde(default)]
+    pub part: Option<String>,
     /// `decision`, `outcome`, `start`, `stop` …
     pub event: String,
     /// The decision's number in its session.
@@ -38,6 +42,12 @@ pub struct AuditEntry {
     /// Id of the rule that decided.
     #[serde(default)]
     pub rule: Option<String>,
+    /// How many equal refusals before this one have no line.
+    #[serde(default)]
+    pub folded: u64,
+    /// How many of a kind there were so far; in a `folded` line, how many refusals have no line.
+    #[serde(default)]
+    pub count: u64,
     /// How a call ended.
     #[serde(default)]
     pub outcome: Option<String>,
@@ -56,12 +66,30 @@ pub fn parse_line(line: &str) -> Result<AuditEntry, String> {
     serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
-/// The log file and its rotated predecessors, as far as they exist, oldest first.
+/// The files of a log, with their rotated predecessors, as far as they exist: first those of acts, then those of refusals,
+/// each oldest first.
+pub fn families_of(path: &Path) -> [Vec<PathBuf>; 2] {
+    current_of(path).map(|path| {
+        let mut files: Vec<PathBuf> = (1..=ROTATED_FILES).rev().map(|n| rotated(&path, n)).collect();
+        files.push(path);
+        files.retain(|file| file.exists());
+        files
+    })
+}
+
+/// The files of a log that are written to: of acts, and of refusals.
+pub fn current_of(path: &Path) -> [PathBuf; 2] {
+    [path.to_owned(), refused(path)]
+}
+
+/// Both families in one list.
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = (1..=ROTATED_FILES).rev().map(|n| rotated(path, n)).collect();
-    files.push(path.to_owned());
-    files.retain(|file| file.exists());
-    files
+    families_of(path).concat()
+}
+
+/// Whether a file is the oldest that is kept: what was before it was rotated away.
+fn is_oldest(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| *extension == *ROTATED_FILES.to_string())
 }
 
 /// A place where the log is not as it was written.
@@ -84,6 +112,10 @@ pub struct Report {
     pub sessions: usize,
     /// Sessions whose first line is missing: its file was rotated away, or the line was taken out.
     pub beginnings_gone: usize,
+    /// Lines that are missing before the first that is left, over all these sessions.
+    pub missing_lines: u64,
+    /// When the first line that is left was written.
+    pub oldest: Option<String>,
     /// Sessions without a `stop` line: running, or ended by force.
     pub unfinished: usize,
     /// Lines that do not fit into the chain.
@@ -109,14 +141,16 @@ fn each_line(files: &[PathBuf], mut each: impl FnMut(&Path, usize, &str)) -> io:
     Ok(())
 }
 
-/// Checks the hash chain of every session in these log files, which are given oldest first.
+/// Checks both hash chains of every session in these log files, which are given oldest first. What is missing at the front
+/// of a chain is broken as well, unless all the files that a rotation leaves are there: only then may it have been rotated
+/// away.
 ///
 /// # Errors
 /// A file cannot be read.
 pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
     let mut report = Report::default();
-    let mut last: BTreeMap<String, (u64, String)> = BTreeMap::new();
-    let mut stopped = BTreeSet::new();
+    let mut last: BTreeMap<(String, bool), (u64, String)> = BTreeMap::new();
+    let (mut sessions, mut stopped, mut rotated_away) = (BTreeSet::new(), BTreeSet::new(), [false; 2]);
     each_line(files, |file, number, line| {
         report.lines += 1;
         let mut broken = |what: String| report.broken.push(Broken { file: file.to_owned(), line: number, what });
@@ -124,9 +158,24 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
             Ok(entry) => entry,
             Err(error) => return broken(format!("not a line of an audit log: {error}")),
         };
-        let hash = hex(&Sha256::digest(line.as_bytes()));
-        match last.get(&entry.session) {
-            None if entry.seq > 0 => report.beginnings_gone += 1,
+        let is_refusal = entry.part.as_deref() == Some(PART_OF_REFUSALS);
+        rotated_away[usize::from(is_refusal)] |= is_oldest(file);
+        if report.oldest.as_ref().is_none_or(|oldest| entry.time < *oldest) {
+            report.oldest = Some(entry.time.clone());
+        }
+        let (hash, chain) = (hex(&Sha256::digest(line.as_bytes())), (entry.session.clone(), is_refusal));
+        match last.get(&chain) {
+            None if entry.seq > 0 => {
+                report.beginnings_gone += 1;
+                report.missing_lines += entry.seq;
+                if !rotated_away[usize::from(is_refusal)] {
+                    let session = &entry.session;
+                    broken(format!(
+                        "the first {} lines of session {session} are missing, and no rotation took them",
+                        entry.seq
+                    ));
+                }
+            }
             None if entry.prev != "0".repeat(64) => {
                 broken("the first line of a session names one before it".to_owned())
             }
@@ -138,13 +187,17 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
             }
             None | Some(_) => {}
         }
-        if entry.event == "stop" {
-            stopped.insert(entry.session.clone());
+        if !is_refusal {
+            sessions.insert(entry.session.clone());
         }
-        last.insert(entry.session, (entry.seq, hash));
+        if entry.event == "stop" {
+            stopped.insert(entry.session);
+        }
+        last.insert(chain, (entry.seq, hash));
     })?;
-    report.sessions = last.len();
-    report.unfinished = last.len() - stopped.len();
+    report.unfinished = sessions.len() - stopped.len();
+    sessions.extend(last.into_keys().map(|(session, _)| session));
+    report.sessions = sessions.len();
     Ok(report)
 }
 
@@ -159,6 +212,8 @@ pub struct Counts {
     pub outcomes: BTreeMap<String, u64>,
     /// Number of other events by name.
     pub events: BTreeMap<String, u64>,
+    /// Refusals that no line of their own tells of, nor a later equal one.
+    pub folded: u64,
     /// Lines that could not be read as entries.
     pub unreadable: u64,
     latencies: Vec<u64>,
@@ -200,9 +255,11 @@ pub fn stats(files: &[PathBuf]) -> io::Result<Counts> {
                     Some("ask") => return,
                     _ => 1,
                 };
-                counts.tools.entry(tool.clone()).or_default()[place] += 1;
+                // Equal refusals before this one that have no line of their own.
+                let number = 1 + entry.folded;
+                counts.tools.entry(tool.clone()).or_default()[place] += number;
                 if place > 0 {
-                    *counts.denials.entry((tool, entry.rule.unwrap_or_default())).or_default() += 1;
+                    *counts.denials.entry((tool, entry.rule.unwrap_or_default())).or_default() += number;
                 }
             }
             "outcome" => {
@@ -213,6 +270,7 @@ pub fn stats(files: &[PathBuf]) -> io::Result<Counts> {
                     counts.latencies.extend(entry.micros);
                 }
             }
+            "folded" => counts.folded += entry.count,
             _ => *counts.events.entry(entry.event).or_default() += 1,
         }
     })?;

@@ -1,6 +1,7 @@
 //! Where audit lines are written: an appended file that is rotated by size, or standard error.
 
 use super::Destination;
+use super::chain::LogPart;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,11 +19,11 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    pub(super) fn open(destination: &Destination) -> io::Result<Option<Self>> {
+    pub(super) fn open(destination: &Destination, part: LogPart) -> io::Result<Option<Self>> {
         Ok(match destination {
             Destination::Nowhere => None,
             Destination::Stderr => Some(Self::Stderr),
-            Destination::File(path) => Some(Self::file(path.clone(), AUDIT_FILE_BYTES_MAX)?),
+            Destination::File(path) => Some(Self::file(file_of(path, part), AUDIT_FILE_BYTES_MAX)?),
         })
     }
 
@@ -98,12 +99,59 @@ fn write_all(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
     (count, Ok(()))
 }
 
+/// The file of one part of a log: `audit.jsonl`, and beside it `audit.refused.jsonl`. A device has both.
+pub(super) fn file_of(path: &Path, part: LogPart) -> PathBuf {
+    let is_device = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    match part {
+        LogPart::Refusals if !is_device => refused(path),
+        LogPart::Acts | LogPart::Refusals => path.to_owned(),
+    }
+}
+
+/// The name of the file of refusals beside a log.
+pub(super) fn refused(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".refused");
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Opens a log to append to it. What it holds is for its owner: a file that others may read or write is closed to them.
+///
+/// # Errors
+/// There is no such folder; the last part of the path is a symbolic link, which another could lead to a file of ours; it
+/// is another's file, or no file or device at all.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // A pipe without a reader would not open, and hold up the start.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(path).map_err(|error| {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        if is_link { io::Error::other("it is a symbolic link, which is not followed") } else { error }
+    })?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+        let metadata = file.metadata()?;
+        if !metadata.is_file() && !metadata.file_type().is_char_device() {
+            return Err(io::Error::other("it is neither a file nor a device"));
+        }
+        if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+            let closed = file.set_permissions(fs::Permissions::from_mode(0o600));
+            closed
+                .map_err(|error| io::Error::other(format!("others may read or write it, and it stays so: {error}")))?;
+        }
+    }
+    Ok(file)
 }
 
 fn ends_with_break(path: &Path) -> bool {
@@ -203,6 +251,44 @@ mod tests {
         two.write(b"two\n").1.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
         assert!(!rotated(&path, 2).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_log_that_was_there_is_closed_to_others_and_links_are_not_followed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("a.jsonl"), folder.path().join("link"));
+        for mode in [0o644, 0o660, 0o602] {
+            fs::write(&path, "line\n").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            Sink::file(path.clone(), 100).unwrap().write(b"next\n").1.unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{mode:o}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "line\nnext\n");
+        }
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(Sink::file(link.clone(), 100).unwrap_err().to_string().contains("link"));
+        // One that leads nowhere would be made there.
+        fs::remove_file(&path).unwrap();
+        assert!(Sink::file(link, 100).is_err());
+        assert!(!path.exists());
+        // A pipe that no process reads must not hold up the start.
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(Sink::file(pipe, 100).is_err());
+    }
+
+    #[test]
+    fn refusals_have_a_file_beside_the_log() {
+        for (path, expected) in
+            [("a/audit.jsonl", "a/audit.refused.jsonl"), ("log", "log.refused"), ("a.b/c", "a.b/c.refused")]
+        {
+            assert_eq!(refused(Path::new(path)), Path::new(expected));
+        }
+        let device = Path::new("/dev/null");
+        if device.exists() {
+            assert_eq!(file_of(device, LogPart::Refusals), device);
+        }
     }
 
     #[test]

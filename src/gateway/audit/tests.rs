@@ -37,7 +37,7 @@ fn written() -> (tempfile::TempDir, PathBuf) {
             [Ended { whose: Whose::gateway(), number: 0, outcome: CallOutcome::Result, micros: 12, bytes: 30 }],
         );
         audit.event(now(), "stop", &Whose::gateway(), |line| line);
-        audit.tick().unwrap();
+        audit.tick(now()).unwrap();
     }
     (folder, path)
 }
@@ -137,7 +137,7 @@ fn a_flood_is_counted_and_not_written() {
     for _ in 0..1024 {
         audit.repeated(now(), "dropped", &Whose::gateway(), |line| line.text("reason", "noise"));
     }
-    audit.tick().unwrap();
+    audit.tick(now()).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().count(), 20 + 6);
     assert!(text.lines().last().unwrap().contains("\"count\":1024"));
@@ -159,8 +159,8 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
     audit.decide(now(), [decided(0, None)]).unwrap();
     // The file is swapped for `/dev/full`, which takes nothing, as a full disk would.
     let swap = |target: &Path| {
-        let mut inner = audit.lock().unwrap();
-        std::mem::replace(&mut inner.sink, Sink::file(target.to_owned(), u64::MAX).unwrap())
+        let mut acts = audit.acts().unwrap();
+        std::mem::replace(&mut acts.sink, Sink::file(target.to_owned(), u64::MAX).unwrap())
     };
     #[cfg(target_os = "linux")]
     {
@@ -169,7 +169,7 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
         // What tells of the two is lost itself, twice.
         assert!(audit.decide(now(), [decided(3, None)]).is_err());
         assert!(audit.decide(now(), [decided(4, None), decided(5, None)]).is_err());
-        audit.lock().unwrap().sink = good;
+        audit.acts().unwrap().sink = good;
     }
     #[cfg(not(target_os = "linux"))]
     drop(swap(&path));
@@ -179,4 +179,86 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
     assert_eq!(text.contains("\"event\":\"gap\",\"lost\":5"), cfg!(target_os = "linux"), "{text}");
     assert_eq!(text.matches("\"gap\"").count(), usize::from(cfg!(target_os = "linux")), "told once: {text}");
     assert_eq!(verify(&[path]).unwrap().broken, []);
+}
+
+/// A refusal as a client provokes it, with names of arguments as long as it likes.
+fn refusal<'a>(number: u64, tool: &'a str, arguments: &'a str) -> Decided<'a> {
+    Decided { decision: "deny", tool, rule: "/tools/t/deny_if/always", ..decided(number, Some(arguments)) }
+}
+
+#[test]
+fn refusals_never_rotate_what_acted_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    {
+        // Small files, so that a few thousand lines are a flood.
+        let chains = audit.chains.as_ref().unwrap();
+        chains.acts.lock().unwrap().sink = Sink::file(path.clone(), 64 * 1024).unwrap();
+        chains.refusals.lock().unwrap().chain.sink = Sink::file(sink::refused(&path), 64 * 1024).unwrap();
+    }
+    audit.decide(now(), [decided(0, Some(r#"{"act":1}"#))]).unwrap();
+    for number in 1..=2500 {
+        // All different, so that they are not folded.
+        let name = format!("{number:>04000}");
+        audit.decide(now(), [refusal(number, &name, &format!(r#"{{"{name}":1}}"#))]).unwrap();
+    }
+    audit.stop(now(), &Whose::gateway(), "test");
+    audit.tick(now()).unwrap();
+    let acts = fs::read_to_string(&path).unwrap();
+    assert!(acts.contains(r#""keys":["act"]"#) && acts.contains("\"stop\""), "{acts}");
+    assert_eq!(families_of(&path).map(|family| family.len()), [1, ROTATED_FILES + 1]);
+    let report = verify(&files_of(&path)).unwrap();
+    assert_eq!(report.broken, []);
+    assert_eq!((report.sessions, report.unfinished, report.beginnings_gone), (1, 0, 1));
+    assert!(report.missing_lines > 0 && report.missing_lines + report.lines as u64 == 2503, "{report:?}");
+    // The same without the oldest file: no rotation takes it out of the middle.
+    fs::remove_file(families_of(&path)[1][0].clone()).unwrap();
+    assert_ne!(verify(&files_of(&path)).unwrap().broken, []);
+}
+
+#[test]
+fn equal_refusals_of_a_session_are_folded_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    for number in 0..1000 {
+        audit.decide(now(), [refusal(number, "t", r#"{"a":1}"#)]).unwrap();
+    }
+    audit.decide(now(), [refusal(1000, "other", r#"{"a":1}"#)]).unwrap();
+    audit.stop(now(), &Whose::gateway(), "test");
+    audit.tick(now()).unwrap();
+    let lines = fs::read_to_string(sink::refused(&path)).unwrap().lines().count() as u64;
+    // 32, 64 … 512 after the first; what came after 512 is told at the end, and then the end itself.
+    assert_eq!(lines, REPEATS_LOGGED + 5 + 1 + 1 + 1);
+    let counts = stats(&files_of(&path)).unwrap();
+    assert_eq!((counts.tools["t"], counts.tools["other"]), ([0, 512, 0], [0, 1, 0]));
+    assert_eq!(counts.folded, 488);
+    assert_eq!(verify(&files_of(&path)).unwrap().broken, []);
+}
+
+#[test]
+fn no_line_is_longer_than_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    let hidden = "\u{e0041}".repeat(1000);
+    let members: Vec<String> = (0..100).map(|n| format!("\"{hidden}{n}\":1")).collect();
+    let arguments = format!("{{{}}}", members.join(","));
+    let text = hidden.as_str();
+    let caller = Caller { server: text.into(), grant: Some(text.into()), session: Some(text.into()) };
+    let decided = Decided {
+        caller: &caller,
+        tool: text,
+        rule: text,
+        code: Some(text),
+        policy: text,
+        approval: Some(text),
+        ..decided(0, Some(&arguments))
+    };
+    audit.decide(now(), [decided, Decided { decision: "deny", ..decided }]).unwrap();
+    for file in files_of(&path) {
+        let line = fs::read_to_string(file).unwrap();
+        assert!((4000..=LINE_BYTES_MAX).contains(&line.len()), "{}", line.len());
+    }
 }

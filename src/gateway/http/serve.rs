@@ -97,7 +97,7 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     gateway.end();
     let now = clock::now();
     gateway.decider().log_ended(now);
-    gateway.decider().audit().event(now, "stop", &Whose::gateway(), |line| line.text("why", "signal"));
+    gateway.decider().audit().stop(now, &Whose::gateway(), "signal");
     gateway.decider().tick(now);
     Ok(signal)
 }

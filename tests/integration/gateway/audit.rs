@@ -17,8 +17,7 @@ fn logged() -> Sandbox {
 #[test]
 fn nothing_secret_is_in_it_and_every_decision_is() {
     let sandbox = logged();
-    let text = sandbox.read("state/audit.jsonl");
-    assert!(!text.contains("hunter2"));
+    assert!(!(sandbox.read("state/audit.jsonl") + &sandbox.read("state/audit.refused.jsonl")).contains("hunter2"));
     let log = log(&sandbox);
     assert_eq!(events(&log, "decision").len(), 4);
     assert_eq!(events(&log, "outcome").len(), 3);
@@ -41,10 +40,28 @@ fn tail_show_stats_and_verify_read_it() {
     assert_eq!(json["tools"]["create_task"]["denied"], 1);
     let verified = sandbox.run(&["audit", "verify"]).quiet(0);
     assert!(verified.contains("1 sessions: the chain holds"), "{verified}");
-    let text = sandbox.read("state/audit.jsonl").replacen("\"deny\"", "\"allow\"", 1);
-    sandbox.write("state/audit.jsonl", &text);
+    for (file, from, to) in
+        [("state/audit.refused.jsonl", "\"deny\"", "\"allow\""), ("state/audit.jsonl", "list_tasks", "read_tasks")]
+    {
+        let text = sandbox.read(file);
+        sandbox.write(file, &text.replacen(from, to, 1));
+        let (out, _) = sandbox.run(&["audit", "verify"]).both(1);
+        assert!(out.contains("was changed"), "{file}: {out}");
+        sandbox.write(file, &text);
+    }
+    // Beginning with the third line, as after a rotation; but no rotation has left its files here.
+    let text = sandbox.read("state/audit.jsonl");
+    let cut: Vec<&str> = text.lines().skip(2).collect();
+    sandbox.write("state/audit.jsonl", &(cut.join("\n") + "\n"));
     let (out, _) = sandbox.run(&["audit", "verify"]).both(1);
-    assert!(out.contains("was changed"), "{out}");
+    assert!(out.contains("MISSING AT THE FRONT: 2 lines of 1 sessions") && !out.contains("the chain holds"), "{out}");
+    for number in 1..=5 {
+        sandbox.write(&format!("state/audit.jsonl.{number}"), "");
+    }
+    sandbox.write("state/audit.jsonl.5", &(text.lines().skip(2).collect::<Vec<_>>().join("\n") + "\n"));
+    sandbox.write("state/audit.jsonl", "");
+    let out = sandbox.run(&["audit", "verify"]).quiet(0);
+    assert!(out.contains("MISSING AT THE FRONT") && out.contains("what is left holds together"), "{out}");
 }
 
 #[test]
