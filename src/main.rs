@@ -5,6 +5,7 @@ use mcpol::{cli::Cli, commands, mcp};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    mcp::private::keep_memory_private();
     if let Some(code) = mcp::supervise::run_if_asked() {
         return code;
     }

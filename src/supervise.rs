@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    mcpol::mcp::private::keep_memory_private();
     mcpol::mcp::supervise::run_if_asked().unwrap_or_else(|| {
         use std::io::Write as _;
         // A standard error that is gone cannot be told.

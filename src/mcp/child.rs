@@ -6,7 +6,7 @@ use super::environment::{self, Home};
 use super::error::ConnectError;
 use super::supervise::SUPERVISE_ARGUMENT;
 use super::tail::Tail;
-use super::target::StdioTarget;
+use super::target::{Confinement, StdioTarget};
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 pub const CLOSE_GRACE: Duration = Duration::from_millis(1500);
 /// From TERM to KILL.
 pub const TERM_GRACE: Duration = Duration::from_millis(1500);
+/// From the word to a supervisor to end everything by force to its own end; it kills what a broken disk lets it kill.
+const FORCE_GRACE: Duration = Duration::from_secs(3);
 /// Both, where the user has pressed Ctrl-C or a listing was abandoned.
 const ABANDON_GRACE: Duration = Duration::from_millis(200);
 /// How often an ending process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A running server. Dropping it ends its whole process group.
+/// A running server. Dropping it ends its whole process group, and on Linux what has left the group, if it is supervised.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
@@ -76,10 +78,14 @@ impl ServerProcess {
         let mut command = match launcher {
             Some(launcher) => {
                 let mut command = Command::new(launcher);
-                command.arg(SUPERVISE_ARGUMENT).arg(program);
+                command.arg(SUPERVISE_ARGUMENT).args(super::supervise::arguments(&target.confinement)).arg(program);
                 command
             }
-            None => Command::new(program),
+            None if target.confinement == Confinement::NONE => Command::new(program),
+            None => {
+                let why = "a command that is to be confined needs `mcpol-supervise`, which was not found";
+                return Err(ConnectError::BadTarget(why.to_owned()));
+            }
         };
         command.args(arguments).env_clear().envs(&environment);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -130,7 +136,7 @@ impl ServerProcess {
     }
 
     /// Ends the server politely, then firmly: closes its standard input if that was not taken, waits [`CLOSE_GRACE`],
-    /// TERM, [`TERM_GRACE`], KILL for what is left of its group. Blocks until it is gone.
+    /// TERM, [`TERM_GRACE`], KILL for what is left of its group and of all that it has started. Blocks until it is gone.
     pub fn end(&mut self) {
         self.end_within(CLOSE_GRACE, TERM_GRACE);
     }
@@ -145,6 +151,11 @@ impl ServerProcess {
             self.signal(Force::Term);
             // The supervisor goes first; the server behind it still holds standard error.
             self.wait_until(term_grace, |process| process.exit().is_some() && process.stderr.is_closed());
+            // What has left the group is found by the supervisor only, which must not be killed before.
+            if self.supervised && self.exit().is_none() {
+                self.signal(Force::EndNow);
+                self.wait_until(FORCE_GRACE, |process| process.exit().is_some());
+            }
         }
         // The group's leader is not reaped yet, so its number cannot belong to another process.
         self.signal(Force::Kill);
@@ -185,13 +196,14 @@ impl ServerProcess {
 
     #[cfg(unix)]
     fn signal(&self, force: Force) {
-        use rustix::process::{Pid, Signal, kill_process_group};
-        let signal = match force {
-            Force::Term => Signal::TERM,
-            Force::Kill => Signal::KILL,
-        };
+        use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+        let leader = Pid::from_child(&self.child);
         // It fails only if no process of the group is left.
-        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+        let _ = match force {
+            Force::Term => kill_process_group(leader, Signal::TERM),
+            Force::EndNow => kill_process(leader, super::supervise::END_NOW),
+            Force::Kill => kill_process_group(leader, Signal::KILL),
+        };
     }
 
     #[cfg(not(unix))]
@@ -204,6 +216,8 @@ impl ServerProcess {
 #[derive(Clone, Copy)]
 enum Force {
     Term,
+    /// The supervisor ends all that it knows of.
+    EndNow,
     Kill,
 }
 

@@ -110,6 +110,25 @@ const TOOLS: &[Tool] = &[
     Tool::new("CARGO_HOME", None, ".cargo").only_if_there(),
 ];
 
+/// What the names of our own variables begin with, and of those that say where our telemetry goes: they hold addresses
+/// with passwords, tokens of collectors, and where the state lies.
+const OURS: &[&str] = &["MCPOL_", "OTEL_"];
+
+/// What a command inherits that stands in the place where the client would have started it: our whole environment, but
+/// for what is ours.
+pub fn inherited() -> BTreeMap<String, Secret> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    variables
+        .filter(|(name, _)| !is_ours(name))
+        .filter_map(|(name, value)| Some((name, Secret::new(value.into_string().ok()?))))
+        .collect()
+}
+
+fn is_ours(name: &str) -> bool {
+    // Windows knows no case here.
+    OURS.iter().any(|ours| name.get(..ours.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(ours)))
+}
+
 struct Tool {
     variable: &'static str,
     base: Option<(&'static str, &'static str)>,

@@ -3,6 +3,7 @@
 pub mod child;
 pub mod framing;
 pub mod http;
+pub mod private;
 pub mod skeleton;
 pub mod sse;
 pub mod supervise;
@@ -21,6 +22,6 @@ mod replies;
 mod stdio;
 
 pub use enumerate::{EnumerateOptions, Progress, Wanted, enumerate, source_of};
-pub use environment::Home;
+pub use environment::{Home, inherited};
 pub use error::{ConnectError, TokenSent, Traces};
 pub use mcpol_base::mcp::{envelope, json, protocol, unreadable, walk};

@@ -26,6 +26,8 @@ pub struct StdioTarget {
     pub env: BTreeMap<String, Secret>,
     /// Working directory, if not ours.
     pub cwd: Option<PathBuf>,
+    /// What it is held to beyond the rights of our user.
+    pub confinement: Confinement,
     /// Positions in `argv` that hold the value of a variable: used, but never shown or stored.
     pub hidden: BTreeSet<usize>,
 }
@@ -33,7 +35,7 @@ pub struct StdioTarget {
 impl StdioTarget {
     /// A command with nothing passed on purpose.
     pub fn new(server: ServerName, argv: Vec<String>) -> Self {
-        Self { server, argv, env: BTreeMap::new(), cwd: None, hidden: BTreeSet::new() }
+        Self { server, argv, env: BTreeMap::new(), cwd: None, confinement: Confinement::NONE, hidden: BTreeSet::new() }
     }
 
     /// The command as it may be shown and stored: `…` stands for values of variables and for what looks like a secret.
@@ -50,6 +52,31 @@ impl StdioTarget {
     }
 }
 
+/// What a command is held to beyond the rights of the user that this process runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// The user that it runs as; without one ours.
+    pub user: Option<u32>,
+    /// The group likewise. With a user, it has no other.
+    pub group: Option<u32>,
+    /// The files that it may reach; without it those that its user may.
+    pub sandbox: Option<FileSandbox>,
+}
+
+impl Confinement {
+    /// Nothing.
+    pub const NONE: Self = Self { user: None, group: None, sandbox: None };
+}
+
+/// Files that a command may reach, beside those that a program needs to start (Landlock; Linux only).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSandbox {
+    /// Files and directories that it may read, and run programs from.
+    pub read: Vec<PathBuf>,
+    /// Files and directories that it may also change.
+    pub write: Vec<PathBuf>,
+}
+
 impl fmt::Debug for StdioTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioTarget")
@@ -57,6 +84,7 @@ impl fmt::Debug for StdioTarget {
             .field("argv", &self.shown_argv())
             .field("env", &self.env)
             .field("cwd", &self.cwd)
+            .field("confinement", &self.confinement)
             .finish_non_exhaustive()
     }
 }

@@ -234,9 +234,18 @@ fn browse(address: &str) -> (String, Option<String>) {
     (text.lines().next().unwrap().to_owned(), location)
 }
 
+/// A sandbox with a state of its own, and a proxy in its environment that leads nowhere: what is on this machine is reached
+/// without it.
+fn behind_a_proxy() -> Sandbox {
+    let sandbox = Sandbox::new().with_env("MCPOL_STATE_DIR", "state");
+    ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"]
+        .into_iter()
+        .fold(sandbox, |sandbox, name| sandbox.with_env(name, "http://127.0.0.1:9"))
+}
+
 #[test]
 fn a_login_in_the_browser_lets_other_commands_in_until_it_is_forgotten() {
-    let (site, sandbox) = (Site::start(), Sandbox::new().with_env("MCPOL_STATE_DIR", "state"));
+    let (site, sandbox) = (Site::start(), behind_a_proxy());
     let refused = sandbox.run(&["scan", &site.url]).both(3);
     assert!(!format!("{refused:?}").contains("access-"));
     let mut login = sandbox.command(&["login", &site.url]);
@@ -341,7 +350,7 @@ fn a_login_by_device_code_waits_for_a_person_elsewhere_and_is_kept_as_any_other(
     let shown =
         json!({"user_code": "\u{1b}[31mWDJB-MJHT", "verification_uri_complete": "https://login.example/device?c=1"});
     let site = Site::with(Devices::Answering(code(shown), polls));
-    let sandbox = Sandbox::new().with_env("MCPOL_STATE_DIR", "state");
+    let sandbox = behind_a_proxy();
     let said = sandbox.run(&["login", "--device", &site.url]).refused(0);
     for part in
         ["\n  https://login.example/device\n", "WDJB-MJHT\n", "device?c=1\n", "good for 10 minutes", "Logged in at"]

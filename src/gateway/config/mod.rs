@@ -1,6 +1,7 @@
 //! The gateway's sections of `mcpol.toml`: from text to a checked description of servers, grants and listener. All
 //! problems are reported at once, each with its place and the nearest valid name.
 
+mod confinement;
 mod grants;
 mod reader;
 mod references;
@@ -18,7 +19,6 @@ use crate::policy::Policy;
 use crate::problem::{Place, Problem};
 use crate::state::StatePlace;
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -131,12 +131,8 @@ pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, BadConfig> {
 }
 
 fn text_of(path: &Path) -> Result<String, BadConfig> {
-    let mut text = String::new();
-    // One byte more than allowed, so that the parser sees that the file is too large.
-    std::fs::File::open(path)
-        .and_then(|file| file.take(CONFIG_BYTES_MAX as u64 + 1).read_to_string(&mut text))
-        .map_err(|source| BadConfig::Unreadable { path: path.to_owned(), source })?;
-    Ok(text)
+    super::regular_file::read_regular(path, CONFIG_BYTES_MAX)
+        .map_err(|source| BadConfig::Unreadable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -146,6 +146,12 @@ struct Server {
     env: Option<BTreeMap<String, String>>,
     /// Working directory of the command.
     cwd: Option<String>,
+    /// The user that the command runs as, by name or number, where the gateway is started as root.
+    user: Option<String>,
+    /// The group that it runs as; the user's own without it.
+    group: Option<String>,
+    /// Files that it may reach, beside what programs need to start (Linux, by Landlock).
+    sandbox: Option<Sandbox>,
     /// Its policy.json; without it every call is refused, unless the grant brings one.
     policy: Option<String>,
     /// The lock that its tools are held to (`mcpol lock`): its entry with the server's name.
@@ -160,6 +166,16 @@ struct Server {
     restart: Option<u32>,
     /// Shadow mode: every call is decided on and logged, and forwarded all the same.
     shadow: Option<bool>,
+}
+
+/// Files that a command may reach.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Sandbox {
+    /// Files and directories that it may read, and run programs from.
+    read: Option<Vec<String>>,
+    /// Files and directories that it may also change.
+    write: Option<Vec<String>>,
 }
 
 #[derive(JsonSchema)]

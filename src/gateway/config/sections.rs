@@ -6,6 +6,7 @@ use crate::classify::settings::{GATEWAY_SECTIONS, LIST_SECTIONS};
 use crate::gateway::identity::{ConfiguredGrant, TokenRule};
 use crate::gateway::mediate::{Settings, UnknownMethods};
 use crate::gateway::plan::{self, BadListener, Cors, Plan, Served, TlsFiles};
+use crate::gateway::reload::Reloading;
 use crate::model::ServerName;
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -113,6 +114,7 @@ impl Reader<'_> {
                 servers: servers.into_iter().map(|(name, (_, server))| (ServerName::new(&name), server)).collect(),
                 settings: listener.settings,
                 drain: listener.drain,
+                reloading: Reloading::WhileRunning,
             },
             admin: listener.admin,
             state: listener.state,

@@ -79,6 +79,7 @@ impl Reader<'_> {
         let forwarded = self.texts_of(table, "forward_headers").unwrap_or_default();
         let variables = self.map_of(table, "env");
         let cwd = self.text_of(table, "cwd").map(|text| self.path(&text.text));
+        let (confinement, account) = self.confinement(table);
         let policy = self.policy_of(table, "policy");
         let locked = self.lock_of(table, &server);
         let per = self.word_of(table, "per", &[("session", Per::Session), ("grant", Per::Grant)]);
@@ -109,6 +110,9 @@ impl Reader<'_> {
             (Some(url), None) => {
                 foreign(!variables.is_empty(), "env", "command");
                 foreign(cwd.is_some(), "cwd", "command");
+                foreign(confinement.user.is_some(), "user", "command");
+                foreign(account.is_none() && confinement.group.is_some(), "group", "command");
+                foreign(confinement.sandbox.is_some(), "sandbox", "command");
                 foreign(per.is_some(), "per", "command");
                 foreign(restarts.is_some(), "restart", "command");
                 foreign(idle.is_some(), "idle", "command");
@@ -120,7 +124,15 @@ impl Reader<'_> {
                 foreign(!headers.is_empty(), "headers", "url");
                 foreign(!forwarded.is_empty(), "forward_headers", "url");
                 let target = self.command_target(server, &table.path, &command, variables, cwd);
-                target.map(|target| {
+                target.map(|mut target| {
+                    target.confinement = confinement;
+                    if let Some(account) = account {
+                        // Its own, not those of the user that this process runs as.
+                        let home = account.home.to_string_lossy().into_owned();
+                        for (name, value) in [("HOME", &home), ("USER", &account.name), ("LOGNAME", &account.name)] {
+                            target.env.entry(name.to_owned()).or_insert_with(|| Secret::new(value.clone()));
+                        }
+                    }
                     let (per, idle) = (per.unwrap_or(Per::Session), idle.unwrap_or(IDLE_DEFAULT));
                     Backend::Stdio(Children { target, per, idle, restarts: restarts.unwrap_or(0) })
                 })

@@ -113,7 +113,7 @@ fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_vari
     let (folder, path) = folder(WHOLE);
     let Checked { config, warnings } = load(&path, &environment).unwrap();
     assert_eq!(warnings, []);
-    let Plan { listener, servers, settings, drain } = &config.plan;
+    let Plan { listener, servers, settings, drain, reloading: _ } = &config.plan;
     assert_eq!(listener.address.to_string(), "127.0.0.1:9000");
     assert_eq!(config.admin.unwrap().to_string(), "[::1]:9001");
     assert_eq!(config.state.as_ref().unwrap().to_string(), "redis://db.example:6379/1");
@@ -146,7 +146,7 @@ fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_vari
 #[test]
 fn what_is_left_out_has_careful_defaults() {
     let config = read("[servers.a]\nurl = \"http://127.0.0.1:1/mcp\"\npolicy = \"policy.json\"\n").unwrap().config;
-    let Plan { listener, servers, settings, drain } = &config.plan;
+    let Plan { listener, servers, settings, drain, reloading: _ } = &config.plan;
     assert_eq!(listener.address.to_string(), "127.0.0.1:8787");
     assert_eq!((config.admin, &config.state, &listener.tls), (None, &None, &None));
     assert_eq!((config.token_rule, listener.cors), (TokenRule::WhereGranted, Cors::Off));
@@ -379,9 +379,14 @@ fn the_published_schema_is_current_and_knows_what_the_reader_knows() {
     let keys = |table: &str| -> Vec<String> {
         schema["$defs"][table]["properties"].as_object().unwrap().keys().cloned().collect()
     };
-    for (section, table) in
-        [("gateway", "Gateway"), ("gateway.tls", "Tls"), ("servers.a", "Server"), ("grants.a", "Grant"), ("jwt", "Jwt")]
-    {
+    for (section, table) in [
+        ("gateway", "Gateway"),
+        ("gateway.tls", "Tls"),
+        ("servers.a", "Server"),
+        ("servers.a.sandbox", "Sandbox"),
+        ("grants.a", "Grant"),
+        ("jwt", "Jwt"),
+    ] {
         let problems = read(&format!("[{section}]\n\"?\" = 1\n")).err().unwrap().join("\n");
         let (_, known) = problems.split_once("unknown key `?`\n  help: known keys are ").unwrap();
         let mut known: Vec<_> = known.lines().next().unwrap().split(", ").map(str::to_owned).collect();

@@ -30,13 +30,17 @@ fn watched(script: &str) -> Watched {
 
 impl Watched {
     fn alive(&self) -> Vec<TcpStream> {
+        self.alive_of(CONNECTIONS)
+    }
+
+    fn alive_of(&self, count: usize) -> Vec<TcpStream> {
         let listener = self.listener.try_clone().unwrap();
         let (connected, streams) = mpsc::channel();
         std::thread::spawn(move || {
-            listener.incoming().take(CONNECTIONS).try_for_each(|stream| connected.send(stream.unwrap()))
+            listener.incoming().take(count).try_for_each(|stream| connected.send(stream.unwrap()))
         });
         let next = || streams.recv_timeout(PATIENCE).expect("the processes come to life");
-        (0..CONNECTIONS).map(|_| next()).collect()
+        (0..count).map(|_| next()).collect()
     }
 }
 
@@ -44,9 +48,9 @@ impl Watched {
 fn wait_for_the_end(alive: Vec<TcpStream>) {
     for mut stream in alive {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // An end by force may show as a reset.
-        match stream.read(&mut [0]) {
-            Ok(count) => assert_eq!(count, 0, "a process still speaks"),
+        // What it says when it begins ends as well. An end by force may show as a reset.
+        match stream.read_to_end(&mut Vec::new()) {
+            Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "a process still lives"),
         }
     }
@@ -80,22 +84,112 @@ async fn an_abandoned_scan_leaves_nothing_running() {
     wait_for_the_end(watched.alive());
 }
 
+/// One way to end a server that is supervised, and the scan that started it.
+#[cfg(target_os = "linux")]
+async fn what_left_its_group_ends(listing: impl AsyncFn(&Target, &EnumerateOptions)) {
+    for launcher in LAUNCHERS {
+        let watched = watched("detaches");
+        let options = EnumerateOptions { launcher: Some(launcher.into()), ..EnumerateOptions::new(PATIENCE) };
+        listing(&Target::Stdio(watched.target.clone()), &options).await;
+        wait_for_the_end(watched.alive_of(1));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_a_scanned_server_has_put_into_a_session_of_its_own_ends_with_it() {
+    what_left_its_group_ends(async |target, options| {
+        let listing = enumerate(target, options, &|_| ()).await.unwrap();
+        assert_eq!(names(&listing), ["a"]);
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_has_left_its_group_ends_with_an_abandoned_scan() {
+    what_left_its_group_ends(async |target, options| {
+        let connected = tokio::sync::Notify::new();
+        let progress = |progress: Progress| {
+            if matches!(progress, Progress::Connected { .. }) {
+                connected.notify_one();
+            }
+        };
+        tokio::select! {
+            biased;
+            () = connected.notified() => {}
+            _ = enumerate(target, options, &progress) => {}
+        }
+    })
+    .await;
+}
+
+/// The user that this process would have to be in order to be another than root, if it is root.
+#[cfg(target_os = "linux")]
+const NOBODY: u32 = 65534;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_process_of_the_same_user_reads_our_environment() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+    let as_a_user = |command: &mut Command| {
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+    };
+    let reads = |pid: u32| {
+        let mut cat = Command::new("cat");
+        as_a_user(cat.arg(format!("/proc/{pid}/environ")).stderr(Stdio::null()));
+        cat.output().unwrap()
+    };
+    let mut plain = Command::new("sleep");
+    as_a_user(plain.arg("60").env("SECRET", "s"));
+    let mut plain = plain.spawn().unwrap();
+    // A process shows its environment once it has become the program.
+    while !reads(plain.id()).stdout.windows(6).any(|part| part == b"SECRET") {
+        std::thread::yield_now();
+    }
+    plain.kill().unwrap();
+    plain.wait().unwrap();
+    for (program, argument) in
+        [(LAUNCHERS[0], "__supervise"), (LAUNCHERS[1], "__supervise"), (LAUNCHERS[1], "sample-server")]
+    {
+        let mut command = Command::new(program);
+        command.arg(argument).args((argument == "__supervise").then_some(["--", "cat"]).into_iter().flatten());
+        as_a_user(command.env("SECRET", "s").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut child = command.spawn().unwrap();
+        let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        stdin.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").unwrap();
+        // Whatever it says: it lives, and has begun.
+        assert!(BufReader::new(stdout).read_line(&mut String::new()).unwrap() > 0, "{program} {argument}");
+        let read = reads(child.id());
+        assert!(!read.status.success() && read.stdout.is_empty(), "{program} {argument}");
+        drop(stdin);
+        child.wait().unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_server_ends_even_if_we_are_killed() {
     use std::process::Stdio;
-    // One ends when its input does and leaves its own process behind; the other cares for nothing but force.
-    let cases = LAUNCHERS.into_iter().flat_map(|launcher| ["stays", "outlives"].map(|script| (launcher, script)));
-    for (launcher, script) in cases {
+    // One ends when its input does and leaves its own process behind, one leaves it in a session of its own; the other cares
+    // for nothing but force.
+    let scripts = [("stays", CONNECTIONS), ("outlives", CONNECTIONS), ("detaches", 1)];
+    let scripts = scripts.into_iter().filter(|(script, _)| cfg!(target_os = "linux") || *script != "detaches");
+    let cases = LAUNCHERS.into_iter().flat_map(|launcher| scripts.clone().map(move |script| (launcher, script)));
+    for (launcher, (script, connections)) in cases {
         let watched = watched(script);
         // The hidden mode that stands between us and the command; the pipe to it is all that it knows of us.
         let mut command = std::process::Command::new(launcher);
-        command.arg("__supervise").args(&watched.target.argv);
+        command.args(["__supervise", "--"]).args(&watched.target.argv);
         command.envs(watched.target.env.iter().map(|(name, value)| (name, value.reveal())));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut supervisor = command.spawn().unwrap();
-        let alive = watched.alive();
+        let alive = watched.alive_of(connections);
         // What the system does to our end of the pipe when we are killed.
         drop(supervisor.stdin.take());
         wait_for_the_end(alive);

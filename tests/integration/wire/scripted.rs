@@ -8,9 +8,16 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, Read as _, Write as _};
 
 /// The variable that names the script.
-pub const SCRIPT: &str = "MCPOL_TEST_SCRIPT";
+pub const SCRIPT: &str = "SCRIPTED_SERVER";
 /// A port of the test, for scripts that hold a connection as a sign of life.
-pub const PORT: &str = "MCPOL_TEST_PORT";
+pub const PORT: &str = "SCRIPTED_PORT";
+
+/// Has the script `wire` tell the test first what it sees of the gateway, and leave a process in a session of its own behind.
+pub const TELLS: &str = "SCRIPTED_TELLS";
+/// The methods of what it then tells.
+pub const SEES: &str = "test/sees";
+/// What the process with a session of its own says when it lives.
+pub const LIVES: &str = "test/lives";
 
 /// The command that plays a script.
 pub fn target(script: &str) -> StdioTarget {
@@ -75,6 +82,8 @@ fn play() {
         "slow" => server.slow(),
         "stays" => server.stays(),
         "outlives" => outlives(),
+        "detaches" => server.detaches(),
+        "detached" => hold_connection_of(LIVES),
         "grandchild" => hold_connection(),
         "wire" => is_played_elsewhere(),
         other => panic!("no script `{other}`"),
@@ -144,12 +153,39 @@ fn hold_connection() {
     let _ = stream.read(&mut [0]);
 }
 
+/// As [`hold_connection`], after it has said so much.
+fn hold_connection_of(method: &str) {
+    let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    writeln!(stream, "{}", json!({"method": method})).unwrap();
+    // For the process that waits for it.
+    std::io::stdout().write_all(format!("{method}\n").as_bytes()).unwrap();
+    let _ = stream.read(&mut [0]);
+}
+
+/// Starts a process that leaves group and session, and whose parent has ended; it lives when this returns.
+fn start_detached() {
+    let target = target("detached");
+    let mut command = std::process::Command::new("setsid");
+    command.arg("--fork").args(&target.argv).env(SCRIPT, "detached");
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    let mut forked = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let said = std::io::BufReader::new(forked.stdout.take().unwrap()).lines();
+    assert!(forked.wait().unwrap().success());
+    assert!(said.map_while(Result::ok).any(|line| line.ends_with(LIVES)));
+}
+
 /// Hands everything on to the test and back, which plays the server where it can see both sides. Ends with the test's end
 /// of the connection, as a server that crashes.
 fn is_played_elsewhere() {
     let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
     let mut to_test = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let mut from_test = to_test.try_clone().unwrap();
+    if std::env::var_os(TELLS).is_some() {
+        let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
+        writeln!(to_test, "{}", json!({"method": SEES, "params": {"names": names}})).unwrap();
+        start_detached();
+    }
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from_test, &mut std::io::stdout());
         std::process::exit(7);
@@ -539,6 +575,12 @@ impl Server {
         let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.read_exact(&mut [0]).unwrap();
+        self.serve(|_| tools(&["a"]));
+    }
+
+    /// Answers, starts a process that leaves group and session, and ends with its input.
+    fn detaches(&mut self) {
+        start_detached();
         self.serve(|_| tools(&["a"]));
     }
 
