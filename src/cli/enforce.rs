@@ -1,6 +1,7 @@
 //! Arguments of `mcpol enforce`.
 
 use crate::gateway::plan::{self, BadListener};
+use crate::gateway::reload::Reloading;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
   mcpol enforce --policy policy.json --upstream https://mcp.example.com/mcp --listen 127.0.0.1:8787
   mcpol enforce --config mcpol.toml --dry-run")]
 pub struct EnforceArgs {
-    /// The policy; edits take effect at once.
+    /// The policy; edits take effect at once, unless --no-reload says otherwise.
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     pub policy: Option<PathBuf>,
     /// Serve what this file describes over HTTP: many servers, grants, listener, state. Edits take effect at once.
@@ -91,6 +92,9 @@ pub struct EnforceArgs {
     /// Decide and log, but forward every call.
     #[arg(long)]
     pub shadow: bool,
+    /// Take no new version of policy, lock or configuration up while running: edits count at the next start.
+    #[arg(long)]
+    pub no_reload: bool,
     /// Print what would be enforced, and exit.
     #[arg(long)]
     pub dry_run: bool,
@@ -124,6 +128,11 @@ impl EnforceArgs {
     /// The policy of the one server; clap demands it where there is no configuration.
     pub fn policy(&self) -> &Path {
         self.policy.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Whether new versions of files are taken up.
+    pub fn reloading(&self) -> Reloading {
+        if self.no_reload { Reloading::AtStart } else { Reloading::WhileRunning }
     }
 }
 

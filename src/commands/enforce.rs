@@ -1,7 +1,8 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
 use super::enforce_parts::{
-    AROUND, DRAIN, audit_destination, backend, bad_lock, bad_policy, on_change, open_audit, serve_stdio, settings,
+    AROUND, DRAIN, audit_destination, backend, bad_lock, bad_policy, on_change, open_audit, own_files, serve_stdio,
+    settings,
 };
 use super::{Failure, enforce_config, enforce_http, load, output, state};
 use crate::cli::EnforceArgs;
@@ -9,7 +10,9 @@ use crate::exit::Exit;
 use crate::gateway::audit::{Destination, new_session_id};
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::{self, Guard, OnChange};
+use crate::gateway::plan::Backend;
 use crate::gateway::policies::Slot;
+use crate::gateway::reach::{self, KeptFile};
 use crate::gateway::reload::Enforcement;
 use crate::gateway::start::StdioStart;
 use crate::model::ServerName;
@@ -33,16 +36,20 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     // Watched before it is read: what changes meanwhile is seen at the first look.
     let lock = args.locked.as_ref().map(|lock| LockWatch::new(lock, server.clone()));
     let guard = guard(&args, &server)?;
+    let warnings = reach_of(&args, &server, &place, &audit);
     if args.dry_run {
+        warnings.iter().for_each(|warning| output::people(&format!("warning: {warning}\n")));
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
     }
+    let line = startup_line(&args, &policy, guard.as_deref(), &server);
+    let warnings = warnings.into_iter().map(|warning| format!("warning: {warning}"));
+    let lines = std::iter::once(line).chain(warnings).collect();
     if let Some(address) = args.listen {
-        let line = startup_line(&args, &policy, guard.as_deref(), &server);
-        return enforce_http::run(&args, address, enforcement, &place, &audit, server, line);
+        return enforce_http::run(&args, address, enforcement, &place, &audit, server, lines);
     }
     let session = new_session_id().map_err(output::internal)?;
     serve_stdio(StdioStart {
-        line: startup_line(&args, &policy, guard.as_deref(), &server),
+        lines,
         policy: slot,
         lock: lock.zip(guard),
         backend: backend(&args, &server)?,
@@ -53,10 +60,30 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         },
         settings: settings(&args),
         drain: DRAIN,
+        reloading: args.reloading(),
         stores: crate::state::open(&place),
         audit: open_audit(&audit, session)?,
         around: AROUND,
     })
+}
+
+/// Which of the files that this gateway goes by others can change.
+fn reach_of(
+    args: &EnforceArgs,
+    server: &ServerName,
+    place: &StatePlace,
+    audit: &Destination,
+) -> std::collections::BTreeSet<String> {
+    let mut files = vec![KeptFile { what: "policy", path: args.policy() }];
+    files.extend(args.locked.as_deref().map(|path| KeptFile { what: "lock", path }));
+    let own = own_files(place, audit);
+    files.extend(own.iter().map(|(what, path)| KeptFile { what, path }));
+    // A dry run may name no server.
+    let target = match (!args.command.is_empty()).then(|| backend(args, server)) {
+        Some(Ok(Backend::Stdio(children))) => Some(children.target),
+        Some(Ok(Backend::Http(_)) | Err(_)) | None => None,
+    };
+    reach::warnings(&files, target.as_ref())
 }
 
 /// The lock that calls are held to, if one was named.

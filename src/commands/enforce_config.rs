@@ -1,6 +1,6 @@
 //! `mcpol enforce --config`: many servers, grants and a listener, as `mcpol.toml` describes them.
 
-use super::enforce_parts::{AROUND, audit_destination, name_taken, open_audit, serve};
+use super::enforce_parts::{AROUND, audit_destination, name_taken, open_audit, own_files, serve};
 use super::{Failure, output, state};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
@@ -9,16 +9,20 @@ use crate::gateway::config::{self, AuditPlace, BadConfig, Checked, Config};
 use crate::gateway::http::ENDPOINT;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::plan::{Backend, Plan};
+use crate::gateway::reach::{self, KeptFile};
 use crate::gateway::start::{NameTaken, Start};
 use crate::gateway::watched_file::WatchedFile;
+use crate::mcp::target::Confinement;
 use crate::report::{PlannedServer, config_table};
 use crate::state::StatePlace;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
 pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     let file = WatchedFile::new(path);
-    let Checked { config, warnings } = load(path)?;
+    let Checked { mut config, warnings } = load(path)?;
+    config.plan.reloading = args.reloading();
     for warning in &warnings {
         output::people(&format!("warning: {warning}\n"));
     }
@@ -34,6 +38,9 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
         AuditPlace::None => Destination::Nowhere,
     };
     let admin = args.admin.or(config.admin);
+    for warning in reach_of(&config, &place, &audit) {
+        output::people(&format!("warning: {warning}\n"));
+    }
     if args.dry_run {
         return dry_run(&config, admin, &place, &audit);
     }
@@ -41,13 +48,31 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
         lines: startup_lines(&config),
         config,
         admin: args.admin,
-        file: Some(file),
+        file: (!args.no_reload).then_some(file),
         local: args.grant.clone(),
         stores: crate::state::open(&place),
         pace: Pace::of(&place, &audit),
         audit: open_audit(&audit, new_session_id().map_err(output::internal)?)?,
         around: AROUND,
     })
+}
+
+/// Which of the files that the gateway goes by others can change, the commands behind it among them.
+fn reach_of(config: &Config, place: &StatePlace, audit: &Destination) -> BTreeSet<String> {
+    let mut files = vec![KeptFile { what: "configuration", path: &config.file }];
+    files.extend(config.policies.keys().map(|path| KeptFile { what: "policy", path }));
+    let locks: BTreeSet<&Path> =
+        config.plan.servers.values().filter_map(|served| Some(&*served.locked.as_ref()?.path)).collect();
+    files.extend(locks.into_iter().map(|path| KeptFile { what: "lock", path }));
+    let own = own_files(place, audit);
+    files.extend(own.iter().map(|(what, path)| KeptFile { what, path }));
+    let mut warnings = reach::warnings(&files, None);
+    for served in config.plan.servers.values() {
+        if let Backend::Stdio(children) = &served.backend {
+            warnings.extend(reach::warnings(&files, Some(&children.target)));
+        }
+    }
+    warnings
 }
 
 fn load(path: &Path) -> Result<Checked, Failure> {
@@ -71,11 +96,22 @@ fn startup_lines(config: &Config) -> Vec<String> {
         .collect()
 }
 
+/// What a command is held to, behind it.
+fn shown_confinement(confinement: &Confinement) -> String {
+    let mut parts = Vec::new();
+    parts.extend(confinement.user.map(|user| format!("user {user}")));
+    parts.extend(confinement.group.map(|group| format!("group {group}")));
+    parts.extend(confinement.sandbox.as_ref().map(|_| "sandbox".to_owned()));
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
 fn planned(config: &Config) -> Vec<PlannedServer> {
     let servers = config.plan.servers.iter().map(|(name, served)| {
         let place = match &served.backend {
             Backend::Http(target) => crate::mcp::target::redacted(&target.url),
-            Backend::Stdio(children) => children.target.shown_argv().join(" "),
+            Backend::Stdio(children) => {
+                children.target.shown_argv().join(" ") + &shown_confinement(&children.target.confinement)
+            }
         };
         let policy = served.policy.as_ref().and_then(|path| Some((path, config.policies.get(path)?)));
         PlannedServer {

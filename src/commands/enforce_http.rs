@@ -25,7 +25,7 @@ pub(super) fn run(
     place: &StatePlace,
     audit: &Destination,
     server: ServerName,
-    line: String,
+    lines: Vec<String>,
 ) -> Result<Exit, Failure> {
     let asked = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
     let token_rule = asked.at(address, args.jwks.is_some()).ok_or_else(|| {
@@ -52,7 +52,7 @@ pub(super) fn run(
         stores: crate::state::open(place),
         pace: Pace::of(place, audit),
         audit: open_audit(audit, new_session_id().map_err(output::internal)?)?,
-        lines: vec![line],
+        lines,
         around: AROUND,
     })
 }
@@ -85,5 +85,11 @@ fn plan(
     };
     let locked = args.locked.clone().map(|path| LockPlan { path, on_change: on_change(args) });
     let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement, locked };
-    Ok(Plan { listener, servers: [(server, served)].into(), settings: settings(args), drain: DRAIN })
+    Ok(Plan {
+        listener,
+        servers: [(server, served)].into(),
+        settings: settings(args),
+        drain: DRAIN,
+        reloading: args.reloading(),
+    })
 }

@@ -13,9 +13,10 @@ use crate::gateway::plan::{Backend, Children, Per};
 use crate::gateway::reload::BadPolicy;
 use crate::gateway::session::End;
 use crate::gateway::start::{self, NameTaken, Start, StartError, StdioStart, Surroundings};
-use crate::mcp::target::{HttpTarget, Secret, StdioTarget};
+use crate::mcp::target::{HttpTarget, StdioTarget};
 use crate::model::ServerName;
-use std::path::Path;
+use crate::state::StatePlace;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long calls in flight may take to end when we are asked to.
@@ -56,12 +57,10 @@ pub(super) fn backend(args: &EnforceArgs, server: &ServerName) -> Result<Backend
 }
 
 /// The server of a command line. It stands where the server stood in the client's configuration, so it sees what it saw
-/// there.
+/// there, but for what is the gateway's.
 fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
     let mut target = StdioTarget::new(server, args.command.clone());
-    target.env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, Secret::new(value.into_string().ok()?))))
-        .collect();
+    target.env = crate::mcp::inherited();
     target
 }
 
@@ -206,6 +205,19 @@ pub(super) fn open_audit(destination: &Destination, session: String) -> Result<A
         };
         cannot_log(path, &error)
     })
+}
+
+/// The files that a gateway itself writes, with what they are to the operator.
+pub(super) fn own_files(place: &StatePlace, audit: &Destination) -> Vec<(&'static str, PathBuf)> {
+    let state = match place {
+        StatePlace::File(path) => Some(("state", path.clone())),
+        StatePlace::Memory | StatePlace::Redis(_) => None,
+    };
+    let log = match audit {
+        Destination::File(path) if !path.exists() || path.is_file() => Some(("log", path.clone())),
+        Destination::File(_) | Destination::Stderr | Destination::Nowhere => None,
+    };
+    state.into_iter().chain(log).collect()
 }
 
 fn cannot_log(path: &Path, error: &std::io::Error) -> Failure {

@@ -44,11 +44,12 @@ impl LockWatch {
         };
         self.file.accept();
         let count = reviewed.count();
-        let differs = guard.set(reviewed);
-        if differs {
-            decider.audit().event(now, "lock_reload", &whose, |line| line.number("tools", count as u64));
-            decider.notice(&format!("{}: lock reloaded: {count} tools", self.server));
+        let Some(loosened) = guard.set(reviewed) else { return false };
+        decider.audit().event(now, "lock_reload", &whose, |line| loosened.log(line.number("tools", count as u64)));
+        if let Some(meter) = decider.meter() {
+            meter.reloaded();
         }
-        differs
+        decider.notice(&loosened.after(&format!("{}: lock reloaded: {count} tools", self.server)));
+        true
     }
 }

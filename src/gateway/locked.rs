@@ -7,6 +7,8 @@ use super::decider::Decider;
 use super::exchange::{Note, Schema, essence};
 use super::filter::{Unreadable, entries};
 use super::greeting::reviewed_only;
+use super::loosened::Loosened;
+use super::regular_file::open_regular;
 use crate::catalog::LockFile;
 use crate::catalog::drift::Reviewed;
 use crate::clock;
@@ -17,7 +19,6 @@ use crate::problem::Problem;
 use crate::text::excerpt;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -99,7 +100,7 @@ const KNOWN_MAX: usize = 10;
 pub fn read(path: &Path, server: &ServerName) -> Result<Reviewed, BadLock> {
     let shown = crate::text::escape(&path.to_string_lossy()).into_owned();
     let invalid = |problems| BadLock::Invalid { path: shown.clone(), problems };
-    let file = File::open(path).map_err(|source| BadLock::Unreadable { path: shown.clone(), source })?;
+    let file = open_regular(path).map_err(|source| BadLock::Unreadable { path: shown.clone(), source })?;
     let mut lock = LockFile::open(Box::new(file), &shown).map_err(invalid)?;
     let entries = lock.servers(server).map_err(invalid)?;
     if entries.is_empty() {
@@ -135,17 +136,18 @@ impl Guard {
         Arc::clone(&self.reviewed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another version of the lock in force. Returns whether it says anything else than the one before.
-    pub fn set(&self, reviewed: Reviewed) -> bool {
+    /// Puts another version of the lock in force. Returns what it accepts that the one before did not, if it says anything
+    /// else at all.
+    pub fn set(&self, reviewed: Reviewed) -> Option<Loosened> {
         // In the order of [`Self::schema`], so that a reload and a call do not wait for each other.
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slot = self.reviewed.write().unwrap_or_else(PoisonError::into_inner);
-        let differs = **slot != reviewed;
+        let loosened = (**slot != reviewed).then(|| Loosened::of(reviewed.accepts_beyond(&slot)));
         *slot = Arc::new(reviewed);
         // What the operator was told about the old version may be worth telling again.
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
         schemas.clear();
-        differs
+        loosened
     }
 
     /// The input schema of a tool as it was locked; `None` if the lock has none.
@@ -298,8 +300,10 @@ mod tests {
         assert!(guard.lists("same", SAME) && !guard.lists("same", CHANGED) && !guard.lists("other", SAME));
         // White space is no word, here as in a check.
         assert!(guard.lists("same", r#"{"name":"same","description":"\n  a "}"#));
-        assert!(guard.set(reviewed(CHANGED)) && guard.lists("same", CHANGED));
-        assert!(!guard.set(reviewed(CHANGED)), "the same again changes nothing");
+        let loosened = guard.set(reviewed(CHANGED)).unwrap().into_things();
+        assert_eq!(loosened, ["same: accepted as it is now"]);
+        assert!(guard.lists("same", CHANGED));
+        assert_eq!(guard.set(reviewed(CHANGED)), None, "the same again changes nothing");
         let guard = Guard::new(reviewed(SAME), OnChange::Warn);
         assert!(guard.lists("same", CHANGED));
         assert!(guard.is_news("same", ToolChange::Changed) && !guard.is_news("same", ToolChange::Changed));

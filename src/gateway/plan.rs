@@ -3,7 +3,7 @@
 
 use super::locked::OnChange;
 use super::mediate::Settings;
-use super::reload::Enforcement;
+use super::reload::{Enforcement, Reloading};
 use crate::mcp::target::{HttpTarget, StdioTarget};
 use crate::model::ServerName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ pub struct Plan {
     pub settings: Settings,
     /// How long calls in flight may take when the gateway is asked to end.
     pub drain: Duration,
+    /// Whether new versions of policies and locks are taken up.
+    pub reloading: Reloading,
 }
 
 /// Where and to whom the gateway listens.

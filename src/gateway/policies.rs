@@ -3,7 +3,7 @@
 
 use super::decider::Decider;
 use super::exchange::PolicySource;
-use super::reload::{BadPolicy, Enforcement, Reload, read};
+use super::reload::{BadPolicy, Enforcement, Reload, Reloading, read};
 use super::watched_file::{folder_of, notify};
 use crate::clock::Timestamp;
 use crate::policy::Policy;
@@ -49,11 +49,14 @@ impl Slot {
     /// Looks whether the file has changed, and puts a valid new version in force. Returns whether a tool is visible
     /// under one version and not under the other, so that clients have to list the tools again.
     pub fn look(&self, decider: &Decider, now: Timestamp) -> bool {
+        // Only this changes the policy, one look after the other, so that calls need not wait while the file is read.
         let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        // Held until log and operator have the news: a reader of the news then finds the new policy in force.
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(new) = reload.newer(current.as_deref(), decider, now) else { return false };
-        let old = current.replace(Arc::clone(&new));
+        let old = self.policy();
+        let Some(news) = reload.newer(old.as_deref(), decider, now) else { return false };
+        let new = Arc::clone(&news.policy);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&new));
+        // Told when it holds: a reader of the news then finds the new policy in force.
+        news.tell(decider, now);
         old.is_none_or(|old| appear_otherwise(&old, &new))
     }
 }
@@ -83,6 +86,7 @@ pub struct Policies {
     named: [RwLock<BTreeMap<PathBuf, NamedPolicy>>; 2],
     folders: Mutex<BTreeSet<PathBuf>>,
     touched: Arc<Notify>,
+    reloading: Reloading,
 }
 
 /// A policy that grants name.
@@ -94,6 +98,16 @@ struct NamedPolicy {
 }
 
 impl Policies {
+    /// No policies yet.
+    pub fn new(reloading: Reloading) -> Self {
+        Self { reloading, ..Self::default() }
+    }
+
+    /// Whether new versions of files are taken up.
+    pub fn reloading(&self) -> Reloading {
+        self.reloading
+    }
+
     /// Loads a file that must hold a valid policy.
     ///
     /// # Errors
@@ -139,6 +153,9 @@ impl Policies {
 
     /// Has [`Self::touched`] return when a file changes in the folder of this one.
     pub fn watch(&self, path: &Path) {
+        if self.reloading == Reloading::AtStart {
+            return;
+        }
         let folder = folder_of(path).to_owned();
         if self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone()) {
             let touched = Arc::downgrade(&self.touched);
@@ -163,6 +180,9 @@ impl Policies {
     /// Looks at all files in use, and puts valid new versions in force. Returns whether a tool became visible or
     /// invisible under one of them.
     pub fn look(&self, decider: &Decider, now: Timestamp) -> bool {
+        if self.reloading == Reloading::AtStart {
+            return false;
+        }
         let slots: Vec<Arc<Slot>> = {
             let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
             all.retain(|slot| slot.strong_count() > 0);

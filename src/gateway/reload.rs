@@ -3,12 +3,12 @@
 
 use super::audit::Whose;
 use super::decider::Decider;
+use super::loosened::Loosened;
+use super::regular_file::read_regular;
 use super::watched_file::WatchedFile;
 use crate::clock::Timestamp;
 use crate::policy::{POLICY_BYTES_MAX, Policy, parse};
 use crate::problem::Problem;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +19,16 @@ pub enum Enforcement {
     AsWritten,
     /// Every call is decided on and logged, and forwarded all the same.
     Shadow,
+}
+
+/// Whether a gateway takes up new versions of its files while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reloading {
+    /// As soon as they are there.
+    #[default]
+    WhileRunning,
+    /// Policies, locks and the configuration stay as they were at the start.
+    AtStart,
 }
 
 /// Why a policy could not be read.
@@ -56,12 +66,7 @@ pub fn read(path: &Path, enforcement: Enforcement) -> Result<Policy, BadPolicy> 
 
 fn text_of(path: &Path) -> Result<String, BadPolicy> {
     let unreadable = |source| BadPolicy::Unreadable { path: path.to_owned(), source };
-    let mut text = String::new();
-    // One byte more than allowed, so that the parser sees that the file is too large.
-    File::open(path)
-        .and_then(|file| file.take(POLICY_BYTES_MAX as u64 + 1).read_to_string(&mut text))
-        .map_err(unreadable)?;
-    Ok(text)
+    read_regular(path, POLICY_BYTES_MAX).map_err(unreadable)
 }
 
 fn parse_text(path: &Path, text: &str) -> Result<Policy, BadPolicy> {
@@ -88,8 +93,8 @@ impl Reload {
     }
 
     /// Looks whether the file has changed, and returns a valid new version that says something else than `old`, the one
-    /// in force. Logs and tells the operator of it, or of a bad one.
-    pub fn newer(&mut self, old: Option<&Policy>, decider: &Decider, now: Timestamp) -> Option<Arc<Policy>> {
+    /// in force. Logs a bad one, and tells the operator of it. Reads the file, so it may block.
+    pub fn newer(&mut self, old: Option<&Policy>, decider: &Decider, now: Timestamp) -> Option<PolicyNews> {
         if !self.file.has_changed() {
             return None;
         }
@@ -106,15 +111,36 @@ impl Reload {
             }
         };
         self.file.accept();
-        let hash = old.map(Policy::hash);
-        if hash == Some(policy.hash()) {
+        if old.map(Policy::hash) == Some(policy.hash()) {
             return None;
         }
-        decider
-            .audit()
-            .event(now, "reload", &Whose::gateway(), |line| line.text("policy", policy.hash()).text_if("old", hash));
-        decider.notice(&format!("policy reloaded: {}", &policy.hash()[..12]));
-        Some(Arc::new(policy))
+        let loosened = old.map(|old| Loosened::between(old, &policy)).unwrap_or_default();
+        Some(PolicyNews { policy: Arc::new(policy), old: old.map(|old| old.hash().to_owned()), loosened })
+    }
+}
+
+/// A new version of a policy.
+#[derive(Debug)]
+pub struct PolicyNews {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Hash of the one before it, if there was one.
+    old: Option<String>,
+    /// What it lets pass that the one before did not.
+    loosened: Loosened,
+}
+
+impl PolicyNews {
+    /// Logs that this version is in force, and tells the operator, with what has become looser.
+    pub fn tell(&self, decider: &Decider, now: Timestamp) {
+        let hash = self.policy.hash();
+        decider.audit().event(now, "reload", &Whose::gateway(), |line| {
+            self.loosened.log(line.text("policy", hash).text_if("old", self.old.as_deref()))
+        });
+        decider.notice(&self.loosened.after(&format!("policy reloaded: {}", &hash[..12])));
+        if let Some(meter) = decider.meter() {
+            meter.reloaded();
+        }
     }
 }
 
@@ -144,7 +170,7 @@ mod tests {
         let mut reload = Reload::new(&path, Enforcement::AsWritten);
         let old = read(&path, Enforcement::AsWritten).unwrap();
         write("deny");
-        let new = reload.newer(Some(&old), &decider, now).unwrap();
+        let new = reload.newer(Some(&old), &decider, now).unwrap().policy;
         assert_ne!(new.hash(), old.hash());
     }
 }

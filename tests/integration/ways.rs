@@ -7,6 +7,7 @@
 mod answers;
 mod calls;
 mod client;
+mod host;
 mod lists;
 mod server;
 mod urls;
@@ -91,6 +92,13 @@ promises! {
     words::a_question_of_the_server_is_answered_once: SESSION;
     words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
     words::a_list_with_two_readings_is_never_shown: ALL;
+    host::a_call_of_more_values_than_a_tree_may_have_is_refused_at_once: ALL;
+    host::what_a_new_policy_loosens_is_in_the_log: ALL;
+    host::a_pipe_in_the_policys_place_holds_nobody_up: ALL;
+    host::without_reloads_the_policy_of_the_start_holds: ALL;
+    host::a_command_sees_nothing_that_is_the_gateways_own: COMMAND;
+    host::what_a_command_has_put_into_a_session_of_its_own_ends_with_the_gateway: COMMAND;
+    host::what_a_command_has_put_into_a_session_of_its_own_ends_with_the_command: COMMAND;
     words::whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong: ALL;
     words::what_servers_read_otherwise_is_doubt: ALL;
     words::the_rules_of_a_tool_hold_for_every_spelling_that_no_list_shows: ALL;

@@ -140,6 +140,36 @@ impl Reviewed {
         self.tools.contains_key(name)
     }
 
+    /// What passes that another version of the lock would not have let pass, in words.
+    pub fn accepts_beyond(&self, old: &Self) -> Vec<String> {
+        let mut beyond = BTreeSet::new();
+        for (name, known) in &self.tools {
+            match old.tools.get(name) {
+                None => beyond.insert(format!("{name}: accepted")),
+                Some(before) if !known.is_subset(before) => beyond.insert(format!("{name}: accepted as it is now")),
+                Some(_) => false,
+            };
+        }
+        if !self.instructions.is_subset(&old.instructions) {
+            beyond.insert("other instructions of the server: accepted".to_owned());
+        }
+        if self.greeting != old.greeting {
+            beyond.insert("what the server says of itself: accepted as it is now".to_owned());
+        }
+        for (kind, before) in &old.extras {
+            let Some(known) = self.extras.get(kind) else {
+                beyond.insert(format!("every {}: accepted, as the lock has none any more", kind.as_str()));
+                continue;
+            };
+            for (key, prints) in known {
+                if !before.get(key).is_some_and(|before| prints.is_subset(before)) {
+                    beyond.insert(format!("{} {key}: accepted", kind.as_str()));
+                }
+            }
+        }
+        beyond.into_iter().collect()
+    }
+
     /// The input schema of a tool as it was reviewed, as JSON.
     pub fn schema(&self, name: &str) -> Option<&str> {
         self.schemas.get(name)?.as_deref()

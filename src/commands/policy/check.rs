@@ -4,7 +4,9 @@ use crate::cli::{CheckFormat, FailLevel, PolicyCheckArgs};
 use crate::commands::load::Classifier;
 use crate::commands::{Failure, load, output, policy_file, top};
 use crate::exit::Exit;
-use crate::model::{Classified, Severity};
+use crate::gateway::reach::{self, KeptFile};
+use crate::mcp::target::StdioTarget;
+use crate::model::{Classified, ServerName, Severity};
 use crate::policy::{self, Lint, Places, Subject};
 use crate::report::{self, PolicyCheck};
 
@@ -21,6 +23,11 @@ pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
             return Err(Failure::usage(format!("`{file}` is not a valid policy")).with_problems(problems));
         }
     };
+    let command = &args.target.command;
+    let target = (!command.is_empty()).then(|| StdioTarget::new(ServerName::new("server"), command.clone()));
+    for warning in reach::warnings(&[KeptFile { what: "policy", path: &args.policy }], target.as_ref()) {
+        output::people(&format!("warning: {warning}\n"));
+    }
     let (servers, rules, unreachable) = servers(args)?;
     let subjects: Vec<Subject<'_>> =
         servers.iter().flat_map(|server| server.listing.tools.iter().zip(server.verdicts.iter().map(Some))).collect();

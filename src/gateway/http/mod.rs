@@ -39,6 +39,7 @@ mod resumable;
 mod url_answer;
 mod url_table;
 mod state;
+mod strictness;
 mod trip;
 
 pub use server::{Server, SetUpError};

@@ -1,6 +1,7 @@
 //! One server behind the gateway: the way to it, its policy and lock, and what is known of its tools.
 
 use super::command_table::CommandServer;
+use super::strictness::Strictness;
 use super::url_table::UrlServer;
 use crate::clock::Timestamp;
 use crate::gateway::audit::{Route, Whose};
@@ -60,7 +61,7 @@ pub(super) struct ServerLock {
 #[derive(Debug)]
 pub(super) enum ServerWay {
     Http(Box<UrlServer>),
-    Stdio(CommandServer),
+    Stdio(Box<CommandServer>),
 }
 
 impl ServerLock {
@@ -82,7 +83,7 @@ impl Server {
         let lock = plan.locked.as_ref().map(|lock| ServerLock::new(lock, &name)).transpose()?;
         let way = match &plan.backend {
             Backend::Http(target) => ServerWay::Http(Box::new(UrlServer::new(target)?)),
-            Backend::Stdio(children) => ServerWay::Stdio(CommandServer::new(children.clone())),
+            Backend::Stdio(children) => ServerWay::Stdio(Box::new(CommandServer::new(children.clone()))),
         };
         let shared = match &plan.backend {
             Backend::Http(_) => Shared::behind_url(),
@@ -154,6 +155,16 @@ impl Server {
             let mut watch = lock.watch.lock().unwrap_or_else(PoisonError::into_inner);
             watch.look(&lock.guard, &self.decider, now)
         })
+    }
+
+    /// What its calls are held to now.
+    pub(super) fn strictness(&self) -> Strictness {
+        let plan = self.plan();
+        let confinement = match &plan.backend {
+            Backend::Http(_) => None,
+            Backend::Stdio(children) => Some(children.target.confinement.clone()),
+        };
+        Strictness { policy: self.policy(), locked: plan.locked.clone(), confinement }
     }
 
     /// It is served no more: its children end, each on a thread of its own.

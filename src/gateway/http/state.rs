@@ -12,9 +12,11 @@ use crate::clock;
 use crate::gateway::decider::Decider;
 use crate::gateway::exchange::CallOutcome;
 use crate::gateway::identity::{Identify, Identity, PolicyChoice, Unauthorized, authorization};
+use crate::gateway::loosened::Loosened;
 use crate::gateway::mediate::Settings;
 use crate::gateway::plan::Plan;
 use crate::gateway::policies::Policies;
+use crate::gateway::reload::Reloading;
 use crate::gateway::status::ServerView;
 use crate::gateway::telemetry::{self, RequestSpan, Telemetry, Transport};
 use crate::mcp::envelope::Message;
@@ -68,7 +70,7 @@ impl Gateway {
     /// # Errors
     /// A policy or a target is not good.
     pub fn new(plan: Plan, decider: Arc<Decider>, identify: Arc<dyn Identify>, pace: Pace) -> Result<Self, SetUpError> {
-        let policies = Policies::default();
+        let policies = Policies::new(plan.reloading);
         let settings = plan.settings;
         let table = table(plan, &policies, &decider, None)?;
         Ok(Self {
@@ -141,12 +143,15 @@ impl Gateway {
     }
 
     /// Puts the servers, policies, hosts and origins of another plan in place. Servers that stay where they are keep
-    /// their sessions; requests that are open go on. Address, TLS and settings stay as they are.
+    /// their sessions; requests that are open go on. Address, TLS and settings stay as they are. Returns what passes now
+    /// that did not before.
     ///
     /// # Errors
     /// A policy or a target is not good; everything stays as it is.
-    pub fn reload(&self, plan: Plan) -> Result<(), SetUpError> {
+    pub fn reload(&self, plan: Plan) -> Result<Loosened, SetUpError> {
         let old = self.table();
+        let before: BTreeMap<String, _> =
+            old.servers.iter().map(|(name, server)| (name.clone(), server.strictness())).collect();
         let new = Arc::new(table(plan, &self.policies, &self.decider, Some(&old))?);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
         for (name, server) in &old.servers {
@@ -159,7 +164,11 @@ impl Gateway {
             server.appears_otherwise();
         }
         self.policies.tidy();
-        Ok(())
+        let mut loosened = Loosened::default();
+        for (name, server) in &new.servers {
+            loosened.of_server(name, server.strictness().looser_than(before.get(name)));
+        }
+        Ok(loosened)
     }
 
     pub(super) fn table(&self) -> Arc<LivePlan> {
@@ -200,7 +209,8 @@ impl Gateway {
         self.token_watches.look(&table.servers, &*self.identify, now);
         self.decider.tick(now);
         for server in table.servers.values() {
-            if server.look_at_lock(now) || has_new_policies {
+            let has_new_lock = self.policies.reloading() == Reloading::WhileRunning && server.look_at_lock(now);
+            if has_new_lock || has_new_policies {
                 server.appears_otherwise();
             }
             match &server.way {

@@ -1,6 +1,7 @@
 //! TLS of the listener for clients: a certificate and a key from files, read again when they change.
 
 use crate::gateway::plan::TlsFiles;
+use crate::gateway::regular_file::open_regular;
 use crate::gateway::watched_file::Stamp;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -74,13 +75,14 @@ fn stamps(files: &TlsFiles) -> [Stamp; 2] {
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, BadTls> {
     let bad = |path: &Path, detail: String| BadTls::File { path: path.to_owned(), detail };
-    let chain = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let open = |path: &Path| open_regular(path).map_err(|error| bad(path, crate::problem::reason(&error)));
+    let chain = CertificateDer::pem_reader_iter(open(&files.cert)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(&files.cert, error.to_string()))?;
     if chain.is_empty() {
         return Err(bad(&files.cert, "no certificate in PEM form".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| bad(&files.key, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_reader(open(&files.key)?).map_err(|error| bad(&files.key, error.to_string()))?;
     // It fails if a provider of cryptography is installed already, which then serves.
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let mut config = ServerConfig::builder()

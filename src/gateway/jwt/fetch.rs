@@ -29,7 +29,7 @@ pub(super) fn keys(place: &Jwks) -> Result<KeySet, String> {
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
+    let file = crate::gateway::regular_file::open_regular(path).map_err(|error| reason(&error))?;
     let mut text = Vec::new();
     // One byte past the bound is enough to see that there are too many.
     file.take(KEY_SET_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| reason(&error))?;

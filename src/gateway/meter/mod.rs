@@ -216,17 +216,17 @@ impl Meter {
         self.store_errors.load(Ordering::Relaxed)
     }
 
-    /// Counts a new version of the configuration that took over.
+    /// Counts a new version of a policy, lock or configuration that took over.
     pub fn reloaded(&self) {
         self.reloads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a new version of the configuration that was refused.
+    /// Counts a new version of a policy, lock or configuration that was refused.
     pub fn reload_refused(&self) {
         self.reloads_refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// New versions of the configuration: those taken over, and those refused.
+    /// New versions of policies, locks and configuration: those taken over, and those refused.
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloads.load(Ordering::Relaxed), self.reloads_refused.load(Ordering::Relaxed))
     }

@@ -77,7 +77,7 @@ impl Collector for Exposition {
         let help = "Times that the state store could not be used";
         let errors = encoder.encode_descriptor("store_errors", help, None, MetricType::Counter)?;
         ConstCounter::new(meter.store_errors()).encode(errors)?;
-        let help = "New versions of policies and configuration, by what became of them";
+        let help = "New versions of policies, locks and configuration, by what became of them";
         let mut family = encoder.encode_descriptor("reloads", help, None, MetricType::Counter)?;
         let (taken, refused) = meter.reloads();
         for (outcome, count) in [("taken", taken), ("refused", refused)] {

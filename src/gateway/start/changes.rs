@@ -2,6 +2,8 @@
 
 use crate::gateway::config::Config;
 use crate::gateway::identity::TokenRule;
+use crate::gateway::loosened::Loosened;
+use crate::gateway::plan::Cors;
 use crate::text::escape;
 use std::collections::BTreeSet;
 
@@ -49,6 +51,53 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
         }
     }
     parts.join("; ")
+}
+
+/// Who may call now that could not before, in words: by grants, names of this gateway, and web pages.
+pub(super) fn looser_access(old: &Config, new: &Config) -> Vec<String> {
+    let mut looser = Vec::new();
+    for grant in &new.grants {
+        let name = escape(grant.name.as_str());
+        let Some(before) = old.grants.iter().find(|before| before.name == grant.name) else {
+            looser.push(format!("grant {name}: is new"));
+            continue;
+        };
+        let more: Vec<_> = grant.servers.difference(&before.servers).map(|server| escape(server)).collect();
+        if !more.is_empty() {
+            looser.push(format!("grant {name}: is good for {}", more.join(", ")));
+        }
+        if grant.known_by != before.known_by {
+            looser.push(format!("grant {name}: is another caller's"));
+        }
+        let is_longer = before.expires.is_some_and(|until| grant.expires.is_none_or(|expires| expires > until));
+        if is_longer {
+            looser.push(format!("grant {name}: is good for longer"));
+        }
+        if grant.policy != before.policy {
+            let policy = |config: &Config, path: &Option<String>| {
+                config.policies.get(std::path::Path::new(path.as_ref()?)).map(std::sync::Arc::clone)
+            };
+            match (policy(old, &before.policy), policy(new, &grant.policy)) {
+                (Some(a), Some(b)) => {
+                    let mut own = Loosened::default();
+                    own.of_server(&format!("grant {name}"), Loosened::between(&a, &b));
+                    looser.extend(own.into_things());
+                }
+                // Its server's policies hold in its place, or held.
+                (_, _) => looser.push(format!("grant {name}: is held to another policy")),
+            }
+        }
+    }
+    let (before, now) = (&old.plan.listener, &new.plan.listener);
+    for (what, more) in
+        [("host", now.hosts.difference(&before.hosts)), ("origin", now.origins.difference(&before.origins))]
+    {
+        looser.extend(more.map(|name| format!("{what} {}: is let in", escape(name))));
+    }
+    if (before.cors, now.cors) == (Cors::Off, Cors::On) {
+        looser.push("web pages may read answers".to_owned());
+    }
+    looser
 }
 
 /// Settings that differ in the new version and take effect only when the gateway is started again.

@@ -148,10 +148,10 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let gateway = Arc::new(gateway.with_telemetry(telemetry));
     decider.audit().event(clock::now(), "start", &Whose::gateway(), |line| {
         let line = line.text("version", env!("CARGO_PKG_VERSION"));
-        match (&file, config.plan.servers.keys().next()) {
-            (Some(file), _) => line.text("config", &file.path().display().to_string()),
-            (None, Some(server)) => line.text("server", server.as_str()),
-            (None, None) => line,
+        match (&config.file, config.plan.servers.keys().next()) {
+            (file, _) if !file.as_os_str().is_empty() => line.text("config", &file.display().to_string()),
+            (_, Some(server)) => line.text("server", server.as_str()),
+            (_, None) => line,
         }
     });
     // Writes the `start` line now, so that the operator hears of a log that cannot be written before the first call.

@@ -13,6 +13,7 @@ use crate::gateway::mediate::{Mediator, Settings};
 use crate::gateway::plan::Backend;
 use crate::gateway::policies::Slot;
 use crate::gateway::process::Launch;
+use crate::gateway::reload::Reloading;
 use crate::gateway::session::{End, Lifetime, Session};
 use crate::gateway::watch::Watch;
 use crate::policy::{Caller, Policy};
@@ -37,12 +38,14 @@ pub struct StdioStart {
     pub settings: Settings,
     /// How long calls in flight may take to end when the gateway is asked to.
     pub drain: Duration,
+    /// Whether new versions of policy and lock are taken up.
+    pub reloading: Reloading,
     /// The stores of counters and approvals.
     pub stores: Stores,
     /// The audit log.
     pub audit: Audit,
-    /// What the operator is shown first.
-    pub line: String,
+    /// Lines that the operator is shown first.
+    pub lines: Vec<String>,
     /// What the gateway needs of the program that runs it.
     pub around: Surroundings,
 }
@@ -52,14 +55,14 @@ pub struct StdioStart {
 /// # Errors
 /// The gateway could not begin to serve.
 pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
-    let StdioStart { policy, lock, backend, caller, settings, drain, stores, audit, line, around } = start;
+    let StdioStart { policy, lock, backend, caller, settings, drain, reloading, stores, audit, lines, around } = start;
     let (watch, guard) = lock.unzip();
     let (route, shared) = match backend {
         Backend::Http(_) => (Route::StdioUrl, Shared::behind_url()),
         Backend::Stdio(_) => (Route::StdioCommand, Shared::default()),
     };
     let decider = Arc::new(Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say)));
-    (around.say)(&line);
+    lines.iter().for_each(|line| (around.say)(line));
     let hash = policy.policy().as_deref().map(Policy::hash).unwrap_or_default().to_owned();
     let mediator = Mediator::new(Arc::clone(&policy), decider, (caller, route), settings).with_shared(Arc::new(shared));
     let mediator = Arc::new(match guard {
@@ -80,9 +83,11 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
         }
     };
     listen_to_signals(session.sender()).map_err(StartError::System)?;
-    let watch = Watch::new(policy, watch);
-    watch.tell(&session.sender());
-    Ok(session.run(Some(watch)))
+    let watch = Some(Watch::new(policy, watch)).filter(|_| reloading == Reloading::WhileRunning);
+    if let Some(watch) = &watch {
+        watch.tell(&session.sender());
+    }
+    Ok(session.run(watch))
 }
 
 fn listen_to_signals(sender: Sender<Event>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Watches the configuration's file while the gateway runs: a valid new version takes over, a bad one is refused,
 //! logged and shown to the operator.
 
-use super::changes::{changes, granted, left_without_grant, only_at_start};
+use super::changes::{changes, granted, left_without_grant, looser_access, only_at_start};
 use super::{NameTaken, Surroundings, warn_of_doubles};
 use crate::clock;
 use crate::gateway::audit::Whose;
@@ -38,9 +38,7 @@ impl ReloadWatch {
             Ok(()) => self.file.accept(),
             Err((error, problems)) => {
                 let (rest, log) = ("the old configuration stays in force", (&*self.decider, &Whose::gateway()));
-                if self.file.refuse(&error, rest, &problems, log, clock::now()) {
-                    self.meter.reload_refused();
-                }
+                self.file.refuse(&error, rest, &problems, log, clock::now());
             }
         }
     }
@@ -65,18 +63,24 @@ impl ReloadWatch {
         // subject).
         let both = self.running.grants.iter().chain(&config.grants).cloned().collect();
         self.grants.set_configured(both);
-        if let Err(error) = self.gateway.reload(config.plan.clone()) {
-            self.grants.set_configured(self.running.grants.clone());
-            return Err((error.to_string(), Vec::new()));
-        }
+        let mut loosened = match self.gateway.reload(config.plan.clone()) {
+            Ok(loosened) => loosened,
+            Err(error) => {
+                self.grants.set_configured(self.running.grants.clone());
+                return Err((error.to_string(), Vec::new()));
+            }
+        };
+        looser_access(&self.running, &config).into_iter().for_each(|thing| loosened.push(thing));
         // A server that has asked for tokens must not open because its grants are gone.
         self.grants.keep_asking(granted(&self.running));
         self.grants.keep_asking(granted(&config));
         self.grants.set_configured(config.grants.clone());
         self.meter.reloaded();
         let shown = self.file.path().display().to_string();
-        self.decider.audit().event(clock::now(), "reload", &Whose::gateway(), |line| line.text("config", &shown));
-        self.say(&format!("{shown} reloaded: {}", changes(&self.running, &config)));
+        self.decider
+            .audit()
+            .event(clock::now(), "reload", &Whose::gateway(), |line| loosened.log(line.text("config", &shown)));
+        self.say(&loosened.after(&format!("{shown} reloaded: {}", changes(&self.running, &config))));
         for warning in warnings {
             self.say(&format!("warning: {warning}"));
         }
@@ -109,6 +113,7 @@ impl ReloadWatch {
                 },
                 settings: old.plan.settings,
                 drain: old.plan.drain,
+                reloading: old.plan.reloading,
                 ..config.plan
             },
             admin: old.admin,

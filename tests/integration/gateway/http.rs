@@ -4,6 +4,7 @@ mod admission;
 mod callers;
 mod children;
 mod config;
+mod confined;
 mod faults;
 mod leases;
 mod life;

@@ -236,6 +236,6 @@ fn a_lock_without_the_server_or_none_at_all_is_said_before_anything_starts() {
     let said = run(&["--locked", "edited.lock", "--name", "scripted"]).refused(2);
     assert!(said.contains("does not match its fingerprints"), "{said}");
     assert!(run(&["--on-change", "warn"]).refused(2).contains("--locked"));
-    let shown = run(&["--locked", "mcpol.lock", "--name", "scripted", "--on-change", "warn"]).quiet(0);
+    let shown = run(&["--locked", "mcpol.lock", "--name", "scripted", "--on-change", "warn"]).both(0).0;
     assert!(shown.contains("lock mcpol.lock (2 tools): others and changed ones are said"), "{shown}");
 }

@@ -28,6 +28,9 @@ fn an_edit_takes_over_at_once_and_the_client_is_told() {
     let (code, _, stderr) = gateway.close();
     assert_eq!(code, Some(0));
     assert_eq!(stderr.matches("policy reloaded").count(), 2, "{stderr}");
+    // What the second one lets pass less is no news of this kind.
+    assert!(stderr.contains("LOOSER (1):\n") && stderr.contains("  get_task: was not listed\n"), "{stderr}");
+    assert_eq!(stderr.matches("LOOSER").count(), 1, "{stderr}");
     assert_eq!(events(&log(&sandbox), "reload").len(), 2);
 }
 

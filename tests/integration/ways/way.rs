@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::server::{Act, Script, Seen, Server};
 use crate::gateway::http::Served;
-use crate::gateway::{Gateway, LINE_SECONDS_MAX, only, sandbox};
+use crate::gateway::{Gateway, LINE_SECONDS_MAX, log_in, only, sandbox};
 use crate::harness::Sandbox;
 use crate::wire::scripted;
 use serde_json::{Value, json};
@@ -110,6 +110,9 @@ pub struct Setup {
     upstream: Option<String>,
     proxy: Option<String>,
     patience: u64,
+    variables: &'static [(&'static str, &'static str)],
+    tells: bool,
+    flags: &'static [&'static str],
 }
 
 /// Stands for the server's own address in [`Setup::proxy`].
@@ -137,6 +140,9 @@ impl Setup {
             upstream: None,
             proxy: None,
             patience: LINE_SECONDS_MAX,
+            variables: &[],
+            tells: false,
+            flags: &[],
         }
     }
 
@@ -188,6 +194,21 @@ impl Setup {
     /// The gateway is told this URL, and a proxy in its environment; [`ITSELF`] is the server's own address.
     pub fn proxy(self, upstream: Option<&str>, proxy: &str) -> Self {
         Self { upstream: upstream.map(str::to_owned), proxy: Some(proxy.to_owned()), ..self }
+    }
+
+    /// The gateway has these variables in its environment.
+    pub fn variables(self, variables: &'static [(&'static str, &'static str)]) -> Self {
+        Self { variables, ..self }
+    }
+
+    /// The gateway is started with these flags as well.
+    pub fn flags(self, flags: &'static [&'static str]) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// A command tells what it sees, and leaves a process behind; see [`scripted::TELLS`].
+    pub fn telling(self) -> Self {
+        Self { tells: true, ..self }
     }
 
     /// Two grants, [`Who::Alice`] and [`Who::Bob`].
@@ -250,6 +271,9 @@ impl Cell {
                 sandbox = sandbox.with_env(name, proxy);
             }
         }
+        for (name, value) in setup.variables {
+            sandbox = sandbox.with_env(name, value);
+        }
         if let Some(reviewed) = &setup.reviewed {
             let mut list = reviewed.clone();
             list["slug"] = NAME.into();
@@ -259,7 +283,8 @@ impl Cell {
         let mut cell = Self { way, server, sandbox, setup: setup.clone(), served: None, patience };
         if way.front != Front::Stdio {
             cell.sandbox.write("mcpol.toml", &cell.config());
-            cell.served = Some(Served::run(cell.sandbox.command(&["enforce", "--config", "mcpol.toml"])));
+            let args = [&["enforce", "--config", "mcpol.toml"], setup.flags].concat();
+            cell.served = Some(Served::run(cell.sandbox.command(&args)));
         }
         cell
     }
@@ -268,8 +293,10 @@ impl Cell {
         self.setup.upstream.as_deref().unwrap_or(&self.server.url)
     }
 
-    fn environment(&self) -> [(&'static str, String); 2] {
-        [(scripted::SCRIPT, "wire".to_owned()), (scripted::PORT, self.server.port.to_string())]
+    fn environment(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let tells = self.setup.tells.then(|| (scripted::TELLS, "1".to_owned()));
+        let played = [(scripted::SCRIPT, "wire".to_owned()), (scripted::PORT, self.server.port.to_string())];
+        played.into_iter().chain(tells)
     }
 
     fn config(&self) -> String {
@@ -277,7 +304,7 @@ impl Cell {
         let mut one = json!({"policy": "policy.json"});
         if self.way.is_command() {
             one["command"] = scripted::target("wire").argv.into();
-            one["env"] = self.environment().into_iter().collect();
+            one["env"] = self.environment().map(|(name, value)| (name, Value::from(value))).collect();
             one["per"] = if self.way.back == Back::Shared { "grant" } else { "session" }.into();
             one["restart"] = setup.restart.into();
         } else {
@@ -352,6 +379,7 @@ impl Cell {
         let grant = if setup.grants { who.name() } else { "local" };
         let mut args = vec!["enforce", "--policy", "policy.json", "--name", NAME, "--grant", grant];
         args.extend(["--call-timeout", &timeout, "--approval-wait", &wait]);
+        args.extend(setup.flags);
         if setup.reviewed.is_some() {
             args.extend(["--locked", "mcpol.lock"]);
         }
@@ -375,6 +403,16 @@ impl Cell {
         self.logs_nth(before + 1, "a reload", |line| line["event"] == "reload");
     }
 
+    /// Where the gateway runs.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The folder of policy, lock and configuration.
+    pub fn folder(&self) -> std::path::PathBuf {
+        self.sandbox.dir()
+    }
+
     /// Waits until the gateway has said something like this on standard error.
     #[track_caller]
     pub fn says(&self, client: &Client, part: &str) {
@@ -392,9 +430,7 @@ impl Cell {
 
     /// What the log says so far.
     pub fn log(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.sandbox.dir().join("state/audit.jsonl")).unwrap_or_default();
-        // The last line may be half written.
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        log_in(&self.sandbox.dir().join("state"))
     }
 
     /// Waits until the log has so many lines like this; the last of them.

@@ -41,6 +41,12 @@ fn open(served: &Served) -> String {
     header
 }
 
+/// The answer to a request in a session of its own.
+#[track_caller]
+pub(super) fn in_a_session(served: &Served, body: &str) -> Value {
+    served.ask(&[&open(served)], body)
+}
+
 fn text(reply: &Value) -> &str {
     reply["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{reply}"))
 }
