@@ -16,7 +16,7 @@ use url::{Host, Url};
 
 /// Bytes of an error page that are looked at.
 const ERROR_PAGE_BYTES_MAX: usize = 64 * 1024;
-/// What requests of this program, other than those of a client that are passed on, say of themselves.
+/// What requests of this program say of themselves.
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("mcpol/", env!("CARGO_PKG_VERSION")));
 
 /// A client for one endpoint, with its connections. Cheap to clone; clones share what is below.
@@ -147,7 +147,6 @@ impl HttpClient {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
             all.insert(name, HeaderValue::from_str(value).map_err(|_| bad())?);
         }
-        all.entry(USER_AGENT).or_insert(OUR_NAME);
         let (head, body) = self.pass(method, all, body.unwrap_or_default().into(), follow).await?;
         Ok(HttpReply { head, body, shown_url: redacted(&self.url()) })
     }
@@ -165,6 +164,7 @@ impl HttpClient {
         follow: Follow,
     ) -> Result<(response::Parts, Held), ConnectError> {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(USER_AGENT, OUR_NAME);
         for (name, value) in &*self.headers {
             headers.insert(name.clone(), value.clone());
         }

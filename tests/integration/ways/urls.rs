@@ -324,6 +324,7 @@ pub fn a_server_hears_no_headers_but_those_that_the_gateway_writes(cell: &dyn Fn
     }
     assert_eq!(header(&seen.head, "content-type"), Some("application/json"), "{}", seen.head);
     assert_eq!(header(&seen.head, "accept-encoding"), Some("identity"), "{}", seen.head);
+    assert!(header(&seen.head, "user-agent").is_some_and(|agent| agent.starts_with("mcpol/")), "{}", seen.head);
     assert!(names.contains(&"tracestate".to_owned()), "{}", seen.head);
     if cell.way.era == Era::Session {
         assert!(header(&seen.head, "mcp-session-id").is_some_and(|id| session.is_none_or(|session| id == session)));
