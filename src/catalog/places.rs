@@ -3,6 +3,7 @@
 use super::drift::Anchor;
 use crate::model::ExtraKind;
 use serde_json::value::RawValue;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// Deepest pointer that is followed.
@@ -33,47 +34,74 @@ pub fn offset_of(text: &str, part: &str) -> usize {
     offset(text, part)
 }
 
-/// The byte at which the part of a server's entry begins that a finding is about.
-pub fn in_entry(entry: &str, anchor: &Anchor) -> usize {
-    let found = match anchor {
-        Anchor::Server | Anchor::Policy(_) => inside(entry, "server"),
-        Anchor::Source => inside(entry, "source"),
-        Anchor::Instructions => inside(entry, "instructions").or_else(|| inside(entry, "server")),
-        Anchor::Greeting => ["greeting", "server_info", "server"].into_iter().find_map(|member| inside(entry, member)),
-        Anchor::Extra { kind, key } => extra_of(entry, *kind, key).or_else(|| inside(entry, "server")),
-        Anchor::Tool { tool, part } => tool_of(entry, tool).map(|found| {
-            let mut at = inside(found, "name").unwrap_or(found);
-            let mut inner = found;
-            for step in part.split('/') {
-                match inside(inner, step) {
-                    Some(next) => (inner, at) = (next, next),
-                    None => break,
+/// A server's entry in which findings are placed: read once, however many they are.
+pub struct EntryText<'a> {
+    text: &'a str,
+    members: BTreeMap<String, &'a RawValue>,
+    /// The tools by name, of several with one name the first; read where one is asked for.
+    tools: OnceCell<BTreeMap<String, &'a str>>,
+}
+
+impl<'a> EntryText<'a> {
+    /// The entry with this text.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, members: serde_json::from_str(text).unwrap_or_default(), tools: OnceCell::new() }
+    }
+
+    /// The byte at which the part begins that a finding is about.
+    pub fn place(&self, anchor: &Anchor) -> usize {
+        let server = || self.member("server");
+        let found = match anchor {
+            Anchor::Server | Anchor::Policy(_) => server(),
+            Anchor::Source => self.member("source"),
+            Anchor::Instructions => self.member("instructions").or_else(server),
+            Anchor::Greeting => self.member("greeting").or_else(|| self.member("server_info")).or_else(server),
+            Anchor::Extra { kind, key } => self.extra(*kind, key).or_else(server),
+            Anchor::Tool { tool, part } => self.tool(tool).map(|found| {
+                let mut at = inside(found, "name").unwrap_or(found);
+                let mut inner = found;
+                for step in part.split('/') {
+                    match inside(inner, step) {
+                        Some(next) => (inner, at) = (next, next),
+                        None => break,
+                    }
+                }
+                at
+            }),
+        };
+        found.map_or(0, |found| offset(self.text, found))
+    }
+
+    fn member(&self, name: &str) -> Option<&'a str> {
+        self.members.get(name).map(|value| value.get())
+    }
+
+    fn tool(&self, name: &str) -> Option<&'a str> {
+        let by_name = self.tools.get_or_init(|| {
+            let tools: Vec<&'a RawValue> =
+                self.member("tools").and_then(|tools| serde_json::from_str(tools).ok()).unwrap_or_default();
+            let mut by_name = BTreeMap::new();
+            for tool in tools {
+                let named = inside(tool.get(), "name").and_then(|name| serde_json::from_str(name).ok());
+                if let Some(name) = named {
+                    by_name.entry(name).or_insert(tool.get());
                 }
             }
-            at
-        }),
-    };
-    found.map_or(0, |found| offset(entry, found))
-}
+            by_name
+        });
+        by_name.get(name).copied()
+    }
 
-fn tool_of<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
-    let tools: Vec<&RawValue> = serde_json::from_str(inside(entry, "tools")?).ok()?;
-    let named = |tool: &&RawValue| {
-        let text = inside(tool.get(), "name").unwrap_or_default();
-        serde_json::from_str::<String>(text).is_ok_and(|found| found == name)
-    };
-    tools.into_iter().find(named).map(RawValue::get)
-}
-
-fn extra_of<'a>(entry: &'a str, kind: ExtraKind, key: &str) -> Option<&'a str> {
-    let member = match kind {
-        ExtraKind::Prompt => "prompts",
-        ExtraKind::Resource => "resources",
-        ExtraKind::Template => "resource_templates",
-    };
-    let listed: Vec<&RawValue> = serde_json::from_str(inside(entry, member)?).ok()?;
-    let found = listed.into_iter().map(RawValue::get).filter_map(|definition| inside(definition, kind.key()));
-    found.into_iter().find(|text| serde_json::from_str::<String>(text).is_ok_and(|found| found == key))
+    fn extra(&self, kind: ExtraKind, key: &str) -> Option<&'a str> {
+        let member = match kind {
+            ExtraKind::Prompt => "prompts",
+            ExtraKind::Resource => "resources",
+            ExtraKind::Template => "resource_templates",
+        };
+        let listed: Vec<&'a RawValue> = serde_json::from_str(self.member(member)?).ok()?;
+        let found = listed.into_iter().map(RawValue::get).filter_map(|definition| inside(definition, kind.key()));
+        found.into_iter().find(|text| serde_json::from_str::<String>(text).is_ok_and(|found| found == key))
+    }
 }
 
 /// A member of an object or an element of an array, as a part of the same text.
@@ -107,13 +135,15 @@ mod tests {
     #[test]
     fn entries_are_searched_by_tool() {
         let entry = "{\"server\": \"s\", \"tools\": [{\"name\": \"a\"}, {\"name\": \"b\", \"definition\": {\"title\": \"T\"}}]}";
-        let at = |part| &entry[in_entry(entry, &Anchor::tool("b", part))..];
+        let at = |part| &entry[EntryText::new(entry).place(&Anchor::tool("b", part))..];
         assert!(at("definition/title").starts_with("\"T\""));
         assert!(at("definition/description").starts_with("{\"title\""));
         assert!(at("category").starts_with("\"b\""));
-        assert_eq!(in_entry(entry, &Anchor::tool("gone", "name")), 0);
+        assert_eq!(EntryText::new(entry).place(&Anchor::tool("gone", "name")), 0);
         let entry = "{\"server\": \"s\", \"resources\": [{\"uri\": \"x:1\"}, {\"name\": \"n\", \"uri\": \"x:2\"}]}";
         let anchor = Anchor::Extra { kind: ExtraKind::Resource, key: "x:2".to_owned() };
-        assert!(entry[in_entry(entry, &anchor)..].starts_with("\"x:2\""));
+        assert!(entry[EntryText::new(entry).place(&anchor)..].starts_with("\"x:2\""));
+        let entry = "{\"server\": \"s\", \"server_info\": {\"name\": \"n\"}, \"greeting\": {\"meta\": {}}}";
+        assert!(entry[EntryText::new(entry).place(&Anchor::Greeting)..].starts_with("{\"meta\""));
     }
 }

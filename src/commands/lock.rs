@@ -171,8 +171,9 @@ impl Locking {
             _ => String::new(),
         };
         let file = self.before.as_ref().map(|before| before.lock.file().to_owned()).unwrap_or_default();
+        let before = places::EntryText::new(&text_before);
         for drift in found {
-            let place = Place::of_offset(&text_before, places::in_entry(&text_before, &drift.anchor));
+            let place = Place::of_offset(&text_before, before.place(&drift.anchor));
             let line = place.line + entry.map_or(1, |entry| entry.line) - 1;
             self.summary.count(drift.severity);
             self.findings.push(CheckFinding::new(drift, &file, Place { line, ..place }));

@@ -93,15 +93,16 @@ impl State {
             Some((at, line)) if differences.found.iter().any(in_lock) => Some((self.locked.text(name, at)?, line)),
             Some(_) | None => None,
         };
+        let entry = text.as_ref().map(|(text, line)| (text, places::EntryText::new(text), line));
         let place = |drift: &Drift| match (&drift.anchor, &differences.policy) {
             (Anchor::Policy(pointer), Some(policy)) => {
                 let at = places::of_pointer(&policy.text, pointer);
                 (policy.file.clone(), Place::of_offset(&policy.text, at))
             }
             (anchor, _) => {
-                let place = text.as_ref().map(|(text, line)| {
-                    let place = Place::of_offset(text, places::in_entry(text, anchor));
-                    Place { line: place.line + line - 1, ..place }
+                let place = entry.as_ref().map(|(text, entry, line)| {
+                    let place = Place::of_offset(text, entry.place(anchor));
+                    Place { line: place.line + *line - 1, ..place }
                 });
                 (lock.clone(), place.unwrap_or(Place { line: 1, column: 1 }))
             }
