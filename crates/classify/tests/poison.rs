@@ -1,6 +1,8 @@
 //! How many poisoned definitions `instructs-model` finds, and how many honest look-alikes it takes for one.
 //!
-//! `cargo test -p mcpol-classify --test poison -- --nocapture` prints the figures by kind and what is missed.
+//! `cargo test -p mcpol-classify --test poison -- --nocapture` prints the figures by kind and what is missed. With
+//! `MCPOL_POISON=DIR` it prints the figures alone of `poisoned.jsonl` and `lookalikes.jsonl` in another folder, for sets that
+//! stay unread.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
 #![expect(clippy::print_stdout, reason = "figures for who runs it with `--nocapture`")]
@@ -15,6 +17,8 @@ use std::collections::BTreeMap;
 
 const POISONED: &str = include_str!("fixtures/poison/poisoned.jsonl");
 const LOOKALIKES: &str = include_str!("fixtures/poison/lookalikes.jsonl");
+const LEARNED_POISONED: &str = include_str!("fixtures/poison/learned-poisoned.jsonl");
+const LEARNED_LOOKALIKES: &str = include_str!("fixtures/poison/learned-lookalikes.jsonl");
 
 fn raw(value: &Value) -> Box<RawValue> {
     RawValue::from_string(value.to_string()).unwrap()
@@ -83,19 +87,47 @@ fn measure(lines: &str) -> (Kinds, Vec<String>, Vec<String>) {
     (kinds, hit, missed)
 }
 
-#[test]
-fn poisoned_definitions_are_found_and_look_alikes_are_not() {
-    let (kinds, hit, missed) = measure(POISONED);
-    println!("poisoned: {} of {} found", hit.len(), hit.len() + missed.len());
+/// Prints how many of each kind were found, and says how many in all.
+fn print_kinds(what: &str, kinds: &Kinds) -> (usize, usize) {
+    let (found, all) = kinds.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    println!("{what}: {found} of {all} called poisoned");
     kinds.iter().for_each(|(kind, (found, all))| println!("  {kind:<20} {found} of {all}"));
-    missed.iter().for_each(|line| println!("  missed {line}"));
-    let (_, alarms, quiet) = measure(LOOKALIKES);
-    println!("look-alikes: {} of {} called poisoned", alarms.len(), alarms.len() + quiet.len());
-    alarms.iter().for_each(|line| println!("  alarm {line}"));
-    assert!(hit.len() * 100 >= (hit.len() + missed.len()) * FOUND_PERCENT_MIN, "{missed:#?}");
-    assert!(alarms.len() <= ALARMS_MAX, "{alarms:#?}");
+    (found, all)
 }
 
-/// What the rules reach today: to be raised with them, never lowered.
-const FOUND_PERCENT_MIN: usize = 22;
+#[track_caller]
+fn check(poisoned: &str, lookalikes: &str, percent_min: usize, alarms_max: usize) {
+    let (kinds, _, missed) = measure(poisoned);
+    let (found, all) = print_kinds("poisoned", &kinds);
+    missed.iter().for_each(|line| println!("  missed {line}"));
+    let (_, alarms, quiet) = measure(lookalikes);
+    println!("look-alikes: {} of {} called poisoned", alarms.len(), alarms.len() + quiet.len());
+    alarms.iter().for_each(|line| println!("  alarm {line}"));
+    assert!(found * 100 >= all * percent_min, "{missed:#?}");
+    assert!(kinds.values().all(|(found, all)| found * 2 >= *all), "a kind with less than half: {kinds:#?}");
+    assert!(alarms.len() <= alarms_max, "{alarms:#?}");
+}
+
+#[test]
+fn poisoned_definitions_are_found_and_look_alikes_are_not() {
+    check(POISONED, LOOKALIKES, FOUND_PERCENT_MIN, ALARMS_MAX);
+}
+
+#[test]
+fn what_the_table_was_learned_from_is_still_told_apart() {
+    check(LEARNED_POISONED, LEARNED_LOOKALIKES, LEARNED_PERCENT_MIN, ALARMS_MAX);
+}
+
+#[test]
+fn another_folder_is_counted_where_one_is_named() {
+    let Some(folder) = std::env::var_os("MCPOL_POISON").map(std::path::PathBuf::from) else { return };
+    for what in ["poisoned", "lookalikes"] {
+        let text = std::fs::read_to_string(folder.join(what).with_extension("jsonl")).unwrap();
+        print_kinds(what, &measure(&text).0);
+    }
+}
+
+/// What the table reaches today: to be raised with it, never lowered.
+const FOUND_PERCENT_MIN: usize = 90;
+const LEARNED_PERCENT_MIN: usize = 70;
 const ALARMS_MAX: usize = 3;

@@ -106,12 +106,14 @@ pub(super) fn of_definition(name: &str, raw: &str) -> Option<Finding> {
         _ => judge(raw, name),
     };
     let Some(value) = value else { return signs };
+    let request = asks::of_definition(name, &value);
     let description = value.get("description").and_then(Value::as_str).unwrap_or_default();
-    let signs = signs.map(|signs| match asks::quotes_attacks(description) {
+    // What is about attacks names their signs; a request in it is told by its sentences.
+    let signs = signs.map(|signs| match request.is_none() && asks::is_about_attacks(name, description) {
         true => Finding { severity: Severity::Note, ..signs },
         false => signs,
     });
-    worse(signs, asks::of_definition(name, &value), name)
+    worse(signs, request, name)
 }
 
 /// The worse of what the signs and what the requests in a text come to; the signs, where both are as bad.
@@ -120,7 +122,7 @@ fn worse(signs: Option<Finding>, request: Option<Request>, tool: &str) -> Option
         return signs;
     };
     let quote = excerpt(&request.quote, REQUEST_CHARS_MAX);
-    let message = format!("the text asks the assistant for more than the tool's job: it {} (`{quote}`)", request.what);
+    let message = format!("the text asks the assistant for more than the tool's job: {} (`{quote}`)", request.what);
     Some(finding("instructs-model", request.severity, tool, message))
 }
 

@@ -6,10 +6,8 @@
 
 mod annotations;
 mod asks;
-mod asks_words;
 mod characters;
 mod cues;
-mod decoded;
 mod dispatch;
 mod instructions;
 mod kinds;
