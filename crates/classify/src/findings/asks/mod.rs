@@ -7,15 +7,19 @@
 
 mod decoded;
 mod gate;
+mod lexicon;
 mod normal;
 mod reading;
+mod role_sets;
 mod roles;
+mod shape;
 mod weights;
 
 use crate::model::Severity;
 use gate::GATE;
+use lexicon::LEXICON;
 use reading::Sentence;
-use roles::{LEXICON, Role};
+use roles::Role;
 use serde_json::Value;
 use weights::POINTS;
 

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own data must fail")]
 
-use super::roles::{Lexicon, Roles};
+use super::lexicon::{FILES, Lexicon};
+use super::role_sets::Roles;
 use super::weights::PointTable;
 use super::*;
 use serde_json::json;
@@ -79,7 +80,7 @@ fn what_is_the_tools_own_job_is_no_request() {
 
 #[test]
 fn the_rule_data_is_valid() {
-    for file in roles::FILES {
+    for file in FILES {
         Lexicon::new(&[file]).unwrap();
         let words: std::collections::BTreeMap<Role, Vec<String>> = toml::from_str(file).unwrap();
         for word in words.values().flatten() {

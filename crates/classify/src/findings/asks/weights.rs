@@ -1,7 +1,8 @@
 //! What roles that stand together are worth: rule data in `rules/asks/weights.toml`.
 
 use super::reading::Sentence;
-use super::roles::{ROLES, Role, Roles, named};
+use super::role_sets::{ROLES, Roles};
+use super::roles::{Role, named};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use std::collections::BTreeMap;
