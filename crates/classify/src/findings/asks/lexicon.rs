@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 /// How a word has to stand in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum WordEdges {
     /// By itself.
     Whole,
     /// At the beginning of a word.
@@ -29,7 +29,7 @@ pub(crate) struct WordHit {
 #[derive(Debug)]
 pub(crate) struct Lexicon {
     finder: AhoCorasick,
-    words: Vec<(Role, Standing)>,
+    words: Vec<(Role, WordEdges)>,
 }
 
 pub(super) const FILES: [&str; 10] = [
@@ -74,11 +74,11 @@ impl Lexicon {
                     let (entry, is_verb) = entry.strip_suffix('+').map_or((entry, false), |verb| (verb, true));
                     // Scripts without blanks, and those that join articles and endings to the word.
                     let bounds = if entry.chars().any(|c| matches!(c, '\u{600}'..='\u{6ff}' | '\u{1100}'..)) {
-                        Standing::Anywhere
+                        WordEdges::Anywhere
                     } else if is_open {
-                        Standing::Start
+                        WordEdges::Start
                     } else {
-                        Standing::Whole
+                        WordEdges::Whole
                     };
                     let all = if is_verb { forms(entry) } else { vec![entry.to_owned()] };
                     for form in all {
@@ -100,9 +100,9 @@ impl Lexicon {
             let (role, bounds) = self.words[found.pattern().as_usize()];
             let (start, end) = (found.start(), found.end());
             let stands = match bounds {
-                Standing::Anywhere => true,
-                Standing::Start => is_start(text, start),
-                Standing::Whole => is_start(text, start) && is_end(text, end),
+                WordEdges::Anywhere => true,
+                WordEdges::Start => is_start(text, start),
+                WordEdges::Whole => is_start(text, start) && is_end(text, end),
             };
             stands.then_some(WordHit { start, end, role })
         })
