@@ -99,7 +99,7 @@ pub struct EnforceArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Requests that no revision of the protocol knows.
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownMethodsArg::Forward)]
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownMethodsArg::Refuse)]
     pub unknown_methods: UnknownMethodsArg,
     /// Give a call up that has had neither answer nor progress for so long; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds_or_never)]

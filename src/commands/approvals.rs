@@ -104,23 +104,60 @@ fn story(approval: &Approval) -> String {
     row("grant", &binding.grant);
     row("rule", &request.rule);
     row("question", &request.message);
-    match request.arguments.as_deref().map(pretty) {
-        Some(lines) => {
-            row("arguments", "");
-            for line in lines.lines() {
-                let _ = writeln!(text, "  {}", escape(line));
-            }
+    let Some(shown) = &request.arguments else {
+        row("arguments", "(not kept)");
+        return text;
+    };
+    for (name, json) in ["arguments", "beside"].into_iter().zip(shown.split('\n')) {
+        let _ = writeln!(text, "{name}");
+        for line in pretty(json).lines() {
+            let _ = writeln!(text, "  {}", escape(line));
         }
-        None => row("arguments", "(not kept)"),
     }
     text
 }
 
-/// The arguments on several lines; as they are if they cannot be read.
-fn pretty(arguments: &str) -> String {
-    serde_json::from_str::<serde_json::Value>(arguments)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| arguments.to_owned())
+/// JSON on several lines, every name and value to the letter: what is approved is what is seen.
+fn pretty(json: &str) -> String {
+    let (mut out, mut depth, mut in_text, mut is_escaped) = (String::new(), 0_usize, false, false);
+    let mut characters = json.chars().peekable();
+    while let Some(c) = characters.next() {
+        if in_text {
+            out.push(c);
+            in_text = is_escaped || c != '"';
+            is_escaped = !is_escaped && c == '\\';
+            continue;
+        }
+        let line = |out: &mut String, depth: usize| {
+            out.push('\n');
+            out.extend(std::iter::repeat_n("  ", depth));
+        };
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                let is_empty = characters.next_if(|next| matches!(next, '}' | ']')).map(|end| out.push(end)).is_some();
+                if !is_empty {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            _ => {
+                in_text = c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
 }
 
 fn answer(store: &dyn ApprovalStore, id: &str, answer: Answer) -> Result<Exit, Failure> {
@@ -141,5 +178,24 @@ fn answer(store: &dyn ApprovalStore, id: &str, answer: Answer) -> Result<Exit, F
             Err(Failure::usage(format!("approval `{}` is {} already", escape(&approval.id), word(approval.state))))
         }
         Answered::Unknown => Err(unknown(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pretty;
+
+    #[test]
+    fn what_is_shown_is_what_was_sent() {
+        for (json, expected) in [
+            (
+                r#"{"a":1e400,"a\"b":[1.0,{}],"c":[]}"#,
+                "{\n  \"a\": 1e400,\n  \"a\\\"b\": [\n    1.0,\n    {}\n  ],\n  \"c\": []\n}",
+            ),
+            (r#"{"x":"{[,:\\"}"#, "{\n  \"x\": \"{[,:\\\\\"\n}"),
+            ("12345678901234567890123", "12345678901234567890123"),
+        ] {
+            assert_eq!(pretty(json), expected, "{json}");
+        }
     }
 }

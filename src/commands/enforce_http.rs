@@ -84,7 +84,7 @@ fn plan(
         cors: if args.cors { Cors::On } else { Cors::Off },
     };
     let locked = args.locked.clone().map(|path| LockPlan { path, on_change: on_change(args) });
-    let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement, locked };
+    let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement, locked, roots: Vec::new() };
     Ok(Plan {
         listener,
         servers: [(server, served)].into(),

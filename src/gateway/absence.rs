@@ -192,7 +192,8 @@ mod tests {
     use super::*;
     use crate::gateway::audit::{Audit, Destination, Route};
     use crate::gateway::decider::Decider;
-    use crate::gateway::mediate::{Settings, UnknownMethods};
+    use crate::gateway::exchange::UnknownMethods;
+    use crate::gateway::mediate::Settings;
     use crate::gateway::shipment::Unsent;
     use crate::policy::{Caller, parse};
     use crate::state::MemoryStore;

@@ -1,7 +1,8 @@
 //! The way back: lines from the server, and what time brings when the server says nothing.
 
 use super::alive::progress_of;
-use super::exchange::{AnswerFor, Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, answer, invalid};
+use super::doors::ServerAsked;
+use super::exchange::{AnswerFor, Asked, CallOutcome, Fate, PROGRESS_EVERY, Party, answer, invalid, needs_policy};
 use super::mediate::{Arrived, Effects, Mediator, WaitingCall, lock};
 use super::pending::{PendingRequest, RequestKind};
 use super::reply;
@@ -11,6 +12,7 @@ use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
 use crate::mcp::framing::lines_of;
 use crate::mcp::http::readdress::{Place, readdressed};
+use crate::mcp::protocol::{Method, Subject};
 use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
 use std::sync::Arc;
@@ -129,14 +131,29 @@ impl Mediator {
                     RequestKind::Waiting { .. } | RequestKind::Arriving => {}
                 }
             }
-            Arrival::Request(id, _) => match lock(&self.pending).from_server.begin(&(), id) {
-                Ok(()) => pass(answers),
-                Err(refused) => {
-                    answers.effects.to_server.refuse(id, &refused.to_string());
-                    self.decider.dropped(&self.party.whose(), "server", &format!("request: {refused}"));
+            Arrival::Request(id, method) => {
+                let roots = self.shared.roots();
+                let asked = self.asker(&self.latest(), |asker| self.decider.asks(now, asker, method, id, &roots));
+                if let ServerAsked::Answer(message) = asked {
+                    answers.effects.to_server.answer(&message);
+                    return;
                 }
-            },
+                match lock(&self.pending).from_server.begin(&(), id) {
+                    Ok(()) => pass(answers),
+                    Err(refused) => {
+                        answers.effects.to_server.refuse(id, &refused.to_string());
+                        self.decider.dropped(&self.party.whose(), "server", &format!("request: {refused}"));
+                    }
+                }
+            }
             Arrival::Notification(method) => {
+                let params = received.params().unwrap_or_default();
+                // Most news is about nothing that a rule speaks of.
+                if !Method::told_by_server(method).is_some_and(|known| known.subject == Subject::Protocol)
+                    && !self.asker(&self.latest(), |asker| self.decider.tells(now, asker, method, params))
+                {
+                    return;
+                }
                 let named = |name| received.params().and_then(|params| member(params, name));
                 let named = |name| named(name).and_then(|(id, _)| Id::parse(id));
                 if let Some(token) = progress_of(received) {
@@ -178,10 +195,13 @@ impl Mediator {
         now: Timestamp,
         answers: &mut Answers,
     ) {
-        // Nothing but a list depends on the viewer, and nothing but that needs the policy.
-        let policy = if matches!(asked, Asked::List { .. }) { party.policy() } else { None };
+        let policy = if needs_policy(&asked, received.text.as_bytes()) { party.policy() } else { None };
         let viewer = AnswerFor {
             policy: policy.as_ref(),
+            caller: &party.caller,
+            way: party.way,
+            unknown: self.settings.unknown_methods,
+            tasks: None,
             guard: self.guard.as_deref(),
             view: Some(party.seen()),
             shared: &self.shared,

@@ -11,7 +11,8 @@ mod replies;
 
 use super::audit::{Audit, Destination, Route};
 use super::decider::Decider;
-use super::mediate::{Mediator, Settings, UnknownMethods};
+use super::exchange::UnknownMethods;
+use super::mediate::{Mediator, Settings};
 use crate::clock::Timestamp;
 use crate::policy::{Caller, Policy, parse};
 use crate::state::MemoryStore;

@@ -2,15 +2,15 @@
 //! process. Calls that are brought together share a transaction of the store and a write of the log. The log is written
 //! before anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
 
-use super::audit::{Audit, Decided, Ended, Route, Whose};
-use super::exchange::{CallOutcome, Note};
+use super::audit::{Audit, Decided, Ended, Matter, Route, Whose};
+use super::exchange::{Asker, CallOutcome, Note, UnknownMethods};
 use super::meter::{Meter, Outcome};
 use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{
     Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, ArgumentSchema, Caller, Decision, Denial,
     DenialCode, Ending, Facts, LimitStore, PendingApproval, Permit, Policy, Request, Reservation, Settlement,
-    ToolChange, gate_each,
+    StoreError, ToolChange, gate_each,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -146,15 +146,16 @@ impl Decider {
         self.asked().get(approval).copied().unwrap_or(0)
     }
 
-    /// Counts one call less that waits for this approval.
-    pub(super) fn waits_no_more(&self, approval: &str) {
+    /// Counts one call less that waits for this approval; whether none is left.
+    pub(super) fn waits_no_more(&self, approval: &str) -> bool {
         let mut asked = self.asked();
-        if let Some(count) = asked.get_mut(approval) {
-            *count -= 1;
-            if *count == 0 {
-                asked.remove(approval);
-            }
+        let Some(count) = asked.get_mut(approval) else { return true };
+        *count -= 1;
+        let is_last = *count == 0;
+        if is_last {
+            asked.remove(approval);
         }
+        is_last
     }
 
     /// Withdraws an approval whose call the client has withdrawn. If the store cannot be told, the approval lapses when
@@ -175,11 +176,18 @@ impl Decider {
     pub fn rule(&self, now: Timestamp, cases: &[Case<'_>]) -> Vec<Ruling> {
         self.log_ended(now);
         self.settle(now);
-        let requests = cases.iter().map(|case| {
+        let volunteered: Vec<Option<Denial>> = cases.iter().map(volunteered).collect();
+        let requests = cases.iter().zip(&volunteered).map(|(case, refused)| {
             let facts = Facts { schema: case.schema, change: case.change };
-            (case.policy, Request { caller: case.caller, call: case.call.clone(), facts })
+            let policy = case.policy.filter(|_| refused.is_none());
+            (policy, Request { caller: case.caller, call: case.call.clone(), facts })
         });
         let decisions = gate_each(&*self.limits, &*self.approvals, now, requests);
+        let decisions: Vec<Decision> = decisions
+            .into_iter()
+            .zip(volunteered)
+            .map(|(decision, refused)| refused.map_or(decision, Decision::Deny))
+            .collect();
         let first = self.decisions.fetch_add(decisions.len() as u64, Ordering::Relaxed);
         let verdicts: Vec<Verdict> =
             decisions.into_iter().zip(cases).map(|(decision, case)| self.verdict(decision, case.asked, now)).collect();
@@ -188,7 +196,7 @@ impl Decider {
             caller: case.caller,
             way: case.way,
             decision: verdict.word(),
-            tool: case.call.name().as_str(),
+            matter: Matter::Tool(case.call.name().as_str()),
             rule: verdict.rule(),
             code: verdict.denial().map(|denial| denial.code.as_str()),
             policy: case.policy.map_or("", Policy::hash),
@@ -205,18 +213,30 @@ impl Decider {
                     self.unsent(permit);
                     Verdict::Deny(not_logged())
                 }
-                (Verdict::Wait(..), Err(_)) => Verdict::Deny(not_logged()),
+                (Verdict::Wait(_, approval), Err(_)) => {
+                    // A question whose line cannot be written must not be answered, unless an equal call waits for it.
+                    if self.waiting_for(&approval) == 0 {
+                        self.withdraw(now, &Whose::caller(case.caller, case.way), &approval);
+                    }
+                    Verdict::Deny(not_logged())
+                }
                 (verdict, _) => verdict,
             };
             if let Verdict::Deny(denial) = &verdict
                 && denial.code == DenialCode::StateUnavailable
             {
-                self.tell_once(&denial.message);
+                let detail = denial.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+                self.tell_once(&format!("{}{detail}", denial.message));
             }
             self.count(now, case, &verdict);
             Ruling { number, verdict }
         });
         rulings.collect()
+    }
+
+    /// The number of the next decision.
+    pub(super) fn next_decision(&self) -> u64 {
+        self.decisions.fetch_add(1, Ordering::Relaxed)
     }
 
     fn verdict(&self, decision: Decision, asked: Option<&str>, now: Timestamp) -> Verdict {
@@ -231,16 +251,26 @@ impl Decider {
                     rule: question.rule.clone(),
                     message: question.message.clone(),
                     ttl_s: question.ttl_s,
-                    arguments: question.call.arguments().map(str::to_owned),
+                    arguments: Some(question.shown.clone()),
                 };
                 match self.approvals.request(now, &request) {
                     Ok(approval) if asked.is_some() => Verdict::Deny(Denial::unanswered(&question, &approval.id)),
                     Ok(approval) => Verdict::Wait(question, approval.id),
+                    Err(StoreError::TooManyQuestions(count)) => Verdict::Deny(Denial {
+                        code: DenialCode::ApprovalRequired,
+                        rule: question.rule,
+                        message: format!(
+                            "a person must decide about this call, and {count} such questions wait already: ask again when they are answered"
+                        ),
+                        retry_after_s: None,
+                        detail: None,
+                    }),
                     Err(error) => Verdict::Deny(Denial {
                         code: DenialCode::StateUnavailable,
                         rule: question.rule,
-                        message: format!("nobody can be asked at the moment ({error})"),
+                        message: "a person must decide about this call, and none can be asked at the moment".to_owned(),
                         retry_after_s: None,
+                        detail: Some(error.to_string()),
                     }),
                 }
             }
@@ -342,6 +372,12 @@ impl Decider {
                         self.notice(&format!("{}: {what}; {outcome}", whose.server_name()));
                     }
                 }
+                Note::Ruled(method, policy, ruling) => {
+                    let (server, grant) = (whose.server.clone().unwrap_or_default(), whose.grant.clone());
+                    let caller = Caller { server, grant, session: None };
+                    // What it is about has come already, so a log that cannot be written changes nothing here.
+                    let _ = self.log_ruling(now, (&caller, whose.way), &method, &policy, &ruling);
+                }
                 Note::Notice(text) => self.notice(&text),
             }
         }
@@ -357,11 +393,30 @@ impl Decider {
         }
     }
 
-    fn tell_once(&self, text: &str) {
+    pub(super) fn tell_once(&self, text: &str) {
         if !self.store_told.swap(true, Ordering::Relaxed) {
             self.notice(text);
         }
     }
+}
+
+/// The refusal of a call that brings what the server has not asked for, as far as a rule speaks of it.
+fn volunteered(case: &Case<'_>) -> Option<Denial> {
+    // Few calls have them, and a member's name may be written with escapes.
+    let has = |part: &[u8]| memchr::memmem::find(case.call.line(), part).is_some();
+    if !has(b"esponses") && !has(b"\\u") {
+        return None;
+    }
+    let asker = Asker {
+        policy: case.policy,
+        caller: case.caller,
+        way: case.way,
+        unknown: UnknownMethods::Refuse,
+        is_shown_with_tool: &|_| false,
+        tasks: None,
+    };
+    let ruling = asker.volunteered(case.call.params()?)?;
+    if ruling.passes() { None } else { ruling.denial }
 }
 
 fn not_logged() -> Denial {
@@ -370,6 +425,7 @@ fn not_logged() -> Denial {
         rule: "(audit)".to_owned(),
         message: "the call cannot be logged at the moment".to_owned(),
         retry_after_s: None,
+        detail: None,
     }
 }
 

@@ -83,18 +83,27 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
         all.push((name, place));
     }
     let more = member(result, "nextCursor").is_some_and(|(cursor, _)| cursor != "null");
-    let mut edits = vec![];
-    if dropped > 0 {
+    let list = (dropped > 0).then(|| {
         let list: Vec<&str> = kept.iter().map(|span| &result[span.clone()]).collect();
-        edits.push((span, format!("[{}]", list.join(","))));
-    }
-    // The list depends on the caller and on a policy that may change: no cache may share it, or keep it for long.
+        (span, format!("[{}]", list.join(",")))
+    });
+    let out = uncached(result, list).unwrap_or_else(|| result.to_owned());
+    Ok(Page { result: out, tools: all, kept, more, dropped })
+}
+
+/// A result with one piece replaced, and for one caller alone: a list depends on the caller and on a policy that may
+/// change, so no cache may share it, or keep it for long. `None` where the result is so already.
+fn uncached(result: &str, replaced: Option<(Range<usize>, String)>) -> Option<String> {
+    let mut edits: Vec<_> = replaced.into_iter().collect();
     for (name, value) in [("cacheScope", "\"private\""), ("ttlMs", "0")] {
         if let Some((old, span)) = member(result, name)
             && old != value
         {
             edits.push((span, value.to_owned()));
         }
+    }
+    if edits.is_empty() {
+        return None;
     }
     edits.sort_by_key(|(span, _)| span.start);
     let mut out = String::with_capacity(result.len());
@@ -105,10 +114,11 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
         at = span.end;
     }
     out.push_str(&result[at..]);
-    Ok(Page { result: out, tools: all, kept, more, dropped })
+    Some(out)
 }
 
-/// A page of another list, in the member `list`, without the entries that `keep` does not want; `None` where all stay.
+/// A page of another list, in the member `list`, without the entries that `keep` does not want, and for one caller alone;
+/// `None` where nothing changes.
 ///
 /// # Errors
 /// The result has no single reading: a client could see entries in it that the gateway did not.
@@ -122,10 +132,8 @@ pub fn entries(result: &str, list: &'static str, keep: impl Fn(&str) -> bool) ->
     let Some((entries, span)) = member(result, list).filter(|(list, _)| list.starts_with('[')) else { return Ok(None) };
     let all: Vec<&str> = elements(entries).map(|entry| &entries[entry]).collect();
     let kept: Vec<&str> = all.iter().copied().filter(|entry| keep(entry)).collect();
-    if kept.len() == all.len() {
-        return Ok(None);
-    }
-    Ok(Some([&result[..span.start], "[", &kept.join(","), "]", &result[span.end..]].concat()))
+    let list = (kept.len() < all.len()).then(|| (span, format!("[{}]", kept.join(","))));
+    Ok(uncached(result, list))
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use super::answers::tell_progress;
 use super::audit::{Audit, Route, Whose};
 use super::decider::{Case, Decider, Verdict};
 use super::exchange::{
-    Asked, CallOutcome, Facts, Flight, LISTS_MAX, NotTaken, Party, PolicySource, Question, Shared, Telling,
+    Asked, Asker, CallOutcome, DoorRefusal, Facts, Flight, LISTS_MAX, MessageForm, NotTaken, Party, PolicySource,
+    Question, Shared, Telling, UnknownMethods,
 };
 use super::handshake::Handshake;
 use super::locked::Guard;
@@ -29,15 +30,6 @@ pub const WAITING_MAX: usize = 256;
 
 /// Messages that arrive together at most times; more make the tables grow.
 const BATCH_MESSAGES_USUAL: usize = 64;
-
-/// What becomes of requests whose method no revision of the protocol knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownMethods {
-    /// They are forwarded, and logged.
-    Forward,
-    /// They are refused: method not found.
-    Refuse,
-}
 
 /// How a session is run.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +86,8 @@ pub(super) struct WaitingCall {
 pub struct Mediator {
     /// The client, where a message names no other.
     pub(super) party: Arc<Party>,
+    /// The client that sent the last message: rules for what the server asks and tells are its policy's.
+    latest: Mutex<Arc<Party>>,
     pub(super) decider: Arc<Decider>,
     pub(super) settings: Settings,
     pub(super) pending: Mutex<Pending>,
@@ -161,8 +155,10 @@ impl Mediator {
         (caller, way): (Caller, Route),
         settings: Settings,
     ) -> Self {
+        let party = Arc::new(Party::new(caller, way, source));
         Self {
-            party: Arc::new(Party::new(caller, way, source)),
+            latest: Mutex::new(Arc::clone(&party)),
+            party,
             decider,
             settings,
             pending: Mutex::default(),
@@ -213,6 +209,39 @@ impl Mediator {
         self.decider.notice(text);
     }
 
+    /// The client that sent the last message.
+    pub(super) fn latest(&self) -> Arc<Party> {
+        Arc::clone(&lock(&self.latest))
+    }
+
+    /// A client as someone whom rules beside those of tools speak of.
+    pub(super) fn asker<T>(&self, party: &Party, work: impl FnOnce(&Asker<'_>) -> T) -> T {
+        let policy = party.policy();
+        let is_shown_with_tool = |uri: &str| {
+            let now = self.shared.moment(Instant::now());
+            policy.as_ref().is_some_and(|policy| party.view().has_interface(uri, policy, now))
+        };
+        work(&Asker {
+            policy: policy.as_deref(),
+            caller: &party.caller,
+            way: party.way,
+            unknown: self.settings.unknown_methods,
+            is_shown_with_tool: &is_shown_with_tool,
+            // One grant has the server for itself.
+            tasks: None,
+        })
+    }
+
+    /// Decides on a message that is no call.
+    fn admits(&self, message: &Message, party: &Party, now: Timestamp) -> Result<(), DoorRefusal> {
+        let (passage, form) = match message {
+            Message::Request(_, passage) => (passage, MessageForm::Request),
+            Message::Notification(passage) => (passage, MessageForm::News),
+            Message::Call(..) | Message::Reply(..) => return Ok(()),
+        };
+        self.asker(party, |asker| self.decider.admits(now, asker, passage, form))
+    }
+
     /// Whether a request of the client has no answer yet.
     pub fn waits_for(&self, id: &Id) -> bool {
         lock(&self.pending).get_mut(id).is_some_and(|entry| !entry.cancelled)
@@ -248,14 +277,24 @@ impl Mediator {
     /// Messages of one client, each admitted or not, that have come like this.
     pub fn arriving(&self, all: Vec<Result<Message, Malformed>>, now: Timestamp, mut arrived: Arrived) -> Effects {
         let party = arrived.party.take().unwrap_or_else(|| Arc::clone(&self.party));
+        *lock(&self.latest) = Arc::clone(&party);
         let mut effects = Effects::default();
         let (mut messages, mut bytes) = (Vec::with_capacity(all.len()), 0);
         for admitted in all {
             match admitted {
-                Ok(message) => {
-                    bytes += message.line().len() + 1;
-                    messages.push(message);
-                }
+                Ok(message) => match self.admits(&message, &party, now) {
+                    Ok(()) => {
+                        bytes += message.line().len() + 1;
+                        messages.push(message);
+                    }
+                    Err(refused) => {
+                        if let Some(span) = arrived.span.take() {
+                            span.end(Told::Error(refused.code.into()));
+                        }
+                        let to = message.id().map_or(ReplyTo::Nobody, |id| ReplyTo::Id(id.clone()));
+                        reply::error(&mut effects.to_client, &to, refused.code, &refused.message);
+                    }
+                },
                 Err(malformed) => {
                     let reason = malformed.reason;
                     reply::error(&mut effects.to_client, &malformed.reply_to, reason.code(), &reason.to_string());
@@ -322,17 +361,6 @@ impl Mediator {
             },
             Message::Request(id, passage) => {
                 let asked = Asked::of(&passage, || self.shared.generation());
-                if asked.is_none() {
-                    let method = passage.method().unwrap_or_default();
-                    self.audit().repeated(now, "unknown_method", &party.whose(), |line| line.text("method", method));
-                    if self.settings.unknown_methods == UnknownMethods::Refuse {
-                        if let Some(span) = arrived.span.take() {
-                            span.end(Told::Error(-32601));
-                        }
-                        reply::error(&mut effects.to_client, &ReplyTo::Id(id), -32601, "method not found");
-                        return;
-                    }
-                }
                 match pending.begin(&id, RequestKind::Sent(asked.unwrap_or(Asked::Other)), party, instant) {
                     Ok(serial) => {
                         pending.trace(&id, arrived.span.take());

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod audit;
 pub mod config;
 pub mod decider;
+pub mod doors;
 pub mod event;
 pub mod exchange;
 pub mod filter;
@@ -41,6 +42,7 @@ pub mod session;
 pub mod shipment;
 pub mod start;
 pub mod status;
+mod task_owners;
 pub mod telemetry;
 pub mod upstream;
 pub mod watch;
@@ -48,3 +50,5 @@ pub mod watched_file;
 
 #[cfg(test)]
 mod bytes_tests;
+#[cfg(test)]
+mod limit_tests;

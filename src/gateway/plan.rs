@@ -72,6 +72,8 @@ pub struct Served {
     pub enforcement: Enforcement,
     /// The lock that its tools are held to, if there is one.
     pub locked: Option<LockPlan>,
+    /// URIs of the folders that it hears of when it asks a client for its roots, unless the policy lets the client answer.
+    pub roots: Vec<String>,
 }
 
 /// A lock, and how strictly it is taken.

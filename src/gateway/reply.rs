@@ -101,6 +101,18 @@ pub fn progress(out: &mut Vec<u8>, token: &str, progress: u64, message: &str) {
     out.extend_from_slice(b"}}\n");
 }
 
+/// Appends the answer to a server's `roots/list` as a line.
+pub fn roots(out: &mut Vec<u8>, id: &Id, uris: &[String]) {
+    head(out, &ReplyTo::Id(id.clone()));
+    out.extend_from_slice(b",\"result\":{\"roots\":[");
+    for (at, uri) in uris.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"{\"uri\":" } else { b",{\"uri\":" });
+        text(out, uri);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}}\n");
+}
+
 /// Appends `notifications/tools/list_changed` as a line.
 pub fn list_changed(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n");

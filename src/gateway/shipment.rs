@@ -2,6 +2,7 @@
 
 use super::exchange::Cleared;
 use crate::mcp::envelope::{Id, Passage};
+use crate::mcp::json::escape_line_separators;
 
 /// Lines for the server, in order, to be written at once.
 #[derive(Debug, Default)]
@@ -28,7 +29,16 @@ impl Shipment {
     /// Loads an error for a request of the server.
     pub fn refuse(&mut self, id: &Id, message: &str) {
         let to = crate::mcp::envelope::ReplyTo::Id(id.clone());
-        super::reply::error(&mut self.lines, &to, super::reply::INTERNAL_ERROR, message);
+        let mut line = Vec::new();
+        super::reply::error(&mut line, &to, super::reply::INTERNAL_ERROR, message);
+        line.pop();
+        self.answer(&line);
+    }
+
+    /// Loads the gateway's own answer to a request of the server.
+    pub fn answer(&mut self, message: &[u8]) {
+        // The id is the server's, and may hold what some readers take for the end of a line.
+        self.line(escape_line_separators(&String::from_utf8_lossy(message)).as_bytes());
     }
 
     /// Loads a line again for a server that was started again: what the client has said that lasts, which was admitted when

@@ -4,7 +4,7 @@ use super::rows::{integer, millis};
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use crate::policy::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, Binding, PENDING_MAX,
+    Answer, Answered, Approval, ApprovalRequest, ApprovalState, Binding, GRANT_PENDING_MAX, PENDING_MAX, StoreError,
 };
 use rusqlite::{Connection, Error, OptionalExtension as _, Row, params};
 
@@ -50,10 +50,15 @@ fn approval(row: &Row<'_>, now: Timestamp) -> Result<Approval, Error> {
     Ok(Approval { id: row.get("id")?, state, request, created, expires })
 }
 
-pub(super) fn request(connection: &Connection, now: Timestamp, request: &ApprovalRequest) -> Result<Approval, Error> {
+/// The inner error is that too many questions wait.
+pub(super) fn request(
+    connection: &Connection,
+    now: Timestamp,
+    request: &ApprovalRequest,
+) -> Result<Result<Approval, StoreError>, Error> {
     let key = request.binding.key();
     if let Some(known) = find(connection, now, &key)? {
-        return Ok(known);
+        return Ok(Ok(known));
     }
     connection
         .prepare_cached("DELETE FROM approvals WHERE expires < ?1")?
@@ -68,18 +73,22 @@ pub(super) fn request(connection: &Connection, now: Timestamp, request: &Approva
     connection
         .prepare_cached("UPDATE approvals SET arguments = NULL WHERE expires <= ?1 AND arguments IS NOT NULL")?
         .execute([integer(now.millis())])?;
-    let pending: i64 = connection
-        .prepare_cached("SELECT count(*) FROM approvals WHERE state = ?1 AND expires > ?2")?
-        .query_row(params![PENDING, integer(now.millis())], |row| row.get(0))?;
-    if millis(pending)? >= PENDING_MAX {
-        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
-        return Err(Error::SqliteFailure(full, Some(format!("{PENDING_MAX} approvals wait already"))));
+    let (all, of_grant): (i64, i64) = connection
+        .prepare_cached(
+            "SELECT count(*), count(CASE WHEN grant_name = ?3 THEN 1 END) FROM approvals WHERE state = ?1 AND expires > ?2",
+        )?
+        .query_row(params![PENDING, integer(now.millis()), request.binding.grant], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    for (count, max) in [(of_grant, GRANT_PENDING_MAX), (all, PENDING_MAX)] {
+        if millis(count)? >= max {
+            return Ok(Err(StoreError::TooManyQuestions(max)));
+        }
     }
     let mut random = [0; 5];
     getrandom::fill(&mut random).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
     let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let expires = Timestamp::from_millis(now.millis().saturating_add(request.ttl_s.saturating_mul(1000)));
-    let arguments = request.arguments.clone().filter(|text| text.len() <= ARGUMENTS_BYTES_MAX);
     let binding = &request.binding;
     connection
         .prepare_cached(
@@ -100,10 +109,10 @@ pub(super) fn request(connection: &Connection, now: Timestamp, request: &Approva
             binding.policy,
             request.rule,
             request.message,
-            arguments
+            request.arguments
         ])?;
-    let request = ApprovalRequest { arguments, ..request.clone() };
-    Ok(Approval { id, state: ApprovalState::Pending, request, created: now, expires })
+    let request = request.clone();
+    Ok(Ok(Approval { id, state: ApprovalState::Pending, request, created: now, expires }))
 }
 
 pub(super) fn find(connection: &Connection, now: Timestamp, key: &str) -> Result<Option<Approval>, Error> {

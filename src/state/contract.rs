@@ -5,9 +5,9 @@
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use crate::policy::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, Binding, CLOCK_JUMP_MS_MAX,
-    COUNT_MAX, Charge, CounterKey, LimitStore, MemoryStore, PENDING_MAX, Reserve, Scope, Settlement, StoreError, Usage,
-    Window,
+    Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, Binding, CLOCK_JUMP_MS_MAX, COUNT_MAX, Charge,
+    CounterKey, GRANT_PENDING_MAX, LimitStore, MemoryStore, Reserve, SHOWN_BYTES_MAX, Scope, Settlement, StoreError,
+    Usage, Window,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -304,9 +304,9 @@ fn an_approval_is_good_for_one_call(store: &dyn ApprovalStore) {
     assert_eq!(store.find(at(402), &key).unwrap(), None);
     let fourth = store.request(at(403), &asked).unwrap();
     assert_ne!(fourth.id, third.id, "the same call again is another question");
-    let long = |bytes: usize| ApprovalRequest { arguments: Some("x".repeat(bytes)), ..question(&bytes.to_string()) };
-    assert!(store.request(at(406), &long(ARGUMENTS_BYTES_MAX)).unwrap().request.arguments.is_some());
-    assert!(store.request(at(406), &long(ARGUMENTS_BYTES_MAX + 1)).unwrap().request.arguments.is_none());
+    let long = ApprovalRequest { arguments: Some("x".repeat(SHOWN_BYTES_MAX)), ..question("long") };
+    let kept = store.request(at(406), &long).unwrap().id;
+    assert_eq!(store.get(at(406), &kept).unwrap().unwrap().request, long, "it is kept whole");
 }
 
 fn approvals_lapse(store: &dyn ApprovalStore) {
@@ -321,12 +321,20 @@ fn approvals_lapse(store: &dyn ApprovalStore) {
 }
 
 fn questions_are_bounded(store: &dyn ApprovalStore) {
-    for number in 0..PENDING_MAX {
+    let first = store.request(at(0), &question("t0")).unwrap();
+    for number in 1..GRANT_PENDING_MAX {
         store.request(at(0), &question(&format!("t{number}"))).unwrap();
     }
-    assert!(matches!(store.request(at(1), &question("more")), Err(StoreError::Unavailable(_))));
+    let full = Err(StoreError::TooManyQuestions(GRANT_PENDING_MAX));
+    assert_eq!(store.request(at(1), &question("more")), full);
     assert!(store.request(at(1), &question("t0")).is_ok(), "one that waits already may be asked again");
-    assert!(store.request(at(301), &question("more")).is_ok(), "those that lapsed do not count");
+    let mut other = question("more");
+    "another".clone_into(&mut other.binding.grant);
+    assert!(store.request(at(1), &other).is_ok(), "one grant's questions stop no other's");
+    store.decide(at(1), &first.id, Answer::Deny).unwrap();
+    assert!(store.request(at(1), &question("more")).is_ok(), "one that is answered makes room");
+    assert_eq!(store.request(at(1), &question("yet more")), full);
+    assert!(store.request(at(301), &question("yet more")).is_ok(), "those that lapsed do not count");
 }
 
 fn one_of_many_takes_it(store: &dyn ApprovalStore) {

@@ -409,7 +409,7 @@ impl LimitStore for SqliteStore {
 
 impl ApprovalStore for SqliteStore {
     fn request(&self, now: Timestamp, request: &ApprovalRequest) -> Result<Approval, StoreError> {
-        self.transact(|connection| approvals::request(connection, now, request))
+        self.transact(|connection| approvals::request(connection, now, request))?
     }
 
     fn find(&self, now: Timestamp, key: &str) -> Result<Option<Approval>, StoreError> {

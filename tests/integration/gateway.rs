@@ -199,6 +199,17 @@ pub fn only(tools: Value) -> Value {
     json!({"version": "1", "default": "deny", "tools": tools})
 }
 
+/// As [`only`], and doors beside tools are open: the server may ask its client for anything, and whatever it offers may
+/// be taken.
+pub fn open_beside(tools: Value) -> Value {
+    let mut policy = only(tools);
+    policy["client"] = json!({"sampling": "allow", "elicitation": "allow", "roots": "allow"});
+    policy["resources"] = "allow".into();
+    policy["prompts"] = "allow".into();
+    policy["unknown_methods"] = "forward".into();
+    policy
+}
+
 /// Text of a refusal; panics if the call was not refused by the policy.
 #[track_caller]
 pub fn refusal(reply: &Value) -> &str {

@@ -7,6 +7,7 @@
 mod answers;
 mod calls;
 mod client;
+mod doors;
 mod host;
 mod lists;
 mod server;
@@ -29,6 +30,10 @@ const COMMAND: Ways = |way| way.back != Back::Url;
 const HTTP: Ways = |way| way.front != Front::Stdio;
 const SESSION: Ways = |way| way.era == Era::Session;
 const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
+/// Those on which a server may ask in a result.
+const STATELESS: Ways = |way| !SESSION(way);
+/// Those on which several grants share a server.
+const SHARED_SESSION: Ways = |way| HTTP(way) && URL_SESSION(way);
 const HTTP_SESSION: Ways = |way| HTTP(way) && SESSION(way);
 const URL_SESSION: Ways = |way| URL(way) && SESSION(way);
 const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
@@ -92,6 +97,14 @@ promises! {
     words::a_question_of_the_server_is_answered_once: SESSION;
     words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
     words::a_list_with_two_readings_is_never_shown: ALL;
+    doors::what_a_policy_does_not_name_is_shut_beside_tools_too: ALL;
+    doors::a_list_beside_tools_holds_what_may_be_taken_and_nothing_else: ALL;
+    doors::a_method_that_no_revision_knows_never_passes_but_by_its_exact_name: ALL;
+    doors::a_server_asks_its_client_what_the_policy_lets_it: SESSION;
+    doors::over_http_the_folders_of_a_server_are_the_operators: SESSION;
+    doors::a_result_asks_the_client_for_what_the_policy_lets_it: STATELESS;
+    doors::a_client_cannot_bring_folders_that_nobody_asked_for: ALL;
+    doors::a_task_is_its_grants: SHARED_SESSION;
     host::a_call_of_more_values_than_a_tree_may_have_is_refused_at_once: ALL;
     host::what_a_new_policy_loosens_is_in_the_log: ALL;
     host::a_pipe_in_the_policys_place_holds_nobody_up: ALL;

@@ -80,47 +80,47 @@ pub fn folded(name: &str) -> String {
         out.extend(name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| char::from(byte.to_ascii_lowercase())));
         return out;
     }
-    for c in percent_decoded(name).nfkc() {
-        // Upper case first: what has no lower case of its own (`ß`, the long s) is then like what it stands for.
-        for c in c.to_uppercase().flat_map(char::to_lowercase) {
-            decompose(c, |part| {
-                if part.is_alphanumeric() {
-                    out.push(part);
-                }
-            });
+    loosely(name, |c| {
+        if c.is_alphanumeric() {
+            out.push(c);
         }
-    }
+    });
     out
 }
 
-/// The text with `%XX` decoded until nothing is left to decode; bytes that are no UTF-8 become U+FFFD.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
-    let mut decoded = Cow::Borrowed(text);
-    // Each round makes the text shorter, so this ends.
-    while let Some(next) = percent_decoded_once(&decoded) {
-        decoded = Cow::Owned(next);
-    }
-    decoded
+/// A text as a careless server may compare it: percent-decoded, after NFKC, without regard to case.
+pub fn loose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    loosely(text, |c| out.push(c));
+    out
 }
 
-fn percent_decoded_once(text: &str) -> Option<String> {
-    let hex = |byte: Option<&u8>| {
-        byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
-    };
-    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while let Some(byte) = bytes.get(at) {
-        match (*byte == b'%').then(|| Some((hex(bytes.get(at + 1))?, hex(bytes.get(at + 2))?))).flatten() {
-            Some((high, low)) => {
-                out.push(high * 16 + low);
-                at += 3;
-            }
-            None => {
-                out.push(*byte);
-                at += 1;
-            }
+fn loosely(text: &str, mut push: impl FnMut(char)) {
+    for c in percent_decoded(text).nfkc() {
+        // Upper case first: what has no lower case of its own (`ß`, the long s) is then like what it stands for.
+        c.to_uppercase().flat_map(char::to_lowercase).for_each(|c| decompose(c, &mut push));
+    }
+}
+
+/// The text with `%XX` decoded until nothing is left to decode; bytes that are no UTF-8 become U+FFFD.
+pub fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let hex = |byte: u8| char::from(byte).to_digit(16);
+    // What a decoded byte completes is decoded at once: round after round, `%252525…` would take the square of its length.
+    let mut out: Vec<u8> = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        out.push(byte);
+        while let [.., b'%', high, low] = out[..]
+            && let Some((high, low)) = hex(high).zip(hex(low))
+            && let Ok(byte) = u8::try_from(high * 16 + low)
+        {
+            out.truncate(out.len() - 3);
+            out.push(byte);
         }
     }
-    (out.len() < bytes.len()).then(|| String::from_utf8_lossy(&out).into_owned())
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// The nearest of `known` to a name that was mistyped, if one is near enough to be worth suggesting.
@@ -136,6 +136,24 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percent_encoding_is_decoded_to_the_end() {
+        for (text, expected) in [
+            ("a%20B", "a B"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("%252541", "A"),
+            ("%%34%31", "A"),
+            ("%ff", "\u{fffd}"),
+        ] {
+            assert_eq!(percent_decoded(text), expected, "{text}");
+        }
+        // Two rounds a character would not end within a test's time.
+        assert_eq!(percent_decoded(&format!("%{}41", "25".repeat(1_000_000))), "A");
+        assert_eq!(loose("Stra%C3%9Fe／Ｘ"), "strasse/x");
+    }
 
     #[test]
     fn hidden_characters_become_visible() {

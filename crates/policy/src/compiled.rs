@@ -1,7 +1,8 @@
 //! A policy ready to judge calls: rules by tool name, conditions compiled, counters of each tool put together.
 
 use super::condition::Test;
-use super::document::{Action, Document, Limit, Mode, Scope, Unlisted};
+use super::document::{Action, Document, Limit, Mode, Refund, Scope, Unlisted};
+use super::doors::Doors;
 use super::path::ArgumentPath;
 use super::store::CounterKey;
 use super::window::Window;
@@ -17,6 +18,7 @@ pub struct Policy {
     pub(super) tools: FxHashMap<String, Tool>,
     /// The rules for every call; its `id` and charges are those of a tool that is not listed.
     pub(super) everything: Tool,
+    pub(super) doors: Doors,
     /// Stands for the server in the key of a counter that all servers share.
     pub(super) nothing: Arc<str>,
     /// Whether any tool is hidden by name.
@@ -75,6 +77,8 @@ pub(super) struct Counter {
     pub scope: Scope,
     pub window: Window,
     pub scale: u32,
+    /// Whether an error in answer gives a call back.
+    pub refund: Option<Refund>,
     /// Where amounts are taken from; empty: the call counts 1.
     pub sources: Vec<ArgumentPath>,
     /// The limit with the smallest maximum.
@@ -129,7 +133,8 @@ impl Policy {
             Unlisted::Allow => tools.keys().chain(&hidden).map(|name| crate::text::folded(name)).collect(),
             Unlisted::Deny => FxHashSet::default(),
         };
-        Self { document, hash, hidden, tools, everything, nothing, hides_some, validates_some, folded, shadow }
+        let doors = Doors::of(&document);
+        Self { doors, document, hash, hidden, tools, everything, nothing, hides_some, validates_some, folded, shadow }
     }
 
     /// The document, as checked.
@@ -193,6 +198,14 @@ impl Policy {
             return Mode::Shadow;
         }
         self.tools.get(tool).and_then(|rules| rules.mode).or(self.document.mode).unwrap_or(Mode::Enforce)
+    }
+
+    /// Whether decisions are enforced that are about no tool.
+    pub fn mode(&self) -> Mode {
+        match self.shadow {
+            Shadow::Everything => Mode::Shadow,
+            Shadow::AsWritten => self.document.mode.unwrap_or(Mode::Enforce),
+        }
     }
 
     /// The same policy with every decision logged and none enforced.
@@ -280,6 +293,7 @@ impl Counter {
                     scope: limit.scope,
                     window: checked.window,
                     scale: limit.scale,
+                    refund: limit.refund,
                     sources: checked.source.iter().cloned().collect(),
                     rule: checked.rule.clone(),
                     on_deny: limit.on_deny.clone(),

@@ -14,6 +14,8 @@ pub struct Denial {
     pub message: String,
     /// Seconds until the same call may pass, where waiting helps.
     pub retry_after_s: Option<u64>,
+    /// What only the operator is told: addresses, paths, what a store said.
+    pub detail: Option<String>,
 }
 
 macro_rules! codes {
@@ -65,6 +67,12 @@ codes! {
     IncrementInvalid => "increment_invalid",
     /// The counters or approvals cannot be reached.
     StateUnavailable => "state_unavailable",
+    /// The server may not ask the client for this.
+    ClientDenied => "client_denied",
+    /// No revision of the protocol knows the method.
+    MethodUnknown => "method_unknown",
+    /// The task was begun by another grant, or is not known.
+    TaskForeign => "task_foreign",
 }
 
 impl fmt::Display for DenialCode {
@@ -75,7 +83,7 @@ impl fmt::Display for DenialCode {
 
 impl Denial {
     pub(crate) fn new(code: DenialCode, rule: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, rule: rule.into(), message: message.into(), retry_after_s: None }
+        Self { code, rule: rule.into(), message: message.into(), retry_after_s: None, detail: None }
     }
 
     /// The caller has no policy at all.
@@ -83,10 +91,11 @@ impl Denial {
         Self::new(DenialCode::NoPolicy, "(no policy)", "no policy allows this caller anything")
     }
 
-    /// The question that nobody answered in time, with what to do about it.
+    /// The question that nobody answered in time. It names the approval, and no command or address to answer it with: an
+    /// agent that has a shell would use that.
     pub fn unanswered(pending: &PendingApproval, id: &str) -> Self {
         let message = format!(
-            "{}: nobody has approved this call yet (approval {id}); after `mcpol approvals approve {id}` the same call passes once",
+            "{}: a person must decide about this call and has not yet (approval {id}); once approved, the same call passes once",
             pending.message
         );
         Self::new(DenialCode::ApprovalRequired, pending.rule.clone(), message)

@@ -3,7 +3,12 @@
 use super::compiled::{Policy, Visibility};
 use super::condition::phrase;
 use super::decimal::Decimal;
-use super::document::{Condition, Entry, Limit, Mode, Operator, Scope, ToolRules, Unlisted};
+use super::denial::DenialCode;
+use super::document::{
+    Condition, Document, Entry, Limit, Mode, Offers, Operator, Refund, Scope, ToolRules, UnknownMethods, Unlisted,
+};
+use super::doors::{Door, Opening};
+use crate::mcp::protocol::Feature;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -61,6 +66,7 @@ pub fn diff(old: &Policy, new: &Policy, tools: &BTreeSet<String>) -> Vec<Change>
     let mut changes = Changes { tool: String::new(), found: BTreeSet::new() };
     changes.modes(old.document().mode, new.document().mode);
     changes.defaults(old.document().default, new.document().default);
+    changes.doors(old, new);
     let (a, b) = (&old.document().all_tools, &new.document().all_tools);
     changes.entries(&a.require, &b.require, Stand::Require);
     changes.entries(&a.deny_if, &b.deny_if, Stand::Refuse);
@@ -104,6 +110,28 @@ impl Changes {
                 self.add(Direction::Stricter, "decisions are enforced (shadow mode before)")
             }
             (Mode::Enforce, Mode::Enforce) | (Mode::Shadow, Mode::Shadow) => {}
+        }
+    }
+
+    /// Resources, prompts, what the server may ask of the client, unknown methods.
+    fn doors(&mut self, old: &Policy, new: &Policy) {
+        for (what, door) in named_doors(old.document()).into_iter().chain(named_doors(new.document())) {
+            let word = |policy: &Policy| match policy.opening(door.door()) {
+                Opening::Open(_) => "allowed",
+                Opening::Closed(denial) if denial.code == DenialCode::Hidden => "hidden",
+                Opening::Closed(_) => "refused",
+                Opening::Unsaid => "as the client is connected",
+            };
+            let (before, after) = (word(old), word(new));
+            let direction = match (before, after) {
+                (before, after) if before == after => continue,
+                (_, "allowed") => Direction::Allowed,
+                ("allowed", "as the client is connected") => Direction::Stricter,
+                ("as the client is connected", _) | ("allowed", _) => Direction::Denied,
+                (_, "as the client is connected") => Direction::Looser,
+                (_, _) => Direction::Reworded,
+            };
+            self.add(direction, format!("{what}: was {before}, is {after}"));
         }
     }
 
@@ -216,6 +244,13 @@ impl Changes {
                     let direction = if after.max > before.max { Direction::Looser } else { Direction::Stricter };
                     self.add(direction, format!("{}, before {}", shown(after), before.max));
                 }
+                Some(after) if after.refund != before.refund => {
+                    let (direction, what) = match after.refund {
+                        Some(Refund::Error) => (Direction::Looser, "an error gives a call back"),
+                        None => (Direction::Stricter, "an error gives nothing back"),
+                    };
+                    self.add(direction, format!("{}: {what}", shown(after)));
+                }
                 Some(_) => {}
                 None => self.add(Direction::Looser, format!("no longer limited to {}", shown(before))),
             }
@@ -233,6 +268,58 @@ impl Stand {
             Self::Refuse => "refuses if",
         }
     }
+}
+
+/// A door that a policy names, or that stands for all that none names.
+enum NamedDoor {
+    Resource(String),
+    Template(String),
+    Prompt(String),
+    Client(Feature),
+    Unknown(String),
+}
+
+impl NamedDoor {
+    fn door(&self) -> Door<'_> {
+        match self {
+            Self::Resource(uri) => Door::Resource(uri),
+            Self::Template(template) => Door::Template(template),
+            Self::Prompt(name) => Door::Prompt(name),
+            Self::Client(feature) => Door::Client(*feature),
+            Self::Unknown(method) => Door::Unknown(method),
+        }
+    }
+}
+
+/// The doors that a policy names, each in words.
+fn named_doors(document: &Document) -> Vec<(String, NamedDoor)> {
+    // Names that no policy would have stand for all others.
+    const OTHER: &str = "mcpol-other:";
+    let mut doors = vec![
+        ("other resources".to_owned(), NamedDoor::Resource(OTHER.to_owned())),
+        ("other prompts".to_owned(), NamedDoor::Prompt(OTHER.to_owned())),
+        ("other unknown methods".to_owned(), NamedDoor::Unknown(OTHER.to_owned())),
+    ];
+    doors.extend(Feature::ALL.map(|feature| (format!("`{}`", feature.as_str()), NamedDoor::Client(feature))));
+    let entries = |offers: &Option<Offers>| match offers {
+        Some(Offers::Some(lists)) => lists.allow.iter().flatten().chain(&lists.hide).cloned().collect(),
+        Some(Offers::All(_)) | None => Vec::new(),
+    };
+    for entry in entries(&document.resources) {
+        let door = match entry.strip_suffix('*') {
+            Some(begin) => NamedDoor::Template(format!("{begin}{{x}}")),
+            None => NamedDoor::Resource(entry.clone()),
+        };
+        doors.push((format!("resource `{entry}`"), door));
+    }
+    for entry in entries(&document.prompts) {
+        let name = entry.strip_suffix('*').unwrap_or(&entry).to_owned();
+        doors.push((format!("prompt `{entry}`"), NamedDoor::Prompt(name)));
+    }
+    if let Some(UnknownMethods::Some(methods)) = &document.unknown_methods {
+        doors.extend(methods.iter().map(|name| (format!("method `{name}`"), NamedDoor::Unknown(name.clone()))));
+    }
+    doors
 }
 
 fn holds(list: &[Entry], entry: &Entry) -> bool {
@@ -339,6 +426,33 @@ mod tests {
     }
 
     #[test]
+    fn doors_beside_tools_have_their_direction() {
+        let policy = |members: &str| format!(r#"{{"version":"1","default":"deny"{members}}}"#);
+        for (old, new, expected) in [
+            ("", r#","resources":"deny""#, &[][..]),
+            ("", r#","resources":{"allow":["a://1"]}"#, &["allowed : resource `a://1`: was refused, is allowed"]),
+            (
+                r#","resources":{"allow":["a://*"]}"#,
+                r#","resources":{"allow":["a://*"],"hide":["a://x/*"]}"#,
+                &["denied : resource `a://x/*`: was allowed, is hidden"],
+            ),
+            (r#","prompts":{"allow":["p*"]}"#, "", &["denied : prompt `p*`: was allowed, is refused"]),
+            ("", r#","client":{"roots":"allow"}"#, &["allowed : `roots`: was as the client is connected, is allowed"]),
+            (r#","client":{"elicitation":"deny"}"#, "", &["allowed : `elicitation`: was refused, is allowed"]),
+            ("", r#","unknown_methods":["acme/x"]"#, &["allowed : method `acme/x`: was refused, is allowed"]),
+        ] {
+            assert_eq!(changes(&policy(old), &policy(new)), expected, "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_gives_back_is_looser() {
+        let limit = |refund: &str| format!(r#"{{"limits":[{{"counter":"c","window":"day","max":1{refund}}}]}}"#);
+        check(&limit(""), &limit(r#","refund":"error""#), &["looser t: 1 calls a day (counter `c`): an error gives a"]);
+        check(&limit(r#","refund":"error""#), &limit(""), &["stricter t: 1 calls a day (counter `c`): an error gives"]);
+    }
+
+    #[test]
     fn the_default_and_the_rules_for_all_count_too() {
         let found = changes(
             r#"{"version":"1","default":"deny","hide":["h"],"all_tools":{"limits":[{"counter":"c","window":"day","max":1}]},"tools":{"a":{}}}"#,
@@ -347,6 +461,9 @@ mod tests {
         assert_eq!(
             found,
             [
+                "allowed : `sampling`: was refused, is allowed",
+                "allowed : other prompts: was refused, is allowed",
+                "allowed : other resources: was refused, is allowed",
                 "allowed : tools that are not listed",
                 "allowed b: was not listed",
                 "allowed h: was hidden",

@@ -25,6 +25,92 @@ pub struct Document {
     /// Rules by exact tool name. An empty object allows the tool.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<String, ToolRules>,
+    /// Which resources may be read, subscribed to, listed and completed; without it they follow `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Offers>,
+    /// Which prompts may be taken, listed and completed; without it they follow `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Offers>,
+    /// What the server may ask of the client.
+    #[serde(default, skip_serializing_if = "ClientRules::is_empty")]
+    pub client: ClientRules,
+    /// Which requests and notifications pass that no revision of the protocol knows; without it none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_methods: Option<UnknownMethods>,
+}
+
+/// Whether something may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// It may.
+    Allow,
+    /// It is refused.
+    Deny,
+}
+
+/// Which of the things that a server offers beside tools may be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Offers {
+    /// All of them, or none.
+    All(Access),
+    /// Some of them.
+    Some(OfferLists),
+}
+
+/// Names or URIs: exact, or with `*` at the end for all that begin so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OfferLists {
+    /// Only these; without it all follow `default` that `hide` does not name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
+    /// None of these, however they are spelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hide: Vec<String>,
+}
+
+/// What the server may ask of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ClientRules {
+    /// Texts of the client's model; without it as `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Access>,
+    /// Answers of the person at the client; allowed without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elicitation: Option<Access>,
+    /// The client's folders; without it the client's over stdio, and those of mcpol.toml over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roots: Option<Access>,
+}
+
+impl ClientRules {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which requests and notifications pass that no revision of the protocol knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum UnknownMethods {
+    /// All of them, or none.
+    All(UnknownWord),
+    /// Those with exactly these methods.
+    Some(Vec<String>),
+}
+
+/// What becomes of messages with unknown methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownWord {
+    /// They pass, and are logged.
+    Forward,
+    /// They are refused, and logged.
+    Refuse,
 }
 
 /// The version of the format.
@@ -302,6 +388,9 @@ pub struct Limit {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(max = 9))]
     pub scale: u32,
+    /// When a call that was sent is given back; without it never. Not with `increment_from`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund: Option<Refund>,
     /// What the model is told when the limit refuses a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_deny: Option<String>,
@@ -313,6 +402,15 @@ pub struct Limit {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(scale: &u32) -> bool {
     *scale == 0
+}
+
+/// When a call that was sent is given back to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Refund {
+    /// When the server answers with a JSON-RPC error, and the client has not withdrawn the call: in the window that it
+    /// was counted in.
+    Error,
 }
 
 /// Who shares a counter.
@@ -377,6 +475,7 @@ impl RateLimit {
             scope: Scope::Grant,
             increment_from: None,
             scale: 0,
+            refund: None,
             on_deny: None,
             id: None,
         }

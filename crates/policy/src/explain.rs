@@ -211,6 +211,9 @@ fn step_of(code: DenialCode) -> &'static str {
         DenialCode::ApprovalRequired | DenialCode::ApprovalDenied => "approval",
         DenialCode::LimitExceeded | DenialCode::ScopeUnavailable | DenialCode::IncrementInvalid => "limits",
         DenialCode::StateUnavailable => "state",
+        DenialCode::ClientDenied => "client",
+        DenialCode::MethodUnknown => "method",
+        DenialCode::TaskForeign => "task",
     }
 }
 

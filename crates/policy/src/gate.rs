@@ -2,16 +2,18 @@
 
 use super::compiled::{Counter, Policy};
 use super::denial::{Denial, DenialCode};
-use super::document::Mode;
+use super::document::{Mode, Refund};
 use super::json;
 use super::judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, judge};
 use super::question::PendingApproval;
 use super::store::{
-    ApprovalState, ApprovalStore, Binding, Charge, CounterKey, LimitStore, Receipt, Reserve, Settlement, StoreError,
-    sha256_hex,
+    ApprovalState, ApprovalStore, Binding, Charge, CounterKey, LimitStore, Receipt, Reserve, SHOWN_BYTES_MAX,
+    Settlement, StoreError, sha256_hex,
 };
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
+use crate::mcp::json::string_value;
+use crate::mcp::walk::members;
 use std::sync::Arc;
 
 /// One call that asks to pass.
@@ -49,7 +51,10 @@ pub struct Permit {
 /// What a call holds of its counters until it ends.
 #[derive(Debug, Default)]
 pub struct Reservation {
-    receipts: Vec<Receipt>,
+    /// What stays spent once the call was sent, whatever comes of it: a caller can provoke errors.
+    kept: Vec<Receipt>,
+    /// What an error gives back (`"refund": "error"`).
+    refunded: Vec<Receipt>,
 }
 
 /// How a forwarded call ended.
@@ -57,7 +62,7 @@ pub struct Reservation {
 pub enum Ending {
     /// It never reached the server.
     NotSent,
-    /// The server answered with a JSON-RPC error.
+    /// The server answered with a JSON-RPC error, and the client had not withdrawn the call.
     ErrorReply,
     /// Anything else, a result with `isError`, a timeout and a crash included: the act may have happened.
     Kept,
@@ -93,22 +98,49 @@ impl Permit {
 impl Reservation {
     /// Whether no ending gives anything back.
     pub fn is_empty(&self) -> bool {
-        self.receipts.is_empty()
+        self.kept.is_empty() && self.refunded.is_empty()
     }
 
     /// The counters that it holds units of.
     pub fn counters(&self) -> impl Iterator<Item = &CounterKey> {
-        self.receipts.iter().map(|receipt| &receipt.counter)
+        self.kept.iter().chain(&self.refunded).map(|receipt| &receipt.counter)
+    }
+
+    /// The same, none of which an error gives back: the client may have withdrawn the call.
+    #[must_use]
+    pub fn without_refund(mut self) -> Self {
+        self.kept.append(&mut self.refunded);
+        self
     }
 
     /// What to give back, if anything.
     pub fn end(self, ending: Ending) -> Option<Settlement> {
-        match ending {
-            Ending::Kept => None,
-            Ending::NotSent | Ending::ErrorReply => {
-                (!self.receipts.is_empty()).then_some(Settlement { receipts: self.receipts })
+        let receipts = match ending {
+            Ending::Kept => Vec::new(),
+            Ending::ErrorReply => self.refunded,
+            Ending::NotSent => {
+                let mut all = self.kept;
+                all.extend(self.refunded);
+                all
+            }
+        };
+        (!receipts.is_empty()).then_some(Settlement { receipts })
+    }
+
+    /// The receipts of these counters, in their order.
+    fn of(receipts: Vec<Receipt>, counters: &[Counter]) -> Self {
+        if counters.iter().all(|counter| counter.refund.is_none()) {
+            return Self { kept: receipts, refunded: Vec::new() };
+        }
+        let mut reservation = Self::default();
+        let refunds = counters.iter().map(|counter| counter.refund).chain(std::iter::repeat(None));
+        for (receipt, refund) in receipts.into_iter().zip(refunds) {
+            match refund {
+                Some(Refund::Error) => reservation.refunded.push(receipt),
+                None => reservation.kept.push(receipt),
             }
         }
+        reservation
     }
 }
 
@@ -156,7 +188,7 @@ pub fn gate_each<'p>(
                 Judgement::Pass(bill) => Waiting::on(bill, None, &mut charges),
                 Judgement::WantsApproval(need) => {
                     let binding = binding(policy, request.caller, &request.call);
-                    after_approval(need, binding, approvals, now, &mut charges)
+                    after_approval(need, binding, shown(&request.call), approvals, now, &mut charges)
                 }
             };
             (Some(policy), request.call, waiting)
@@ -169,7 +201,7 @@ pub fn gate_each<'p>(
         .map(|(policy, call, waiting)| match waiting {
             Waiting::Refused(denial) => refuse(policy, call, denial),
             Waiting::Asked(question) => ask(policy, call, question),
-            Waiting::Free(rule) => permit(call, Vec::new(), rule),
+            Waiting::Free(rule) => permit(call, Reservation::default(), rule),
             Waiting::Reserved { rule, counters, charges: index, approval } => {
                 let outcome = match &mut outcomes {
                     Ok(outcomes) => {
@@ -180,7 +212,7 @@ pub fn gate_each<'p>(
                 match outcome {
                     Ok(Reserve::Held(receipts)) => {
                         match approval.map(|question| (approvals.take(now, &question.binding.key()), question)) {
-                            None | Some((Ok(true), _)) => permit(call, receipts, rule),
+                            None | Some((Ok(true), _)) => permit(call, Reservation::of(receipts, counters), rule),
                             Some((Ok(false), question)) => {
                                 give_back(limits, now, receipts);
                                 ask(policy, call, question)
@@ -220,6 +252,7 @@ struct Question<'p> {
     rule: &'p str,
     message: &'p str,
     ttl_s: u64,
+    shown: String,
 }
 
 impl<'p> Waiting<'p> {
@@ -235,15 +268,21 @@ impl<'p> Waiting<'p> {
 fn after_approval<'p>(
     need: ApprovalNeed<'p>,
     binding: Binding,
+    shown: String,
     approvals: &dyn ApprovalStore,
     now: Timestamp,
     charges: &mut Vec<Vec<Charge>>,
 ) -> Waiting<'p> {
+    if shown.len() > SHOWN_BYTES_MAX {
+        let kib = SHOWN_BYTES_MAX / 1024;
+        let message = format!("a person must decide about this call, and more than {kib} KiB cannot be shown to one");
+        return Waiting::Refused(Denial::new(DenialCode::ApprovalRequired, need.rule, message));
+    }
     let found = match approvals.find(now, &binding.key()) {
         Ok(found) => found,
         Err(error) => return Waiting::Refused(unavailable(&error)),
     };
-    let question = Question { binding, rule: need.rule, message: need.message, ttl_s: need.ttl_s };
+    let question = Question { binding, rule: need.rule, message: need.message, ttl_s: need.ttl_s, shown };
     match found.map(|approval| (approval.state, approval.id)) {
         Some((ApprovalState::Approved, _)) => match need.bill {
             Ok(bill) => Waiting::on(bill, Some(question), charges),
@@ -258,12 +297,14 @@ fn after_approval<'p>(
     }
 }
 
-/// What an approval of this call is good for.
+/// What an approval of this call is good for: everything in its `params` but the progress token, which says nothing to
+/// the tool.
 pub fn binding(policy: &Policy, caller: &Caller, call: &ToolCall) -> Binding {
-    let text = call.arguments().unwrap_or("{}");
-    // Arguments that cannot be read are bound to the letter.
+    let (arguments, beside) = parts(call);
+    let text = format!("[{arguments},{}]", beside.as_deref().unwrap_or("{}"));
+    // What cannot be read is bound to the letter.
     let canonical =
-        json::parse(text, json::ARGUMENTS_DEPTH_MAX).map_or_else(|_| text.to_owned(), |node| node.canonical());
+        json::parse(&text, json::ARGUMENTS_DEPTH_MAX + 1).map_or_else(|_| text.clone(), |node| node.canonical());
     Binding {
         grant: caller.grant.as_deref().unwrap_or_default().to_owned(),
         server: caller.server.to_string(),
@@ -273,8 +314,42 @@ pub fn binding(policy: &Policy, caller: &Caller, call: &ToolCall) -> Binding {
     }
 }
 
-fn permit(call: ToolCall, receipts: Vec<Receipt>, rule: &Arc<str>) -> Decision {
-    Decision::Allow(Permit { call, reservation: Reservation { receipts }, rule: Arc::clone(rule), would_deny: None })
+/// The arguments of a call as JSON, and what else stands in its `params` beside the tool's name, if anything, without the
+/// progress token.
+fn parts(call: &ToolCall) -> (&str, Option<String>) {
+    let member = |name: &str, value: &str| format!("{name}:{value}");
+    let mut beside = Vec::new();
+    let params = call.params().unwrap_or_default();
+    for (literal, span) in members(params) {
+        let value = &params[span];
+        match string_value(literal).as_deref() {
+            Some("name" | "arguments") => {}
+            Some("_meta") => {
+                let token = |literal: &str| string_value(literal).as_deref() == Some("progressToken");
+                let kept = members(value).filter(|(literal, _)| !token(literal));
+                let kept: Vec<String> = kept.map(|(literal, span)| member(literal, &value[span])).collect();
+                if !kept.is_empty() {
+                    beside.push(member(literal, &format!("{{{}}}", kept.join(","))));
+                }
+            }
+            _ => beside.push(member(literal, value)),
+        }
+    }
+    let beside = (!beside.is_empty()).then(|| format!("{{{}}}", beside.join(",")));
+    (call.arguments().unwrap_or("{}"), beside)
+}
+
+/// What a person is to read of a call; see [`ApprovalRequest::arguments`](super::store::ApprovalRequest::arguments).
+fn shown(call: &ToolCall) -> String {
+    let (arguments, beside) = parts(call);
+    match beside {
+        Some(beside) => format!("{arguments}\n{beside}"),
+        None => arguments.to_owned(),
+    }
+}
+
+fn permit(call: ToolCall, reservation: Reservation, rule: &Arc<str>) -> Decision {
+    Decision::Allow(Permit { call, reservation, rule: Arc::clone(rule), would_deny: None })
 }
 
 fn refuse(policy: Option<&Policy>, call: ToolCall, denial: Denial) -> Decision {
@@ -297,6 +372,7 @@ fn ask(policy: Option<&Policy>, call: ToolCall, question: Question<'_>) -> Decis
             rule: question.rule.to_owned(),
             message: question.message.to_owned(),
             ttl_s: question.ttl_s,
+            shown: question.shown,
         })),
         Mode::Shadow => {
             refuse(policy, call, Denial::new(DenialCode::ApprovalRequired, question.rule, question.message))
@@ -310,8 +386,10 @@ fn give_back(limits: &dyn LimitStore, now: Timestamp, receipts: Vec<Receipt>) {
 }
 
 fn unavailable(error: &StoreError) -> Denial {
-    let message = format!("the limits cannot be checked at the moment ({})", crate::text::escape(&error.to_string()));
-    Denial::new(DenialCode::StateUnavailable, "(state)", message)
+    // What a store says may name a path or an address: that is the operator's.
+    let detail = Some(crate::text::escape(&error.to_string()).into_owned());
+    let message = "limits and approvals cannot be checked at the moment";
+    Denial { detail, ..Denial::new(DenialCode::StateUnavailable, "(state)", message) }
 }
 
 /// The refusal of a full counter.

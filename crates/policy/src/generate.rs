@@ -1,7 +1,9 @@
 //! The recommended policy: what each class of tool deserves, and why.
 
 use super::compiled::{Policy, Visibility};
-use super::document::{AllTools, ApprovalRules, Document, Entry, Limit, Scope, ToolRules, Unlisted, Validate, Version};
+use super::document::{
+    AllTools, ApprovalRules, ClientRules, Document, Entry, Limit, Scope, ToolRules, Unlisted, Validate, Version,
+};
 use crate::model::{BlastRadius, Category, Confidence, Flag, RiskLevel, ToolDefinition, Verdict};
 use crate::tokens;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +116,10 @@ pub fn generate<'t>(
         hide: Vec::new(),
         all_tools: AllTools::default(),
         tools: BTreeMap::new(),
+        resources: None,
+        prompts: None,
+        client: ClientRules::default(),
+        unknown_methods: None,
     };
     for (name, review) in &reviews {
         match review.ruling {
@@ -217,6 +223,7 @@ fn rules(name: &str, review: &Review) -> ToolRules {
         scope: Scope::Grant,
         increment_from: None,
         scale: 0,
+        refund: None,
         on_deny: None,
         id: None,
     };

@@ -8,6 +8,7 @@ mod decimal;
 mod denial;
 mod diff;
 mod document;
+mod doors;
 mod explain;
 mod gate;
 mod generate;
@@ -28,6 +29,7 @@ mod schema;
 #[cfg(feature = "jsonschema")]
 mod schema_names;
 mod store;
+mod uri;
 mod window;
 
 pub use cases::{
@@ -41,9 +43,11 @@ pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
 pub use denial::{Denial, DenialCode};
 pub use diff::{Change, Direction, diff};
 pub use document::{
-    Action, AllTools, ApprovalRules, Condition, Document, Entry, Limit, Mode, Operator, RateLimit, Scope, ToolRules,
-    Unlisted, Validate, Version, schema_text,
+    Access, Action, AllTools, ApprovalRules, ClientRules, Condition, Document, Entry, Limit, Mode, OfferLists, Offers,
+    Operator, RateLimit, Refund, Scope, ToolRules, UnknownMethods, UnknownWord, Unlisted, Validate, Version,
+    schema_text,
 };
+pub use doors::{Door, Opening};
 pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
 pub use gate::{Decision, Ending, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
 pub use generate::{Left, Merge, Profile, Recommendation, Review, Ruling, Selection, generate, left, merge};
@@ -56,8 +60,8 @@ pub use pattern::COMPILED_BYTES_MAX;
 pub use question::PendingApproval;
 pub use schema::ArgumentSchema;
 pub use store::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding,
-    CLOCK_JUMP_MS_MAX, COUNT_MAX, Charge, CounterKey, LimitStore, PENDING_MAX, Receipt, Reserve, Settlement,
+    Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, CLOCK_JUMP_MS_MAX, COUNT_MAX,
+    Charge, CounterKey, GRANT_PENDING_MAX, LimitStore, PENDING_MAX, Receipt, Reserve, SHOWN_BYTES_MAX, Settlement,
     StoreError, StoredCounter, Usage, advance,
 };
 pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};

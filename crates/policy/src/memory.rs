@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::store::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Charge, CounterKey,
+    Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Charge, CounterKey, GRANT_PENDING_MAX,
     LimitStore, PENDING_MAX, Receipt, Reserve, Settlement, StoreError, StoredCounter, Usage, advance,
 };
 use rustc_hash::FxHashMap;
@@ -210,16 +210,18 @@ impl ApprovalStore for MemoryStore {
         if let Some(known) = approvals.live(now, &key) {
             return Ok(known.clone());
         }
-        let waiting = approvals.rows.values().filter(|(known, _)| known.state == ApprovalState::Pending).count();
-        if waiting as u64 >= PENDING_MAX {
-            return Err(StoreError::Unavailable(format!("{PENDING_MAX} approvals wait already")));
+        let waiting = || approvals.rows.values().filter(|(known, _)| known.state == ApprovalState::Pending);
+        let of_grant = waiting().filter(|(known, _)| known.request.binding.grant == request.binding.grant).count();
+        for (count, max) in [(of_grant, GRANT_PENDING_MAX), (waiting().count(), PENDING_MAX)] {
+            if count as u64 >= max {
+                return Err(StoreError::TooManyQuestions(max));
+            }
         }
         approvals.next += 1;
-        let arguments = request.arguments.clone().filter(|text| text.len() <= ARGUMENTS_BYTES_MAX);
         let approval = Approval {
             id: format!("a{:06}", approvals.next),
             state: ApprovalState::Pending,
-            request: ApprovalRequest { arguments, ..request.clone() },
+            request: request.clone(),
             created: now,
             expires: later(now, request.ttl_s),
         };

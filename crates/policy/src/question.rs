@@ -16,4 +16,6 @@ pub struct PendingApproval {
     pub message: String,
     /// Seconds until the question lapses.
     pub ttl_s: u64,
+    /// What the person is to read of the call; see [`ApprovalRequest::arguments`](crate::ApprovalRequest::arguments).
+    pub shown: String,
 }

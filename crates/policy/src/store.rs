@@ -10,10 +10,13 @@ use std::sync::Arc;
 
 /// Largest count, amount and maximum: what an SQLite integer holds.
 pub const COUNT_MAX: u64 = i64::MAX as u64;
-/// Questions that may wait at the same time; a client that asks without end must not fill the disk.
-pub const PENDING_MAX: u64 = 1000;
-/// Longest arguments that are shown to the person, in bytes; a call with longer ones is asked about without them.
-pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+/// Questions of one grant that may wait at the same time; a client that asks without end stops no other grant's.
+pub const GRANT_PENDING_MAX: u64 = 50;
+/// Questions of all grants that may wait at the same time, so that they cannot fill the disk.
+pub const PENDING_MAX: u64 = 10_000;
+/// Longest text of a call that is kept for the person who decides, in bytes. A longer call is refused: what was not shown
+/// whole must not be approved.
+pub const SHOWN_BYTES_MAX: usize = 64 * 1024;
 
 /// Furthest that the clock may be from the latest time that a store has seen, either way, in milliseconds: a year of not
 /// being used, and the longest window of a limit. A clock that is further off is wrong, and would fill every counter until
@@ -40,7 +43,7 @@ impl StoreError {
     }
 }
 
-/// Why a store could not answer. Both deny the call.
+/// Why a store could not answer. All deny the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, is locked for too long, or the disk is full.
@@ -49,6 +52,9 @@ pub enum StoreError {
     /// What it holds cannot be read or does not add up.
     #[error("the state store is damaged: {0}")]
     Damaged(String),
+    /// Too many questions wait for people: [`GRANT_PENDING_MAX`] of this grant, or [`PENDING_MAX`] of all.
+    #[error("{0} questions wait for an answer already")]
+    TooManyQuestions(u64),
 }
 
 /// What a counter is identified by.
@@ -210,7 +216,7 @@ pub struct Binding {
     pub server: String,
     /// The tool.
     pub tool: ToolName,
-    /// SHA-256 of the arguments' canonical JSON, 64 hexadecimal digits.
+    /// SHA-256 of the canonical JSON of the call's `params` without progress token, 64 hexadecimal digits.
     pub arguments: String,
     /// The policy's hash.
     pub policy: String,
@@ -248,7 +254,8 @@ pub struct ApprovalRequest {
     pub message: String,
     /// Seconds until the question lapses; an approval lapses as long after the answer.
     pub ttl_s: u64,
-    /// The arguments as JSON, for the person to read. From the client: escape before showing.
+    /// What the person is to read: the arguments as JSON, and, if the call's `params` hold anything else, on a second line
+    /// that as JSON. At most [`SHOWN_BYTES_MAX`]; none once the question is over. From the client: escape before showing.
     pub arguments: Option<String>,
 }
 
@@ -308,7 +315,7 @@ pub enum Answered {
 
 /// Questions to people, and their answers.
 pub trait ApprovalStore: Send + Sync {
-    /// Asks. While a question with the same binding is pending, approved or denied and has not lapsed, that one is
+    /// Asks; fails with [`StoreError::TooManyQuestions`] where too many wait. While a question with the same binding is pending, approved or denied and has not lapsed, that one is
     /// returned instead.
     ///
     /// # Errors

@@ -43,10 +43,10 @@ pub(super) struct Folds {
 }
 
 impl Folds {
-    /// Counts a refusal: by the client's session, grant, server, tool, rule and code.
+    /// Counts a refusal: by the client's session, grant, server, tool or message, rule and code.
     pub(super) fn look(&mut self, decided: &Decided<'_>) -> Fold {
         let caller = decided.caller;
-        let whole = (&caller.session, &caller.grant, &caller.server, decided.tool, decided.rule, decided.code);
+        let whole = (&caller.session, &caller.grant, &caller.server, decided.matter, decided.rule, decided.code);
         let mut kind = self.hasher.hash_one(whole);
         if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
             kind = self.hasher.hash_one(decided.code);

@@ -51,7 +51,21 @@ pub enum Destination {
     Nowhere,
 }
 
-/// What was decided about a call.
+/// What was decided about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Matter<'a> {
+    /// A call of the tool of this name.
+    Tool(&'a str),
+    /// A message that is no call.
+    Message {
+        /// Its method.
+        method: &'a str,
+        /// The resource, prompt or task that it names, if any.
+        name: Option<&'a str>,
+    },
+}
+
+/// What was decided about a call, or about another message that a rule speaks of.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided<'a> {
     /// The decision's number in this session.
@@ -62,8 +76,8 @@ pub struct Decided<'a> {
     pub way: Route,
     /// `allow`, `deny`, `would_deny` or `ask`.
     pub decision: &'static str,
-    /// The tool's name.
-    pub tool: &'a str,
+    /// What was decided about.
+    pub matter: Matter<'a>,
     /// Id of the policy's rule that decided.
     pub rule: &'a str,
     /// The code of a denial.
@@ -203,8 +217,12 @@ impl Audit {
                 .text("grant", caller.grant.as_deref().unwrap_or_default())
                 .text("way", decided.way.as_str())
                 // The log of a gateway over HTTP serves many client sessions, so the line says which.
-                .text_if("client", caller.session.as_deref().filter(|client| *client != self.session))
-                .text("tool", decided.tool)
+                .text_if("client", caller.session.as_deref().filter(|client| *client != self.session));
+            let line = match decided.matter {
+                Matter::Tool(tool) => line.text("tool", tool),
+                Matter::Message { method, name } => line.text("method", method).text_if("name", name),
+            };
+            let line = line
                 .text("verdict", decided.decision)
                 .text("rule", decided.rule)
                 .text_if("code", decided.code)

@@ -16,7 +16,18 @@ static CALLER: std::sync::LazyLock<Caller> =
 fn decided<'a>(number: u64, arguments: Option<&'a str>) -> Decided<'a> {
     let (decision, tool, rule, policy) = ("allow", "read", "(allowed)", "abc");
     let way = Route::StdioCommand;
-    Decided { number, caller: &CALLER, way, decision, tool, rule, code: None, policy, arguments, approval: None }
+    Decided {
+        number,
+        caller: &CALLER,
+        way,
+        decision,
+        matter: Matter::Tool(tool),
+        rule,
+        code: None,
+        policy,
+        arguments,
+        approval: None,
+    }
 }
 
 fn now() -> Timestamp {
@@ -183,7 +194,12 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
 
 /// A refusal as a client provokes it, with names of arguments as long as it likes.
 fn refusal<'a>(number: u64, tool: &'a str, arguments: &'a str) -> Decided<'a> {
-    Decided { decision: "deny", tool, rule: "/tools/t/deny_if/always", ..decided(number, Some(arguments)) }
+    Decided {
+        decision: "deny",
+        matter: Matter::Tool(tool),
+        rule: "/tools/t/deny_if/always",
+        ..decided(number, Some(arguments))
+    }
 }
 
 #[test]
@@ -249,7 +265,7 @@ fn no_line_is_longer_than_its_bound() {
     let caller = Caller { server: text.into(), grant: Some(text.into()), session: Some(text.into()) };
     let decided = Decided {
         caller: &caller,
-        tool: text,
+        matter: Matter::Message { method: text, name: Some(text) },
         rule: text,
         code: Some(text),
         policy: text,

@@ -19,6 +19,14 @@ pub enum Route {
 }
 
 impl Route {
+    /// Whether the client is connected over HTTP.
+    pub const fn is_http(self) -> bool {
+        match self {
+            Self::StdioCommand | Self::StdioUrl => false,
+            Self::HttpCommand | Self::HttpUrl | Self::Combined => true,
+        }
+    }
+
     /// The word in the log.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -158,6 +158,8 @@ struct Server {
     locked: Option<String>,
     /// What becomes of calls of tools that are not as they were locked.
     on_change: Option<OnChange>,
+    /// Folders, or `file://` URIs, that the server hears of when it asks a client for its roots; none without it.
+    roots: Option<Vec<String>>,
     /// Which sessions share one child process of the command; each has its own without it.
     per: Option<Per>,
     /// How long a child may stay unused before it is ended; `10m` without it.

@@ -3,8 +3,9 @@
 use super::reader::{IssuerNamed, Reader, Table, Text, TomlValue};
 use super::{AuditPlace, CONFIG_BYTES_MAX, Checked, Config};
 use crate::classify::settings::{GATEWAY_SECTIONS, LIST_SECTIONS};
+use crate::gateway::exchange::UnknownMethods;
 use crate::gateway::identity::{ConfiguredGrant, TokenRule};
-use crate::gateway::mediate::{Settings, UnknownMethods};
+use crate::gateway::mediate::Settings;
 use crate::gateway::plan::{self, BadListener, Cors, Plan, Served, TlsFiles};
 use crate::gateway::reload::Reloading;
 use crate::model::ServerName;
@@ -279,7 +280,7 @@ impl Default for ListenerSection {
             settings: Settings {
                 call_timeout: Some(CALL_TIMEOUT_DEFAULT),
                 approval_wait: APPROVAL_WAIT_DEFAULT,
-                unknown_methods: UnknownMethods::Forward,
+                unknown_methods: UnknownMethods::Refuse,
             },
             drain: DRAIN_DEFAULT,
         }

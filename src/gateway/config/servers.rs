@@ -82,6 +82,7 @@ impl Reader<'_> {
         let (confinement, account) = self.confinement(table);
         let policy = self.policy_of(table, "policy");
         let locked = self.lock_of(table, &server);
+        let roots = self.roots_of(table);
         let per = self.word_of(table, "per", &[("session", Per::Session), ("grant", Per::Grant)]);
         let idle = self.span_of(table, "idle");
         let restarts = self.number_of(table, "restart", RESTARTS_MAX);
@@ -139,7 +140,30 @@ impl Reader<'_> {
             }
         };
         let enforcement = if shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
-        Some(Served { backend: backend?, policy, enforcement, locked })
+        Some(Served { backend: backend?, policy, enforcement, locked, roots })
+    }
+
+    /// Reads `roots`: folders, or URIs of the scheme `file`.
+    fn roots_of(&mut self, table: &mut Table<'_>) -> Vec<String> {
+        let pointer = table.key("roots");
+        let mut roots = Vec::new();
+        for (index, text) in self.texts_of(table, "roots").unwrap_or_default().iter().enumerate() {
+            let uri = if text.text.contains("://") {
+                url::Url::parse(&text.text).ok().filter(|url| url.scheme() == "file")
+            } else {
+                let path = std::path::absolute(self.path(&text.text)).ok();
+                path.and_then(|path| url::Url::from_file_path(path).ok())
+            };
+            match uri {
+                Some(uri) => roots.push(uri.into()),
+                None => {
+                    let message = format!("`{}` is no folder", excerpt(&text.text, SHOWN_CHARS));
+                    let help = "write a path, or a URI such as `file:///srv/data`";
+                    self.report(text.at, &format!("{pointer}[{index}]"), message, Some(help));
+                }
+            }
+        }
+        roots
     }
 
     /// Reads `locked` and `on_change`, and the lock. Problems in the lock are reported with their own places.

@@ -2,20 +2,23 @@
 //! It moves no bytes and tells no one: the driver brings the view and the time, and logs and shows the notes.
 
 use super::asked::Asked;
+use super::doors::{Asker, UnknownMethods, owns_task};
 use super::memo::{Around, Memo};
 use super::note::Note;
 use super::outcome::CallOutcome;
 use super::schema::Schemas;
 use super::view::{Keep, Listing, Moment, View, is_listed};
-use crate::gateway::filter::{Page, filter};
+use crate::gateway::audit::Route;
+use crate::gateway::filter::{Nothing, Page, entries, filter};
 use crate::gateway::locked::{Guard, OnChange, TOLD_MAX};
 use crate::gateway::reply;
+use crate::gateway::task_owners::TaskOwners;
 use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
 use crate::mcp::http::parameters::{BadParameters, parameters, speaks_of_headers};
-use crate::mcp::json::string_value;
-use crate::mcp::walk::{elements, member};
+use crate::mcp::json::{self, Members, nearly_known, string_value};
+use crate::mcp::walk::{elements, member, members};
 use crate::model::ExtraKind;
-use crate::policy::Policy;
+use crate::policy::{Caller, Door, Policy};
 use crate::text::excerpt;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -50,6 +53,8 @@ pub struct Shared {
     told: Mutex<BTreeSet<String>>,
     /// How often the server has taken its list of tools back; a list from an earlier count says nothing any more.
     generation: AtomicU64,
+    /// Where the operator lets the server work for clients whose own roots are not taken.
+    roots: Mutex<Arc<[String]>>,
 }
 
 impl Shared {
@@ -90,6 +95,16 @@ impl Shared {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The URIs in which the operator lets the server work.
+    pub fn roots(&self) -> Arc<[String]> {
+        Arc::clone(&self.roots.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other URIs in force.
+    pub fn set_roots(&self, roots: Arc<[String]>) {
+        *self.roots.lock().unwrap_or_else(PoisonError::into_inner) = roots;
+    }
+
     /// The moment `at`, with the generation of now.
     pub fn moment(&self, at: Instant) -> Moment {
         Moment { at, generation: self.generation() }
@@ -99,8 +114,16 @@ impl Shared {
 /// The client that an answer is for, and what it is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerFor<'v> {
-    /// The caller's policy as it is now; without one the caller sees nothing.
+    /// The caller's policy as it is now; without one the caller sees nothing. Needed only where [`needs_policy`] says so.
     pub policy: Option<&'v Arc<Policy>>,
+    /// The server, grant and session.
+    pub caller: &'v Caller,
+    /// The way between client and server.
+    pub way: Route,
+    /// What the gateway says of unknown methods.
+    pub unknown: UnknownMethods,
+    /// Whose tasks are whose, where several grants share the server.
+    pub tasks: Option<&'v TaskOwners>,
     /// The lock that the server is held to, if there is one.
     pub guard: Option<&'v Guard>,
     /// What the client has been shown; `None` where no call is held to lists.
@@ -109,6 +132,38 @@ pub struct AnswerFor<'v> {
     pub shared: &'v Shared,
     /// When the answer came.
     pub at: Instant,
+}
+
+impl AnswerFor<'_> {
+    /// The client as someone whom rules beside those of tools speak of.
+    fn asker<T>(&self, work: impl FnOnce(&Asker<'_>) -> T) -> T {
+        let is_shown_with_tool = |uri: &str| {
+            self.policy.zip(self.view).is_some_and(|(policy, view)| {
+                let view = view.lock().unwrap_or_else(PoisonError::into_inner);
+                view.has_interface(uri, policy, self.shared.moment(self.at))
+            })
+        };
+        work(&Asker {
+            policy: self.policy.map(|policy| &**policy),
+            caller: self.caller,
+            way: self.way,
+            unknown: self.unknown,
+            is_shown_with_tool: &is_shown_with_tool,
+            tasks: self.tasks,
+        })
+    }
+}
+
+/// Whether the meaning of an answer depends on the caller's policy.
+pub fn needs_policy(asked: &Asked, text: &[u8]) -> bool {
+    match asked {
+        Asked::List { .. } | Asked::Offers(_) => true,
+        Asked::Call(_) | Asked::Greeting | Asked::Tasks | Asked::Fetch(..) | Asked::Other => {
+            // It may ask the client for something; a member's name may be written with escapes.
+            let has = |part: &[u8]| memchr::memmem::find(text, part).is_some();
+            has(b"equests") || has(b"\\u")
+        }
+    }
 }
 
 /// A JSON-RPC error (-32603) in place of the server's answer, without line break.
@@ -125,32 +180,144 @@ pub fn invalid(reason: &dyn std::fmt::Display) -> String {
 }
 
 /// Takes the server's answer to a request: settles the call, if it was one, and returns what the client gets.
-pub fn answer(asked: Asked, id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
+pub fn answer(
+    mut asked: Asked,
+    id: &Id,
+    received: &Received<'_>,
+    viewer: &AnswerFor<'_>,
+    notes: &mut Vec<Note>,
+) -> Fate {
     let is_error = matches!(received.arrival, Arrival::Error(_));
+    let is_call = matches!(asked, Asked::Call(_));
+    if let Asked::Call(flight) = asked {
+        let outcome = if is_error { CallOutcome::Error } else { CallOutcome::Result };
+        flight.end(outcome, received.text.len());
+        asked = Asked::Other;
+    }
+    if !is_error && let Some(instead) = asks_client(id, received, viewer, notes) {
+        return instead;
+    }
+    if let Some((tasks, result)) = viewer.tasks.zip(received.result()).filter(|_| is_call) {
+        learn_task(tasks, viewer.caller, result);
+    }
     match asked {
-        Asked::Call(flight) => {
-            let outcome = if is_error { CallOutcome::Error } else { CallOutcome::Result };
-            flight.end(outcome, received.text.len());
-            Fate::Pass
-        }
         Asked::List { first } if !is_error => list(first, id, received, viewer, notes),
         Asked::Greeting if !is_error => greeting(id, received, viewer, notes),
         Asked::Offers(kind) if !is_error => offers(kind, id, received, viewer, notes),
+        Asked::Tasks if !is_error => tasks(id, received, viewer, notes),
         Asked::Fetch(kind, key) if !is_error => fetched(kind, &key, id, viewer, notes),
-        Asked::List { .. } | Asked::Greeting | Asked::Offers(_) | Asked::Fetch(..) | Asked::Other => Fate::Pass,
+        Asked::Call(_)
+        | Asked::List { .. }
+        | Asked::Greeting
+        | Asked::Offers(_)
+        | Asked::Tasks
+        | Asked::Fetch(..)
+        | Asked::Other => Fate::Pass,
     }
 }
 
-/// What a client may see of a page of prompts, resources or templates: what is as it was locked.
-fn offers(kind: ExtraKind, id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
-    let Some(guard) = viewer.guard else { return Fate::Pass };
+/// What a client gets of a result that asks it for something which it is not to be asked for (`inputRequests`, from
+/// 2026-07-28); `None` where the result is no such one.
+fn asks_client(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Option<Fate> {
+    const NAME: &str = "inputRequests";
+    if !needs_policy(&Asked::Other, received.text.as_bytes()) {
+        return None;
+    }
+    let result = received.result()?;
+    let is_meant = |name: &str| name == NAME || nearly_known(name.as_bytes(), &[NAME]);
+    let named: Vec<_> = members(result).filter_map(|(literal, span)| Some((string_value(literal)?, span))).collect();
+    let mut meant = named.into_iter().filter(|(name, _)| is_meant(name));
+    let (name, span) = meant.next()?;
+    let scanned = json::scan(&result[span], Members::Everywhere, &mut Nothing);
+    if meant.next().is_some() || name != NAME || !scanned.is_ok_and(|seen| seen.flaw.is_none()) {
+        notes.push(Note::Dropped("a result that asks for input".to_owned()));
+        return Some(Fate::Replace(error(id, &invalid(&"what it asks for has no single reading"))));
+    }
+    let hash = viewer.policy.map_or("", |policy| policy.hash());
+    let mut refused = None;
+    for (method, ruling) in viewer.asker(|asker| asker.input_requests(result)) {
+        if !ruling.passes() {
+            refused = refused.or_else(|| Some(format!("the server asks for {method}, which is not allowed")));
+        }
+        notes.push(Note::Ruled(method, hash.to_owned(), Box::new(ruling)));
+    }
+    refused.map(|message| Fate::Replace(error(id, &message)))
+}
+
+/// Notes whose the task is that a result tells of.
+fn learn_task(tasks: &TaskOwners, caller: &Caller, result: &str) {
+    // Most results tell of none.
+    let has = |part: &[u8]| memchr::memmem::find(result.as_bytes(), part).is_some();
+    if !has(b"askId") && !has(b"\\u") {
+        return;
+    }
+    let text = |object: &str| string_value(member(object, "taskId")?.0).map(Cow::into_owned);
+    let task = member(result, "task").and_then(|(task, _)| text(task)).or_else(|| text(result));
+    if let Some(task) = task {
+        tasks.learn(&task, caller.grant.as_deref().unwrap_or_default());
+    }
+}
+
+/// What a client may see of a page of tasks: its grant's own.
+fn tasks(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
+    if viewer.tasks.is_none() {
+        return Fate::Pass;
+    }
+    kept(id, received, "tasks", notes, |task| {
+        let task = member(task, "taskId").and_then(|(literal, _)| string_value(literal));
+        task.is_some_and(|task| owns_task(viewer.tasks, viewer.caller, &task))
+    })
+}
+
+/// A page without the entries of a list that the client may not see.
+fn kept(
+    id: &Id,
+    received: &Received<'_>,
+    list: &'static str,
+    notes: &mut Vec<Note>,
+    keep: impl Fn(&str) -> bool,
+) -> Fate {
     let (result, span) = (received.result().unwrap_or_default(), received.result_span().unwrap_or_default());
-    match guard.offers(kind, result, notes) {
+    match entries(result, list, keep) {
         Ok(None) => Fate::Pass,
         Ok(Some(page)) => {
             let text = received.text.as_bytes();
             Fate::Replace([&text[..span.start], page.as_bytes(), &text[span.end..]].concat())
         }
+        Err(reason) => {
+            notes.push(Note::Dropped(format!("list of {list}")));
+            Fate::Replace(error(id, &reason.to_string()))
+        }
+    }
+}
+
+/// What a client may see of a page of prompts, resources or templates: what its policy lets it take, and what is as it
+/// was locked.
+fn offers(kind: ExtraKind, id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
+    let by_policy = viewer.asker(|asker| {
+        kept(id, received, kind.member(), notes, |entry| {
+            let key = member(entry, kind.key()).and_then(|(literal, _)| string_value(literal));
+            // What has no key no rule can speak of.
+            key.is_some_and(|key| {
+                asker.sees(match kind {
+                    ExtraKind::Prompt => Door::Prompt(&key),
+                    ExtraKind::Resource => Door::Resource(&key),
+                    ExtraKind::Template => Door::Template(&key),
+                })
+            })
+        })
+    });
+    let Some(guard) = viewer.guard else { return by_policy };
+    let (text, is_same) = match &by_policy {
+        Fate::Replace(message) => (Cow::Owned(String::from_utf8_lossy(message).into_owned()), false),
+        Fate::Pass | Fate::Drop => (Cow::Borrowed(&*received.text), true),
+    };
+    // Where the policy's part is an error there is no result.
+    let Some((result, span)) = member(&text, "result") else { return by_policy };
+    match guard.offers(kind, result, notes) {
+        Ok(None) if is_same => Fate::Pass,
+        Ok(None) => by_policy,
+        Ok(Some(page)) => Fate::Replace([&text[..span.start], &page, &text[span.end..]].concat().into_bytes()),
         Err(reason) => {
             notes.push(Note::Dropped(format!("list of {kind}s")));
             Fate::Replace(error(id, &reason.to_string()))
@@ -302,8 +469,9 @@ fn see(
         for (name, span) in &page.tools {
             let is_shown = kept.next_if(|kept| kept.start == span.start).is_some();
             let wants = is_shown && viewer.policy.is_some_and(|policy| policy.wants_schema(name));
-            let keep =
-                Keep { essence: viewer.guard.is_some(), schema: wants.then_some(&viewer.shared.schemas), repeats };
+            let interface = is_shown && viewer.policy.is_some_and(|policy| policy.holds_resources());
+            let schema = wants.then_some(&viewer.shared.schemas);
+            let keep = Keep { essence: viewer.guard.is_some(), schema, repeats, interface };
             listing.take(name, &result[span.clone()], keep);
         }
     });

@@ -22,6 +22,8 @@ pub enum Asked {
     Greeting,
     /// A page of the list of prompts, resources or templates.
     Offers(ExtraKind),
+    /// The tasks of the server.
+    Tasks,
     /// One prompt by its name, or one resource by its URI.
     Fetch(ExtraKind, String),
     /// Anything else.
@@ -48,6 +50,7 @@ impl Asked {
     pub fn once_more(&self) -> Self {
         match self {
             Self::Call(_) | Self::Other => Self::Other,
+            Self::Tasks => Self::Tasks,
             Self::List { .. } => Self::List { first: None },
             Self::Greeting => Self::Greeting,
             Self::Offers(kind) => Self::Offers(*kind),
@@ -62,6 +65,7 @@ impl Asked {
             return Self::Offers(kind);
         }
         let kind = match method {
+            "tasks/list" => return Self::Tasks,
             "prompts/get" => ExtraKind::Prompt,
             "resources/read" => ExtraKind::Resource,
             _ => return Self::Other,

@@ -64,6 +64,11 @@ impl Flight {
         )
     }
 
+    /// An error in answer gives nothing back any more: the client may have withdrawn the call.
+    pub fn forfeit(&mut self) {
+        self.reservation = self.reservation.take().map(Reservation::without_refund);
+    }
+
     /// Settles, counts and logs the call, which has ended; `bytes` is the length of the answer.
     pub fn end(mut self, outcome: CallOutcome, bytes: usize) {
         self.finish(outcome, bytes);

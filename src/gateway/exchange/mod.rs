@@ -3,6 +3,7 @@
 
 mod answer;
 mod asked;
+mod doors;
 mod flight;
 mod memo;
 mod note;
@@ -15,8 +16,9 @@ mod view;
 mod wait;
 mod wishes;
 
-pub use answer::{AnswerFor, Fate, Shared, answer, error, invalid, same_list};
+pub use answer::{AnswerFor, Fate, Shared, answer, error, invalid, needs_policy, same_list};
 pub use asked::Asked;
+pub use doors::{Asker, DoorRefusal, DoorRuling, MessageForm, OPERATORS_ROOTS, UnknownMethods, owns_task};
 pub use flight::{Cleared, Flight};
 pub use note::Note;
 pub use outcome::CallOutcome;

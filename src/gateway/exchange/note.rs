@@ -1,5 +1,7 @@
 //! What the driver has to log or to show to the operator after an answer was read.
 
+use super::doors::DoorRuling;
+
 /// Something about a server's answer to be logged, or shown to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -10,6 +12,9 @@ pub enum Note {
     Instructions(&'static str, bool),
     /// What else the server says of itself is not as it was locked; as for the instructions.
     Greeting(&'static str, bool),
+    /// A rule was asked about something that the answer asks of the client: the method, the policy's hash, what the rule
+    /// says.
+    Ruled(String, String, Box<DoorRuling>),
     /// A line for the operator.
     Notice(String),
 }

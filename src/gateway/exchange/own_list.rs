@@ -69,7 +69,8 @@ impl OwnList {
         let repeats = speaks_of_headers(result);
         for (name, span) in &page.tools {
             let wants = policy.is_some_and(|policy| policy.wants_schema(name));
-            let keep = Keep { essence: is_locked, schema: wants.then_some(&shared.schemas), repeats };
+            let interface = policy.is_some_and(Policy::holds_resources);
+            let keep = Keep { essence: is_locked, schema: wants.then_some(&shared.schemas), repeats, interface };
             self.coming.listing.take(name, &result[span.clone()], keep);
         }
         self.pages += 1;

@@ -8,6 +8,7 @@ use crate::gateway::audit::Whose;
 use crate::gateway::decider::Decider;
 use crate::gateway::locked::Guard;
 use crate::mcp::http::parameters::{Parameter, parameters};
+use crate::mcp::json::string_value;
 use crate::mcp::walk::member;
 use crate::policy::{ArgumentSchema, Policy, ToolChange, Visibility};
 use std::collections::hash_map::Entry;
@@ -21,6 +22,9 @@ pub const LISTED_TOOLS_MAX: usize = 10_000;
 /// Most bytes of schemas that are kept of one list, all together. Calls of tools whose schema is beyond are denied
 /// where the policy wants their arguments held to it.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest URI of a tool's interface that is kept, in bytes.
+const INTERFACE_BYTES_MAX: usize = 8 * 1024;
 
 /// Whether a policy lets a tool be listed.
 pub fn is_listed(policy: &Policy, tool: &str) -> bool {
@@ -48,6 +52,8 @@ struct Shown {
     parameters: Option<Arc<[Parameter]>>,
     /// The list has several definitions of this name.
     is_doubled: bool,
+    /// The resource with its interface, as its `_meta` names it.
+    interface: Option<Box<str>>,
 }
 
 impl Shown {
@@ -76,6 +82,8 @@ pub struct Keep<'k> {
     pub schema: Option<&'k Schemas>,
     /// Whether the page speaks of headers that repeat arguments; most do not, and are not looked through for them.
     pub repeats: bool,
+    /// Whether the resource is kept that its `_meta` names as its interface.
+    pub interface: bool,
 }
 
 impl Listing {
@@ -99,6 +107,9 @@ impl Listing {
             // A definition that cannot be read differs from everything that was reviewed.
             shown.essences.insert(essence(definition).unwrap_or_else(Essence::unknown));
         }
+        if keep.interface {
+            shown.interface = interface_of(definition);
+        }
         let Some(schemas) = keep.schema else { return };
         let schema = member(definition, "inputSchema").map(|(schema, _)| schema);
         let schema = schema.filter(|schema| self.schema_bytes + schema.len() <= SCHEMA_BYTES_MAX);
@@ -116,6 +127,11 @@ impl Listing {
     /// a call then never counts as one of an unlisted tool.
     pub fn names(&self, tool: &str) -> bool {
         self.tools.len() >= LISTED_TOOLS_MAX || self.tools.contains_key(tool)
+    }
+
+    /// Whether a tool that the policy lists names this resource as its interface.
+    fn has_interface(&self, uri: &str, policy: &Policy) -> bool {
+        self.tools.iter().any(|(name, shown)| shown.interface.as_deref() == Some(uri) && is_listed(policy, name))
     }
 
     /// The names of the tools that are remembered, in no order.
@@ -229,6 +245,12 @@ impl View {
         self.whole_of(now).map(|whole| &whole.listing)
     }
 
+    /// Whether a tool that the client was shown, and that its policy lists, names this resource as its interface.
+    pub fn has_interface(&self, uri: &str, policy: &Policy, now: Moment) -> bool {
+        self.client.as_ref().is_some_and(|client| client.listing.has_interface(uri, policy))
+            || self.newest(now).is_some_and(|listing| listing.has_interface(uri, policy))
+    }
+
     /// What the newest list that has a tool says of it. A page of a list that is not whole yet is newer than the last
     /// whole list.
     fn shown(&self, tool: &str, now: Moment) -> Option<&Shown> {
@@ -300,6 +322,14 @@ impl View {
         }
         self.change(tool, &guard?.reviewed(), now)
     }
+}
+
+/// The resource that a definition's `_meta` names as the tool's interface (MCP Apps): one of the scheme `ui`.
+fn interface_of(definition: &str) -> Option<Box<str>> {
+    let (meta, _) = member(definition, "_meta")?;
+    let nested = member(meta, "ui").and_then(|(ui, _)| member(ui, "resourceUri"));
+    let (literal, _) = nested.or_else(|| member(meta, "ui/resourceUri"))?;
+    string_value(literal).filter(|uri| uri.starts_with("ui://") && uri.len() <= INTERFACE_BYTES_MAX).map(Into::into)
 }
 
 /// What the lists that a client was shown say of a tool that it calls.

@@ -20,7 +20,7 @@ fn now(generation: u64) -> Moment {
     Moment { at: Instant::now(), generation }
 }
 
-const ESSENCE: Keep<'static> = Keep { essence: true, schema: None, repeats: false };
+const ESSENCE: Keep<'static> = Keep { essence: true, schema: None, repeats: false, interface: false };
 
 fn take(listing: &mut Listing, tools: &[(&str, &str)]) {
     tools.iter().for_each(|(name, definition)| listing.take(name, definition, ESSENCE));
@@ -106,7 +106,7 @@ fn lists_and_schemas_are_bounded() {
         let definition = format!("{{\"name\":\"{name}\",\"inputSchema\":{{\"x\":\"{}\"}}}}", "x".repeat(bytes - 8));
         (name.to_owned(), definition)
     };
-    let keep = Keep { essence: false, schema: Some(&schemas), repeats: false };
+    let keep = Keep { essence: false, schema: Some(&schemas), repeats: false, interface: false };
     for (name, definition) in [sized("a", SCHEMA_BYTES_MAX - 8), sized("b", 8), sized("c", 8)] {
         listing.take(&name, &definition, keep);
     }
@@ -128,7 +128,7 @@ fn arguments_are_held_to_the_newest_schema_that_this_viewer_was_shown() {
     let schemas = Schemas::default();
     let show = |view: &mut View, definitions: &[String]| {
         view.page(Some(0), false, now(0), |listing| {
-            let keep = Keep { essence: false, schema: Some(&schemas), repeats: false };
+            let keep = Keep { essence: false, schema: Some(&schemas), repeats: false, interface: false };
             definitions.iter().for_each(|definition| listing.take("t", definition, keep));
         });
     };

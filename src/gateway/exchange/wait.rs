@@ -16,6 +16,8 @@ pub struct Question {
     decider: Arc<Decider>,
     whose: Whose,
     approval: Box<str>,
+    /// Whether the call still counts among those that wait.
+    counts: bool,
 }
 
 impl fmt::Debug for Question {
@@ -28,7 +30,7 @@ impl Question {
     /// Counts one more call that waits for the approval with this id, until the value is dropped.
     pub fn new(decider: &Arc<Decider>, whose: Whose, approval: &str) -> Self {
         decider.waits(approval);
-        Self { decider: Arc::clone(decider), whose, approval: approval.into() }
+        Self { decider: Arc::clone(decider), whose, approval: approval.into(), counts: true }
     }
 
     /// The approval's id.
@@ -38,8 +40,10 @@ impl Question {
 
     /// Ends the wait of a call that the client has withdrawn, and withdraws the approval unless an equal call waits for
     /// it. Blocks as long as the store does.
-    pub fn withdraw(self, now: Timestamp) {
-        if self.decider.waiting_for(&self.approval) == 1 {
+    pub fn withdraw(mut self, now: Timestamp) {
+        // In one step: of equal calls that are withdrawn at once, one is the last.
+        self.counts = false;
+        if self.decider.waits_no_more(&self.approval) {
             self.decider.withdraw(now, &self.whose, &self.approval);
         }
     }
@@ -47,7 +51,9 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        self.decider.waits_no_more(&self.approval);
+        if self.counts {
+            self.decider.waits_no_more(&self.approval);
+        }
     }
 }
 

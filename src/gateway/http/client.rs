@@ -32,6 +32,11 @@ impl Outgoing {
         Self { body: line.into(), follow: Follow::Yes }
     }
 
+    /// The gateway's own answer to a question of the server.
+    pub fn answer(message: Vec<u8>) -> Self {
+        Self { body: message.into(), follow: Follow::Yes }
+    }
+
     /// Nothing: for GET and DELETE.
     pub fn nothing() -> Self {
         Self { body: Bytes::new(), follow: Follow::Yes }

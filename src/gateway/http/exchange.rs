@@ -4,18 +4,22 @@ use super::mcp_headers::SESSION;
 use super::open::OpenRequest;
 use super::seen_tools::{self, Seen};
 use super::token_watch::{Holder, TokenWatch};
-use super::url_table::Withdrawal;
+use super::url_table::ClientLine;
 use super::{Gateway, Server};
 use crate::clock;
 use crate::gateway::alive::belongs;
 use crate::gateway::audit::Whose;
-use crate::gateway::exchange::{AnswerFor, Asked, CallOutcome, Fate, Note, answer, error, invalid, same_list};
+use crate::gateway::doors::ServerAsked;
+use crate::gateway::exchange::{
+    AnswerFor, Asked, Asker, CallOutcome, Fate, Note, answer, error, invalid, needs_policy, same_list,
+};
 use crate::gateway::telemetry::{RequestSpan, SpanEnd};
 use crate::mcp::envelope::{Arrival, Id, Received, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
+use crate::mcp::protocol::{Method, Subject};
 use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
-use crate::policy::Policy;
+use crate::policy::{Caller, Policy};
 use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,11 +37,32 @@ pub struct Recipient {
     pub viewer: seen_tools::Viewer,
     /// What was listed to it, where its calls are held to that.
     pub seen: Option<Arc<Seen>>,
+    /// The client as decisions name it.
+    pub caller: Caller,
+    /// How the server is told something in the client's place.
+    pub(super) line: ClientLine,
 }
 
 impl Recipient {
     fn whose(&self) -> Whose {
         self.server.whose(&self.holder.who)
+    }
+
+    /// The client as someone whom rules beside those of tools speak of, under this policy.
+    pub(super) fn asker<T>(&self, policy: Option<&Arc<Policy>>, work: impl FnOnce(&Asker<'_>) -> T) -> T {
+        let is_shown_with_tool = |uri: &str| {
+            let now = self.server.shared.moment(Instant::now());
+            let seen = policy.zip(self.seen.as_ref());
+            seen.is_some_and(|(policy, seen)| seen.view().has_interface(uri, policy, now))
+        };
+        work(&Asker {
+            policy: policy.map(|policy| &**policy),
+            caller: &self.caller,
+            way: self.server.route(),
+            unknown: self.gateway.settings.unknown_methods,
+            is_shown_with_tool: &is_shown_with_tool,
+            tasks: self.server.relay().map(|relay| &relay.tasks),
+        })
     }
 }
 
@@ -47,8 +72,8 @@ pub struct Exchange {
     to: Recipient,
     /// Where it lasts.
     token_watch: Option<Arc<TokenWatch>>,
-    /// Where the server is to hear that a call is given up.
-    withdrawal: Option<Withdrawal>,
+    /// The server is to hear it where the request is given up.
+    withdraws: bool,
     /// The request, until it is answered. A stream has none.
     open: Option<(Id, Asked)>,
     /// Where it stands, and its place among those that are open.
@@ -68,9 +93,9 @@ pub struct Exchange {
 
 impl Exchange {
     fn new(to: Recipient, open: Option<(Id, Asked)>, is_stream: bool) -> Self {
-        let (token_watch, withdrawal, request, token, span) = (None, None, None, None, None);
-        let (takes_up, is_resumable, alive) = (false, false, false);
-        Self { to, token_watch, withdrawal, open, request, is_stream, takes_up, is_resumable, token, alive, span }
+        let (token_watch, request, token, span) = (None, None, None, None);
+        let (withdraws, takes_up, is_resumable, alive) = (false, false, false, false);
+        Self { to, token_watch, withdraws, open, request, is_stream, takes_up, is_resumable, token, alive, span }
     }
 
     /// For the answer to a request.
@@ -120,8 +145,8 @@ impl Exchange {
 
     /// Tells the server in its session where the call is given up.
     #[must_use]
-    pub(super) fn with_withdrawal(mut self, withdrawal: Option<Withdrawal>) -> Self {
-        self.withdrawal = withdrawal;
+    pub(super) fn withdrawing(mut self, withdraws: bool) -> Self {
+        self.withdraws = withdraws;
         self
     }
 
@@ -192,6 +217,10 @@ impl Exchange {
         let seen = self.to.seen.as_ref().filter(|_| !self.is_stream);
         work(&AnswerFor {
             policy: policy.as_ref(),
+            caller: &self.to.caller,
+            way: server.route(),
+            unknown: self.to.gateway.settings.unknown_methods,
+            tasks: server.relay().map(|relay| &relay.tasks),
             guard: server.guard().map(|guard| &**guard),
             view: seen.map(|seen| seen.seen()),
             shared: &server.shared,
@@ -201,8 +230,8 @@ impl Exchange {
 
     fn answered(&self, asked: Asked, id: &Id, received: &Received<'_>) -> Fate {
         let mut notes = Vec::new();
-        let is_list = matches!(asked, Asked::List { .. });
-        let fate = self.read(is_list, |viewer| answer(asked, id, received, viewer, &mut notes));
+        let with_policy = needs_policy(&asked, received.text.as_bytes());
+        let fate = self.read(with_policy, |viewer| answer(asked, id, received, viewer, &mut notes));
         self.note(notes);
         fate
     }
@@ -244,6 +273,14 @@ impl Exchange {
         self.alive |= belongs(&received, self.token.as_ref());
         let id = match &received.arrival {
             Arrival::Notification(method) => {
+                // Most news is about nothing that a rule speaks of.
+                if !Method::told_by_server(method).is_some_and(|known| known.subject == Subject::Protocol) {
+                    let (decider, params) = (&self.to.server.decider, received.params().unwrap_or_default());
+                    let tells = |asker: &Asker<'_>| decider.tells(clock::now(), asker, method, params);
+                    if !self.to.asker(self.policy().as_ref(), tells) {
+                        return Fate::Drop;
+                    }
+                }
                 match &**method {
                     "notifications/tools/list_changed" => self.to.server.shared.take_lists_back(),
                     "notifications/cancelled" => self.taken_back(&received),
@@ -251,7 +288,7 @@ impl Exchange {
                 }
                 return Fate::Pass;
             }
-            Arrival::Request(id, _) => return self.asked_by_server(id, text.len()),
+            Arrival::Request(id, method) => return self.asked_by_server(id, method, text.len()),
             Arrival::Result(id) | Arrival::Error(id) => id,
         };
         if self.is_stream {
@@ -264,16 +301,28 @@ impl Exchange {
             self.dropped("foreign reply", text.len());
             return Fate::Drop;
         }
-        let Some((_, asked)) = self.close() else { return Fate::Drop };
+        let may_be_withdrawn = self.request.as_ref().is_some_and(|request| request.stand().may_be_withdrawn());
+        let Some((_, mut asked)) = self.close() else { return Fate::Drop };
+        if let Asked::Call(flight) = &mut asked
+            && may_be_withdrawn
+        {
+            flight.forfeit();
+        }
         if self.span.is_some() {
             self.traced(SpanEnd::of(&received));
         }
         self.answered(asked, id, &received)
     }
 
-    /// The server asks the client: from now on the client may answer.
-    fn asked_by_server(&self, id: &Id, bytes: usize) -> Fate {
+    /// The server asks the client: from now on the client may answer, if it is to be asked.
+    fn asked_by_server(&self, id: &Id, method: &str, bytes: usize) -> Fate {
         let Some(relay) = self.to.server.relay() else { return Fate::Drop };
+        let (decider, roots) = (&self.to.server.decider, self.to.server.shared.roots());
+        let asks = |asker: &Asker<'_>| decider.asks(clock::now(), asker, method, id, &roots);
+        if let ServerAsked::Answer(message) = self.to.asker(self.policy().as_ref(), asks) {
+            relay.answer(message, self.to.line.clone());
+            return Fate::Drop;
+        }
         match relay.asks(&self.to.viewer, id) {
             Ok(()) => Fate::Pass,
             Err(refused) => {
@@ -297,6 +346,7 @@ impl Exchange {
             && let Some(session) = head.get(&SESSION)
         {
             self.to.viewer = seen_tools::Viewer::session(session.as_bytes());
+            self.to.line.0 = Some(session.clone());
         }
     }
 
@@ -338,9 +388,10 @@ impl Exchange {
             flight.end(outcome, 0);
         }
         if outcome.gives_up()
-            && let (Some(withdrawal), Some(relay)) = (self.withdrawal.take(), self.to.server.relay())
+            && std::mem::take(&mut self.withdraws)
+            && let Some(relay) = self.to.server.relay()
         {
-            relay.withdraw(&id, withdrawal);
+            relay.withdraw(&id, self.to.line.clone());
         }
         Some(error(&id, message))
     }

@@ -175,8 +175,13 @@ mod tests {
             token: None,
             forward_headers: Vec::new(),
         };
-        let plan =
-            Served { backend: Backend::Http(target), policy: None, enforcement: Enforcement::AsWritten, locked: None };
+        let plan = Served {
+            backend: Backend::Http(target),
+            policy: None,
+            enforcement: Enforcement::AsWritten,
+            locked: None,
+            roots: Vec::new(),
+        };
         Arc::new(Server::new(name, plan, None, &decider).unwrap())
     }
 }

@@ -4,7 +4,7 @@
 use super::seen_tools::Viewer;
 use crate::mcp::envelope::Id;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -20,6 +20,8 @@ const WITHDRAWN: u8 = 2;
 pub struct Stand {
     phase: AtomicU8,
     told: Notify,
+    /// The server was told of a withdrawal that may be this request's, by an id that is not open here.
+    is_doubtful: AtomicBool,
 }
 
 impl Stand {
@@ -31,6 +33,11 @@ impl Stand {
     /// Whether the client has withdrawn the request.
     pub fn is_withdrawn(&self) -> bool {
         self.phase.load(Ordering::Acquire) == WITHDRAWN
+    }
+
+    /// Whether the client has withdrawn the request, or may have.
+    pub fn may_be_withdrawn(&self) -> bool {
+        self.is_withdrawn() || self.is_doubtful.load(Ordering::Acquire)
     }
 
     /// Waits until the client withdraws the request. For one task only: the withdrawal wakes one.
@@ -105,7 +112,14 @@ impl Open {
     /// Marks the client's requests with this id as withdrawn. Returns whether the server is to hear of it: not if none
     /// was sent; but for an id that is not open here, since another gateway may have sent that request.
     pub fn withdraw(&self, viewer: &Viewer, id: &Id) -> bool {
-        let stands: Vec<Arc<Stand>> = self.lock().of(viewer, id).cloned().collect();
+        let table = self.lock();
+        let stands: Vec<Arc<Stand>> = table.of(viewer, id).cloned().collect();
+        if stands.is_empty() {
+            // A server that reads ids loosely may take it for one of these.
+            let of_viewer = table.requests.iter().filter(|((open, ..), _)| open == viewer);
+            of_viewer.for_each(|(_, stand)| stand.is_doubtful.store(true, Ordering::Release));
+        }
+        drop(table);
         let mut must_hear = stands.is_empty();
         for stand in stands {
             must_hear |= stand.phase.swap(WITHDRAWN, Ordering::AcqRel) == SENT;

@@ -188,6 +188,7 @@ fn undecided() -> Ruling {
         rule: "(state)".to_owned(),
         message: "no decision was made".to_owned(),
         retry_after_s: None,
+        detail: None,
     };
     Ruling { number: 0, verdict: Verdict::Deny(denial) }
 }

@@ -11,7 +11,7 @@ use super::url_answer::collect;
 use super::url_table::UrlServer;
 use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, is_listed, not_listed};
 use crate::gateway::identity::{Identity, Unauthorized};
-use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, ToolCall, receive};
+use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Message, ToolCall, receive};
 use crate::mcp::http::{ContentKind, Held, named_kind};
 use crate::mcp::sse::Blocks;
 use crate::policy::Policy;
@@ -42,8 +42,13 @@ impl UrlServer {
         policy: Option<&Policy>,
         headers: &HeaderMap,
         who: &Identity,
+        message: &Message,
     ) -> Option<Arc<Seen>> {
-        let wants = server.guard().is_some() || policy.is_some_and(Policy::wants_lists) || server.shared.wants_names();
+        // Tools name resources that may be read with them.
+        let names = |policy: &Policy| !matches!(message, Message::Call(..)) && policy.holds_resources();
+        let wants = server.guard().is_some()
+            || policy.is_some_and(|policy| policy.wants_lists() || names(policy))
+            || server.shared.wants_names();
         wants.then(|| self.sight_of(headers, who))
     }
 

@@ -89,6 +89,7 @@ impl Server {
             Backend::Http(_) => Shared::behind_url(),
             Backend::Stdio(_) => Shared::default(),
         };
+        shared.set_roots(plan.roots.as_slice().into());
         Ok(Self {
             label: name.as_str().into(),
             name,

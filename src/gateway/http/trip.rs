@@ -1,13 +1,14 @@
 //! A request on its way to a server behind a URL.
 
 use super::exchange::Recipient;
+use super::mcp_headers::{SESSION, VERSION};
 use super::repeats::Repeats;
 use super::request_slots::RequestSlot;
 use super::seen_tools::{Seen, Viewer};
 use super::token_watch::Holder;
 use super::{Gateway, Server};
 use crate::gateway::telemetry::RequestSpan;
-use crate::policy::Policy;
+use crate::policy::{Caller, Policy};
 use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +25,8 @@ pub(super) struct Trip {
     /// What was listed to the caller, where its calls are held to that.
     pub(super) seen: Option<Arc<Seen>>,
     pub(super) holder: Holder,
+    /// The client as decisions name it.
+    pub(super) caller: Caller,
     /// The answer may last for ever.
     pub(super) is_subscription: bool,
     pub(super) slot: RequestSlot,
@@ -40,6 +43,8 @@ impl Trip {
             holder: self.holder.clone(),
             viewer: Viewer::of(&self.headers, &self.holder.who),
             seen: self.seen.clone(),
+            caller: self.caller.clone(),
+            line: (self.headers.get(&SESSION).cloned(), self.headers.get(&VERSION).cloned()),
         }
     }
 }

@@ -20,9 +20,8 @@ use super::url_table::UrlServer;
 use super::waiting::Waiting;
 use super::{Gateway, Server, header_match, headers, mcp_headers};
 use crate::clock;
-use crate::gateway::exchange::{Asked, CallOutcome, Flight, Question};
+use crate::gateway::exchange::{Asked, CallOutcome, DoorRefusal, Flight, MessageForm, Question};
 use crate::gateway::identity::Identity;
-use crate::gateway::mediate::UnknownMethods;
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
 use crate::gateway::telemetry::SpanEnd;
@@ -74,11 +73,26 @@ impl UrlServer {
         let repeats = Repeats::stated(&headers, &message);
         let headers = headers::to_server(&headers, &Method::POST, Some(&message), &self.forwarded)
             .map_err(|refusal| message.id().into_iter().fold(refusal, Refusal::to))?;
-        let seen = self.seen(server, policy.as_deref(), &headers, &who);
+        let seen = self.seen(server, policy.as_deref(), &headers, &who, &message);
+        let grant = Some(Arc::clone(&who.grant));
+        let caller = Caller { server: Arc::clone(&server.label), grant, session };
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
-        let trip = Trip { gateway, server, policy, headers, repeats, seen, holder, is_subscription, slot, began, span };
+        let trip = Trip {
+            gateway,
+            server,
+            policy,
+            headers,
+            repeats,
+            seen,
+            holder,
+            caller,
+            is_subscription,
+            slot,
+            began,
+            span,
+        };
         let viewer = Viewer::of(&trip.headers, &trip.holder.who);
         if let Some(id) = withdrawn(&message).flatten()
             && !self.open.withdraw(&viewer, &id)
@@ -96,8 +110,7 @@ impl UrlServer {
         match message {
             Message::Call(id, call) => {
                 let request = begun(&id)?;
-                let grant = Some(Arc::clone(&trip.holder.who.grant));
-                let caller = Caller { server: Arc::clone(&trip.server.label), grant, session };
+                let caller = trip.caller.clone();
                 self.call(trip, caller, id, call, request).await
             }
             Message::Request(id, passage) => {
@@ -110,6 +123,7 @@ impl UrlServer {
                 trip.gateway.decider.dropped(&whose, "client", "foreign reply");
                 Ok(accepted())
             }
+            Message::Notification(passage) if admits(&trip, &passage, MessageForm::News).is_err() => Ok(accepted()),
             Message::Notification(passage) | Message::Reply(_, passage) => {
                 let exchange = Exchange::nothing(trip.recipient());
                 self.forward(trip, Outgoing::pass(&passage), exchange, None).await
@@ -210,13 +224,11 @@ impl UrlServer {
         let (flight, cleared) = Flight::depart(decider, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
         trip.headers.extend(trip.repeats.written().into_iter().map(|(name, value)| (Some(name), value)));
-        let session = trip.headers.get(&SESSION).filter(|_| !is_stateless).cloned();
-        let withdrawal = session.map(|session| (session, trip.headers.get(&VERSION).cloned()));
         let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight))
             .of_request(request)
             .with_span(trip.span.take())
             .with_token(token)
-            .with_withdrawal(withdrawal);
+            .withdrawing(!is_stateless);
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
     }
@@ -229,17 +241,16 @@ impl UrlServer {
         request: OpenRequest,
     ) -> Result<Response<Answer>, Refusal> {
         let method = passage.method().unwrap_or_default();
-        let asked = Asked::of(passage, || trip.server.shared.generation());
-        if asked.is_none() {
-            let whose = trip.server.whose(&trip.holder.who);
-            let audit = trip.gateway.decider.audit();
-            audit.repeated(clock::now(), "unknown_method", &whose, |line| line.text("method", method));
-            if trip.gateway.settings.unknown_methods == UnknownMethods::Refuse {
-                let status = if passage.revision().is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-                return Err(Refusal::new(status, "method not found").with_code(-32601).to(&id));
+        if let Err(DoorRefusal { code, message }) = admits(&trip, passage, MessageForm::Request) {
+            // As that revision has it (MCP 2026-07-28, streamable HTTP).
+            let is_unknown = passage.revision().is_some() && code == -32601;
+            let status = if is_unknown { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            if let Some(span) = trip.span.take() {
+                span.end(SpanEnd::Error(code.into()));
             }
+            return Err(Refusal::new(status, message).with_code(code).to(&id));
         }
-        let asked = asked.unwrap_or(Asked::Other);
+        let asked = Asked::of(passage, || trip.server.shared.generation()).unwrap_or(Asked::Other);
         let opens = method == "initialize";
         let (grant, seen) = (Arc::clone(&trip.holder.who.grant), trip.seen.clone());
         if !request.stand().leaves() {
@@ -348,10 +359,12 @@ impl UrlServer {
         slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
         let presented = head.headers.get(AUTHORIZATION).cloned();
-        self.session(&head.headers, who)?;
+        let session = self.session(&head.headers, who)?;
         let viewer = Viewer::of(&head.headers, who);
         let headers = headers::to_server(&head.headers, &Method::GET, None, &self.forwarded)?;
         let takes_up = headers.contains_key(&LAST_EVENT_ID);
+        let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
+        let line = (headers.get(&SESSION).cloned(), headers.get(&VERSION).cloned());
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
         let (mut head, held) =
             sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;
@@ -359,7 +372,8 @@ impl UrlServer {
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
         let (ending, appearances) = (gateway.ending(), server.appearances());
         let holder = Holder { presented, who: who.clone() };
-        let exchange = Exchange::stream(Recipient { gateway, server, holder, viewer, seen: None }, takes_up);
+        let exchange =
+            Exchange::stream(Recipient { gateway, server, holder, viewer, seen: None, caller, line }, takes_up);
         let kind = ContentKind::of(&head.headers);
         headers::judged(&mut head.headers, kind);
         match kind {
@@ -401,6 +415,12 @@ impl UrlServer {
         }
         Ok(Response::from_parts(head, Answer::Raw(Box::new(held))))
     }
+}
+
+/// Decides on a client's message that is no call.
+fn admits(trip: &Trip, passage: &Passage, form: MessageForm) -> Result<(), DoorRefusal> {
+    let decider = &trip.gateway.decider;
+    trip.recipient().asker(trip.policy.as_ref(), |asker| decider.admits(clock::now(), asker, passage, form))
 }
 
 /// What comes of a request, unless the client withdraws it first: then there is no answer.

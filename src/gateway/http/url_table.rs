@@ -9,6 +9,7 @@ use super::seen_tools::{SeenTools, Viewer};
 use super::sessions::Sessions;
 use crate::gateway::exchange::{NotTaken, ServerRequests};
 use crate::gateway::mediate::lock;
+use crate::gateway::task_owners::TaskOwners;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Id;
 use crate::mcp::http::HttpClient;
@@ -20,9 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long a server may take to hear that a call is given up.
+/// How long a server may take to hear that a call is given up, or what answers its question.
 const WITHDRAWAL_WAIT: Duration = Duration::from_secs(5);
-/// Calls of one server that may be withdrawn at the same time; a server that hangs must not be asked for more and more.
+/// Such words to one server that may be on their way at the same time; a server that hangs must not be asked for more and more.
 const WITHDRAWALS_MAX: usize = 64;
 
 /// What is kept for one such server.
@@ -40,11 +41,13 @@ pub struct UrlServer {
     /// Headers of clients that go on.
     pub(super) forwarded: Vec<HeaderName>,
     asked_by_server: Mutex<ServerRequests<Viewer>>,
+    /// Which grant began which task.
+    pub(super) tasks: TaskOwners,
     withdrawing: Arc<Semaphore>,
 }
 
-/// What it takes to tell a server that a call is given up: the session, and the version that it speaks.
-pub(super) type Withdrawal = (HeaderValue, Option<HeaderValue>);
+/// What it takes to tell a server something for a client: the session, and the version that it speaks, if there are any.
+pub(super) type ClientLine = (Option<HeaderValue>, Option<HeaderValue>);
 
 /// What belongs to the questions to one server.
 #[derive(Debug)]
@@ -81,19 +84,31 @@ impl UrlServer {
             resumable: Resumable::default(),
             forwarded: target.forward_headers.clone(),
             asked_by_server: Mutex::default(),
+            tasks: TaskOwners::default(),
             withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
         })
     }
 
     /// Tells the server that a call of a session is given up, as far as it listens. Returns at once.
-    pub(super) fn withdraw(&self, id: &Id, (session, version): Withdrawal) {
+    pub(super) fn withdraw(&self, id: &Id, line: ClientLine) {
+        if line.0.is_some() {
+            self.tell(Outgoing::cancel(id, "no answer in time"), line);
+        }
+    }
+
+    /// Answers a question of the server in its client's place. Returns at once.
+    pub(super) fn answer(&self, message: Vec<u8>, line: ClientLine) {
+        self.tell(Outgoing::answer(message), line);
+    }
+
+    fn tell(&self, news: Outgoing, (session, version): ClientLine) {
         let Ok(place) = Arc::clone(&self.withdrawing).try_acquire_owned() else { return };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, EITHER);
-        headers.insert(SESSION, session);
+        session.into_iter().for_each(|session| drop(headers.insert(SESSION, session)));
         version.into_iter().for_each(|version| drop(headers.insert(VERSION, version)));
-        let (upstream, news) = (self.upstream.clone(), Outgoing::cancel(id, "no answer in time"));
+        let upstream = self.upstream.clone();
         tokio::spawn(async move {
             let _place = place;
             // Nothing depends on it: the client was answered already.

@@ -5,8 +5,8 @@ use super::connection::Repeat;
 use crate::clock::Timestamp;
 use crate::model::ToolName;
 use crate::policy::{
-    ARGUMENTS_BYTES_MAX, Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding,
-    PENDING_MAX, StoreError,
+    Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Binding, GRANT_PENDING_MAX, PENDING_MAX,
+    StoreError,
 };
 use redis::{Script, ScriptInvocation};
 use serde::{Deserialize, Serialize};
@@ -43,13 +43,15 @@ struct Body {
 type QuestionRow = (String, String, String, String, String, String, Option<String>);
 
 impl RedisStore {
-    fn question<'s>(&self, script: &'s Script, now: Timestamp, binding: &str) -> ScriptInvocation<'s> {
+    /// `of_grant` names the questions of a grant that wait: needed to ask one, else empty.
+    fn question<'s>(&self, script: &'s Script, now: Timestamp, binding: &str, of_grant: &str) -> ScriptInvocation<'s> {
         let mut script = script.prepare_invoke();
         script
             .key(self.clock_key())
             .key(self.key("approvals"))
             .key(self.key("approvals-waiting"))
             .key(self.key(&format!("approval-for:{binding}")))
+            .key(self.key(&format!("approvals-waiting-of:{of_grant}")))
             .arg(self.given(now))
             .arg(self.key("approval:"));
         script
@@ -104,38 +106,42 @@ impl ApprovalStore for RedisStore {
             message: request.message.clone(),
         };
         let body = serde_json::to_string(&body).map_err(|error| unavailable(&error))?;
-        let mut script = self.question(&ASK, now, &binding.key());
-        script.arg(id).arg(request.ttl_s.saturating_mul(1000)).arg(request.ttl_s).arg(body).arg(PENDING_MAX);
-        if let Some(arguments) = request.arguments.as_ref().filter(|text| text.len() <= ARGUMENTS_BYTES_MAX) {
+        let mut script = self.question(&ASK, now, &binding.key(), &binding.grant);
+        script.arg(id).arg(request.ttl_s.saturating_mul(1000)).arg(request.ttl_s).arg(body);
+        script.arg(PENDING_MAX).arg(GRANT_PENDING_MAX);
+        if let Some(arguments) = &request.arguments {
             script.arg(arguments);
         }
         // The same question asked again is the same question.
         match self.rows(Repeat::Safe, &script) {
             Ok(mut rows) => rows.pop().ok_or_else(|| self.odd()),
+            Err(StoreError::Unavailable(what)) if what.contains("MCPOLGRANTFULL") => {
+                Err(StoreError::TooManyQuestions(GRANT_PENDING_MAX))
+            }
             Err(StoreError::Unavailable(what)) if what.contains("MCPOLFULL") => {
-                Err(StoreError::Unavailable(format!("{PENDING_MAX} approvals wait already")))
+                Err(StoreError::TooManyQuestions(PENDING_MAX))
             }
             Err(error) => Err(error),
         }
     }
 
     fn find(&self, now: Timestamp, key: &str) -> Result<Option<Approval>, StoreError> {
-        self.rows(Repeat::Safe, &self.question(&FIND, now, key)).map(|mut rows| rows.pop())
+        self.rows(Repeat::Safe, &self.question(&FIND, now, key, "")).map(|mut rows| rows.pop())
     }
 
     fn take(&self, now: Timestamp, key: &str) -> Result<bool, StoreError> {
         // Taken twice, the second time finds nothing: an approval may be lost, and is never used twice.
-        self.rows(Repeat::Safe, &self.question(&TAKE, now, key)).map(|rows| rows.len() == 1)
+        self.rows(Repeat::Safe, &self.question(&TAKE, now, key, "")).map(|rows| rows.len() == 1)
     }
 
     fn get(&self, now: Timestamp, id: &str) -> Result<Option<Approval>, StoreError> {
-        let mut script = self.question(&LIST, now, "");
+        let mut script = self.question(&LIST, now, "", "");
         script.arg(id);
         self.rows(Repeat::Safe, &script).map(|mut rows| rows.pop())
     }
 
     fn list(&self, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
-        let mut rows = self.rows(Repeat::Safe, &self.question(&LIST, now, ""))?;
+        let mut rows = self.rows(Repeat::Safe, &self.question(&LIST, now, "", ""))?;
         rows.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(rows)
     }
@@ -146,7 +152,7 @@ impl ApprovalStore for RedisStore {
             Answer::Deny => "denied",
             Answer::Withdraw => "withdrawn",
         };
-        let mut script = self.question(&DECIDE, now, "");
+        let mut script = self.question(&DECIDE, now, "", "");
         script.arg(id).arg(state);
         let rows = self.rows(Repeat::Never, &script)?;
         let answered = rows.len() == 2;

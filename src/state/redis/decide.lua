@@ -9,6 +9,8 @@ if known[2] ~= 'pending' or not is_open(known) then return answer({ known }) end
 local expires = now + tonumber(known[5]) * 1000
 redis.call('HSET', prefix .. id, 'state', ARGV[4], 'expires', whole(expires))
 redis.call('ZREM', KEYS[3], id)
+local of = redis.call('HGET', prefix .. id, 'of')
+if of then redis.call('ZREM', of, id) end
 if ARGV[4] == 'withdrawn' then redis.call('HDEL', prefix .. id, 'arguments') end
 until_when(id, redis.call('HGET', prefix .. id, 'live'), expires)
 return answer({ row(id), known })

@@ -54,7 +54,10 @@ fn nobody_answers_and_the_call_may_be_tried_again_once_approved() {
     gateway.initialize();
     let reply = gateway.ask_tool(1, "create_task", &json!({"title": "a"}));
     let id = waiting(&sandbox);
-    assert!(refusal(&reply).contains(&format!("mcpol approvals approve {id}")), "{reply}");
+    // A model that reads it must not learn how to approve: it may have a shell.
+    let said = refusal(&reply);
+    assert!(said.contains(&format!("approval {id}")) && said.contains("a person must decide"), "{said}");
+    assert!(!said.contains("mcpol") && !said.contains("approve ") && !said.contains("://"), "{said}");
     assert_eq!(reply["result"]["_meta"]["io.github.mcpol/decision"]["code"], "approval_required");
     sandbox.run(&["approvals", "approve", &id]).both(0);
     // Bound to the arguments.
@@ -74,7 +77,68 @@ fn who_waited_longer_than_the_question_lives_is_told_of_one_that_can_be_answered
     let told = gateway.message()["params"]["message"].as_str().unwrap().to_owned();
     let lapsed = told.rsplit(' ').next().unwrap();
     let reply = gateway.reply();
-    assert!(refusal(&reply).contains("nobody has approved") && !refusal(&reply).contains(lapsed), "{reply} {lapsed}");
+    assert!(refusal(&reply).contains("a person must decide") && !refusal(&reply).contains(lapsed), "{reply} {lapsed}");
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+/// Everything in the call's params is shown and approved, but the progress token.
+#[test]
+fn approved_is_what_was_shown() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &["--approval-wait", "0.1"]);
+    gateway.initialize();
+    let call = |gateway: &mut Gateway, id: u64, beside: &Value| {
+        let mut params = json!({"name": "create_task", "arguments": {"title": "a", "n": 1.50}});
+        params.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        gateway.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string());
+        loop {
+            let message = gateway.message();
+            if message["id"] == id {
+                break message;
+            }
+        }
+    };
+    let beside = json!({"task": {"ttl": 5}, "requestState": "sealed", "_meta": {"x": 1}});
+    refusal(&call(&mut gateway, 1, &beside));
+    let id = waiting(&sandbox);
+    let shown = sandbox.run(&["approvals", "show", &id]).quiet(0);
+    for part in ["\"title\": \"a\"", "\"n\": 1.5", "\"ttl\": 5", "\"requestState\": \"sealed\"", "\"x\": 1"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    sandbox.run(&["approvals", "approve", &id]).both(0);
+    for (number, other) in [
+        json!({}),
+        json!({"task": {"ttl": 6}, "requestState": "sealed", "_meta": {"x": 1}}),
+        json!({"task": {"ttl": 5}, "requestState": "other", "_meta": {"x": 1}}),
+        json!({"task": {"ttl": 5}, "requestState": "sealed", "_meta": {"x": 2}}),
+        json!({"task": {"ttl": 5}, "requestState": "sealed", "_meta": {"x": 1}, "inputResponses": {}}),
+    ]
+    .iter()
+    .enumerate()
+    {
+        refusal(&call(&mut gateway, 10 + number as u64, other));
+    }
+    let same = json!({"task": {"ttl": 5}, "requestState": "sealed", "_meta": {"progressToken": "p", "x": 1}});
+    assert!(call(&mut gateway, 20, &same)["result"]["isError"] != true, "the token says nothing to the tool");
+    let long = gateway.ask_tool(30, "create_task", &json!({"title": "x".repeat(70_000)}));
+    assert!(refusal(&long).contains("64 KiB"), "{long}");
+    assert_eq!(gateway.close().0, Some(0));
+}
+
+#[test]
+fn a_grant_with_too_many_questions_hears_why_and_no_path() {
+    let sandbox = sandbox(&asking());
+    let mut gateway = Gateway::sample(&sandbox, &["--approval-wait", "0"]);
+    gateway.initialize();
+    let ask = |gateway: &mut Gateway, number: u64| {
+        let reply = gateway.ask_tool(number, "create_task", &json!({"title": number.to_string()}));
+        refusal(&reply).to_owned()
+    };
+    for number in 1..=50 {
+        assert!(ask(&mut gateway, number).contains("has not yet"));
+    }
+    let said = ask(&mut gateway, 51);
+    assert!(said.contains("50 such questions wait") && !said.contains('/') && !said.contains("disk"), "{said}");
     assert_eq!(gateway.close().0, Some(0));
 }
 

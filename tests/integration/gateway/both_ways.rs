@@ -73,7 +73,9 @@ fn heard(mut client: Gateway, lines: &[String]) -> Vec<String> {
 fn check(argv: &[&str], script: Option<&str>, lines: &[String]) {
     // A limit on everything, so that calls go the whole way.
     let limits = json!([{"counter": "calls", "window": "day", "max": 1000, "scope": "grant"}]);
-    let sandbox = sandbox(&json!({"version": "1", "default": "allow", "all_tools": {"limits": limits}, "tools": {}}));
+    let sandbox = sandbox(
+        &json!({"version": "1", "default": "allow", "unknown_methods": "forward", "all_tools": {"limits": limits}, "tools": {}}),
+    );
     let sandbox = match script {
         Some(script) => sandbox.with_env(scripted::SCRIPT, script),
         None => sandbox,
@@ -85,8 +87,12 @@ fn check(argv: &[&str], script: Option<&str>, lines: &[String]) {
         command
     };
     // The one thing that the gateway changes: a list that hangs on a policy is nobody else's.
-    let private =
-        |line: String| line.replace("\"cacheScope\":\"public\",\"tools\"", "\"cacheScope\":\"private\",\"tools\"");
+    let private = |line: String| {
+        ["tools", "resources", "resourceTemplates", "prompts"].into_iter().fold(line, |line, list| {
+            let of = |scope: &str| format!("\"cacheScope\":\"{scope}\",\"{list}\"");
+            line.replace(&of("public"), &of("private"))
+        })
+    };
     let directly: Vec<String> = heard(Gateway::run(direct), lines).into_iter().map(private).collect();
     let through = heard(Gateway::start(&sandbox, &[], argv), lines);
     assert_eq!(directly.len(), lines.iter().filter(|line| line.contains("\"id\":")).count(), "{directly:#?}");

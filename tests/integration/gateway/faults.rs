@@ -270,7 +270,7 @@ fn a_client_that_sends_garbage_is_told_so_and_may_go_on() {
 #[test]
 fn the_server_and_what_it_started_end_with_us() {
     for signal in ["-TERM", "-KILL"] {
-        let sandbox = open();
+        let sandbox = sandbox(&open_beside(json!({})));
         // It ignores its input, TERM and hang-ups, and starts another process that does the same.
         let script = "trap '' TERM HUP; (trap '' TERM HUP; sleep 300) & echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"method\\\":\\\"$$\\\"}\"
             echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"method\\\":\\\"$!\\\"}\"; while :; do sleep 300; done";
@@ -423,7 +423,7 @@ fn the_late_answer_to_a_call_that_was_given_up_reaches_no_later_one_with_its_id(
     assert!(gateway.ask_tool(1, "t", &json!({})).get("error").is_some());
     let refused = gateway.ask_tool(1, "t", &json!({}));
     assert!(refused["error"]["message"].as_str().unwrap().contains("given up"), "{refused}");
-    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/on"}"#);
+    gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     // Once the old answer has come, the id is free again.
     let reply = loop {
         let reply = gateway.ask_tool(1, "t", &json!({}));

@@ -380,5 +380,7 @@ fn ordinary(asked: &Asked) -> String {
 /// A sandbox whose policy allows `good`, and limits `limited` to ten a day.
 fn usual() -> Sandbox {
     let limits = json!([{"counter": "limited_calls", "window": "day", "max": 10, "scope": "grant"}]);
-    sandbox(&only(json!({"good": {}, "limited": {"limits": limits}})))
+    let mut policy = only(json!({"good": {}, "limited": {"limits": limits}}));
+    policy["client"] = json!({"roots": "allow"});
+    sandbox(&policy)
 }

@@ -55,16 +55,14 @@ fn memory_counts_for_one_process_only() {
 }
 
 #[test]
-fn an_error_reply_gives_the_unit_back_and_a_failed_result_does_not() {
+fn what_was_sent_stays_spent_whatever_the_server_replies() {
     let sandbox = sandbox(&limited(2));
     let script = r#"read -r a; echo '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}'
-        read -r a; echo '{"jsonrpc":"2.0","id":2,"result":{"content":[],"isError":true}}'
-        read -r a; echo '{"jsonrpc":"2.0","id":3,"result":{"content":[]}}'; read -r a"#;
+        read -r a; echo '{"jsonrpc":"2.0","id":2,"result":{"content":[],"isError":true}}'; read -r a"#;
     let mut gateway = Gateway::script(&sandbox, &[], script);
     assert_eq!(gateway.ask_tool(1, "work", &json!({}))["error"]["code"], -32602);
     passed(&gateway.ask_tool(2, "work", &json!({})));
-    passed(&gateway.ask_tool(3, "work", &json!({})));
-    refusal(&gateway.ask_tool(4, "work", &json!({})));
+    refusal(&gateway.ask_tool(3, "work", &json!({})));
     assert_eq!(gateway.close().0, Some(0));
 }
 
@@ -72,10 +70,13 @@ fn an_error_reply_gives_the_unit_back_and_a_failed_result_does_not() {
 #[test]
 fn a_gateway_killed_in_the_middle_of_a_call_keeps_what_it_spent() {
     let sandbox = sandbox(&limited(1));
-    let mut gateway =
-        Gateway::script(&sandbox, &[], "read -r a; echo '{\"jsonrpc\":\"2.0\",\"method\":\"got/it\"}'; read -r a");
+    let mut gateway = Gateway::script(
+        &sandbox,
+        &[],
+        "read -r a; echo '{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}'; read -r a",
+    );
     gateway.call(1, "work", &json!({}));
-    assert_eq!(gateway.message()["method"], "got/it");
+    assert_eq!(gateway.message()["method"], "notifications/message");
     gateway.child.kill().unwrap();
     let mut gateway = Gateway::script(&sandbox, &[], ECHO);
     refusal(&gateway.ask_tool(1, "work", &json!({})));

@@ -189,7 +189,7 @@ fn on_runtime(test: impl Future<Output = ()>) {
 
 fn policy() -> Value {
     json!({
-        "version": "1", "default": "allow", "hide": ["test_audio_content"],
+        "version": "1", "default": "allow", "client": {"roots": "allow"}, "hide": ["test_audio_content"],
         "tools": {
             "test_image_content": {"action": "deny", "reason": "no pictures"},
             "test_simple_text": {"limits": [{"counter": "few", "window": "day", "max": 2, "scope": "grant"}]},

@@ -81,8 +81,8 @@ fn refusals_of_the_stateless_revision_carry_a_result_type() {
 
 /// Everything that is no tool call reaches the other side to the letter, both ways.
 #[test]
-fn all_else_flows_to_the_letter() {
-    let sandbox = sandbox(&some());
+fn all_else_flows_to_the_letter_where_the_policy_opens_it() {
+    let sandbox = sandbox(&open_beside(json!({})));
     // Everything heard comes back as the text of a notification, after requests of the server's own.
     let script = r#"echo '{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"messages":[],"_meta":{"x":1.0}}}'
         echo '{"jsonrpc":"2.0","id":"1","method":"roots/list"}'
@@ -114,15 +114,25 @@ fn all_else_flows_to_the_letter() {
     let heard = sandbox.read("heard");
     assert_eq!(heard.lines().take(lines.len()).collect::<Vec<_>>(), lines);
     assert_eq!(heard.lines().count(), lines.len() + 1);
-    assert_eq!(events(&log(&sandbox), "unknown_method").len(), 1);
+    let decided = |method: &str| {
+        let log = log(&sandbox);
+        log.iter().filter(|line| line["event"] == "decision" && line["method"] == method).count()
+    };
+    for method in ["sampling/createMessage", "roots/list", "resources/read", "x/unknown", "notifications/last"] {
+        assert_eq!(decided(method), 1, "{method}");
+    }
 }
 
 #[test]
-fn unknown_methods_can_be_refused() {
+fn unknown_methods_are_refused_unless_they_are_forwarded() {
     let sandbox = sandbox(&some());
-    let mut gateway = Gateway::sample(&sandbox, &["--unknown-methods", "refuse"]);
-    assert_eq!(gateway.ask(1, "x/unknown", &json!({}))["error"]["code"], -32601);
-    assert_eq!(gateway.close().0, Some(0));
+    for (args, is_forwarded) in [(&[][..], false), (&["--unknown-methods", "forward"], true)] {
+        let script = r#"while read -r line; do echo '{"jsonrpc":"2.0","id":1,"result":{}}'; done"#;
+        let mut gateway = Gateway::script(&sandbox, args, script);
+        assert_eq!(gateway.ask(1, "x/unknown", &json!({}))["error"]["code"] == -32601, !is_forwarded);
+        assert_eq!(gateway.ask(1, "tools//call", &json!({"name": "list_tasks"}))["error"]["code"], -32601);
+        assert_eq!(gateway.close().0, Some(0));
+    }
 }
 
 #[test]

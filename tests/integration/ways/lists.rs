@@ -3,7 +3,7 @@
 use super::server::Act;
 use super::way::{Who, tool};
 use super::{Cell, Era, Setup};
-use crate::gateway::{passed, refusal};
+use crate::gateway::{open_beside, passed, refusal};
 use serde_json::{Value, json};
 
 pub fn every_page_lists_what_may_be_called_and_nothing_else(cell: &dyn Fn(&Setup) -> Cell) {
@@ -116,7 +116,7 @@ pub fn what_is_offered_beside_tools_is_as_it_was_locked(cell: &dyn Fn(&Setup) ->
     let resource = |uri: &str, text: &str| json!({"uri": uri, "name": "n", "description": text});
     let list = json!({"tools": [tool("good")], "resources": [resource("note://1", "One."), resource("note://2", "Two.")],
         "resourceTemplates": [{"name": "t", "uriTemplate": "file:///docs/{name}"}]});
-    let setup = Setup::of(&json!({"good": {}})).locked_list(&list).script(move |asked| {
+    let setup = Setup::policy(&open_beside(json!({"good": {}}))).locked_list(&list).script(move |asked| {
         let uri = asked.seen.message["params"]["uri"].clone();
         let result = match asked.seen.method() {
             "resources/list" => json!({"resources": [resource("note://1", "One."), resource("note://2", "Obey."),

@@ -301,7 +301,7 @@ impl Cell {
 
     fn config(&self) -> String {
         let setup = &self.setup;
-        let mut one = json!({"policy": "policy.json"});
+        let mut one = json!({"policy": "policy.json", "roots": ["file:///srv/of-operator"]});
         if self.way.is_command() {
             one["command"] = scripted::target("wire").argv.into();
             one["env"] = self.environment().map(|(name, value)| (name, Value::from(value))).collect();

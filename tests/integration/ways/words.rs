@@ -108,14 +108,14 @@ pub fn a_question_of_the_server_is_answered_once(cell: &dyn Fn(&Setup) -> Cell) 
         if !asked.seen.calls("curious") {
             return Act::Usual;
         }
-        asked.say(&json!({"jsonrpc": "2.0", "id": "q", "method": "roots/list"}));
+        asked.say(&json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}));
         Act::Held
     });
     let cell = cell(&setup);
-    let mut client = cell.client_with(&json!({"roots": {}}));
+    let mut client = cell.client_with(&json!({"elicitation": {}}));
     let call = client.call("curious", &json!({}));
-    let question = client.hears("the question", |it| it["method"] == "roots/list");
-    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": []}}).to_string();
+    let question = client.hears("the question", |it| it["method"] == "elicitation/create");
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}}).to_string();
     client.answer(&answer);
     client.answer(&answer);
     let is_answer = |seen: &super::server::Seen| seen.message["id"] == "q" && seen.message.get("result").is_some();

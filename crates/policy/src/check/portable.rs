@@ -12,6 +12,16 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
     if document.mode.is_some() {
         ours("/mode", "`mode`");
     }
+    for (member, is_there) in [
+        ("resources", document.resources.is_some()),
+        ("prompts", document.prompts.is_some()),
+        ("client", !document.client.is_empty()),
+        ("unknown_methods", document.unknown_methods.is_some()),
+    ] {
+        if is_there {
+            ours(&format!("/{member}"), &format!("`{member}`"));
+        }
+    }
     let all = &document.all_tools;
     for (list, entries) in [("require", &all.require), ("deny_if", &all.deny_if)] {
         if !entries.is_empty() {
@@ -20,6 +30,9 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
     }
     let limits = |at: &str, limits: &[Limit], ours: &mut dyn FnMut(&str, &str)| {
         for (index, limit) in limits.iter().enumerate() {
+            if limit.refund.is_some() {
+                ours(&format!("{at}/limits/{index}/refund"), "`refund`");
+            }
             if limit.scale > 0 {
                 ours(&format!("{at}/limits/{index}/scale"), "`scale`");
             }

@@ -1,6 +1,7 @@
 //! From the text of policy.json to a checked policy, or to everything that is wrong with it.
 
 mod checker;
+mod doors;
 mod rules;
 
 use super::compiled::{CheckedLimit, Counter, Policy, Tool};
@@ -66,7 +67,8 @@ fn syntax_help(text: &str, at: usize) -> Option<String> {
     Some(help.to_owned())
 }
 
-const TOP: [&str; 6] = ["version", "default", "hide", "all_tools", "tools", "mode"];
+const TOP: [&str; 10] =
+    ["version", "default", "hide", "all_tools", "tools", "mode", "resources", "prompts", "client", "unknown_methods"];
 
 fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<Policy> {
     let at = *At::ROOT;
@@ -96,8 +98,19 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<Policy> {
         .get("tools")
         .map(|node| tools(checker, node, at.name("tools"), &all.limits, &mut counters))
         .unwrap_or_default();
-    let document =
-        Document { version: version?, default: default?, mode, hide, all_tools: all.written, tools: tools.written };
+    let doors = doors::doors(checker, &members, at);
+    let document = Document {
+        version: version?,
+        default: default?,
+        mode,
+        hide,
+        all_tools: all.written,
+        tools: tools.written,
+        resources: doors.resources,
+        prompts: doors.prompts,
+        client: doors.client,
+        unknown_methods: doors.unknown_methods,
+    };
     let everything = Tool {
         id: Arc::from("(default allow)"),
         action: None,

@@ -5,7 +5,7 @@ use super::{MODES, POLICY_ENTRIES_MAX};
 use crate::compiled::{ApprovalRule, CheckedLimit, Rule};
 use crate::condition::Test;
 use crate::document::{
-    Action, AllTools, ApprovalRules, Condition, Entry, Limit, Operator, RateLimit, Scope, ToolRules, Validate,
+    Action, AllTools, ApprovalRules, Condition, Entry, Limit, Operator, RateLimit, Refund, Scope, ToolRules, Validate,
 };
 use crate::json::{Json, JsonText, Node, escape_token};
 use crate::path::ArgumentPath;
@@ -60,6 +60,7 @@ struct CounterUse {
     scope: Scope,
     scale: u32,
     sums: Sums,
+    refund: Option<Refund>,
 }
 
 /// What a counter adds up.
@@ -329,7 +330,7 @@ fn limit(
     site: &RuleSite<'_>,
     counters: &mut CounterUses,
 ) -> Option<CheckedLimit> {
-    let known = ["counter", "window", "max", "scope", "increment_from", "scale", "on_deny", "id"];
+    let known = ["counter", "window", "max", "scope", "increment_from", "scale", "refund", "on_deny", "id"];
     let members = Members::of(checker, node, &at, &known)?;
     for name in ["counter", "window", "max"] {
         if members.get(name).is_none() {
@@ -350,6 +351,14 @@ fn limit(
     };
     let increment = members.get("increment_from");
     let source = increment.and_then(|node| increment_from(checker, node, at.name("increment_from"), site));
+    let refund = members.get("refund").and_then(|node| {
+        if increment.is_some() {
+            let help = "an amount may have been moved before the error: leave one of the two out".to_owned();
+            let message = "`refund` is not possible with `increment_from`".to_owned();
+            checker.problem(node, &at.name("refund"), message, Some(help));
+        }
+        checker.word(node, &at.name("refund"), &[("error", Refund::Error)], "a refund")
+    });
     let on_deny = text(checker, &members, at, "on_deny");
     let id = members.get("id").and_then(|node| name(checker, node, at.name("id"), "an id"));
     if increment.is_none()
@@ -364,7 +373,7 @@ fn limit(
         return None;
     };
     let sums = if increment.is_some() { Sums::Amounts } else { Sums::Calls };
-    let used = CounterUse { window, scope, scale, sums };
+    let used = CounterUse { window, scope, scale, sums, refund };
     counters.agree(checker, node, at, &counter, used);
     let limit = Limit {
         counter,
@@ -373,6 +382,7 @@ fn limit(
         scope,
         increment_from: source.as_ref().map(ToString::to_string),
         scale,
+        refund,
         on_deny,
         id,
     };
@@ -396,6 +406,11 @@ impl CounterUses {
             }
         } else if first.scale != used.scale {
             format!("scale {}", first.scale)
+        } else if first.refund != used.refund {
+            match first.refund {
+                Some(Refund::Error) => "`refund`".to_owned(),
+                None => "no `refund`".to_owned(),
+            }
         } else {
             return;
         };
@@ -465,7 +480,7 @@ fn rate_limit(
         node,
         at,
         &counter,
-        CounterUse { window, scope: Scope::Grant, scale: 0, sums: Sums::Calls },
+        CounterUse { window, scope: Scope::Grant, scale: 0, sums: Sums::Calls, refund: None },
     );
     let last = Ids { taken: rules.limits.iter().map(|known| last_part(&known.rule)).collect() }
         .next(escape_token(&counter).into_owned());
@@ -476,6 +491,7 @@ fn rate_limit(
         scope: Scope::Grant,
         increment_from: None,
         scale: 0,
+        refund: None,
         on_deny: None,
         id: None,
     };

@@ -175,11 +175,10 @@ fn what_was_not_used_comes_back_in_its_own_window_only() {
         let settlement: Vec<_> = reservation.end(ending).into_iter().collect();
         store.settle(Timestamp::from_millis(seconds * 1000), &settlement).unwrap();
     };
-    // Not sent, and an error reply, give back.
+    // What was not sent comes back.
     settle(1, reserve(0).unwrap(), Ending::NotSent);
-    settle(1, reserve(1).unwrap(), Ending::ErrorReply);
-    // Anything else does not.
-    settle(2, reserve(2).unwrap(), Ending::Kept);
+    // Anything else does not: a caller can provoke an error.
+    settle(2, reserve(2).unwrap(), Ending::ErrorReply);
     assert!(reserve(3).is_none());
     // Given back after its window closed: the new window does not gain from it.
     let late = reserve(60).unwrap();
@@ -188,6 +187,45 @@ fn what_was_not_used_comes_back_in_its_own_window_only() {
     assert!(reserve(122).is_none());
     settle(123, newer, Ending::NotSent);
     assert!(reserve(124).is_some());
+}
+
+#[test]
+fn an_error_gives_back_where_the_limit_says_so_and_nowhere_else() {
+    let policy = tool(
+        r#"{"limits":[{"counter":"tries","window":"minute","max":1,"refund":"error"},{"counter":"all","window":"minute","max":3}]}"#,
+    );
+    let (store, caller) = (MemoryStore::new(), caller());
+    let now = Timestamp::from_millis(0);
+    let reserve = || {
+        let request = Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
+        match gate(&policy, &store, &store, now, request) {
+            Decision::Allow(permit) => Ok(permit.into_parts().1),
+            Decision::Deny(denial) => Err(denial.rule),
+            Decision::Ask(_) => Err("asked".to_owned()),
+        }
+    };
+    for ending in [Ending::ErrorReply, Ending::ErrorReply, Ending::Kept] {
+        let settlement: Vec<_> = reserve().unwrap().end(ending).into_iter().collect();
+        store.settle(now, &settlement).unwrap();
+    }
+    assert_eq!(reserve().unwrap_err(), "/tools/t/limits/tries", "the last one was kept");
+    let policy = |limits: &str| {
+        crate::parse(&format!(r#"{{"version":"1","default":"deny","tools":{{"t":{{"limits":[{limits}]}}}}}}"#), "p")
+    };
+    for (limits, expected) in [
+        (r#"{"counter":"c","window":"day","max":1,"refund":"always"}"#, "`always` is not a refund"),
+        (
+            r#"{"counter":"c","window":"day","max":1,"refund":"error","increment_from":"args.n"}"#,
+            "`refund` is not possible",
+        ),
+        (
+            r#"{"counter":"c","window":"day","max":1,"refund":"error"},{"counter":"c","window":"day","max":2}"#,
+            "counter `c` is used with `refund` on line 1",
+        ),
+    ] {
+        let problems = policy(limits).err().unwrap_or_default();
+        assert!(problems.len() == 1 && problems[0].message.contains(expected), "{limits}: {problems:#?}");
+    }
 }
 
 #[test]

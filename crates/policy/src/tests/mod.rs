@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
 
 mod conditions;
+mod doors;
 mod limits;
 mod properties;
 

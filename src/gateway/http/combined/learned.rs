@@ -2,8 +2,8 @@
 //! resource. What one grant was shown is not known to another.
 
 use super::names;
-use super::task_owners::TaskOwners;
 use crate::gateway::mediate::lock;
+use crate::gateway::task_owners::TaskOwners;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher as _;

@@ -18,7 +18,6 @@ mod lists;
 mod learned;
 mod names;
 mod offers;
-mod task_owners;
 mod ask;
 mod piece;
 mod pipe;

@@ -1,8 +1,8 @@
 //! What servers ask the client: their ids may be equal, so each question gets an id that is unique in the session, and
 //! the client's answer finds its way back by it.
 
-use super::task_owners::TASK_ID_BYTES_MAX;
 use crate::gateway::mediate::lock;
+use crate::gateway::task_owners::TASK_ID_BYTES_MAX;
 use crate::mcp::envelope::Id;
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -15,13 +15,13 @@ use super::lists::{List, PROMPTS, RESOURCES, TEMPLATES, TOOLS, list_of};
 use super::pipe::Pipe;
 use super::replies::{done, failed, quoted};
 use super::request::{ClientRequest, line_of};
-use super::task_owners::TaskOwner;
 use super::{Answered, names};
 use crate::clock;
 use crate::gateway::exchange::is_listed;
 use crate::gateway::exchange::request;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::lock;
+use crate::gateway::task_owners::TaskOwner;
 use crate::mcp::envelope::{Id, Passage, ToolCall, receive};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -226,7 +226,7 @@ impl ClientRequest {
             self.find_task(id, task).await;
         }
         let what = match self.tasks().of(task) {
-            Some(TaskOwner::Server(name)) => match self.server(&name) {
+            Some(TaskOwner::One(name)) => match self.server(&name) {
                 Some(asked) => {
                     return self.to(id, asked, &Ask::named(method, task, Bytes::from(line.to_owned()))).await;
                 }

@@ -12,8 +12,8 @@ use super::piece::{Piece, PieceContent};
 use super::pipe::Pipe;
 use super::replies::{failed, quoted, result_of};
 use super::request::ClientRequest;
-use super::task_owners::TaskOwner;
 use crate::gateway::identity::Identity;
+use crate::gateway::task_owners::TaskOwner;
 use crate::mcp::envelope::{Arrival, Id, receive};
 use crate::mcp::sse::Pause;
 use http::StatusCode;
@@ -109,7 +109,7 @@ impl ClientRequest {
             for thing in things {
                 let owner = if named == "taskIds" {
                     match self.tasks().of(thing) {
-                        Some(TaskOwner::Server(name)) => Some(name),
+                        Some(TaskOwner::One(name)) => Some(name),
                         Some(TaskOwner::Several) | None => None,
                     }
                 } else {

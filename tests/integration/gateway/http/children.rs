@@ -91,7 +91,7 @@ fn a_crash_is_seen_by_its_callers_only() {
 
 #[test]
 fn what_a_server_sends_unasked_reaches_whoever_listens() {
-    let sandbox = sandbox(&only(json!({"ask": {}})));
+    let sandbox = sandbox(&open_beside(json!({"ask": {}})));
     let served = served(&sandbox, &[]);
     let one = open(&served);
     let mut listening = served.open();
@@ -105,7 +105,7 @@ fn what_a_server_sends_unasked_reaches_whoever_listens() {
 
 #[test]
 fn without_a_listener_it_comes_with_the_answer() {
-    let sandbox = sandbox(&only(json!({"ask": {}})));
+    let sandbox = sandbox(&open_beside(json!({"ask": {}})));
     let served = served(&sandbox, &[]);
     let reply = served.post(&[&open(&served)], &CALL.replace("good", "ask"));
     assert_eq!(reply.header("content-type"), Some("text/event-stream"));
@@ -148,7 +148,7 @@ fn a_new_policy_reaches_sessions_that_are_open() {
 
 #[test]
 fn all_sessions_of_a_grant_share_a_child_where_that_is_asked_for() {
-    let sandbox = sandbox(&only(json!({"good": {}, "ask": {}})));
+    let sandbox = sandbox(&open_beside(json!({"good": {}, "ask": {}})));
     let config = toml::to_string(&json!({
         "gateway": {"listen": "127.0.0.1:0", "state": "memory:", "audit": "none"},
         "servers": {"scripted": {"command": ["sh", "-c", SERVER], "policy": "policy.json", "per": "grant"}},
@@ -338,7 +338,7 @@ fn a_request_from_before_its_server_was_replaced_starts_no_child_of_the_old_one(
 
 #[test]
 fn each_client_of_a_shared_child_hears_that_it_has_died() {
-    let sandbox = usual();
+    let sandbox = sandbox(&open_beside(json!({"good": {}})));
     noted(&sandbox, &json!({"per": "grant"}));
     let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
     let (one, two) = (open(&served), open(&served));
@@ -444,7 +444,7 @@ fn a_grant_that_opens_too_many_sessions_of_a_child_loses_its_oldest() {
     let sandbox = usual();
     noted(&sandbox, &json!({"per": "grant"}));
     let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
-    let ping = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    let ping = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let (first, second) = (open(&served), open(&served));
     let mut connection = served.open();
     let mut last = String::new();

@@ -61,7 +61,7 @@ fn a_limit_holds_to_the_call_however_many_come_at_once() {
 }
 
 #[test]
-fn an_error_gives_back_what_a_result_keeps() {
+fn an_error_gives_back_where_the_limit_says_so_and_is_spent_elsewhere() {
     let (sandbox, upstream) = (
         usual(),
         Upstream::answering(|asked| {
@@ -73,18 +73,26 @@ fn an_error_gives_back_what_a_result_keeps() {
             })
         }),
     );
+    let limit = |counter: &str| json!({"counter": counter, "window": "day", "max": 10, "scope": "grant"});
+    let mut back = limit("back");
+    back["refund"] = "error".into();
+    let tools = json!({"kept": {"limits": [limit("kept")]}, "back": {"limits": [back]}});
+    sandbox.write("policy.json", &only(tools).to_string());
     let served = Served::relay(&sandbox, &[], &upstream);
-    let limited = |fail: bool| {
-        let params = json!({"name": "limited", "arguments": {"fail": fail}});
+    let call = |tool: &str, fail: bool| {
+        let params = json!({"name": tool, "arguments": {"fail": fail}});
         served.ask(&[], &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string())
     };
     for _ in 0..20 {
-        assert_eq!(limited(true)["error"]["code"], -32000);
+        assert_eq!(call("back", true)["error"]["code"], -32000);
     }
     for _ in 0..10 {
-        assert_eq!(limited(false)["result"]["content"], json!([]));
+        assert_eq!(call("back", false)["result"]["content"], json!([]));
+        assert_eq!(call("kept", true)["error"]["code"], -32000);
     }
-    assert!(refusal(&limited(false)).contains("limit"));
+    for tool in ["back", "kept"] {
+        assert!(refusal(&call(tool, false)).contains("limit"));
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn start_commands() -> (Sandbox, Served) {
         let script = sandbox.dir().join(format!("{name}.sh"));
         text.push_str(&format!("[servers.{name}]\ncommand = [\"sh\", {script:?}]\npolicy = \"policy.json\"\n"));
     }
-    sandbox.write("policy.json", r#"{"version": "1", "default": "allow"}"#);
+    sandbox.write("policy.json", r#"{"version": "1", "default": "allow", "client": {"roots": "allow"}}"#);
     sandbox.write("mcpol.toml", &text);
     let served = Served::launch(&sandbox, &["enforce", "--config", "mcpol.toml"]);
     (sandbox, served)

@@ -8,7 +8,7 @@ mod streams;
 
 use super::*;
 
-const POLICY: &str = r#"{"version": "1", "default": "deny", "hide": ["secret"], "tools": {"good": {}, "refused": {"action": "deny", "reason": "not today"},
+const POLICY: &str = r#"{"version": "1", "default": "deny", "resources": "allow", "prompts": "allow", "client": {"sampling": "allow", "roots": "allow"}, "hide": ["secret"], "tools": {"good": {}, "refused": {"action": "deny", "reason": "not today"},
     "a.tool.with.a.name.that.is.far.too.long.for.every.client.there.is.and.more": {}}}"#;
 const LONG: &str = "a.tool.with.a.name.that.is.far.too.long.for.every.client.there.is.and.more";
 

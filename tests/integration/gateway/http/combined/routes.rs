@@ -114,7 +114,11 @@ fn a_task_is_asked_of_the_server_that_handed_it_out() {
     let (_sandbox, served) = start(&[("one", &one.url), ("two", &two.url)]);
     let session = session(&served);
     let ask = |method: &str, params: Value| served.ask(&[&session], &request(method, &params));
-    ask("tools/call", json!({"name": "two__good", "task": {"ttl": 1}}));
+    // A task is for the grant that has begun it.
+    assert!(ask("tasks/get", json!({"taskId": "first"})).get("error").is_some());
+    for name in ["one__good", "two__good"] {
+        ask("tools/call", json!({"name": name, "task": {"ttl": 1}}));
+    }
     methods(&one);
     methods(&two);
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {

@@ -1,27 +1,26 @@
-//! Which server handed out a task: the client names tasks by their ids alone.
+//! Whose a task is, where messages name it by its id alone: which server handed it out, for a client of several; which
+//! grant began it, for a server of several.
 
-use crate::gateway::mediate::lock;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Tasks that are remembered for one session, or for the requests without session of one grant; the oldest is forgotten
-/// for the next, and found again by asking.
-pub(super) const TASKS_MAX: usize = 4096;
+/// Tasks that one table remembers; the oldest is forgotten for the next.
+pub const TASKS_MAX: usize = 4096;
 /// Longest id of a task that is remembered, in bytes.
-pub(super) const TASK_ID_BYTES_MAX: usize = 1024;
+pub const TASK_ID_BYTES_MAX: usize = 1024;
 
 /// Whose a task is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TaskOwner {
-    /// One server's.
-    Server(String),
-    /// Two servers have handed out the same id; which one is meant cannot be told.
+pub enum TaskOwner {
+    /// That of the server or grant of this name.
+    One(String),
+    /// Two have the same id; which one is meant cannot be told.
     Several,
 }
 
-/// Whose the tasks are.
+/// Whose tasks are.
 #[derive(Debug, Default)]
-pub(super) struct TaskOwners(Mutex<TaskTable>);
+pub struct TaskOwners(Mutex<TaskTable>);
 
 #[derive(Debug, Default)]
 struct TaskTable {
@@ -30,17 +29,22 @@ struct TaskTable {
 }
 
 impl TaskOwners {
-    /// A server has named a task as its own. Answers whether it is.
-    pub(super) fn learn(&self, task: &str, server: &str) -> bool {
+    fn table(&self) -> MutexGuard<'_, TaskTable> {
+        // The table is valid between any two statements, so one that a panic left behind can be used.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a task is the owner's of this name. Answers whether it is that owner's alone.
+    pub fn learn(&self, task: &str, owner: &str) -> bool {
         if task.len() > TASK_ID_BYTES_MAX {
             return true;
         }
-        let mut table = lock(&self.0);
-        if let Some(owner) = table.owners.get_mut(task) {
-            if matches!(owner, TaskOwner::Server(known) if known != server) {
-                *owner = TaskOwner::Several;
+        let mut table = self.table();
+        if let Some(known) = table.owners.get_mut(task) {
+            if matches!(known, TaskOwner::One(name) if name != owner) {
+                *known = TaskOwner::Several;
             }
-            return *owner != TaskOwner::Several;
+            return *known != TaskOwner::Several;
         }
         if table.order.len() >= TASKS_MAX
             && let Some(oldest) = table.order.pop_front()
@@ -48,13 +52,13 @@ impl TaskOwners {
             table.owners.remove(&oldest);
         }
         table.order.push_back(task.into());
-        table.owners.insert(task.into(), TaskOwner::Server(server.to_owned()));
+        table.owners.insert(task.into(), TaskOwner::One(owner.to_owned()));
         true
     }
 
     /// Whose a task is, if that is remembered.
-    pub(super) fn of(&self, task: &str) -> Option<TaskOwner> {
-        lock(&self.0).owners.get(task).cloned()
+    pub fn of(&self, task: &str) -> Option<TaskOwner> {
+        self.table().owners.get(task).cloned()
     }
 }
 
@@ -66,7 +70,7 @@ mod tests {
     fn an_id_of_two_servers_is_nobodys() {
         let owners = TaskOwners::default();
         assert!(owners.learn("a", "one") && owners.learn("a", "one") && owners.learn("b", "two"));
-        assert_eq!(owners.of("a"), Some(TaskOwner::Server("one".to_owned())));
+        assert_eq!(owners.of("a"), Some(TaskOwner::One("one".to_owned())));
         assert!(!owners.learn("a", "two") && !owners.learn("a", "one"));
         assert_eq!(owners.of("a"), Some(TaskOwner::Several));
         assert_eq!(owners.of("c"), None);

@@ -1,0 +1,349 @@
+//! Doors beside `tools/call`: which rule speaks of a message, and what it says. One table of the protocol's methods says
+//! what a message is about; one function decides for the client's messages, and one for the server's.
+
+use crate::gateway::audit::Route;
+use crate::gateway::task_owners::{TaskOwner, TaskOwners};
+use crate::mcp::envelope::Passage;
+use crate::mcp::json::{nearly_known, string_value};
+use crate::mcp::protocol::{Feature, Method, Subject};
+use crate::mcp::walk::{elements, member, members};
+use crate::policy::{Caller, Denial, DenialCode, Door, Mode, Opening, Policy};
+use std::borrow::Cow;
+use std::fmt;
+
+/// JSON-RPC's method not found.
+const METHOD_NOT_FOUND: i32 = -32601;
+/// JSON-RPC's invalid params, which MCP servers answer for what they do not have.
+const INVALID_PARAMS: i32 = -32602;
+
+/// What becomes of messages whose method no revision of the protocol knows and no policy lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownMethods {
+    /// They are forwarded, and logged.
+    Forward,
+    /// They are refused, and logged: method not found.
+    Refuse,
+}
+
+/// Who asks, and what is known of him.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The caller's policy as it is now; without one everything is refused.
+    pub policy: Option<&'a Policy>,
+    /// The server, grant and session.
+    pub caller: &'a Caller,
+    /// The way between client and server.
+    pub way: Route,
+    /// What the gateway says of unknown methods beside the policy.
+    pub unknown: UnknownMethods,
+    /// Whether a tool that the caller was shown and may call names this `ui://` resource.
+    pub is_shown_with_tool: &'a dyn Fn(&str) -> bool,
+    /// Whose tasks are whose, where several grants share the server.
+    pub tasks: Option<&'a TaskOwners>,
+}
+
+impl fmt::Debug for Asker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asker").field("caller", self.caller).field("way", &self.way).finish_non_exhaustive()
+    }
+}
+
+/// What a rule says of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorRuling {
+    /// What the message names, as the log shows it.
+    pub name: Option<String>,
+    /// Id of the rule.
+    pub rule: Cow<'static, str>,
+    /// Why it does not go on; in shadow mode it goes on all the same.
+    pub denial: Option<Denial>,
+    /// The error for its sender, if it does not go on and was a request.
+    pub refusal: DoorRefusal,
+    /// Whether the refusal is only logged.
+    pub is_shadow: bool,
+}
+
+/// The error for a request that does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorRefusal {
+    /// The JSON-RPC code.
+    pub code: i32,
+    /// Its message.
+    pub message: String,
+}
+
+impl DoorRuling {
+    /// Whether the message goes on.
+    pub fn passes(&self) -> bool {
+        self.denial.is_none() || self.is_shadow
+    }
+}
+
+/// Whether a message of a client is a request or news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageForm {
+    /// It has an id, and gets an answer.
+    Request,
+    /// It has none.
+    News,
+}
+
+impl Asker<'_> {
+    fn ruling(&self, name: Option<String>, opening: Opening, refusal: DoorRefusal) -> DoorRuling {
+        // Whose a task is no shadow mode can change: it would hand one grant's results to another.
+        let is_shadow = self.policy.is_some_and(|policy| policy.mode() == Mode::Shadow);
+        match opening {
+            Opening::Open(rule) => DoorRuling { name, rule: rule.into(), denial: None, refusal, is_shadow },
+            Opening::Unsaid => DoorRuling { name, rule: Cow::Borrowed("(default)"), denial: None, refusal, is_shadow },
+            Opening::Closed(denial) => {
+                let rule = Cow::Owned(denial.rule.clone());
+                DoorRuling { name, rule, denial: Some(denial), refusal, is_shadow }
+            }
+        }
+    }
+
+    fn opening(&self, door: Door<'_>) -> Opening {
+        let Some(policy) = self.policy else { return Opening::Closed(Denial::no_policy()) };
+        match (policy.opening(door), door) {
+            // The interface of a tool that may be called belongs to it.
+            (Opening::Closed(denial), Door::Resource(uri))
+                if denial.code != DenialCode::Hidden && uri.starts_with("ui://") && (self.is_shown_with_tool)(uri) =>
+            {
+                Opening::Open("(resource of a tool)")
+            }
+            (opening, _) => opening,
+        }
+    }
+
+    /// What a rule says of a client's message that is no call; `None` where none speaks of it.
+    pub fn message(&self, passage: &Passage, form: MessageForm) -> Option<DoorRuling> {
+        let method = passage.method().unwrap_or_default();
+        let params = passage.params().unwrap_or_default();
+        let known = match form {
+            MessageForm::Request => Method::asked_by_client(method),
+            MessageForm::News => Method::told_by_client(method),
+        };
+        let Some(known) = known else { return Some(self.unknown(method)) };
+        if form == MessageForm::Request
+            && let Some(ruling) = self.volunteered(params)
+        {
+            return Some(ruling);
+        }
+        let named = || known.named_by.and_then(|name| text_of(params, name)).unwrap_or_default();
+        match known.subject {
+            Subject::Resource => {
+                let uri = named();
+                Some(self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), no_resource()))
+            }
+            Subject::Prompt => {
+                let name = named();
+                let refusal = no_prompt(&name);
+                Some(self.ruling(Some(name.clone()), self.opening(Door::Prompt(&name)), refusal))
+            }
+            Subject::Completion => Some(self.completion(params)),
+            Subject::Subscription => self.subscription(params),
+            Subject::Task if form == MessageForm::Request => self.task(&text_of(params, "taskId").unwrap_or_default()),
+            Subject::Client(feature) if form == MessageForm::News => {
+                let opening = self.feature(feature);
+                let refusal = DoorRefusal { code: METHOD_NOT_FOUND, message: String::new() };
+                Some(self.ruling(None, opening, refusal))
+            }
+            Subject::Task | Subject::Client(_) | Subject::TaskList | Subject::Protocol => None,
+        }
+    }
+
+    fn unknown(&self, method: &str) -> DoorRuling {
+        let refusal = DoorRefusal { code: METHOD_NOT_FOUND, message: "method not found".to_owned() };
+        let opening = match (self.opening(Door::Unknown(method)), self.unknown) {
+            (Opening::Closed(denial), UnknownMethods::Forward)
+                if self.policy.is_some() && Method::taken_for(method).is_none() =>
+            {
+                debug_assert_eq!(denial.code, DenialCode::MethodUnknown);
+                Opening::Open("(unknown methods are forwarded)")
+            }
+            (opening, _) => opening,
+        };
+        self.ruling(None, opening, refusal)
+    }
+
+    /// What `params.ref` names must be open, whatever kind it says that it is.
+    fn completion(&self, params: &str) -> DoorRuling {
+        let (reference, _) = member(params, "ref").unwrap_or_default();
+        let (uri, name) = (text_of(reference, "uri"), text_of(reference, "name"));
+        let is_doubtful = members(reference).any(|(literal, _)| {
+            string_value(literal).is_none_or(|name| nearly_known(name.as_bytes(), &["type", "uri", "name"]))
+        });
+        let is_resource = text_of(reference, "type").as_deref() == Some("ref/resource");
+        let refusal = if is_resource { no_resource() } else { no_prompt(name.as_deref().unwrap_or_default()) };
+        let shown = uri.as_deref().map(shown_uri).or_else(|| name.clone());
+        let mut openings = Vec::new();
+        if let Some(uri) = &uri {
+            let door = if uri.contains('{') { Door::Template(uri) } else { Door::Resource(uri) };
+            openings.push(self.opening(door));
+        }
+        // The title of a reference to a resource is no prompt's name.
+        if let Some(name) = name.as_deref().filter(|_| !is_resource || uri.is_none()) {
+            openings.push(self.opening(Door::Prompt(name)));
+        }
+        if openings.is_empty() || is_doubtful {
+            openings = vec![self.opening(Door::Resource("")), self.opening(Door::Prompt(""))];
+        }
+        let is_closed = |opening: &Opening| matches!(opening, Opening::Closed(_));
+        let at = openings.iter().position(is_closed).unwrap_or(0);
+        self.ruling(shown, openings.swap_remove(at), refusal)
+    }
+
+    /// Every resource and task that a subscription names must be open; `None` where it names none.
+    fn subscription(&self, params: &str) -> Option<DoorRuling> {
+        let (filter, _) = member(params, "notifications")?;
+        let texts = |name: &str| -> Vec<String> {
+            let (list, _) = member(filter, name).unwrap_or_default();
+            elements(list).map(|at| string_value(&list[at]).unwrap_or_default().into_owned()).collect()
+        };
+        let mut found = None;
+        for uri in texts("resourceSubscriptions") {
+            let ruling = self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), no_resource());
+            if ruling.denial.is_some() {
+                return Some(ruling);
+            }
+            found = found.or(Some(ruling));
+        }
+        for task in texts("taskIds") {
+            let ruling = self.task(&task);
+            if ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some()) {
+                return ruling;
+            }
+            found = found.or(ruling);
+        }
+        found
+    }
+
+    /// A task is its grant's; `None` where one grant has the server for itself.
+    fn task(&self, task: &str) -> Option<DoorRuling> {
+        let refusal = DoorRefusal { code: INVALID_PARAMS, message: "there is no such task".to_owned() };
+        let opening = if self.owns(task) {
+            self.tasks.map(|_| Opening::Open("(own task)"))?
+        } else {
+            let message = "this grant has not begun the task";
+            Opening::Closed(Denial {
+                code: DenialCode::TaskForeign,
+                rule: "(foreign task)".to_owned(),
+                message: message.to_owned(),
+                retry_after_s: None,
+                detail: None,
+            })
+        };
+        Some(DoorRuling { is_shadow: false, ..self.ruling(Some(task.to_owned()), opening, refusal) })
+    }
+
+    /// Whether a task is the caller's, as far as others could have one.
+    pub fn owns(&self, task: &str) -> bool {
+        owns_task(self.tasks, self.caller, task)
+    }
+
+    /// A client that answers in a request what the server did not ask for may widen what the server works in.
+    pub fn volunteered(&self, params: &str) -> Option<DoorRuling> {
+        let (responses, _) = member(params, "inputResponses")?;
+        let is_roots = |name: &str| {
+            string_value(name).is_none_or(|name| name == "roots" || nearly_known(name.as_bytes(), &["roots"]))
+        };
+        let gives_roots = members(responses).any(|(_, span)| members(&responses[span]).any(|(name, _)| is_roots(name)));
+        let opening = self.feature(Feature::Roots);
+        let refusal = DoorRefusal { code: INVALID_PARAMS, message: "this client's roots are not taken".to_owned() };
+        gives_roots.then(|| self.ruling(None, opening, refusal)).filter(|ruling| ruling.denial.is_some())
+    }
+
+    /// What is said of something that a server asks its client for. Over HTTP a client's roots are not taken unless the
+    /// policy says so: a caller could widen the folders that the server works in.
+    pub fn feature(&self, feature: Feature) -> Opening {
+        match self.opening(Door::Client(feature)) {
+            Opening::Unsaid if self.way.is_http() => Opening::Closed(Denial {
+                code: DenialCode::ClientDenied,
+                rule: OPERATORS_ROOTS.to_owned(),
+                message: "over HTTP the roots are the operator's".to_owned(),
+                retry_after_s: None,
+                detail: None,
+            }),
+            opening => opening,
+        }
+    }
+
+    /// What a rule says of a server's request to its client; `None` where none speaks of it.
+    pub fn asked_by_server(&self, method: &str) -> Option<DoorRuling> {
+        let refusal = || DoorRefusal { code: METHOD_NOT_FOUND, message: "method not found".to_owned() };
+        let Some(known) = Method::asked_by_server(method) else { return Some(self.unknown(method)) };
+        match known.subject {
+            Subject::Client(feature) => Some(self.ruling(None, self.feature(feature), refusal())),
+            Subject::Protocol
+            | Subject::Resource
+            | Subject::Prompt
+            | Subject::Completion
+            | Subject::Task
+            | Subject::TaskList
+            | Subject::Subscription => None,
+        }
+    }
+
+    /// What a rule says of a server's news; `None` where none speaks of it.
+    pub fn told_by_server(&self, method: &str, params: &str) -> Option<DoorRuling> {
+        match Method::told_by_server(method).map(|known| known.subject) {
+            None => Some(self.unknown(method)),
+            Some(Subject::Task) => {
+                let task = text_of(params, "taskId").unwrap_or_default();
+                self.task(&task).filter(|ruling| ruling.denial.is_some())
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// What rules say of what a result asks the client for (`inputRequests`, from 2026-07-28), each with its method.
+    pub fn input_requests(&self, result: &str) -> Vec<(String, DoorRuling)> {
+        let (requests, _) = member(result, "inputRequests").unwrap_or_default();
+        let asked = members(requests).filter_map(|(_, span)| {
+            let method = text_of(&requests[span], "method").unwrap_or_default();
+            let ruling = self.asked_by_server(&method)?;
+            Some((method, ruling))
+        });
+        asked.collect()
+    }
+
+    /// Whether something that a server offers is in its lists for the caller.
+    pub fn sees(&self, door: Door<'_>) -> bool {
+        let is_shadow = self.policy.is_some_and(|policy| policy.mode() == Mode::Shadow);
+        is_shadow || !matches!(self.opening(door), Opening::Closed(_))
+    }
+}
+
+/// The rule that answers a server's question for roots over HTTP.
+pub const OPERATORS_ROOTS: &str = "(operator's roots)";
+
+/// Whether a task is the caller's, as far as others could have one.
+pub fn owns_task(tasks: Option<&TaskOwners>, caller: &Caller, task: &str) -> bool {
+    let grant = caller.grant.as_deref().unwrap_or_default();
+    tasks.is_none_or(|tasks| matches!(tasks.of(task), Some(TaskOwner::One(owner)) if owner == grant))
+}
+
+fn text_of(object: &str, name: &str) -> Option<String> {
+    string_value(member(object, name)?.0).map(Cow::into_owned)
+}
+
+fn no_resource() -> DoorRefusal {
+    DoorRefusal { code: INVALID_PARAMS, message: "Resource not found".to_owned() }
+}
+
+fn no_prompt(name: &str) -> DoorRefusal {
+    DoorRefusal { code: INVALID_PARAMS, message: format!("Unknown prompt: {name}") }
+}
+
+/// A URI as the log shows it: without user and query, where secrets are.
+fn shown_uri(uri: &str) -> String {
+    let place = uri.split(['?', '#']).next().unwrap_or_default();
+    match place.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let host = rest[..end].rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}{}", &rest[end..])
+        }
+        None => place.to_owned(),
+    }
+}

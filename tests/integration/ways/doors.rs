@@ -1,0 +1,346 @@
+//! Doors beside `tools/call`: what a policy does not open stays shut on every way, and each decision has its line.
+
+use super::server::Act;
+use super::way::{Who, tool};
+use super::{Back, Cell, Era, Front, Setup};
+use crate::gateway::passed;
+use serde_json::{Value, json};
+
+/// A server that offers resources, a template and prompts, and answers whatever it is asked.
+fn offering(setup: Setup) -> Setup {
+    setup.script(|asked| {
+        let result = match asked.seen.method() {
+            "resources/list" => json!({"resources": [{"uri": "note://1", "name": "a"}, {"uri": "note://2", "name": "b"},
+                {"uri": "ui://app", "name": "c"}, {"uri": "ui://other", "name": "d"}]}),
+            "resources/templates/list" => json!({"resourceTemplates": [
+                {"name": "docs", "uriTemplate": "file:///docs/{name}"}, {"name": "any", "uriTemplate": "file:///{+path}"}]}),
+            "resources/read" => json!({"contents": [{"uri": asked.seen.message["params"]["uri"], "text": "read"}]}),
+            "prompts/list" => json!({"prompts": [{"name": "good"}, {"name": "bad"}]}),
+            "prompts/get" => json!({"messages": [{"role": "user", "content": {"type": "text", "text": "do"}}]}),
+            "completion/complete" => json!({"completion": {"values": ["x"]}}),
+            "resources/subscribe" => json!({}),
+            _ => return Act::Usual,
+        };
+        let mut result = result;
+        for (name, value) in [("resultType", json!("complete")), ("ttlMs", json!(60_000)), ("cacheScope", json!("public"))] {
+            result[name] = value;
+        }
+        asked.reply(&result);
+        Act::Said
+    })
+}
+
+/// The server's own name of a prompt as the client knows it.
+fn prompt(cell: &Cell, name: &str) -> String {
+    cell.way.tool(name)
+}
+
+#[track_caller]
+fn is_error(reply: &Value) {
+    assert!(reply["error"].is_object() && reply.get("result").is_none(), "{reply}");
+}
+
+/// The line about a decision on a message.
+#[track_caller]
+fn decided(cell: &Cell, verdict: &str, method: &str, name: Option<&str>) -> Value {
+    cell.logs(&format!("{verdict} of {method} {name:?}"), |line| {
+        line["event"] == "decision"
+            && line["verdict"] == verdict
+            && line["method"] == method
+            && name.is_none_or(|name| line["name"] == name)
+    })
+}
+
+pub fn what_a_policy_does_not_name_is_shut_beside_tools_too(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&offering(Setup::of(&json!({"work": {}}))));
+    let mut client = cell.client();
+    is_error(&client.ask("resources/read", &json!({"uri": "note://1"})));
+    let name = prompt(&cell, "good");
+    is_error(&client.ask("prompts/get", &json!({"name": name})));
+    is_error(&client.ask(
+        "completion/complete",
+        &json!({"ref": {"type": "ref/prompt", "name": name},
+        "argument": {"name": "a", "value": ""}}),
+    ));
+    for list in ["resources/list", "resources/templates/list", "prompts/list"] {
+        let listed = client.ask(list, &json!({}));
+        let entries: usize =
+            listed["result"].as_object().unwrap().values().filter_map(Value::as_array).map(Vec::len).sum();
+        assert_eq!(entries, 0, "{list}: {listed}");
+    }
+    passed(&client.ask_tool("work", &json!({})));
+    for method in ["resources/read", "prompts/get", "completion/complete"] {
+        cell.server.never("what is not allowed", |seen| seen.method() == method);
+    }
+    if cell.way.front != Front::Joint {
+        // There neither is found in what the servers list.
+        let line = decided(&cell, "deny", "resources/read", Some("note://1"));
+        assert_eq!((&line["rule"], &line["code"]), (&json!("(default deny)"), &json!("not_listed")), "{line}");
+        decided(&cell, "deny", "prompts/get", Some("good"));
+    }
+}
+
+pub fn a_list_beside_tools_holds_what_may_be_taken_and_nothing_else(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}, "hidden": {"action": "hide"}},
+        "resources": {"allow": ["note://1", "file:///docs/*"], "hide": ["file:///docs/secret/*"]},
+        "prompts": {"allow": ["good"]}});
+    let mut with_interface = tool("work");
+    with_interface["_meta"] = json!({"ui": {"resourceUri": "ui://app"}});
+    let mut hidden = tool("hidden");
+    hidden["_meta"] = json!({"ui/resourceUri": "ui://other"});
+    let cell = cell(&offering(Setup::policy(&policy).listing(&json!([with_interface, hidden]))));
+    let mut client = cell.client();
+    assert_eq!(client.names(), ["work"]);
+    let keys = |client: &mut super::client::Client, method: &str, list: &str, key: &str| -> Vec<String> {
+        let listed = client.ask(method, &json!({}));
+        let entries = listed["result"][list].as_array().unwrap_or_else(|| panic!("{listed}")).clone();
+        entries.iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(keys(&mut client, "resources/list", "resources", "uri"), ["note://1", "ui://app"]);
+    assert_eq!(
+        keys(&mut client, "resources/templates/list", "resourceTemplates", "uriTemplate"),
+        ["file:///docs/{name}"]
+    );
+    if cell.way.front != Front::Joint {
+        // There the server must declare prompts to be asked for them.
+        assert_eq!(keys(&mut client, "prompts/list", "prompts", "name"), [prompt(&cell, "good")]);
+    }
+    for (uri, is_read) in [
+        ("note://1", true),
+        ("file:///docs/a", true),
+        ("file:///docs/b/../a", true),
+        ("ui://app", true),
+        ("note://2", false),
+        ("ui://other", false),
+        ("file:///docs/../etc/passwd", false),
+        ("file:///docs/%2e%2e/etc/passwd", false),
+        ("file:///docs/..%2fetc/passwd", false),
+        ("file:///docs/secret/a", false),
+        ("file:///docs/SECRET/a", false),
+    ] {
+        let read = client.ask("resources/read", &json!({"uri": uri}));
+        assert_eq!(read["result"]["contents"].is_array(), is_read, "{uri}: {read}");
+        let seen = cell.server.count(|seen| seen.method() == "resources/read" && seen.message["params"]["uri"] == uri);
+        assert_eq!(seen, usize::from(is_read), "{uri}");
+    }
+    decided(&cell, "allow", "resources/read", Some("file:///docs/a"));
+    if cell.way.front != Front::Joint {
+        // There it is not found in what the servers list.
+        decided(&cell, "deny", "resources/read", Some("note://2"));
+    }
+    for (name, is_taken) in [("good", true), ("bad", false), ("Good", false)] {
+        let got = client.ask("prompts/get", &json!({"name": prompt(&cell, name)}));
+        assert_eq!(got["result"]["messages"].is_array(), is_taken, "{name}: {got}");
+    }
+    for (reference, is_completed) in [
+        (json!({"type": "ref/prompt", "name": prompt(&cell, "good")}), true),
+        (json!({"type": "ref/prompt", "name": prompt(&cell, "bad")}), false),
+        (json!({"type": "ref/resource", "uri": "file:///docs/{name}"}), true),
+        (json!({"type": "ref/resource", "uri": "file:///{+path}"}), false),
+    ] {
+        let params = json!({"ref": reference, "argument": {"name": "name", "value": ""}});
+        let completed = client.ask("completion/complete", &params);
+        assert_eq!(completed["result"]["completion"].is_object(), is_completed, "{params}: {completed}");
+    }
+    if cell.way.era == Era::Session {
+        for (uri, is_told) in [("note://1", true), ("note://2", false)] {
+            let told = client.ask("resources/subscribe", &json!({"uri": uri}));
+            assert_eq!(told["result"].is_object(), is_told, "{uri}: {told}");
+        }
+    }
+}
+
+pub fn a_method_that_no_revision_knows_never_passes_but_by_its_exact_name(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}},
+        "unknown_methods": ["acme/search", "notifications/acme"]});
+    let cell = cell(&Setup::policy(&policy).script(|asked| {
+        if asked.seen.method() != "acme/search" {
+            return Act::Usual;
+        }
+        asked.reply(&json!({"found": true}));
+        Act::Said
+    }));
+    let mut client = cell.client();
+    let call = json!({"name": cell.way.tool("work"), "arguments": {}});
+    let strange = ["tools/call2", "callTool", "tools//call", "tools%2Fcall", "tools／call", "acme/Search", "x"];
+    for method in strange {
+        let reply = client.ask(method, &call);
+        is_error(&reply);
+        cell.server.never("a strange request", |seen| seen.method() == method);
+    }
+    for method in ["notifications/strange", "resources/subscribe", "tools/list", "notifications//cancelled"] {
+        client.notify(method, &json!({"uri": "note://1", "requestId": 1}));
+    }
+    client.notify("notifications/acme", &json!({"x": 1}));
+    // The endpoint over all servers cannot tell whose a request is that it does not know.
+    if cell.way.front != Front::Joint {
+        assert_eq!(client.ask("acme/search", &json!({}))["result"]["found"], true);
+        decided(&cell, "allow", "acme/search", None);
+        decided(&cell, "deny", "tools//call", None);
+    }
+    passed(&client.ask_tool("work", &json!({})));
+    for method in ["notifications/strange", "resources/subscribe", "notifications//cancelled"] {
+        cell.server.never("strange news", |seen| seen.method() == method);
+    }
+    // News without a session is not taken where servers have sessions.
+    if cell.way.era == Era::Session
+        || cell.way.front == Front::Stdio
+        || cell.way.back == Back::Url && cell.way.front == Front::Http
+    {
+        decided(&cell, "deny", "notifications/strange", None);
+        cell.server.sees("news of its own", |seen| seen.method() == "notifications/acme");
+    }
+}
+
+/// A server that asks its client this while it works, and says in its result what it heard.
+fn asking(setup: Setup, method: &'static str) -> Setup {
+    setup.script(move |asked| {
+        if asked.seen.message.get("method").is_none() {
+            // The client's answer, or the gateway's.
+            return Act::Usual;
+        }
+        if !asked.seen.calls("work") {
+            return Act::Usual;
+        }
+        asked.say(&json!({"jsonrpc": "2.0", "id": "q-1", "method": method, "params": {}}));
+        Act::Held
+    })
+}
+
+/// What the server hears in answer to its question, and whether the client was asked. The client's own answer is
+/// `{"roots": [], "of": "client"}`.
+fn asked_of_client(cell: &Cell, method: &str) -> (Value, bool) {
+    let mut client = cell.client_with(&json!({"roots": {}, "sampling": {}, "elicitation": {}}));
+    let call = client.call("work", &json!({}));
+    let held = cell.server.held("the call", |seen| seen.calls("work"));
+    let is_answer = |seen: &super::server::Seen| seen.message["id"] == "q-1" && seen.message.get("method").is_none();
+    let is_asked =
+        decided_either(cell, method) == "allow" && !cell.log().iter().any(|line| line["rule"] == "(operator's roots)");
+    if is_asked {
+        let question = client.hears("the question", |it| it["method"] == method);
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"roots": [], "of": "client"}});
+        client.answer(&answer.to_string());
+    }
+    let answer = cell.server.sees("an answer", is_answer).message;
+    held.answer(&json!({"content": [], "resultType": "complete"}));
+    passed(&client.reply(call));
+    (answer, is_asked)
+}
+
+fn decided_either(cell: &Cell, method: &str) -> String {
+    let line = cell.logs("a decision", |line| line["event"] == "decision" && line["method"] == method);
+    line["verdict"].as_str().unwrap().to_owned()
+}
+
+pub fn a_server_asks_its_client_what_the_policy_lets_it(cell: &dyn Fn(&Setup) -> Cell) {
+    for (client, method, expected) in [
+        (json!({}), "sampling/createMessage", false),
+        (json!({"sampling": "allow"}), "sampling/createMessage", true),
+        (json!({}), "elicitation/create", true),
+        (json!({"elicitation": "deny"}), "elicitation/create", false),
+        (json!({"roots": "allow"}), "roots/list", true),
+        (json!({"roots": "deny"}), "roots/list", false),
+    ] {
+        let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}, "client": client});
+        let cell = cell(&asking(Setup::policy(&policy), method));
+        let (answer, is_asked) = asked_of_client(&cell, method);
+        assert_eq!(is_asked, expected, "{method} {policy}: {answer}");
+        assert_eq!(answer["error"].is_object(), !expected, "{method} {policy}: {answer}");
+    }
+}
+
+pub fn over_http_the_folders_of_a_server_are_the_operators(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking(Setup::of(&json!({"work": {}})), "roots/list"));
+    let (answer, is_asked) = asked_of_client(&cell, "roots/list");
+    assert_eq!(is_asked, cell.way.front == Front::Stdio, "{answer}");
+    let of_operator = json!({"roots": [{"uri": "file:///srv/of-operator"}]});
+    let expected = if is_asked { json!({"roots": [], "of": "client"}) } else { of_operator };
+    assert_eq!(answer["result"], expected);
+}
+
+pub fn a_result_asks_the_client_for_what_the_policy_lets_it(cell: &dyn Fn(&Setup) -> Cell) {
+    for (client, method, is_asked) in [
+        (json!({}), "sampling/createMessage", false),
+        (json!({"sampling": "allow"}), "sampling/createMessage", true),
+        (json!({"elicitation": "deny"}), "elicitation/create", false),
+        (json!({}), "elicitation/create", true),
+        (json!({"roots": "allow"}), "roots/list", true),
+        (json!({"roots": "deny"}), "roots/list", false),
+    ] {
+        let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}, "client": client});
+        let cell = cell(&Setup::policy(&policy).script(move |asked| {
+            if !asked.seen.calls("work") {
+                return Act::Usual;
+            }
+            let requests = json!({"q": {"method": method, "params": {}}});
+            asked.reply(&json!({"resultType": "input_required", "inputRequests": requests, "requestState": "s"}));
+            Act::Said
+        }));
+        let mut client = cell.client();
+        let reply = client.ask_tool("work", &json!({}));
+        assert_eq!(reply["result"]["inputRequests"].is_object(), is_asked, "{method}: {reply}");
+        assert_eq!(reply["error"].is_object(), !is_asked, "{method}: {reply}");
+        assert_eq!(decided_either(&cell, method), if is_asked { "allow" } else { "deny" });
+    }
+}
+
+pub fn a_client_cannot_bring_folders_that_nobody_asked_for(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}, "client": {"roots": "deny"},
+        "prompts": "allow"});
+    let cell = cell(&offering(Setup::policy(&policy)));
+    let mut client = cell.client();
+    let brought = json!({"q": {"roots": [{"uri": "file:///"}]}});
+    for params in [
+        json!({"name": cell.way.tool("work"), "arguments": {}, "inputResponses": brought}),
+        json!({"name": cell.way.tool("work"), "arguments": {}, "inputResponses": {"q": {"Roots": []}}}),
+    ] {
+        let reply = client.ask("tools/call", &params);
+        assert_eq!(reply["result"]["isError"], true, "{reply}");
+    }
+    is_error(&client.ask("prompts/get", &json!({"name": prompt(&cell, "good"), "inputResponses": brought})));
+    client.notify("notifications/roots/list_changed", &json!({}));
+    passed(&client.ask_tool("work", &json!({})));
+    assert_eq!(cell.calls("work"), 1);
+    cell.server.never("roots", |seen| seen.message["params"].get("inputResponses").is_some());
+    cell.server.never("news of roots", |seen| seen.method() == "notifications/roots/list_changed");
+}
+
+pub fn a_task_is_its_grants(cell: &dyn Fn(&Setup) -> Cell) {
+    let task = |id: &str| {
+        json!({"taskId": id, "status": "working", "createdAt": "2026-01-01T00:00:00Z",
+        "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": null})
+    };
+    let setup = Setup::of(&json!({"long": {}})).grants().script(move |asked| {
+        let result = match asked.seen.method() {
+            "tools/call" => json!({"task": task(asked.seen.message["params"]["arguments"]["id"].as_str().unwrap())}),
+            "tasks/list" => json!({"tasks": [task("t-alice"), task("t-bob")]}),
+            "tasks/get" | "tasks/cancel" => task(asked.seen.message["params"]["taskId"].as_str().unwrap()),
+            "tasks/result" => json!({"content": [{"type": "text", "text": "done"}]}),
+            _ => return Act::Usual,
+        };
+        asked.reply(&result);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let (mut alice, mut bob) = (cell.client_of(Who::Alice), cell.client_of(Who::Bob));
+    for (client, id) in [(&mut alice, "t-alice"), (&mut bob, "t-bob")] {
+        let params = json!({"name": cell.way.tool("long"), "arguments": {"id": id}, "task": {}});
+        let begun = client.ask("tools/call", &params);
+        assert_eq!(begun["result"]["task"]["taskId"], id, "{begun}");
+    }
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        let own = alice.ask(method, &json!({"taskId": "t-alice"}));
+        assert!(own["result"].is_object(), "{method}: {own}");
+        let before = cell.server.count(|seen| seen.method() == method);
+        is_error(&bob.ask(method, &json!({"taskId": "t-alice"})));
+        is_error(&bob.ask(method, &json!({"taskId": "t-never"})));
+        assert_eq!(cell.server.count(|seen| seen.method() == method), before, "{method}");
+    }
+    if cell.way.front == Front::Joint {
+        // Its list has those of servers that declare tasks.
+        return;
+    }
+    let listed = bob.ask("tasks/list", &json!({}));
+    let ids: Vec<_> = listed["result"]["tasks"].as_array().unwrap().iter().map(|it| it["taskId"].clone()).collect();
+    assert_eq!(ids, ["t-bob"], "{listed}");
+}
