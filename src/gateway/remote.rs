@@ -57,6 +57,8 @@ struct SharedSession {
     client_writer: ClientWriter,
     /// The operator was told that the server redirects elsewhere.
     redirect_told: AtomicBool,
+    /// Whether the server speaks the older transport: what it refuses later is refused for that.
+    is_older: AtomicBool,
     session: Mutex<Option<String>>,
     version: Mutex<Option<String>>,
     /// What calls of a tool repeat in headers, by its name, as the server listed it last.
@@ -112,6 +114,7 @@ pub fn start(
         mediator,
         client_writer,
         redirect_told: AtomicBool::new(false),
+        is_older: AtomicBool::new(false),
         session: Mutex::default(),
         version: Mutex::default(),
         parameters: Mutex::default(),
@@ -268,11 +271,13 @@ impl SharedSession {
             return Ok(Done::CalledAgain);
         }
         if let Some(body) = refusal {
-            if may_be_older(head.method.as_deref().unwrap_or_default(), reply.status())
-                && !is_message(&body)
-                && speaks_older(&self.client).await
-            {
-                return Ok(Done::With(OLDER.to_owned()));
+            if !is_message(&body) {
+                if may_be_older(head.method.as_deref().unwrap_or_default(), reply.status()) {
+                    self.is_older.store(speaks_older(&self.client).await, Ordering::Relaxed);
+                }
+                if self.is_older.load(Ordering::Relaxed) {
+                    return Ok(Done::With(OLDER.to_owned()));
+                }
             }
             return Ok(Done::With(self.refused(&reply, &body, head)));
         }

@@ -153,8 +153,11 @@ fn a_server_of_the_older_transport_is_named() {
     let mut streams = Gateway::run(sandbox.command(&["enforce", "--policy", "policy.json", "--upstream", &one.url]));
     streams.send(hello);
     let over_streams = streams.reply();
+    // A client that goes on all the same hears the reason again, and not a bare status.
+    streams.send(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
+    let later = streams.reply();
     assert_eq!(streams.close().0, Some(0));
-    for reply in [over_streams, Served::relay(&sandbox, &[], &two).post(&[], hello).last()] {
+    for reply in [over_streams, later, Served::relay(&sandbox, &[], &two).post(&[], hello).last()] {
         let message = reply["error"]["message"].as_str().unwrap_or_default();
         assert!(message.contains("speaks HTTP+SSE"), "{reply}");
     }
