@@ -53,7 +53,6 @@ impl State {
             Some(entry) if same_rules && entry.server.declares_the_same(&listing) => {
                 let mut now = LockedServer::unjudged(&listing);
                 now.tools.clone_from(&entry.server.tools);
-                now.seal();
                 let beside = Beside { others, ..Beside::default() };
                 (drift::compare(&entry.server, &now, None, &beside), now)
             }

@@ -189,8 +189,9 @@ pub struct Fingerprint(String);
 impl Fingerprint {
     /// The fingerprint of a value.
     pub fn of(value: &Value) -> Self {
-        // serde_json's map is a BTreeMap here, so printing sorts the members.
-        let digest = Sha256::digest(value.to_string().as_bytes());
+        // serde_json's map is a BTreeMap here, so printing sorts the members. To bytes, and not through a formatter; a
+        // value always has a JSON form.
+        let digest = Sha256::digest(serde_json::to_vec(value).unwrap_or_default());
         // Half a million tools have seven of these each: digit by digit, not through a formatter.
         let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         Self(digits.map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')).collect())
