@@ -123,7 +123,9 @@ pub(super) fn step(
         // The claim has a code of its own.
         Cause::Claim if !higher => Severity::Note,
         Cause::Words if !higher && !grave => Severity::Note,
-        Cause::Claim | Cause::Words => Severity::Warning,
+        Cause::Claim => Severity::Warning,
+        // Other words about what touches nothing but a session.
+        Cause::Words => Severity::Warning.min(slight(new).unwrap_or(Severity::Warning)),
         Cause::Power if higher && new.category >= Category::Execute && slight(new).is_none() => Severity::Error,
         Cause::Power => Severity::Warning,
     };

@@ -171,13 +171,15 @@ impl Opening {
         self.unless(self.category < Category::Execute || !is_free || !acts || is_shape(&parameter.path))
     }
 
-    /// How much it matters that an object takes whatever it is given: of a tool that only reads it selects.
+    /// How much it matters that an object takes whatever it is given: of a tool that only reads it selects, and one that
+    /// stood elsewhere in the schema has only moved.
     fn free(&self, parameter: &Parameter) -> Severity {
-        let inside = format!("{}.", parameter.path);
-        let is_free = parameter.types.has(TypeSet::OBJECT)
-            && parameter.values.is_empty()
-            && !self.after.iter().any(|other| other.path.starts_with(&inside));
-        self.unless(!is_free || self.category == Category::Read)
+        let is_free = is_free_object(parameter, &self.after);
+        let name = last_name(&parameter.path);
+        let has_moved = self.before.iter().any(|known| {
+            last_name(&known.path) == name && self.now(&known.path).is_none() && is_free_object(known, &self.before)
+        });
+        self.unless(!is_free || has_moved || self.category == Category::Read)
     }
 
     /// How much it matters that a parameter hands this over.
@@ -259,6 +261,14 @@ impl Opening {
             && self.category > Category::Read;
         self.unless(!elsewhere && !worse && !switched && !moved)
     }
+}
+
+/// Whether a parameter is an object that takes whatever it is given.
+fn is_free_object(parameter: &Parameter, all: &[Parameter]) -> bool {
+    let inside = format!("{}.", parameter.path);
+    parameter.types.has(TypeSet::OBJECT)
+        && parameter.values.is_empty()
+        && !all.iter().any(|other| other.path.starts_with(&inside))
 }
 
 /// The first parameter of a tool that takes free code or a pipeline of steps; a class may not show it.

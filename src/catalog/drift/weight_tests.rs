@@ -211,6 +211,34 @@ fn what_a_sentence_leaves_out_is_among_the_names() {
 }
 
 #[test]
+fn other_words_about_a_session_are_a_note_and_about_anything_else_a_warning() {
+    let tool = |name: &str, text: &str| with(name, text, &json!({"url": {"type": "string"}}));
+    let said = |name: &str, was: &str, now: &str| {
+        let found = drift(&[tool(name, was)], &[tool(name, now)]);
+        found.iter().find(|it| it.code == Code::D030).map(|it| it.severity)
+    };
+    let (page, tab) = ("Creates a new page", "Open a new tab and load a URL.");
+    assert_eq!(said("new_page", page, tab), Some(Severity::Note));
+    assert_eq!(said("thing", "Get a thing.", "Delete a thing."), Some(Severity::Warning));
+}
+
+#[test]
+fn a_free_object_that_moved_is_no_new_one() {
+    let free = json!({"type": "object", "properties": {}, "additionalProperties": {}});
+    let inside =
+        |name: &str| json!({"definition": {"type": "object", "properties": {name: free.clone()}, "required": [name]}});
+    let said = |was: &Value, now: &Value| {
+        let found = drift(&[with("create_index", "Create.", was)], &[with("create_index", "Create.", now)]);
+        found.iter().filter(|it| it.code == Code::D020).map(|it| it.severity).max()
+    };
+    let keys = json!({"keys": free.clone()});
+    assert_eq!(said(&keys, &inside("keys")), Some(Severity::Note));
+    assert_eq!(said(&keys, &inside("options")), Some(Severity::Warning));
+    let both = json!({"keys": free.clone(), "definition": inside("keys")["definition"].clone()});
+    assert_eq!(said(&keys, &both), Some(Severity::Warning), "the old one is still there");
+}
+
+#[test]
 fn what_a_server_calls_itself_is_a_text_too() {
     let named = |name: &str, title: Option<&str>| {
         let info = crate::model::ServerInfo {

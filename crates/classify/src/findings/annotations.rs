@@ -32,6 +32,9 @@ const STATEMENTS: [&str; 14] = [
 /// Query languages that can write. PromQL, LogQL and search syntaxes are not among them.
 const LANGUAGES: [&str; 10] =
     ["sql", "cypher", "sparql", "graphql", "mongodb", "aggregation", "select ", "n1ql", "gql", "database query"];
+/// How a `query` says that it is no statement.
+const QUESTIONS: [&str; 6] =
+    ["natural language", "natural-language", "plain language", "question", "search term", "keyword"];
 /// How a text says that it only reads.
 const CLAIMS: [&str; 14] = [
     "read-only",
@@ -174,6 +177,9 @@ fn statement_of(tool: &ToolDefinition) -> Option<&str> {
     // `query` alone is mostly a search box: the language must be named somewhere.
     let named = !parameter.name.eq_ignore_ascii_case("query") && !parameter.name.eq_ignore_ascii_case("pipeline");
     let texts = [Some(tool.name.as_str()), tool.description.as_deref(), parameter.description.as_deref()];
+    if !named && parameter.description.as_deref().is_some_and(|text| contains_any(text, &QUESTIONS)) {
+        return None;
+    }
     (named || texts.into_iter().flatten().any(|text| contains_any(text, &LANGUAGES))).then_some(parameter.path.as_str())
 }
 
@@ -267,6 +273,12 @@ mod tests {
         let metrics =
             json!({"name": "query_metrics", "description": "Read-only PromQL.", "inputSchema": schema("query")});
         check_claim(&metrics, Category::Read, false);
+        let asked = |text: &str| {
+            json!({"name": "search_docs", "description": "Read-only search of the MongoDB manual.", "inputSchema":
+                {"properties": {"query": {"type": "string", "description": text}}}})
+        };
+        check_claim(&asked("An aggregation"), Category::Read, true);
+        check_claim(&asked("A natural language question"), Category::Read, false);
         let free = json!({"name": "run_sql", "description": "Runs SQL.", "inputSchema": schema("sql")});
         check_claim(&free, Category::Execute, false);
         let fixed = json!({"name": "q", "description": "read-only", "inputSchema":
