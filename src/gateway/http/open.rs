@@ -3,10 +3,12 @@
 
 use super::seen_tools::Viewer;
 use crate::mcp::envelope::Id;
+use futures_util::task::AtomicWaker;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use std::task::Poll;
 
 /// A request's phase: not sent yet.
 const WAITING: u8 = 0;
@@ -19,9 +21,10 @@ const WITHDRAWN: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Stand {
     phase: AtomicU8,
-    told: Notify,
     /// The server was told of a withdrawal that may be this request's, by an id that is not open here.
     is_doubtful: AtomicBool,
+    /// The task that waits for a withdrawal.
+    waits: AtomicWaker,
 }
 
 impl Stand {
@@ -40,11 +43,15 @@ impl Stand {
         self.is_withdrawn() || self.is_doubtful.load(Ordering::Acquire)
     }
 
-    /// Waits until the client withdraws the request. For one task only: the withdrawal wakes one.
+    /// Waits until the client withdraws the request. For one task at a time: the withdrawal wakes the one that looked
+    /// last.
     pub async fn withdrawn(&self) {
-        while !self.is_withdrawn() {
-            self.told.notified().await;
-        }
+        poll_fn(|context| {
+            self.waits.register(context.waker());
+            // Looked at after the registration, so that no withdrawal falls between the two.
+            if self.is_withdrawn() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -123,7 +130,7 @@ impl Open {
         let mut must_hear = stands.is_empty();
         for stand in stands {
             must_hear |= stand.phase.swap(WITHDRAWN, Ordering::AcqRel) == SENT;
-            stand.told.notify_one();
+            stand.waits.wake();
         }
         must_hear
     }

@@ -152,8 +152,9 @@ impl UrlServer {
         let stand = request.stand();
         let decision = tokio::select! {
             biased;
-            () = stand.withdrawn() => return Ok(accepted()),
+            // Most decisions are there at once, and then nothing has to be waited for.
             decision = self.decide(&trip, &caller, call) => decision.map_err(|refusal| refusal.to(&id))?,
+            () = stand.withdrawn() => return Ok(accepted()),
         };
         let (question, approval) = match decision {
             Decision::Made(decided) => {
@@ -430,7 +431,7 @@ async fn unless_withdrawn(
 ) -> Result<Response<Answer>, Refusal> {
     tokio::select! {
         biased;
-        () = stand.withdrawn() => Ok(accepted()),
         response = work => response,
+        () = stand.withdrawn() => Ok(accepted()),
     }
 }
