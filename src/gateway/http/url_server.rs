@@ -36,6 +36,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Body as _;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -116,7 +117,7 @@ impl UrlServer {
             Message::Request(id, passage) => {
                 let request = begun(&id)?;
                 let stand = request.stand();
-                unless_withdrawn(&stand, self.request(trip, id, &passage, request)).await
+                unless_withdrawn(&stand, pin!(self.request(trip, id, &passage, request))).await
             }
             Message::Reply(id, _) if !self.answered(&viewer, &id) => {
                 let whose = trip.server.whose(&trip.holder.who);
@@ -150,15 +151,18 @@ impl UrlServer {
         let (tool, is_stateless) = (call.name().clone(), call.is_stateless());
         let about = About { tool, is_stateless, grant: caller.grant.clone() };
         let stand = request.stand();
-        let decision = tokio::select! {
-            biased;
-            // Most decisions are there at once, and then nothing has to be waited for.
-            decision = self.decide(&trip, &caller, call) => decision.map_err(|refusal| refusal.to(&id))?,
-            () = stand.withdrawn() => return Ok(accepted()),
+        let decision = {
+            let decision = pin!(self.decide(&trip, &caller, call));
+            tokio::select! {
+                biased;
+                // Most decisions are there at once, and then nothing has to be waited for.
+                decision = decision => decision.map_err(|refusal| refusal.to(&id))?,
+                () = stand.withdrawn() => return Ok(accepted()),
+            }
         };
         let (question, approval) = match decision {
             Decision::Made(decided) => {
-                return unless_withdrawn(&stand, self.go_on(trip, id, about, decided, request)).await;
+                return unless_withdrawn(&stand, pin!(self.go_on(trip, id, about, decided, request))).await;
             }
             Decision::Waits(question, approval) => (question, approval),
         };
@@ -174,7 +178,7 @@ impl UrlServer {
                     relay.wait(&trip, &caller, *question, approval).await.map_err(|refusal| refusal.to(&id))?;
                 relay.go_on(trip, id, about, decided, request).await
             };
-            let response = unless_withdrawn(&stand, answered).await;
+            let response = unless_withdrawn(&stand, pin!(answered)).await;
             if stand.is_withdrawn() {
                 // The store may be slow, and the client need not wait for it.
                 tokio::task::spawn_blocking(move || waits.withdraw(clock::now()));
@@ -424,10 +428,11 @@ fn admits(trip: &Trip, passage: &Passage, form: MessageForm) -> Result<(), DoorR
     trip.recipient().asker(trip.policy.as_ref(), |asker| decider.admits(clock::now(), asker, passage, form))
 }
 
-/// What comes of a request, unless the client withdraws it first: then there is no answer.
+/// What comes of a request, unless the client withdraws it first: then there is no answer. The work is pinned where it
+/// was made: it is several kilobytes, and moving it costs more than most of what it does.
 async fn unless_withdrawn(
     stand: &Stand,
-    work: impl Future<Output = Result<Response<Answer>, Refusal>>,
+    work: Pin<&mut impl Future<Output = Result<Response<Answer>, Refusal>>>,
 ) -> Result<Response<Answer>, Refusal> {
     tokio::select! {
         biased;
