@@ -121,13 +121,14 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, serv
         crate::policy::Unlisted::Deny => "denied",
     };
     format!(
-        "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}{lock}{}",
+        "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}{lock}{}",
         args.policy().display(),
         &policy.hash()[..12],
         summary.allowed,
         summary.limited,
         summary.refused,
         summary.hidden,
+        policy.offers_in_words(),
         if args.shadow { "; SHADOW: every call is forwarded" } else { "" },
     )
 }

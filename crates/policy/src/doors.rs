@@ -188,6 +188,17 @@ impl Offered {
         self.verdict(is_hidden, |allow| allow.holds(name))
     }
 
+    /// How much of it may be taken, in words.
+    fn in_words(&self) -> String {
+        let names = |names: &OfferNames| names.exact.len() + names.prefixes.len();
+        let rest = match (&self.allow, self.rest) {
+            (Some(allow), _) => format!("{} allowed", names(allow)),
+            (None, Access::Allow) => "allowed".to_owned(),
+            (None, Access::Deny) => "denied".to_owned(),
+        };
+        if self.hide.is_empty() { rest } else { format!("{rest} but for {} hidden", names(&self.hide)) }
+    }
+
     /// Whether everything passes, so that nothing need be looked at.
     fn is_open(&self) -> bool {
         self.hide.is_empty() && self.allow.is_none() && self.rest == Access::Allow
@@ -246,6 +257,11 @@ impl Doors {
 }
 
 impl Policy {
+    /// How many of a server's resources and prompts may be taken, in words for an operator.
+    pub fn offers_in_words(&self) -> String {
+        format!("resources {}, prompts {}", self.doors.resources.in_words(), self.doors.prompts.in_words())
+    }
+
     /// What the policy says about something beside a tool call, as if every decision were enforced.
     pub fn opening(&self, door: Door<'_>) -> Opening {
         match door {

@@ -29,6 +29,23 @@ fn check(members: &Value, rows: &[(Door<'_>, &str)]) {
 use Door::{Client, Prompt, Resource, Template, Unknown};
 
 #[test]
+fn an_operator_is_told_what_may_be_taken() {
+    for (members, expected) in [
+        (json!({}), "resources denied, prompts denied"),
+        (json!({"default": "allow"}), "resources allowed, prompts allowed"),
+        (json!({"resources": "allow", "prompts": {"allow": ["a", "b*"]}}), "resources allowed, prompts 2 allowed"),
+        (
+            json!({"default": "allow", "resources": {"hide": ["file:///a"]}, "prompts": "deny"}),
+            "resources allowed but for 1 hidden, prompts denied",
+        ),
+    ] {
+        let mut policy = json!({"version": "1", "default": "deny"});
+        policy.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        assert_eq!(parse(&policy.to_string(), "p").unwrap().offers_in_words(), expected, "{members}");
+    }
+}
+
+#[test]
 fn where_nothing_is_said_everything_follows_the_default() {
     let doors = [Resource("file:///a"), Template("file:///{a}"), Prompt("p"), Client(Feature::Sampling)];
     for door in doors {
