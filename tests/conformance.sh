@@ -102,7 +102,8 @@ run_extensions() {
 
 mkfifo "$work/alive"
 exec 9<>"$work/alive"
-echo '{"version":"1","default":"allow"}' >"$work/policy.json"
+# Over HTTP a client's roots are the operator's, unless the policy takes the client's.
+echo '{"version":"1","default":"allow","client":{"roots":"allow"}}' >"$work/policy.json"
 # One mind for all sessions; no file is left behind.
 gateway=("$mcpol" enforce --policy "$work/policy.json" --state memory: --audit none --listen 127.0.0.1:@port@)
 

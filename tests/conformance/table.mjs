@@ -25,6 +25,10 @@ const improved = [
     check: /^sep-2575-http-server-header-mismatch-400$/,
     why: 'the gateway compares headers with the body before the server sees either',
   },
+  {
+    check: /^sep-2575-http-server-method-not-found-404$/,
+    why: 'the gateway refuses methods that no revision knows itself',
+  },
 ];
 
 const [results, ...runs] = process.argv.slice(2);
