@@ -146,10 +146,6 @@ pub trait Identify: Send + Sync {
     ) -> Option<Result<Identity, Unauthorized>> {
         Some(self.identify(authorization, server, now))
     }
-
-    /// Whether this caller came without a token, to a server that asks nobody for one: then no other grant can have had
-    /// anything of the server, since a server that has once asked for tokens goes on asking.
-    fn has_no_token(&self, who: &Identity) -> bool;
 }
 
 /// The value of the one `Authorization` header of a request, if there is one.
@@ -424,10 +420,6 @@ impl Grants {
 }
 
 impl Identify for Grants {
-    fn has_no_token(&self, who: &Identity) -> bool {
-        *who == self.local
-    }
-
     fn identify(
         &self,
         authorization: Option<&[u8]>,

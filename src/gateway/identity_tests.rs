@@ -66,19 +66,6 @@ fn a_token_is_good_for_its_servers_and_its_time() {
 }
 
 #[test]
-fn only_who_needs_no_token_is_told_from_grants() {
-    let grants = grants(TokenRule::WhereGranted);
-    for (header, server, is_without) in [
-        (Some(&b"Bearer mcpol_alice"[..]), "files", false),
-        (Some(b"Bearer mcpol_bob"), "mail", false),
-        (None, "free", true),
-    ] {
-        let who = grants.identify(header, &ServerName::new(server), at(0)).unwrap();
-        assert_eq!(grants.has_no_token(&who), is_without, "{who:?}");
-    }
-}
-
-#[test]
 fn where_tokens_are_always_needed_nobody_is_local() {
     assert_eq!(ask(&grants(TokenRule::Always), None, "free", 0), "- missing");
 }

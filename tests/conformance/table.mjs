@@ -31,6 +31,14 @@ const improved = [
   },
 ];
 
+// Where the gateway is stricter on purpose than the suite would have it.
+const stricter = [
+  {
+    check: /^sep-2663-(tasks-methods-non-declaring|tasks-result-removed-method-not-found)$/,
+    why: 'a task that the gateway did not see begin is answered as one that does not exist, before the server is asked',
+  },
+];
+
 const [results, ...runs] = process.argv.slice(2);
 
 // scenario -> check id -> statuses in their order. What is only told (INFO) depends on how bytes arrive.
@@ -95,7 +103,11 @@ for (const version of new Set(columns.map((column) => column.version))) {
         const known = improved.find(
           (entry) => (entry.server ?? server) === server && (entry.kind ?? kind) === kind && entry.check.test(id),
         );
-        if (known && after && failures(after) < failures(before)) {
+        const wanted = stricter.find((entry) => entry.check.test(id));
+        if (wanted && after && !passed(after)) {
+          mark = mark === '!' ? mark : '-';
+          notes.add(`- ${server}, ${id}: ${wanted.why}`);
+        } else if (known && after && failures(after) < failures(before)) {
           mark = mark === '!' ? mark : '+';
           notes.add(`+ ${server}, ${id}: ${known.why}`);
         } else {
@@ -116,5 +128,5 @@ for (const { server, kind, version, direct } of columns) {
 console.log();
 for (const note of notes) console.log(note);
 for (const problem of problems) console.log(`! ${problem}`);
-console.log(`${rows} checks compared, ${problems.length} differ or fail, ${notes.size} better through the gateway`);
+console.log(`${rows} checks compared, ${problems.length} differ or fail, ${notes.size} better or stricter through the gateway`);
 process.exit(problems.length ? 1 : 0);

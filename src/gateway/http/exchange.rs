@@ -13,7 +13,6 @@ use crate::gateway::doors::ServerAsked;
 use crate::gateway::exchange::{
     AnswerFor, Asked, Asker, CallOutcome, Fate, Note, answer, error, invalid, needs_policy, same_list,
 };
-use crate::gateway::task_owners::TaskOwners;
 use crate::gateway::telemetry::{RequestSpan, SpanEnd};
 use crate::mcp::envelope::{Arrival, Id, Received, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
@@ -62,14 +61,8 @@ impl Recipient {
             way: self.server.route(),
             unknown: self.gateway.settings.unknown_methods,
             is_shown_with_tool: &is_shown_with_tool,
-            tasks: self.tasks(),
+            tasks: self.server.relay().map(|relay| &relay.tasks),
         })
-    }
-
-    /// Whose the server's tasks are, where another grant could have some.
-    fn tasks(&self) -> Option<&TaskOwners> {
-        let relay = self.server.relay().filter(|_| !self.gateway.identify.has_no_token(&self.holder.who))?;
-        Some(&relay.tasks)
     }
 }
 
@@ -227,7 +220,7 @@ impl Exchange {
             caller: &self.to.caller,
             way: server.route(),
             unknown: self.to.gateway.settings.unknown_methods,
-            tasks: self.to.tasks(),
+            tasks: server.relay().map(|relay| &relay.tasks),
             guard: server.guard().map(|guard| &**guard),
             view: seen.map(|seen| seen.seen()),
             shared: &server.shared,
