@@ -114,7 +114,8 @@ echo "everything, directly and through the gateway"
 cat >"$work/open.json" <<'JSON'
 {"version": "1", "default": "allow", "all_tools": {"limits": [{"counter": "calls", "window": "day", "max": 100000, "scope": "grant"}]}, "tools": {}}
 JSON
-python3 "$here/real/both_ways.py" "$mcpol" enforce --policy "$work/open.json" -- "$npm/mcp-server-everything" stdio ||
+# What no revision knows is refused by the gateway itself unless it is told otherwise, and in other words.
+python3 "$here/real/both_ways.py" "$mcpol" enforce --policy "$work/open.json" --unknown-methods forward -- "$npm/mcp-server-everything" stdio ||
   fail "the gateway shows"
 
 echo "talking past the gateway to the official Python SDK"

@@ -7,6 +7,7 @@ client receives, in order, with only what the server makes up anew each time (id
 """
 
 import json
+import os
 import queue
 import re
 import subprocess
@@ -33,7 +34,9 @@ class Session:
 
     def __init__(self, command, revision):
         self.revision = revision
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # A command behind the gateway sees nothing of the gateway's own, so one without it must not either.
+        own = {} if "enforce" in command else {"env": {k: v for k, v in os.environ.items() if not k.startswith("MCPOL_")}}
+        self.child = subprocess.Popen(command, **own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.lines = queue.Queue()
         self.errors = []
         threading.Thread(target=self.read, daemon=True).start()
