@@ -120,8 +120,10 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, serv
         crate::policy::Unlisted::Allow => "allowed",
         crate::policy::Unlisted::Deny => "denied",
     };
+    // A dry run may be without a server.
+    let whose = if server.as_str().is_empty() { String::new() } else { format!("{server}: ") };
     format!(
-        "{server}: policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}{lock}{}",
+        "{whose}policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}{lock}{}",
         args.policy().display(),
         &policy.hash()[..12],
         summary.allowed,
