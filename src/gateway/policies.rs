@@ -41,6 +41,14 @@ impl Slot {
         Self { current: RwLock::new(policy.map(Arc::new)), reload: Mutex::new(reload) }
     }
 
+    fn is_same_file(&self, other: &Self) -> bool {
+        let of = |slot: &Self| {
+            let reload = slot.reload.lock().unwrap_or_else(PoisonError::into_inner);
+            (reload.path().to_owned(), reload.enforcement())
+        };
+        of(self) == of(other)
+    }
+
     /// The policy's file.
     pub fn path(&self) -> PathBuf {
         self.reload.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned()
@@ -108,7 +116,8 @@ impl Policies {
         self.reloading
     }
 
-    /// Loads a file that must hold a valid policy.
+    /// Loads a file that must hold a valid policy. A file that is in use already keeps the version in force until the
+    /// next [`Self::look`], which tells of the new one.
     ///
     /// # Errors
     /// The file cannot be read, or is no valid policy.
@@ -145,8 +154,15 @@ impl Policies {
         slot
     }
 
+    /// The one slot of a file: servers and grants that name the same file are held to the same version of it at any
+    /// moment, and its news is told once.
     fn put(&self, path: &Path, slot: Arc<Slot>) -> Arc<Slot> {
-        self.all.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&slot));
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.iter().filter_map(Weak::upgrade).find(|known| known.is_same_file(&slot)) {
+            return known;
+        }
+        all.push(Arc::downgrade(&slot));
+        drop(all);
         self.watch(path);
         slot
     }
@@ -216,13 +232,15 @@ mod tests {
             policies.look(&decider, now);
             policies.all.read().unwrap().len()
         };
-        // As at each reload of the configuration: the old slot goes with the server that used it.
-        let mut slot = policies.load(&path, Enforcement::AsWritten).unwrap();
+        // As at each reload of the configuration, and where two servers name one file.
+        let slot = policies.load(&path, Enforcement::AsWritten).unwrap();
         for _ in 0..3 {
-            slot = policies.load(&path, Enforcement::AsWritten).unwrap();
+            assert!(Arc::ptr_eq(&slot, &policies.load(&path, Enforcement::AsWritten).unwrap()));
             assert_eq!(kept(), 1);
         }
-        drop(slot);
+        let shadow = policies.load(&path, Enforcement::Shadow).unwrap();
+        assert!(!Arc::ptr_eq(&slot, &shadow), "what is only watched is never enforced, and the other way round");
+        drop((slot, shadow));
         assert_eq!(kept(), 0);
         policies.of(&path, Enforcement::AsWritten, &decider);
         policies.tidy();

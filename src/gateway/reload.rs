@@ -92,6 +92,11 @@ impl Reload {
         self.file.path()
     }
 
+    /// How calls are held to it.
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
+    }
+
     /// Looks whether the file has changed, and returns a valid new version that says something else than `old`, the one
     /// in force. Logs a bad one, and tells the operator of it. Reads the file, so it may block.
     pub fn newer(&mut self, old: Option<&Policy>, decider: &Decider, now: Timestamp) -> Option<PolicyNews> {
