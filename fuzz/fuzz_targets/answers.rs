@@ -13,7 +13,7 @@ mod replies;
 
 use libfuzzer_sys::fuzz_target;
 use mcpol::clock::Timestamp;
-use mcpol::gateway::audit::{Audit, Destination};
+use mcpol::gateway::audit::{Audit, Destination, Route};
 use mcpol::gateway::decider::Decider;
 use mcpol::gateway::exchange::UnknownMethods;
 use mcpol::gateway::mediate::{Mediator, Settings};
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
     let settings =
         Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
-    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(decider), caller, settings);
+    let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(decider), (caller, Route::StdioCommand), settings);
     let now = Timestamp::from_millis(0);
     mediator.from_client(replies::ASKED.as_bytes(), now);
     let heard = mediator.from_server(bytes, now).effects;
