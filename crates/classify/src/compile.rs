@@ -2,15 +2,15 @@
 
 use super::format::{WireCondition, WireParameter, WireRule, WireStep, WireType, WireVerbs, WireWeights};
 use super::load::{Body, Entry, Layers, RuleKind};
+use super::pattern::{Check, Pattern};
 use super::scan::Bits;
-use super::vocabulary::{AtomId, Places, Verb, Vocabulary, grammar, place, plural};
+use super::vocabulary::{AtomId, Places, Slot, Verb, Vocabulary, grammar, place, plural};
 use crate::model::{BlastRadius, Category, Flag, TypeSet};
 use crate::problem::Problem;
-use regex::Regex;
+use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Most bytes that one compiled regular expression of a rule may take.
-pub const REGEX_BYTES_MAX: usize = 256 * 1024;
 /// Classes may refer to classes this deep.
 const CLASS_DEPTH_MAX: usize = 8;
 /// What the ids of classes that name a subject of servers begin with.
@@ -24,7 +24,7 @@ pub(super) struct Condition {
     pub categories: u8,
     /// Flag bits, any of which will do; zero is no condition.
     pub flags: u32,
-    pub pattern: Option<Box<Regex>>,
+    pub pattern: Option<Box<Pattern>>,
     pub no_parameters: Option<bool>,
     /// Subjects of the server, any of which will do; zero is no condition.
     pub domains: u16,
@@ -114,12 +114,18 @@ pub(super) struct Compiled {
     pub weights: Weights,
 }
 
-pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled {
+pub(super) fn compile(layers: &Layers, check: Check, problems: &mut Vec<Problem>) -> Compiled {
     let mut compiler = Compiler {
         layers,
+        check,
         problems,
         out: Compiled { vocabulary: Vocabulary::new(), weights: weights(&layers.weights), ..Compiled::default() },
-        known: BTreeMap::new(),
+        next: 0,
+        word_atoms: FxHashMap::default(),
+        verb_atoms: FxHashMap::default(),
+        act_atoms: FxHashMap::default(),
+        hint_atoms: BTreeMap::new(),
+        slots: FxHashMap::default(),
     };
     compiler.grammar();
     compiler.subjects();
@@ -160,7 +166,7 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
         compiler.attach_reading(index);
     }
     compiler.out.vocabulary.seal();
-    compiler.out.atoms = compiler.known.len();
+    compiler.out.atoms = usize::from(compiler.next);
     compiler.wakes();
     compiler.out.triggers = vec![Vec::new(); compiler.out.atoms];
     compiler.out.act_triggers = vec![Vec::new(); compiler.out.atoms];
@@ -181,12 +187,21 @@ pub(super) fn compile(layers: &Layers, problems: &mut Vec<Problem>) -> Compiled 
 
 struct Compiler<'a> {
     layers: &'a Layers,
+    check: Check,
     problems: &'a mut Vec<Problem>,
     out: Compiled,
-    known: BTreeMap<(String, Vec<String>), AtomId>,
+    /// The next atom's id: one more than there are.
+    next: AtomId,
+    /// Atoms by places and words, both sorted.
+    word_atoms: FxHashMap<(Places, Vec<Slot>), AtomId>,
+    verb_atoms: FxHashMap<Vec<u16>, AtomId>,
+    act_atoms: FxHashMap<Vec<AtomId>, AtomId>,
+    hint_atoms: BTreeMap<(bool, Vec<String>), AtomId>,
+    /// Words and phrases as rules write them, with the plural.
+    slots: FxHashMap<Cow<'a, str>, [Option<Slot>; 2]>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     fn wakes(&mut self) {
         self.out.wakes = vec![Vec::new(); self.out.atoms];
         self.out.unconditional.reset(self.out.rules.len());
@@ -203,12 +218,9 @@ impl Compiler<'_> {
 
     fn grammar(&mut self) {
         for (id, bit) in grammar::NAMES {
-            let mut terms = Vec::new();
-            if let Some(Entry { body: Body::Class(class), .. }) = self.layers.entries.get(id) {
-                terms.clone_from(&class.words);
-            }
-            for term in terms {
-                if let Some(info) = self.out.vocabulary.entry(&term) {
+            let Some(Entry { body: Body::Class(class), .. }) = self.layers.entries.get(id) else { continue };
+            for term in &class.words {
+                if let Some(info) = self.out.vocabulary.entry(term) {
                     info.grammar |= bit;
                 }
             }
@@ -225,11 +237,9 @@ impl Compiler<'_> {
                 break;
             }
             self.out.domains.push(class.id.clone());
-            for term in self.terms(entry, &class.words, 0) {
-                for spelling in spellings(term) {
-                    if let Some(info) = self.out.vocabulary.entry(&spelling) {
-                        info.domains |= 1 << at;
-                    }
+            for slot in self.slots_of(entry, &class.words) {
+                if let Some(info) = self.out.vocabulary.at(slot) {
+                    info.domains |= 1 << at;
                 }
             }
         }
@@ -271,7 +281,7 @@ impl Compiler<'_> {
         index
     }
 
-    fn rule(&mut self, entry: &Entry, wire: &WireRule) -> u32 {
+    fn rule(&mut self, entry: &Entry, wire: &'a WireRule) -> u32 {
         let when = wire.when.iter().map(|condition| self.condition(entry, condition)).collect();
         let unless = wire.unless.iter().map(|condition| self.condition(entry, condition)).collect();
         self.push(Rule {
@@ -289,7 +299,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn condition(&mut self, entry: &Entry, wire: &WireCondition) -> Condition {
+    fn condition(&mut self, entry: &Entry, wire: &'a WireCondition) -> Condition {
         let mut atoms = Vec::new();
         let mut act = Vec::new();
         if !wire.verb.is_empty() {
@@ -339,7 +349,9 @@ impl Compiler<'_> {
             if !texts.is_empty() {
                 let mut texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
                 texts.sort();
-                let atom = self.atom(if annotation { "annotation" } else { "extension" }, texts.clone());
+                let next = &mut self.next;
+                let known = self.hint_atoms.entry((annotation, texts.clone()));
+                let atom = *known.or_insert_with(|| fresh(next));
                 let map = if annotation { &mut self.out.annotations } else { &mut self.out.extensions };
                 map.extend(texts.into_iter().map(|text| (text, atom)));
                 atoms.push(atom);
@@ -350,8 +362,8 @@ impl Compiler<'_> {
                 let message = "a `pattern` needs words beside it, so that it is not tried on every tool";
                 self.problems.push(entry.problem(message));
             }
-            match regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build() {
-                Ok(regex) => Some(Box::new(regex)),
+            match Pattern::new(pattern, self.check) {
+                Ok(pattern) => Some(Box::new(pattern)),
                 Err(error) => {
                     let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
                     self.problems.push(entry.problem(format!("`pattern` is not valid: {last}")));
@@ -382,7 +394,7 @@ impl Compiler<'_> {
         compiled
     }
 
-    fn parameter(&mut self, entry: &Entry, wire: &WireParameter) -> ParameterCondition {
+    fn parameter(&mut self, entry: &Entry, wire: &'a WireParameter) -> ParameterCondition {
         let mut atoms = Vec::new();
         for (words, places) in [
             (&wire.named, place::PARAM_WHOLE),
@@ -418,10 +430,11 @@ impl Compiler<'_> {
 
     /// The atom that one act fulfils for which all of these hold.
     fn act_atom(&mut self, atoms: Vec<AtomId>) -> AtomId {
-        if let Some((_, atom)) = self.out.acts.iter().find(|(known, _)| *known == atoms) {
+        if let Some(atom) = self.act_atoms.get(&atoms) {
             return *atom;
         }
-        let atom = self.atom("act", vec![self.out.acts.len().to_string()]);
+        let atom = fresh(&mut self.next);
+        self.act_atoms.insert(atoms.clone(), atom);
         self.out.acts.push((atoms, atom));
         atom
     }
@@ -431,7 +444,7 @@ impl Compiler<'_> {
         if let Some((_, atom)) = self.out.parameters.iter().find(|(known, _)| *known == condition) {
             return *atom;
         }
-        let atom = self.atom("parameter", vec![self.out.parameters.len().to_string()]);
+        let atom = fresh(&mut self.next);
         self.out.parameters.push((condition, atom));
         atom
     }
@@ -447,56 +460,78 @@ impl Compiler<'_> {
         bits
     }
 
-    fn atom(&mut self, kind: &str, words: Vec<String>) -> AtomId {
-        let next = AtomId::try_from(self.known.len()).unwrap_or(AtomId::MAX);
-        *self.known.entry((kind.to_owned(), words)).or_insert(next)
-    }
-
-    fn verb_atom(&mut self, entry: &Entry, words: &[String]) -> Option<AtomId> {
-        let mut terms = self.terms(entry, words, 0);
-        terms.sort();
-        let atom = self.atom("verb", terms.clone());
-        for term in terms {
+    fn verb_atom(&mut self, entry: &Entry, words: &'a [String]) -> Option<AtomId> {
+        let mut verbs = Vec::new();
+        for term in self.terms(entry, words) {
             match self.out.vocabulary.verb_named(&term) {
-                Some(verb) if verb.atoms.contains(&atom) => {}
-                Some(verb) => verb.atoms.push(atom),
+                Some(verb) => verbs.push(verb),
                 None => self.problems.push(entry.problem(format!("`{term}` is in no list of verbs"))),
             }
         }
+        verbs.sort_unstable();
+        verbs.dedup();
+        if let Some(atom) = self.verb_atoms.get(&verbs) {
+            return Some(*atom);
+        }
+        let atom = fresh(&mut self.next);
+        for verb in &verbs {
+            if let Some(verb) = self.out.vocabulary.verbs.get_mut(usize::from(*verb)) {
+                verb.atoms.push(atom);
+            }
+        }
+        self.verb_atoms.insert(verbs, atom);
         Some(atom)
     }
 
-    fn word_atom(&mut self, entry: &Entry, words: &[String], places: Places) -> Option<AtomId> {
-        let mut terms = self.terms(entry, words, 0);
-        terms.sort();
-        let before = self.known.len();
-        let atom = self.atom(&format!("words {places}"), terms.clone());
-        if self.known.len() == before {
-            return Some(atom);
+    fn word_atom(&mut self, entry: &Entry, words: &'a [String], places: Places) -> Option<AtomId> {
+        let mut slots = self.slots_of(entry, words);
+        slots.sort_unstable();
+        slots.dedup();
+        let key = (places, slots);
+        if let Some(atom) = self.word_atoms.get(&key) {
+            return Some(*atom);
         }
-        for term in terms {
-            for spelling in spellings(term) {
-                if let Some(info) = self.out.vocabulary.entry(&spelling)
-                    && !info.atoms.contains(&(places, atom))
-                {
-                    info.atoms.push((places, atom));
-                }
+        let atom = fresh(&mut self.next);
+        for slot in &key.1 {
+            if let Some(info) = self.out.vocabulary.at(*slot) {
+                info.atoms.push((places, atom));
             }
         }
+        self.word_atoms.insert(key, atom);
         Some(atom)
+    }
+
+    /// Words and phrases, in the singular and in the plural, with the classes among them resolved.
+    fn slots_of(&mut self, entry: &Entry, words: &'a [String]) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for term in self.terms(entry, words) {
+            let vocabulary = &mut self.out.vocabulary;
+            let found = self.slots.entry(term).or_insert_with_key(|term| {
+                let many = term.is_ascii().then(|| plural(term));
+                [vocabulary.slot(term), many.and_then(|many| vocabulary.slot(&many))]
+            });
+            slots.extend(found.iter().flatten());
+        }
+        slots
     }
 
     /// Words with the classes among them resolved, in lower case.
-    fn terms(&mut self, entry: &Entry, words: &[String], depth: usize) -> Vec<String> {
-        let mut out = Vec::new();
+    fn terms(&mut self, entry: &Entry, words: &'a [String]) -> Vec<Cow<'a, str>> {
+        let mut out = Vec::with_capacity(words.len());
+        self.resolve(entry, words, 0, &mut out);
+        out
+    }
+
+    fn resolve(&mut self, entry: &Entry, words: &'a [String], depth: usize, out: &mut Vec<Cow<'a, str>>) {
         for word in words {
             let Some(id) = word.strip_prefix('@') else {
-                out.push(word.to_lowercase());
+                let is_lower = word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+                out.push(if is_lower { Cow::Borrowed(word.as_str()) } else { Cow::Owned(word.to_lowercase()) });
                 continue;
             };
             match self.layers.entries.get(id) {
                 Some(Entry { body: Body::Class(class), .. }) if depth < CLASS_DEPTH_MAX => {
-                    out.extend(self.terms(entry, &class.words, depth + 1));
+                    self.resolve(entry, &class.words, depth + 1, out);
                 }
                 Some(Entry { body: Body::Class(_), .. }) => {
                     self.problems.push(entry.problem(format!("class `{id}` refers to itself")));
@@ -509,27 +544,31 @@ impl Compiler<'_> {
                 }
             }
         }
-        out
     }
 
     fn attach_reading(&mut self, index: u32) {
         let Some(rule) = self.out.rules.get(index as usize) else { return };
-        let mut atoms: Vec<AtomId> = rule.when.iter().flat_map(|condition| condition.atoms.iter().copied()).collect();
-        let acts = self.out.acts.iter().filter(|(_, act)| atoms.contains(act));
-        let parts: Vec<AtomId> = acts.flat_map(|(parts, _)| parts.iter().copied()).collect();
-        atoms.extend(parts);
+        let mut atoms = Bits::default();
+        atoms.reset(usize::from(self.next));
+        rule.when.iter().flat_map(|condition| &condition.atoms).for_each(|atom| _ = atoms.insert(*atom));
+        for (parts, act) in &self.out.acts {
+            if atoms.has(*act) {
+                parts.iter().for_each(|atom| _ = atoms.insert(*atom));
+            }
+        }
         for verb in &mut self.out.vocabulary.verbs {
-            if verb.atoms.iter().any(|atom| atoms.contains(atom)) {
+            if verb.atoms.iter().any(|atom| atoms.has(*atom)) {
                 verb.readings.push(index);
             }
         }
     }
 }
 
-/// A term as it is written and in the plural.
-fn spellings(term: String) -> impl Iterator<Item = String> {
-    let many = if term.is_ascii() { Some(plural(&term)) } else { None };
-    std::iter::once(term).chain(many)
+/// The next atom; past the most that there can be all share the last.
+fn fresh(next: &mut AtomId) -> AtomId {
+    let atom = *next;
+    *next = next.saturating_add(1);
+    atom
 }
 
 pub(super) const fn category_bit(category: Category) -> u8 {

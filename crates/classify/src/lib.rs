@@ -4,6 +4,7 @@ mod words;
 mod format;
 mod load;
 mod vocabulary;
+mod pattern;
 mod compile;
 mod lookup;
 mod scan;

@@ -3,9 +3,11 @@
 use super::compile::{Compiled, compile};
 use super::format::WireStep;
 use super::load::{Body, Entry, Files, Layers, RuleKind};
+use super::pattern::Check;
 use crate::model::{Category, Fingerprint, Flag};
 use crate::problem::Problem;
-use std::sync::{Arc, LazyLock};
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// The rule files inside the binary, by name.
 pub const BUILTIN_FILES: &[(&str, &str)] = &[
@@ -23,7 +25,7 @@ pub const BUILTIN_FILES: &[(&str, &str)] = &[
 static BUILTIN: LazyLock<RuleSet> = LazyLock::new(|| {
     let mut problems = Vec::new();
     // A test holds that there are none; were there any, the entries that are valid still apply.
-    RuleSet::build(&[], &mut problems)
+    RuleSet::build(&[], Check::Tested, &mut problems)
 });
 
 /// The rules that a classification uses: lexicons, rules, weights, floors. Built once, cheap to clone.
@@ -31,7 +33,9 @@ static BUILTIN: LazyLock<RuleSet> = LazyLock::new(|| {
 pub struct RuleSet {
     pub(super) layers: Arc<Layers>,
     pub(super) compiled: Arc<Compiled>,
-    fingerprint: Arc<str>,
+    /// The texts of the files of each layer, and the fingerprint once it was asked for.
+    texts: Arc<Vec<Vec<Cow<'static, str>>>>,
+    fingerprint: Arc<OnceLock<String>>,
 }
 
 /// A rule as it is listed and explained.
@@ -77,7 +81,7 @@ impl RuleSet {
     /// Everything that is wrong with the files, at once.
     pub fn layered(layers: &[&[(&str, &str)]]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let set = Self::build(layers, &mut problems);
+        let set = Self::build(layers, Check::Now, &mut problems);
         problems.extend(set.careless());
         if problems.is_empty() {
             Ok(set)
@@ -93,9 +97,8 @@ impl RuleSet {
         let mut problems = Vec::new();
         let mut layers = Layers::default();
         layers.add(files, &mut problems);
-        let compiled = compile(&layers, &mut problems);
-        let fingerprint = fingerprint(&[files]);
-        (Self { layers: Arc::new(layers), compiled: Arc::new(compiled), fingerprint }, problems)
+        let compiled = compile(&layers, Check::Now, &mut problems);
+        (Self::new(layers, compiled, vec![owned(files)]), problems)
     }
 
     /// What is wrong or careless in the built-in rules together with these files: what `load` refuses.
@@ -113,20 +116,25 @@ impl RuleSet {
             Body::Class(_) | Body::Verbs(_) => true,
         });
         // Taking a rule away leaves nothing that refers to it: what was valid stays so.
-        let compiled = compile(&layers, &mut Vec::new());
-        Self { layers: Arc::new(layers), compiled: Arc::new(compiled), fingerprint: Arc::clone(&self.fingerprint) }
+        let compiled = Arc::new(compile(&layers, Check::Tested, &mut Vec::new()));
+        Self { layers: Arc::new(layers), compiled, ..self.clone() }
     }
 
-    fn build(added: &[Files<'_>], problems: &mut Vec<Problem>) -> Self {
+    fn new(layers: Layers, compiled: Compiled, texts: Vec<Vec<Cow<'static, str>>>) -> Self {
+        let (layers, compiled, texts) = (Arc::new(layers), Arc::new(compiled), Arc::new(texts));
+        Self { layers, compiled, texts, fingerprint: Arc::default() }
+    }
+
+    fn build(added: &[Files<'_>], check: Check, problems: &mut Vec<Problem>) -> Self {
         let mut layers = Layers::default();
         layers.add(BUILTIN_FILES, problems);
         for files in added.iter().filter(|files| !files.is_empty()) {
             layers.add(files, problems);
         }
-        let compiled = compile(&layers, problems);
-        let texts: Vec<Files<'_>> = std::iter::once(BUILTIN_FILES).chain(added.iter().copied()).collect();
-        let fingerprint = fingerprint(&texts);
-        Self { layers: Arc::new(layers), compiled: Arc::new(compiled), fingerprint }
+        let compiled = compile(&layers, check, problems);
+        let builtin = BUILTIN_FILES.iter().map(|(_, text)| Cow::Borrowed(*text)).collect();
+        let texts = std::iter::once(builtin).chain(added.iter().map(|files| owned(files))).collect();
+        Self::new(layers, compiled, texts)
     }
 
     /// Rules without a reason, without tests or without an effect.
@@ -159,7 +167,9 @@ impl RuleSet {
     /// SHA-256 over the text of every rule file, 64 hexadecimal digits. Where files lie does not count, so it is the
     /// same on every machine; the version of mcpol does, because the rules mean nothing without their reader.
     pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        let of_texts =
+            || Fingerprint::of(&serde_json::json!([env!("CARGO_PKG_VERSION"), *self.texts])).as_str().to_owned();
+        self.fingerprint.get_or_init(of_texts)
     }
 
     /// Every rule, in the order of ids.
@@ -173,9 +183,8 @@ impl RuleSet {
     }
 }
 
-fn fingerprint(layers: &[Files<'_>]) -> Arc<str> {
-    let texts: Vec<Vec<&str>> = layers.iter().map(|files| files.iter().map(|(_, text)| *text).collect()).collect();
-    Fingerprint::of(&serde_json::json!([env!("CARGO_PKG_VERSION"), texts])).as_str().into()
+fn owned(files: Files<'_>) -> Vec<Cow<'static, str>> {
+    files.iter().map(|(_, text)| Cow::Owned((*text).to_owned())).collect()
 }
 
 /// What a rule lacks for its kind.

@@ -78,7 +78,7 @@ impl Bits {
         self.0.resize(atoms / 64 + 1, 0);
     }
 
-    fn insert(&mut self, atom: AtomId) -> bool {
+    pub fn insert(&mut self, atom: AtomId) -> bool {
         match self.0.get_mut(usize::from(atom) / 64) {
             Some(word) => {
                 let bit = 1 << (atom % 64);
@@ -90,7 +90,7 @@ impl Bits {
         }
     }
 
-    fn has(&self, atom: AtomId) -> bool {
+    pub fn has(&self, atom: AtomId) -> bool {
         self.0.get(usize::from(atom) / 64).is_some_and(|word| word & (1 << (atom % 64)) != 0)
     }
 
@@ -397,7 +397,7 @@ impl Scratch {
                     out.push(Token { start: span.start, end: span.end, gap, word: UNKNOWN });
                 }
             } else {
-                let word = compiled.vocabulary.find(word, &mut self.lower);
+                let word = compiled.vocabulary.find_span(word, span.hash, &mut self.lower);
                 out.push(Token { start: span.start, end: span.end, gap: span.gap, word });
             }
         }

@@ -98,8 +98,8 @@ pub(super) fn domains<'t>(compiled: &Compiled, tools: impl IntoIterator<Item = &
             }
             let ids: Vec<_> = spans
                 .iter()
-                .filter_map(|span| part.get(span.start as usize..span.end as usize))
-                .map(|word| compiled.vocabulary.find(word, &mut scratch))
+                .filter_map(|span| Some((part.get(span.start as usize..span.end as usize)?, span.hash)))
+                .map(|(word, hash)| compiled.vocabulary.find_span(word, hash, &mut scratch))
                 .collect();
             for (at, id) in ids.iter().enumerate().filter(|(_, id)| **id != UNKNOWN) {
                 let info = compiled.vocabulary.info(*id);

@@ -1,6 +1,6 @@
 //! Every word the rules know, interned: what it is in grammar, which conditions it fulfils where.
 
-use super::words::{Span, is_run_char, split_text};
+use super::words::{Span, hash_of, is_run_char, split_text};
 use crate::model::Category;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use rustc_hash::FxHashMap;
@@ -13,6 +13,8 @@ pub(super) const UNKNOWN: WordId = 0;
 pub(super) type AtomId = u16;
 /// Places a word can stand in, as bits.
 pub(super) type Places = u32;
+/// How many words room is made for at first.
+const WORDS_EXPECTED: usize = 8_192;
 /// Longest known word in bytes; longer ones cannot be in the vocabulary.
 const WORD_BYTES_MAX: usize = 48;
 
@@ -120,12 +122,29 @@ pub(super) struct WordInfo {
     pub phrases: Vec<u32>,
 }
 
+/// Where a word or a phrase stands in the vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Slot {
+    /// Index of `infos`.
+    Word(WordId),
+    /// Index of `phrases`.
+    Phrase(u32),
+}
+
 /// Several words in a row.
 #[derive(Clone, Debug)]
 pub(super) struct Phrase {
     /// The words after the first.
     pub rest: Box<[WordId]>,
     pub info: WordInfo,
+}
+
+/// A word of ASCII letters and digits.
+#[derive(Clone, Debug)]
+struct PlainWord {
+    hash: u64,
+    spelling: Box<str>,
+    id: WordId,
 }
 
 /// The words, with look-up by spelling.
@@ -136,18 +155,40 @@ pub(super) struct Vocabulary {
     pub phrases: Vec<Phrase>,
     pub verbs: Vec<Verb>,
     verb_ids: FxHashMap<Box<str>, u16>,
+    /// Words of ASCII letters and digits by their hashes, in a table with a power of two places, at least half of which
+    /// are free; filled in by `seal`.
+    plain: Vec<Option<PlainWord>>,
     run_words: Vec<(Box<str>, WordId)>,
     runs: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Vocabulary {
     pub fn new() -> Self {
-        Self { infos: vec![WordInfo::default()], ..Self::default() }
+        // About what the rules inside the binary need.
+        let mut infos = Vec::with_capacity(WORDS_EXPECTED);
+        infos.push(WordInfo::default());
+        let ids = FxHashMap::with_capacity_and_hasher(WORDS_EXPECTED, rustc_hash::FxBuildHasher);
+        Self { infos, ids, ..Self::default() }
     }
 
     pub fn info(&self, word: WordId) -> &WordInfo {
         // Ids come from this table alone; an id out of range would be the unknown word.
         self.infos.get(word as usize).unwrap_or(&self.infos[0])
+    }
+
+    /// The id of a word of a text in any case, by the hash that came with it.
+    pub fn find_span(&self, word: &str, hash: u64, scratch: &mut String) -> WordId {
+        let Some(mask) = self.plain.len().checked_sub(1).filter(|_| hash != 0) else {
+            return self.find(word, scratch);
+        };
+        let mut at = hash as usize & mask;
+        while let Some(known) = &self.plain[at] {
+            if known.hash == hash && known.spelling.eq_ignore_ascii_case(word) {
+                return known.id;
+            }
+            at = (at + 1) & mask;
+        }
+        UNKNOWN
     }
 
     /// The id of a spelling in any case; a possessive `'s` is dropped.
@@ -194,6 +235,18 @@ impl Vocabulary {
             let of_phrases = info.phrases.iter().filter_map(|at| phrases.get(*at as usize));
             info.reach = of_phrases.fold(info.grammar, |bits, phrase| bits | phrase.info.grammar);
         }
+        let plain = |word: &str| word.len() <= WORD_BYTES_MAX && word.bytes().all(|b| b.is_ascii_alphanumeric());
+        let words: Vec<_> = self.ids.iter().filter(|(word, _)| plain(word)).collect();
+        let mask = (words.len() * 2).next_power_of_two() - 1;
+        self.plain = vec![None; mask + 1];
+        for (spelling, id) in words {
+            let hash = hash_of(spelling.as_bytes());
+            let mut at = hash as usize & mask;
+            while self.plain[at].is_some() {
+                at = (at + 1) & mask;
+            }
+            self.plain[at] = Some(PlainWord { hash, spelling: spelling.clone(), id: *id });
+        }
     }
 
     fn intern(&mut self, spelling: &str) -> WordId {
@@ -211,10 +264,26 @@ impl Vocabulary {
 
     /// The entry of a word or phrase as it is written in a rule file, made when it is new.
     pub fn entry(&mut self, term: &str) -> Option<&mut WordInfo> {
+        let slot = self.slot(term)?;
+        self.at(slot)
+    }
+
+    /// What is known of a word or phrase.
+    pub fn at(&mut self, slot: Slot) -> Option<&mut WordInfo> {
+        match slot {
+            Slot::Word(id) => self.infos.get_mut(id as usize),
+            Slot::Phrase(at) => self.phrases.get_mut(at as usize).map(|phrase| &mut phrase.info),
+        }
+    }
+
+    /// The place of a word or phrase as it is written in a rule file, made when it is new.
+    pub fn slot(&mut self, term: &str) -> Option<Slot> {
+        if !term.is_empty() && term.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+            return Some(Slot::Word(self.intern(term)));
+        }
         let term = term.to_lowercase();
         if term.chars().any(is_run_char) {
-            let id = self.intern(term.trim());
-            return self.infos.get_mut(id as usize);
+            return Some(Slot::Word(self.intern(term.trim())));
         }
         let mut spans: Vec<Span> = Vec::new();
         split_text(&term, usize::MAX, 64, &mut spans);
@@ -224,7 +293,7 @@ impl Vocabulary {
         }
         let (first, rest) = words.split_first()?;
         if rest.is_empty() {
-            return self.infos.get_mut(*first as usize);
+            return Some(Slot::Word(*first));
         }
         let known = self.infos.get(*first as usize)?.phrases.iter().copied();
         let known = known.into_iter().find(|at| self.phrases.get(*at as usize).is_some_and(|p| *p.rest == *rest));
@@ -240,7 +309,7 @@ impl Vocabulary {
                 at
             }
         };
-        self.phrases.get_mut(at as usize).map(|phrase| &mut phrase.info)
+        Some(Slot::Phrase(at))
     }
 
     /// Adds a verb in all its English spellings; `false` when it is already one.
@@ -269,9 +338,9 @@ impl Vocabulary {
         true
     }
 
-    pub fn verb_named(&mut self, base: &str) -> Option<&mut Verb> {
-        let id = self.verb_ids.get(base)?;
-        self.verbs.get_mut(usize::from(*id))
+    /// The verb with this base form, as an index of `verbs`.
+    pub fn verb_named(&self, base: &str) -> Option<u16> {
+        self.verb_ids.get(base).copied()
     }
 }
 
@@ -331,6 +400,23 @@ mod tests {
         assert_eq!(vocabulary.find("OWNER's", &mut scratch), owner);
         assert_ne!(vocabulary.find("LÖSCHEN", &mut scratch), UNKNOWN);
         assert_eq!(vocabulary.find("other", &mut scratch), UNKNOWN);
+    }
+
+    #[test]
+    fn words_are_found_by_their_hashes_as_by_their_spelling() {
+        let mut vocabulary = Vocabulary::new();
+        for word in ["owner", "s3", "read only", "löschen"] {
+            assert!(vocabulary.entry(word).is_some());
+        }
+        vocabulary.seal();
+        let (mut spans, mut scratch) = (Vec::new(), String::new());
+        let text = "The OWNER's owner, Read S3 s33 löschen";
+        split_text(text, 100, 100, &mut spans);
+        for span in spans {
+            let word = &text[span.start as usize..span.end as usize];
+            let found = vocabulary.find_span(word, span.hash, &mut scratch);
+            assert_eq!(found, vocabulary.find(word, &mut scratch), "{word}");
+        }
     }
 
     #[test]

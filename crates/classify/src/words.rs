@@ -30,6 +30,20 @@ pub(super) struct Span {
     pub gap: Gap,
     /// Whether the word is a run of Chinese, Japanese or Korean characters, not yet cut into words.
     pub run: bool,
+    /// [`hash_of`] the word where it is made of ASCII letters and digits alone, and 0 otherwise.
+    pub hash: u64,
+}
+
+/// FNV-1a, 64 bits, whatever the case.
+const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+const fn hash_on(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte.to_ascii_lowercase() as u64).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// What a word of ASCII letters and digits is looked up by, in any case; never 0.
+pub(super) fn hash_of(word: &[u8]) -> u64 {
+    word.iter().fold(HASH_START, |hash, byte| hash_on(hash, *byte)).max(1)
 }
 
 /// Chinese characters, kana and Hangul: scripts without spaces, or with endings glued to the verb.
@@ -47,6 +61,9 @@ pub(super) fn is_verb_last(text: &str) -> bool {
 /// The words of an identifier: `snake_case`, `camelCase`, `kebab-case`, `dotted.case`, `HTTPServer` → HTTP, Server.
 /// Digits stay with the letters before them.
 pub(super) fn split_name(name: &str, out: &mut Vec<Span>) {
+    if name.is_ascii() {
+        return split_ascii_name(name, out);
+    }
     let mut start: Option<usize> = None;
     let mut gap = Gap::Space;
     let mut before: Option<char> = None;
@@ -75,6 +92,36 @@ pub(super) fn split_name(name: &str, out: &mut Vec<Span>) {
     push(out, &mut start, name.len(), &mut gap, before);
 }
 
+/// [`split_name`] of a name without letters beyond ASCII, as nearly all are.
+fn split_ascii_name(name: &str, out: &mut Vec<Span>) {
+    let bytes = name.as_bytes();
+    let mut start = None;
+    let mut gap = Gap::Space;
+    let mut push = |start: &mut Option<usize>, end: usize, gap: &mut Gap| {
+        if let Some(from) = start.take() {
+            let hash = hash_of(&bytes[from..end]);
+            out.push(Span { start: offset(from), end: offset(end), gap: *gap, run: false, hash });
+            *gap = Gap::Space;
+        }
+    };
+    for (at, byte) in bytes.iter().enumerate() {
+        if !byte.is_ascii_alphanumeric() {
+            push(&mut start, at, &mut gap);
+            gap = Gap::Join;
+            continue;
+        }
+        if start.is_some() && byte.is_ascii_uppercase() {
+            let before = bytes[at - 1];
+            let next_lower = bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+            if !before.is_ascii_uppercase() || next_lower && !plural_acronym(name, at, start) {
+                push(&mut start, at, &mut gap);
+            }
+        }
+        start = start.or(Some(at));
+    }
+    push(&mut start, bytes.len(), &mut gap);
+}
+
 /// `listVMs`, `getURLs`: the small `s` belongs to the capitals.
 fn plural_acronym(name: &str, at: usize, start: Option<usize>) -> bool {
     let rest = &name[at..];
@@ -85,7 +132,8 @@ fn plural_acronym(name: &str, at: usize, start: Option<usize>) -> bool {
 
 fn push(out: &mut Vec<Span>, start: &mut Option<usize>, end: usize, gap: &mut Gap, last: Option<char>) {
     if let Some(from) = start.take() {
-        out.push(Span { start: offset(from), end: offset(end), gap: *gap, run: last.is_some_and(is_run_char) });
+        let run = last.is_some_and(is_run_char);
+        out.push(Span { start: offset(from), end: offset(end), gap: *gap, run, hash: 0 });
         *gap = Gap::Space;
     }
 }
@@ -99,14 +147,21 @@ pub(super) fn split_text(text: &str, bytes_max: usize, words_max: usize, out: &m
     let mut at = 0;
     while at < limit && out.len() - floor < words_max {
         let byte = bytes[at];
-        if byte.is_ascii_alphanumeric() {
+        if byte == b' ' {
+            // The least of gaps.
+            at += 1;
+        } else if byte.is_ascii_alphanumeric() {
             let start = at;
+            let mut hash = hash_on(HASH_START, byte);
+            let mut plain = true;
             at += 1;
             while at < limit {
                 let here = bytes[at];
-                if here.is_ascii_alphanumeric()
-                    || (here == b'\'' && at + 1 < limit && bytes[at + 1].is_ascii_alphabetic())
-                {
+                if here.is_ascii_alphanumeric() {
+                    hash = hash_on(hash, here);
+                    at += 1;
+                } else if here == b'\'' && at + 1 < limit && bytes[at + 1].is_ascii_alphabetic() {
+                    plain = false;
                     at += 1;
                 } else {
                     break;
@@ -117,7 +172,8 @@ pub(super) fn split_text(text: &str, bytes_max: usize, words_max: usize, out: &m
                 at = wide_word(text, start, limit, out, &mut gap);
                 continue;
             }
-            out.push(Span { start: offset(start), end: offset(at), gap, run: false });
+            let hash = if plain { hash.max(1) } else { 0 };
+            out.push(Span { start: offset(start), end: offset(at), gap, run: false, hash });
             gap = Gap::Space;
         } else if byte.is_ascii() {
             gap = gap.max(gap_of(bytes, at, limit));
@@ -155,7 +211,7 @@ fn wide_word(text: &str, start: usize, limit: usize, out: &mut Vec<Span>, gap: &
         run = Some(is_run_char(c));
         end = here + c.len_utf8();
     }
-    out.push(Span { start: offset(start), end: offset(end), gap: *gap, run: run.unwrap_or(false) });
+    out.push(Span { start: offset(start), end: offset(end), gap: *gap, run: run.unwrap_or(false), hash: 0 });
     *gap = Gap::Space;
     end
 }
@@ -170,13 +226,14 @@ pub(super) fn lead_in(text: &str) -> usize {
             Some('(') => ')',
             _ => break,
         };
-        match rest.find(closing) {
-            Some(at) if at <= TAG_BYTES_MAX => rest = rest[at + closing.len_utf8()..].trim_start(),
-            _ => break,
+        match rest.char_indices().take_while(|(at, _)| *at <= TAG_BYTES_MAX).find(|(_, c)| *c == closing) {
+            Some((at, _)) => rest = rest[at + closing.len_utf8()..].trim_start(),
+            None => break,
         }
     }
-    match rest.find(" | ") {
-        Some(at) if at <= TAG_BYTES_MAX && !rest[..at].contains(['.', '\n', '`']) => rest = &rest[at + 3..],
+    let beginning = &rest.as_bytes()[..rest.len().min(TAG_BYTES_MAX + 3)];
+    match beginning.windows(3).position(|window| window == b" | ") {
+        Some(at) if !rest[..at].contains(['.', '\n', '`']) => rest = &rest[at + 3..],
         _ => {}
     }
     // Nothing but tags: then they are the text.
@@ -272,6 +329,21 @@ mod tests {
             ("___", vec![]),
         ] {
             assert_eq!(names(name), want);
+        }
+    }
+
+    #[test]
+    fn names_without_other_letters_split_as_all_do() {
+        let mut out = Vec::new();
+        for name in ["a1B", "XMLHttp", "getURLs", "VMs", "a.B-c__D", "1A2b", "listVMsNow", "HTTPServer2x", "_x", ""] {
+            // A letter beyond ASCII at the end, parted from the rest, takes the other way.
+            out.clear();
+            split_name(&format!("{name} \u{e9}"), &mut out);
+            out.pop();
+            let wide: Vec<_> = out.iter().map(|span| (span.start, span.end, span.gap)).collect();
+            out.clear();
+            split_name(name, &mut out);
+            assert_eq!(out.iter().map(|span| (span.start, span.end, span.gap)).collect::<Vec<_>>(), wide, "{name}");
         }
     }
 

@@ -35,12 +35,13 @@ impl Seen {
 }
 
 /// Hidden characters anywhere in a tool's definition, and look-alike letters in its name: at most one finding of each.
-pub(super) fn of_tool(tool: &ToolDefinition) -> Vec<Finding> {
-    of_definition(tool.name.as_str(), tool.raw.get())
+/// `hides` is what [`may_hide`] says of the definition.
+pub(super) fn of_tool(tool: &ToolDefinition, hides: bool) -> Vec<Finding> {
+    of_definition(tool.name.as_str(), tool.raw.get(), hides)
 }
 
-/// The same anywhere in a definition with this name.
-pub(super) fn of_definition(name: &str, raw: &str) -> Vec<Finding> {
+/// Hidden characters anywhere in a definition with this name, and look-alike letters in the name.
+pub(super) fn of_definition(name: &str, raw: &str, hides: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if imitates(name) {
         let message = format!(
@@ -49,9 +50,7 @@ pub(super) fn of_definition(name: &str, raw: &str) -> Vec<Finding> {
         );
         found.push(finding("lookalike-name", Severity::Error, name, message));
     }
-    if may_hide(raw)
-        && let Ok(value) = serde_json::from_str::<Value>(raw)
-    {
+    if hides && let Ok(value) = serde_json::from_str::<Value>(raw) {
         let mut worst: Option<(Seen, String)> = None;
         walk(&value, "", 0, &mut worst);
         if let Some((seen, place)) = worst {
@@ -107,7 +106,15 @@ pub(super) fn may_hide(raw: &str) -> bool {
         // A surrogate of the planes that hold tags and variation selectors, or a hidden character as such.
         digits.is_some_and(|unit| (0xdb40..=0xdb43).contains(&unit) || char::from_u32(unit).is_some_and(is_suspect))
     });
-    escaped || (!raw.is_ascii() && raw.chars().any(is_suspect))
+    let at_suspect = |(at, byte): (usize, u8)| {
+        may_begin(byte) && raw.get(at..).and_then(|rest| rest.chars().next()).is_some_and(is_suspect)
+    };
+    escaped || (!raw.is_ascii() && raw.bytes().enumerate().any(at_suspect))
+}
+
+/// Whether a hidden character can begin with this byte: by far most letters of any script begin with others.
+const fn may_begin(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, 0x7f | 0xc2 | 0xcd | 0xd8 | 0xe1..=0xe3 | 0xef | 0xf3)
 }
 
 /// Hidden, and not simply a line's end.
@@ -244,9 +251,13 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    fn found_in(tool: &ToolDefinition) -> Vec<Finding> {
+        of_tool(tool, may_hide(tool.raw.get()))
+    }
+
     #[track_caller]
     fn check(description: &str, expected: Option<Severity>) {
-        let found = of_tool(&tool(&json!({"name": "t", "description": description})));
+        let found = found_in(&tool(&json!({"name": "t", "description": description})));
         let severities: Vec<_> = found.iter().map(|finding| finding.severity).collect();
         assert_eq!(severities, expected.into_iter().collect::<Vec<_>>(), "{description:?}");
     }
@@ -280,13 +291,13 @@ mod tests {
     #[test]
     fn parameters_and_names_are_looked_at_too() {
         let schema = json!({"properties": {"pa\u{200b}th": {"type": "string"}}});
-        let found = of_tool(&tool(&json!({"name": "t", "inputSchema": schema})));
+        let found = found_in(&tool(&json!({"name": "t", "inputSchema": schema})));
         assert_eq!(
             found[0].message,
             "`inputSchema/properties/pa\\u{200b}th` holds an invisible character in a name (U+200B)"
         );
         let schema = json!({"properties": {"path": {"description": "x \u{202e}y"}}});
-        let found = of_tool(&tool(&json!({"name": "t", "inputSchema": schema})));
+        let found = found_in(&tool(&json!({"name": "t", "inputSchema": schema})));
         assert_eq!(
             found[0].message,
             "`inputSchema/properties/path/description` holds a bidirectional override (U+202E)"
@@ -298,7 +309,7 @@ mod tests {
         let raw = r#"{"name": "t", "description": "x \u202e \udb40\udc41"}"#;
         let raw = serde_json::value::RawValue::from_string(raw.to_owned()).unwrap_or_default();
         let tool = ToolDefinition::parse(&raw).ok();
-        let found = tool.map(|tool| of_tool(&tool)).unwrap_or_default();
+        let found = tool.map(|tool| found_in(&tool)).unwrap_or_default();
         assert_eq!(found[0].message, "`description` holds a bidirectional override (U+202E, U+E0041)");
     }
 
@@ -314,6 +325,13 @@ mod tests {
             ("löschen", false),
         ] {
             assert_eq!(imitates(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_hidden_character_begins_otherwise() {
+        for c in ('\0'..=char::MAX).filter(|c| is_suspect(*c)) {
+            assert!(may_begin(c.to_string().as_bytes()[0]), "{c:?}");
         }
     }
 

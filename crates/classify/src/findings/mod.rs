@@ -43,8 +43,9 @@ pub fn of_tool(tool: &ToolDefinition, verdict: &Verdict, options: &Options) -> V
         found.extend(annotations::contradiction(tool, verdict));
     }
     found.extend(annotations::claim(tool, verdict, options));
-    found.extend(characters::of_tool(tool));
-    found.extend(instructions::of_tool(tool));
+    let hides = characters::may_hide(tool.raw.get());
+    found.extend(characters::of_tool(tool, hides));
+    found.extend(instructions::of_tool(tool, hides));
     found.extend(dispatch::of_tool(tool));
     worst_first(&mut found);
     found
@@ -94,8 +95,9 @@ pub fn of_extra(extra: &Extra) -> Vec<Finding> {
         // Letters of several scripts may well stand in one address.
         ExtraKind::Resource | ExtraKind::Template => "",
     };
-    let mut found = characters::of_definition(key, extra.raw.get());
-    found.extend(instructions::of_definition(key, extra.raw.get()));
+    let hides = characters::may_hide(extra.raw.get());
+    let mut found = characters::of_definition(key, extra.raw.get(), hides);
+    found.extend(instructions::of_definition(key, extra.raw.get(), hides));
     about(&what, found)
 }
 

@@ -1,8 +1,10 @@
 //! Texts that are written so that a person does not read them at once: base64, hexadecimal, ROT13, HTML and URL escapes,
 //! words backwards, and bits of invisible characters.
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use std::sync::LazyLock;
 
 /// Shortest run of letters that may be an encoded sentence, in bytes.
 const ENCODED_BYTES_MIN: usize = 24;
@@ -18,8 +20,15 @@ const COMMON: [&str; 15] = [
     " user", " your ",
 ];
 
-fn is_letter(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_')
+static COMMONS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| any_of(&COMMON));
+static TURNS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| any_of(&TURNED));
+
+fn any_of(words: &[&str]) -> Option<AhoCorasick> {
+    AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(words).ok()
+}
+
+const fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
 /// Whether a text has a run of letters as no name or path is one: long, without dashes, in both cases with digits, or of
@@ -36,8 +45,10 @@ pub(super) fn may_be_encoded(text: &str) -> bool {
 /// What the encoded parts of a text say, as far as they are text.
 pub(super) fn decoded(text: &str) -> Vec<String> {
     let mut found: Vec<String> = text
-        .split(|c: char| !is_letter(c))
+        .as_bytes()
+        .split(|byte| !is_letter(*byte))
         .filter(|run| run.len() >= ENCODED_BYTES_MIN)
+        .filter_map(|run| std::str::from_utf8(run).ok())
         .take(RUNS_MAX)
         .flat_map(|run| [STANDARD_NO_PAD.decode(run).ok(), URL_SAFE_NO_PAD.decode(run).ok(), hex(run)])
         .flatten()
@@ -45,8 +56,8 @@ pub(super) fn decoded(text: &str) -> Vec<String> {
         .filter(|text| is_prose(text))
         .collect();
     // Beside plain sentences one that is turned is known by a word that plain texts do not have.
-    let lower = text.to_lowercase();
-    if text.len() >= ENCODED_BYTES_MIN && (TURNED.iter().any(|word| lower.contains(word)) || !is_prose(text)) {
+    let turned = || TURNS.as_ref().is_none_or(|words| words.is_match(text));
+    if text.len() >= ENCODED_BYTES_MIN && (turned() || !is_prose(text)) {
         found.extend([rot13(text), text.chars().rev().collect()].into_iter().filter(|turned| is_prose(turned)));
     }
     found.extend(unescaped(text));
@@ -57,6 +68,9 @@ pub(super) fn decoded(text: &str) -> Vec<String> {
 
 /// A text with the characters in the place of their escapes in HTML, URLs and JSON; none, if too few are escaped.
 fn unescaped(text: &str) -> Option<String> {
+    if memchr::memchr3_iter(b'&', b'%', b'\\', text.as_bytes()).take(ESCAPES_MIN).count() < ESCAPES_MIN {
+        return None;
+    }
     let mut out = String::new();
     let (mut rest, mut count) = (text, 0);
     while let Some(at) = rest.find(['&', '%', '\\']) {
@@ -102,6 +116,9 @@ fn escape(text: &str) -> Option<(char, usize)> {
 
 /// What two kinds of invisible characters, taken for bits, spell.
 fn invisible(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
     let bits: Vec<char> =
         text.chars().filter(|c| matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')).collect();
     let first = *bits.first()?;
@@ -127,9 +144,15 @@ fn rot13(text: &str) -> String {
 }
 
 fn is_prose(text: &str) -> bool {
-    let text = format!(" {} ", text.to_lowercase());
-    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
-        && COMMON.iter().filter(|word| text.contains(*word)).count() >= 2
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
+    let odd =
+        if text.is_ascii() { text.bytes().any(|byte| is_odd(char::from(byte))) } else { text.chars().any(is_odd) };
+    let Some(words) = COMMONS.as_ref().filter(|_| !odd) else { return false };
+    let mut first = None;
+    // Two of the words that nearly every sentence has one of.
+    words
+        .find_overlapping_iter(&format!(" {text} "))
+        .any(|found| *first.get_or_insert(found.pattern()) != found.pattern())
 }
 
 #[cfg(test)]

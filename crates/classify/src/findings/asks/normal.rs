@@ -1,11 +1,16 @@
 //! A text as a model reads it, and its sentences.
 
+use std::borrow::Cow;
+
 /// Shortest run of single letters with blanks between them that is one spelled out, in letters.
 const SPELLED_LETTERS_MIN: usize = 12;
 
 /// Without hidden characters, full-width letters as the plain ones, with plain quotation marks; characters of the
 /// Unicode tag block, which nobody sees, as the letters that they stand for.
-pub(super) fn normal(text: &str) -> String {
+pub(super) fn normal(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         out.push(match c {
@@ -26,11 +31,19 @@ pub(super) fn normal(text: &str) -> String {
             c => c,
         });
     }
-    out
+    Cow::Owned(out)
+}
+
+/// Whether a text is of ASCII characters that are all seen.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t' | b'\r'))
 }
 
 /// Whether a text has letters that [`normal`] shows plainly and that only hide what they say.
 pub(super) fn is_disguised(text: &str) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
     let strange =
         |c: char| matches!(c, '\u{e0020}'..='\u{e007e}' | '\u{ff21}'..='\u{ff5a}' | '\u{1d400}'..='\u{1d6a3}');
     text.chars().filter(|c| strange(*c)).count() > 8
@@ -146,10 +159,17 @@ pub(super) fn sentences(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The characters that begin with one of these bytes, or are beyond ASCII, with their places in bytes.
+pub(super) fn marks(text: &str, is_mark: fn(u8) -> bool) -> impl Iterator<Item = (usize, char)> {
+    let bytes = text.bytes().enumerate();
+    // 0xc0 and above begin a character beyond ASCII, what is below goes on with one.
+    let starts = bytes.filter(move |(_, byte)| if byte.is_ascii() { is_mark(*byte) } else { *byte >= 0xc0 });
+    starts.filter_map(|(at, _)| Some((at, text[at..].chars().next()?)))
+}
+
 fn sentence_end(text: &str) -> usize {
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        let next = chars.peek().map(|(_, next)| *next);
+    for (at, c) in marks(text, |byte| matches!(byte, b'.' | b'!' | b'?' | b';' | b'\n')) {
+        let next = text[at + c.len_utf8()..].chars().next();
         let ends = match c {
             '。' | '！' | '？' => true,
             '.' | '!' | '?' | ';' => {

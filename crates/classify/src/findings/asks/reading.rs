@@ -9,7 +9,9 @@ use super::shape::{
     clause_end, follows, has_code, has_destination, has_mail_address, has_path, is_alone, is_identifier, is_named,
     is_reference, is_secret_variable, masked, near, parts, skipped, stem, stems,
 };
+use memchr::memmem::Finder;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Longest text that is read, in bytes.
@@ -28,8 +30,15 @@ const TOPIC_WORDS_MIN: usize = 3;
 pub(crate) struct Sentence {
     pub(crate) text: String,
     pub(crate) roles: Roles,
+    /// It in lower case, without addresses.
+    plain: String,
+}
+
+impl Sentence {
     /// Stems of its words.
-    pub(crate) words: Vec<String>,
+    pub(super) fn stems(&self) -> impl Iterator<Item = &str> {
+        self.plain.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 2).map(stem)
+    }
 }
 
 /// A definition as far as sentences are read.
@@ -37,6 +46,8 @@ pub(super) struct Reader<'l> {
     lexicon: &'l Lexicon,
     /// Names of the tool's parameters, in lower case.
     parameters: BTreeSet<String>,
+    /// What finds each of these names in a text, where it has more than one letter.
+    finders: Vec<(Finder<'static>, String)>,
     /// Stems of the words of its name, title, first sentence and parameters.
     topic: BTreeSet<String>,
     /// What its name, title and first sentence speak of.
@@ -60,7 +71,7 @@ pub(super) fn of_definition(lexicon: &Lexicon, name: &str, value: &Value) -> Vec
     place.add_if(Role::Resource, value.get("uri").is_some() || value.get("uriTemplate").is_some());
     let mut topic = BTreeSet::new();
     for text in [&names, &first].into_iter().chain(&parameters) {
-        topic.extend(stems(&words_of(text)));
+        topic.extend(stems(&words_of(text)).map(str::to_owned));
     }
     let about_threats = is_about_threats(lexicon, &names, &first, &description);
     // A request is no account of the job, also where it comes first.
@@ -71,7 +82,9 @@ pub(super) fn of_definition(lexicon: &Lexicon, name: &str, value: &Value) -> Vec
         let said = said.and(WANTED);
         business = Roles::union(business, said);
     }
-    let mut reader = Reader { lexicon, parameters, topic, business, place, about_threats, read: Vec::new() };
+    let named = parameters.iter().filter(|name| name.len() > 1);
+    let finders = named.map(|name| (Finder::new(name).into_owned(), name.clone())).collect();
+    let mut reader = Reader { lexicon, parameters, finders, topic, business, place, about_threats, read: Vec::new() };
     reader.walk(value, Roles::default(), 0);
     reader.read
 }
@@ -82,7 +95,8 @@ pub(super) fn of_instructions(lexicon: &Lexicon, text: &str) -> Vec<Sentence> {
     let mut reader = Reader {
         lexicon,
         parameters: BTreeSet::new(),
-        topic: stems(&first).collect(),
+        finders: Vec::new(),
+        topic: stems(&first).map(str::to_owned).collect(),
         business: lexicon.roles(&first),
         place: Roles::of(&[Role::Instructions]),
         about_threats: false,
@@ -207,10 +221,11 @@ impl Reader<'_> {
         disguised.add(Role::Encoded);
         let plain = normal(raw);
         self.plain(&plain, if is_disguised(raw) { disguised } else { place });
-        let others =
-            unmixed(&plain).into_iter().chain(joined(&plain)).chain(decoded(raw).into_iter().map(|it| normal(&it)));
-        for other in others {
+        for other in unmixed(&plain).into_iter().chain(joined(&plain)) {
             self.plain(&other, disguised);
+        }
+        for other in decoded(raw) {
+            self.plain(&normal(&other), disguised);
         }
     }
 
@@ -218,10 +233,11 @@ impl Reader<'_> {
         let first = self.read.len();
         for sentence in sentences(text).take(SENTENCES_MAX) {
             for part in parts(sentence) {
-                let text = masked(&part.to_lowercase());
-                let roles = self.sentence(part, &text, place);
-                let words = text.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 2).map(stem).collect();
-                self.read.push(Sentence { text: part.to_owned(), roles, words });
+                let lower = part.to_lowercase();
+                let plain = masked(&lower);
+                let roles = self.sentence(part, &lower, &plain, place);
+                let plain = plain.into_owned();
+                self.read.push(Sentence { text: part.to_owned(), roles, plain });
             }
         }
         // The description alone begins with what the tool does.
@@ -251,8 +267,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The roles of one sentence.
-    fn sentence(&self, sentence: &str, text: &str, place: Roles) -> Roles {
+    /// The roles of one sentence, which is handed over as it stands, in lower case, and without addresses as well.
+    fn sentence(&self, sentence: &str, lower: &str, text: &str, place: Roles) -> Roles {
         let mut roles = Roles::union(self.place, place);
         let hits: Vec<WordHit> = self.lexicon.hits(text).filter(|hit| hit.role != Role::SideChannel).collect();
         let mut clause = 0;
@@ -261,7 +277,7 @@ impl Reader<'_> {
             self.clause(&text[..end], clause, &hits, &mut roles);
             clause = end;
         }
-        self.shape(sentence, text, &mut roles);
+        self.shape(sentence, lower, text, &mut roles);
         self.relations(text, &hits, &mut roles);
         let wanted = roles.and(WANTED);
         if wanted != Roles::default() {
@@ -283,10 +299,11 @@ impl Reader<'_> {
                 ends.iter().filter_map(|word| text[hit.end..].find(word)).min().map_or(text.len(), |at| hit.end + at);
             negated_from = Some((hit.end, end)).filter(|_| negated_from.is_none()).or(negated_from);
         }
+        let is_ascii = text.is_ascii();
         let is_negated = |hit: &WordHit| {
             negated_from.is_some_and(|(from, end)| hit.start >= from && hit.start < end)
             // Scripts that put the negation behind the verb.
-            || inside().any(|other| other.role == Role::Not && !text.is_ascii() && other.start >= hit.end && other.start - hit.end < 7)
+            || !is_ascii && inside().any(|other| other.role == Role::Not && other.start >= hit.end && other.start - hit.end < 7)
         };
         let must = inside().filter(|hit| hit.role == Role::Must).map(|hit| hit.end).min();
         for hit in inside() {
@@ -316,7 +333,12 @@ impl Reader<'_> {
     fn relations(&self, text: &str, hits: &[WordHit], roles: &mut Roles) {
         let negations: Vec<&WordHit> = hits.iter().filter(|hit| hit.role == Role::Not).collect();
         let is_denied = |hit: &WordHit| negations.iter().any(|not| hit.start >= not.end && hit.start - not.end < 16);
+        let mut present = Roles::default();
+        hits.iter().for_each(|hit| present.add(hit.role));
         let spans = |of: Roles| -> Vec<(usize, usize)> {
+            if !present.meets(of) {
+                return Vec::new();
+            }
             hits.iter().filter(|hit| of.has(hit.role) && !is_denied(hit)).map(|hit| (hit.start, hit.end)).collect()
         };
         let role = |role: Role| spans(Roles::of(&[role]));
@@ -328,14 +350,22 @@ impl Reader<'_> {
         let moves = spans(Roles::of(&[Role::Carry, Role::Send, Role::Derive]));
         let reaches = spans(Roles::of(&[Role::Reach, Role::Run]));
         let acts = spans(ACTS);
-        let slots: Vec<(usize, usize)> = self.own_parameters(text);
-        let addresses: Vec<(usize, usize)> = text.match_indices("@@").map(|(at, it)| (at, at + it.len())).collect();
+        // What is looked for in the text itself is so only where there is something that it could stand close to.
+        let slots = if moves.is_empty() && wanted.is_empty() { Vec::new() } else { self.own_parameters(text) };
+        let sends = spans(Roles::of(&[Role::Send, Role::Carry]));
+        let addresses: Vec<(usize, usize)> = if sends.is_empty() {
+            Vec::new()
+        } else {
+            text.match_indices("@@").map(|(at, it)| (at, at + it.len())).collect()
+        };
         let users = spans(Roles::of(&[Role::User]));
-        let tools: Vec<(usize, usize)> = text
-            .match_indices('_')
-            .filter_map(|(at, _)| self.other_name(text, at))
-            .chain(spans(Roles::of(&[Role::OtherTool])))
-            .collect();
+        let bends =
+            spans(Roles::of(&[Role::Alter, Role::Must, Role::Argument, Role::Destination, Role::Carry, Role::Disable]));
+        let mut tools = Vec::new();
+        if !bends.is_empty() {
+            tools.extend(text.match_indices('_').filter_map(|(at, _)| self.other_name(text, at)));
+            tools.extend(spans(Roles::of(&[Role::OtherTool])));
+        }
         let not_told: Vec<(usize, usize)> = hits
             .iter()
             .filter(|hit| matches!(hit.role, Role::Tell | Role::Ask) && is_denied(hit) || hit.role == Role::Hush)
@@ -345,15 +375,13 @@ impl Reader<'_> {
         roles.add_if(Role::ReachesWanted, near(&reaches, &wanted, 48));
         roles.add_if(Role::MovesInto, near(&moves, &slots, 60));
         roles.add_if(Role::WantedInto, near(&wanted, &slots, 60));
-        roles.add_if(Role::SendsTo, near(&spans(Roles::of(&[Role::Send, Role::Carry])), &addresses, 60));
+        roles.add_if(Role::SendsTo, near(&sends, &addresses, 60));
         roles.add_if(Role::UserNotTold, near(&not_told, &users, 32));
         roles.add_if(Role::AssistantActs, follows(&role(Role::Assistant), &acts, 32));
         roles.add_if(Role::UserAgreed, near(&role(Role::Consent), &users, 32));
-        let bends =
-            spans(Roles::of(&[Role::Alter, Role::Must, Role::Argument, Role::Destination, Role::Carry, Role::Disable]));
         roles.add_if(Role::ToolBent, near(&tools, &bends, 40));
         roles.add_if(Role::AllWanted, near(&role(Role::Whole), &wanted, 24));
-        let value = text.find(": ").map(|at| (at, at + 1));
+        let value = if wanted.is_empty() { None } else { text.find(": ").map(|at| (at, at + 1)) };
         roles.add_if(Role::ValueWanted, value.is_some_and(|value| follows(&[value], &wanted, 24)));
         let rules = spans(Roles::of(&[Role::User, Role::Authority, Role::Ask, Role::Context, Role::Restraint]));
         roles.add_if(Role::RuleBroken, near(&spans(Roles::of(&[Role::Override, Role::Disable])), &rules, 40));
@@ -367,12 +395,9 @@ impl Reader<'_> {
     /// Where the tool's parameters are named.
     fn own_parameters(&self, text: &str) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
-        for name in &self.parameters {
-            found.extend(
-                text.match_indices(name.as_str())
-                    .filter(|(at, it)| name.len() > 1 && is_alone(text, *at, at + it.len()) && is_named(text, name))
-                    .map(|(at, it)| (at, at + it.len())),
-            );
+        for (finder, name) in &self.finders {
+            let places = finder.find_iter(text.as_bytes()).map(|at| (at, at + name.len()));
+            found.extend(places.filter(|(at, end)| is_alone(text, *at, *end) && is_named(text, name)));
         }
         found
     }
@@ -387,14 +412,15 @@ impl Reader<'_> {
     }
 
     /// What a sentence is made like.
-    fn shape(&self, sentence: &str, text: &str, roles: &mut Roles) {
-        let lower = sentence.to_lowercase();
-        let mail = has_mail_address(&lower);
-        let url =
-            ["http://", "https://", "ftp://", "sftp://", "ws://", "wss://"].iter().any(|scheme| lower.contains(scheme));
+    fn shape(&self, sentence: &str, lower: &str, text: &str, roles: &mut Roles) {
+        let mail = has_mail_address(lower);
+        let url = lower.contains("://")
+            && ["http://", "https://", "ftp://", "sftp://", "ws://", "wss://"]
+                .iter()
+                .any(|scheme| lower.contains(scheme));
         roles.add_if(Role::MailAddress, mail);
         roles.add_if(Role::Url, url);
-        roles.add_if(Role::ToAddress, has_destination(&lower));
+        roles.add_if(Role::ToAddress, has_destination(lower));
         roles.add_if(Role::Path, has_path(text));
         let mut words = 0;
         for word in sentence.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))) {
@@ -402,19 +428,22 @@ impl Reader<'_> {
             words += usize::from(!word.is_empty());
             roles.add_if(Role::SecretVariable, is_secret_variable(word));
             roles.add_if(Role::Reference, is_reference(word));
-            let lower = word.to_lowercase();
-            if lower.len() > 1 && self.parameters.contains(&lower) && is_named(text, &lower) {
+            let is_lower = word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+            let lower = if is_lower { Cow::Borrowed(word) } else { Cow::Owned(word.to_lowercase()) };
+            if lower.len() > 1 && self.parameters.contains(&*lower) && is_named(text, &lower) {
                 roles.add(Role::OwnParameter);
                 roles.add_if(Role::OwnSideChannel, self.is_side_channel(&words_of(&lower)));
             } else {
-                roles.add_if(Role::OtherName, is_identifier(&lower) && !self.parameters.contains(&lower));
+                roles.add_if(Role::OtherName, is_identifier(&lower) && !self.parameters.contains(&*lower));
             }
         }
         roles.add_if(Role::Quoted, text.matches('"').count() > 1);
         roles.add_if(Role::Code, has_code(text));
         roles.add_if(Role::Short, words < 6);
-        let stems: BTreeSet<String> = stems(text).collect();
-        let known = stems.iter().filter(|stem| self.topic.contains(*stem)).count();
+        let mut stems: Vec<&str> = stems(text).collect();
+        stems.sort_unstable();
+        stems.dedup();
+        let known = stems.iter().filter(|stem| self.topic.contains(**stem)).count();
         roles.add_if(Role::OffTopic, stems.len() >= TOPIC_WORDS_MIN && known == 0);
         roles.add_if(Role::OnTopic, known >= TOPIC_WORDS_MIN || known * 2 >= stems.len() && known > 0);
     }

@@ -1,5 +1,8 @@
 //! What a sentence is made like: its parts and clauses, and the names, addresses, paths and code in it.
 
+use super::normal::marks;
+use std::borrow::Cow;
+
 /// Words with fewer letters tell no topic.
 const TOPIC_LETTERS_MIN: usize = 4;
 /// Letters by which a word is known in another form.
@@ -32,7 +35,10 @@ pub(super) fn parts(sentence: &str) -> Vec<&str> {
 }
 
 /// A text without its addresses, whose words say nothing.
-pub(super) fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") && !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     for word in text.split_inclusive(char::is_whitespace) {
         match word.find("://").or_else(|| word.find('@').filter(|_| has_mail_address(word))) {
@@ -54,16 +60,15 @@ pub(super) fn masked(text: &str) -> String {
             None => out.push_str(word),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// A word without its ending.
-pub(super) fn stem(word: &str) -> String {
+pub(super) fn stem(word: &str) -> &str {
     ["ing", "ed", "es", "s", "ly"]
         .iter()
         .find_map(|end| word.strip_suffix(end).filter(|stem| stem.len() > 3))
         .unwrap_or(word)
-        .to_owned()
 }
 
 /// Whether of one and of the other some stand within so many bytes of each other.
@@ -128,9 +133,11 @@ pub(super) fn skipped(clause: &str) -> usize {
 
 /// Where the clause that starts at this byte ends.
 pub(super) fn clause_end(text: &str, start: usize) -> usize {
-    let mut chars = text[start..].char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        let next = chars.peek().map(|(_, next)| *next);
+    let is_mark = |byte: u8| {
+        matches!(byte, b',' | b':' | b';' | b'.' | b'!' | b'?' | b'(' | b')' | b'\n' | b'>' | b'[' | b']' | b'-' | b' ')
+    };
+    for (at, c) in marks(&text[start..], is_mark) {
+        let next = text[start + at + c.len_utf8()..].chars().next();
         let blank = next.is_none_or(char::is_whitespace);
         let ends = match c {
             ',' | ':' | ';' | '.' | '!' | '?' => blank,
@@ -148,14 +155,16 @@ pub(super) fn clause_end(text: &str, start: usize) -> usize {
     text.len()
 }
 
-pub(super) fn stems(text: &str) -> impl Iterator<Item = String> {
+/// The beginnings of the words of a text that can tell a topic.
+pub(super) fn stems(text: &str) -> impl Iterator<Item = &str> {
     const COMMON: [&str; 24] = [
         "this", "that", "with", "from", "when", "tool", "will", "your", "which", "into", "they", "them", "have",
         "only", "then", "than", "their", "there", "where", "what", "each", "must", "also", "used",
     ];
     text.split(|c: char| !c.is_alphabetic())
-        .filter(|word| word.chars().count() >= TOPIC_LETTERS_MIN && !COMMON.contains(word))
-        .map(|word| word.chars().take(STEM_LETTERS).collect())
+        .filter(|word| word.len() >= TOPIC_LETTERS_MIN && word.chars().nth(TOPIC_LETTERS_MIN - 1).is_some())
+        .filter(|word| !COMMON.contains(word))
+        .map(|word| word.char_indices().nth(STEM_LETTERS).map_or(word, |(end, _)| &word[..end]))
 }
 
 /// Whether a word stands in the text as a name: in quotation marks or back-ticks, or it is no word of prose.
@@ -175,9 +184,12 @@ pub(super) fn is_named(text: &str, word: &str) -> bool {
 }
 
 pub(super) fn is_identifier(word: &str) -> bool {
+    if !word.contains('_') {
+        return false;
+    }
     let ascii = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.'));
     let parts = word.split(['_', '.']).filter(|part| part.len() > 1).count();
-    ascii && !word.starts_with('_') && (word.contains('_') && parts > 1)
+    ascii && !word.starts_with('_') && parts > 1
 }
 
 /// Capital letters with underscores that end in what a secret is called by.
@@ -221,6 +233,10 @@ pub(super) fn has_destination(text: &str) -> bool {
             before(at).strip_suffix(word).is_some_and(|rest| !rest.ends_with(char::is_alphanumeric) || !word.is_ascii())
         })
     };
+    // Most sentences have no address at all.
+    if !text.contains("://") && !text.contains('@') {
+        return false;
+    }
     if ["e.g.", "for example", "example:", "such as", "例如", "see "].iter().any(|word| text.contains(word)) {
         return false;
     }

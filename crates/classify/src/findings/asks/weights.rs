@@ -71,7 +71,7 @@ impl PointTable {
     /// How much a sentence, one of so many, speaks for a request that is not the tool's own job.
     pub(super) fn points(&self, sentence: &Sentence, of: usize) -> f32 {
         let roles = self.in_it(sentence).map(|(_, points)| points);
-        let words = sentence.words.iter().filter_map(|word| self.words.get(word));
+        let words = sentence.stems().filter_map(|word| self.words.get(word));
         self.start + roles.chain(words).sum::<f32>() - self.length * (of.max(1) as f32).ln()
     }
 
