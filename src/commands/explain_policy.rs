@@ -26,7 +26,7 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     };
     let schema = if policy.wants_schema(&args.tool) { schema(args)? } else { None };
     let call = ToolCall::synthetic(ToolName::new(args.tool.as_str()), arguments);
-    let facts = Facts { schema: schema.as_ref(), change: None };
+    let facts = Facts { schema: schema.as_ref(), ..Facts::default() };
     let place = match &args.state {
         None => StatePlace::Memory,
         Some(path) => state::place(Some(path))?,

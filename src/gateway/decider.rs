@@ -35,6 +35,8 @@ pub struct Case<'c> {
     pub schema: Option<&'c ArgumentSchema>,
     /// How the tool differs from the lock or the list, if the call is to be refused for it.
     pub change: Option<ToolChange>,
+    /// What the list that the caller was shown last says of the tool, as a hash: approvals are bound to it.
+    pub definition: Option<[u8; 32]>,
     /// Id of the approval that this call has waited for already.
     pub asked: Option<&'c str>,
 }
@@ -178,7 +180,7 @@ impl Decider {
         self.settle(now);
         let volunteered: Vec<Option<Denial>> = cases.iter().map(volunteered).collect();
         let requests = cases.iter().zip(&volunteered).map(|(case, refused)| {
-            let facts = Facts { schema: case.schema, change: case.change };
+            let facts = Facts { schema: case.schema, change: case.change, definition: case.definition };
             let policy = case.policy.filter(|_| refused.is_none());
             (policy, Request { caller: case.caller, call: case.call.clone(), facts })
         });

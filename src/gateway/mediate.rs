@@ -466,6 +466,7 @@ impl Mediator {
                 call: &taken.call,
                 schema: facts.schema.as_deref(),
                 change: facts.change,
+                definition: facts.definition,
                 asked,
             })
             .collect();

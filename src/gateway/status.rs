@@ -230,7 +230,7 @@ mod tests {
             for _ in 0..times {
                 let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
                 let caller = Caller { server: "s".into(), grant: Some(grant.into()), session: None };
-                let facts = Facts { schema: None, change: None };
+                let facts = Facts::default();
                 if let (Ok(policy), Ok(Message::Call(_, call))) = (&policy, admit(line.as_bytes()))
                     && let Decision::Allow(permit) =
                         gate(policy, &store, &store, now, Request { caller: &caller, call, facts })

@@ -13,8 +13,7 @@ pub const LAPSED_MAX: u64 = 1000;
 /// Questions are kept this long after they lapsed, in milliseconds.
 const KEEP_LAPSED_MS: u64 = 7 * 24 * 3600 * 1000;
 
-const COLUMNS: &str =
-    "id, state, created, expires, ttl, grant_name, server, tool, arguments_hash, policy, rule, message, arguments";
+const COLUMNS: &str = "id, state, created, expires, ttl, grant_name, server, tool, definition, arguments_hash, policy, rule, message, arguments";
 
 const PENDING: i64 = 0;
 const APPROVED: i64 = 1;
@@ -38,6 +37,7 @@ fn approval(row: &Row<'_>, now: Timestamp) -> Result<Approval, Error> {
             grant: row.get("grant_name")?,
             server: row.get("server")?,
             tool: ToolName::new(row.get::<_, String>("tool")?),
+            definition: row.get("definition")?,
             arguments: row.get("arguments_hash")?,
             policy: row.get("policy")?,
         },
@@ -92,8 +92,9 @@ pub(super) fn request(
     let binding = &request.binding;
     connection
         .prepare_cached(
-            "INSERT INTO approvals (id, key, state, created, expires, ttl, grant_name, server, tool, arguments_hash,
-             policy, rule, message, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO approvals (id, key, state, created, expires, ttl, grant_name, server, tool, definition,
+             arguments_hash, policy, rule, message, arguments)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             id,
@@ -105,6 +106,7 @@ pub(super) fn request(
             binding.grant,
             binding.server,
             binding.tool.as_str(),
+            binding.definition,
             binding.arguments,
             binding.policy,
             request.rule,

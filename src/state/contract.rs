@@ -35,7 +35,14 @@ pub(super) fn held(outcomes: &[Reserve]) -> Vec<bool> {
 pub(super) fn question(tool: &str) -> ApprovalRequest {
     let hash = "0".repeat(64);
     let (grant, server) = ("local".to_owned(), "s".to_owned());
-    let binding = Binding { grant, server, tool: ToolName::new(tool), arguments: hash.clone(), policy: hash };
+    let binding = Binding {
+        grant,
+        server,
+        tool: ToolName::new(tool),
+        definition: hash.clone(),
+        arguments: hash.clone(),
+        policy: hash,
+    };
     let (rule, message) = ("/tools/t/approval".to_owned(), "sure? \"\u{e4}\"".to_owned());
     ApprovalRequest { binding, rule, message, ttl_s: 300, arguments: Some("{\"secret\":1}".to_owned()) }
 }

@@ -38,8 +38,10 @@ const KEEP_ENDED_MS: u64 = 24 * 3600 * 1000;
 const CLOCK_STEP_MS: u64 = 1000;
 /// Marks our files; SQLite keeps it in the header.
 const APPLICATION_ID: i64 = 0x6d63_706f;
-/// The layout of the tables; 1 had no grants.
-const LAYOUT: i64 = 2;
+/// The layout of the tables; 1 had no grants, and 2 no definitions of tools among the approvals.
+const LAYOUT: i64 = 3;
+/// What leads from layout 2 to 3.
+const DEFINITIONS: &str = "ALTER TABLE approvals ADD COLUMN definition TEXT NOT NULL DEFAULT '';";
 
 const TABLES: &str = "
 CREATE TABLE counters (
@@ -60,6 +62,7 @@ CREATE TABLE approvals (
     grant_name TEXT NOT NULL,
     server TEXT NOT NULL,
     tool TEXT NOT NULL,
+    definition TEXT NOT NULL,
     arguments_hash TEXT NOT NULL,
     policy TEXT NOT NULL,
     rule TEXT NOT NULL,
@@ -242,6 +245,12 @@ fn make_tables(connection: &Connection) -> Result<(), rusqlite::Error> {
         }
         (1, _) => {
             connection.execute_batch(grants::TABLES)?;
+            connection.execute_batch(DEFINITIONS)?;
+            connection.pragma_update(None, "user_version", LAYOUT)?;
+            true
+        }
+        (2, _) => {
+            connection.execute_batch(DEFINITIONS)?;
             connection.pragma_update(None, "user_version", LAYOUT)?;
             true
         }

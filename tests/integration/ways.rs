@@ -68,6 +68,8 @@ promises! {
     calls::every_line_of_the_log_says_whose_it_is: ALL;
     waits::an_approved_call_is_sent_once_and_a_refused_one_never: ALL;
     waits::a_question_that_nobody_answers_is_a_refusal_and_may_be_answered_later: ALL;
+    waits::an_approval_is_of_the_definition_that_the_client_was_shown: ALL;
+    waits::an_approval_holds_whatever_the_trace_and_nothing_goes_on_unseen: ALL;
     waits::a_call_that_is_withdrawn_while_it_waits_is_never_sent: WITHDRAWING;
     waits::the_request_of_a_call_that_is_withdrawn_while_it_waits_ends_at_once: HTTP_SESSION;
     waits::a_call_whose_client_hangs_up_while_it_waits_is_not_sent_and_may_be_tried_again: ALL;

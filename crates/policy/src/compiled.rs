@@ -24,6 +24,8 @@ pub struct Policy {
     /// Whether any tool is hidden by name.
     hides_some: bool,
     validates_some: bool,
+    /// Whether any tool's calls may have to be approved.
+    approves_some: bool,
     /// The folded names of the tools that the policy names, where it allows those that it does not name.
     folded: FxHashSet<String>,
     shadow: Shadow,
@@ -129,12 +131,26 @@ impl Policy {
         let hides_some = !hidden.is_empty() || tools.values().any(|rules| rules.action == Some(Action::Hide));
         let (nothing, shadow) = (Arc::from(""), Shadow::AsWritten);
         let validates_some = tools.values().any(|rules| rules.validate);
+        let approves_some = tools.values().any(|rules| rules.approval.is_some());
         let folded = match document.default {
             Unlisted::Allow => tools.keys().chain(&hidden).map(|name| crate::text::folded(name)).collect(),
             Unlisted::Deny => FxHashSet::default(),
         };
         let doors = Doors::of(&document);
-        Self { doors, document, hash, hidden, tools, everything, nothing, hides_some, validates_some, folded, shadow }
+        Self {
+            doors,
+            document,
+            hash,
+            hidden,
+            tools,
+            everything,
+            nothing,
+            hides_some,
+            validates_some,
+            approves_some,
+            folded,
+            shadow,
+        }
     }
 
     /// The document, as checked.
@@ -214,14 +230,19 @@ impl Policy {
         Self { shadow: Shadow::Everything, ..self }
     }
 
-    /// Whether calls are held to what the server lists: to a schema, or to the names alone.
+    /// Whether calls are held to what the server lists: to a schema, to a definition as it was when a person was asked, or to
+    /// the names alone.
     pub fn wants_lists(&self) -> bool {
+        self.holds_all_to_lists() || self.approves_some
+    }
+
+    fn holds_all_to_lists(&self) -> bool {
         self.validates_some || (self.hides_some && self.document.default == Unlisted::Allow)
     }
 
     /// Whether a call of this tool is held to what the server lists.
     pub fn wants_lists_for(&self, tool: &str) -> bool {
-        self.wants_lists() || self.may_be_named_otherwise(tool)
+        self.holds_all_to_lists() || self.wants_approval(tool) || self.may_be_named_otherwise(tool)
     }
 
     /// Whether a call of the tool is held against its input schema.

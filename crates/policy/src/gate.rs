@@ -8,8 +8,9 @@ use super::judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, judge};
 use super::question::PendingApproval;
 use super::store::{
     ApprovalState, ApprovalStore, Binding, Charge, CounterKey, LimitStore, Receipt, Reserve, SHOWN_BYTES_MAX,
-    Settlement, StoreError, sha256_hex,
+    Settlement, StoreError, hex, sha256_hex,
 };
+use super::trace;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
 use crate::mcp::json::string_value;
@@ -187,8 +188,8 @@ pub fn gate_each<'p>(
                 Judgement::Deny(denial) => Waiting::Refused(denial),
                 Judgement::Pass(bill) => Waiting::on(bill, None, &mut charges),
                 Judgement::WantsApproval(need) => {
-                    let binding = binding(policy, request.caller, &request.call);
-                    after_approval(need, binding, shown(&request.call), approvals, now, &mut charges)
+                    let binding = binding(policy, request.caller, &request.call, request.facts.definition);
+                    after_approval(need, binding, &request.call, approvals, now, &mut charges)
                 }
             };
             (Some(policy), request.call, waiting)
@@ -212,7 +213,10 @@ pub fn gate_each<'p>(
                 match outcome {
                     Ok(Reserve::Held(receipts)) => {
                         match approval.map(|question| (approvals.take(now, &question.binding.key()), question)) {
-                            None | Some((Ok(true), _)) => permit(call, Reservation::of(receipts, counters), rule),
+                            None => permit(call, Reservation::of(receipts, counters), rule),
+                            Some((Ok(true), question)) => {
+                                permit(question.instead.unwrap_or(call), Reservation::of(receipts, counters), rule)
+                            }
                             Some((Ok(false), question)) => {
                                 give_back(limits, now, receipts);
                                 ask(policy, call, question)
@@ -253,6 +257,8 @@ struct Question<'p> {
     message: &'p str,
     ttl_s: u64,
     shown: String,
+    /// What goes on in the call's place once it is approved, where not all of the call was shown.
+    instead: Option<ToolCall>,
 }
 
 impl<'p> Waiting<'p> {
@@ -268,11 +274,12 @@ impl<'p> Waiting<'p> {
 fn after_approval<'p>(
     need: ApprovalNeed<'p>,
     binding: Binding,
-    shown: String,
+    call: &ToolCall,
     approvals: &dyn ApprovalStore,
     now: Timestamp,
     charges: &mut Vec<Vec<Charge>>,
 ) -> Waiting<'p> {
+    let shown = shown(call);
     if shown.len() > SHOWN_BYTES_MAX {
         let kib = SHOWN_BYTES_MAX / 1024;
         let message = format!("a person must decide about this call, and more than {kib} KiB cannot be shown to one");
@@ -282,25 +289,37 @@ fn after_approval<'p>(
         Ok(found) => found,
         Err(error) => return Waiting::Refused(unavailable(&error)),
     };
-    let question = Question { binding, rule: need.rule, message: need.message, ttl_s: need.ttl_s, shown };
-    match found.map(|approval| (approval.state, approval.id)) {
-        Some((ApprovalState::Approved, _)) => match need.bill {
-            Ok(bill) => Waiting::on(bill, Some(question), charges),
+    let mut question =
+        Question { binding, rule: need.rule, message: need.message, ttl_s: need.ttl_s, shown, instead: None };
+    match found.map(|approval| (approval.state, approval.id, approval.request.arguments)) {
+        Some((ApprovalState::Approved, _, seen)) => match need.bill {
+            Ok(bill) => {
+                if trace::of_shown(&seen.unwrap_or_default()) != trace::of_shown(&question.shown) {
+                    let Some(without) = trace::without(call) else { return Waiting::Asked(question) };
+                    question.instead = Some(without);
+                }
+                Waiting::on(bill, Some(question), charges)
+            }
             Err(denial) => Waiting::Refused(denial),
         },
-        Some((ApprovalState::Denied, id)) => {
+        Some((ApprovalState::Denied, id, _)) => {
             let message = format!("{}: a person refused this call (approval {id})", need.message);
             Waiting::Refused(Denial::new(DenialCode::ApprovalDenied, need.rule, message))
         }
-        Some((ApprovalState::Pending | ApprovalState::Used | ApprovalState::Expired | ApprovalState::Withdrawn, _))
+        Some((
+            ApprovalState::Pending | ApprovalState::Used | ApprovalState::Expired | ApprovalState::Withdrawn,
+            _,
+            _,
+        ))
         | None => Waiting::Asked(question),
     }
 }
 
-/// What an approval of this call is good for: everything in its `params` but the progress token, which says nothing to
-/// the tool.
-pub fn binding(policy: &Policy, caller: &Caller, call: &ToolCall) -> Binding {
-    let (arguments, beside) = parts(call);
+/// What an approval of this call is good for: the tool as its `definition` (a SHA-256) was shown to the caller, and
+/// everything in the call's `params` but what differs whenever a call is made again: the progress token, which says nothing
+/// to the tool, and the trace context, which goes on only as it was shown.
+pub fn binding(policy: &Policy, caller: &Caller, call: &ToolCall, definition: Option<[u8; 32]>) -> Binding {
+    let (arguments, beside) = parts(call, &[trace::TOKEN, trace::CONTEXT].concat());
     let text = format!("[{arguments},{}]", beside.as_deref().unwrap_or("{}"));
     // What cannot be read is bound to the letter.
     let canonical =
@@ -309,14 +328,15 @@ pub fn binding(policy: &Policy, caller: &Caller, call: &ToolCall) -> Binding {
         grant: caller.grant.as_deref().unwrap_or_default().to_owned(),
         server: caller.server.to_string(),
         tool: call.name().clone(),
+        definition: definition.map(|hash| hex(&hash)).unwrap_or_default(),
         arguments: sha256_hex(canonical.as_bytes()),
         policy: policy.hash().to_owned(),
     }
 }
 
-/// The arguments of a call as JSON, and what else stands in its `params` beside the tool's name, if anything, without the
-/// progress token.
-fn parts(call: &ToolCall) -> (&str, Option<String>) {
+/// The arguments of a call as JSON, and what else stands in its `params` beside the tool's name, if anything, without
+/// these members of `_meta`.
+fn parts<'c>(call: &'c ToolCall, left_out: &[&str]) -> (&'c str, Option<String>) {
     let member = |name: &str, value: &str| format!("{name}:{value}");
     let mut beside = Vec::new();
     let params = call.params().unwrap_or_default();
@@ -324,14 +344,7 @@ fn parts(call: &ToolCall) -> (&str, Option<String>) {
         let value = &params[span];
         match string_value(literal).as_deref() {
             Some("name" | "arguments") => {}
-            Some("_meta") => {
-                let token = |literal: &str| string_value(literal).as_deref() == Some("progressToken");
-                let kept = members(value).filter(|(literal, _)| !token(literal));
-                let kept: Vec<String> = kept.map(|(literal, span)| member(literal, &value[span])).collect();
-                if !kept.is_empty() {
-                    beside.push(member(literal, &format!("{{{}}}", kept.join(","))));
-                }
-            }
+            Some("_meta") => beside.extend(trace::meta_without(value, left_out).map(|kept| member(literal, &kept))),
             _ => beside.push(member(literal, value)),
         }
     }
@@ -341,7 +354,7 @@ fn parts(call: &ToolCall) -> (&str, Option<String>) {
 
 /// What a person is to read of a call; see [`ApprovalRequest::arguments`](super::store::ApprovalRequest::arguments).
 fn shown(call: &ToolCall) -> String {
-    let (arguments, beside) = parts(call);
+    let (arguments, beside) = parts(call, trace::TOKEN);
     match beside {
         Some(beside) => format!("{arguments}\n{beside}"),
         None => arguments.to_owned(),

@@ -30,6 +30,9 @@ pub struct Facts<'f> {
     pub schema: Option<&'f ArgumentSchema>,
     /// How it differs from the lock, where a lock is enforced.
     pub change: Option<ToolChange>,
+    /// SHA-256 of what the list that the caller was shown last says of it: what an approval is bound to; only needed where
+    /// [`Policy::wants_approval`]. `None` where no list is known.
+    pub definition: Option<[u8; 32]>,
 }
 
 /// How a tool differs from the lock.

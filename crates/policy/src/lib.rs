@@ -29,6 +29,7 @@ mod schema;
 #[cfg(feature = "jsonschema")]
 mod schema_names;
 mod store;
+mod trace;
 mod uri;
 mod window;
 

@@ -216,7 +216,10 @@ pub struct Binding {
     pub server: String,
     /// The tool.
     pub tool: ToolName,
-    /// SHA-256 of the canonical JSON of the call's `params` without progress token, 64 hexadecimal digits.
+    /// SHA-256 of the tool's definition as the caller was shown it, 64 hexadecimal digits; empty if no list is known.
+    pub definition: String,
+    /// SHA-256 of the canonical JSON of the call's `params` without progress token and trace context, 64 hexadecimal
+    /// digits.
     pub arguments: String,
     /// The policy's hash.
     pub policy: String,
@@ -226,7 +229,7 @@ impl Binding {
     /// One text for all parts: 64 hexadecimal digits.
     pub fn key(&self) -> String {
         let mut text = String::new();
-        for part in [&self.grant, &self.server, self.tool.as_str(), &self.arguments, &self.policy] {
+        for part in [&self.grant, &self.server, self.tool.as_str(), &self.definition, &self.arguments, &self.policy] {
             write_string(part, &mut text);
         }
         sha256_hex(text.as_bytes())

@@ -31,6 +31,19 @@ impl Essence {
         Self([0; 32])
     }
 
+    /// Of all definitions of one name: their own if there is one; `None` if there is none.
+    pub fn of_all(all: &BTreeSet<Self>) -> Option<[u8; 32]> {
+        let mut each = all.iter();
+        let first = each.next()?;
+        let more: Vec<&Self> = each.collect();
+        if more.is_empty() {
+            return Some(first.0);
+        }
+        let mut hash = Sha256::new_with_prefix(first.0);
+        more.into_iter().for_each(|other| hash.update(other.0));
+        Some(hash.finalize().into())
+    }
+
     fn of_parts(parts: Parts) -> Self {
         let mut parts = parts.as_read();
         if let Some(Value::Array(icons)) = parts.other.get_mut("icons") {

@@ -471,7 +471,8 @@ fn see(
             let wants = is_shown && viewer.policy.is_some_and(|policy| policy.wants_schema(name));
             let interface = is_shown && viewer.policy.is_some_and(|policy| policy.holds_resources());
             let schema = wants.then_some(&viewer.shared.schemas);
-            let keep = Keep { essence: viewer.guard.is_some(), schema, repeats, interface };
+            let is_approved = is_shown && viewer.policy.is_some_and(|policy| policy.wants_approval(name));
+            let keep = Keep { essence: viewer.guard.is_some() || is_approved, schema, repeats, interface };
             listing.take(name, &result[span.clone()], keep);
         }
     });

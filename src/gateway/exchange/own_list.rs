@@ -70,7 +70,8 @@ impl OwnList {
         for (name, span) in &page.tools {
             let wants = policy.is_some_and(|policy| policy.wants_schema(name));
             let interface = policy.is_some_and(Policy::holds_resources);
-            let keep = Keep { essence: is_locked, schema: wants.then_some(&shared.schemas), repeats, interface };
+            let essence = is_locked || policy.is_some_and(|policy| policy.wants_approval(name));
+            let keep = Keep { essence, schema: wants.then_some(&shared.schemas), repeats, interface };
             self.coming.listing.take(name, &result[span.clone()], keep);
         }
         self.pages += 1;

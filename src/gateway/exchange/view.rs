@@ -45,7 +45,7 @@ enum KeptSchema {
 /// What one list says of a tool.
 #[derive(Debug, Default)]
 struct Shown {
-    /// What each definition of this name says, as a lock compares it; empty without a lock.
+    /// What each definition of this name says, as a lock compares it; empty where neither a lock nor an approval needs it.
     essences: BTreeSet<Essence>,
     schema: KeptSchema,
     /// What its calls repeat in headers; `None` where two definitions differ in that, or want what may not be.
@@ -57,6 +57,11 @@ struct Shown {
 }
 
 impl Shown {
+    /// What an approval of a call is bound to; `None` where it was not kept.
+    fn definition(&self) -> Option<[u8; 32]> {
+        Essence::of_all(&self.essences)
+    }
+
     /// How the tool differs from what was reviewed. Nobody can tell which of several definitions of one name a call runs.
     fn change(&self, tool: &str, reviewed: &Reviewed) -> Option<ToolChange> {
         if self.is_doubled && reviewed.has(tool) {
@@ -76,7 +81,7 @@ pub struct Listing {
 /// What is kept of a tool's definition beside the name.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep<'k> {
-    /// Whether what it says is kept, as a lock compares it.
+    /// Whether what it says is kept, as a lock compares it and as approvals are bound to it.
     pub essence: bool,
     /// Where the input schema is kept; `None` where the policy does not want it.
     pub schema: Option<&'k Schemas>,
@@ -258,14 +263,33 @@ impl View {
         coming.or_else(|| self.newest(now)?.tools.get(tool))
     }
 
+    /// The newest whole list, if it is not too old for the lock.
+    fn fresh(&self, now: Moment) -> Option<&Whole> {
+        let is_new =
+            |whole: &&Whole| self.age_max.is_none_or(|max| now.at.saturating_duration_since(whole.since) < max);
+        self.whole_of(now).filter(is_new)
+    }
+
+    /// What an approval of a call of this tool is bound to: its definition in the newest list, which is not too old. Of one
+    /// that the list has not it is nothing.
+    fn definition(&self, tool: &str, now: Moment) -> Option<[u8; 32]> {
+        let coming = self.client.as_ref().and_then(|client| client.listing.tools.get(tool));
+        coming.or_else(|| self.fresh(now)?.listing.tools.get(tool))?.definition()
+    }
+
+    /// Whether only a list can tell what a question to a person about this tool would be about.
+    fn wants_definition(&self, policy: &Policy, tool: &str, now: Moment) -> bool {
+        policy.wants_approval(tool)
+            && self.definition(tool, now).is_none()
+            && self.fresh(now).is_none_or(|whole| whole.listing.tools.contains_key(tool))
+    }
+
     /// How a tool differs from what was reviewed, by the newest list that has it; a whole list that is too old says
     /// nothing.
     pub fn change(&self, tool: &str, reviewed: &Reviewed, now: Moment) -> Option<ToolChange> {
         let newer = self.client.as_ref().and_then(|client| client.listing.tools.get(tool));
         let newer = newer.and_then(|shown| shown.change(tool, reviewed));
-        let is_new =
-            |whole: &&Whole| self.age_max.is_none_or(|max| now.at.saturating_duration_since(whole.since) < max);
-        let Some(whole) = self.whole_of(now).filter(is_new) else { return newer.or(Some(ToolChange::Unseen)) };
+        let Some(whole) = self.fresh(now) else { return newer.or(Some(ToolChange::Unseen)) };
         newer.or_else(|| match whole.listing.tools.get(tool) {
             Some(shown) => shown.change(tool, reviewed),
             None => reviewed.change(tool, &BTreeSet::new()),
@@ -297,6 +321,9 @@ impl View {
             return false;
         }
         if guard.is_some_and(|guard| self.change(tool, &guard.reviewed(), now) == Some(ToolChange::Unseen)) {
+            return true;
+        }
+        if self.wants_definition(policy, tool, now) {
             return true;
         }
         if policy.wants_schema(tool) && guard.and_then(|guard| guard.schema(tool)).is_none() {
@@ -339,6 +366,8 @@ pub struct Facts {
     pub schema: Option<Arc<ArgumentSchema>>,
     /// How the tool differs from the lock or the list, if the call is to be refused for it.
     pub change: Option<ToolChange>,
+    /// What the newest list says of the tool, as a hash, where approvals are bound to it.
+    pub definition: Option<[u8; 32]>,
     /// What calls of the tool repeat in headers, where that is known.
     pub parameters: Option<Arc<[Parameter]>>,
 }
@@ -358,7 +387,12 @@ impl View {
             (ToolChange::Unlisted, _) | (_, None) => Some(change),
             (_, Some(guard)) => guard.refuses(change, tool, is_listed(policy, tool), whose, decider),
         });
-        Facts { schema: self.schema(policy, guard, tool, now), change, parameters: self.parameters(tool, now) }
+        Facts {
+            schema: self.schema(policy, guard, tool, now),
+            change,
+            definition: if policy.wants_approval(tool) { self.definition(tool, now) } else { None },
+            parameters: self.parameters(tool, now),
+        }
     }
 }
 

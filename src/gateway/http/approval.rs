@@ -85,6 +85,6 @@ fn hold(trip: &Trip, call: &ToolCall, (policy, facts): &(Option<Arc<Policy>>, Fa
 }
 
 fn ticket(caller: &Caller, call: ToolCall, (policy, facts): (Option<Arc<Policy>>, Facts)) -> Ticket {
-    let Facts { schema, change, .. } = facts;
-    Ticket { policy, caller: caller.clone(), way: Route::HttpUrl, call, schema, change, asked: None }
+    let Facts { schema, change, definition, .. } = facts;
+    Ticket { policy, caller: caller.clone(), way: Route::HttpUrl, call, schema, change, definition, asked: None }
 }

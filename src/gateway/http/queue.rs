@@ -48,6 +48,8 @@ pub struct Ticket {
     pub schema: Option<Arc<ArgumentSchema>>,
     /// How the tool differs from the lock or the list.
     pub change: Option<ToolChange>,
+    /// What the list that the caller was shown last says of the tool, as a hash.
+    pub definition: Option<[u8; 32]>,
     /// Id of the approval that the call has waited for already.
     pub asked: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Ticket {
             call: &self.call,
             schema: self.schema.as_deref(),
             change: self.change,
+            definition: self.definition,
             asked: self.asked.as_deref(),
         }
     }

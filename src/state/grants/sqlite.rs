@@ -211,15 +211,21 @@ mod tests {
 
     #[test]
     fn a_file_of_the_layout_before_gets_its_tables() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.db");
-        SqliteStore::new(&path).list().unwrap();
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("DROP TABLE grants; DROP TABLE granted_servers; PRAGMA user_version = 1;").unwrap();
-        drop(connection);
-        let store = SqliteStore::new(&path);
-        store.create(Timestamp::from_millis(1), &contract::grant("alice", &["s"])).unwrap();
-        assert!(store.any_for("s").unwrap());
+        for (layout, grants) in [(1, "DROP TABLE grants; DROP TABLE granted_servers;"), (2, "")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("state.db");
+            let (asked, now) = (crate::state::contract::question("t"), Timestamp::from_millis(1));
+            crate::policy::ApprovalStore::request(&SqliteStore::new(&path), now, &asked).unwrap();
+            let connection = Connection::open(&path).unwrap();
+            let before = "ALTER TABLE approvals DROP COLUMN definition;";
+            connection.execute_batch(&format!("{grants}{before}PRAGMA user_version = {layout};")).unwrap();
+            drop(connection);
+            let store = SqliteStore::new(&path);
+            store.create(now, &contract::grant("alice", &["s"])).unwrap();
+            assert!(store.any_for("s").unwrap());
+            let known = crate::policy::ApprovalStore::list(&store, now).unwrap();
+            assert_eq!((known.len(), known[0].request.binding.definition.as_str()), (1, ""));
+        }
     }
 
     #[test]

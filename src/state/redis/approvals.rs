@@ -33,6 +33,8 @@ struct Body {
     grant: String,
     server: String,
     tool: String,
+    #[serde(default)]
+    definition: String,
     arguments_hash: String,
     policy: String,
     rule: String,
@@ -80,6 +82,7 @@ impl RedisStore {
             grant: body.grant,
             server: body.server,
             tool: ToolName::new(body.tool),
+            definition: body.definition,
             arguments: body.arguments_hash,
             policy: body.policy,
         };
@@ -100,6 +103,7 @@ impl ApprovalStore for RedisStore {
             grant: binding.grant.clone(),
             server: binding.server.clone(),
             tool: binding.tool.as_str().to_owned(),
+            definition: binding.definition.clone(),
             arguments_hash: binding.arguments.clone(),
             policy: binding.policy.clone(),
             rule: request.rule.clone(),

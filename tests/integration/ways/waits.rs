@@ -39,6 +39,65 @@ pub fn a_question_that_nobody_answers_is_a_refusal_and_may_be_answered_later(cel
     assert_eq!(cell.calls("asks"), 1);
 }
 
+pub fn an_approval_is_of_the_definition_that_the_client_was_shown(cell: &dyn Fn(&Setup) -> Cell) {
+    let other = |text: &str| json!([{"name": "asks", "description": text, "inputSchema": {"type": "object"}}]);
+    // Nobody answers in time.
+    let early = cell(&asking().approval_wait(1).listing(&other("Reads.")));
+    let mut client = early.client();
+    assert_eq!(client.names(), ["asks"]);
+    refusal(&client.ask_tool("asks", &json!({"n": 1})));
+    early.approve(&early.question(1));
+    early.server.set_tools(&other("Deletes."));
+    assert_eq!(client.names(), ["asks"]);
+    refusal(&client.ask_tool("asks", &json!({"n": 1})));
+    assert_ne!(early.question(2), early.question(1));
+    assert_eq!(early.calls("asks"), 0);
+    // The old one is back, and so is the answer about it.
+    early.server.set_tools(&other("Reads."));
+    assert_eq!(client.names(), ["asks"]);
+    passed(&client.ask_tool("asks", &json!({"n": 1})));
+    // It changes while a person thinks.
+    let late = cell(&asking().listing(&other("Reads.")));
+    let mut client = late.client();
+    let call = client.call("asks", &json!({"n": 1}));
+    let question = late.question(1);
+    late.server.set_tools(&other("Deletes."));
+    assert_eq!(client.names(), ["asks"]);
+    late.approve(&question);
+    let reply = client.reply(call);
+    assert!(!refusal(&reply).contains(&question), "{reply}");
+    assert_eq!(late.calls("asks"), 0);
+}
+
+pub fn an_approval_holds_whatever_the_trace_and_nothing_goes_on_unseen(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&asking().approval_wait(1));
+    let mut client = cell.client();
+    let traced = |span: u64, more: &str| {
+        let meta = json!({"traceparent": format!("00-{span:032x}-{span:016x}-01"), "tracestate": format!("v={span}"),
+            "baggage": format!("amount={span}"), "example.com/x": more});
+        json!({"name": cell.way.tool("asks"), "arguments": {}, "_meta": meta})
+    };
+    refusal(&client.ask("tools/call", &traced(1, "a")));
+    let question = cell.question(1);
+    assert!(cell.run(&["approvals", "show", &question]).contains("amount=1"));
+    cell.approve(&question);
+    refusal(&client.ask("tools/call", &traced(1, "b")));
+    passed(&client.ask("tools/call", &traced(2, "a")));
+    let sent = cell.server.nth(1, "the call", |seen| seen.calls("asks")).message["params"]["_meta"].clone();
+    assert_eq!(sent["example.com/x"], "a");
+    for name in ["traceparent", "tracestate", "baggage"] {
+        assert!(sent.get(name).is_none(), "no person saw this {name}: {sent}");
+    }
+    // What was shown goes on.
+    let call = traced(3, "c");
+    refusal(&client.ask("tools/call", &call));
+    let asked = cell.logs_nth(3, "a question", |line| line["verdict"] == "ask");
+    cell.approve(asked["approval"].as_str().unwrap());
+    passed(&client.ask("tools/call", &call));
+    let sent = cell.server.nth(2, "the call", |seen| seen.calls("asks")).message["params"]["_meta"].clone();
+    assert_eq!((&sent["baggage"], &sent["tracestate"]), (&json!("amount=3"), &json!("v=3")));
+}
+
 pub fn a_call_that_is_withdrawn_while_it_waits_is_never_sent(cell: &dyn Fn(&Setup) -> Cell) {
     let cell = cell(&asking());
     let mut client = cell.client();

@@ -149,7 +149,7 @@ pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals
     let now = parse_utc(case.at.as_deref().unwrap_or(TIME)).unwrap_or(Timestamp::from_millis(0));
     // What a schema says is not what the policy is tested for.
     let anything = ArgumentSchema::compile(&serde_json::Value::Bool(true)).ok();
-    let facts = Facts { schema: anything.as_ref(), change: None };
+    let facts = Facts { schema: anything.as_ref(), ..Facts::default() };
     let mut result = CaseResult { decision: Expectation::Deny, rule: String::new(), message: None };
     for _ in 0..case.repeat.unwrap_or(1) {
         let call = ToolCall::synthetic(ToolName::new(case.tool.as_str()), case.args.clone());

@@ -99,7 +99,7 @@ fn a_changed_tool_is_refused_before_its_rules_are_read() {
     let policy = tool(r#"{"deny_if":[{"conditions":[]}]}"#);
     let caller = caller();
     for change in [ToolChange::New, ToolChange::Changed, ToolChange::Gone, ToolChange::Unseen] {
-        let facts = Facts { schema: None, change: Some(change) };
+        let facts = Facts { change: Some(change), ..Facts::default() };
         let judgement = judge(&policy, &caller, &call("t", "{}"), facts);
         assert!(matches!(judgement, Judgement::Deny(denial) if denial.code == DenialCode::ToolChanged));
     }
@@ -184,7 +184,7 @@ fn two_equal_calls_in_one_batch_share_no_approval() {
     let store = MemoryStore::new();
     let caller = caller();
     let now = Timestamp::from_millis(0);
-    let binding = binding(&policy, &caller, &call("t", ""));
+    let binding = binding(&policy, &caller, &call("t", ""), None);
     let request = ApprovalRequest { binding, rule: String::new(), message: String::new(), ttl_s: 60, arguments: None };
     let id = store.request(now, &request).unwrap().id;
     store.decide(now, &id, Answer::Approve).unwrap();
