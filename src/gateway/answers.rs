@@ -208,13 +208,15 @@ impl Mediator {
             at: Instant::now(),
         };
         let (mut notes, to_client) = (Vec::new(), &mut answers.effects.to_client);
-        match answer(asked, id, received, &viewer, &mut notes) {
+        let fate = answer(asked, id, received, &viewer, &mut notes);
+        let fate =
+            if notes.is_empty() { fate } else { fate.once_noted(id, self.decider.note(now, &party.whose(), notes)) };
+        match fate {
             Fate::Pass => to_client.extend_from_slice(received.text.as_bytes()),
             Fate::Replace(message) => to_client.extend_from_slice(&message),
             Fate::Drop => return,
         }
         to_client.push(b'\n');
-        self.decider.note(now, &party.whose(), notes);
     }
 
     /// Answers a request that the server will not answer.

@@ -3,7 +3,7 @@
 //! before anything is forwarded; a call that cannot be logged is refused, and what it had reserved is given back.
 
 use super::audit::{Audit, Decided, Ended, Matter, Route, Whose};
-use super::exchange::{Asker, CallOutcome, Note, UnknownMethods};
+use super::exchange::{Asker, CallOutcome, DoorRefusal, Note, UnknownMethods};
 use super::meter::{Meter, Outcome};
 use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::ToolCall;
@@ -356,7 +356,11 @@ impl Decider {
     }
 
     /// Logs the notes about a server's answer, or shows them to the operator.
-    pub fn note(&self, now: Timestamp, whose: &Whose, notes: Vec<Note>) {
+    ///
+    /// # Errors
+    /// What the server's answer asks of the client would pass, and that cannot be logged.
+    pub fn note(&self, now: Timestamp, whose: &Whose, notes: Vec<Note>) -> Result<(), DoorRefusal> {
+        let mut logged = Ok(());
         for note in notes {
             match note {
                 Note::Dropped(what) => self.dropped(whose, "server", &what),
@@ -377,12 +381,15 @@ impl Decider {
                 Note::Ruled(method, policy, ruling) => {
                     let (server, grant) = (whose.server.clone().unwrap_or_default(), whose.grant.clone());
                     let caller = Caller { server, grant, session: None };
-                    // What it is about has come already, so a log that cannot be written changes nothing here.
-                    let _ = self.log_ruling(now, (&caller, whose.way), &method, &policy, &ruling);
+                    // What is refused has been replaced already.
+                    let would_pass = ruling.passes();
+                    let ruled = self.ruled(now, (&caller, whose.way), &method, &policy, *ruling);
+                    logged = if would_pass { logged.and(ruled) } else { logged };
                 }
                 Note::Notice(text) => self.notice(&text),
             }
         }
+        logged
     }
 
     /// Brings counters and log up to date. Called at every tick, and at the end.

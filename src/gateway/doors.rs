@@ -31,7 +31,7 @@ impl Decider {
         form: MessageForm,
     ) -> Result<(), DoorRefusal> {
         let Some(ruling) = asker.message(passage, form) else { return Ok(()) };
-        self.ruled(now, asker, passage.method().unwrap_or_default(), ruling)
+        self.judged(now, asker, passage.method().unwrap_or_default(), ruling)
     }
 
     /// Decides on a server's request to its client. `roots` are those that the operator lets the server work in where the
@@ -43,7 +43,7 @@ impl Decider {
             ruling.denial = None;
         }
         let mut line = Vec::new();
-        match self.ruled(now, asker, method, ruling) {
+        match self.judged(now, asker, method, ruling) {
             Ok(()) if is_operators => reply::roots(&mut line, id, roots),
             Ok(()) => return ServerAsked::Pass,
             Err(DoorRefusal { code, message }) => reply::error(&mut line, &ReplyTo::Id(id.clone()), code, &message),
@@ -55,22 +55,28 @@ impl Decider {
     /// Decides on a server's news for its client; false if the client does not get it.
     pub fn tells(&self, now: Timestamp, asker: &Asker<'_>, method: &str, params: &str) -> bool {
         let ruling = asker.told_by_server(method, params);
-        ruling.is_none_or(|ruling| self.ruled(now, asker, method, ruling).is_ok())
+        ruling.is_none_or(|ruling| self.judged(now, asker, method, ruling).is_ok())
     }
 
-    /// Logs a ruling. A message whose decision cannot be logged does not go on.
+    fn judged(&self, now: Timestamp, asker: &Asker<'_>, method: &str, ruling: DoorRuling) -> Result<(), DoorRefusal> {
+        let policy = asker.policy.map_or("", Policy::hash);
+        self.ruled(now, (asker.caller, Some(asker.way)), method, policy, ruling)
+    }
+
+    /// Logs a ruling about a message with this method, under the policy with this hash. A message whose ruling cannot be
+    /// logged does not go on.
     ///
     /// # Errors
     /// The message does not go on.
     pub fn ruled(
         &self,
         now: Timestamp,
-        asker: &Asker<'_>,
+        whose: (&Caller, Option<Route>),
         method: &str,
+        policy: &str,
         ruling: DoorRuling,
     ) -> Result<(), DoorRefusal> {
-        let policy = asker.policy.map_or("", Policy::hash);
-        let logged = self.log_ruling(now, (asker.caller, Some(asker.way)), method, policy, &ruling);
+        let logged = self.log_ruling(now, whose, method, policy, &ruling);
         match (ruling.passes(), logged) {
             (true, Ok(())) => Ok(()),
             (false, _) => Err(ruling.refusal),
@@ -82,11 +88,7 @@ impl Decider {
         }
     }
 
-    /// Writes the line about a ruling: of a message with this method, under the policy with this hash.
-    ///
-    /// # Errors
-    /// The line could not be written.
-    pub(super) fn log_ruling(
+    fn log_ruling(
         &self,
         now: Timestamp,
         (caller, way): (&Caller, Option<Route>),

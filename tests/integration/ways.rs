@@ -27,6 +27,8 @@ type Promise = fn(&dyn Fn(&Setup) -> Cell);
 const ALL: Ways = |_| true;
 const URL: Ways = |way| way.back == Back::Url;
 const COMMAND: Ways = |way| way.back != Back::Url;
+/// Those on which the client speaks to this server alone.
+const ONE_SERVER: Ways = |way| way.front != Front::Joint;
 const HTTP: Ways = |way| way.front != Front::Stdio;
 const SESSION: Ways = |way| way.era == Era::Session;
 const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
@@ -105,6 +107,7 @@ promises! {
     doors::a_server_asks_its_client_what_the_policy_lets_it: SESSION;
     doors::over_http_the_folders_of_a_server_are_the_operators: SESSION;
     doors::a_result_asks_the_client_for_what_the_policy_lets_it: STATELESS;
+    doors::nothing_is_asked_of_a_client_that_cannot_be_logged: ONE_SERVER;
     doors::a_client_cannot_bring_folders_that_nobody_asked_for: ALL;
     doors::a_task_is_its_grants: SHARED_SESSION;
     host::a_call_of_more_values_than_a_tree_may_have_is_refused_at_once: ALL;

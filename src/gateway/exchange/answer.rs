@@ -2,7 +2,7 @@
 //! It moves no bytes and tells no one: the driver brings the view and the time, and logs and shows the notes.
 
 use super::asked::Asked;
-use super::doors::{Asker, UnknownMethods, owns_task};
+use super::doors::{Asker, DoorRefusal, UnknownMethods, owns_task};
 use super::memo::{Around, Memo};
 use super::note::Note;
 use super::outcome::CallOutcome;
@@ -36,6 +36,18 @@ pub enum Fate {
     Replace(Vec<u8>),
     /// The client gets nothing.
     Drop,
+}
+
+impl Fate {
+    /// What becomes of the answer to the request with this id once its notes are logged: one that asks the client for
+    /// something does not go on if that cannot be.
+    #[must_use]
+    pub fn once_noted(self, id: &Id, noted: Result<(), DoorRefusal>) -> Self {
+        match noted {
+            Ok(()) => self,
+            Err(refused) => Self::Replace(error(id, &refused.message)),
+        }
+    }
 }
 
 /// What all clients of one server share.

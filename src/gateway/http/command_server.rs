@@ -166,7 +166,9 @@ impl CommandServer {
             let received = receive(&body).map_err(|_| unreadable(Unreadable::Ambiguous))?;
             let mut notes = Vec::new();
             let instead = guard.greeting(&received, &mut notes).map_err(unreadable);
-            server.decider.note(clock::now(), &Whose::caller(&entry.caller, Route::HttpCommand), notes);
+            let whose = Whose::caller(&entry.caller, Route::HttpCommand);
+            let noted = server.decider.note(clock::now(), &whose, notes);
+            noted.map_err(|refused| Refusal::new(StatusCode::BAD_GATEWAY, refused.message).to(id))?;
             body = instead?.unwrap_or(body);
         }
         table.make_room(&who.grant);

@@ -11,7 +11,7 @@ use crate::gateway::alive::belongs;
 use crate::gateway::audit::Whose;
 use crate::gateway::doors::ServerAsked;
 use crate::gateway::exchange::{
-    AnswerFor, Asked, Asker, CallOutcome, Fate, Note, answer, error, invalid, needs_policy, same_list,
+    AnswerFor, Asked, Asker, CallOutcome, Fate, answer, error, invalid, needs_policy, same_list,
 };
 use crate::gateway::telemetry::{RequestSpan, SpanEnd};
 use crate::mcp::envelope::{Arrival, Id, Received, receive};
@@ -232,12 +232,10 @@ impl Exchange {
         let mut notes = Vec::new();
         let with_policy = needs_policy(&asked, received.text.as_bytes());
         let fate = self.read(with_policy, |viewer| answer(asked, id, received, viewer, &mut notes));
-        self.note(notes);
-        fate
-    }
-
-    fn note(&self, notes: Vec<Note>) {
-        self.to.server.decider.note(clock::now(), &self.to.whose(), notes);
+        if notes.is_empty() {
+            return fate;
+        }
+        fate.once_noted(id, self.to.server.decider.note(clock::now(), &self.to.whose(), notes))
     }
 
     /// Looks at one message.

@@ -288,6 +288,24 @@ pub fn a_result_asks_the_client_for_what_the_policy_lets_it(cell: &dyn Fn(&Setup
     }
 }
 
+pub fn nothing_is_asked_of_a_client_that_cannot_be_logged(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "deny", "client": {"sampling": "allow"}});
+    // No rule speaks of a ping, so that nothing of it is logged on its way there.
+    let setup = Setup::policy(&policy).audit("/dev/full").script(|asked| {
+        if asked.seen.method() != "ping" {
+            return Act::Usual;
+        }
+        let requests = json!({"q": {"method": "sampling/createMessage", "params": {}}});
+        asked.reply(&json!({"resultType": "input_required", "inputRequests": requests, "requestState": "s"}));
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    let reply = client.ask("ping", &json!({}));
+    assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("cannot be logged")), "{reply}");
+    cell.says(&client, "cannot write the audit log");
+}
+
 pub fn a_client_cannot_bring_folders_that_nobody_asked_for(cell: &dyn Fn(&Setup) -> Cell) {
     let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}, "client": {"roots": "deny"},
         "prompts": "allow"});

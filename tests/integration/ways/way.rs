@@ -113,6 +113,7 @@ pub struct Setup {
     variables: &'static [(&'static str, &'static str)],
     tells: bool,
     flags: &'static [&'static str],
+    audit: Option<&'static str>,
 }
 
 /// Stands for the server's own address in [`Setup::proxy`].
@@ -143,6 +144,7 @@ impl Setup {
             variables: &[],
             tells: false,
             flags: &[],
+            audit: None,
         }
     }
 
@@ -204,6 +206,11 @@ impl Setup {
     /// The gateway is started with these flags as well.
     pub fn flags(self, flags: &'static [&'static str]) -> Self {
         Self { flags, ..self }
+    }
+
+    /// The log goes there.
+    pub fn audit(self, path: &'static str) -> Self {
+        Self { audit: Some(path), ..self }
     }
 
     /// A command tells what it sees, and leaves a process behind; see [`scripted::TELLS`].
@@ -318,6 +325,9 @@ impl Cell {
                         "approval_wait": format!("{}s", setup.approval_wait)},
             "servers": {NAME: one},
         });
+        if let Some(path) = setup.audit {
+            config["gateway"]["audit"] = path.into();
+        }
         if self.way.front == Front::Joint {
             let other = Server::start(&json!([tool("other")]), Arc::new(|_| Act::Usual), self.patience);
             config["servers"]["two"] = json!({"url": other.url, "policy": "policy.json"});
@@ -380,6 +390,7 @@ impl Cell {
         let mut args = vec!["enforce", "--policy", "policy.json", "--name", NAME, "--grant", grant];
         args.extend(["--call-timeout", &timeout, "--approval-wait", &wait]);
         args.extend(setup.flags);
+        args.extend(setup.audit.iter().flat_map(|path| ["--audit", *path]));
         if setup.reviewed.is_some() {
             args.extend(["--locked", "mcpol.lock"]);
         }
