@@ -12,7 +12,7 @@ use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
 use crate::mcp::framing::lines_of;
 use crate::mcp::http::readdress::{Place, readdressed};
-use crate::mcp::protocol::{Method, Subject};
+use crate::mcp::protocol::{Method, Subject, TOOLS_CHANGED};
 use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
 use std::sync::Arc;
@@ -148,6 +148,9 @@ impl Mediator {
             }
             Arrival::Notification(method) => {
                 let params = received.params().unwrap_or_default();
+                if &**method == TOOLS_CHANGED {
+                    self.shared.take_lists_back();
+                }
                 // Most news is about nothing that a rule speaks of.
                 if !Method::told_by_server(method).is_some_and(|known| known.subject == Subject::Protocol)
                     && !self.asker(&self.latest(), |asker| self.decider.tells(now, asker, method, params))
@@ -159,15 +162,11 @@ impl Mediator {
                 if let Some(token) = progress_of(received) {
                     lock(&self.pending).progressed(&token, Instant::now());
                 }
-                match &**method {
-                    // A request that the server has withdrawn gets no answer, and must not be counted for ever.
-                    "notifications/cancelled" => {
-                        if let Some(id) = named("requestId") {
-                            lock(&self.pending).from_server.end(&(), &id);
-                        }
-                    }
-                    "notifications/tools/list_changed" => self.shared.take_lists_back(),
-                    _ => {}
+                // A request that the server has withdrawn gets no answer, and must not be counted for ever.
+                if &**method == "notifications/cancelled"
+                    && let Some(id) = named("requestId")
+                {
+                    lock(&self.pending).from_server.end(&(), &id);
                 }
                 pass(answers);
             }

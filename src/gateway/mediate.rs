@@ -217,7 +217,7 @@ impl Mediator {
     /// A client as someone whom rules beside those of tools speak of.
     pub(super) fn asker<T>(&self, party: &Party, work: impl FnOnce(&Asker<'_>) -> T) -> T {
         let policy = party.policy();
-        let is_shown_with_tool = |uri: &str| {
+        let is_shown_with_tool = |uri: Option<&str>| {
             let now = self.shared.moment(Instant::now());
             policy.as_ref().is_some_and(|policy| party.view().has_interface(uri, policy, now))
         };

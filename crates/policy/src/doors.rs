@@ -1,11 +1,11 @@
 //! What a policy says beside tools: which resources may be read and which prompts taken, what the server may ask of the
 //! client, which methods pass that no revision of the protocol knows.
 
-use super::compiled::Policy;
+use super::compiled::{Policy, Visibility};
 use super::denial::{Denial, DenialCode};
 use super::document::{Access, ClientRules, Document, Mode, Offers, UnknownMethods, UnknownWord, Unlisted};
 use super::uri;
-use crate::mcp::protocol::{Feature, Method};
+use crate::mcp::protocol::{Feature, Method, Offer};
 use crate::text::{folded, loose};
 use rustc_hash::FxHashSet;
 
@@ -22,6 +22,8 @@ pub enum Door<'d> {
     Client(Feature),
     /// A message with this method, which no revision of the protocol knows.
     Unknown(&'d str),
+    /// Something of this kind, whichever it is.
+    Any(Offer),
 }
 
 /// What a policy says about a door.
@@ -188,6 +190,11 @@ impl Offered {
         self.verdict(is_hidden, |allow| allow.holds(name))
     }
 
+    /// Whether anything may be taken.
+    fn any(&self) -> Opening {
+        self.verdict(false, |allow| !allow.is_empty())
+    }
+
     /// How much of it may be taken, in words.
     fn in_words(&self) -> String {
         let names = |names: &OfferNames| names.exact.len() + names.prefixes.len();
@@ -270,12 +277,24 @@ impl Policy {
             Door::Prompt(name) => self.doors.prompts.prompt(name),
             Door::Client(feature) => self.doors.client(feature),
             Door::Unknown(method) => self.doors.unknown(method),
+            Door::Any(Offer::Resources) => self.doors.resources.any(),
+            Door::Any(Offer::Prompts) => self.doors.prompts.any(),
+            Door::Any(Offer::Tools) if self.lists_any_tool() => Opening::Open("(some tool)"),
+            Door::Any(Offer::Tools) => {
+                Opening::Closed(Denial::new(DenialCode::NotListed, "(no tool)", "no tool may be called"))
+            }
         }
     }
 
     /// Whether something that a server offers beside tools is in its lists. In shadow mode everything is.
     pub fn shows(&self, door: Door<'_>) -> bool {
         self.mode() == Mode::Shadow || matches!(self.opening(door), Opening::Open(_))
+    }
+
+    /// Whether some tool may be in the lists that a client sees.
+    pub fn lists_any_tool(&self) -> bool {
+        self.doors.default == Unlisted::Allow
+            || self.document().tools.keys().any(|tool| self.visible(tool) == Visibility::Listed)
     }
 
     /// Whether some resource may be refused, so that it matters which of them tools name.

@@ -149,7 +149,7 @@ pub struct AnswerFor<'v> {
 impl AnswerFor<'_> {
     /// The client as someone whom rules beside those of tools speak of.
     fn asker<T>(&self, work: impl FnOnce(&Asker<'_>) -> T) -> T {
-        let is_shown_with_tool = |uri: &str| {
+        let is_shown_with_tool = |uri: Option<&str>| {
             self.policy.zip(self.view).is_some_and(|(policy, view)| {
                 let view = view.lock().unwrap_or_else(PoisonError::into_inner);
                 view.has_interface(uri, policy, self.shared.moment(self.at))

@@ -5,7 +5,7 @@ use crate::gateway::audit::Route;
 use crate::gateway::task_owners::{TaskOwner, TaskOwners};
 use crate::mcp::envelope::Passage;
 use crate::mcp::json::{nearly_known, string_value};
-use crate::mcp::protocol::{Feature, Method, Subject};
+use crate::mcp::protocol::{Feature, Method, Offer, Subject};
 use crate::mcp::walk::{elements, member, members};
 use crate::policy::{Caller, Denial, DenialCode, Door, Mode, Opening, Policy};
 use std::borrow::Cow;
@@ -36,8 +36,9 @@ pub struct Asker<'a> {
     pub way: Route,
     /// What the gateway says of unknown methods beside the policy.
     pub unknown: UnknownMethods,
-    /// Whether a tool that the caller was shown and may call names this `ui://` resource.
-    pub is_shown_with_tool: &'a dyn Fn(&str) -> bool,
+    /// Whether a tool that the caller was shown and may call names this `ui://` resource; without one, whether some tool may
+    /// name any.
+    pub is_shown_with_tool: &'a dyn Fn(Option<&str>) -> bool,
     /// Whose tasks are whose, where several grants share the server.
     pub tasks: Option<&'a TaskOwners>,
 }
@@ -107,8 +108,13 @@ impl Asker<'_> {
         match (policy.opening(door), door) {
             // The interface of a tool that may be called belongs to it.
             (Opening::Closed(denial), Door::Resource(uri))
-                if denial.code != DenialCode::Hidden && uri.starts_with("ui://") && (self.is_shown_with_tool)(uri) =>
+                if denial.code != DenialCode::Hidden
+                    && uri.starts_with("ui://")
+                    && (self.is_shown_with_tool)(Some(uri)) =>
             {
+                Opening::Open("(resource of a tool)")
+            }
+            (Opening::Closed(_), Door::Any(Offer::Resources)) if (self.is_shown_with_tool)(None) => {
                 Opening::Open("(resource of a tool)")
             }
             (opening, _) => opening,
@@ -148,7 +154,7 @@ impl Asker<'_> {
                 let refusal = DoorRefusal { code: METHOD_NOT_FOUND, message: String::new() };
                 Some(self.ruling(None, opening, refusal))
             }
-            Subject::Task | Subject::Client(_) | Subject::TaskList | Subject::Protocol => None,
+            Subject::Task | Subject::Client(_) | Subject::TaskList | Subject::Protocol | Subject::Changed(_) => None,
         }
     }
 
@@ -280,20 +286,31 @@ impl Asker<'_> {
             | Subject::Completion
             | Subject::Task
             | Subject::TaskList
-            | Subject::Subscription => None,
+            | Subject::Subscription
+            | Subject::Changed(_) => None,
         }
     }
 
     /// What a rule says of a server's news; `None` where none speaks of it.
     pub fn told_by_server(&self, method: &str, params: &str) -> Option<DoorRuling> {
-        match Method::told_by_server(method).map(|known| known.subject) {
-            None => Some(self.unknown(method)),
-            Some(Subject::Task) => {
-                let task = text_of(params, "taskId").unwrap_or_default();
-                self.task(&task).filter(|ruling| ruling.denial.is_some())
+        let Some(known) = Method::told_by_server(method) else { return Some(self.unknown(method)) };
+        let named = || known.named_by.and_then(|name| text_of(params, name)).unwrap_or_default();
+        // It has no answer.
+        let refusal = || DoorRefusal { code: METHOD_NOT_FOUND, message: String::new() };
+        let ruling = match known.subject {
+            Subject::Task => self.task(&text_of(params, "taskId").unwrap_or_default())?,
+            Subject::Resource => {
+                let uri = named();
+                self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), refusal())
             }
-            Some(_) => None,
-        }
+            Subject::Client(feature) => self.ruling(None, self.feature(feature), refusal()),
+            Subject::Changed(offer) => self.ruling(None, self.opening(Door::Any(offer)), refusal()),
+            Subject::Protocol | Subject::Prompt | Subject::Completion | Subject::TaskList | Subject::Subscription => {
+                return None;
+            }
+        };
+        // What reaches the client as it came has no line of its own.
+        ruling.denial.is_some().then_some(ruling)
     }
 
     /// What rules say of what a result asks the client for (`inputRequests`, from 2026-07-28), each with its method.

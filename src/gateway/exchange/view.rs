@@ -134,9 +134,10 @@ impl Listing {
         self.tools.len() >= LISTED_TOOLS_MAX || self.tools.contains_key(tool)
     }
 
-    /// Whether a tool that the policy lists names this resource as its interface.
-    fn has_interface(&self, uri: &str, policy: &Policy) -> bool {
-        self.tools.iter().any(|(name, shown)| shown.interface.as_deref() == Some(uri) && is_listed(policy, name))
+    /// Whether a tool that the policy lists names this resource, or without one any, as its interface.
+    fn has_interface(&self, uri: Option<&str>, policy: &Policy) -> bool {
+        let is_it = |interface: &str| uri.is_none_or(|uri| uri == interface);
+        self.tools.iter().any(|(name, shown)| shown.interface.as_deref().is_some_and(is_it) && is_listed(policy, name))
     }
 
     /// The names of the tools that are remembered, in no order.
@@ -250,10 +251,14 @@ impl View {
         self.whole_of(now).map(|whole| &whole.listing)
     }
 
-    /// Whether a tool that the client was shown, and that its policy lists, names this resource as its interface.
-    pub fn has_interface(&self, uri: &str, policy: &Policy, now: Moment) -> bool {
+    /// Whether a tool that the client was shown, and that its policy lists, names this resource as its interface. Without a
+    /// resource, whether some tool may name any: unless a list tells, one may.
+    pub fn has_interface(&self, uri: Option<&str>, policy: &Policy, now: Moment) -> bool {
         self.client.as_ref().is_some_and(|client| client.listing.has_interface(uri, policy))
-            || self.newest(now).is_some_and(|listing| listing.has_interface(uri, policy))
+            || match self.newest(now) {
+                Some(listing) => listing.has_interface(uri, policy),
+                None => uri.is_none() && policy.lists_any_tool(),
+            }
     }
 
     /// What the newest list that has a tool says of it. A page of a list that is not whole yet is newer than the last

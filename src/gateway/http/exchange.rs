@@ -16,7 +16,7 @@ use crate::gateway::exchange::{
 use crate::gateway::telemetry::{RequestSpan, SpanEnd};
 use crate::mcp::envelope::{Arrival, Id, Received, receive};
 use crate::mcp::http::readdress::{Place, readdressed};
-use crate::mcp::protocol::{Method, Subject};
+use crate::mcp::protocol::{Method, Subject, TOOLS_CHANGED};
 use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy};
@@ -50,9 +50,11 @@ impl Recipient {
 
     /// The client as someone whom rules beside those of tools speak of, under this policy.
     pub(super) fn asker<T>(&self, policy: Option<&Arc<Policy>>, work: impl FnOnce(&Asker<'_>) -> T) -> T {
-        let is_shown_with_tool = |uri: &str| {
+        let is_shown_with_tool = |uri: Option<&str>| {
             let now = self.server.shared.moment(Instant::now());
-            let seen = policy.zip(self.seen.as_ref());
+            // What the messages of calls are not looked up for.
+            let kept = || Some(self.server.relay()?.seen_tools.of(self.viewer.clone()));
+            let seen = policy.zip(self.seen.clone().or_else(kept));
             seen.is_some_and(|(policy, seen)| seen.view().has_interface(uri, policy, now))
         };
         work(&Asker {
@@ -271,6 +273,9 @@ impl Exchange {
         self.alive |= belongs(&received, self.token.as_ref());
         let id = match &received.arrival {
             Arrival::Notification(method) => {
+                if &**method == TOOLS_CHANGED {
+                    self.to.server.shared.take_lists_back();
+                }
                 // Most news is about nothing that a rule speaks of.
                 if !Method::told_by_server(method).is_some_and(|known| known.subject == Subject::Protocol) {
                     let (decider, params) = (&self.to.server.decider, received.params().unwrap_or_default());
@@ -279,10 +284,8 @@ impl Exchange {
                         return Fate::Drop;
                     }
                 }
-                match &**method {
-                    "notifications/tools/list_changed" => self.to.server.shared.take_lists_back(),
-                    "notifications/cancelled" => self.taken_back(&received),
-                    _ => {}
+                if &**method == "notifications/cancelled" {
+                    self.taken_back(&received);
                 }
                 return Fate::Pass;
             }

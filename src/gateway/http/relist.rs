@@ -13,6 +13,7 @@ use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, is_listed, 
 use crate::gateway::identity::{Identity, Unauthorized};
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Message, ToolCall, receive};
 use crate::mcp::http::{ContentKind, Held, named_kind};
+use crate::mcp::protocol::TOOLS_CHANGED;
 use crate::mcp::sse::Blocks;
 use crate::policy::Policy;
 use bytes::Bytes;
@@ -198,7 +199,7 @@ impl UrlServer {
                     Arrival::Result(to) | Arrival::Error(to) if to == id => {
                         return Ok(Bytes::copy_from_slice(&data));
                     }
-                    Arrival::Notification(method) if &**method == "notifications/tools/list_changed" => {
+                    Arrival::Notification(method) if &**method == TOOLS_CHANGED => {
                         trip.server.shared.take_lists_back();
                     }
                     _ => {}

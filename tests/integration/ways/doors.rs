@@ -288,6 +288,50 @@ pub fn a_result_asks_the_client_for_what_the_policy_lets_it(cell: &dyn Fn(&Setup
     }
 }
 
+pub fn a_client_hears_no_news_of_what_it_may_not_take(cell: &dyn Fn(&Setup) -> Cell) {
+    let news = [
+        ("notifications/resources/updated", json!({"uri": "note://2"})),
+        ("notifications/resources/updated", json!({"uri": "NOTE://1/../2"})),
+        ("notifications/resources/updated", json!({})),
+        ("notifications/resources/list_changed", json!({})),
+        ("notifications/prompts/list_changed", json!({})),
+        ("notifications/elicitation/complete", json!({"elicitationId": "e"})),
+        ("notifications/resources/updated", json!({"uri": "note://1"})),
+    ];
+    let part = json!({"resources": {"allow": ["note://1"]}, "client": {"elicitation": "deny"}});
+    let none = json!({"client": {"elicitation": "deny"}});
+    let all = json!({"resources": "allow", "prompts": "allow"});
+    for (beside, heard) in [(part, vec![3, 6]), (none, vec![]), (all, vec![0, 1, 2, 3, 4, 5, 6])] {
+        let mut policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}});
+        policy.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        let said = news.clone();
+        let cell = cell(&Setup::policy(&policy).script(move |asked| {
+            if asked.seen.calls("work") {
+                for (method, params) in &said {
+                    asked.say(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
+                }
+            }
+            Act::Usual
+        }));
+        let mut client = cell.client();
+        // No tool has an interface, which would be a resource.
+        assert_eq!(client.names(), ["work"]);
+        passed(&client.ask_tool("work", &json!({})));
+        let told: Vec<(String, Value)> = client
+            .rest()
+            .into_iter()
+            .map(|it| (it["method"].as_str().unwrap_or_default().to_owned(), it["params"].clone()))
+            .collect();
+        let expected: Vec<(String, Value)> =
+            heard.iter().map(|at: &usize| (news[*at].0.to_owned(), news[*at].1.clone())).collect();
+        assert_eq!(told, expected, "{policy}");
+        if heard.is_empty() {
+            decided(&cell, "deny", "notifications/resources/list_changed", None);
+            decided(&cell, "deny", "notifications/resources/updated", Some("note://2"));
+        }
+    }
+}
+
 pub fn nothing_is_asked_of_a_client_that_cannot_be_logged(cell: &dyn Fn(&Setup) -> Cell) {
     let policy = json!({"version": "1", "default": "deny", "client": {"sampling": "allow"}});
     // No rule speaks of a ping, so that nothing of it is logged on its way there.

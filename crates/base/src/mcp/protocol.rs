@@ -18,6 +18,9 @@ pub fn is_stateless(revision: &str) -> bool {
     revision >= STATELESS_VERSION
 }
 
+/// Says that the server has another list of tools than before.
+pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+
 /// Who may send a message of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
@@ -73,6 +76,17 @@ impl Feature {
     }
 }
 
+/// What a server has lists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Offer {
+    /// Tools.
+    Tools,
+    /// Prompts.
+    Prompts,
+    /// Resources and their templates.
+    Resources,
+}
+
 /// What a message beside `tools/call` is about: which of a policy's rules speaks of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -90,6 +104,8 @@ pub enum Subject {
     TaskList,
     /// What a subscription is to tell of.
     Subscription,
+    /// That the server has another list than before.
+    Changed(Offer),
     /// What a client lets a server ask of it.
     Client(Feature),
 }
@@ -173,10 +189,16 @@ pub static METHODS: [Method; 36] = {
         about(method("notifications/tasks/status", Notification, Both, TASKS), Task),
         about(method("notifications/tasks", Notification, Server, STATELESS_VERSION), Task),
         method("notifications/message", Notification, Server, FIRST),
-        method("notifications/tools/list_changed", Notification, Server, FIRST),
-        method("notifications/prompts/list_changed", Notification, Server, FIRST),
-        method("notifications/resources/list_changed", Notification, Server, FIRST),
-        method("notifications/resources/updated", Notification, Server, FIRST),
+        about(method(TOOLS_CHANGED, Notification, Server, FIRST), Subject::Changed(Offer::Tools)),
+        about(
+            method("notifications/prompts/list_changed", Notification, Server, FIRST),
+            Subject::Changed(Offer::Prompts),
+        ),
+        about(
+            method("notifications/resources/list_changed", Notification, Server, FIRST),
+            Subject::Changed(Offer::Resources),
+        ),
+        about(named(method("notifications/resources/updated", Notification, Server, FIRST), "uri"), Resource),
         about(method("notifications/elicitation/complete", Notification, Server, TASKS), ASKING),
         method("notifications/subscriptions/acknowledged", Notification, Server, STATELESS_VERSION),
     ]
