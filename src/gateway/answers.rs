@@ -12,14 +12,18 @@ use crate::clock::{self, Timestamp};
 use crate::mcp::envelope::{Arrival, Id, Message, Received, ReplyTo, admit, receive};
 use crate::mcp::framing::lines_of;
 use crate::mcp::http::readdress::{Place, readdressed};
+use crate::mcp::json::string_value;
 use crate::mcp::protocol::{Method, Subject, TOOLS_CHANGED};
 use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
+use crate::text::excerpt;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// How much of a line that is no message is logged, in characters.
 const JUNK_CHARS_MAX: usize = 80;
+/// How much is repeated of an error that names no request, in characters.
+const UNNAMED_CHARS_MAX: usize = 200;
 
 /// What lines from the server mean.
 #[derive(Debug, Default)]
@@ -50,6 +54,7 @@ impl Mediator {
     fn unreadable(&self, line: &[u8], reason: &str, now: Timestamp, answers: &mut Answers) {
         let ids = match seems(line) {
             Seems::Answers(ids) => ids,
+            Seems::Unnamed(error) => return self.unnamed_error(&error, answers),
             Seems::Asks | Seems::Broken | Seems::Junk => Vec::new(),
         };
         let mut is_meant = false;
@@ -65,6 +70,28 @@ impl Mediator {
         }
         if !is_meant {
             self.drop_junk(line, reason, now);
+        }
+    }
+
+    /// An error of the server that names no request. From a command it is the answer to the one request that the server
+    /// works on: another that it was about could have been a notification, so the call's units stay spent, and a later
+    /// answer goes nowhere. With several requests nobody can tell which is meant, and a URL says it by the POST.
+    fn unnamed_error(&self, error: &str, answers: &mut Answers) {
+        let text = |name: &str| member(error, name).map(|(literal, _)| literal);
+        let message = text("message").and_then(string_value).unwrap_or_default();
+        let code = text("code").and_then(|code| code.parse::<i64>().ok()).map(|code| format!(" {code}"));
+        let detail =
+            if message.is_empty() { String::new() } else { format!(": {}", excerpt(&message, UNNAMED_CHARS_MAX)) };
+        let sentence =
+            format!("the server answered with an error that names no request{}{detail}", code.unwrap_or_default());
+        let answered = {
+            let mut pending = lock(&self.pending);
+            let only = if self.party.way.is_command() { pending.only_at_server() } else { None };
+            only.and_then(|id| Some((pending.give_up(&id)?, id)))
+        };
+        match answered {
+            Some((entry, id)) => self.failed(&id, entry, CallOutcome::Invalid, &sentence, answers),
+            None => self.decider.wrong(&self.party.whose(), &sentence),
         }
     }
 

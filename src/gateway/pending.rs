@@ -221,6 +221,15 @@ impl Pending {
         self.which(which).into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
     }
 
+    /// The request that the server has to answer, if it is the only one.
+    pub fn only_at_server(&self) -> Option<Id> {
+        let at_server =
+            |entry: &PendingRequest| !matches!(entry.kind, RequestKind::Waiting { .. } | RequestKind::Arriving);
+        let mut all = self.client.iter().filter(|(_, entry)| at_server(entry));
+        let (id, _) = all.next()?;
+        all.next().is_none().then(|| id.clone())
+    }
+
     /// How many requests the server has to answer.
     pub fn at_server(&self) -> usize {
         self.client.values().filter(|entry| !matches!(entry.kind, RequestKind::Waiting { .. })).count()

@@ -532,7 +532,10 @@ enum Done {
 
 /// Whether the data of an event was meant as a message that answers.
 fn seems_broken(block: &Block) -> bool {
-    block.is_message() && block.data().is_some_and(|data| matches!(seems(&data), Seems::Broken | Seems::Answers(_)))
+    block.is_message()
+        && block
+            .data()
+            .is_some_and(|data| matches!(seems(&data), Seems::Broken | Seems::Answers(_) | Seems::Unnamed(_)))
 }
 
 /// Whether a text may stand in a header as it is.

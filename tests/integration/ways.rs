@@ -119,6 +119,8 @@ promises! {
     host::what_a_command_has_put_into_a_session_of_its_own_ends_with_the_gateway: COMMAND;
     host::what_a_command_has_put_into_a_session_of_its_own_ends_with_the_command: COMMAND;
     words::whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong: ALL;
+    words::an_error_that_names_no_request_answers_the_only_one: ALL;
+    words::an_error_that_could_be_for_either_of_two_requests_is_said_and_answers_none: COMMAND;
     words::what_servers_read_otherwise_is_doubt: ALL;
     words::the_rules_of_a_tool_hold_for_every_spelling_that_no_list_shows: ALL;
     urls::a_redirect_within_the_origin_is_followed_while_connecting: URL_SESSION;

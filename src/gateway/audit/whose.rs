@@ -27,6 +27,14 @@ impl Route {
         }
     }
 
+    /// Whether the server is a command.
+    pub const fn is_command(self) -> bool {
+        match self {
+            Self::StdioCommand | Self::HttpCommand => true,
+            Self::StdioUrl | Self::HttpUrl | Self::Combined => false,
+        }
+    }
+
     /// The word in the log.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -259,7 +259,7 @@ impl Exchange {
                 let is_ours = self.id().is_some_and(|open| match seems(text) {
                     Seems::Answers(ids) => ids.iter().any(|id| id == open || id.of_text().as_ref() == Some(open)),
                     // Only this request waits here.
-                    Seems::Broken => true,
+                    Seems::Broken | Seems::Unnamed(_) => true,
                     Seems::Asks | Seems::Junk => false,
                 });
                 if !is_ours {

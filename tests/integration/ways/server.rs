@@ -78,7 +78,8 @@ impl Asked {
         self.say_text(&message.to_string());
     }
 
-    fn say_text(&mut self, message: &str) {
+    /// Says a text that need not be a message.
+    pub fn say_text(&mut self, message: &str) {
         if self.is_http && !self.has_begun {
             self.raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n");
         }

@@ -217,6 +217,46 @@ pub fn whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong
     assert_eq!(client.rest(), Vec::<Value>::new());
 }
 
+/// An error as a server writes it that could not tell what it was asked.
+const UNNAMED: [&str; 2] = [
+    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"who asked?"}}"#,
+    r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"who asked?"}}"#,
+];
+
+pub fn an_error_that_names_no_request_answers_the_only_one(cell: &dyn Fn(&Setup) -> Cell) {
+    let rules = json!({"null": {"rate_limit": "1/day"}, "none": {}, "good": {}});
+    let setup = Setup::of(&rules).script(|asked| {
+        let Some(at) = ["null", "none"].iter().position(|name| asked.seen.calls(name)) else { return Act::Usual };
+        asked.finish_text(UNNAMED[at]);
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    for name in ["null", "none"] {
+        let reply = client.ask_tool(name, &json!({}));
+        assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("who asked?")), "{name}: {reply}");
+    }
+    refusal(&client.ask_tool("null", &json!({})));
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn an_error_that_could_be_for_either_of_two_requests_is_said_and_answers_none(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"one": {}, "two": {}, "good": {}})).holding(&["one", "two"]));
+    let mut client = cell.client();
+    let calls = ["one", "two"].map(|name| (client.call(name, &json!({})), name));
+    let mut held = calls.map(|(_, name)| cell.server.held(name, |seen| seen.calls(name)));
+    held[0].say_text(UNNAMED[0]);
+    let what = "the server answered with an error that names no request -32700: who asked?";
+    cell.logs("the error", |line| line["event"] == "dropped" && line["what"] == what);
+    cell.says(&client, what);
+    for (asked, (call, name)) in held.into_iter().zip(calls) {
+        asked.answer(&json!({"content": [{"type": "text", "text": name}], "resultType": "complete"}));
+        assert_eq!(client.reply(call)["result"]["content"][0]["text"], name);
+    }
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
 pub fn what_servers_read_otherwise_is_doubt(cell: &dyn Fn(&Setup) -> Cell) {
     let rule = |op: &str, path: &str, value: Value| json!({"require": [{"path": path, "op": op, "value": value}]});
     let refuse = |op: &str, path: &str, value: Value| json!({"deny_if": [{"path": path, "op": op, "value": value}]});

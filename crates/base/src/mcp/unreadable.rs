@@ -13,6 +13,8 @@ const BATCH_MAX: usize = 1_000;
 pub enum Seems {
     /// Answers to the requests with these ids.
     Answers(Vec<Id>),
+    /// An error that names no request (its id is null or missing), as JSON: the `error`.
+    Unnamed(String),
     /// A request or a notification: no request waits for it.
     Asks,
     /// A message, by the look of it, of which nothing more can be told.
@@ -33,8 +35,17 @@ pub fn seems(line: &[u8]) -> Seems {
     match answered_by(text) {
         Some(id) => Seems::Answers(vec![id]),
         None if has(text, "method") => Seems::Asks,
-        None => guessed(text),
+        None => unnamed(text).map_or_else(|| guessed(text), |error| Seems::Unnamed(error.to_owned())),
     }
+}
+
+/// The one `error` of an object without `result` whose id says nothing.
+fn unnamed(text: &str) -> Option<&str> {
+    let named = |name: &'static str| members(text).filter(move |(it, _)| string_value(it).as_deref() == Some(name));
+    let is_unnamed = named("id").all(|(_, place)| text.get(place) == Some("null")) && named("result").next().is_none();
+    let mut errors = named("error");
+    let (_, place) = errors.next()?;
+    if is_unnamed && errors.next().is_none() { text.get(place) } else { None }
 }
 
 fn guessed(text: &str) -> Seems {
@@ -77,6 +88,11 @@ mod tests {
             (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\",\"params\":[01]}", Seems::Asks),
             (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"result\":{}}", Seems::Broken),
             (b"{\"jsonrpc\":\"2.0\",\"result\":{", Seems::Broken),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":1}}", Seems::Unnamed("{\"code\":1}".to_owned())),
+            (b"{\"error\":{}}", Seems::Unnamed("{}".to_owned())),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{},\"result\":{}}", Seems::Broken),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"error\":{}}", Seems::Broken),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{},\"error\":{}}", Seems::Broken),
             (b"listening on port 3000", Seems::Junk),
             (b"{\"level\":\"info\"}", Seems::Junk),
             (b"[1]", Seems::Junk),
