@@ -106,7 +106,11 @@ impl Decider {
             caller,
             way: way.unwrap_or(Route::Combined),
             decision,
-            matter: Matter::Message { method, name: ruling.name.as_deref() },
+            matter: match (&ruling.name, method) {
+                // At the endpoint over all servers a name may lead to none, and so to no gate.
+                (Some(tool), "tools/call") => Matter::Tool(tool),
+                (name, _) => Matter::Message { method, name: name.as_deref() },
+            },
             rule: &ruling.rule,
             code: ruling.denial.as_ref().map(|denial| denial.code.as_str()),
             policy,

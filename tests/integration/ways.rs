@@ -102,6 +102,7 @@ promises! {
     words::an_answer_that_cannot_be_read_is_an_error_at_once: ALL;
     words::a_list_with_two_readings_is_never_shown: ALL;
     doors::what_a_policy_does_not_name_is_shut_beside_tools_too: ALL;
+    doors::what_no_server_has_is_logged_as_refused: ALL;
     doors::a_list_beside_tools_holds_what_may_be_taken_and_nothing_else: ALL;
     doors::a_method_that_no_revision_knows_never_passes_but_by_its_exact_name: ALL;
     doors::a_server_asks_its_client_what_the_policy_lets_it: SESSION;

@@ -213,7 +213,7 @@ impl Audit {
             let caller = decided.caller;
             let line = line
                 .number("decision", decided.number)
-                .text("server", &caller.server)
+                .text_if("server", Some(&*caller.server).filter(|server| !server.is_empty()))
                 .text("grant", caller.grant.as_deref().unwrap_or_default())
                 .text("way", decided.way.as_str())
                 // The log of a gateway over HTTP serves many client sessions, so the line says which.

@@ -353,7 +353,7 @@ fn no_prompt(name: &str) -> DoorRefusal {
 }
 
 /// A URI as the log shows it: without user and query, where secrets are.
-fn shown_uri(uri: &str) -> String {
+pub fn shown_uri(uri: &str) -> String {
     let place = uri.split(['?', '#']).next().unwrap_or_default();
     match place.split_once("://") {
         Some((scheme, rest)) => {

@@ -72,11 +72,30 @@ pub fn what_a_policy_does_not_name_is_shut_beside_tools_too(cell: &dyn Fn(&Setup
     for method in ["resources/read", "prompts/get", "completion/complete"] {
         cell.server.never("what is not allowed", |seen| seen.method() == method);
     }
+    let line = decided(&cell, "deny", "resources/read", Some("note://1"));
+    assert_eq!(line["code"], "not_listed", "{line}");
     if cell.way.front != Front::Joint {
         // There neither is found in what the servers list.
-        let line = decided(&cell, "deny", "resources/read", Some("note://1"));
-        assert_eq!((&line["rule"], &line["code"]), (&json!("(default deny)"), &json!("not_listed")), "{line}");
-        decided(&cell, "deny", "prompts/get", Some("good"));
+        assert_eq!((&line["rule"], &line["server"]), (&json!("(default deny)"), &json!("one")), "{line}");
+        decided(&cell, "deny", "completion/complete", Some("good"));
+    }
+    // Where the name says whose it is, it is its server's.
+    let line = decided(&cell, "deny", "prompts/get", Some("good"));
+    assert_eq!((&line["rule"], &line["server"]), (&json!("(default deny)"), &json!("one")), "{line}");
+}
+
+pub fn what_no_server_has_is_logged_as_refused(cell: &dyn Fn(&Setup) -> Cell) {
+    let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}});
+    let cell = cell(&Setup::policy(&policy));
+    let mut client = cell.client();
+    is_error(&client.ask("tools/call", &json!({"name": "three__work", "arguments": {}})));
+    is_error(&client.ask("prompts/get", &json!({"name": "three__p"})));
+    is_error(&client.ask("resources/subscribe", &json!({"uri": "note://user:secret@x/?key=secret"})));
+    cell.logs("the tool", |line| line["tool"] == "three__work" && line["verdict"] == "deny");
+    decided(&cell, "deny", "prompts/get", Some("three__p"));
+    decided(&cell, "deny", "resources/subscribe", Some("note://x/"));
+    for name in cell.log() {
+        assert!(!name.to_string().contains("secret"), "{name}");
     }
 }
 
@@ -128,10 +147,7 @@ pub fn a_list_beside_tools_holds_what_may_be_taken_and_nothing_else(cell: &dyn F
         assert_eq!(cell.server.count(is_it), usize::from(is_read), "{uri}");
     }
     decided(&cell, "allow", "resources/read", Some("file:///docs/a"));
-    if cell.way.front != Front::Joint {
-        // There it is not found in what the servers list.
-        decided(&cell, "deny", "resources/read", Some("note://2"));
-    }
+    decided(&cell, "deny", "resources/read", Some("note://2"));
     for (name, is_taken) in [("good", true), ("bad", false), ("Good", false)] {
         let got = client.ask("prompts/get", &json!({"name": prompt(&cell, name)}));
         assert_eq!(got["result"]["messages"].is_array(), is_taken, "{name}: {got}");
@@ -180,8 +196,9 @@ pub fn a_method_that_no_revision_knows_never_passes_but_by_its_exact_name(cell: 
     if cell.way.front != Front::Joint {
         assert_eq!(client.ask("acme/search", &json!({}))["result"]["found"], true);
         decided(&cell, "allow", "acme/search", None);
-        decided(&cell, "deny", "tools//call", None);
     }
+    let line = decided(&cell, "deny", "tools//call", None);
+    assert_eq!((&line["rule"], &line["code"]), (&json!("(unknown method)"), &json!("method_unknown")), "{line}");
     passed(&client.ask_tool("work", &json!({})));
     for method in ["notifications/strange", "resources/subscribe", "notifications//cancelled"] {
         cell.server.never("strange news", |seen| seen.method() == method);

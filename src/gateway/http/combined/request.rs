@@ -12,11 +12,14 @@ use super::server_side::ServerSide;
 use super::sessions::{CombinedSession, SessionEnd};
 use crate::clock;
 use crate::gateway::audit::{Route, Whose};
+use crate::gateway::exchange::{DoorRefusal, DoorRuling};
 use crate::gateway::identity::Identity;
 use crate::gateway::task_owners::TaskOwners;
 use crate::mcp::envelope::Id;
 use crate::mcp::http::mirror::encoded;
 use crate::mcp::http::readdress;
+use crate::mcp::protocol::Method;
+use crate::policy::{Caller, Denial, DenialCode};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -245,6 +248,23 @@ impl ClientRequest {
             (None, Some(session)) => session.tell(piece),
             (None, None) => {}
         }
+    }
+
+    /// Notes that a request is refused because no server can be told that it is for: a decision like any other, though no
+    /// policy made it. `server` is the one that the name speaks of; `name` is what the request names.
+    pub(super) fn nowhere(&self, method: &str, server: Option<&str>, name: Option<String>) {
+        let (code, rule) = match Method::of(method) {
+            Some(_) => (DenialCode::NotListed, "(no server)"),
+            None => (DenialCode::MethodUnknown, "(unknown method)"),
+        };
+        let server = server.filter(|server| self.server(server).is_some()).unwrap_or_default();
+        let caller = Caller { server: server.into(), grant: self.whose().grant, session: None };
+        let message = "no server lists this".to_owned();
+        let denial = Denial { code, rule: rule.to_owned(), message, retry_after_s: None, detail: None };
+        let refusal = DoorRefusal { code: 0, message: String::new() };
+        let ruling = DoorRuling { name, rule: rule.into(), denial: Some(denial), refusal, is_shadow: false };
+        // It is refused, whether that can be logged or not.
+        let _ = self.gateway.decider.ruled(clock::now(), (&caller, Some(Route::Combined)), method, "", ruling);
     }
 
     /// Notes that a server has no part in an answer.

@@ -16,9 +16,7 @@ use super::pipe::Pipe;
 use super::replies::{done, failed, quoted};
 use super::request::{ClientRequest, line_of};
 use super::{Answered, names};
-use crate::clock;
-use crate::gateway::exchange::is_listed;
-use crate::gateway::exchange::request;
+use crate::gateway::exchange::{is_listed, request, shown_uri};
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::lock;
 use crate::gateway::task_owners::TaskOwner;
@@ -78,8 +76,7 @@ impl ClientRequest {
             "logging/setLevel" if self.session.is_some() => Ok(Box::pin(self.set_level(id, passage)).await),
             "subscriptions/listen" if self.is_stateless => Box::pin(self.subscribe(id, &line)).await,
             _ => {
-                let audit = self.gateway.decider.audit();
-                audit.repeated(clock::now(), "unknown_method", &self.whose(), |line| line.text("method", method));
+                self.nowhere(method, None, None);
                 let mut response = failed(id, -32601, "method not found");
                 if self.is_stateless {
                     // As that revision has it (MCP 2026-07-28, streamable HTTP).
@@ -147,7 +144,10 @@ impl ClientRequest {
         line: &str,
     ) -> Result<Answered, Refusal> {
         let kind = if list.key == TOOLS.key { "tool" } else { "prompt" };
-        let unknown = || Ok(failed(id, -32602, &format!("Unknown {kind}: {name}")));
+        let unknown = || {
+            self.nowhere(method, names::split(name).map(|(server, _)| server), Some(name.to_owned()));
+            Ok(failed(id, -32602, &format!("Unknown {kind}: {name}")))
+        };
         let Some((asked, original)) = self.original(id, list, name).await else { return unknown() };
         let Some(body) = put(line, &["params", "name"], &quoted(&original)) else { return unknown() };
         let ask = Ask::named(method, &original, body.into());
@@ -159,7 +159,10 @@ impl ClientRequest {
     /// A resource is its server's: the one that lists it, else the one whose template can make it.
     async fn resource(self: &Arc<Self>, id: &Id, uri: &str, passage: &Passage) -> Result<Answered, Refusal> {
         let method = passage.method().unwrap_or_default();
-        let Some(asked) = self.place(id, uri).await else { return Ok(failed(id, -32602, "Resource not found")) };
+        let Some(asked) = self.place(id, uri).await else {
+            self.nowhere(method, None, Some(shown_uri(uri)));
+            return Ok(failed(id, -32602, "Resource not found"));
+        };
         if let Some(session) = self.session.as_ref().filter(|_| method != "resources/read") {
             lock(&session.wishes).note(asked.0.name.as_str(), passage);
         }
@@ -210,11 +213,17 @@ impl ClientRequest {
                 Some(asked) => Some(asked),
                 None => self.place(id, &uri).await,
             };
-            let Some(asked) = asked else { return Ok(failed(id, -32602, "Resource not found")) };
+            let Some(asked) = asked else {
+                self.nowhere(METHOD, None, Some(shown_uri(&uri)));
+                return Ok(failed(id, -32602, "Resource not found"));
+            };
             return self.to(id, asked, &Ask::unnamed(METHOD, Bytes::from(line.to_owned()))).await;
         }
         let name = of("name").unwrap_or_default();
-        let unknown = || Ok(failed(id, -32602, &format!("Unknown prompt: {name}")));
+        let unknown = || {
+            self.nowhere(METHOD, names::split(&name).map(|(server, _)| server), Some(name.clone()));
+            Ok(failed(id, -32602, &format!("Unknown prompt: {name}")))
+        };
         let Some((asked, original)) = self.original(id, PROMPTS, &name).await else { return unknown() };
         let Some(body) = put(line, &["params", "ref", "name"], &quoted(&original)) else { return unknown() };
         self.to(id, asked, &Ask::unnamed(METHOD, body.into())).await
@@ -235,6 +244,7 @@ impl ClientRequest {
             Some(TaskOwner::Several) => "two servers have handed out this task id, and nobody can tell which is meant",
             None => "there is no such task",
         };
+        self.nowhere(method, None, Some(task.to_owned()));
         Ok(failed(id, -32602, what))
     }
 
@@ -270,7 +280,11 @@ impl ClientRequest {
 
     /// A notification goes to whom it concerns.
     pub(super) async fn tell(self, passage: &Passage) -> Answered {
-        let Some(session) = &self.session else { return accepted() };
+        let ignored = || self.gateway.decider.dropped(&self.whose(), "client", "news that concerns no server");
+        let Some(session) = &self.session else {
+            ignored();
+            return accepted();
+        };
         let line = String::from_utf8_lossy(passage.line());
         let method = passage.method().unwrap_or_default();
         let only = |name: &str, line: String| self.server(name).map(|asked| (asked, Bytes::from(line)));
@@ -303,6 +317,9 @@ impl ClientRequest {
                 self.servers().map(|asked| (asked, line_of(passage.line()))).collect()
             }
         };
+        if told.is_empty() {
+            ignored();
+        }
         let telling = told.into_iter().map(|((server, who), body)| {
             let ask = Ask::unnamed(method, body);
             let turn = &self;
