@@ -228,7 +228,14 @@ fn check(args: &LogArgs) -> Result<Exit, Failure> {
             escape(report.oldest.as_deref().unwrap_or("them")),
         );
     }
-    let holds = match (report.broken.len(), report.beginnings_gone) {
+    if report.beginnings_gone == 0 && report.may_be_rotated_away {
+        let _ = writeln!(
+            text,
+            "MAYBE MISSING AT THE FRONT: all rotated files are in use, so sessions that ended before {} may be gone",
+            escape(report.oldest.as_deref().unwrap_or("them")),
+        );
+    }
+    let holds = match (report.broken.len(), report.beginnings_gone + usize::from(report.may_be_rotated_away)) {
         (0, 0) => "the chain holds".to_owned(),
         (0, _) => "what is left holds together".to_owned(),
         (count, _) => format!("{count} places do not fit"),

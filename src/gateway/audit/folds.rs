@@ -1,4 +1,5 @@
-//! Equal refusals: an agent that runs into the same wall ten thousand times has the log say so in a few lines.
+//! Equal refusals, and equal questions to a person: an agent that runs into the same wall ten thousand times has the log
+//! say so in a few lines.
 
 use super::{Decided, is_logged};
 use crate::clock::Timestamp;

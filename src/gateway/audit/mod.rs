@@ -3,7 +3,9 @@
 //! Lines of one session are chained by hash: a line that was changed, moved or taken out shows (`mcpol audit verify`).
 //!
 //! There are two files, each with chains of its own: what acted or may have, and what was refused. A caller can have as
-//! much refused as it likes, and must not be able to have the line of an act rotated away by it.
+//! much refused as it likes, and must not be able to have the line of an act rotated away by it. Nor by what a person is
+//! asked and never answers: equal questions are folded as refusals are. What was let through has its line each time; a
+//! limit bounds that, and what a rotation takes `verify` says.
 
 mod chain;
 mod folds;
@@ -117,14 +119,21 @@ pub struct Audit {
 /// The two chains of a session. Where both are needed, that of acts is locked first.
 #[derive(Debug)]
 struct Chains {
-    acts: Mutex<Chain>,
-    refusals: Mutex<Refusals>,
+    acts: Mutex<Folding>,
+    refusals: Mutex<Folding>,
 }
 
+/// A chain, and what is folded on its way there.
 #[derive(Debug)]
-struct Refusals {
+struct Folding {
     chain: Chain,
     folds: Folds,
+}
+
+impl Folding {
+    fn new(sink: Sink, part: LogPart) -> Mutex<Self> {
+        Mutex::new(Self { chain: Chain::new(sink, part), folds: Folds::default() })
+    }
 }
 
 impl Audit {
@@ -142,11 +151,8 @@ impl Audit {
         let key = Hmac::new_from_slice(&key).map_err(|error| io::Error::other(error.to_string()))?;
         let chains = match (Sink::open(destination, LogPart::Acts)?, Sink::open(destination, LogPart::Refusals)?) {
             (Some(acts), Some(refusals)) => Some(Chains {
-                acts: Mutex::new(Chain::new(acts, LogPart::Acts)),
-                refusals: Mutex::new(Refusals {
-                    chain: Chain::new(refusals, LogPart::Refusals),
-                    folds: Folds::default(),
-                }),
+                acts: Folding::new(acts, LogPart::Acts),
+                refusals: Folding::new(refusals, LogPart::Refusals),
             }),
             (_, _) => None,
         };
@@ -165,12 +171,12 @@ impl Audit {
     }
 
     /// The chain of what acted.
-    fn acts(&self) -> Option<MutexGuard<'_, Chain>> {
+    fn acts(&self) -> Option<MutexGuard<'_, Folding>> {
         // A thread that panicked left at worst a line unwritten; the chain still tells.
         Some(self.chains.as_ref()?.acts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn refusals(&self) -> Option<MutexGuard<'_, Refusals>> {
+    fn refusals(&self) -> Option<MutexGuard<'_, Folding>> {
         Some(self.chains.as_ref()?.refusals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -182,20 +188,23 @@ impl Audit {
         let Some(mut acts) = self.acts() else { return Ok(()) };
         let mut refusals = None;
         for decided in batch {
-            if decided.decision != REFUSED {
-                self.decision(now, &mut acts, &decided, 0);
-                continue;
-            }
-            if refusals.is_none() {
+            if decided.decision == REFUSED && refusals.is_none() {
                 refusals = self.refusals();
             }
-            let Some(refused) = &mut refusals else { continue };
-            match refused.folds.look(&decided) {
-                Fold::Written { folded } => self.decision(now, &mut refused.chain, &decided, folded),
-                Fold::Folded => {}
-            }
+            let part = match (decided.decision, &mut refusals) {
+                (REFUSED, Some(refusals)) => &mut **refusals,
+                (_, _) => &mut *acts,
+            };
+            let folded = match decided.decision {
+                REFUSED | ASKED => match part.folds.look(&decided) {
+                    Fold::Written { folded } => folded,
+                    Fold::Folded => continue,
+                },
+                _ => 0,
+            };
+            self.decision(now, &mut part.chain, &decided, folded);
         }
-        let written = acts.flush();
+        let written = acts.chain.flush();
         match refusals {
             Some(mut refusals) => refusals.chain.flush().and(written),
             None => written,
@@ -239,6 +248,7 @@ impl Audit {
     /// Logs how calls ended. The lines wait for the next write.
     pub fn ended(&self, now: Timestamp, batch: impl IntoIterator<Item = Ended>) {
         let Some(mut acts) = self.acts() else { return };
+        let acts = &mut acts.chain;
         for ended in batch {
             acts.line(now, &self.session, "outcome", |line| {
                 line.whose(&ended.whose)
@@ -254,6 +264,7 @@ impl Audit {
     /// Logs an event; `fill` adds members to its line. The line waits for the next write.
     pub fn event(&self, now: Timestamp, event: &str, whose: &Whose, fill: impl for<'l> FnOnce(Line<'l>) -> Line<'l>) {
         let Some(mut acts) = self.acts() else { return };
+        let acts = &mut acts.chain;
         acts.line(now, &self.session, event, |line| fill(line.whose(whose)));
         acts.settle();
     }
@@ -288,14 +299,16 @@ impl Audit {
     }
 
     fn tell_folded(&self, now: Timestamp, when: FoldTelling) {
-        let Some(mut refusals) = self.refusals() else { return };
-        let Refusals { chain, folds } = &mut *refusals;
-        if let Some(count) = folds.untold(now, when) {
-            chain.line(now, &self.session, "folded", |line| line.number("count", count));
+        for part in [self.acts(), self.refusals()] {
+            let Some(mut part) = part else { return };
+            let Folding { chain, folds } = &mut *part;
+            if let Some(count) = folds.untold(now, when) {
+                chain.line(now, &self.session, "folded", |line| line.number("count", count));
+            }
         }
     }
 
-    /// Writes the lines that wait, says now and then how many refusals have no line, and follows a rotation by another
+    /// Writes the lines that wait, says now and then how many refusals and questions have no line, and follows a rotation by another
     /// process. The decider calls it at every tick and at the end.
     ///
     /// # Errors
@@ -304,7 +317,7 @@ impl Audit {
         self.tell_folded(now, FoldTelling::NowAndThen);
         let (Some(mut acts), Some(mut refusals)) = (self.acts(), self.refusals()) else { return Ok(()) };
         let mut written = Ok(());
-        for chain in [&mut *acts, &mut refusals.chain] {
+        for chain in [&mut acts.chain, &mut refusals.chain] {
             written = written.and(chain.flush());
             chain.follow();
         }
@@ -314,6 +327,8 @@ impl Audit {
 
 /// The word of a decision that no call passes.
 const REFUSED: &str = "deny";
+/// The word of a decision that a person is asked for.
+const ASKED: &str = "ask";
 
 fn random_key() -> io::Result<[u8; 32]> {
     let mut key = [0; 32];

@@ -42,10 +42,10 @@ pub struct AuditEntry {
     /// Id of the rule that decided.
     #[serde(default)]
     pub rule: Option<String>,
-    /// How many equal refusals before this one have no line.
+    /// How many equal refusals or questions before this one have no line.
     #[serde(default)]
     pub folded: u64,
-    /// How many of a kind there were so far; in a `folded` line, how many refusals have no line.
+    /// How many of a kind there were so far; in a `folded` line, how many refusals or questions have no line.
     #[serde(default)]
     pub count: u64,
     /// How a call ended.
@@ -114,6 +114,9 @@ pub struct Report {
     pub beginnings_gone: usize,
     /// Lines that are missing before the first that is left, over all these sessions.
     pub missing_lines: u64,
+    /// All files that a rotation keeps are there, of acts or of refusals: others may have been before them, and whole
+    /// sessions in those.
+    pub may_be_rotated_away: bool,
     /// When the first line that is left was written.
     pub oldest: Option<String>,
     /// Sessions without a `stop` line: running, or ended by force.
@@ -195,6 +198,7 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
         }
         last.insert(chain, (entry.seq, hash));
     })?;
+    report.may_be_rotated_away = files.iter().any(|file| is_oldest(file));
     report.unfinished = sessions.len() - stopped.len();
     sessions.extend(last.into_keys().map(|(session, _)| session));
     report.sessions = sessions.len();
@@ -270,6 +274,8 @@ pub fn stats(files: &[PathBuf]) -> io::Result<Counts> {
                     counts.latencies.extend(entry.micros);
                 }
             }
+            // Of acts only questions are folded.
+            "folded" if entry.part.is_none() => {}
             "folded" => counts.folded += entry.count,
             _ => *counts.events.entry(entry.event).or_default() += 1,
         }

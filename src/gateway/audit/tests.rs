@@ -171,7 +171,7 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
     // The file is swapped for `/dev/full`, which takes nothing, as a full disk would.
     let swap = |target: &Path| {
         let mut acts = audit.acts().unwrap();
-        std::mem::replace(&mut acts.sink, Sink::file(target.to_owned(), u64::MAX).unwrap())
+        std::mem::replace(&mut acts.chain.sink, Sink::file(target.to_owned(), u64::MAX).unwrap())
     };
     #[cfg(target_os = "linux")]
     {
@@ -180,7 +180,7 @@ fn lines_that_were_lost_are_told_and_the_chain_holds() {
         // What tells of the two is lost itself, twice.
         assert!(audit.decide(now(), [decided(3, None)]).is_err());
         assert!(audit.decide(now(), [decided(4, None), decided(5, None)]).is_err());
-        audit.acts().unwrap().sink = good;
+        audit.acts().unwrap().chain.sink = good;
     }
     #[cfg(not(target_os = "linux"))]
     drop(swap(&path));
@@ -210,7 +210,7 @@ fn refusals_never_rotate_what_acted_away() {
     {
         // Small files, so that a few thousand lines are a flood.
         let chains = audit.chains.as_ref().unwrap();
-        chains.acts.lock().unwrap().sink = Sink::file(path.clone(), 64 * 1024).unwrap();
+        chains.acts.lock().unwrap().chain.sink = Sink::file(path.clone(), 64 * 1024).unwrap();
         chains.refusals.lock().unwrap().chain.sink = Sink::file(sink::refused(&path), 64 * 1024).unwrap();
     }
     audit.decide(now(), [decided(0, Some(r#"{"act":1}"#))]).unwrap();
@@ -231,6 +231,52 @@ fn refusals_never_rotate_what_acted_away() {
     // The same without the oldest file: no rotation takes it out of the middle.
     fs::remove_file(families_of(&path)[1][0].clone()).unwrap();
     assert_ne!(verify(&files_of(&path)).unwrap().broken, []);
+}
+
+#[test]
+fn questions_never_rotate_what_acted_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    audit.acts().unwrap().chain.sink = Sink::file(path.clone(), 64 * 1024).unwrap();
+    audit.decide(now(), [decided(0, Some(r#"{"act":1}"#))]).unwrap();
+    for number in 1..=2500 {
+        // Each is withdrawn and asked anew, with other arguments and so another approval.
+        let (approval, arguments) = (format!("a{number}"), format!(r#"{{"{number:>0900}":1}}"#));
+        let asked = Decided { decision: "ask", approval: Some(&approval), ..decided(number, Some(&arguments)) };
+        audit.decide(now(), [asked]).unwrap();
+    }
+    audit.stop(now(), &Whose::gateway(), "test");
+    audit.tick(now()).unwrap();
+    let acts = fs::read_to_string(&path).unwrap();
+    assert!(acts.contains(r#""keys":["act"]"#) && acts.contains("\"stop\""), "{acts}");
+    // 32, 64 … 2,048 after the first twenty, what came after that, and the act and the end.
+    assert_eq!(acts.lines().count() as u64, REPEATS_LOGGED + 7 + 1 + 2);
+    assert!(acts.contains(r#""event":"folded","count":452"#), "{acts}");
+    assert_eq!(verify(&files_of(&path)).unwrap().broken, []);
+    assert_eq!(stats(&files_of(&path)).unwrap().folded, 0, "no refusal was folded");
+}
+
+#[test]
+fn what_a_flood_of_permitted_calls_rotates_away_is_said() {
+    for (sessions, is_beginning_gone) in [(1, true), (2, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let flood = |lines: u64| {
+            let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+            audit.acts().unwrap().chain.sink = Sink::file(path.clone(), 1).unwrap();
+            // Each line fills a file, so that a session ends with one.
+            (0..lines).for_each(|number| audit.decide(now(), [decided(number, None)]).unwrap());
+        };
+        assert!(!verify(&[]).unwrap().may_be_rotated_away);
+        if sessions == 2 {
+            flood(1);
+        }
+        flood(ROTATED_FILES as u64 + 1 - u64::from(sessions == 2));
+        let report = verify(&files_of(&path)).unwrap();
+        assert!(report.broken.is_empty() && report.may_be_rotated_away, "{report:?}");
+        assert_eq!(report.beginnings_gone > 0, is_beginning_gone, "{report:?}");
+    }
 }
 
 #[test]
