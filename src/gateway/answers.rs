@@ -221,7 +221,7 @@ impl Mediator {
         now: Timestamp,
         answers: &mut Answers,
     ) {
-        let policy = if needs_policy(&asked, received.text.as_bytes()) { party.policy() } else { None };
+        let policy = if needs_policy(&asked, received) { party.policy() } else { None };
         let viewer = AnswerFor {
             policy: policy.as_ref(),
             caller: &party.caller,

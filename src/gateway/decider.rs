@@ -411,9 +411,7 @@ impl Decider {
 
 /// The refusal of a call that brings what the server has not asked for, as far as a rule speaks of it.
 fn volunteered(case: &Case<'_>) -> Option<Denial> {
-    // Few calls have them, and a member's name may be written with escapes.
-    let has = |part: &[u8]| memchr::memmem::find(case.call.line(), part).is_some();
-    if !has(b"esponses") && !has(b"\\u") {
+    if !case.call.brings_responses() {
         return None;
     }
     let asker = Asker {

@@ -13,7 +13,7 @@ use crate::gateway::filter::{Nothing, Page, entries, filter};
 use crate::gateway::locked::{Guard, OnChange, TOLD_MAX};
 use crate::gateway::reply;
 use crate::gateway::task_owners::TaskOwners;
-use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
+use crate::mcp::envelope::{Arrival, INPUT_REQUESTS, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
 use crate::mcp::http::parameters::{BadParameters, parameters, speaks_of_headers};
 use crate::mcp::json::{self, Members, nearly_known, string_value};
 use crate::mcp::walk::{elements, member, members};
@@ -167,14 +167,10 @@ impl AnswerFor<'_> {
 }
 
 /// Whether the meaning of an answer depends on the caller's policy.
-pub fn needs_policy(asked: &Asked, text: &[u8]) -> bool {
+pub fn needs_policy(asked: &Asked, received: &Received<'_>) -> bool {
     match asked {
         Asked::List { .. } | Asked::Offers(_) => true,
-        Asked::Call(_) | Asked::Greeting | Asked::Tasks | Asked::Fetch(..) | Asked::Other => {
-            // It may ask the client for something; a member's name may be written with escapes.
-            let has = |part: &[u8]| memchr::memmem::find(text, part).is_some();
-            has(b"equests") || has(b"\\u")
-        }
+        Asked::Call(_) | Asked::Greeting | Asked::Tasks | Asked::Fetch(..) | Asked::Other => received.asks_client(),
     }
 }
 
@@ -209,8 +205,8 @@ pub fn answer(
     if !is_error && let Some(instead) = asks_client(id, received, viewer, notes) {
         return instead;
     }
-    if let Some((tasks, result)) = viewer.tasks.zip(received.result()).filter(|_| is_call) {
-        learn_task(tasks, viewer.caller, result);
+    if let Some((tasks, task)) = viewer.tasks.filter(|_| is_call).and_then(|tasks| Some((tasks, received.task()?))) {
+        tasks.learn(&task, viewer.caller.grant.as_deref().unwrap_or_default());
     }
     match asked {
         Asked::List { first } if !is_error => list(first, id, received, viewer, notes),
@@ -231,17 +227,16 @@ pub fn answer(
 /// What a client gets of a result that asks it for something which it is not to be asked for (`inputRequests`, from
 /// 2026-07-28); `None` where the result is no such one.
 fn asks_client(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Option<Fate> {
-    const NAME: &str = "inputRequests";
-    if !needs_policy(&Asked::Other, received.text.as_bytes()) {
+    if !received.asks_client() {
         return None;
     }
     let result = received.result()?;
-    let is_meant = |name: &str| name == NAME || nearly_known(name.as_bytes(), &[NAME]);
+    let is_meant = |name: &str| name == INPUT_REQUESTS || nearly_known(name.as_bytes(), &[INPUT_REQUESTS]);
     let named: Vec<_> = members(result).filter_map(|(literal, span)| Some((string_value(literal)?, span))).collect();
     let mut meant = named.into_iter().filter(|(name, _)| is_meant(name));
     let (name, span) = meant.next()?;
     let scanned = json::scan(&result[span], Members::Everywhere, &mut Nothing);
-    if meant.next().is_some() || name != NAME || !scanned.is_ok_and(|seen| seen.flaw.is_none()) {
+    if meant.next().is_some() || name != INPUT_REQUESTS || !scanned.is_ok_and(|seen| seen.flaw.is_none()) {
         notes.push(Note::Dropped("a result that asks for input".to_owned()));
         return Some(Fate::Replace(error(id, &invalid(&"what it asks for has no single reading"))));
     }
@@ -254,20 +249,6 @@ fn asks_client(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: 
         notes.push(Note::Ruled(method, hash.to_owned(), Box::new(ruling)));
     }
     refused.map(|message| Fate::Replace(error(id, &message)))
-}
-
-/// Notes whose the task is that a result tells of.
-fn learn_task(tasks: &TaskOwners, caller: &Caller, result: &str) {
-    // Most results tell of none.
-    let has = |part: &[u8]| memchr::memmem::find(result.as_bytes(), part).is_some();
-    if !has(b"askId") && !has(b"\\u") {
-        return;
-    }
-    let text = |object: &str| string_value(member(object, "taskId")?.0).map(Cow::into_owned);
-    let task = member(result, "task").and_then(|(task, _)| text(task)).or_else(|| text(result));
-    if let Some(task) = task {
-        tasks.learn(&task, caller.grant.as_deref().unwrap_or_default());
-    }
 }
 
 /// What a client may see of a page of tasks: its grant's own.

@@ -1,11 +1,12 @@
 //! Reads what a client's HTTP message to a server behind a command asks for. Pure.
 
 use super::child_routes::ClientAsked;
+use super::mcp_headers::EITHER;
 use crate::mcp::envelope::{Id, Message};
 use crate::mcp::protocol::{Kind, Method};
 use crate::mcp::walk::member;
-use http::HeaderMap;
 use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 
 /// What a child has to answer to, for a client's request in this session; `None` for a message that is no request.
@@ -29,8 +30,33 @@ pub(super) fn is_subscription(message: &Message) -> bool {
 
 /// Whether the client's `Accept` lets the gateway answer with a stream of events.
 pub(super) fn accepts_events(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().any(|accept| {
-        let accept = accept.as_bytes().to_ascii_lowercase();
-        [&b"text/event-stream"[..], b"*/*", b"text/*"].iter().any(|kind| memchr::memmem::find(&accept, kind).is_some())
-    })
+    let is_events = |kind: &[u8]| {
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        [&b"text/event-stream"[..], b"*/*", b"text/*"].iter().any(|events| kind.eq_ignore_ascii_case(events))
+    };
+    let names_events = |accept: &HeaderValue| accept.as_bytes().split(|byte| *byte == b',').any(is_events);
+    // Nearly every client says it in these words.
+    headers.get_all(ACCEPT).iter().any(|accept| *accept == EITHER || names_events(accept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_takes_events_that_names_their_type() {
+        for (accept, takes) in [
+            ("application/json, text/event-stream", true),
+            ("TEXT/Event-Stream ;q=0.5", true),
+            ("*/*", true),
+            ("text/*;q=0.1", true),
+            ("application/json", false),
+            ("text/event-streams", false),
+            ("application/json;a=text/event-stream", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(accepts_events(&headers), takes, "{accept}");
+        }
+    }
 }

@@ -232,7 +232,7 @@ impl Exchange {
 
     fn answered(&self, asked: Asked, id: &Id, received: &Received<'_>) -> Fate {
         let mut notes = Vec::new();
-        let with_policy = needs_policy(&asked, received.text.as_bytes());
+        let with_policy = needs_policy(&asked, received);
         let fate = self.read(with_policy, |viewer| answer(asked, id, received, viewer, &mut notes));
         if notes.is_empty() {
             return fate;

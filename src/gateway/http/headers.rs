@@ -11,18 +11,21 @@ use crate::mcp::http::mirror::{encoded, name_of};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-/// Headers of one connection (RFC 9110, section 7.6.1), framing and proxy authentication included.
-const OF_ONE_CONNECTION: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+/// Whether a header is one of one connection (RFC 9110, section 7.6.1), framing and proxy authentication included.
+fn is_of_one_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Trace context (W3C), which goes on as it came.
 const TRACE: [HeaderName; 2] = [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
@@ -30,37 +33,49 @@ const TRACE: [HeaderName; 2] = [HeaderName::from_static("traceparent"), HeaderNa
 /// What the body of every message is.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What no server's answer tells a client: where a server could lead it past this gateway, what it would keep for it,
-/// and CORS, because which web pages may read answers is the gateway's decision.
-const DROPPED_TO_CLIENT: [HeaderName; 15] = [
-    header::LOCATION,
-    HeaderName::from_static("alt-svc"),
-    header::REFRESH,
-    header::LINK,
-    header::SET_COOKIE,
-    HeaderName::from_static("set-cookie2"),
-    HeaderName::from_static("clear-site-data"),
-    header::STRICT_TRANSPORT_SECURITY,
-    header::PUBLIC_KEY_PINS,
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-    header::ACCESS_CONTROL_ALLOW_HEADERS,
-    header::ACCESS_CONTROL_ALLOW_METHODS,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-    header::ACCESS_CONTROL_MAX_AGE,
-];
+/// Whether no server's answer tells a client this: where a server could lead it past this gateway, what it would keep for
+/// it, and CORS, because which web pages may read answers is the gateway's decision.
+fn is_dropped_to_client(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "location"
+            | "alt-svc"
+            | "refresh"
+            | "link"
+            | "set-cookie"
+            | "set-cookie2"
+            | "clear-site-data"
+            | "strict-transport-security"
+            | "public-key-pins"
+            | "access-control-allow-origin"
+            | "access-control-allow-credentials"
+            | "access-control-allow-headers"
+            | "access-control-allow-methods"
+            | "access-control-expose-headers"
+            | "access-control-max-age"
+    )
+}
 
 /// Takes out what belongs to one connection, and what `Connection` names further: it ends here, before anything in it is
 /// looked at.
 pub fn end_of_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .collect();
-    for name in named.iter().chain(&OF_ONE_CONNECTION) {
+    let named: Vec<HeaderName> = match headers.contains_key(header::CONNECTION) {
+        true => headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .collect(),
+        false => Vec::new(),
+    };
+    drop_where(headers, |name| is_of_one_connection(name) || named.contains(name));
+}
+
+/// Takes headers out. Most messages have none of them, so that a look at each name is all.
+fn drop_where(headers: &mut HeaderMap, is_dropped: impl Fn(&HeaderName) -> bool) {
+    let dropped: Vec<HeaderName> = headers.keys().filter(|name| is_dropped(name)).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
 }
@@ -78,23 +93,28 @@ pub fn to_server(
     forwarded: &[HeaderName],
 ) -> Result<HeaderMap, Refusal> {
     let mut headers = HeaderMap::with_capacity(12);
-    let mut take = |name: &HeaderName| -> Result<(), Refusal> {
-        if let Some(value) = only(client, name)? {
-            headers.insert(name.clone(), value.clone());
+    let mut unclear = Vec::new();
+    let bad = |what: String| Refusal::new(StatusCode::BAD_REQUEST, what);
+    // One look at each header of the client, which has few, costs less than to ask for each that may go on.
+    for (name, value) in client {
+        let is_event = *method == Method::GET && *name == LAST_EVENT_ID;
+        let is_trace = TRACE.contains(name);
+        if !is_event && !is_trace && *name != SESSION && *name != VERSION && !forwarded.contains(name) {
+            continue;
         }
-        Ok(())
-    };
-    for name in [&SESSION, &VERSION].into_iter().chain(forwarded) {
-        take(name)?;
-    }
-    if *method == Method::GET {
-        take(&LAST_EVENT_ID)?;
-    }
-    for name in &TRACE {
-        // One that no reader can tell which value it has says nothing.
-        if let Ok(Some(value)) = only(client, name) {
-            headers.insert(name.clone(), value.clone());
+        // An event's id is whatever a server has made it, in UTF-8.
+        let is_text = is_event || value.to_str().is_ok();
+        let is_double = headers.insert(name.clone(), value.clone()).is_some();
+        match (is_text, is_double, is_trace) {
+            (true, false, _) => {}
+            // One that no reader can tell which value it has says nothing.
+            (_, _, true) => unclear.push(name),
+            (false, _, false) => return Err(bad(format!("the header `{name}` holds characters that it may not have"))),
+            (true, true, false) => return Err(bad(format!("more than one {name} header"))),
         }
+    }
+    for name in unclear {
+        headers.remove(name);
     }
     if *method == Method::GET {
         headers.insert(header::ACCEPT, EVENTS);
@@ -115,25 +135,10 @@ pub fn to_server(
     Ok(headers)
 }
 
-/// The value of a header that goes on.
-fn only<'h>(client: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
-    let mut values = client.get_all(name).iter();
-    let bad = |what: String| Refusal::new(StatusCode::BAD_REQUEST, what);
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        // An event's id is whatever a server has made it, in UTF-8.
-        (Some(value), None) if *name == LAST_EVENT_ID || value.to_str().is_ok() => Ok(Some(value)),
-        (Some(_), None) => Err(bad(format!("the header `{name}` holds characters that it may not have"))),
-        (Some(_), Some(_)) => Err(bad(format!("more than one {name} header"))),
-    }
-}
-
 /// Takes out of a server's headers what does not go to the client.
 pub fn to_client(headers: &mut HeaderMap) {
     end_of_connection(headers);
-    for name in &DROPPED_TO_CLIENT {
-        headers.remove(name);
-    }
+    drop_where(headers, is_dropped_to_client);
 }
 
 /// Says of an answer what it was read as, in the gateway's own words: a client that decodes it otherwise would see
@@ -181,7 +186,7 @@ pub fn forwardable(name: &str) -> Result<HeaderName, &'static str> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is no name of a header")?;
     let text = name.as_str();
     let ends_here = NEVER_FORWARDED.contains(&name)
-        || OF_ONE_CONNECTION.contains(&name)
+        || is_of_one_connection(&name)
         || TRACE.contains(&name)
         || NEVER_FORWARDED_BEGIN.iter().any(|begin| text.starts_with(begin))
         || NEVER_FORWARDED_HOLD.iter().any(|part| text.contains(part))

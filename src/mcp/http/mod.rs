@@ -55,12 +55,15 @@ impl ContentKind {
         let mut kinds = headers.get_all(CONTENT_TYPE).iter();
         let (Some(kind), None) = (kinds.next(), kinds.next()) else { return Self::Other };
         let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        match essence.to_ascii_lowercase().as_slice() {
-            b"application/json" => Self::Json,
-            b"text/event-stream" => Self::EventStream,
-            b"text/html" | b"application/xhtml+xml" => Self::Html,
-            other if other.ends_with(b"+json") => Self::Json,
-            _ => Self::Other,
+        let is = |kind: &[u8]| essence.eq_ignore_ascii_case(kind);
+        if is(b"application/json") || essence.len() > 4 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json") {
+            Self::Json
+        } else if is(b"text/event-stream") {
+            Self::EventStream
+        } else if is(b"text/html") || is(b"application/xhtml+xml") {
+            Self::Html
+        } else {
+            Self::Other
         }
     }
 }

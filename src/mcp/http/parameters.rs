@@ -68,6 +68,9 @@ pub fn speaks_of_headers(page: &str) -> bool {
 
 /// The headers of a call: one for each parameter that its arguments hold, encoded where a header cannot hold the value.
 pub fn headers(parameters: &[Parameter], arguments: &str) -> Vec<(String, String)> {
+    if parameters.is_empty() {
+        return Vec::new();
+    }
     let Ok(arguments) = serde_json::from_str::<Value>(arguments) else { return Vec::new() };
     let header = |parameter: &Parameter| {
         let value = parameter.path.iter().try_fold(&arguments, |value, name| value.get(name))?;

@@ -28,6 +28,7 @@ struct CallParts {
     arguments: Option<Range<usize>>,
     progress_token: Option<Range<usize>>,
     revision: Option<Range<usize>>,
+    brings_responses: bool,
 }
 
 impl ToolCall {
@@ -41,6 +42,7 @@ impl ToolCall {
             arguments: span,
             progress_token: None,
             revision: None,
+            brings_responses: false,
         }))
     }
 
@@ -62,6 +64,11 @@ impl ToolCall {
     /// `params` as JSON text.
     pub fn params(&self) -> Option<&str> {
         Some(member(std::str::from_utf8(self.line()).ok()?, "params")?.0)
+    }
+
+    /// Whether the call brings answers to what a server has asked its client (`params.inputResponses`, from 2026-07-28).
+    pub fn brings_responses(&self) -> bool {
+        self.0.brings_responses
     }
 
     /// Whether the call names a revision without handshake and session.
@@ -189,6 +196,9 @@ struct Fields {
     /// Why a reader may find other members of the message itself than a strict one does.
     envelope: Option<Reason>,
     ids: usize,
+    brings_responses: bool,
+    asks_client: bool,
+    tells_task: bool,
 }
 
 const JSONRPC: Tag = 2;
@@ -237,7 +247,16 @@ impl Visitor for Fields {
             (PARAMS, b"arguments") => ARGUMENTS,
             (PARAMS, b"_meta") => META,
             (PARAMS, b"task") => TASK,
+            (PARAMS, b"inputResponses") => {
+                self.brings_responses = true;
+                0
+            }
             (PARAMS, _) => self.near(name, &PARAMS_MEMBERS),
+            (RESULT, _) => {
+                self.asks_client |= name == INPUT_REQUESTS.as_bytes() || nearly_known(name, &[INPUT_REQUESTS]);
+                self.tells_task |= matches!(name, b"task" | b"taskId");
+                0
+            }
             (META, b"progressToken") => PROGRESS,
             (META, _) if name == VERSION_MEMBER.as_bytes() => REVISION,
             (META, _) => self.near(name, &META_MEMBERS),
@@ -454,6 +473,7 @@ fn build(found: &Parts<'_>, checked: Checked) -> Message {
                 arguments: found.span(ARGUMENTS),
                 progress_token: found.span(PROGRESS),
                 revision: found.span(REVISION),
+                brings_responses: found.fields.brings_responses,
             })),
         ),
         Checked::Request(id, method) => Message::Request(id, passage(Some(method))),
@@ -484,9 +504,26 @@ pub struct Received<'a> {
     pub text: Cow<'a, str>,
     result: Option<Range<usize>>,
     params: Option<Range<usize>>,
+    asks_client: bool,
+    tells_task: bool,
 }
 
+/// The member of a result that asks the client for something (from 2026-07-28).
+pub const INPUT_REQUESTS: &str = "inputRequests";
+
 impl Received<'_> {
+    /// Whether `result` asks the client for something, or would to a client that ignores case ([`INPUT_REQUESTS`]).
+    pub fn asks_client(&self) -> bool {
+        self.asks_client
+    }
+
+    /// The id of the task that `result` is or tells of (`task.taskId`, `taskId`).
+    pub fn task(&self) -> Option<String> {
+        let result = self.result().filter(|_| self.tells_task)?;
+        let id = |object: &str| string_value(member(object, "taskId")?.0).map(Cow::into_owned);
+        member(result, "task").and_then(|(task, _)| id(task)).or_else(|| id(result))
+    }
+
     /// `result` as JSON text.
     pub fn result(&self) -> Option<&str> {
         self.text.get(self.result.clone()?)
@@ -552,7 +589,14 @@ pub fn receive(line: &[u8]) -> Result<Received<'_>, Malformed> {
         (None, false, true) => Arrival::Error(id.ok_or_else(|| nobody(Reason::Id))?),
         _ => return Err(refuse(Reason::Shape)),
     };
-    Ok(Received { arrival, result: found.span(RESULT), params: found.span(PARAMS), text: out })
+    Ok(Received {
+        arrival,
+        result: found.span(RESULT),
+        params: found.span(PARAMS),
+        text: out,
+        asks_client: found.fields.asks_client,
+        tells_task: found.fields.tells_task,
+    })
 }
 
 #[cfg(test)]

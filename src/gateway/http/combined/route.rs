@@ -107,9 +107,8 @@ impl ClientRequest {
         if let Answer::Whole(Some(message)) = &body
             && memchr::memmem::find(message, b"askId").is_some()
             && let Ok(received) = receive(message)
-            && let Some(result) = received.result()
         {
-            leg.learn_task(result);
+            leg.learn_task(&received);
         }
         Ok(Response::from_parts(head, body))
     }

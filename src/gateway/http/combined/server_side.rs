@@ -56,9 +56,7 @@ impl ServerSide {
         };
         match &received.arrival {
             Arrival::Result(id) | Arrival::Error(id) if expected == Some(id) => {
-                if let Some(result) = received.result() {
-                    self.learn_task(result);
-                }
+                self.learn_task(&received);
                 Sifted::Answer
             }
             Arrival::Result(_) | Arrival::Error(_) => {
@@ -71,12 +69,8 @@ impl ServerSide {
     }
 
     /// A result that is a task, or tells of one, says whose the task is.
-    pub(super) fn learn_task(&self, result: &str) {
-        if memchr::memmem::find(result.as_bytes(), b"askId").is_none() {
-            return;
-        }
-        let task = text_at(result, &["task", "taskId"]).or_else(|| text_at(result, &["taskId"]));
-        if let Some(task) = task {
+    pub(super) fn learn_task(&self, received: &Received<'_>) {
+        if let Some(task) = received.task() {
             self.turn.tasks().learn(&task, self.name());
         }
     }
