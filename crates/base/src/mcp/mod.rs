@@ -4,6 +4,7 @@ pub mod envelope;
 mod id;
 pub mod json;
 pub mod protocol;
+mod received;
 mod refusal;
 pub mod unreadable;
 pub mod walk;
