@@ -1,10 +1,11 @@
-//! What a client may hear of how a server greets: under a lock, what was reviewed. What stays is kept byte for byte. Pure.
+//! What a client may hear of how a server greets, and of what its lists say beside their entries: under a lock, what was
+//! reviewed. What stays is kept byte for byte. Pure.
 
 use super::filter::{Nothing, Unreadable};
 use crate::catalog::drift::{Heard, Reviewed};
 use crate::mcp::json::{self, Members, string_value};
 use crate::mcp::walk::members;
-use crate::model::{GreetingPart, SERVER_INFO_KEY};
+use crate::model::{GreetingPart, SERVER_INFO_KEY, beside_key};
 use serde_json::Value;
 
 /// The result of `initialize` or `server/discover` as a client may have it.
@@ -62,6 +63,23 @@ pub fn reviewed_only(result: &str, reviewed: &Reviewed) -> Result<Option<Greeted
         fate
     });
     Ok(heard.map(|result| Greeted { result, instructions, words }))
+}
+
+/// A page of a list without what was not reviewed beside its entries, the member `list`; `None` where all of it was. The
+/// page has a single reading.
+pub fn beside_reviewed(result: &str, method: &str, list: &str, reviewed: &Reviewed) -> Option<String> {
+    let hears = |in_meta, key: &str, text: &str| {
+        heard(reviewed.greeting().hears(GreetingPart::List, &beside_key(method, in_meta, key), &value(text)))
+    };
+    object(result, &mut |key, text| match key {
+        "nextCursor" => Member::Kept,
+        known if known == list => Member::Kept,
+        "_meta" if text.starts_with('{') => inside(text, &mut |key, text| match key {
+            SERVER_INFO_KEY if text.starts_with('{') => server_info(text, reviewed),
+            _ => hears(true, key, text),
+        }),
+        _ => hears(false, key, text),
+    })
 }
 
 fn server_info(text: &str, reviewed: &Reviewed) -> Member {

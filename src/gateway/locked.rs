@@ -6,7 +6,7 @@ use super::audit::Whose;
 use super::decider::Decider;
 use super::exchange::{Note, Schema, essence};
 use super::filter::{Unreadable, entries};
-use super::greeting::reviewed_only;
+use super::greeting::{beside_reviewed, reviewed_only};
 use super::loosened::Loosened;
 use super::regular_file::open_regular;
 use crate::catalog::LockFile;
@@ -180,12 +180,33 @@ impl Guard {
         if !reviewed.records(kind) {
             return Ok(None);
         }
-        let page = entries(result, kind.member(), |definition| {
+        let reads = |definition: &str| {
             serde_json::from_str::<&RawValue>(definition).is_ok_and(|definition| reviewed.offers(kind, definition))
-        })?;
-        let Some(page) = page else { return Ok(None) };
-        self.tell(kind, "some", notes);
-        Ok((self.on_change == OnChange::Deny).then_some(page))
+        };
+        let page = entries(result, kind.member(), reads)?;
+        if page.is_some() {
+            self.tell(kind, "some", notes);
+        }
+        let page = page.filter(|_| self.on_change == OnChange::Deny);
+        let beside = self.beside(page.as_deref().unwrap_or(result), kind.method(), kind.member(), notes);
+        Ok(beside.or(page))
+    }
+
+    /// A page of a list that has a single reading, without what was not reviewed beside its entries, the member `list`;
+    /// `None` where the client gets the page as it is.
+    pub fn beside(&self, result: &str, method: &str, list: &str, notes: &mut Vec<Note>) -> Option<String> {
+        let page = beside_reviewed(result, method, list, &self.reviewed())?;
+        let what = match self.on_change {
+            OnChange::Deny => "withheld",
+            OnChange::Warn => "passed on",
+        };
+        let is_news = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((method.to_owned(), "beside"));
+        if is_news {
+            notes.push(Note::Notice(format!(
+                "what the answer to {method} says beside its entries is not as locked; {what}"
+            )));
+        }
+        (self.on_change == OnChange::Deny).then_some(page)
     }
 
     /// Whether a prompt or resource may be handed out: one that was reviewed, or that a reviewed template leads to.

@@ -21,6 +21,7 @@ use rmcp::model::{ErrorCode, ProtocolVersion};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -122,7 +123,15 @@ pub async fn enumerate(
 ) -> Result<Listing, ConnectError> {
     progress(Progress::Starting);
     let deadline = Instant::now() + options.timeout;
-    let mut talk = Talk { target, options, progress, deadline, next_id: 1, wire: Wire::open(target, options)? };
+    let mut talk = Talk {
+        target,
+        options,
+        progress,
+        deadline,
+        next_id: 1,
+        wire: Wire::open(target, options)?,
+        beside: BTreeMap::new(),
+    };
     let outcome = talk.listing().await;
     progress(Progress::Ending);
     talk.wire.close().await;
@@ -189,6 +198,8 @@ struct Talk<'a> {
     deadline: Instant,
     next_id: u64,
     wire: Wire,
+    /// What lists said beside their entries.
+    beside: BTreeMap<String, Vec<Value>>,
 }
 
 /// What both ends know once they have agreed.
@@ -240,7 +251,7 @@ struct WireAgreement {
 
 impl Talk<'_> {
     async fn listing(&mut self) -> Result<Listing, ConnectError> {
-        let agreement = self.agree().await?;
+        let mut agreement = self.agree().await?;
         (self.progress)(Progress::Connected { server: agreement.server_info.clone() });
         let (tools, mut notes) = self.tools(&agreement).await?;
         let extras = match self.options.wanted {
@@ -252,6 +263,7 @@ impl Talk<'_> {
         notes.extend(self.wire.notes());
         notes.extend(odd);
         notes.extend(self.declared());
+        agreement.greeting.add_lists(std::mem::take(&mut self.beside), agreement.server_info.as_ref());
         Ok(Listing {
             server: self.target.server().clone(),
             source: source_of(self.target),
@@ -290,7 +302,7 @@ impl Talk<'_> {
             }
             (self.progress)(Progress::Listed { tools: tools.count(), pages: walk.pages() });
             if cursor.is_none() {
-                notes.extend(walk.notes());
+                notes.extend(self.walked(walk));
                 return Ok((tools, notes));
             }
         }
@@ -341,11 +353,18 @@ impl Talk<'_> {
             }
             if cursor.is_none() {
                 let (offered, odd) = collected.finish();
-                notes.extend(walk.notes());
+                notes.extend(self.walked(walk));
                 notes.extend(odd);
                 return Ok(offered);
             }
         }
+    }
+
+    /// Keeps what a whole list said beside its entries; returns what was odd about it.
+    fn walked(&mut self, walk: Walk) -> Vec<Note> {
+        let (notes, beside) = walk.finish();
+        self.beside.extend(beside);
+        notes
     }
 
     async fn page(

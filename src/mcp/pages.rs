@@ -1,7 +1,7 @@
 //! The pages of a list: which cursor is followed, and where the walk ends.
 
 use super::error::ConnectError;
-use crate::model::Note;
+use crate::model::{Note, beside_entries};
 use crate::text::excerpt;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -67,13 +67,14 @@ pub(super) struct Walk {
     entries: usize,
     cursors: BTreeSet<String>,
     notes: Vec<Note>,
+    beside: BTreeMap<String, Vec<Value>>,
 }
 
 impl Walk {
     /// The beginning of a list: its method, and the member of the answer that holds the entries.
     pub fn new(method: &'static str, member: &'static str, bounds: Bounds, empty: EmptyCursor) -> Self {
-        let (cursors, notes) = (BTreeSet::new(), Vec::new());
-        Self { method, member, bounds, empty, bytes: 0, pages: 0, entries: 0, cursors, notes }
+        let (cursors, notes, beside) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
+        Self { method, member, bounds, empty, bytes: 0, pages: 0, entries: 0, cursors, notes, beside }
     }
 
     /// Takes the `result` of one request.
@@ -104,6 +105,8 @@ impl Walk {
         if self.entries > self.bounds.entries {
             return Err(self.endless(format!("more than {} {}", self.bounds.entries, self.what())));
         }
+        let said = members.iter().map(|(key, raw)| (key.as_str(), *raw));
+        beside_entries(self.method, self.member, said, &mut self.beside);
         let (next, repeated) = match members.get("nextCursor").map(|raw| serde_json::from_str(raw.get())) {
             None | Some(Ok(Value::Null) | Err(_)) => (None, Repeated::No),
             Some(Ok(Value::String(cursor))) if cursor.is_empty() && self.empty == EmptyCursor::End => {
@@ -128,9 +131,10 @@ impl Walk {
         self.pages
     }
 
-    /// What was odd about the cursors.
-    pub fn notes(self) -> Vec<Note> {
-        self.notes
+    /// What was odd about the cursors, and what the pages said beside their entries, as [`crate::model::Greeting::lists`]
+    /// keeps it.
+    pub fn finish(self) -> (Vec<Note>, BTreeMap<String, Vec<Value>>) {
+        (self.notes, self.beside)
     }
 
     fn follow(&mut self, cursor: String) -> Result<(Option<String>, Repeated), ConnectError> {
@@ -194,7 +198,7 @@ mod tests {
         let next =
             given.iter().map(|cursor| take(&mut walk, &json!({"tools": [], "nextCursor": cursor})).ok().flatten());
         let next = next.collect();
-        (next, walk.notes().into_iter().map(|note| note.code).collect())
+        (next, walk.finish().0.into_iter().map(|note| note.code).collect())
     }
 
     #[track_caller]

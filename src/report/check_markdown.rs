@@ -1,14 +1,15 @@
 //! A check as Markdown, for step summaries and reviews. Everything from a server is escaped.
 
 use super::check::CheckReport;
-use super::markdown::cell;
+use super::check_pages::page_address;
+use super::markdown::{cell, prose};
 use super::words::{count, severity};
 use std::fmt::Write as _;
 
 /// Most rows of the table: a step summary holds 1 MiB.
 const ROWS_MAX: usize = 500;
 
-/// The counts, then a table of the findings.
+/// The counts, then a table of the findings, each with a link to the page of its code.
 pub fn check_markdown(report: &CheckReport) -> String {
     let summary = &report.summary;
     let mut out = String::from("## mcpol check\n\n");
@@ -20,7 +21,7 @@ pub fn check_markdown(report: &CheckReport) -> String {
     }
     for failed in &report.failed {
         let first = failed.error.lines().next().unwrap_or_default();
-        let _ = writeln!(out, "\nNot checked: {} ({})", cell(failed.server.as_str()), cell(first));
+        let _ = writeln!(out, "\nNot checked: {} ({})", cell(failed.server.as_str()), prose(first));
     }
     if report.findings.is_empty() {
         return out;
@@ -28,8 +29,8 @@ pub fn check_markdown(report: &CheckReport) -> String {
     out.push_str("\n| Severity | Code | Server | What is different | Then |\n|---|---|---|---|---|\n");
     for finding in report.findings.iter().take(ROWS_MAX) {
         let then: Vec<_> =
-            [&finding.tomorrow, &finding.policy].into_iter().filter(|it| !it.is_empty()).map(|it| cell(it)).collect();
-        let mut message = cell(&finding.message);
+            [&finding.tomorrow, &finding.policy].into_iter().filter(|it| !it.is_empty()).map(|it| prose(it)).collect();
+        let mut message = prose(&finding.message);
         for (sign, piece) in [("−", &finding.was), ("+", &finding.now)] {
             if !piece.is_empty() {
                 let _ = write!(message, "<br>{sign} {}", cell(piece));
@@ -37,9 +38,10 @@ pub fn check_markdown(report: &CheckReport) -> String {
         }
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {message} | {} |",
+            "| {} | [{}]({}) | {} | {message} | {} |",
             severity(finding.severity),
             finding.code,
+            page_address(finding.code),
             cell(&finding.server),
             then.join("; ")
         );

@@ -20,7 +20,7 @@ pub fn scan_markdown(report: &ScanReport<'_>) -> String {
         out.push_str("\n## Together\n\n");
         for finding in &report.set_findings {
             let _ =
-                writeln!(out, "- {} ({}): {}", severity(finding.severity), cell(&finding.id), cell(&finding.message));
+                writeln!(out, "- {} ({}): {}", severity(finding.severity), cell(&finding.id), prose(&finding.message));
         }
     }
     if !report.failed.is_empty() {
@@ -50,7 +50,7 @@ fn one(out: &mut String, server: &ScannedServer<'_>) {
                 tool.blast_radius,
                 cell(tool.tool),
                 flags(tool.flags),
-                cell(&why(tool))
+                prose(&why(tool))
             );
         }
     }
@@ -73,7 +73,7 @@ fn one(out: &mut String, server: &ScannedServer<'_>) {
         for finding in findings {
             let tool = if finding.tool.is_empty() { String::new() } else { format!("{}: ", cell(&finding.tool)) };
             let word = severity(finding.severity);
-            let _ = writeln!(out, "- {word} ({}): {tool}{}", cell(&finding.id), cell(&finding.message));
+            let _ = writeln!(out, "- {word} ({}): {tool}{}", cell(&finding.id), prose(&finding.message));
         }
     }
 }
@@ -99,9 +99,32 @@ pub(super) fn cell(text: &str) -> String {
     out
 }
 
+/// A sentence of ours for a table cell: what stands in back-ticks, mostly words of a server, is shown as code and escaped
+/// like everything else. A back-tick without its counterpart stays one.
+pub(super) fn prose(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, (code, after))) =
+        rest.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?)))
+    {
+        let _ = write!(out, "{}<code>{}</code>", cell(before), cell(code));
+        rest = after;
+    }
+    out.push_str(&cell(rest));
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_is_code_and_escaped_all_the_same() {
+        assert_eq!(prose("`a_b` is new"), "<code>a\\_b</code> is new");
+        assert_eq!(prose("no longer takes `<b>`, `|`"), "no longer takes <code>&lt;b&gt;</code>, <code>\\|</code>");
+        assert_eq!(prose("`a` and ` more"), "<code>a</code> and \\` more");
+        assert_eq!(prose("none"), "none");
+    }
 
     #[test]
     fn hostile_cells_stay_text() {

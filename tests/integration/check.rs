@@ -138,6 +138,11 @@ fn every_format_says_the_same_and_keeps_the_exit_code() {
     assert_eq!(run("github").lines().count(), count);
     assert_eq!(run("junit").matches("<testcase ").count(), count + 1, "one for the server itself");
     assert_eq!(run("markdown").lines().filter(|line| line.starts_with("| ")).count(), count + 1);
+    let page =
+        concat!("[D011](https://docs.rs/crate/mcpol/", env!("CARGO_PKG_VERSION"), "/source/docs/checks/D011.md)");
+    let markdown = run("markdown");
+    assert!(markdown.contains(page) && markdown.contains("<code>"), "{markdown}");
+    assert!(!markdown.contains('`'), "a comment shows no back-ticks: {markdown}");
     assert!(run("table").contains("D011"));
     let also = ["sarif", "markdown", "junit", "github", "json", "table"].map(|format| format!("{format}=out.{format}"));
     let options: Vec<&str> = also.iter().flat_map(|also| ["--also", also]).collect();

@@ -8,7 +8,7 @@ use super::words::name;
 use super::{extras, greeting, opening, rename, source};
 use crate::catalog::{LockedServer, LockedTool, Parts};
 use crate::code::Code;
-use crate::model::{Finding, Fingerprint, RiskLevel, Severity, Verdict};
+use crate::model::{Finding, Fingerprint, RiskLevel, Severity, Verdict, is_embedded};
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -418,13 +418,13 @@ fn schema_changes(was: &LockedTool, now: &LockedTool) -> Vec<Change> {
     schema::compare(old.input_schema.as_ref(), new.input_schema.as_ref())
 }
 
-/// Every text in a definition that a model reads, a line break between any two.
+/// Every text in a definition that a model reads, an empty line between any two, so that no sentence reaches into the next.
 pub(super) fn all_text(parts: &Parts) -> String {
     fn gather(value: &Value, out: &mut String) {
         match value {
-            Value::String(text) => {
+            Value::String(text) if !is_embedded(text) => {
                 out.push_str(text);
-                out.push('\n');
+                out.push_str("\n\n");
             }
             Value::Array(items) => items.iter().for_each(|item| gather(item, out)),
             Value::Object(members) => {
@@ -435,13 +435,13 @@ pub(super) fn all_text(parts: &Parts) -> String {
                     }
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     let mut out = String::new();
     let texts = [&parts.title, &parts.description, &parts.input_schema, &parts.output_schema, &parts.annotations];
     texts.into_iter().flatten().for_each(|value| gather(value, &mut out));
-    // What a client may hand on all the same; names and addresses of pictures are no sentences.
-    parts.other.iter().filter(|(key, _)| *key != "icons").for_each(|(_, value)| gather(value, &mut out));
+    // What a client may hand on all the same, and of pictures the addresses, which it fetches.
+    parts.other.values().for_each(|value| gather(value, &mut out));
     out
 }

@@ -8,7 +8,7 @@ use super::words::{difference, listed, name};
 use crate::catalog::{LockedServer, canonical_extra, texts_as_read};
 use crate::classify::findings::of_extra;
 use crate::code::Code;
-use crate::model::{Extra, ExtraKind, ExtraName, Fingerprint, Offered, Severity};
+use crate::model::{Extra, ExtraKind, ExtraName, Fingerprint, Offered, Severity, is_embedded};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -273,17 +273,17 @@ fn print(extra: &Extra) -> String {
     Fingerprint::of(&Value::Object(value(extra))).as_str().to_owned()
 }
 
-/// Every text in a definition, a line break between any two.
+/// Every text in a definition, an empty line between any two.
 fn all_text(members: &Map<String, Value>) -> String {
     fn gather(value: &Value, out: &mut String) {
         match value {
-            Value::String(text) => {
+            Value::String(text) if !is_embedded(text) => {
                 out.push_str(text);
-                out.push('\n');
+                out.push_str("\n\n");
             }
             Value::Array(items) => items.iter().for_each(|item| gather(item, out)),
             Value::Object(members) => members.values().for_each(|item| gather(item, out)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     let mut out = String::new();

@@ -4,7 +4,7 @@ use super::finding::{Anchor, Drift};
 use super::words::{listed, name};
 use crate::catalog::LockedServer;
 use crate::code::Code;
-use crate::model::{Fingerprint, Greeting, GreetingPart, Said, Severity, is_word, says_nothing, texts};
+use crate::model::{Fingerprint, Greeting, GreetingPart, Said, Severity, holds_sentence, is_word, says_nothing, texts};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,8 +53,10 @@ pub(super) fn words(server: &LockedServer) -> String {
 }
 
 /// Every member by its place, as a reader takes it: white space is no word.
-fn as_read(greeting: &Greeting) -> BTreeMap<(GreetingPart, &str), Value> {
-    greeting.said().map(|said| ((said.part, said.key), squeezed(said.value))).collect()
+fn as_read(greeting: &Greeting) -> BTreeMap<(GreetingPart, &str), Vec<Value>> {
+    let mut places: BTreeMap<_, Vec<Value>> = BTreeMap::new();
+    greeting.said().for_each(|said| places.entry((said.part, said.key)).or_default().push(squeezed(said.value)));
+    places
 }
 
 fn capabilities(server: &LockedServer) -> Option<Value> {
@@ -104,8 +106,7 @@ impl ReviewedGreeting {
             versions.insert(squeeze(&info.version));
         }
         if let Some(greeting) = &server.greeting {
-            let places = as_read(greeting).into_iter();
-            let places = places.map(|((part, key), value)| (part, key.to_owned(), print(&value)));
+            let places = greeting.said().map(|said| (said.part, said.key.to_owned(), print(&squeezed(said.value))));
             self.said.get_or_insert_default().extend(places);
         }
         if let Some(Value::Object(members)) = capabilities(server) {
@@ -114,7 +115,7 @@ impl ReviewedGreeting {
         }
     }
 
-    /// What becomes of a member of `serverInfo`, `_meta` or the result.
+    /// What becomes of a member of `serverInfo`, `_meta` or the result; of a list by [`crate::model::beside_key`].
     pub fn hears(&self, part: GreetingPart, key: &str, value: &Value) -> Heard {
         if let (GreetingPart::ServerInfo, Value::String(text), Some([names, titles, versions])) =
             (part, value, &self.called)
@@ -135,7 +136,11 @@ impl ReviewedGreeting {
         let is_named =
             part == GreetingPart::ServerInfo && value.is_string() && ["name", "title", "version"].contains(&key);
         let Some(said) = self.said.as_ref().filter(|_| !is_named) else { return Heard::Pass };
-        let is_known = says_nothing(key, value) || said.contains(&(part, key.to_owned(), print(&squeezed(value))));
+        let says_nothing = match part {
+            GreetingPart::List => !holds_sentence(key, value),
+            GreetingPart::ServerInfo | GreetingPart::Meta | GreetingPart::Result => says_nothing(key, value),
+        };
+        let is_known = says_nothing || said.contains(&(part, key.to_owned(), print(&squeezed(value))));
         if is_known { Heard::Pass } else { Heard::Withheld }
     }
 

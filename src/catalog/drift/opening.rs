@@ -9,11 +9,12 @@ use crate::catalog::LockedTool;
 use crate::model::{Category, Flag, Parameter, Severity, ToolDefinition, TypeSet};
 use std::collections::BTreeSet;
 
-/// Words in the text of a parameter that has to do with what is run or removed.
-const ACTS: [&str; 20] = [
-    "build", "delet", "deploy", "destroy", "drop", "execut", "filter", "install", "kill", "launch", "match", "remov",
-    "run ", "runs ", "select", "start", "stop", "target", "to use", "trigger",
-];
+/// Beginnings of words in the text of a parameter that has to do with what is removed.
+const REMOVES: [&str; 8] = ["delet", "destroy", "drop", "filter", "match", "remov", "select", "target"];
+/// Beginnings of words in the text of a parameter that has to do with what is run.
+const RUNS: [&str; 9] = ["build", "deploy", "execut", "install", "kill", "launch", "start", "stop", "trigger"];
+/// The same, as whole words.
+const RUNS_WHOLE: [&str; 2] = ["run", "runs"];
 
 /// Most new parameters whose own words are quoted in one finding.
 const QUOTED_MAX: usize = 3;
@@ -166,8 +167,7 @@ impl Opening {
     fn plain(&self, parameter: &Parameter) -> Severity {
         let texts = TypeSet::STRING.with(TypeSet::ARRAY).with(TypeSet::OBJECT);
         let is_free = parameter.values.is_empty() && (parameter.types.is_any() || parameter.types.has(texts));
-        let text = parameter.description.as_deref().unwrap_or_default().to_lowercase();
-        let acts = ACTS.iter().any(|word| text.contains(word));
+        let acts = speaks_of_acts(parameter.description.as_deref().unwrap_or_default(), self.category);
         self.unless(self.category < Category::Execute || !is_free || !acts || is_shape(&parameter.path))
     }
 
@@ -278,6 +278,27 @@ pub(super) fn power(tool: &LockedTool) -> Option<String> {
         Hazard::of(parameter).is_some_and(|handed| handed.hazard == Hazard::Code && handed.is_told)
     };
     parameters.iter().find(takes_code).map(|parameter| name(&parameter.path))
+}
+
+/// Whether a text has to do with what a tool of this class does: what it runs, or what it removes.
+fn speaks_of_acts(text: &str, category: Category) -> bool {
+    let text = text.to_lowercase();
+    let begins = |word: &str, known: &[&str]| known.iter().any(|known| word.starts_with(known));
+    // `start_timezone` is the name of another parameter and no act.
+    let edge = |c: char| !(c.is_alphanumeric() || c == '_');
+    let place = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    let words: Vec<&str> = text.split(edge).filter(|word| !word.is_empty()).collect();
+    words.iter().enumerate().any(|(at, word)| {
+        let to = at.checked_sub(1).map(|at| words[at]).filter(|word| *word == "to");
+        // `'' to remove` takes the value itself away, and nothing else.
+        let of_itself = to.is_some_and(|to| {
+            let before = text[..place(to)].trim_end();
+            ["''", "\"\"", "empty", "empty string", "null", "none"].iter().any(|nothing| before.ends_with(nothing))
+        });
+        let removes = begins(word, &REMOVES) && !of_itself;
+        let runs = begins(word, &RUNS) || RUNS_WHOLE.contains(word) || (to.is_some() && *word == "use");
+        !word.contains('_') && (removes || (runs && category == Category::Execute))
+    })
 }
 
 /// Whether a name says code and hardly anything else.

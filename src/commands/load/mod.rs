@@ -15,7 +15,7 @@ use crate::cli::{ClientCapability, TargetArgs};
 use crate::exit::Exit;
 use crate::mcp::target::{StdioTarget, Target};
 use crate::mcp::{EnumerateOptions, Home, Wanted};
-use crate::model::{Finding, Listing, ServerName, ServerSource};
+use crate::model::{Extras, Finding, Listing, ServerName, ServerSource};
 use crate::problem::Problem;
 use crate::report::Failed;
 use serde_json::json;
@@ -65,7 +65,13 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
     }
     let mut jobs = targets::typed(args)?;
     jobs.extend(config::servers(args, on)?);
-    files::each(&args.tools, on)?;
+    files::each(&args.tools, &mut |item| match item {
+        Item::Listing(mut listing, findings) if args.no_extras => {
+            listing.extras = Extras::not_recorded();
+            on(Item::Listing(listing, findings))
+        }
+        other => on(other),
+    })?;
     if jobs.is_empty() {
         return Ok(());
     }

@@ -383,7 +383,7 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
         left_out.borrow_mut().extend(unfit.as_ref().and_then(|why| shared.left_out(name, why)));
         unfit.is_none()
     };
-    let page = match filter(result, may_see) {
+    let mut page = match filter(result, may_see) {
         Ok(page) => page,
         Err(reason) => {
             notes.push(Note::Dropped("tool list".to_owned()));
@@ -391,6 +391,8 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
         }
     };
     notes.extend(left_out.into_inner());
+    let beside = guard.and_then(|guard| guard.beside(&page.result, "tools/list", "tools", notes));
+    page.result = beside.unwrap_or(page.result);
     let seen = see(first, result, &page, viewer, notes);
     if let Some(policy) = policy
         && first.is_some()

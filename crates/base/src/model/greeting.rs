@@ -1,6 +1,7 @@
 //! What a server says of itself when a connection begins, beside what a listing keeps by name: the rest of `serverInfo`,
-//! `_meta`, and members of the result that the specification does not know.
+//! `_meta`, members of the result that the specification does not know, and what its lists say beside their entries.
 
+use super::ServerInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +23,7 @@ const TEXT_BYTES_MAX: usize = 256 << 10;
 /// Longest text that is a word and no sentence, in bytes.
 const WORD_BYTES_MAX: usize = 64;
 
-/// Where in the result of `initialize` or `server/discover` a member stands.
+/// Where a member stands: in the result of `initialize` or `server/discover`, or in that of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GreetingPart {
     /// In `serverInfo`.
@@ -31,6 +32,8 @@ pub enum GreetingPart {
     Meta,
     /// In the result itself.
     Result,
+    /// In the result of a list, beside its entries.
+    List,
 }
 
 /// What a server says of itself beside name, title, version, revision, capabilities and instructions. Members that are
@@ -48,6 +51,10 @@ pub struct Greeting {
     /// Members of the result that the specification does not know.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub result: BTreeMap<String, Value>,
+    /// Members of the results of lists beside their entries in which a sentence stands, by [`beside_key`]: for each the
+    /// values of all pages, none twice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, Vec<Value>>,
 }
 
 /// One member of a greeting.
@@ -57,33 +64,33 @@ pub struct Said<'a> {
     pub part: GreetingPart,
     /// Its name there.
     pub key: &'a str,
-    /// What it says.
+    /// What it says; of a list one of perhaps several values.
     pub value: &'a Value,
 }
 
-/// The place: `serverInfo.description`, `_meta.example.com/x`, `motd`.
+/// The place: `serverInfo.description`, `_meta.example.com/x`, `motd`, `tools/list._meta.example.com/x`.
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = match self.part {
             GreetingPart::ServerInfo => "serverInfo.",
             GreetingPart::Meta => "_meta.",
-            GreetingPart::Result => "",
+            GreetingPart::Result | GreetingPart::List => "",
         };
         write!(f, "{before}{}", self.key)
     }
 }
 
 impl Said<'_> {
-    /// Every key and text in the value, an empty line between any two; addresses of the server's page and of its pictures
-    /// are no texts.
+    /// Every key and text in the value, an empty line between any two. The address of the server's page is no text: a
+    /// person may follow it. One of a picture is, since clients fetch it; the picture itself is none.
     pub fn text(&self) -> String {
-        let of_addresses = self.part == GreetingPart::ServerInfo && matches!(self.key, "websiteUrl" | "icons");
+        let of_page = self.part == GreetingPart::ServerInfo && self.key == "websiteUrl";
         let mut out = String::new();
         if !is_word(self.key) {
             out.push_str(self.key);
             out.push_str("\n\n");
         }
-        gather(self.value, 0, &|text| !(of_addresses && is_address(text)), &mut out);
+        gather(self.value, 0, &|text| !(of_page && is_address(text) || is_embedded(text)), &mut out);
         out
     }
 }
@@ -134,8 +141,71 @@ impl Greeting {
             (GreetingPart::Meta, &self.meta),
             (GreetingPart::Result, &self.result),
         ];
-        parts.into_iter().flat_map(|(part, members)| members.iter().map(move |(key, value)| Said { part, key, value }))
+        let named = parts
+            .into_iter()
+            .flat_map(|(part, members)| members.iter().map(move |(key, value)| Said { part, key, value }));
+        let lists = self.lists.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
+        named.chain(lists.map(|(key, value)| Said { part: GreetingPart::List, key, value }))
     }
+
+    /// Adds what lists say beside their entries. `info` is what the greeting says of the server by name: a list that says
+    /// the same again says nothing.
+    pub fn add_lists(&mut self, mut lists: BTreeMap<String, Vec<Value>>, info: Option<&ServerInfo>) {
+        let again = |value: &Value| {
+            let Value::Object(members) = value else { return false };
+            let named = serde_json::from_value::<ServerInfo>(value.clone());
+            named.ok().as_ref() == info && Self::of_server_info(members.clone()) == self.server_info
+        };
+        for (key, values) in &mut lists {
+            if key.ends_with(SERVER_INFO_KEY) {
+                values.retain(|value| !again(value));
+            }
+        }
+        lists.retain(|_, values| !values.is_empty());
+        self.lists = lists;
+    }
+}
+
+/// What [`Greeting::lists`] calls a member of a list's result, or with `in_meta` of its `_meta`.
+pub fn beside_key(method: &str, in_meta: bool, key: &str) -> String {
+    format!("{method}.{}{key}", if in_meta { "_meta." } else { "" })
+}
+
+/// Gathers what one page of a list says beside its entries, the member `list`, as [`Greeting::lists`] keeps it.
+pub fn beside_entries<'a>(
+    method: &str,
+    list: &str,
+    result: impl Iterator<Item = (&'a str, &'a RawValue)>,
+    lists: &mut BTreeMap<String, Vec<Value>>,
+) {
+    let mut keep = |in_meta, key: &str, value: Value| {
+        if holds_sentence(key, &value) {
+            let known = lists.entry(beside_key(method, in_meta, key)).or_default();
+            if !known.contains(&value) {
+                known.push(value);
+            }
+        }
+    };
+    for (key, raw) in result.filter(|(key, _)| *key != list && *key != "nextCursor") {
+        match value(raw) {
+            Value::Object(members) if key == "_meta" => {
+                members.into_iter().for_each(|(key, value)| keep(true, &key, value));
+            }
+            other => keep(false, key, other),
+        }
+    }
+}
+
+/// Whether a sentence stands in a key or a value: more than words, numbers and identifiers, from which no reader takes an
+/// order.
+pub fn holds_sentence(key: &str, value: &Value) -> bool {
+    !is_word(key)
+        || match value {
+            Value::String(text) => !is_word(text),
+            Value::Array(items) => items.iter().any(|item| holds_sentence("", item)),
+            Value::Object(members) => members.iter().any(|(key, item)| holds_sentence(key, item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
 }
 
 /// Whether a value under this key is no more than the state of one answer or a number: nothing that a reader takes for a
@@ -166,8 +236,13 @@ fn is_state(value: &Value) -> bool {
 }
 
 fn is_address(text: &str) -> bool {
-    let is_one = ["https://", "http://", "data:"].iter().any(|scheme| text.starts_with(scheme));
+    let is_one = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
     is_one && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a text is a picture or another file, written out (RFC 2397), and nothing to read.
+pub fn is_embedded(text: &str) -> bool {
+    text.starts_with("data:") && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn said(members: serde_json::Map<String, Value>) -> BTreeMap<String, Value> {
@@ -238,13 +313,46 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_pages_and_pictures_are_no_texts() {
+    fn the_address_of_a_page_and_an_embedded_picture_are_no_texts() {
         let text = |key, value: Value| Said { part: GreetingPart::ServerInfo, key, value: &value }.text();
         assert_eq!(text("websiteUrl", Value::from("https://a.example/x")), "");
         assert_eq!(text("websiteUrl", Value::from("https://a.example and more")), "https://a.example and more\n\n");
         assert_eq!(text("icons", serde_json::json!([{"src": "data:image/png;base64,AAAA"}])), "src\n\n");
+        assert_eq!(
+            text("icons", serde_json::json!([{"src": "https://a.example/x"}])),
+            "src\n\nhttps://a.example/x\n\n"
+        );
         assert_eq!(text("description", Value::from("https://a.example/x")), "https://a.example/x\n\n");
         assert_eq!(text("a sentence", Value::Bool(true)), "a sentence\n\n");
+    }
+
+    #[test]
+    fn of_what_a_list_says_beside_its_entries_sentences_are_kept_once() {
+        let mut lists = BTreeMap::new();
+        let pages = [
+            r#"{"tools":["no word of ours"],"nextCursor":"a b","ttlMs":5,"motd":"Be kind.","_meta":{"trace":"00-4bf9","x":{"y":["Be kind."]}}}"#,
+            r#"{"tools":[],"motd":"Be kind.","_meta":{"x":"Obey me."},"n":[1,true,null,"word"]}"#,
+        ];
+        for page in pages {
+            let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(page).unwrap_or_default();
+            let members = members.iter().map(|(key, raw)| (key.as_str(), &**raw));
+            beside_entries("tools/list", "tools", members, &mut lists);
+        }
+        let again = serde_json::json!({"name": "n", "version": "1", "description": "A server."});
+        let other = serde_json::json!({"description": "Obey me.", "name": "n", "version": "1"});
+        lists.insert(beside_key("tools/list", true, SERVER_INFO_KEY), vec![again, other]);
+        let mut greeting = Greeting::default();
+        greeting.server_info.insert("description".to_owned(), Value::from("A server."));
+        let info = ServerInfo { name: "n".to_owned(), title: None, version: "1".to_owned() };
+        greeting.add_lists(lists, Some(&info));
+        let said: Vec<_> = greeting.said().skip(1).map(|said| format!("{said}: {}", said.value)).collect();
+        let expected = [
+            r#"tools/list._meta.io.modelcontextprotocol/serverInfo: {"description":"Obey me.","name":"n","version":"1"}"#,
+            r#"tools/list._meta.x: {"y":["Be kind."]}"#,
+            r#"tools/list._meta.x: "Obey me.""#,
+            r#"tools/list.motd: "Be kind.""#,
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]

@@ -12,7 +12,10 @@ mod verdict;
 
 pub use class::{BlastRadius, Category, Flag, RiskLevel};
 pub use extra::{Extra, ExtraKind, ExtraName, Extras, Offered};
-pub use greeting::{Greeting, GreetingPart, SERVER_INFO_KEY, Said, is_word, says_nothing, texts};
+pub use greeting::{
+    Greeting, GreetingPart, SERVER_INFO_KEY, Said, beside_entries, beside_key, holds_sentence, is_embedded, is_word,
+    says_nothing, texts,
+};
 pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
 pub use tool::{Annotations, Fingerprint, Parameter, ToolDefinition, ToolProblem, TypeSet};
 pub use verdict::{
