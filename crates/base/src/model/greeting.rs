@@ -51,8 +51,8 @@ pub struct Greeting {
     /// Members of the result that the specification does not know.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub result: BTreeMap<String, Value>,
-    /// Members of the results of lists beside their entries in which a sentence stands, by [`beside_key`]: for each the
-    /// values of all pages, none twice.
+    /// Sentences in the results of lists beside their entries, by the method and their place
+    /// (`tools/list._meta.example.com/x`): for each the values of all pages, none twice.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lists: BTreeMap<String, Vec<Value>>,
 }
