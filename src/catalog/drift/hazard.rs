@@ -442,7 +442,7 @@ impl Hazard {
             Self::Headers => "choose which headers are sent",
             Self::Arguments => "choose the arguments that a program is started with",
             Self::Bulk => "act on many things at once",
-            Self::Force => "set a safeguard aside",
+            Self::Force => "set a safeguard aside or do more harm",
         }
     }
 }
