@@ -67,7 +67,7 @@ pub fn assess(rules: &RuleSet, listing: &Listing, options: &Options) -> Vec<Asse
     let compiled = &rules.compiled;
     let mut bench = judge::Bench::default();
     let prefix = server::prefix(compiled, listing);
-    let domains = server::domains(compiled, &listing.tools);
+    let domains = server::domains(compiled, &prefix, &listing.tools);
     let each = listing.tools.iter();
     let judge = |tool: &ToolDefinition| {
         judge::judge(compiled, &mut bench, tool, prefix.length_in(tool.name.as_str()), domains, options)

@@ -270,6 +270,8 @@ fn the_text_tells_which_word_of_the_name_is_the_verb() {
     check("estimate_update", "Estimate the cost of an update without making it", &[], "Read low", &[]);
     // What is called a removal stays one, whatever the text begins with.
     check("delete_list", "Lists the lists", &[], "Delete high", &[]);
+    // A noun behind a word that no list has is not what the tool does.
+    check("frobble_document", "Add a stamp to a document", &[], "Write medium", &[]);
 }
 
 #[test]
@@ -284,6 +286,11 @@ fn what_the_server_is_about_tells_what_a_bare_noun_is() {
     let customers = ["list_customers", "update_customer", "create_customer", "merge_customers"];
     assert_eq!(with(&customers), BlastRadius::Medium);
     assert_eq!(with(&["list_planets", "name_planet", "create_star", "count_moons"]), BlastRadius::Low);
+    // What all names begin with tells nothing, what they go on with does.
+    let named = |names: &[&str]| listing(names.iter().map(|name| tool(&json!({"name": name}))).collect());
+    let prefixed = named(&["customer_get_record", "customer_get_planet", "customer_get_star"]);
+    let found = assess(rules, &prefixed, &Options::default()).swap_remove(0).verdict;
+    assert_eq!(found.blast_radius, BlastRadius::Low, "{}", found.reason);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl RuleSet {
 
     fn run(&self, bench: &mut Bench, entry: &Entry, wire: &WireTool, must: bool) -> Result<(), String> {
         let tool = tool(wire).map_err(|problem| format!("`{}`: {problem}", wire.name))?;
-        let domains = server::domains(&self.compiled, [&tool]);
+        let domains = server::domains(&self.compiled, &server::Prefix::default(), [&tool]);
         let verdict = judge(&self.compiled, bench, &tool, 0, domains, &Options::default()).verdict;
         let spoke = bench
             .fired()

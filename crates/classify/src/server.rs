@@ -78,8 +78,13 @@ pub(super) fn prefix(compiled: &Compiled, listing: &Listing) -> Prefix {
 }
 
 /// What the server is about: subjects that half of its tools or more speak of, in their names or in the first words of
-/// their descriptions. A tool that is listed twice counts twice: the order of tools does not matter.
-pub(super) fn domains<'t>(compiled: &Compiled, tools: impl IntoIterator<Item = &'t ToolDefinition>) -> u16 {
+/// their descriptions; the prefix is no part of a name. A tool that is listed twice counts twice: the order of tools does
+/// not matter.
+pub(super) fn domains<'t>(
+    compiled: &Compiled,
+    prefix: &Prefix,
+    tools: impl IntoIterator<Item = &'t ToolDefinition>,
+) -> u16 {
     let mut counts = [0_usize; u16::BITS as usize];
     let mut all = 0;
     let mut spans: Vec<Span> = Vec::new();
@@ -93,6 +98,7 @@ pub(super) fn domains<'t>(compiled: &Compiled, tools: impl IntoIterator<Item = &
             spans.clear();
             if is_name {
                 split_name(part, &mut spans);
+                spans.drain(..prefix.length_in(name));
             } else {
                 split_text(part, SUBJECT_BYTES_MAX, SUBJECT_WORDS_MAX, &mut spans);
             }

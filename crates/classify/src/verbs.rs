@@ -138,7 +138,8 @@ fn name(compiled: &Compiled, tokens: &[Token], anchor: Anchor, out: &mut Vec<Can
             Some(_) => {}
             None => {
                 let says = verb_of(compiled, anchor).map(|verb| verb.category);
-                doubtful = own.is_some_and(|own| own.noun && Some(own.category) != says);
+                // `protect_document`: a noun behind a word that no list has is no verb at all.
+                doubtful = own.is_some_and(|own| own.noun && (Some(own.category) != says || !leads));
             }
         }
     }
