@@ -2,6 +2,7 @@
 
 use crate::gateway::plan::{self, BadListener};
 use crate::gateway::reload::Reloading;
+use clap::Parser as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub struct EnforceArgs {
     /// Header for the URL, `Name: value`; may be given more than once.
     #[arg(long, value_name = "HEADER", requires = "upstream", value_parser = super::target::header)]
     pub header: Vec<String>,
+    /// Header for the URL whose value is in an environment variable, `Name=VAR`; may be given more than once.
+    #[arg(long, value_name = "NAME=VAR", requires = "upstream", value_parser = super::target::header_env)]
+    pub header_env: Vec<(String, String)>,
     /// Environment variable that holds a bearer token for the URL.
     #[arg(long, value_name = "VAR", requires = "upstream")]
     pub bearer_env: Option<String>,
@@ -124,6 +128,20 @@ pub enum OnChangeArg {
     Warn,
 }
 
+/// The arguments of `mcpol enforce` in a command line of a client's configuration that starts it in front of one server,
+/// over standard input and output; `None` if the command is another.
+pub fn wrapped_command(argv: &[String]) -> Option<EnforceArgs> {
+    let (program, rest) = argv.split_first()?;
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    let is_ours = matches!(name.to_ascii_lowercase().as_str(), "mcpol" | "mcpol.exe");
+    if !is_ours || rest.first().map(String::as_str) != Some("enforce") {
+        return None;
+    }
+    let super::Command::Enforce(args) = super::Cli::try_parse_from(argv).ok()?.command else { return None };
+    let serves_one = args.config.is_none() && args.listen.is_none() && !args.dry_run;
+    (serves_one && (args.upstream.is_some() || !args.command.is_empty())).then_some(args)
+}
+
 impl EnforceArgs {
     /// The policy of the one server; clap demands it where there is no configuration.
     pub fn policy(&self) -> &Path {
@@ -140,11 +158,12 @@ impl EnforceArgs {
 pub const LOCAL_GRANT: &str = "local";
 
 /// What a configuration says itself.
-const OF_ONE_SERVER: [&str; 21] = [
+const OF_ONE_SERVER: [&str; 22] = [
     "policy",
     "locked",
     "upstream",
     "header",
+    "header_env",
     "bearer_env",
     "forward_header",
     "listen",

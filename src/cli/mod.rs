@@ -18,13 +18,14 @@ mod approvals;
 mod demo;
 mod sample_server;
 mod status;
+mod wrap;
 
 pub use annotate::{AnnotateArgs, AnnotateFail, AnnotateFormat};
 pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
-pub use enforce::{EnforceArgs, LOCAL_GRANT, OnChangeArg, UnknownMethodsArg};
+pub use enforce::{EnforceArgs, LOCAL_GRANT, OnChangeArg, UnknownMethodsArg, wrapped_command};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
@@ -40,6 +41,7 @@ pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
 pub use status::{StatusArgs, StatusFormat};
 pub use target::{ClientCapability, RuleArgs, TargetArgs};
+pub use wrap::{ClientsArgs, UnwrapArgs, WhichArgs, WrapArgs};
 
 use clap::{Parser, Subcommand};
 
@@ -71,6 +73,12 @@ pub enum Command {
     Lock(LockArgs),
     /// What is different from what was reviewed, and how much does it matter?
     Check(Box<CheckArgs>),
+    /// Which MCP clients are here, what they have configured, and what of it stands behind the gateway.
+    Clients(ClientsArgs),
+    /// Put the gateway in front of servers, in the files of their clients.
+    Wrap(WrapArgs),
+    /// Take the gateway away again: the files are as they were.
+    Unwrap(UnwrapArgs),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
     /// Log in at a server that asks for OAuth, in a browser here or elsewhere.

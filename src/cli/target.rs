@@ -22,6 +22,9 @@ pub struct TargetArgs {
     /// Find the servers that the MCP clients of this machine have configured.
     #[arg(long)]
     pub discover: bool,
+    /// Value for an input that a client would ask for (`${input:ID}`); may be given more than once.
+    #[arg(long, value_name = "ID=VALUE", value_parser = input)]
+    pub input: Vec<(String, String)>,
     /// Read saved tool lists or catalogue records: files, directories, or `-` for standard input.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub tools: Vec<PathBuf>,
@@ -31,6 +34,9 @@ pub struct TargetArgs {
     /// Header for a URL, `Name: value`; may be given more than once.
     #[arg(long, value_name = "HEADER", requires = "url", value_parser = header)]
     pub header: Vec<String>,
+    /// Header for a URL whose value is in an environment variable, `Name=VAR`; may be given more than once.
+    #[arg(long, value_name = "NAME=VAR", requires = "url", value_parser = header_env)]
+    pub header_env: Vec<(String, String)>,
     /// Environment variable that holds a bearer token for a URL.
     #[arg(long, value_name = "VAR", requires = "url")]
     pub bearer_env: Option<String>,
@@ -86,7 +92,7 @@ pub struct RuleArgs {
     pub ignore_annotations: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
     if seconds > 0.0 && seconds <= 86_400.0 {
         Ok(Duration::from_secs_f64(seconds))
@@ -116,6 +122,25 @@ pub(super) fn header(text: &str) -> Result<String, String> {
         return Err("the value holds a control character".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// An input of a client's configuration, by its id, and what its user would answer.
+pub(super) fn input(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((id, value)) if !id.is_empty() => Ok((id.to_owned(), value.to_owned())),
+        Some(_) | None => Err("must be `ID=VALUE`".to_owned()),
+    }
+}
+
+/// A header's name and the variable that holds its value.
+pub(super) fn header_env(text: &str) -> Result<(String, String), String> {
+    let (name, from) = text.split_once('=').ok_or("must be `Name=VAR`")?;
+    header(&format!("{name}:"))?;
+    variable(from)?;
+    if from.contains('=') {
+        return Err("must be `Name=VAR`: the value itself stands in the variable".to_owned());
+    }
+    Ok((name.to_owned(), from.to_owned()))
 }
 
 fn variable(text: &str) -> Result<String, String> {

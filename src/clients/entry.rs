@@ -1,22 +1,40 @@
 //! One entry of a configuration: a command or a URL, and what is handed to it.
 
 use super::document::{Node, Value};
+use super::env_file;
 use super::references::{ExpandedText, Scope};
-use super::{ConfigFile, ConfigValue, Configured, Section, ValueKind, Written, escape_pointer};
+use super::sections::Section;
+use super::{ConfigFile, ConfigValue, Configured, ValueKind, Written, escape_pointer};
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
 use crate::model::{Note, ServerName};
 use crate::problem::{Place, Problem};
 use crate::text::escape;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Reads the entries of one section into a [`ConfigFile`].
 pub(super) struct EntryReader<'a> {
     pub file: &'a str,
     pub text: &'a str,
     pub scope: Scope<'a>,
+    /// The folder of the project that the entries belong to.
     pub project: Option<&'a str>,
+    /// Reads a file that an entry refers to.
+    pub read: &'a dyn Fn(&Path) -> Result<String, String>,
     pub config: &'a mut ConfigFile,
+}
+
+/// What the parts of an entry are called, by one client or another; the first that is there counts.
+pub(super) const COMMANDS: [&str; 2] = ["command", "cmd"];
+pub(super) const ENVIRONMENTS: [&str; 3] = ["env", "environment", "envs"];
+pub(super) const URLS: [&str; 4] = ["url", "serverUrl", "httpUrl", "uri"];
+/// Headers are those of all of these together.
+pub(super) const HEADERS: [&[&str]; 3] = [&["headers"], &["http_headers"], &["requestOptions", "headers"]];
+const FOLDERS: [&str; 3] = ["cwd", "working_directory", "workingDirectory"];
+
+/// The first of several names that an entry has, with what it holds.
+pub(super) fn first<'n>(entry: &'n Node, names: &[&'static str]) -> Option<(&'static str, &'n Node)> {
+    names.iter().find_map(|name| Some((*name, entry.get(name)?)))
 }
 
 /// What is wrong with an entry: the part, and what about it.
@@ -37,21 +55,26 @@ struct Gathered {
 impl EntryReader<'_> {
     /// Takes every entry of a section; what cannot be understood becomes a problem and the next one is read.
     pub fn read_all(&mut self, section: &Section<'_>) {
-        if !section.servers.is_object() {
+        let pointer = section.pointer();
+        let Some(entries) = entries(section.servers) else {
             let message = "not an object with one member for each server".to_owned();
-            self.problem(&section.pointer, section.servers.offset, message, None);
+            self.problem(&pointer, section.servers.offset(), message, None);
             return;
-        }
-        for (name, entry) in section.servers.members() {
-            if let Some(why) = left_out(name, entry, &section.disabled) {
-                let message = format!("`{}` is left out: {why}", escape(name));
-                self.config.notes.push(Note { code: "left_out".to_owned(), message });
+        };
+        for (position, (key, name, entry)) in entries.iter().enumerate() {
+            if entries[position + 1..].iter().any(|(_, later, _)| later == name) {
+                self.note(format!("`{}` stands twice in {}: the last one counts", escape(name), escape(self.file)));
                 continue;
             }
-            match self.read_one(name, entry) {
+            if let Some(why) = section.switches.off(name).or_else(|| left_out(entry)) {
+                self.note(format!("`{}` is left out: {why}", escape(name)));
+                continue;
+            }
+            let path: Vec<String> = section.path.iter().chain([key]).cloned().collect();
+            match self.read_one(name, path, entry) {
                 Ok(server) => self.config.servers.push(server),
                 Err(wrong) => {
-                    let mut pointer = format!("{}/{}", section.pointer, escape_pointer(name));
+                    let mut pointer = format!("{pointer}/{}", escape_pointer(key));
                     if !wrong.part.is_empty() {
                         pointer = format!("{pointer}/{}", wrong.part);
                     }
@@ -61,11 +84,15 @@ impl EntryReader<'_> {
         }
     }
 
-    fn read_one(&self, name: &str, entry: &Node) -> Result<Configured, Wrong> {
+    fn note(&mut self, message: String) {
+        self.config.notes.push(Note { code: "left_out".to_owned(), message });
+    }
+
+    fn read_one(&self, name: &str, path: Vec<String>, entry: &Node) -> Result<Configured, Wrong> {
         if !entry.is_object() {
             return Err(Wrong {
                 part: String::new(),
-                offset: entry.offset,
+                offset: entry.offset(),
                 message: "not an object".to_owned(),
                 help: None,
             });
@@ -74,15 +101,14 @@ impl EntryReader<'_> {
         // Zed once nested the command: `{"command": {"path": …, "args": …}}`.
         let nested = entry.get("command").filter(|command| command.is_object());
         let server = ServerName::new(name);
-        let url = ["url", "serverUrl", "httpUrl"].iter().find_map(|key| Some((*key, entry.get(key)?)));
-        let target = match (nested, entry.get("command"), url) {
+        let target = match (nested, first(entry, &COMMANDS), first(entry, &URLS)) {
             (Some(command), _, _) => self.command(server, command, "path", "command/", &mut gathered)?,
-            (None, Some(_), _) => self.command(server, entry, "command", "", &mut gathered)?,
+            (None, Some((key, _)), _) => self.command(server, entry, key, "", &mut gathered)?,
             (None, None, Some((key, url))) => self.url(server, entry, key, url, &mut gathered)?,
             (None, None, None) => {
                 return Err(Wrong {
                     part: String::new(),
-                    offset: entry.offset,
+                    offset: entry.offset(),
                     message: "neither a `command` nor a `url`".to_owned(),
                     help: Some("give `command` with `args` for a server to start, or `url` for one that runs"),
                 });
@@ -92,9 +118,11 @@ impl EntryReader<'_> {
             name: ServerName::new(name),
             client: self.scope.client,
             file: self.file.to_owned(),
-            place: Some(Place::of_offset(self.text, entry.offset)),
+            path,
+            place: Some(self.place(entry)),
             project: self.project.map(str::to_owned),
             target,
+            wrapped: false,
             missing: gathered.missing,
             values: gathered.values,
         })
@@ -110,6 +138,14 @@ impl EntryReader<'_> {
     ) -> Result<Target, Wrong> {
         let at = |part: &str| format!("{prefix}{part}");
         let program = entry.get(key).ok_or_else(|| wrong(&at(key), entry, "missing"))?;
+        // opencode has program and arguments in one list.
+        let (program, listed) = match &program.value {
+            Value::Array(words) => match words.split_first() {
+                Some((program, rest)) => (program, rest),
+                None => return Err(wrong(&at(key), program, "empty")),
+            },
+            _ => (program, &[][..]),
+        };
         let text = program.as_text().ok_or_else(|| wrong(&at(key), program, "not a string"))?;
         if text.trim().is_empty() {
             return Err(wrong(&at(key), program, "empty"));
@@ -122,7 +158,7 @@ impl EntryReader<'_> {
             Some((_, args)) => return Err(wrong(&at("args"), args, "not a list of strings")),
         };
         let mut option: Option<String> = None;
-        for (position, argument) in arguments.iter().enumerate() {
+        for (position, argument) in listed.iter().chain(arguments).enumerate() {
             let text =
                 scalar(argument).ok_or_else(|| wrong(&at(&format!("args/{position}")), argument, "not a string"))?;
             let expanded = self.expand(&text, gathered);
@@ -147,16 +183,44 @@ impl EntryReader<'_> {
             }
             target.argv.push(expanded.text);
         }
-        target.env = self.pairs(entry, "env", &at("env"), ValueKind::Env, gathered)?;
-        // Codex passes variables of its own environment by name.
-        for name in entry.get("env_vars").map(Node::texts).unwrap_or_default() {
-            self.pass_env(name, name, &mut target.env, gathered, entry);
+        target.env = self.env_file(entry, gathered)?;
+        if let Some((key, node)) = first(entry, &ENVIRONMENTS) {
+            target.env.append(&mut self.pairs(node, &at(key), ValueKind::Env, gathered)?);
         }
-        target.cwd = match entry.get("cwd").and_then(Node::as_text) {
-            Some(cwd) => Some(PathBuf::from(self.expand(cwd, gathered).text)),
-            None => self.project.map(PathBuf::from),
+        self.passed(entry, &mut target.env, gathered)?;
+        let folder = first(entry, &FOLDERS).and_then(|(_, node)| node.as_text());
+        target.cwd = match (folder, self.project) {
+            (Some(folder), None) => Some(PathBuf::from(self.expand(folder, gathered).text)),
+            (Some(folder), Some(project)) => Some(Path::new(project).join(self.expand(folder, gathered).text)),
+            (None, project) => project.map(PathBuf::from),
         };
         Ok(Target::Stdio(target))
+    }
+
+    /// Variables of our environment that the entry passes on by name: those of Codex, `NAME` or `{name = "NAME"}`, and
+    /// those that Goose keeps apart.
+    fn passed(&self, entry: &Node, env: &mut BTreeMap<String, Secret>, gathered: &mut Gathered) -> Result<(), Wrong> {
+        for key in ["env_vars", "env_keys"] {
+            let Some(Value::Array(items)) = entry.get(key).map(|node| &node.value) else { continue };
+            for (position, item) in items.iter().enumerate() {
+                let name = item.as_text().or_else(|| item.get("name").and_then(Node::as_text));
+                let name = name.ok_or_else(|| wrong(&format!("{key}/{position}"), item, "names no variable"))?;
+                self.pass_env(name, name, env, gathered, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// The variables of the file that `envFile` names, as VS Code and Cursor read it.
+    fn env_file(&self, entry: &Node, gathered: &mut Gathered) -> Result<BTreeMap<String, Secret>, Wrong> {
+        let Some(node) = entry.get("envFile") else { return Ok(BTreeMap::new()) };
+        let text = node.as_text().ok_or_else(|| wrong("envFile", node, "not a string"))?;
+        let path = self.expand(text, gathered).text;
+        let path = self.scope.workspace.map_or_else(|| PathBuf::from(&path), |folder| Path::new(folder).join(&path));
+        let text = (self.read)(&path)
+            .map_err(|error| wrong("envFile", node, &format!("`{}` cannot be read: {error}", path.display())))?;
+        let pairs = env_file::parse(&text);
+        Ok(pairs.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
     }
 
     fn url(
@@ -181,9 +245,10 @@ impl EntryReader<'_> {
             gathered.values.push(self.value(ValueKind::Url, name.into_owned(), &expanded, &value, node));
         }
         let mut headers = BTreeMap::new();
-        // Codex says `http_headers`.
-        for key in ["headers", "http_headers"] {
-            headers.append(&mut self.pairs(entry, key, key, ValueKind::Header, gathered)?);
+        for path in HEADERS {
+            if let Some(node) = entry.at(path) {
+                headers.append(&mut self.pairs(node, &path.join("/"), ValueKind::Header, gathered)?);
+            }
         }
         for (header, variable) in entry.get("env_http_headers").map(Node::members).unwrap_or_default() {
             if let Some(variable) = variable.as_text() {
@@ -206,14 +271,15 @@ impl EntryReader<'_> {
     /// An object of names and texts: `env`, `headers`.
     fn pairs(
         &self,
-        entry: &Node,
-        key: &str,
+        node: &Node,
         part: &str,
         kind: ValueKind,
         gathered: &mut Gathered,
     ) -> Result<BTreeMap<String, Secret>, Wrong> {
         let mut pairs = BTreeMap::new();
-        let Some(node) = entry.get(key).filter(|node| !matches!(node.value, Value::Null)) else { return Ok(pairs) };
+        if matches!(node.value, Value::Null) {
+            return Ok(pairs);
+        }
         if !node.is_object() {
             return Err(wrong(part, node, "not an object of names and strings"));
         }
@@ -245,7 +311,7 @@ impl EntryReader<'_> {
                     kind: if name == variable { ValueKind::Env } else { ValueKind::Header },
                     name: name.to_owned(),
                     written: Written::ByReference,
-                    place: Some(Place::of_offset(self.text, entry.offset)),
+                    place: Some(self.place(entry)),
                     value: Secret::new(value.clone()),
                 });
                 into.insert(name.to_owned(), Secret::new(value));
@@ -254,6 +320,10 @@ impl EntryReader<'_> {
                 gathered.missing.insert(variable.to_owned());
             }
         }
+    }
+
+    fn place(&self, node: &Node) -> Place {
+        Place::of_offset(self.text, node.offset())
     }
 
     fn expand(&self, text: &str, gathered: &mut Gathered) -> ExpandedText {
@@ -270,13 +340,7 @@ impl EntryReader<'_> {
         } else {
             Written::Literally
         };
-        ConfigValue {
-            kind,
-            name,
-            written,
-            place: Some(Place::of_offset(self.text, node.offset)),
-            value: Secret::new(used),
-        }
+        ConfigValue { kind, name, written, place: Some(self.place(node)), value: Secret::new(used) }
     }
 
     fn problem(&mut self, pointer: &str, offset: usize, message: String, help: Option<&'static str>) {
@@ -290,17 +354,44 @@ impl EntryReader<'_> {
     }
 }
 
+/// The entries of a section: the name or position of each, what the server is called, and the entry. `None` if it is
+/// neither an object nor a list of objects with names.
+fn entries(servers: &Node) -> Option<Vec<(String, String, &Node)>> {
+    match &servers.value {
+        Value::Object(members) => {
+            Some(members.iter().map(|(name, entry)| (name.clone(), name.clone(), entry)).collect())
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(position, entry)| {
+                let name = entry.get("name").and_then(Node::as_text);
+                // Continue once had no names.
+                let name = name.map_or_else(|| format!("server {}", position + 1), str::to_owned);
+                entry.is_object().then_some((position.to_string(), name, entry))
+            })
+            .collect(),
+        Value::Null => Some(Vec::new()),
+        Value::Text(_) | Value::Plain(_) | Value::Bool(_) => None,
+    }
+}
+
 /// Why an entry is not for us, if it is not.
-fn left_out(name: &str, entry: &Node, disabled: &[&str]) -> Option<&'static str> {
+fn left_out(entry: &Node) -> Option<&'static str> {
     let flag = |key: &str| entry.get(key).and_then(Node::as_bool);
-    if flag("disabled") == Some(true) || flag("enabled") == Some(false) || disabled.contains(&name) {
+    if flag("disabled") == Some(true) || flag("enabled") == Some(false) {
         return Some("it is disabled");
     }
-    let is_extension = entry.get("source").and_then(Node::as_text) == Some("extension");
-    let runs_nothing = entry.get("command").is_none() && entry.get("url").is_none();
+    if first(entry, &COMMANDS).is_some() || first(entry, &URLS).is_some() {
+        return None;
+    }
+    let text = |key: &str| entry.get(key).and_then(Node::as_text);
     // Zed keeps the settings of servers that its extensions start in the same place.
-    (runs_nothing && (is_extension || entry.get("settings").is_some()))
-        .then_some("an extension of the editor starts it")
+    if text("source") == Some("extension") || entry.get("settings").is_some() {
+        return Some("an extension of the editor starts it");
+    }
+    matches!(text("type"), Some("builtin" | "platform" | "frontend" | "inline_python"))
+        .then_some("it is a part of the client")
 }
 
 /// Strings, and what people write for them.
@@ -313,5 +404,5 @@ fn scalar(node: &Node) -> Option<String> {
 }
 
 fn wrong(part: &str, node: &Node, message: &str) -> Wrong {
-    Wrong { part: part.to_owned(), offset: node.offset, message: message.to_owned(), help: None }
+    Wrong { part: part.to_owned(), offset: node.offset(), message: message.to_owned(), help: None }
 }

@@ -5,63 +5,31 @@
 
 mod discover;
 mod document;
+mod edit;
+#[cfg(test)]
+mod edit_tests;
 mod entry;
+mod env_file;
+mod manifest;
 mod references;
+mod sections;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use discover::{Found, Places, discover};
+pub use edit::{Front, NotEdited, Piece, put_back, put_in_front, take_away};
+pub use table::Client;
 
 use crate::mcp::target::{Secret, Target};
 use crate::model::{Note, ServerName};
 use crate::problem::{Place, Problem};
-use document::Node;
 use entry::EntryReader;
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Longest configuration file that is read, in bytes. Claude Code keeps its history in the same file.
 pub const CONFIG_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// A program that starts MCP servers for a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Client {
-    /// Claude Desktop.
-    ClaudeDesktop,
-    /// Claude Code.
-    ClaudeCode,
-    /// Cursor.
-    Cursor,
-    /// Visual Studio Code.
-    VsCode,
-    /// Windsurf.
-    Windsurf,
-    /// Gemini CLI.
-    Gemini,
-    /// Codex.
-    Codex,
-    /// Zed.
-    Zed,
-    /// A file in the common form that belongs to no client known by its path.
-    Other,
-}
-
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::ClaudeDesktop => "Claude Desktop",
-            Self::ClaudeCode => "Claude Code",
-            Self::Cursor => "Cursor",
-            Self::VsCode => "VS Code",
-            Self::Windsurf => "Windsurf",
-            Self::Gemini => "Gemini",
-            Self::Codex => "Codex",
-            Self::Zed => "Zed",
-            Self::Other => "MCP client",
-        })
-    }
-}
 
 /// What one file holds.
 #[derive(Clone, Debug)]
@@ -89,12 +57,17 @@ pub struct Configured {
     pub client: Client,
     /// The file, as it was named.
     pub file: String,
+    /// The names on the way to the entry, and its position where it stands in a list.
+    pub path: Vec<String>,
     /// Where the entry begins.
     pub place: Option<Place>,
-    /// The project that the entry belongs to, in files that hold several.
+    /// The folder of the project that the entry belongs to, if it belongs to one.
     pub project: Option<String>,
     /// Where the server is; references are replaced where this client replaces them.
     pub target: Target,
+    /// The entry starts mcpol's gateway in front of the server: what is said here is said of the server behind it. Nobody
+    /// knows while the file is read; those who look behind the gateway say it.
+    pub wrapped: bool,
     /// Variables and inputs (`input:ID`) that the entry refers to and that are not set here.
     pub missing: BTreeSet<String>,
     /// Every value that is handed to the server.
@@ -140,13 +113,39 @@ pub enum Written {
     Empty,
 }
 
+/// What a file is read with: what it refers to, and where its project is.
+pub struct Around<'a> {
+    /// Looks up an environment variable.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Looks up what a client would ask its user for, by its id.
+    pub input: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads another file: one with variables, or one that switches servers off. The error is a reason in words.
+    pub file: &'a dyn Fn(&Path) -> Result<String, String>,
+    /// The user's home.
+    pub home: Option<&'a Path>,
+}
+
+/// What was given for what clients ask their users: values by the id of the input.
+pub type Inputs = BTreeMap<String, String>;
+
+fn with_this_machine<T>(inputs: &Inputs, run: impl FnOnce(&Around<'_>) -> T) -> T {
+    let home = Places::of_this_machine().map(|places| places.home);
+    run(&Around {
+        env: &|variable| std::env::var(variable).ok(),
+        input: &|id| inputs.get(id).cloned(),
+        file: &|path| text_of(path).map_err(|problem| problem.message),
+        home: home.as_deref(),
+    })
+}
+
 /// Reads a file of the user's choice.
 ///
 /// # Errors
 /// It cannot be read, is too long or not valid, or holds no servers in any form known.
-pub fn load(path: &Path) -> Result<ConfigFile, Problem> {
+pub fn load(path: &Path, inputs: &Inputs) -> Result<ConfigFile, Problem> {
     let name = path.display().to_string();
-    let config = read(path, &text_of(path)?, &|variable| std::env::var(variable).ok());
+    let text = text_of(path)?;
+    let config = with_this_machine(inputs, |around| read(path, &text, around));
     if let Some(problem) = config.problems.first().filter(|_| !config.recognised) {
         return Err(problem.clone());
     }
@@ -156,10 +155,7 @@ pub fn load(path: &Path) -> Result<ConfigFile, Problem> {
             place: None,
             pointer: String::new(),
             message: "no MCP servers in this file".to_owned(),
-            help: Some(
-                "they are looked for under `mcpServers`, `servers`, `mcp.servers`, `context_servers` and `mcp_servers`"
-                    .to_owned(),
-            ),
+            help: Some(sections::LOOKED_FOR.to_owned()),
         });
     }
     Ok(config)
@@ -169,20 +165,23 @@ pub fn load(path: &Path) -> Result<ConfigFile, Problem> {
 ///
 /// # Errors
 /// It cannot be read, is too long or not valid.
-pub fn load_found(found: &Found) -> Result<Option<ConfigFile>, Problem> {
-    let config = read_as(found.client, &found.path, &text_of(&found.path)?, &|variable| std::env::var(variable).ok());
+pub fn load_found(found: &Found, inputs: &Inputs) -> Result<Option<ConfigFile>, Problem> {
+    let text = text_of(&found.path)?;
+    let config =
+        with_this_machine(inputs, |around| read_as(found.client, found.project.as_deref(), &found.path, &text, around));
     match config.problems.first() {
         Some(problem) if !config.recognised => Err(problem.clone()),
         Some(_) | None => Ok(config.recognised.then_some(config)),
     }
 }
 
-/// Reads the text of a file; `env` looks up the variables that it refers to. Nothing else is looked at.
-pub fn read(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> ConfigFile {
-    read_as(discover::client_of(path), path, text, env)
+/// Reads the text of a file, which is whose its path says.
+pub fn read(path: &Path, text: &str, around: &Around<'_>) -> ConfigFile {
+    let (client, project) = discover::whose(path);
+    read_as(client, project.as_deref(), path, text, around)
 }
 
-fn read_as(client: Client, path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> ConfigFile {
+fn read_as(client: Client, project: Option<&Path>, path: &Path, text: &str, around: &Around<'_>) -> ConfigFile {
     let name = path.display().to_string();
     let mut config = ConfigFile {
         path: name.clone(),
@@ -192,83 +191,77 @@ fn read_as(client: Client, path: &Path, text: &str, env: &dyn Fn(&str) -> Option
         problems: Vec::new(),
         notes: Vec::new(),
     };
-    let root = match document::parse(&name, text) {
+    let mut root = match document::parse(&name, text) {
         Ok(root) => root,
         Err(problem) => {
             config.problems.push(problem);
             return config;
         }
     };
-    let sections = sections(&root);
-    config.recognised = !sections.is_empty();
-    if client == Client::Other {
-        config.client = sections.first().map_or(client, |section| section.client);
+    let described = (client == Client::OTHER).then(|| manifest::as_entries(&root)).flatten();
+    if let Some((whose, entries)) = described {
+        (config.client, root) = (whose, entries);
     }
-    let workspace = discover::workspace_of(path);
-    for section in sections {
-        let client = if client == Client::Other { section.client } else { client };
-        let workspace = section.project.or(workspace.as_deref());
-        let scope = references::Scope { client, env, workspace };
-        let mut reader = EntryReader { file: &name, text, scope, project: section.project, config: &mut config };
+    let sections = sections::sections(&root);
+    config.recognised = !sections.is_empty();
+    if config.client == Client::OTHER {
+        config.client = sections.first().and_then(|section| section.client).unwrap_or(client);
+    }
+    let beside = project.map(|project| off_elsewhere(config.client, project, around)).unwrap_or_default();
+    let folder = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned));
+    for mut section in sections {
+        let client = match (config.client, section.client) {
+            // A plugin's file may lie where a project's would.
+            (_, Some(plugin)) if section.path.is_empty() => plugin,
+            (Client::OTHER, known) => known.unwrap_or(Client::OTHER),
+            (known, _) => known,
+        };
+        section.switches.disabled.extend(beside.iter().cloned());
+        let project = project.filter(|_| !section.path.is_empty()).map(Path::to_string_lossy);
+        let project = section.project.map(Into::into).or(project);
+        let workspace = project.clone().or_else(|| folder.as_deref().map(Path::to_string_lossy));
+        let scope = references::Scope { client, env: around.env, input: around.input, workspace: workspace.as_deref() };
+        let mut reader = EntryReader {
+            file: &name,
+            text,
+            scope,
+            project: project.as_deref(),
+            read: around.file,
+            config: &mut config,
+        };
         reader.read_all(&section);
     }
     config
 }
 
-/// A place of a file where servers stand.
-struct Section<'a> {
-    pointer: String,
-    servers: &'a Node,
-    /// The client that uses this form, if only one does.
-    client: Client,
-    project: Option<&'a str>,
-    /// Names that the file switches off elsewhere.
-    disabled: Vec<&'a str>,
-}
-
-/// The sections of a document, recognised by their keys.
-fn sections(root: &Node) -> Vec<Section<'_>> {
-    let mut sections = Vec::new();
-    let excluded = root.get("mcp").and_then(|mcp| mcp.get("excluded")).map(Node::texts).unwrap_or_default();
-    for (pointer, servers, client) in [
-        ("/mcpServers", root.get("mcpServers"), Client::Other),
-        // Other programs have `servers` too; those of an MCP client are objects.
-        ("/servers", root.get("servers").filter(|node| are_entries(node)), Client::VsCode),
-        ("/mcp/servers", root.get("mcp").and_then(|mcp| mcp.get("servers")), Client::VsCode),
-        ("/mcp.servers", root.get("mcp.servers"), Client::VsCode),
-        ("/context_servers", root.get("context_servers"), Client::Zed),
-        ("/mcp_servers", root.get("mcp_servers"), Client::Codex),
-    ] {
-        if let Some(servers) = servers {
-            sections.push(Section {
-                pointer: pointer.to_owned(),
-                servers,
-                client,
-                project: None,
-                disabled: excluded.clone(),
-            });
-        }
+/// What other files of the client switch off in a project: Claude Code keeps that beside the project's servers and in its
+/// own file.
+fn off_elsewhere(client: Client, project: &Path, around: &Around<'_>) -> BTreeSet<String> {
+    if client.id() != "claude-code" {
+        return BTreeSet::new();
     }
-    // Claude Code keeps the servers of each project under the project's folder.
-    for (folder, project) in root.get("projects").map(Node::members).unwrap_or_default() {
-        if let Some(servers) = project.get("mcpServers") {
-            let disabled = project.get("disabledMcpServers").map(Node::texts).unwrap_or_default();
-            let pointer = format!("/projects/{}/mcpServers", escape_pointer(folder));
-            sections.push(Section { pointer, servers, client: Client::ClaudeCode, project: Some(folder), disabled });
-        }
+    let folder = project.to_string_lossy();
+    let beside = [".claude/settings.json", ".claude/settings.local.json"].map(|name| (project.join(name), None));
+    let own = around.home.map(|home| (home.join(".claude.json"), Some(folder.as_ref())));
+    let mut off = BTreeSet::new();
+    for (path, of) in beside.into_iter().chain(own) {
+        // A file that is not there, or is not what it should be, switches nothing off.
+        let Ok(text) = (around.file)(&path) else { continue };
+        let Ok(root) = document::parse(&path.to_string_lossy(), &text) else { continue };
+        off.extend(sections::project_switches(&root, of));
     }
-    sections
-}
-
-fn are_entries(servers: &Node) -> bool {
-    servers.is_object() && servers.members().iter().all(|(_, entry)| entry.is_object())
+    off
 }
 
 fn escape_pointer(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
 
-fn text_of(path: &Path) -> Result<String, Problem> {
+/// The text of a configuration file.
+///
+/// # Errors
+/// It cannot be read, is too long or not UTF-8.
+pub fn text_of(path: &Path) -> Result<String, Problem> {
     let problem = |message: String, help: Option<String>| Problem {
         file: path.display().to_string(),
         place: None,

@@ -1,6 +1,7 @@
 //! `${…}` in configurations: each client replaces other forms, and some replace none.
 
 use super::Client;
+use super::table::Reference;
 use std::collections::BTreeSet;
 
 /// What stands for what while one file is read.
@@ -8,6 +9,8 @@ pub(super) struct Scope<'a> {
     pub client: Client,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Looks up what a client would ask its user for, by its id.
+    pub input: &'a dyn Fn(&str) -> Option<String>,
     /// The folder of the project that the file belongs to.
     pub workspace: Option<&'a str>,
 }
@@ -29,16 +32,11 @@ impl Scope<'_> {
     pub fn expand(&self, text: &str) -> ExpandedText {
         let mut out = ExpandedText::default();
         let mut rest = text;
-        while let Some(at) = rest.find('$') {
+        while let Some(at) = rest.find(['$', '{']) {
             out.push_text(&rest[..at]);
             rest = &rest[at..];
-            let taken = match rest[1..].strip_prefix('{').and_then(|inner| inner.find('}').map(|end| &inner[..end])) {
-                Some(inner) => self.braced(inner, &mut out).then_some(inner.len() + 3),
-                None if self.client == Client::Gemini => self.bare(&rest[1..], &mut out),
-                None => None,
-            };
-            let taken = taken.unwrap_or_else(|| {
-                out.push_text("$");
+            let taken = self.reference(rest, &mut out).unwrap_or_else(|| {
+                out.push_text(&rest[..1]);
                 1
             });
             rest = &rest[taken..];
@@ -47,31 +45,54 @@ impl Scope<'_> {
         out
     }
 
+    /// The reference that a text begins with, put in; its length in bytes. `None` if this client leaves it as it is.
+    fn reference(&self, text: &str, out: &mut ExpandedText) -> Option<usize> {
+        let inside = |start: &str, end: &str| {
+            let inner = text.strip_prefix(start)?;
+            inner.find(end).map(|at| (&inner[..at], start.len() + at + end.len()))
+        };
+        if let Some((inner, length)) = inside("{env:", "}") {
+            return self.client.replaces(Reference::BraceEnv).then(|| {
+                // Here a variable that is not set is nothing at all, but the server would miss it.
+                out.push_value(&text[..length], inner, (self.env)(inner));
+                length
+            });
+        }
+        if let Some((inner, length)) = inside("${{", "}}").filter(|_| self.client.replaces(Reference::Secrets)) {
+            let name = inner.trim().strip_prefix("secrets.")?;
+            out.push_value(&text[..length], name, (self.env)(name));
+            return Some(length);
+        }
+        if let Some((inner, length)) = inside("${", "}") {
+            return self.braced(inner, out).then_some(length);
+        }
+        let after = text.strip_prefix('$').filter(|_| self.client.replaces(Reference::Bare))?;
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let name = after.get(..end).filter(|name| is_variable(name))?;
+        out.push_value(&text[..=end], name, (self.env)(name));
+        Some(end + 1)
+    }
+
     /// `${inner}`; false if this client leaves it as it is.
     fn braced(&self, inner: &str, out: &mut ExpandedText) -> bool {
-        let editor = matches!(self.client, Client::VsCode | Client::Cursor | Client::Other);
-        let plain = matches!(self.client, Client::ClaudeCode | Client::Gemini | Client::Other);
-        if let Some(name) = inner.strip_prefix("env:") {
-            if !editor && self.client != Client::Windsurf {
-                return false;
-            }
-            out.push_value(inner, name, (self.env)(name));
-        } else if let Some(id) = inner.strip_prefix("input:") {
-            if !matches!(self.client, Client::VsCode | Client::Other) {
-                return false;
-            }
-            // Only the editor can ask for it.
-            out.push_value(inner, &format!("input:{id}"), None);
-        } else if let Some(folder) = self.folder(inner).filter(|_| editor) {
+        let whole = format!("${{{inner}}}");
+        if let Some(name) = inner.strip_prefix("env:").filter(|_| self.client.replaces(Reference::Env)) {
+            out.push_value(&whole, name, (self.env)(name));
+        } else if let Some(id) = inner.strip_prefix("input:").filter(|_| self.client.replaces(Reference::Input)) {
+            out.push_value(&whole, inner, (self.input)(id));
+        } else if let Some(id) = inner.strip_prefix("user_config.").filter(|_| self.client.replaces(Reference::Bundle))
+        {
+            out.push_value(&whole, &format!("input:{id}"), (self.input)(id));
+        } else if let Some(folder) = self.folder(inner) {
             out.push_text(&folder);
-        } else if plain {
+        } else if self.client.replaces(Reference::Braced) {
             let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
             if !is_variable(name) {
                 return false;
             }
             match ((self.env)(name), default) {
                 (None, Some(default)) => out.push_text(default),
-                (value, _) => out.push_value(inner, name, value),
+                (value, _) => out.push_value(&whole, name, value),
             }
         } else {
             return false;
@@ -79,21 +100,13 @@ impl Scope<'_> {
         true
     }
 
-    /// `$NAME`, which only one client replaces.
-    fn bare(&self, after: &str, out: &mut ExpandedText) -> Option<usize> {
-        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-        let name = after.get(..end).filter(|name| is_variable(name))?;
-        match (self.env)(name) {
-            Some(value) => out.put(&value),
-            None => {
-                out.missing.insert(name.to_owned());
-                out.put(&format!("${name}"));
-            }
-        }
-        Some(end + 1)
-    }
-
     fn folder(&self, name: &str) -> Option<String> {
+        if name == "__dirname" && self.client.replaces(Reference::Bundle) {
+            return self.workspace.map(str::to_owned);
+        }
+        if !self.client.replaces(Reference::Folders) {
+            return None;
+        }
         match name {
             "workspaceFolder" => Some(self.workspace?.to_owned()),
             "workspaceFolderBasename" => Some(self.workspace?.rsplit(['/', '\\']).next()?.to_owned()),
@@ -110,12 +123,13 @@ impl ExpandedText {
         self.text.push_str(text);
     }
 
-    fn push_value(&mut self, inner: &str, name: &str, value: Option<String>) {
+    /// Puts a value in, or notes that it is missing and leaves the reference as it is `written`.
+    fn push_value(&mut self, written: &str, name: &str, value: Option<String>) {
         match value {
             Some(value) => self.put(&value),
             None => {
                 self.missing.insert(name.to_owned());
-                self.put(&format!("${{{inner}}}"));
+                self.put(written);
             }
         }
     }
@@ -133,29 +147,45 @@ fn is_variable(name: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 mod tests {
     use super::*;
 
     #[test]
     fn each_client_replaces_its_own_forms() {
-        use Client::{ClaudeCode, ClaudeDesktop, Codex, Cursor, Gemini, VsCode, Windsurf};
         let env = |name: &str| (name == "KEY").then(|| "v".to_owned());
         for (client, text, expected, missing) in [
-            (ClaudeCode, "a ${KEY} b", "a v b", ""),
-            (ClaudeCode, "${NONE:-d}", "d", ""),
-            (ClaudeCode, "${KEY:-d}", "v", ""),
-            (ClaudeCode, "${NONE}", "${NONE}", "NONE"),
-            (ClaudeCode, "${env:KEY} $KEY ${", "${env:KEY} $KEY ${", ""),
-            (ClaudeDesktop, "${KEY}", "${KEY}", ""),
-            (Codex, "${KEY}", "${KEY}", ""),
-            (Cursor, "${env:KEY}${/}${workspaceFolderBasename}", if cfg!(windows) { "v\\shop" } else { "v/shop" }, ""),
-            (Cursor, "${KEY}", "${KEY}", ""),
-            (Windsurf, "${env:KEY}", "v", ""),
-            (VsCode, "${input:token}", "${input:token}", "input:token"),
-            (VsCode, "${workspaceFolder}/x", "/src/shop/x", ""),
-            (Gemini, "$KEY/${KEY}/$NONE/$5", "v/v/$NONE/$5", "NONE"),
+            ("claude-code", "a ${KEY} b", "a v b", ""),
+            ("claude-code", "${NONE:-d}", "d", ""),
+            ("claude-code", "${KEY:-d}", "v", ""),
+            ("claude-code", "${NONE}", "${NONE}", "NONE"),
+            ("claude-code", "${env:KEY} $KEY ${", "${env:KEY} $KEY ${", ""),
+            ("claude-desktop", "${KEY}", "${KEY}", ""),
+            ("codex", "${KEY}", "${KEY}", ""),
+            (
+                "cursor",
+                "${env:KEY}${/}${workspaceFolderBasename}",
+                if cfg!(windows) { "v\\shop" } else { "v/shop" },
+                "",
+            ),
+            ("cursor", "${KEY}", "${KEY}", ""),
+            ("windsurf", "${env:KEY}", "v", ""),
+            ("vs-code", "${input:token}", "${input:token}", "input:token"),
+            ("vs-code", "${workspaceFolder}/x", "/src/shop/x", ""),
+            ("vs-code", "${input:given}", "i", ""),
+            ("opencode", "{env:KEY} {env:NONE} ${KEY} {x}", "v {env:NONE} ${KEY} {x}", "NONE"),
+            ("continue", "${{ secrets.KEY }} ${{ other }}", "v ${{ other }}", ""),
+            (
+                "bundle",
+                "${__dirname}/x ${user_config.given} ${user_config.none}",
+                "/src/shop/x i ${user_config.none}",
+                "input:none",
+            ),
+            ("gemini", "$KEY/${KEY}/$NONE/$5", "v/v/$NONE/$5", "NONE"),
         ] {
-            let scope = Scope { client, env: &env, workspace: Some("/src/shop") };
+            let input = |id: &str| (id == "given").then(|| "i".to_owned());
+            let client = Client::of_id(client).unwrap();
+            let scope = Scope { client, env: &env, input: &input, workspace: Some("/src/shop") };
             let got = scope.expand(text);
             let names: Vec<_> = got.missing.iter().map(String::as_str).collect();
             assert_eq!((got.text.as_str(), names.join(",").as_str()), (expected, missing), "{client:?} {text}");
@@ -165,7 +195,8 @@ mod tests {
     #[test]
     fn values_are_told_from_text() {
         let env = |name: &str| (name == "KEY").then(|| "v".to_owned());
-        let scope = Scope { client: Client::ClaudeCode, env: &env, workspace: None };
+        let client = Client::of_id("claude-code").unwrap();
+        let scope = Scope { client, env: &env, input: &|_| None, workspace: None };
         let kinds = |text: &str| {
             let got = scope.expand(text);
             (got.holds_value, got.holds_text)

@@ -1,6 +1,6 @@
 //! Every client's form, every way an entry can be wrong.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use super::*;
 use crate::mcp::target::names_a_secret;
@@ -10,7 +10,23 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn config(path: &str, text: &str) -> ConfigFile {
-    read(Path::new(path), text, &env)
+    let file = |path: &Path| {
+        (path.ends_with(".env") || path.ends_with(".claude/settings.local.json"))
+            .then(|| {
+                if path.ends_with(".env") {
+                    "E=from-file\nA=0\n".to_owned()
+                } else {
+                    r#"{"disabledMcpjsonServers": ["off"]}"#.to_owned()
+                }
+            })
+            .ok_or_else(|| "no such file or directory".to_owned())
+    };
+    let input = |id: &str| (id == "given").then(|| "typed".to_owned());
+    read(Path::new(path), text, &Around { env: &env, input: &input, file: &file, home: None })
+}
+
+fn client(id: &str) -> Client {
+    Client::of_id(id).unwrap()
 }
 
 /// One line a server: client, name, where it is, what it gets.
@@ -102,12 +118,128 @@ fn every_client_keeps_its_servers_in_its_own_form() {
 }
 
 #[test]
+fn every_shape_is_read() {
+    check(
+        ".config/opencode/opencode.jsonc",
+        r#"{"mcp": {"a": {"type": "local", "command": ["c", "x"], "environment": {"K": "{env:TOKEN}"}, "enabled": true},
+           "b": {"type": "remote", "url": "https://b.example/mcp"}, "off": {"type": "local", "command": ["o"], "enabled": false}}}"#,
+        &["opencode/a c x K=from-env", "opencode/b https://b.example/mcp"],
+    );
+    check(
+        ".config/crush/crush.json",
+        r#"{"mcp": {"a": {"type": "stdio", "command": "c", "args": ["$TOKEN"]}}}"#,
+        &["Crush/a c from-env"],
+    );
+    check(".config/amp/settings.json", r#"{"amp.mcpServers": {"a": {"command": "c"}}}"#, &["Amp/a c"]);
+    check("plugin/.mcp.json", r#"{"s": {"command": "c"}}"#, &["Claude Code plugin/s c"]);
+    check(
+        "x.code-workspace",
+        r#"{"folders": [], "settings": {"mcp": {"servers": {"s": {"command": "c"}}}}}"#,
+        &["VS Code/s c"],
+    );
+    check(
+        ".devcontainer/devcontainer.json",
+        r#"{"image": "x", "customizations": {"vscode": {"mcp": {"servers": {"s": {"command": "c"}}}}}}"#,
+        &["VS Code/s c"],
+    );
+    check(
+        "goose/config.yaml",
+        "GOOSE_MODEL: x\nextensions:\n  developer:\n    type: builtin\n    enabled: true\n  a:\n    type: stdio\n    cmd: c\n    args: [x, 80]\n    envs: {K: v}\n    env_keys: [TOKEN]\n    enabled: true\n  b:\n    type: streamable_http\n    uri: https://b.example/mcp\n    headers:\n      X-Key: k\n",
+        &["Goose/a c x 80 K=v TOKEN=from-env", "Goose/b https://b.example/mcp X-Key: k"],
+    );
+    check(
+        ".continue/mcpServers/x.yaml",
+        "name: x\nmcpServers:\n  - name: a\n    command: c\n    args:\n      - -y\n    env:\n      K: ${{ secrets.TOKEN }}\n  - name: b\n    type: streamable-http\n    url: https://b.example/mcp\n    requestOptions:\n      headers:\n        X-Key: k\n",
+        &["Continue/a c -y K=from-env", "Continue/b https://b.example/mcp X-Key: k"],
+    );
+    check(
+        "librechat.yaml",
+        "mcpServers:\n  a:\n    command: c\n    args: &x ['1']\n  b:\n    command: d\n    args: *x\n",
+        &["LibreChat/a c 1", "LibreChat/b d 1"],
+    );
+    check(
+        "bundle/manifest.json",
+        r#"{"manifest_version": "0.3", "name": "n", "server": {"type": "node", "mcp_config": {"command": "node", "args": ["x.js"], "env": {"K": "${user_config.given}"}}}}"#,
+        &["MCP bundle/n node x.js K=typed"],
+    );
+    check(
+        "server.json",
+        r#"{"name": "io.x/n", "version": "1", "packages": [{"registryType": "npm", "identifier": "@x/n", "version": "1.0.0", "transport": {"type": "stdio"},
+           "packageArguments": [{"type": "named", "name": "--dir", "value": "d"}], "environmentVariables": [{"name": "given", "isRequired": true}, {"name": "O"}]},
+           {"registryType": "oci", "identifier": "docker.io/x/n", "version": "2"}], "remotes": [{"type": "streamable-http", "url": "https://n.example/mcp"}]}"#,
+        &[
+            "MCP registry/io.x/n npx -y @x/n@1.0.0 --dir d given=typed",
+            "MCP registry/io.x/n (2) docker run -i --rm docker.io/x/n:2",
+            "MCP registry/io.x/n (3) https://n.example/mcp",
+        ],
+    );
+}
+
+#[test]
+fn what_the_client_would_start_is_what_is_read() {
+    // The file with variables, under what the entry says itself.
+    check(
+        "/src/shop/.vscode/mcp.json",
+        r#"{"servers": {"a": {"command": "c", "envFile": "${workspaceFolder}/.env", "env": {"A": "1", "I": "${input:given}"}}}}"#,
+        &["VS Code/a c A=1 E=from-file I=typed"],
+    );
+    let got = config(".vscode/mcp.json", r#"{"servers": {"a": {"command": "c", "envFile": "gone"}}}"#);
+    assert!(got.problems[0].message.contains("cannot be read: no such file"), "{:?}", got.problems);
+    // Variables passed on by name may be objects.
+    check(
+        ".codex/config.toml",
+        "[mcp_servers.a]\ncommand = \"c\"\nenv_vars = [{ name = \"TOKEN\", source = \"local\" }]\n",
+        &["Codex/a c TOKEN=from-env"],
+    );
+    assert_eq!(config(".codex/config.toml", "[mcp_servers.a]\ncommand = \"c\"\nenv_vars = [3]\n").problems.len(), 1);
+    // Servers of a project start there, those of a user where the client starts.
+    let cwd = |path: &str, entry: &str| {
+        let got = config(path, &format!("{{\"mcpServers\": {{\"a\": {entry}}}}}"));
+        let Target::Stdio(target) = &got.servers[0].target else { panic!("a command") };
+        target.cwd.clone().map(|cwd| cwd.display().to_string())
+    };
+    assert_eq!(cwd("/src/shop/.mcp.json", r#"{"command": "c"}"#).as_deref(), Some("/src/shop"));
+    assert_eq!(cwd("/src/shop/.cursor/mcp.json", r#"{"command": "c"}"#).as_deref(), Some("/src/shop"));
+    assert_eq!(cwd("/src/shop/.mcp.json", r#"{"command": "c", "cwd": "tools"}"#).as_deref(), Some("/src/shop/tools"));
+    assert_eq!(cwd("/h/.codeium/windsurf/mcp_config.json", r#"{"command": "c"}"#), None);
+    assert_eq!(cwd("/h/x.json", r#"{"command": "c"}"#), None);
+}
+
+#[test]
+fn servers_that_the_client_does_not_start_are_left_out() {
+    for (path, text) in [
+        (
+            ".gemini/settings.json",
+            r#"{"mcp": {"allowed": ["a"]}, "mcpServers": {"a": {"command": "c"}, "off": {"command": "o"}}}"#,
+        ),
+        (
+            ".qwen/settings.json",
+            r#"{"allowMCPServers": ["a"], "mcpServers": {"a": {"command": "c"}, "off": {"command": "o"}}}"#,
+        ),
+        (
+            ".gemini/settings.json",
+            r#"{"excludeMCPServers": ["off"], "mcpServers": {"a": {"command": "c"}, "off": {"command": "o"}}}"#,
+        ),
+        ("/src/shop/.mcp.json", r#"{"mcpServers": {"a": {"command": "c"}, "off": {"command": "o"}}}"#),
+        ("f.json", r#"{"mcpServers": {"a": {"command": "off"}, "a": {"command": "c"}}}"#),
+    ] {
+        let got = config(path, text);
+        let lines = summary(&got);
+        assert!(
+            lines.len() == 1 && lines[0].ends_with("/a c") && got.notes.len() == 1,
+            "{path}: {lines:?} {:?}",
+            got.notes
+        );
+    }
+}
+
+#[test]
 fn an_unknown_file_is_recognised_by_its_content() {
     for (text, client) in [
-        (r#"{"mcpServers": {"a": {"command": "${TOKEN}"}}}"#, Client::Other),
-        (r#"{"servers": {"a": {"command": "${env:TOKEN}"}}}"#, Client::VsCode),
-        (r#"{"context_servers": {}}"#, Client::Zed),
-        ("[mcp_servers.a]\ncommand = \"from-env\"", Client::Codex),
+        (r#"{"mcpServers": {"a": {"command": "${TOKEN}"}}}"#, Client::OTHER),
+        (r#"{"servers": {"a": {"command": "${env:TOKEN}"}}}"#, client("vs-code")),
+        (r#"{"context_servers": {}}"#, client("zed")),
+        ("[mcp_servers.a]\ncommand = \"from-env\"", client("codex")),
     ] {
         let got = config("some.file", text);
         assert_eq!((got.client, got.recognised), (client, true), "{text}");
@@ -221,17 +353,17 @@ fn what_is_not_set_is_named() {
 fn files_on_disk_are_read_up_to_their_bound() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.json");
-    assert!(load(&path).unwrap_err().message.starts_with("cannot be read"));
+    assert!(load(&path, &Inputs::new()).unwrap_err().message.starts_with("cannot be read"));
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
-    assert_eq!(load(&path).unwrap_err().message, "not UTF-8");
+    assert_eq!(load(&path, &Inputs::new()).unwrap_err().message, "not UTF-8");
     std::fs::write(&path, "{}").unwrap();
-    assert_eq!(load(&path).unwrap_err().message, "no MCP servers in this file");
-    let found = Found { client: Client::VsCode, path: path.clone() };
-    assert!(load_found(&found).unwrap().is_none());
+    assert_eq!(load(&path, &Inputs::new()).unwrap_err().message, "no MCP servers in this file");
+    let found = Found { client: client("vs-code"), path: path.clone(), project: None };
+    assert!(load_found(&found, &Inputs::new()).unwrap().is_none());
     std::fs::write(&path, r#"{"mcpServers": {}}"#).unwrap();
-    assert!(load(&path).unwrap().servers.is_empty());
+    assert!(load(&path, &Inputs::new()).unwrap().servers.is_empty());
     std::fs::File::options().write(true).open(&path).unwrap().set_len(CONFIG_BYTES_MAX + 1).unwrap();
-    assert_eq!(load(&path).unwrap_err().message, "longer than 64 MiB");
+    assert_eq!(load(&path, &Inputs::new()).unwrap_err().message, "longer than 64 MiB");
 }
 
 proptest::proptest! {

@@ -1,5 +1,6 @@
 //! What every kind of `mcpol enforce` needs: settings from flags, the log, and the failure for whatever cannot be used.
 
+use super::load::Handed;
 use super::{Failure, load, state, voice};
 use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
 use crate::exit::Exit;
@@ -45,7 +46,11 @@ const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
 pub(super) fn backend(args: &EnforceArgs, server: &ServerName) -> Result<Backend, Failure> {
     Ok(match &args.upstream {
         Some(url) => {
-            let target = load::http_target(url, server.clone(), &args.header, args.bearer_env.as_deref())?;
+            let target = load::http_target(
+                url,
+                server.clone(),
+                &Handed { headers: &args.header, from_env: &args.header_env, bearer_env: args.bearer_env.as_deref() },
+            )?;
             Backend::Http(HttpTarget { forward_headers: args.forward_header.clone(), ..target })
         }
         None => Backend::Stdio(Children {

@@ -72,24 +72,42 @@ fn check_arguments(args: &GenPolicyArgs, servers: &[Classified]) -> Result<(), F
     Ok(())
 }
 
-fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Result<PolicyPage, Failure> {
-    let profile = match args.profile {
+/// The text of the policy that a server's tools deserve.
+///
+/// # Errors
+/// A name or a schema of the server cannot stand in a policy.
+pub(super) fn recommended(server: &Classified, strictness: PolicyProfile) -> Result<String, Failure> {
+    let pairs = server.listing.tools.iter().zip(&server.verdicts);
+    let new = policy::generate(pairs, profile(strictness), &Selection::default());
+    checked(&new.document, server.listing.server.as_str()).map(|(text, _)| text)
+}
+
+fn profile(given: PolicyProfile) -> Profile {
+    match given {
         PolicyProfile::Standard => Profile::Standard,
         PolicyProfile::Strict => Profile::Strict,
         PolicyProfile::ReadOnly => Profile::ReadOnly,
-    };
+    }
+}
+
+/// A policy as text, and as it is read back: what is written must be that.
+fn checked(document: &policy::Document, name: &str) -> Result<(String, Policy), Failure> {
+    let text = crate::text::visible_json(&document.print()).into_owned();
+    let policy = policy::parse(&text, name)
+        .map_err(|problems| Failure::usage(format!("no policy can be written for `{name}`")).with_problems(problems))?;
+    Ok((text, policy))
+}
+
+fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Result<PolicyPage, Failure> {
+    let profile = profile(args.profile);
     let selection =
         Selection { only: args.only.iter().cloned().collect(), except: args.except.iter().cloned().collect() };
     let tools = &server.listing.tools;
     let mut new = policy::generate(tools.iter().zip(&server.verdicts), profile, &selection);
     let declared = tools.iter().map(|tool| tool.name.as_str()).collect();
     let merge = old.map(|old| policy::merge(old.document(), &mut new, &declared));
-    let text = merge.as_ref().map_or(&new.document, |merge| &merge.document).print();
     let name = server.listing.server.as_str().to_owned();
-    let text = crate::text::visible_json(&text).into_owned();
-    // What is written must be what would be read back.
-    let policy = policy::parse(&text, &name)
-        .map_err(|problems| Failure::usage(format!("no policy can be written for `{name}`")).with_problems(problems))?;
+    let (text, policy) = checked(merge.as_ref().map_or(&new.document, |merge| &merge.document), &name)?;
     let left = policy::left(&policy, tools);
     Ok(PolicyPage { server: name, new, merge, left, text })
 }
@@ -142,14 +160,19 @@ fn write(args: &GenPolicyArgs, pages: &[PolicyPage], several: bool) -> Result<()
     Ok(())
 }
 
-/// A file name a server. A server's name is never used as it is: it could be a path.
+/// What files of a server are called. Its name is never used as it is: it could be a path.
+pub(super) fn file_stem(server: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
+    let stem: String = server.chars().take(100).map(plain).collect();
+    if stem.starts_with('.') || stem.is_empty() { format!("_{stem}") } else { stem }
+}
+
+/// A file name a server.
 fn file_names(pages: &[PolicyPage]) -> Vec<PathBuf> {
     let mut taken = BTreeSet::new();
     let mut names = Vec::new();
     for page in pages {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
-        let stem: String = page.server.chars().take(100).map(plain).collect();
-        let stem = if stem.starts_with('.') || stem.is_empty() { format!("_{stem}") } else { stem };
+        let stem = file_stem(&page.server);
         let mut name = format!("{stem}.json");
         let mut count = 1;
         while !taken.insert(name.to_ascii_lowercase()) {

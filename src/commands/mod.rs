@@ -16,6 +16,7 @@ mod lock;
 mod login;
 mod lock_file;
 mod check;
+mod clients;
 mod policies;
 mod top;
 mod enforce;
@@ -30,6 +31,7 @@ mod demo;
 mod sample_server;
 mod status;
 mod voice;
+mod wrap;
 mod write;
 
 pub use failure::Failure;
@@ -51,6 +53,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Rules(args) => rules::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Check(args) => check::run(*args),
+        Command::Clients(args) => clients::run(&args),
+        Command::Wrap(args) => wrap::run(args),
+        Command::Unwrap(args) => wrap::undo(args),
         Command::Enforce(args) => enforce::run(args),
         Command::Login(args) => login::run(args),
         Command::Logout(args) => login::forget(&args),

@@ -3,7 +3,7 @@
 use super::load::{self, Classifier, Item, Problems};
 use super::{Failure, output};
 use crate::catalog;
-use crate::cli::{Format, ScanArgs};
+use crate::cli::{Format, ScanArgs, TargetArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
 use crate::report::{self, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
@@ -63,26 +63,21 @@ const SAMPLE_HINT: &str = "\
 no server named: scanning the sample server inside mcpol. For your own:
   mcpol scan -- npx -y @modelcontextprotocol/server-everything
   mcpol scan https://mcp.example.com/mcp
-  mcpol scan --discover
-
 ";
 
-/// The servers that the arguments name; the sample server where they name none and none is configured here.
+/// The servers that the arguments name. Where they name none, those that the clients of this machine have, after a person
+/// has agreed; else the sample server.
 fn servers(args: &ScanArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
     if load::names_anything(&args.target) {
         return load::each(&args.target, on);
     }
     let configured = load::configured_here();
-    if !configured.is_empty() {
-        let help = "`mcpol scan --discover` shows their servers and asks before it runs anything";
-        return Err(Failure::usage(format!(
-            "no server named, but MCP clients are configured here: {}",
-            configured.join(", ")
-        ))
-        .with_exit(Exit::Nothing)
-        .with_help(help));
+    let have = format!("{configured} server{} of MCP clients here", if configured == 1 { "" } else { "s" });
+    if configured > 0 && load::on_a_terminal() && load::ask::yes(&format!("Look at the {have}? [y/N] ")) {
+        return load::each(&TargetArgs { discover: true, ..args.target.clone() }, on);
     }
-    output::people(SAMPLE_HINT);
+    let discover = if configured > 0 { format!("                     the {have}") } else { String::new() };
+    output::people(&format!("{SAMPLE_HINT}  mcpol scan --discover{discover}\n\n"));
     load::sample(&args.target, on)
 }
 

@@ -90,6 +90,14 @@ impl fmt::Debug for StdioTarget {
 }
 
 impl Target {
+    /// Calls the server otherwise from now on.
+    pub fn rename(&mut self, name: ServerName) {
+        match self {
+            Self::Stdio(target) => target.server = name,
+            Self::Http(target) => target.server = name,
+        }
+    }
+
     /// What the server is called here.
     pub fn server(&self) -> &ServerName {
         match self {

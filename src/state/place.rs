@@ -34,6 +34,31 @@ pub fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, No
     })
 }
 
+/// The user's configuration directory: `MCPOL_CONFIG_DIR`, else what the system has for it. `variable` reads an
+/// environment variable.
+///
+/// # Errors
+/// None of the variables is set.
+pub fn config_folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoPlace> {
+    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(chosen) = path("MCPOL_CONFIG_DIR") {
+        return Ok(chosen);
+    }
+    // A relative XDG path must be ignored, the specification says.
+    if let Some(config) = path("XDG_CONFIG_HOME").filter(|path| path.is_absolute()) {
+        return Ok(config.join("mcpol"));
+    }
+    if cfg!(windows) {
+        return Ok(path("APPDATA").ok_or(NoPlace)?.join("mcpol"));
+    }
+    let home = path("HOME").ok_or(NoPlace)?;
+    Ok(if cfg!(target_os = "macos") {
+        home.join("Library/Application Support/mcpol")
+    } else {
+        home.join(".config/mcpol")
+    })
+}
+
 /// Makes a folder that only its owner can look into; one that exists stays as it is.
 ///
 /// # Errors

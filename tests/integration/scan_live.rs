@@ -79,13 +79,19 @@ fn names_that_a_configuration_does_not_have_are_told_with_near_ones() {
 #[test]
 fn what_is_configured_on_this_machine_is_named_and_not_run() {
     let sandbox = Sandbox::new().with_writable_home();
+    // The settings of an editor that has no servers are nobody's servers.
+    std::fs::create_dir_all(sandbox.home().join(".gemini")).unwrap();
+    std::fs::write(sandbox.home().join(".gemini/settings.json"), r#"{"theme": "x"}"#).unwrap();
+    let (_, said) = sandbox.run(&["scan"]).both(0);
+    assert!(said.contains("scanning the sample server") && !said.contains("MCP clients"), "{said}");
     std::fs::create_dir(sandbox.home().join(".cursor")).unwrap();
     std::fs::write(sandbox.home().join(".cursor/mcp.json"), configuration().to_string()).unwrap();
-    let said = sandbox.run(&["scan"]).refused(4);
-    assert!(said.contains("Cursor") && said.contains("help: `mcpol scan --discover`"), "{said}");
+    let (table, said) = sandbox.run(&["scan"]).both(0);
+    assert!(table.contains("pause_focus_session") && said.contains("the 2 servers of MCP clients here"), "{said}");
     sandbox.run(&["scan", "--discover"]).refused(2);
     let nowhere = Sandbox::new().run(&["scan", "--discover"]).refused(4);
     assert!(nowhere.contains("no server is configured") && nowhere.contains("help: "), "{nowhere}");
+    assert!(nowhere.contains("places; not here: Claude Desktop, ") && nowhere.contains("LibreChat"), "{nowhere}");
     let (table, _) = sandbox.run(&["scan", "--discover", "--yes"]).both(3);
     assert!(table.contains("pause_focus_session"), "{table}");
 }

@@ -3,21 +3,33 @@
 
 use super::super::{Failure, output};
 use super::Item;
+use super::ask;
+pub(in crate::commands) use super::behind::behind as look_behind;
 use super::live::Job;
 use crate::classify::findings::source::{literal_secret, secret_arguments, secret_in_config};
 use crate::cli::TargetArgs;
-use crate::clients::{self, ConfigFile, Configured, Found, Places, ValueKind, Written};
+use crate::clients::{self, Client, ConfigFile, Configured, Found, Inputs, Places, ValueKind, Written};
 use crate::exit::Exit;
 use crate::mcp::target::Target;
 use crate::report::Failed;
 use crate::text::{escape, nearest};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
+use std::path::Path;
 
 /// The configuration files of the MCP clients on this machine; none is opened.
-pub(super) fn found_here() -> Vec<Found> {
+pub(in crate::commands) fn found_here() -> Vec<Found> {
     Places::of_this_machine().map(|places| clients::discover(&places)).unwrap_or_default()
+}
+
+/// A server that was asked for, and where else it is configured the same.
+pub(in crate::commands) struct Chosen {
+    /// The entry that is looked at.
+    pub server: Configured,
+    /// The clients that have the same in files of their own.
+    pub also: Vec<Configured>,
 }
 
 /// The servers of the configuration files that the arguments name, after the user has agreed to run their commands.
@@ -33,20 +45,35 @@ pub(super) fn servers(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), 
         return Err(Failure::usage("--server chooses from a configuration, and none is named")
             .with_help("add `--config FILE` or `--discover`"));
     }
-    let mut read = Vec::new();
-    for path in &args.config {
-        read.push(clients::load(path).map(Some));
-    }
-    if args.discover {
-        read.extend(found_here().iter().map(clients::load_found));
-    }
-    let mut files = Vec::new();
-    for file in read {
-        match file {
-            Ok(Some(file)) => files.push(file),
-            Ok(None) => {}
-            Err(problem) => on(Item::Problem(problem))?,
+    let chosen = chosen(args, None, on)?;
+    confirm(args, &chosen)?;
+    jobs(&chosen, on)
+}
+
+/// The servers of the configuration files that the arguments name; of those that are found, only of one client where one
+/// is given. What a client would ask its user for is asked here, on
+/// a terminal.
+///
+/// # Errors
+/// A server is named that no file has, or whatever `on` returned.
+pub(in crate::commands) fn chosen(
+    args: &TargetArgs,
+    only: Option<Client>,
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<Vec<Chosen>, Failure> {
+    let mut inputs: Inputs = args.input.iter().cloned().collect();
+    let mut files = read(args, only, &inputs, on)?;
+    let wanted: BTreeSet<String> = choose(args, &files)?
+        .iter()
+        .flat_map(|chosen| &chosen.server.missing)
+        .filter_map(|name| name.strip_prefix("input:"))
+        .map(str::to_owned)
+        .collect();
+    if !wanted.is_empty() && on_a_terminal() {
+        for id in wanted {
+            inputs.insert(id.clone(), ask::secret(&format!("{}: ", escape(&id)))?);
         }
+        files = read(args, only, &inputs, &mut |_| Ok(()))?;
     }
     for problem in files.iter().flat_map(|file| &file.problems) {
         on(Item::Problem(problem.clone()))?;
@@ -54,13 +81,79 @@ pub(super) fn servers(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), 
     let notes: String =
         files.iter().flat_map(|file| &file.notes).map(|note| format!("note: {}\n", escape(&note.message))).collect();
     output::people(&notes);
+    if files.is_empty() && args.discover {
+        output::people(&format!("note: {}\n", looked_at()));
+    }
     let chosen = choose(args, &files)?;
-    confirm(args, &chosen)?;
-    jobs(&chosen, on)
+    for chosen in chosen.iter().filter(|chosen| !chosen.also.is_empty()) {
+        let name = escape(chosen.server.name.as_str());
+        output::people(&format!("note: `{name}` is the same in {}: looked at once\n", chosen.clients()));
+    }
+    Ok(chosen)
+}
+
+/// The configuration files that the arguments name, as they are.
+///
+/// # Errors
+/// Whatever `on` returned.
+pub(in crate::commands) fn read_files(
+    args: &TargetArgs,
+    only: Option<Client>,
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<Vec<ConfigFile>, Failure> {
+    read(args, only, &Inputs::new(), on)
+}
+
+fn read(
+    args: &TargetArgs,
+    only: Option<Client>,
+    inputs: &Inputs,
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<Vec<ConfigFile>, Failure> {
+    let named = args.config.iter().map(|path| clients::load(path, inputs).map(Some));
+    let mut found = if args.discover { found_here() } else { Vec::new() };
+    found.retain(|found| only.is_none_or(|client| client == found.client));
+    let mut files = Vec::new();
+    for file in named.chain(found.iter().map(|found| clients::load_found(found, inputs))) {
+        match file {
+            Ok(Some(mut file)) => {
+                file.servers.iter_mut().for_each(look_behind);
+                files.push(file);
+            }
+            Ok(None) => {}
+            Err(problem) => on(Item::Problem(problem))?,
+        }
+    }
+    Ok(files)
+}
+
+/// Where clients' files were looked for, in a sentence.
+pub(in crate::commands) fn looked_at() -> String {
+    let Some(places) = Places::of_this_machine() else { return "there is no home to look in".to_owned() };
+    let looked = places.looked_at();
+    let mut names: Vec<String> = looked.iter().map(|(client, _)| client.to_string()).collect();
+    names.dedup();
+    format!("looked in {} places; not here: {}", looked.len(), names.join(", "))
+}
+
+/// Whether there is a person to ask.
+pub(in crate::commands) fn on_a_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+impl Chosen {
+    /// The clients that have it, in words.
+    fn clients(&self) -> String {
+        let all: Vec<_> = std::iter::once(&self.server).chain(&self.also).map(|it| it.client.to_string()).collect();
+        match all.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => all.concat(),
+        }
+    }
 }
 
 /// The servers that are asked for, each once: the same command in the files of two clients is one server.
-fn choose<'a>(args: &TargetArgs, files: &'a [ConfigFile]) -> Result<Vec<&'a Configured>, Failure> {
+fn choose(args: &TargetArgs, files: &[ConfigFile]) -> Result<Vec<Chosen>, Failure> {
     let all: Vec<&Configured> = files.iter().flat_map(|file| &file.servers).collect();
     let known: BTreeSet<_> = all.iter().map(|server| server.name.as_str()).collect();
     let unknown: Vec<_> = args.server.iter().filter(|name| !known.contains(name.as_str())).collect();
@@ -73,12 +166,20 @@ fn choose<'a>(args: &TargetArgs, files: &'a [ConfigFile]) -> Result<Vec<&'a Conf
         };
         return Err(Failure::usage(format!("no server {} in the configuration", names.join(", "))).with_help(help));
     }
-    let mut seen = BTreeSet::new();
-    Ok(all
-        .into_iter()
-        .filter(|server| args.server.is_empty() || args.server.iter().any(|name| name == server.name.as_str()))
-        .filter(|server| seen.insert((server.name.clone(), identity(&server.target))))
-        .collect())
+    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
+    let mut chosen: Vec<Chosen> = Vec::new();
+    let asked_for =
+        |server: &&Configured| args.server.is_empty() || args.server.iter().any(|name| name == server.name.as_str());
+    for server in all.into_iter().filter(asked_for) {
+        match seen.entry((server.name.clone(), identity(&server.target))) {
+            Entry::Occupied(known) => chosen[*known.get()].also.push(server.clone()),
+            Entry::Vacant(new) => {
+                new.insert(chosen.len());
+                chosen.push(Chosen { server: server.clone(), also: Vec::new() });
+            }
+        }
+    }
+    Ok(chosen)
 }
 
 /// What makes two entries the same server; it is compared and never shown.
@@ -87,19 +188,29 @@ fn identity(target: &Target) -> Vec<String> {
         map.iter().map(|(name, value)| format!("{name}={}", value.reveal())).collect::<Vec<_>>()
     };
     match target {
-        Target::Stdio(it) => [it.argv.clone(), pairs(&it.env)].concat(),
+        Target::Stdio(it) => {
+            // The same words in two folders are two servers where one of them is a file there.
+            let folder = it.cwd.as_ref().filter(|folder| it.argv.iter().any(|word| is_file_in(folder, word)));
+            let folder = folder.map(|folder| folder.display().to_string());
+            [it.argv.clone(), pairs(&it.env), folder.into_iter().collect()].concat()
+        }
         Target::Http(it) => [vec![it.url.to_string()], pairs(&it.headers)].concat(),
     }
 }
 
+fn is_file_in(folder: &Path, word: &str) -> bool {
+    !word.is_empty() && Path::new(word).is_relative() && folder.join(word).exists()
+}
+
 /// Shows the commands and asks, unless `--yes` was given. Nothing is run unasked.
-fn confirm(args: &TargetArgs, chosen: &[&Configured]) -> Result<(), Failure> {
-    let commands: Vec<_> = chosen.iter().filter(|server| matches!(server.target, Target::Stdio(_))).collect();
+pub(in crate::commands) fn confirm(args: &TargetArgs, chosen: &[Chosen]) -> Result<(), Failure> {
+    let commands = chosen.iter().map(|chosen| &chosen.server);
+    let commands: Vec<_> = commands.filter(|server| matches!(server.target, Target::Stdio(_))).collect();
     if commands.is_empty() || args.yes {
         return Ok(());
     }
     let mut text = String::from("Scanning these servers runs their commands:\n");
-    for server in &commands {
+    for &server in &commands {
         if let Target::Stdio(target) = &server.target {
             let shown: Vec<_> = target.shown_argv().iter().map(|argument| word(argument)).collect();
             let _ = writeln!(text, "  {:<16} {}", server.name, shown.join(" "));
@@ -113,17 +224,13 @@ fn confirm(args: &TargetArgs, chosen: &[&Configured]) -> Result<(), Failure> {
         }
     }
     output::people(&text);
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    if !on_a_terminal() {
         return Err(Failure::usage(
             "commands from a configuration are not run without consent, and there is no terminal to ask on",
         )
         .with_help("add `--yes` to run them, or `--server NAME` to choose"));
     }
-    output::people("Run them? [y/N] ");
-    let mut answer = String::new();
-    // An answer that cannot be read is a no.
-    let _ = std::io::stdin().lock().read_line(&mut answer);
-    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+    if ask::yes("Run them? [y/N] ") {
         return Ok(());
     }
     Err(Failure::usage("nothing was run").with_exit(Exit::Nothing))
@@ -136,22 +243,39 @@ fn word(argument: &str) -> String {
     if plain { shown.into_owned() } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
-fn jobs(chosen: &[&Configured], on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<Vec<Job>, Failure> {
+pub(in crate::commands) fn jobs(
+    chosen: &[Chosen],
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
-    for server in chosen {
+    for server in chosen.iter().map(|chosen| &chosen.server) {
         if server.missing.is_empty() {
             jobs.push(Job { target: server.target.clone(), findings: secrets(server).into_iter().collect() });
             continue;
         }
-        let names: Vec<_> = server.missing.iter().map(|name| format!("`{}`", escape(name))).collect();
-        let error = format!(
-            "the configuration refers to {}, which {} not set here\n  help: export what is missing and run again",
-            names.join(", "),
-            if names.len() == 1 { "is" } else { "are" }
-        );
-        on(Item::Failed(Failed { server: server.name.clone(), error }))?;
+        on(Item::Failed(Failed { server: server.name.clone(), error: missing(server) }))?;
     }
     Ok(jobs)
+}
+
+/// What a server cannot be started without, and how to give it.
+fn missing(server: &Configured) -> String {
+    let names: Vec<_> = server.missing.iter().map(|name| format!("`{}`", escape(name))).collect();
+    let (asked, exported): (Vec<_>, Vec<_>) = server.missing.iter().partition(|name| name.starts_with("input:"));
+    let mut help: Vec<String> =
+        asked.iter().map(|name| format!("`--input {}=VALUE`", escape(name.trim_start_matches("input:")))).collect();
+    if !help.is_empty() {
+        help = vec![format!("give what {} asks for with {}", server.client, help.join(" "))];
+    }
+    if !exported.is_empty() {
+        help.push("export what is missing and run again".to_owned());
+    }
+    format!(
+        "the configuration refers to {}, which {} not set here\n  help: {}",
+        names.join(", "),
+        if names.len() == 1 { "is" } else { "are" },
+        help.join("; ")
+    )
 }
 
 /// A finding for secrets that are written out in the entry. What is asked and recorded has them no more, so this is the

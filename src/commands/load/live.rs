@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 const TICK: Duration = Duration::from_millis(100);
 
 /// A server to ask.
-pub(super) struct Job {
+pub(in crate::commands) struct Job {
     /// Where it is.
     pub target: Target,
     /// What was found in its configuration, beside what its answer will show.

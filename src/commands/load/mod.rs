@@ -1,14 +1,17 @@
 //! From arguments to listings and verdicts: what several commands start with.
 
+pub(super) mod ask;
+mod behind;
 mod classifier;
-mod config;
+pub(super) mod config;
 mod files;
 pub(super) mod layers;
 mod live;
 mod targets;
 
 pub(super) use classifier::{Classifier, classify};
-pub(super) use targets::{http_target, name_of_command, name_of_url, server_name};
+pub(super) use config::on_a_terminal;
+pub(super) use targets::{Handed, http_target, name_of_command, name_of_url, server_name};
 
 use super::Failure;
 use crate::cli::{ClientCapability, TargetArgs};
@@ -75,7 +78,7 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
     if jobs.is_empty() {
         return Ok(());
     }
-    live::each(jobs, args.jobs, &options(args), on)
+    ask_all(jobs, args, on)
 }
 
 /// Asks the sample server inside this binary, as a real child process over stdio.
@@ -96,9 +99,25 @@ pub(super) fn sample(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), F
     })
 }
 
-/// The configuration files of the MCP clients on this machine, in words; none is opened.
-pub(super) fn configured_here() -> Vec<String> {
-    config::found_here().iter().map(|found| format!("{}: {}", found.client, found.path.display())).collect()
+/// Asks servers at the same time, as the arguments say, and hands over each as soon as it is there.
+///
+/// # Errors
+/// Ctrl-C, or whatever `on` returned.
+pub(super) fn ask_all(
+    jobs: Vec<live::Job>,
+    args: &TargetArgs,
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    live::each(jobs, args.jobs, &options(args), on)
+}
+
+/// How many servers the MCP clients of this machine have configured. Files that cannot be read have none.
+pub(super) fn configured_here() -> usize {
+    let files = config::found_here();
+    let read = files
+        .iter()
+        .filter_map(|found| crate::clients::load_found(found, &crate::clients::Inputs::new()).ok().flatten());
+    read.map(|file| file.servers.len()).sum()
 }
 
 fn options(args: &TargetArgs) -> EnumerateOptions {

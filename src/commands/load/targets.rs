@@ -65,7 +65,18 @@ pub(in crate::commands) fn name_of_url(text: &str) -> Result<ServerName, Failure
 fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
     let host = || url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
     let name = ServerName::new(args.name.clone().or_else(host).unwrap_or_default());
-    http_target(text, name, &args.header, args.bearer_env.as_deref())
+    let handed = Handed { headers: &args.header, from_env: &args.header_env, bearer_env: args.bearer_env.as_deref() };
+    http_target(text, name, &handed)
+}
+
+/// The headers that are handed to a URL on purpose.
+pub(in crate::commands) struct Handed<'a> {
+    /// `Name: value`.
+    pub headers: &'a [String],
+    /// Names, with the variables of our environment that hold the values.
+    pub from_env: &'a [(String, String)],
+    /// The variable that holds a bearer token.
+    pub bearer_env: Option<&'a str>,
 }
 
 /// A server behind a URL, with what is handed to it on purpose.
@@ -75,8 +86,7 @@ fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
 pub(in crate::commands) fn http_target(
     text: &str,
     server: ServerName,
-    given: &[String],
-    bearer_env: Option<&str>,
+    handed: &Handed<'_>,
 ) -> Result<HttpTarget, Failure> {
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {
@@ -95,7 +105,7 @@ pub(in crate::commands) fn http_target(
                 .with_help("give it once; several values stand in one header, with commas between them")
         })
     };
-    for header in given {
+    for header in handed.headers {
         if let Some((name, value)) = header.split_once(':') {
             if let Some(failure) = twice(&headers, name.trim()) {
                 return Err(failure);
@@ -103,12 +113,25 @@ pub(in crate::commands) fn http_target(
             headers.insert(name.trim().to_owned(), Secret::new(value.trim()));
         }
     }
-    if let Some(variable) = bearer_env {
-        let token = std::env::var(variable).ok().filter(|token| !token.trim().is_empty());
-        let token = token.ok_or_else(|| {
-            Failure::usage(format!("the environment variable `{variable}` of --bearer-env is not set"))
+    let of_env = |variable: &str, option: &str| {
+        let value = std::env::var(variable).ok().filter(|value| !value.trim().is_empty());
+        value.ok_or_else(|| {
+            Failure::usage(format!("the environment variable `{variable}` of {option} is not set"))
                 .with_help(format!("set it first, for example `read -rs {variable} && export {variable}`"))
-        })?;
+        })
+    };
+    for (name, variable) in handed.from_env {
+        let value = of_env(variable, "--header-env")?;
+        if let Some(failure) = twice(&headers, name) {
+            return Err(failure);
+        }
+        if value.contains(char::is_control) {
+            return Err(Failure::usage(format!("the value in `{variable}` of --header-env holds a control character")));
+        }
+        headers.insert(name.clone(), Secret::new(value.trim()));
+    }
+    if let Some(variable) = handed.bearer_env {
+        let token = of_env(variable, "--bearer-env")?;
         if let Some(failure) = twice(&headers, "Authorization") {
             return Err(failure.with_help("`--bearer-env` makes this header: give one of the two"));
         }

@@ -1,16 +1,34 @@
-//! A configuration file as a tree with places, whether it was JSON, JSON with comments, or TOML.
+//! A configuration file as a tree with places, whether it was JSON, JSON with comments, TOML or YAML.
+
+mod yaml;
 
 use crate::problem::{Place, Problem};
 use jsonc_parser::ast::Value as JsonValue;
 use jsonc_parser::common::Ranged as _;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use std::ops::Range;
+use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
-/// A value and the byte where it begins.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub offset: usize,
+    /// The bytes of the value in the file. Of a TOML table with a header, those of the header.
+    pub range: Range<usize>,
+    /// The bytes of the name in front of it, quotes included; empty for what is no member.
+    pub name: Range<usize>,
+    /// It stands elsewhere in the file and is only referred to from here (YAML aliases): it cannot be changed here.
+    pub borrowed: bool,
     pub value: Value,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    /// JSON, with comments and trailing commas as editors write them.
+    Json,
+    Toml,
+    Yaml,
 }
 
 /// A value of any of the formats.
@@ -26,6 +44,28 @@ pub(super) enum Value {
 }
 
 impl Node {
+    fn new(range: Range<usize>, value: Value) -> Self {
+        Self { range, name: 0..0, borrowed: false, value }
+    }
+
+    fn named(mut self, name: Range<usize>) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The byte where it begins.
+    pub fn offset(&self) -> usize {
+        self.range.start
+    }
+
+    /// What stands at a path of names, and of positions in lists.
+    pub fn at<'a, S: AsRef<str>>(&'a self, path: impl IntoIterator<Item = S>) -> Option<&'a Node> {
+        path.into_iter().try_fold(self, |node, name| match &node.value {
+            Value::Array(items) => items.get(name.as_ref().parse::<usize>().ok()?),
+            _ => node.get(name.as_ref()),
+        })
+    }
+
     /// A member of an object; the last one wins if there are several, as in the clients' own readers.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.members().iter().rev().find(|(known, _)| known == name).map(|(_, node)| node)
@@ -66,7 +106,19 @@ impl Node {
     }
 }
 
-/// Reads a file by its content: a brace means JSON, anything else TOML.
+/// How a file is written, going by its name and then by its content: a brace means JSON, anything else TOML.
+pub(super) fn syntax_of(file: &str, text: &str) -> Syntax {
+    let extension = Path::new(file).extension().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if matches!(extension.as_str(), "yaml" | "yml") {
+        Syntax::Yaml
+    } else if is_json(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        Syntax::Json
+    } else {
+        Syntax::Toml
+    }
+}
+
+/// Reads a file as [`syntax_of`] says.
 pub(super) fn parse(file: &str, text: &str) -> Result<Node, Problem> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let cut = text.len() - body.len();
@@ -77,7 +129,12 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Problem> {
         message,
         help: None,
     };
-    if is_json(body) {
+    let syntax = syntax_of(file, text);
+    if syntax == Syntax::Yaml {
+        let root = yaml::parse(body, cut).map_err(|(offset, message)| problem(offset, lower(&message)))?;
+        return root.ok_or_else(|| problem(0, "the file is empty".to_owned()));
+    }
+    if syntax == Syntax::Json {
         let parsed = parse_to_ast(body, &CollectOptions::default(), &json_options());
         let parsed = parsed.map_err(|error| problem(error.range().start, lower(&error.kind().to_string())))?;
         let root = parsed.value.ok_or_else(|| problem(0, "the file is empty".to_owned()))?;
@@ -85,8 +142,8 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Problem> {
     }
     let table = DeTable::parse(body)
         .map_err(|error| problem(error.span().map_or(0, |span| span.start), lower(error.message())))?;
-    let offset = table.span().start + cut;
-    Ok(Node { offset, value: from_table(table.into_inner(), cut) })
+    let range = moved(table.span(), cut);
+    Ok(Node::new(range, from_table(table.into_inner(), cut)))
 }
 
 /// JSON begins with a brace or a comment; so may a TOML file, with a `[table]`, but no client writes a JSON array.
@@ -112,7 +169,7 @@ fn json_options() -> ParseOptions {
 }
 
 fn from_json(value: JsonValue<'_>, cut: usize) -> Node {
-    let offset = value.range().start + cut;
+    let range = value.range().start + cut..value.range().end + cut;
     let value = match value {
         JsonValue::StringLit(text) => Value::Text(text.value.into_owned()),
         JsonValue::NumberLit(number) => Value::Plain(number.value.to_owned()),
@@ -123,22 +180,29 @@ fn from_json(value: JsonValue<'_>, cut: usize) -> Node {
             object
                 .properties
                 .into_iter()
-                .map(|member| (member.name.into_string(), from_json(member.value, cut)))
+                .map(|member| {
+                    let name = member.name.range().start + cut..member.name.range().end + cut;
+                    (member.name.into_string(), from_json(member.value, cut).named(name))
+                })
                 .collect(),
         ),
     };
-    Node { offset, value }
+    Node::new(range, value)
+}
+
+fn moved(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
 }
 
 fn from_table(table: DeTable<'_>, cut: usize) -> Value {
     let mut members: Vec<_> = table
         .into_iter()
         .map(|(name, value)| {
-            let offset = value.span().start + cut;
-            (name.into_inner().into_owned(), Node { offset, value: from_toml(value.into_inner(), cut) })
+            let (range, written) = (moved(value.span(), cut), moved(name.span(), cut));
+            (name.into_inner().into_owned(), Node::new(range, from_toml(value.into_inner(), cut)).named(written))
         })
         .collect();
-    members.sort_by_key(|(_, node)| node.offset);
+    members.sort_by_key(|(_, node)| node.range.start);
     Value::Object(members)
 }
 
@@ -152,7 +216,7 @@ fn from_toml(value: DeValue<'_>, cut: usize) -> Value {
         DeValue::Array(items) => Value::Array(
             items
                 .into_iter()
-                .map(|item| Node { offset: item.span().start + cut, value: from_toml(item.into_inner(), cut) })
+                .map(|item| Node::new(moved(item.span(), cut), from_toml(item.into_inner(), cut)))
                 .collect(),
         ),
         DeValue::Table(table) => from_table(table, cut),

@@ -1,0 +1,54 @@
+//! Questions to a person on the terminal.
+
+use super::super::{Failure, output};
+use crate::exit::Exit;
+use std::io::BufRead as _;
+
+/// Asks a question whose answer is yes or no; whatever is not yes is no.
+pub(in crate::commands) fn yes(question: &str) -> bool {
+    matches!(line(question).trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// Asks a question and returns the line that was typed; nothing where it cannot be read.
+pub(in crate::commands) fn line(question: &str) -> String {
+    output::people(question);
+    let mut answer = String::new();
+    // An answer that cannot be read is none.
+    let _ = std::io::stdin().lock().read_line(&mut answer);
+    answer
+}
+
+/// Asks for a value that must not be seen while it is typed.
+///
+/// # Errors
+/// The terminal cannot be kept from showing it, or nothing was typed.
+pub(super) fn secret(question: &str) -> Result<String, Failure> {
+    let typed = unseen(question).map_err(|error| {
+        Failure::usage(format!("the terminal cannot be kept from showing what is typed: {error}"))
+            .with_help("give the value with `--input ID=VALUE`")
+    })?;
+    let value = typed.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        return Err(Failure::usage("nothing was given").with_exit(Exit::Nothing));
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(unix)]
+fn unseen(question: &str) -> std::io::Result<String> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
+    let typed = line(question);
+    tcsetattr(&stdin, OptionalActions::Now, &before)?;
+    output::people("\n");
+    Ok(typed)
+}
+
+#[cfg(not(unix))]
+fn unseen(_: &str) -> std::io::Result<String> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}

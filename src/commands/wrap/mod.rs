@@ -1,0 +1,211 @@
+//! `mcpol wrap` and `mcpol unwrap`: the gateway in front of servers, in the files of their clients, and away again.
+
+mod change;
+mod kept;
+mod plan;
+mod undo;
+
+pub(super) use kept::Kept;
+pub(super) use undo::run as undo;
+
+use super::load::config::{self, Chosen};
+use super::load::{self, Classifier, Item, Problems, ask};
+use super::{Failure, output};
+use crate::cli::{TargetArgs, WhichArgs, WrapArgs};
+use crate::clients::Configured;
+use crate::exit::Exit;
+use crate::model::{Classified, ServerName};
+use crate::report::{self, Failed};
+use crate::text::escape;
+use change::Changes;
+use plan::Plan;
+use std::collections::BTreeMap;
+
+/// Servers that are asked at the same time.
+const JOBS: usize = 4;
+
+/// A server that is to be wrapped wherever it stands: all the entries that start the same.
+struct Group {
+    /// What it is called while it is asked: its name, and its client where the name alone is not enough.
+    label: ServerName,
+    entries: Vec<Configured>,
+}
+
+pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
+    let classifier = Classifier::new(&args.rules)?;
+    let target = target(&args);
+    let (mut problems, mut failed) = (Problems::default(), Vec::new());
+    let chosen = config::chosen(&target, args.which.client, &mut |item| {
+        match item {
+            Item::Problem(problem) => problems.push(problem),
+            Item::Failed(one) => failed.push(one),
+            Item::Listing(..) => {}
+        }
+        Ok(())
+    })?;
+    // A file with a mistake is no file to write into.
+    problems.check()?;
+    let groups = select(&args.which, groups(chosen))?;
+    if groups.is_empty() {
+        return Err(Failure::usage("no server to wrap")
+            .with_exit(Exit::Nothing)
+            .with_help("`mcpol clients` shows what the clients of this machine have; `--config FILE` names a file"));
+    }
+    let scanned = scan(&target, &groups, &classifier, &mut failed)?;
+    let mut kept = Kept::open()?;
+    let mut changes = Changes::default();
+    let mut plans = Vec::new();
+    let front = plan::program()?;
+    for group in &groups {
+        let Some(classified) = scanned.get(&group.label) else { continue };
+        for entry in &group.entries {
+            let plan = Plan::new(entry, classified, &args, &kept, &plans, &classifier)?;
+            match changes.wrap(entry, &plan.front(&front)) {
+                Ok(piece) => plans.push(plan.changed_by(piece)),
+                Err(error) => {
+                    let error = format!("in {}: {error}\n  help: {}", escape(&entry.file), by_hand(&plan));
+                    failed.push(Failed { server: entry.name.clone(), error });
+                }
+            }
+        }
+    }
+    failed.sort();
+    output::people(&report::failures(&failed));
+    let left = if failed.is_empty() { Exit::Clean } else { Exit::Unreachable };
+    if plans.is_empty() {
+        return if failed.is_empty() { Err(nothing()) } else { Ok(left) };
+    }
+    output::coloured(&plan::table(&plans))?;
+    output::coloured(&changes.shown())?;
+    if args.which.dry_run {
+        return Ok(left);
+    }
+    agree(&args.which, "Write this? [y/N] ")?;
+    for plan in &plans {
+        plan.write()?;
+    }
+    changes.back_up(&kept)?;
+    kept.add(plans.iter().map(Plan::record));
+    kept.write()?;
+    changes.write()?;
+    output::people(&plan::done(&plans));
+    Ok(left)
+}
+
+fn nothing() -> Failure {
+    Failure::usage("no server to wrap").with_exit(Exit::Nothing)
+}
+
+fn by_hand(plan: &Plan) -> String {
+    format!("by hand, put `{}` in front of it", plan.in_words())
+}
+
+fn target(args: &WrapArgs) -> TargetArgs {
+    TargetArgs {
+        config: args.which.config.clone(),
+        discover: args.which.config.is_empty(),
+        server: args.which.server.clone(),
+        input: args.input.clone(),
+        yes: args.which.yes,
+        real_home: args.real_home,
+        timeout: args.timeout,
+        jobs: JOBS,
+        ..TargetArgs::default()
+    }
+}
+
+/// What is to be wrapped: all but what is wrapped already, which is said.
+fn groups(chosen: Vec<Chosen>) -> Vec<Group> {
+    let mut taken = BTreeMap::new();
+    let mut groups = Vec::new();
+    for chosen in chosen {
+        let (wrapped, entries): (Vec<_>, Vec<_>) =
+            std::iter::once(chosen.server).chain(chosen.also).partition(|entry| entry.wrapped);
+        for entry in wrapped {
+            let name = escape(entry.name.as_str()).into_owned();
+            output::people(&format!("note: `{name}` of {} is wrapped already\n", entry.client));
+        }
+        let Some(first) = entries.first() else { continue };
+        let count: &mut usize = taken.entry(first.name.clone()).or_default();
+        *count += 1;
+        let label = match *count {
+            1 => first.name.clone(),
+            count => ServerName::new(format!("{} of {} ({count})", first.name, first.client)),
+        };
+        groups.push(Group { label, entries });
+    }
+    groups
+}
+
+/// The servers that the person chooses from a list, on a terminal, unless they were named.
+fn select(which: &WhichArgs, groups: Vec<Group>) -> Result<Vec<Group>, Failure> {
+    if groups.len() < 2 || which.yes || !which.server.is_empty() || !load::on_a_terminal() {
+        return Ok(groups);
+    }
+    let mut list = String::new();
+    for (count, group) in groups.iter().enumerate() {
+        let clients: Vec<_> = group.entries.iter().map(|entry| entry.client.to_string()).collect();
+        list += &format!("  {:>2}  {:<24} {}\n", count + 1, escape(group.label.as_str()), clients.join(", "));
+    }
+    output::people(&list);
+    let answer = ask::line("Which of them? Numbers, or nothing for all: ");
+    let wanted: Result<Vec<usize>, _> =
+        answer.split([' ', ',', '\n', '\r', '\t']).filter(|it| !it.is_empty()).map(str::parse).collect();
+    match wanted {
+        Ok(wanted) if wanted.is_empty() => Ok(groups),
+        Ok(wanted) if wanted.iter().all(|number| (1..=groups.len()).contains(number)) => Ok(groups
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| wanted.contains(&(at + 1)))
+            .map(|(_, group)| group)
+            .collect()),
+        Ok(_) | Err(_) => Err(Failure::usage("that is no choice from the list").with_exit(Exit::Nothing)),
+    }
+}
+
+/// Asks each server once, after the person has agreed to run its command.
+fn scan(
+    target: &TargetArgs,
+    groups: &[Group],
+    classifier: &Classifier,
+    failed: &mut Vec<Failed>,
+) -> Result<BTreeMap<ServerName, Classified>, Failure> {
+    let asked: Vec<Chosen> = groups
+        .iter()
+        .filter_map(|group| Some((group, group.entries.first()?)))
+        .map(|(group, first)| {
+            let mut server = first.clone();
+            server.target.rename(group.label.clone());
+            server.name = group.label.clone();
+            Chosen { server, also: Vec::new() }
+        })
+        .collect();
+    config::confirm(target, &asked)?;
+    let mut scanned = BTreeMap::new();
+    let mut listed = |item: Item| {
+        match item {
+            Item::Listing(mut listing, findings) => {
+                let label = listing.server.clone();
+                let group = groups.iter().find(|group| group.label == label);
+                if let Some(entry) = group.and_then(|group| group.entries.first()) {
+                    listing.server = entry.name.clone();
+                }
+                scanned.insert(label, classifier.one(*listing, findings));
+            }
+            Item::Failed(one) => failed.push(one),
+            Item::Problem(_) => {}
+        }
+        Ok(())
+    };
+    let jobs = config::jobs(&asked, &mut listed)?;
+    load::ask_all(jobs, target, &mut listed)?;
+    Ok(scanned)
+}
+
+/// Asks whether to write, unless that was said.
+fn agree(which: &WhichArgs, question: &str) -> Result<(), Failure> {
+    if which.yes || (load::on_a_terminal() && ask::yes(question)) {
+        return Ok(());
+    }
+    Err(Failure::usage("nothing was written").with_exit(Exit::Nothing).with_help("`--yes` writes it without asking"))
+}

@@ -1,0 +1,100 @@
+//! `mcpol unwrap`: the bytes that stood in a client's file before, back in their place.
+
+use super::super::load::config;
+use super::super::load::{Item, Problems};
+use super::super::{Failure, output};
+use super::change::Changes;
+use super::kept::{Kept, Record, real};
+use super::plan::many;
+use crate::cli::{TargetArgs, UnwrapArgs};
+use crate::clients::{self, Configured};
+use crate::exit::Exit;
+use crate::report::{self, Failed};
+use crate::text::escape;
+use std::path::{Path, PathBuf};
+
+pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
+    let mut kept = Kept::open()?;
+    let mut problems = Problems::default();
+    let wrapped = wrapped(&args, &kept, &mut problems)?;
+    problems.check()?;
+    if wrapped.is_empty() {
+        return Err(Failure::usage("no server is wrapped")
+            .with_exit(Exit::Nothing)
+            .with_help("`mcpol clients` shows what is"));
+    }
+    let (mut changes, mut failed, mut done) = (Changes::default(), Vec::new(), Vec::new());
+    for entry in &wrapped {
+        let record = kept.of(entry);
+        match unwrapped(&mut changes, entry, record) {
+            Ok(()) => done.extend(record.map(|record| Record { piece: None, ..record.clone() })),
+            Err(error) => failed.push(Failed { server: entry.name.clone(), error }),
+        }
+    }
+    failed.sort();
+    output::people(&report::failures(&failed));
+    let left = if failed.is_empty() { Exit::Clean } else { Exit::Usage };
+    if changes.is_empty() {
+        return Ok(left);
+    }
+    output::coloured(&changes.shown())?;
+    if args.which.dry_run {
+        return Ok(left);
+    }
+    super::agree(&args.which, "Write this? [y/N] ")?;
+    changes.write()?;
+    kept.add(done.into_iter());
+    kept.write()?;
+    let count = wrapped.len() - failed.len();
+    output::people(&format!(
+        "unwrapped {}; policies and locks stay in {}\n",
+        many(count, "server"),
+        escape(&kept.folder().to_string_lossy())
+    ));
+    Ok(left)
+}
+
+/// The entries that start the gateway, of the files that were named, or of every client's and those that are on record.
+fn wrapped(args: &UnwrapArgs, kept: &Kept, problems: &mut Problems) -> Result<Vec<Configured>, Failure> {
+    let which = &args.which;
+    let mut target = TargetArgs {
+        config: which.config.clone(),
+        discover: which.config.is_empty(),
+        server: Vec::new(),
+        ..TargetArgs::default()
+    };
+    if target.discover {
+        let found: Vec<PathBuf> = config::found_here().iter().map(|found| real(&found.path)).collect();
+        let records = kept.records().filter(|record| record.piece.is_some() && record.file.is_file());
+        let others = records.filter(|record| which.client.is_none_or(|client| client.id() == record.client));
+        target.config = others.map(|record| record.file.clone()).filter(|file| !found.contains(file)).collect();
+        target.config.sort();
+        target.config.dedup();
+    }
+    let files = config::read_files(&target, which.client, &mut |item| {
+        if let Item::Problem(problem) = item {
+            problems.push(problem);
+        }
+        Ok(())
+    })?;
+    let entries = files.into_iter().flat_map(|file| file.servers).filter(|entry| entry.wrapped);
+    Ok(entries
+        .filter(|entry| which.server.is_empty() || which.server.iter().any(|name| name == entry.name.as_str()))
+        .collect())
+}
+
+fn unwrapped(changes: &mut Changes, entry: &Configured, record: Option<&Record>) -> Result<(), String> {
+    let text = changes.text(Path::new(&entry.file))?;
+    let piece = record.and_then(|record| record.piece.as_ref());
+    if let Some(before) = piece.and_then(|piece| clients::put_back(text, piece)) {
+        *text = before;
+        return Ok(());
+    }
+    *text = clients::take_away(&entry.file, text, entry).map_err(|error| {
+        format!(
+            "in {}: {error}\n  help: the file as it was lies in `backups` of mcpol's configuration directory",
+            escape(&entry.file)
+        )
+    })?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! `mcpol wrap`, `unwrap` and `clients`: files of clients before, while and after the gateway stands in front.
+
+use crate::harness::Sandbox;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+const MCPOL: &str = env!("CARGO_BIN_EXE_mcpol");
+
+/// A home with the files of four clients in three syntaxes, all with the sample server.
+fn machine() -> (Sandbox, Vec<(PathBuf, String)>) {
+    let sandbox = Sandbox::new().with_writable_home();
+    let home = sandbox.home();
+    let files = vec![
+        (
+            home.join(".cursor/mcp.json"),
+            format!(
+                "{{\"mcpServers\":{{\"tasks\":{{\"command\":\"{MCPOL}\",\"args\":[\"sample-server\"],\"env\":{{\"TASKS_TOKEN\":\"hush-hush-hush-hush\"}}}},\
+                 \"gone\":{{\"command\":\"mcpol-test-no-such-command\"}}}}}}"
+            ),
+        ),
+        (
+            home.join(".config/Code/User/mcp.json"),
+            format!(
+                "{{\r\n  // the one for every day\r\n  \"servers\": {{\r\n    \"tasks\": {{\r\n      \"command\": \"{MCPOL}\",\r\n      \"args\": [\r\n        \"sample-server\", // inside\r\n      ],\r\n    }},\r\n  }},\r\n}}\r\n"
+            ),
+        ),
+        (
+            home.join(".codex/config.toml"),
+            format!(
+                "model = 'x' # mine\n\n[mcp_servers.\"tasks\"]\ncommand = '{MCPOL}'\nargs = ['sample-server']\n\n[tui]\n"
+            ),
+        ),
+        (
+            home.join(".config/goose/config.yaml"),
+            format!(
+                "# mine\nextensions:\n  tasks:\n    type: stdio\n    cmd: {MCPOL}\n    args:\n      - sample-server\n    enabled: true\n  developer:\n    type: builtin\n    enabled: true\n"
+            ),
+        ),
+    ];
+    for (path, text) in &files {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    (sandbox, files)
+}
+
+fn texts(files: &[(PathBuf, String)]) -> Vec<String> {
+    files.iter().map(|(path, _)| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+fn before(files: &[(PathBuf, String)]) -> Vec<String> {
+    files.iter().map(|(_, text)| text.clone()).collect()
+}
+
+/// Starts what an entry says, and answers what the server behind it answered to each request.
+fn through(sandbox: &Sandbox, args: &[String], requests: &[Value]) -> Vec<Value> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut child =
+        sandbox.command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let hello =
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let first = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello});
+    let mut answers = Vec::new();
+    for (id, request) in std::iter::once(&first).chain(requests).enumerate() {
+        let mut request = request.clone();
+        (request["jsonrpc"], request["id"]) = (json!("2.0"), json!(id));
+        writeln!(stdin, "{request}").unwrap();
+        let answer = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let answer = answer.into_iter().find(|answer| answer["id"] == json!(id)).unwrap();
+        if id == 0 {
+            writeln!(stdin, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).unwrap();
+        } else {
+            answers.push(answer);
+        }
+    }
+    drop(stdin);
+    child.wait().unwrap();
+    answers
+}
+
+#[test]
+fn every_file_is_wrapped_works_and_gets_its_bytes_back() {
+    let (sandbox, files) = machine();
+    let (shown, said) = sandbox.run(&["wrap", "--yes"]).both(3);
+    assert!(said.contains("gone: command `mcpol-test-no-such-command` does not exist"), "{said}");
+    assert!(said.contains("wrapped 4 servers in 4 files") && shown.contains("3 critical"), "{shown}{said}");
+    assert!(shown.contains("+") && !shown.contains("hush-hush"), "the diff without secrets: {shown}");
+    // What each client starts now is the gateway, and it holds the policy.
+    let cursor: Value = serde_json::from_str(&texts(&files)[0]).unwrap();
+    let entry = &cursor["mcpServers"]["tasks"];
+    assert_eq!(
+        (entry["command"].as_str(), entry["env"]["TASKS_TOKEN"].as_str()),
+        (Some(MCPOL), Some("hush-hush-hush-hush"))
+    );
+    assert_eq!(cursor["mcpServers"]["gone"], json!({"command": "mcpol-test-no-such-command"}), "left as it was");
+    let args: Vec<String> = serde_json::from_value(entry["args"].clone()).unwrap();
+    let answers = through(
+        &sandbox,
+        &args,
+        &[
+            json!({"method": "tools/list"}),
+            json!({"method": "tools/call", "params": {"name": "list_tasks", "arguments": {}}}),
+            json!({"method": "tools/call", "params": {"name": "delete_task", "arguments": {"id": 1}}}),
+        ],
+    );
+    let listed: Vec<_> =
+        answers[0]["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
+    assert!(listed.contains(&json!("list_tasks")) && !listed.contains(&json!("delete_task")), "{listed:?}");
+    assert!(answers[1]["result"]["content"].is_array() && answers[2]["error"].is_object(), "{answers:?}");
+    for policy in ["cursor", "vs-code", "codex", "goose"] {
+        let folder = sandbox.home().join(".config/mcpol").join(policy);
+        assert!(folder.join("tasks.policy.json").is_file() && folder.join("tasks.lock").is_file(), "{policy}");
+    }
+    // What is wrapped is looked through, and not wrapped again.
+    let (table, said) = sandbox.run(&["scan", "--discover", "--yes", "--server", "tasks"]).both(0);
+    assert!(table.contains("delete_task"), "what the gateway hides is seen: {table}{said}");
+    let wrapped = texts(&files);
+    let said = sandbox.run(&["wrap", "--yes", "--server", "tasks"]).refused(4);
+    assert!(said.contains("`tasks` of Cursor is wrapped already") && said.contains("no server to wrap"), "{said}");
+    assert_eq!(texts(&files), wrapped, "nothing is written twice");
+    let table = sandbox.run(&["clients"]).quiet(0);
+    assert!(
+        table.contains("Goose") && table.contains("5 servers, 4 wrapped") && table.contains("3 critical"),
+        "{table}"
+    );
+    let (_, said) = sandbox.run(&["unwrap", "--yes"]).both(0);
+    assert!(said.contains("unwrapped 4 servers"), "{said}");
+    assert_eq!(texts(&files), before(&files));
+    sandbox.run(&["unwrap", "--yes"]).refused(4);
+}
+
+#[test]
+fn what_the_user_edits_meanwhile_stays_and_the_policy_counts_again() {
+    let (sandbox, files) = machine();
+    sandbox.run(&["wrap", "--yes", "--client", "vs-code"]).both(0);
+    assert_eq!(texts(&files)[2..], before(&files)[2..], "the other clients' files are not touched");
+    let policy = sandbox.home().join(".config/mcpol/vs-code/tasks.policy.json");
+    std::fs::write(&policy, r#"{"version": "1", "default": "deny", "tools": {}}"#).unwrap();
+    let path = &files[1].0;
+    let edited = |text: &str| {
+        text.replace("// the one for every day", "// for Sundays")
+            .replace("},\r\n  },", "},\r\n    \"new\": {\"command\": \"x\"},\r\n  },")
+    };
+    std::fs::write(path, edited(&std::fs::read_to_string(path).unwrap())).unwrap();
+    sandbox.run(&["unwrap", "--yes"]).both(0);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), edited(&files[1].1));
+    std::fs::write(path, &files[1].1).unwrap();
+    let (shown, _) = sandbox.run(&["wrap", "--yes", "--client", "vs-code"]).both(0);
+    assert!(shown.contains("(from before)"), "{shown}");
+    assert!(std::fs::read_to_string(&policy).unwrap().contains("\"tools\": {}"), "the user's policy stays");
+    sandbox.run(&["unwrap", "--yes"]).both(0);
+    sandbox.run(&["wrap", "--yes", "--client", "vs-code", "--force"]).both(0);
+    assert!(std::fs::read_to_string(&policy).unwrap().contains("list_tasks"));
+    // An entry that was laid out anew is read for what stood there.
+    let text = std::fs::read_to_string(path).unwrap().replace("        \"", "  \"");
+    std::fs::write(path, text).unwrap();
+    sandbox.run(&["unwrap", "--yes"]).both(0);
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(&format!("\"command\": \"{MCPOL}\"")) && !text.contains("enforce"), "{text}");
+}
+
+#[test]
+fn nothing_is_written_unasked() {
+    let (sandbox, files) = machine();
+    let said = sandbox.run(&["wrap"]).refused(2);
+    assert!(said.contains("not run without consent"), "{said}");
+    let (shown, _) = sandbox.run(&["wrap", "--yes", "--dry-run", "--client", "codex"]).both(0);
+    assert!(shown.contains("-command = ") && shown.contains("+command = "), "{shown}");
+    assert_eq!(texts(&files), before(&files));
+    assert!(!sandbox.home().join(".config/mcpol").exists(), "a dry run writes nothing");
+    sandbox.run(&["wrap", "--yes", "--client", "codex"]).both(0);
+    let said = sandbox.run(&["unwrap"]).both(4).1;
+    assert!(said.contains("`--yes` writes it"), "{said}");
+    assert!(texts(&files)[2].contains("enforce"));
+    let said = sandbox.run(&["wrap", "--client", "cursr"]).refused(2);
+    assert!(said.contains("did you mean `cursor`?"), "{said}");
+    sandbox.run(&["wrap", "--yes", "--client", "zed"]).refused(4);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_permissions_stay_and_what_is_kept_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (sandbox, files) = machine();
+    let (link, real) = (&files[0].0, sandbox.dir().join("dotfiles.json"));
+    std::fs::rename(link, &real).unwrap();
+    std::os::unix::fs::symlink(&real, link).unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let mode = |path: &PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    sandbox.run(&["wrap", "--yes", "--server", "tasks", "--client", "cursor"]).both(0);
+    assert!(link.is_symlink() && std::fs::read_to_string(&real).unwrap().contains("enforce"));
+    assert_eq!(mode(&real), 0o640);
+    let folder = sandbox.home().join(".config/mcpol");
+    let backups: Vec<_> =
+        std::fs::read_dir(folder.join("backups")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(backups.len(), 1);
+    assert_eq!(std::fs::read_to_string(&backups[0]).unwrap(), files[0].1);
+    assert_eq!((mode(&backups[0]), mode(&folder.join("wrapped.json")), mode(&folder)), (0o600, 0o600, 0o700));
+    sandbox.run(&["unwrap", "--yes"]).both(0);
+    assert!(link.is_symlink());
+    assert_eq!((std::fs::read_to_string(&real).unwrap(), mode(&real)), (files[0].1.clone(), 0o640));
+    // A file that may not be written is left alone.
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o440)).unwrap();
+    let said = sandbox.run(&["wrap", "--yes", "--server", "tasks", "--client", "cursor"]).both(2).1;
+    assert!(said.contains("it may not be written"), "{said}");
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), files[0].1);
+}
+
+#[test]
+fn two_projects_with_servers_of_one_name_have_policies_of_their_own() {
+    let sandbox = Sandbox::new().with_writable_home();
+    for project in ["one", "two"] {
+        let entry = json!({"mcpServers": {"tasks": {"command": MCPOL, "args": ["sample-server"]}}});
+        sandbox.write(&format!("{project}/.mcp.json"), &entry.to_string());
+    }
+    sandbox.run(&["wrap", "--yes", "--config", "one/.mcp.json"]).both(0);
+    sandbox.run(&["wrap", "--yes", "--config", "two/.mcp.json", "--profile", "read-only"]).both(0);
+    assert!(sandbox.read("one/.mcp.json").contains("claude-code/tasks.policy.json"));
+    assert!(sandbox.read("two/.mcp.json").contains("claude-code/tasks-2.policy.json"));
+    // Files on record are found again from any folder.
+    let (_, said) = sandbox.run_in("one", &["unwrap", "--yes"]).both(0);
+    assert!(said.contains("unwrapped 2 servers"), "{said}");
+    assert!(!sandbox.read("one/.mcp.json").contains("enforce") && !sandbox.read("two/.mcp.json").contains("enforce"));
+}
