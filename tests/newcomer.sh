@@ -126,7 +126,7 @@ echo "a newcomer with $(mcpol --version)"
 types mcpol scan --discover --yes
 types mcpol wrap --yes
 grep -q 'wrapped 11 servers in 5 files' "$work/err" || { cat "$work/out" "$work/err" >&2; fail "not all are wrapped"; }
-! grep -rq 'dummy-token-of-gitlab' "$work/out" "$work/err" "$HOME/.config/mcpol/"*/*.json "$HOME/.config/mcpol/"*/*.lock ||
+! grep -rq 'dummy-token-of-gitlab' "$work/out" "$work/err" "$HOME/.config/mcpol/"*/*.policy.json "$HOME/.config/mcpol/"*/*.lock ||
   fail "a secret was shown or written into a policy or lock"
 
 call() { "$real/venv/bin/python" "$here/newcomer/call.py" "$HOME/$1" "$mcpol" || fail "$1: no call through it"; }

@@ -1,5 +1,6 @@
 //! A server's source without what may be a secret, fit to be written into a file that is committed.
 
+use crate::classify::findings::secrets;
 use crate::classify::findings::source::literal_secret;
 use crate::model::ServerSource;
 use std::borrow::Cow;
@@ -29,13 +30,14 @@ fn arguments(argv: &[String]) -> Vec<String> {
             Some((name, value)) if name.starts_with('-') => (Some(name), value),
             _ => (None, argument.as_str()),
         };
-        // A URL keeps what is no secret in it; any other value goes as a whole.
+        // What holds more than a secret keeps the rest; any other value goes as a whole.
+        let inside = || secrets::inside(value, REDACTED).filter(|_| !value.contains("://"));
         let shown = match url(value) {
             Cow::Owned(cleaned) => cleaned,
             Cow::Borrowed(_) if literal_secret(name.unwrap_or(option).trim_start_matches('-'), value) => {
                 REDACTED.to_owned()
             }
-            Cow::Borrowed(plain) => plain.to_owned(),
+            Cow::Borrowed(plain) => inside().map_or_else(|| plain.to_owned(), |masked| masked.text),
         };
         out.push(name.map_or_else(|| shown.clone(), |name| format!("{name}={shown}")));
         option = if argument.starts_with('-') && name.is_none() { argument } else { "" };
@@ -43,12 +45,16 @@ fn arguments(argv: &[String]) -> Vec<String> {
     out
 }
 
-/// A URL without password and query; any other text as it is.
+/// A URL without password, query and keys in its path; any other text as it is.
 fn url(text: &str) -> Cow<'_, str> {
     let Ok(mut parsed) = url::Url::parse(text) else { return Cow::Borrowed(text) };
     // A user name alone may be a token; `git` is the one that everybody has.
     let user = !matches!(parsed.username(), "" | "git") && parsed.password().is_none();
-    if parsed.cannot_be_a_base() || !(user || parsed.password().is_some() || parsed.query().is_some()) {
+    if parsed.cannot_be_a_base() || !parsed.has_host() {
+        return Cow::Borrowed(text);
+    }
+    let key = secrets::mask_path(&mut parsed, "redacted");
+    if !(key || user || parsed.password().is_some() || parsed.query().is_some()) {
         return Cow::Borrowed(text);
     }
     // Only a URL without a host refuses these, and then there is no password to hide.
@@ -80,6 +86,9 @@ mod tests {
         check("npx x --token=0123456789abcdef0123", "npx x --token=[redacted]");
         check("npx x postgresql://u:secret-word@db/app", "npx x postgresql://u:redacted@db/app");
         check("npx x https://ghp_secret@h/mcp", "npx x https://redacted@h/mcp");
+        check("npx x https://h/s/3f9a8c7b6d5e4f3a3f9a/mcp", "npx x https://h/s/redacted/mcp");
+        check("npx x --config={\"apiKey\":\"3f9a8c7b6d5e4f3a\"}", "npx x --config={\"apiKey\":\"[redacted]\"}");
+        check("npx x Server=db;Password=pw", "npx x Server=db;Password=[redacted]");
         check("npx x --url=https://h/mcp?key=abc", "npx x --url=https://h/mcp?redacted");
     }
 

@@ -73,7 +73,7 @@ pub enum Command {
     Lock(LockArgs),
     /// What is different from what was reviewed, and how much does it matter?
     Check(Box<CheckArgs>),
-    /// Which MCP clients are here, what they have configured, and what of it stands behind the gateway.
+    /// Who has which servers, and which of them stand behind the gateway?
     Clients(ClientsArgs),
     /// Put the gateway in front of servers, in the files of their clients.
     Wrap(WrapArgs),

@@ -20,7 +20,7 @@ pub struct Front {
 /// A piece of a file as it was, and as it is since it was changed. It may hold secrets that the file holds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Piece {
+pub struct Replaced {
     /// The bytes before.
     pub before: String,
     /// What stands there instead.
@@ -47,7 +47,7 @@ const SHARED: NotEdited = NotEdited::Unusual("a part of the entry stands elsewhe
 type Splice = (Range<usize>, String);
 
 /// A file's text, with how it is written.
-struct Page<'t> {
+struct FileText<'t> {
     text: &'t str,
     syntax: Syntax,
 }
@@ -56,14 +56,19 @@ struct Page<'t> {
 ///
 /// # Errors
 /// The entry cannot be changed in place.
-pub fn put_in_front(file: &str, text: &str, server: &Configured, front: &Front) -> Result<(String, Piece), NotEdited> {
+pub fn put_in_front(
+    file: &str,
+    text: &str,
+    server: &Configured,
+    front: &Front,
+) -> Result<(String, Replaced), NotEdited> {
     let form = form_of(server.client)?;
     let root = document::parse(file, text).map_err(|_| NotEdited::Gone)?;
     let entry = root.at(&server.path).filter(|entry| entry.is_object()).ok_or(NotEdited::Gone)?;
     if entry.borrowed {
         return Err(SHARED);
     }
-    let page = Page { text, syntax: document::syntax_of(file, text) };
+    let page = FileText { text, syntax: document::syntax_of(file, text) };
     let splices = match entry.get("command").filter(|command| command.is_object()) {
         Some(nested) => page.before_command(nested, "path", front)?,
         None => match (first(entry, &COMMANDS), first(entry, &URLS)) {
@@ -76,7 +81,7 @@ pub fn put_in_front(file: &str, text: &str, server: &Configured, front: &Front) 
 }
 
 /// The file with a piece as it was before; `None` if the piece does not stand there exactly once.
-pub fn put_back(text: &str, piece: &Piece) -> Option<String> {
+pub fn put_back(text: &str, piece: &Replaced) -> Option<String> {
     let mut places = text.match_indices(&piece.after);
     let (at, _) = places.next().filter(|_| !piece.after.is_empty())?;
     places.next().is_none().then(|| format!("{}{}{}", &text[..at], piece.before, &text[at + piece.after.len()..]))
@@ -90,7 +95,7 @@ pub fn put_back(text: &str, piece: &Piece) -> Option<String> {
 pub fn take_away(file: &str, text: &str, server: &Configured) -> Result<String, NotEdited> {
     let root = document::parse(file, text).map_err(|_| NotEdited::Gone)?;
     let entry = root.at(&server.path).ok_or(NotEdited::Gone)?;
-    let page = Page { text, syntax: document::syntax_of(file, text) };
+    let page = FileText { text, syntax: document::syntax_of(file, text) };
     let nested = entry.get("command").filter(|command| command.is_object());
     let of = nested.unwrap_or(entry);
     let (_, command) = nested
@@ -126,7 +131,7 @@ fn form_of(client: Client) -> Result<&'static Form, NotEdited> {
     Ok(&client.row().form)
 }
 
-impl Page<'_> {
+impl FileText<'_> {
     /// Program and arguments of an entry, with the front's before them.
     fn before_command(&self, entry: &Node, name: &str, front: &Front) -> Result<Vec<Splice>, NotEdited> {
         let command = entry.get(name).ok_or(NotEdited::Gone)?;
@@ -331,7 +336,7 @@ impl Page<'_> {
         root: &Node,
         path: &[String],
         mut splices: Vec<Splice>,
-    ) -> Result<(String, Piece), NotEdited> {
+    ) -> Result<(String, Replaced), NotEdited> {
         splices.sort_by_key(|(range, _)| (range.start, range.end));
         let (Some(from), Some(to)) =
             (splices.first().map(|(range, _)| range.start), splices.iter().map(|(range, _)| range.end).max())
@@ -345,7 +350,7 @@ impl Page<'_> {
             after.push_str(new);
             at = range.end;
         }
-        let piece = Piece { before: self.text[from..to].to_owned(), after };
+        let piece = Replaced { before: self.text[from..to].to_owned(), after };
         let text = format!("{}{}{}", &self.text[..from], piece.after, &self.text[to..]);
         let read = document::parse(file, &text).map_err(|_| UNREADABLE)?;
         if !same_but(root, &read, path) {

@@ -5,6 +5,7 @@ use super::env_file;
 use super::references::{ExpandedText, Scope};
 use super::sections::Section;
 use super::{ConfigFile, ConfigValue, Configured, ValueKind, Written, escape_pointer};
+use crate::classify::findings::secrets;
 use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
 use crate::model::{Note, ServerName};
 use crate::problem::{Place, Problem};
@@ -240,6 +241,9 @@ impl EntryReader<'_> {
         }
         if let Some(password) = url.password() {
             gathered.values.push(self.value(ValueKind::Url, "password".to_owned(), &expanded, password, node));
+        }
+        for segment in url.path_segments().into_iter().flatten().filter(|segment| secrets::is_key(segment)) {
+            gathered.values.push(self.value(ValueKind::Url, "path".to_owned(), &expanded, segment, node));
         }
         for (name, value) in url.query_pairs() {
             gathered.values.push(self.value(ValueKind::Url, name.into_owned(), &expanded, &value, node));

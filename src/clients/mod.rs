@@ -18,7 +18,7 @@ mod table;
 mod tests;
 
 pub use discover::{Found, Places, discover};
-pub use edit::{Front, NotEdited, Piece, put_back, put_in_front, take_away};
+pub use edit::{Front, NotEdited, Replaced, put_back, put_in_front, take_away};
 pub use table::Client;
 
 use crate::mcp::target::{Secret, Target};

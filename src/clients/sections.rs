@@ -25,7 +25,7 @@ pub(super) struct Switches {
 }
 
 /// A place where servers may stand: the names on the way, the client that alone has it there, and what must hold.
-struct Shape {
+struct ServersAt {
     path: &'static [&'static str],
     client: Option<&'static str>,
     holds: Holds,
@@ -42,22 +42,30 @@ enum Holds {
     Entries,
 }
 
-const SHAPES: &[Shape] = &[
-    Shape { path: &["mcpServers"], client: None, holds: Holds::Anything },
-    Shape { path: &["servers"], client: Some("vs-code"), holds: Holds::Objects },
-    Shape { path: &["mcp", "servers"], client: Some("vs-code"), holds: Holds::Anything },
-    Shape { path: &["mcp.servers"], client: Some("vs-code"), holds: Holds::Anything },
+const SERVERS_AT: &[ServersAt] = &[
+    ServersAt { path: &["mcpServers"], client: None, holds: Holds::Anything },
+    ServersAt { path: &["servers"], client: Some("vs-code"), holds: Holds::Objects },
+    ServersAt { path: &["mcp", "servers"], client: Some("vs-code"), holds: Holds::Anything },
+    ServersAt { path: &["mcp.servers"], client: Some("vs-code"), holds: Holds::Anything },
     // A workspace of VS Code keeps its settings in a member of its own, a development container in another.
-    Shape { path: &["settings", "mcp", "servers"], client: Some("vs-code"), holds: Holds::Anything },
-    Shape { path: &["settings", "mcp.servers"], client: Some("vs-code"), holds: Holds::Anything },
-    Shape { path: &["customizations", "vscode", "mcp", "servers"], client: Some("vs-code"), holds: Holds::Anything },
-    Shape { path: &["context_servers"], client: Some("zed"), holds: Holds::Anything },
-    Shape { path: &["mcp_servers"], client: Some("codex"), holds: Holds::Anything },
-    Shape { path: &["amp.mcpServers"], client: Some("amp"), holds: Holds::Anything },
-    Shape { path: &["extensions"], client: Some("goose"), holds: Holds::Entries },
+    ServersAt { path: &["settings", "mcp", "servers"], client: Some("vs-code"), holds: Holds::Anything },
+    ServersAt { path: &["settings", "mcp.servers"], client: Some("vs-code"), holds: Holds::Anything },
+    ServersAt {
+        path: &["customizations", "vscode", "mcp", "servers"],
+        client: Some("vs-code"),
+        holds: Holds::Anything,
+    },
+    ServersAt { path: &["context_servers"], client: Some("zed"), holds: Holds::Anything },
+    ServersAt { path: &["mcp_servers"], client: Some("codex"), holds: Holds::Anything },
+    ServersAt { path: &["amp.mcpServers"], client: Some("amp"), holds: Holds::Anything },
+    ServersAt { path: &["extensions"], client: Some("goose"), holds: Holds::Entries },
     // opencode and Crush.
-    Shape { path: &["mcp"], client: Some("opencode"), holds: Holds::Entries },
-    Shape { path: &["experimental", "modelContextProtocolServers"], client: Some("continue"), holds: Holds::Anything },
+    ServersAt { path: &["mcp"], client: Some("opencode"), holds: Holds::Entries },
+    ServersAt {
+        path: &["experimental", "modelContextProtocolServers"],
+        client: Some("continue"),
+        holds: Holds::Anything,
+    },
 ];
 
 /// Where servers are looked for, in words.
@@ -68,7 +76,7 @@ pub(super) const LOOKED_FOR: &str = "they are looked for under `mcpServers`, `se
 pub(super) fn sections(root: &Node) -> Vec<Section<'_>> {
     let switches = switches(root);
     let mut sections = Vec::new();
-    for shape in SHAPES {
+    for shape in SERVERS_AT {
         let Some(servers) = root.at(shape.path).filter(|node| shape.holds.fits(node)) else { continue };
         sections.push(Section {
             path: shape.path.iter().map(|&name| name.to_owned()).collect(),

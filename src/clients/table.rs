@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Client(usize);
 
 /// What is known of a client.
-pub(super) struct Row {
+pub(super) struct ClientRow {
     /// What `--client` takes, and what its folder of policies is called.
     pub id: &'static str,
     pub name: &'static str,
@@ -111,36 +111,36 @@ use Reference::{Bare, BraceEnv, Braced, Bundle, Env, Folders, Input, Secrets};
 
 /// The table, in the order in which clients are looked for. The last row is for files in a known form that belong to no
 /// client known by its path: of what any client replaces, it replaces what cannot be meant otherwise.
-pub(super) const CLIENTS: &[Row] = &[
-    Row {
+pub(super) const CLIENTS: &[ClientRow] = &[
+    ClientRow {
         id: "claude-desktop",
         name: "Claude Desktop",
         places: &[settings("Claude/claude_desktop_config.json")],
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "claude-code",
         name: "Claude Code",
         places: &[home(".claude.json"), project(".mcp.json")],
         references: &[Braced],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "claude-plugin",
         name: "Claude Code plugin",
         places: &[home(".claude/plugins/cache/*/*/*/.mcp.json")],
         references: &[Braced],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "cursor",
         name: "Cursor",
         places: &[home(".cursor/mcp.json"), project(".cursor/mcp.json")],
         references: &[Env, Folders],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "vs-code",
         name: "VS Code",
         places: &[
@@ -159,7 +159,7 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Env, Input, Folders],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "vscodium",
         name: "VSCodium",
         places: &[
@@ -170,7 +170,7 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Env, Input, Folders],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "copilot-jetbrains",
         name: "Copilot in JetBrains",
         places: &[
@@ -180,49 +180,49 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Env, Input],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "copilot-cli",
         name: "Copilot CLI",
         places: &[home(".copilot/mcp-config.json")],
         references: &[Braced, Bare],
         form: Form { stdio: "local", ..COMMON },
     },
-    Row {
+    ClientRow {
         id: "windsurf",
         name: "Windsurf",
         places: &[home(".codeium/windsurf/mcp_config.json")],
         references: &[Env],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "gemini",
         name: "Gemini",
         places: &[home(".gemini/settings.json"), project(".gemini/settings.json")],
         references: &[Braced, Bare],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "antigravity",
         name: "Antigravity",
         places: &[home(".gemini/antigravity/mcp_config.json")],
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "qwen",
         name: "Qwen Code",
         places: &[home(".qwen/settings.json"), project(".qwen/settings.json")],
         references: &[Braced, Bare],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "codex",
         name: "Codex",
         places: &[home(".codex/config.toml"), project(".codex/config.toml")],
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "zed",
         name: "Zed",
         places: &[
@@ -233,14 +233,14 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "cline",
         name: "Cline",
         places: &[settings("*/User/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json")],
         references: &[Env],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "roo",
         name: "Roo Code",
         places: &[
@@ -250,7 +250,7 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Env],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "kilo",
         name: "Kilo Code",
         places: &[
@@ -260,7 +260,7 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Env],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "continue",
         name: "Continue",
         places: &[
@@ -274,7 +274,7 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Secrets],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "opencode",
         name: "opencode",
         places: &[
@@ -286,7 +286,7 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[BraceEnv],
         form: Form { command: "command", args: None, env: "environment", stdio: "local" },
     },
-    Row {
+    ClientRow {
         id: "goose",
         name: "Goose",
         places: &[
@@ -296,21 +296,21 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[],
         form: Form { command: "cmd", args: Some("args"), env: "envs", stdio: "stdio" },
     },
-    Row {
+    ClientRow {
         id: "lm-studio",
         name: "LM Studio",
         places: &[home(".lmstudio/mcp.json"), home(".cache/lm-studio/mcp.json")],
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "junie",
         name: "Junie",
         places: &[home(".junie/mcp/mcp.json"), project(".junie/mcp/mcp.json")],
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "amazon-q",
         name: "Amazon Q",
         places: &[
@@ -322,28 +322,28 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Env],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "kiro",
         name: "Kiro",
         places: &[home(".kiro/settings/mcp.json"), project(".kiro/settings/mcp.json")],
         references: &[Braced],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "warp",
         name: "Warp",
         places: &[home(".warp/.mcp.json"), project(".warp/.mcp.json")],
         references: &[Braced],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "crush",
         name: "Crush",
         places: &[dot_config("crush/crush.json"), project("crush.json"), project(".crush.json")],
         references: &[Braced, Bare],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "amp",
         name: "Amp",
         places: &[
@@ -355,30 +355,36 @@ pub(super) const CLIENTS: &[Row] = &[
         references: &[Braced],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "trae",
         name: "Trae",
         places: &[settings("Trae/User/mcp.json"), project(".trae/mcp.json")],
         references: &[],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "factory",
         name: "Factory",
         places: &[home(".factory/mcp.json"), project(".factory/mcp.json")],
         references: &[Braced],
         form: COMMON,
     },
-    Row {
+    ClientRow {
         id: "librechat",
         name: "LibreChat",
         places: &[project("librechat.yaml")],
         references: &[Braced],
         form: COMMON,
     },
-    Row { id: "bundle", name: "MCP bundle", places: &[], references: &[Bundle], form: COMMON },
-    Row { id: "registry", name: "MCP registry", places: &[], references: &[Input], form: COMMON },
-    Row { id: "other", name: "MCP client", places: &[], references: &[Braced, Env, Input, Folders], form: COMMON },
+    ClientRow { id: "bundle", name: "MCP bundle", places: &[], references: &[Bundle], form: COMMON },
+    ClientRow { id: "registry", name: "MCP registry", places: &[], references: &[Input], form: COMMON },
+    ClientRow {
+        id: "other",
+        name: "MCP client",
+        places: &[],
+        references: &[Braced, Env, Input, Folders],
+        form: COMMON,
+    },
 ];
 
 impl Client {
@@ -400,7 +406,7 @@ impl Client {
         self.row().id
     }
 
-    pub(super) fn row(self) -> &'static Row {
+    pub(super) fn row(self) -> &'static ClientRow {
         &CLIENTS[self.0]
     }
 

@@ -1,7 +1,7 @@
 //! `mcpol clients`: who has what, wrapped or not.
 
 use super::load::{Problems, config};
-use super::wrap::Kept;
+use super::wrap::WrapStore;
 use super::{Failure, output};
 use crate::cli::ClientsArgs;
 use crate::clients::{self, Configured, Inputs, Places};
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 pub(super) fn run(args: &ClientsArgs) -> Result<Exit, Failure> {
-    let kept = Kept::open().ok();
+    let kept = WrapStore::open().ok();
     let mut text = String::new();
     let mut problems = Problems::default();
     let (mut servers, mut wrapped) = (0, 0);
@@ -56,7 +56,7 @@ pub(super) fn run(args: &ClientsArgs) -> Result<Exit, Failure> {
     Ok(if servers == 0 { Exit::Nothing } else { Exit::Clean })
 }
 
-fn line(text: &mut String, server: &Configured, kept: Option<&Kept>) {
+fn line(text: &mut String, server: &Configured, kept: Option<&WrapStore>) {
     let what = match &server.target {
         Target::Stdio(target) => target.shown_argv().join(" "),
         Target::Http(target) => redacted(&target.url),

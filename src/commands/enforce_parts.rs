@@ -1,6 +1,6 @@
 //! What every kind of `mcpol enforce` needs: settings from flags, the log, and the failure for whatever cannot be used.
 
-use super::load::Handed;
+use super::load::HandedHeaders;
 use super::{Failure, load, state, voice};
 use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
 use crate::exit::Exit;
@@ -49,7 +49,11 @@ pub(super) fn backend(args: &EnforceArgs, server: &ServerName) -> Result<Backend
             let target = load::http_target(
                 url,
                 server.clone(),
-                &Handed { headers: &args.header, from_env: &args.header_env, bearer_env: args.bearer_env.as_deref() },
+                &HandedHeaders {
+                    headers: &args.header,
+                    from_env: &args.header_env,
+                    bearer_env: args.bearer_env.as_deref(),
+                },
             )?;
             Backend::Http(HttpTarget { forward_headers: args.forward_header.clone(), ..target })
         }

@@ -1,5 +1,6 @@
 //! Where a server is and what is handed to it on purpose.
 
+use crate::classify::findings::secrets;
 use crate::model::ServerName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -152,6 +153,9 @@ fn is_secret_option(argument: &str) -> bool {
 
 /// One argument without the secret that it may hold. A command line for a shell (`sh -c '…'`) is looked at word by word.
 fn without_secret(argument: &str) -> String {
+    if argument.contains(' ') && !argument.contains("://") && secrets::inside(argument, "…").is_some() {
+        return word_without_secret(argument);
+    }
     if argument.contains(' ') && !is_named_secret(argument) {
         let mut after_secret_option = false;
         let words = argument.split(' ').map(|word| {
@@ -171,18 +175,30 @@ fn is_named_secret(argument: &str) -> bool {
 }
 
 fn word_without_secret(argument: &str) -> String {
+    // What holds a secret among other things is shown without it: JSON, parts of a connection string.
+    let (option, value) = match argument.split_once('=').filter(|(name, _)| name.starts_with('-')) {
+        Some((option, value)) => (Some(option), value),
+        None => (None, argument),
+    };
+    if !value.contains("://")
+        && let Some(masked) = secrets::inside(value, "…")
+    {
+        return option.map_or_else(|| masked.text.clone(), |option| format!("{option}={}", masked.text));
+    }
     // `--url=https://TOKEN@host/`
     if let Some((name, value)) = argument.split_once('=')
         && !name.contains("://")
         && let Ok(url) = url::Url::parse(value)
         && url.has_host()
-        && has_user_info(&url)
+        && (has_user_info(&url) || secrets::inside(value, "").is_some())
     {
         return format!("{name}={}", redacted(&url));
     }
     if let Ok(url) = url::Url::parse(argument)
         && url.has_host()
-        && (has_user_info(&url) || url.query_pairs().any(|(name, _)| names_a_secret(&name)))
+        && (has_user_info(&url)
+            || url.query_pairs().any(|(name, _)| names_a_secret(&name))
+            || secrets::inside(argument, "").is_some())
     {
         return redacted(&url);
     }
@@ -282,9 +298,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The address without what may be secret or is never sent: user-info, query and fragment.
+/// The address without what may be secret or is never sent: user-info, query, fragment, and keys in the path.
 pub fn redacted(url: &url::Url) -> String {
     let mut shown = url.clone();
+    secrets::mask_path(&mut shown, "redacted");
     // These fail only for addresses without a host, which have none of them.
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
@@ -315,6 +332,11 @@ mod tests {
             ("echo last words >&2; exit 3", "echo last words >&2; exit 3"),
             ("https://a.example/mcp?page=1", "https://a.example/mcp?page=1"),
             ("C:\\key", "C:\\key"),
+            ("https://a.example/s/3f9a8c7b6d5e4f3a3f9a/mcp", "https://a.example/s/redacted/mcp"),
+            ("--url=https://a.example/s/3f9a8c7b6d5e4f3a3f9a/mcp", "--url=https://a.example/s/redacted/mcp"),
+            ("--config={\"apiKey\":\"3f9a8c7b6d5e4f3a\"}", "--config={\"apiKey\":\"…\"}"),
+            ("{\"port\": 80, \"apiKey\": \"3f9a8c7b6d5e4f3a\"}", "{\"apiKey\":\"…\",\"port\":80}"),
+            ("Server=db;Password=pw", "Server=db;Password=…"),
             ("@scope/package@1.2", "@scope/package@1.2"),
         ] {
             assert_eq!(without_secret(argument), expected);

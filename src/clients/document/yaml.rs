@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str, cut: usize) -> Result<Option<Node>, (usize, Stri
     let mut bytes: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     bytes.push(text.len());
     let mut reader =
-        Reader { text, bytes, cut, open: Vec::new(), root: None, anchors: BTreeMap::new(), nodes: 0, wrong: None };
+        YamlReader { text, bytes, cut, open: Vec::new(), root: None, anchors: BTreeMap::new(), nodes: 0, wrong: None };
     // Event by event: the parser's own loader goes down into itself, and a file may be nested without end.
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| (reader.byte(error.marker().index()), error.info().to_owned()))?;
@@ -31,12 +31,12 @@ pub(super) fn parse(text: &str, cut: usize) -> Result<Option<Node>, (usize, Stri
     Ok(reader.root)
 }
 
-struct Reader<'t> {
+struct YamlReader<'t> {
     text: &'t str,
     /// The byte of each character, and of the end.
     bytes: Vec<usize>,
     cut: usize,
-    open: Vec<Open>,
+    open: Vec<OpenNode>,
     root: Option<Node>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
@@ -44,21 +44,21 @@ struct Reader<'t> {
 }
 
 /// A list or object whose end was not seen yet.
-struct Open {
+struct OpenNode {
     start: usize,
     /// The end of what was seen last in it.
     end: usize,
     anchor: usize,
-    kind: Kind,
+    kind: OpenKind,
 }
 
-enum Kind {
+enum OpenKind {
     List(Vec<Node>),
     /// The members, and the name whose value comes next.
     Map(Vec<(String, Node)>, Option<(String, Range<usize>)>),
 }
 
-impl Reader<'_> {
+impl YamlReader<'_> {
     fn byte(&self, character: usize) -> usize {
         self.bytes.get(character).copied().unwrap_or(self.text.len())
     }
@@ -71,12 +71,12 @@ impl Reader<'_> {
         self.wrong.get_or_insert_with(|| (at, message.to_owned()));
     }
 
-    fn opens(&mut self, span: Span, anchor: usize, kind: Kind) {
+    fn opens(&mut self, span: Span, anchor: usize, kind: OpenKind) {
         let range = self.range(span);
         if self.open.len() >= DEPTH_MAX {
             return self.fail(range.start, "nested too deeply");
         }
-        self.open.push(Open { start: range.start, end: range.end, anchor, kind });
+        self.open.push(OpenNode { start: range.start, end: range.end, anchor, kind });
     }
 
     fn closes(&mut self, span: Span) {
@@ -85,8 +85,8 @@ impl Reader<'_> {
         // A list or object without brackets ends where its last value does, not where the next line begins.
         let end = if closing.is_empty() { open.end } else { closing.end };
         let value = match open.kind {
-            Kind::List(items) => Value::Array(items),
-            Kind::Map(members, _) => Value::Object(members),
+            OpenKind::List(items) => Value::Array(items),
+            OpenKind::Map(members, _) => Value::Object(members),
         };
         self.put(Node::new(open.start + self.cut..end + self.cut, value), open.anchor);
     }
@@ -108,8 +108,8 @@ impl Reader<'_> {
             open.end = open.end.max(end);
         }
         match &mut open.kind {
-            Kind::List(items) => items.push(node),
-            Kind::Map(members, name) => match name.take() {
+            OpenKind::List(items) => items.push(node),
+            OpenKind::Map(members, name) => match name.take() {
                 Some((name, written)) => members.push((name, node.named(written.start + cut..written.end + cut))),
                 None => {
                     let text = match &node.value {
@@ -154,8 +154,8 @@ impl Reader<'_> {
                 node.borrowed = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 self.put(node, anchor);
             }
-            Event::SequenceStart(anchor, _) => self.opens(span, anchor, Kind::List(Vec::new())),
-            Event::MappingStart(anchor, _) => self.opens(span, anchor, Kind::Map(Vec::new(), None)),
+            Event::SequenceStart(anchor, _) => self.opens(span, anchor, OpenKind::List(Vec::new())),
+            Event::MappingStart(anchor, _) => self.opens(span, anchor, OpenKind::Map(Vec::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => self.closes(span),
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}

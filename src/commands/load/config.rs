@@ -6,9 +6,10 @@ use super::Item;
 use super::ask;
 pub(in crate::commands) use super::behind::behind as look_behind;
 use super::live::Job;
+use crate::classify::findings::secrets;
 use crate::classify::findings::source::{literal_secret, secret_arguments, secret_in_config};
 use crate::cli::TargetArgs;
-use crate::clients::{self, Client, ConfigFile, Configured, Found, Inputs, Places, ValueKind, Written};
+use crate::clients::{self, Client, ConfigFile, ConfigValue, Configured, Found, Inputs, Places, ValueKind, Written};
 use crate::exit::Exit;
 use crate::mcp::target::Target;
 use crate::report::Failed;
@@ -278,12 +279,20 @@ fn missing(server: &Configured) -> String {
     )
 }
 
+/// Whether a value is a secret, or holds one.
+pub(in crate::commands) fn is_secret(value: &ConfigValue) -> bool {
+    let text = value.value.reveal();
+    // Only keys of a path stand among the values under this name.
+    let key = value.kind == ValueKind::Url && value.name == "path";
+    key || literal_secret(&value.name, text) || secrets::inside(text, "").is_some()
+}
+
 /// A finding for secrets that are written out in the entry. What is asked and recorded has them no more, so this is the
 /// one place that can tell.
 fn secrets(server: &Configured) -> Option<crate::model::Finding> {
     let handed = server.values.iter().filter(|value| value.kind != ValueKind::Argument);
     let mut names: BTreeSet<String> = handed
-        .filter(|value| value.written == Written::Literally && literal_secret(&value.name, value.value.reveal()))
+        .filter(|value| value.written == Written::Literally && is_secret(value))
         .map(|value| value.name.clone())
         .collect();
     if let Target::Stdio(target) = &server.target {

@@ -11,7 +11,7 @@ mod targets;
 
 pub(super) use classifier::{Classifier, classify};
 pub(super) use config::on_a_terminal;
-pub(super) use targets::{Handed, http_target, name_of_command, name_of_url, server_name};
+pub(super) use targets::{HandedHeaders, http_target, name_of_command, name_of_url, server_name};
 
 use super::Failure;
 use crate::cli::{ClientCapability, TargetArgs};

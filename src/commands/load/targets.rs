@@ -65,12 +65,13 @@ pub(in crate::commands) fn name_of_url(text: &str) -> Result<ServerName, Failure
 fn http(text: &str, args: &TargetArgs) -> Result<HttpTarget, Failure> {
     let host = || url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
     let name = ServerName::new(args.name.clone().or_else(host).unwrap_or_default());
-    let handed = Handed { headers: &args.header, from_env: &args.header_env, bearer_env: args.bearer_env.as_deref() };
+    let handed =
+        HandedHeaders { headers: &args.header, from_env: &args.header_env, bearer_env: args.bearer_env.as_deref() };
     http_target(text, name, &handed)
 }
 
 /// The headers that are handed to a URL on purpose.
-pub(in crate::commands) struct Handed<'a> {
+pub(in crate::commands) struct HandedHeaders<'a> {
     /// `Name: value`.
     pub headers: &'a [String],
     /// Names, with the variables of our environment that hold the values.
@@ -86,7 +87,7 @@ pub(in crate::commands) struct Handed<'a> {
 pub(in crate::commands) fn http_target(
     text: &str,
     server: ServerName,
-    handed: &Handed<'_>,
+    handed: &HandedHeaders<'_>,
 ) -> Result<HttpTarget, Failure> {
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {

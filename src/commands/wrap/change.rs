@@ -1,10 +1,10 @@
 //! Clients' files that are changed: their texts before and after, what is shown of that, and the writing.
 
+use super::super::load::config::is_secret;
 use super::super::write::{Existing, atomically};
 use super::super::{Failure, output};
-use super::kept::Kept;
-use crate::classify::findings::source::literal_secret;
-use crate::clients::{self, Configured, Front, Inputs, Piece};
+use super::kept::WrapStore;
+use crate::clients::{self, Configured, Front, Inputs, Replaced};
 use crate::mcp::target::{looks_like_a_secret, names_a_secret};
 use crate::problem::reason;
 use crate::text::escape;
@@ -17,10 +17,10 @@ const MASKED_BYTES_MIN: usize = 4;
 /// Files that are to be changed, by the names that they were found under.
 #[derive(Default)]
 pub(super) struct Changes {
-    files: BTreeMap<PathBuf, Change>,
+    files: BTreeMap<PathBuf, FileChange>,
 }
 
-struct Change {
+struct FileChange {
     before: String,
     after: String,
 }
@@ -30,14 +30,14 @@ impl Changes {
     pub fn text(&mut self, file: &Path) -> Result<&mut String, String> {
         if !self.files.contains_key(file) {
             let text = clients::text_of(file).map_err(|problem| problem.message)?;
-            self.files.insert(file.to_owned(), Change { before: text.clone(), after: text });
+            self.files.insert(file.to_owned(), FileChange { before: text.clone(), after: text });
         }
         let change = self.files.get_mut(file).ok_or("it is gone")?;
         Ok(&mut change.after)
     }
 
     /// Puts the gateway in front of an entry.
-    pub fn wrap(&mut self, entry: &Configured, front: &Front) -> Result<Piece, String> {
+    pub fn wrap(&mut self, entry: &Configured, front: &Front) -> Result<Replaced, String> {
         let text = self.text(Path::new(&entry.file))?;
         let (after, piece) =
             clients::put_in_front(&entry.file, text, entry, front).map_err(|error| error.to_string())?;
@@ -69,7 +69,7 @@ impl Changes {
     }
 
     /// Keeps a copy of every file as it is.
-    pub fn back_up(&self, kept: &Kept) -> Result<(), Failure> {
+    pub fn back_up(&self, kept: &WrapStore) -> Result<(), Failure> {
         for (path, change) in self.changed() {
             kept.back_up(path, &change.before)?;
         }
@@ -96,7 +96,7 @@ impl Changes {
         Ok(())
     }
 
-    fn changed(&self) -> impl Iterator<Item = (&PathBuf, &Change)> {
+    fn changed(&self) -> impl Iterator<Item = (&PathBuf, &FileChange)> {
         self.files.iter().filter(|(_, change)| change.before != change.after)
     }
 }
@@ -109,7 +109,7 @@ fn secrets(path: &Path) -> Vec<String> {
         .filter(|value| {
             let text = value.value.reveal();
             text.len() >= MASKED_BYTES_MIN
-                && (names_a_secret(&value.name) || looks_like_a_secret(text) || literal_secret(&value.name, text))
+                && (names_a_secret(&value.name) || looks_like_a_secret(text) || is_secret(value))
         })
         .map(|value| value.value.reveal().to_owned())
         .collect()

@@ -2,7 +2,7 @@
 //! the clients' files. Those may hold what the files hold, so nobody but the owner can read them.
 
 use super::super::Failure;
-use crate::clients::{Configured, Piece};
+use crate::clients::{Configured, Replaced};
 use crate::problem::reason;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
@@ -16,7 +16,7 @@ const BACKUPS: &str = "backups";
 /// One entry that is or was wrapped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::commands) struct Record {
+pub(in crate::commands) struct WrappedEntry {
     pub client: String,
     /// The client's file, without links.
     pub file: PathBuf,
@@ -27,10 +27,10 @@ pub(in crate::commands) struct Record {
     pub lock: PathBuf,
     /// What stood in the file and what stands there now; `None` since it was unwrapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub piece: Option<Piece>,
+    pub piece: Option<Replaced>,
 }
 
-impl Record {
+impl WrappedEntry {
     /// Whether it is the record of this entry.
     pub fn is_of(&self, entry: &Configured) -> bool {
         self.key() == (real(&entry.file).as_path(), section(entry), entry.name.as_str())
@@ -55,18 +55,18 @@ pub(in crate::commands) fn real(file: impl AsRef<Path>) -> PathBuf {
 /// The file of records.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Records {
+struct WrappedEntries {
     version: u32,
-    entries: Vec<Record>,
+    entries: Vec<WrappedEntry>,
 }
 
 /// All that is kept.
-pub(in crate::commands) struct Kept {
+pub(in crate::commands) struct WrapStore {
     folder: PathBuf,
-    records: Records,
+    records: WrappedEntries,
 }
 
-impl Kept {
+impl WrapStore {
     /// Reads what is kept; nothing where nothing was wrapped yet.
     ///
     /// # Errors
@@ -81,7 +81,9 @@ impl Kept {
                 Failure::usage(format!("cannot read `{}`: {error}", path.display()))
                     .with_help("it holds what `mcpol unwrap` goes by; the copies of clients' files lie beside it")
             })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Records { version: 1, ..Records::default() },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                WrappedEntries { version: 1, ..WrappedEntries::default() }
+            }
             Err(error) => {
                 return Err(Failure::usage(format!("cannot read `{}`: {}", path.display(), reason(&error))));
             }
@@ -95,17 +97,17 @@ impl Kept {
     }
 
     /// Every entry that is or was wrapped.
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
+    pub fn records(&self) -> impl Iterator<Item = &WrappedEntry> {
         self.records.entries.iter()
     }
 
     /// The record of an entry.
-    pub fn of(&self, entry: &Configured) -> Option<&Record> {
+    pub fn of(&self, entry: &Configured) -> Option<&WrappedEntry> {
         self.records().find(|record| record.is_of(entry))
     }
 
     /// Notes entries, in the place of what was noted of them before.
-    pub fn add(&mut self, records: impl Iterator<Item = Record>) {
+    pub fn add(&mut self, records: impl Iterator<Item = WrappedEntry>) {
         for record in records {
             self.records.entries.retain(|known| known.key() != record.key());
             self.records.entries.push(record);

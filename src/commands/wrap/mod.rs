@@ -5,7 +5,7 @@ mod kept;
 mod plan;
 mod undo;
 
-pub(super) use kept::Kept;
+pub(super) use kept::WrapStore;
 pub(super) use undo::run as undo;
 
 use super::load::config::{self, Chosen};
@@ -18,14 +18,14 @@ use crate::model::{Classified, ServerName};
 use crate::report::{self, Failed};
 use crate::text::escape;
 use change::Changes;
-use plan::Plan;
+use plan::WrapPlan;
 use std::collections::BTreeMap;
 
 /// Servers that are asked at the same time.
 const JOBS: usize = 4;
 
 /// A server that is to be wrapped wherever it stands: all the entries that start the same.
-struct Group {
+struct WrapGroup {
     /// What it is called while it is asked: its name, and its client where the name alone is not enough.
     label: ServerName,
     entries: Vec<Configured>,
@@ -52,14 +52,14 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
             .with_help("`mcpol clients` shows what the clients of this machine have; `--config FILE` names a file"));
     }
     let scanned = scan(&target, &groups, &classifier, &mut failed)?;
-    let mut kept = Kept::open()?;
+    let mut kept = WrapStore::open()?;
     let mut changes = Changes::default();
     let mut plans = Vec::new();
     let front = plan::program()?;
     for group in &groups {
         let Some(classified) = scanned.get(&group.label) else { continue };
         for entry in &group.entries {
-            let plan = Plan::new(entry, classified, &args, &kept, &plans, &classifier)?;
+            let plan = WrapPlan::new(entry, classified, &args, &kept, &plans, &classifier)?;
             match changes.wrap(entry, &plan.front(&front)) {
                 Ok(piece) => plans.push(plan.changed_by(piece)),
                 Err(error) => {
@@ -85,7 +85,7 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
         plan.write()?;
     }
     changes.back_up(&kept)?;
-    kept.add(plans.iter().map(Plan::record));
+    kept.add(plans.iter().map(WrapPlan::record));
     kept.write()?;
     changes.write()?;
     output::people(&plan::done(&plans));
@@ -96,7 +96,7 @@ fn nothing() -> Failure {
     Failure::usage("no server to wrap").with_exit(Exit::Nothing)
 }
 
-fn by_hand(plan: &Plan) -> String {
+fn by_hand(plan: &WrapPlan) -> String {
     format!("by hand, put `{}` in front of it", plan.in_words())
 }
 
@@ -115,7 +115,7 @@ fn target(args: &WrapArgs) -> TargetArgs {
 }
 
 /// What is to be wrapped: all but what is wrapped already, which is said.
-fn groups(chosen: Vec<Chosen>) -> Vec<Group> {
+fn groups(chosen: Vec<Chosen>) -> Vec<WrapGroup> {
     let mut taken = BTreeMap::new();
     let mut groups = Vec::new();
     for chosen in chosen {
@@ -132,13 +132,13 @@ fn groups(chosen: Vec<Chosen>) -> Vec<Group> {
             1 => first.name.clone(),
             count => ServerName::new(format!("{} of {} ({count})", first.name, first.client)),
         };
-        groups.push(Group { label, entries });
+        groups.push(WrapGroup { label, entries });
     }
     groups
 }
 
 /// The servers that the person chooses from a list, on a terminal, unless they were named.
-fn select(which: &WhichArgs, groups: Vec<Group>) -> Result<Vec<Group>, Failure> {
+fn select(which: &WhichArgs, groups: Vec<WrapGroup>) -> Result<Vec<WrapGroup>, Failure> {
     if groups.len() < 2 || which.yes || !which.server.is_empty() || !load::on_a_terminal() {
         return Ok(groups);
     }
@@ -166,7 +166,7 @@ fn select(which: &WhichArgs, groups: Vec<Group>) -> Result<Vec<Group>, Failure> 
 /// Asks each server once, after the person has agreed to run its command.
 fn scan(
     target: &TargetArgs,
-    groups: &[Group],
+    groups: &[WrapGroup],
     classifier: &Classifier,
     failed: &mut Vec<Failed>,
 ) -> Result<BTreeMap<ServerName, Classified>, Failure> {

@@ -3,17 +3,17 @@
 use super::super::gen_policy;
 use super::super::write::{Existing, atomically};
 use super::super::{Failure, load::Classifier, output};
-use super::kept::{Kept, Record, real, section};
+use super::kept::{WrapStore, WrappedEntry, real, section};
 use crate::catalog::{Lock, LockedServer};
 use crate::cli::WrapArgs;
-use crate::clients::{Client, Configured, Front, Piece};
+use crate::clients::{Client, Configured, Front, Replaced};
 use crate::model::{Classified, RiskLevel, ServerName};
 use crate::text::escape;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// One entry that is wrapped.
-pub(super) struct Plan {
+pub(super) struct WrapPlan {
     client: Client,
     server: ServerName,
     /// The client's file, without links.
@@ -25,16 +25,16 @@ pub(super) struct Plan {
     texts: Option<(String, String)>,
     /// Tools by risk, the worst first.
     risks: Vec<(RiskLevel, usize)>,
-    piece: Option<Piece>,
+    piece: Option<Replaced>,
 }
 
-impl Plan {
+impl WrapPlan {
     /// The plan for an entry; `others` are those that were made before it.
     pub fn new(
         entry: &Configured,
         classified: &Classified,
         args: &WrapArgs,
-        kept: &Kept,
+        kept: &WrapStore,
         others: &[Self],
         classifier: &Classifier,
     ) -> Result<Self, Failure> {
@@ -62,7 +62,7 @@ impl Plan {
         })
     }
 
-    pub fn changed_by(mut self, piece: Piece) -> Self {
+    pub fn changed_by(mut self, piece: Replaced) -> Self {
         self.piece = Some(piece);
         self
     }
@@ -100,8 +100,8 @@ impl Plan {
         atomically(&self.lock, lock, Existing::Replace)
     }
 
-    pub fn record(&self) -> Record {
-        Record {
+    pub fn record(&self) -> WrappedEntry {
+        WrappedEntry {
             client: self.client.id().to_owned(),
             file: self.file.clone(),
             section: self.section.clone(),
@@ -122,7 +122,7 @@ fn texts(classified: &Classified, args: &WrapArgs, classifier: &Classifier) -> R
 
 /// What the files of an entry are called: after the server, with a number where another entry has that name. The same
 /// entry has the same files again.
-fn stem(entry: &Configured, kept: &Kept, others: &[Plan]) -> String {
+fn stem(entry: &Configured, kept: &WrapStore, others: &[WrapPlan]) -> String {
     let own = gen_policy::file_stem(entry.name.as_str());
     let is_taken = |stem: &str| {
         let policy = kept.folder().join(entry.client.id()).join(format!("{stem}.policy.json"));
@@ -152,7 +152,7 @@ pub(super) fn program() -> Result<String, Failure> {
 }
 
 /// The plans, each with its risks and its policy.
-pub(super) fn table(plans: &[Plan]) -> String {
+pub(super) fn table(plans: &[WrapPlan]) -> String {
     let mut text = String::new();
     let width = plans.iter().map(|plan| escape(plan.server.as_str()).chars().count()).max().unwrap_or(0).min(32);
     for plan in plans {
@@ -173,7 +173,7 @@ pub(super) fn table(plans: &[Plan]) -> String {
 }
 
 /// What was done, and what comes next.
-pub(super) fn done(plans: &[Plan]) -> String {
+pub(super) fn done(plans: &[WrapPlan]) -> String {
     let files: std::collections::BTreeSet<_> = plans.iter().map(|plan| &plan.file).collect();
     let clients: std::collections::BTreeSet<_> = plans.iter().map(|plan| plan.client).collect();
     let clients: Vec<_> = clients.iter().map(ToString::to_string).collect();

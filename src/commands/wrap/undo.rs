@@ -4,7 +4,7 @@ use super::super::load::config;
 use super::super::load::{Item, Problems};
 use super::super::{Failure, output};
 use super::change::Changes;
-use super::kept::{Kept, Record, real};
+use super::kept::{WrapStore, WrappedEntry, real};
 use super::plan::many;
 use crate::cli::{TargetArgs, UnwrapArgs};
 use crate::clients::{self, Configured};
@@ -14,7 +14,7 @@ use crate::text::escape;
 use std::path::{Path, PathBuf};
 
 pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
-    let mut kept = Kept::open()?;
+    let mut kept = WrapStore::open()?;
     let mut problems = Problems::default();
     let wrapped = wrapped(&args, &kept, &mut problems)?;
     problems.check()?;
@@ -27,7 +27,7 @@ pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
     for entry in &wrapped {
         let record = kept.of(entry);
         match unwrapped(&mut changes, entry, record) {
-            Ok(()) => done.extend(record.map(|record| Record { piece: None, ..record.clone() })),
+            Ok(()) => done.extend(record.map(|record| WrappedEntry { piece: None, ..record.clone() })),
             Err(error) => failed.push(Failed { server: entry.name.clone(), error }),
         }
     }
@@ -55,7 +55,7 @@ pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
 }
 
 /// The entries that start the gateway, of the files that were named, or of every client's and those that are on record.
-fn wrapped(args: &UnwrapArgs, kept: &Kept, problems: &mut Problems) -> Result<Vec<Configured>, Failure> {
+fn wrapped(args: &UnwrapArgs, kept: &WrapStore, problems: &mut Problems) -> Result<Vec<Configured>, Failure> {
     let which = &args.which;
     let mut target = TargetArgs {
         config: which.config.clone(),
@@ -83,7 +83,7 @@ fn wrapped(args: &UnwrapArgs, kept: &Kept, problems: &mut Problems) -> Result<Ve
         .collect())
 }
 
-fn unwrapped(changes: &mut Changes, entry: &Configured, record: Option<&Record>) -> Result<(), String> {
+fn unwrapped(changes: &mut Changes, entry: &Configured, record: Option<&WrappedEntry>) -> Result<(), String> {
     let text = changes.text(Path::new(&entry.file))?;
     let piece = record.and_then(|record| record.piece.as_ref());
     if let Some(before) = piece.and_then(|piece| clients::put_back(text, piece)) {

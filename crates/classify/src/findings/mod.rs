@@ -13,6 +13,7 @@ mod instructions;
 mod kinds;
 mod mentions;
 mod same_name;
+pub mod secrets;
 pub mod source;
 mod trifecta;
 

@@ -1,6 +1,7 @@
 //! Where a server comes from: packages without a version, unencrypted connections, secrets written out.
 
 use super::kinds::finding;
+use super::secrets;
 use crate::model::{Finding, Package, ServerSource, Severity};
 use crate::text::excerpt;
 use std::collections::BTreeSet;
@@ -52,7 +53,7 @@ const TOKEN_PREFIXES: [(&str, usize); 34] = [
     ("-----BEGIN ", 20),
 ];
 /// Words in the name of a variable, header or option that make its value a secret.
-const SECRET_WORDS: [&str; 17] = [
+const SECRET_WORDS: [&str; 19] = [
     "token",
     "secret",
     "password",
@@ -70,6 +71,9 @@ const SECRET_WORDS: [&str; 17] = [
     "credential",
     "authorization",
     "auth_key",
+    // Connection strings of Azure.
+    "accountkey",
+    "sharedaccesskey",
 ];
 /// Words that make such a name harmless again: where the secret is, not what it is.
 const HARMLESS_WORDS: [&str; 12] = [
@@ -152,9 +156,7 @@ pub fn literal_secret(name: &str, value: &str) -> bool {
     {
         return true;
     }
-    let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
-        && !HARMLESS_WORDS.iter().any(|word| name.contains(word))
+    names_a_secret_value(name)
         && value.len() >= SECRET_BYTES_MIN
         && !value.contains(char::is_whitespace)
         && !value.starts_with('/')
@@ -163,6 +165,12 @@ pub fn literal_secret(name: &str, value: &str) -> bool {
             value.to_ascii_lowercase().as_str(),
             "disabled" | "required" | "optional" | "keychain" | "anonymous"
         )
+}
+
+/// Whether the name of a variable, member or part says that its value is a secret.
+pub(super) fn names_a_secret_value(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word)) && !HARMLESS_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// The finding for secrets written out in `place`, for example `the environment`. Names only, never values.
@@ -199,6 +207,9 @@ pub fn secret_arguments(argv: &[String]) -> BTreeSet<String> {
         } else if literal_secret(option, argument) {
             names.insert(if option.is_empty() { format!("argument {at}") } else { option.to_owned() });
         }
+        let value =
+            argument.split_once('=').filter(|(name, _)| name.starts_with('-')).map_or(argument.as_str(), |it| it.1);
+        names.extend(secrets::inside(value, "").into_iter().flat_map(|masked| masked.names));
     }
     names
 }
@@ -212,7 +223,7 @@ fn has_password(value: &str) -> bool {
         && !value.contains("user:pass@")
 }
 
-fn is_placeholder(value: &str) -> bool {
+pub(super) fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let starts = [
         "$",
@@ -276,6 +287,10 @@ mod tests {
         check("server --header Authorization:+Bearer+3f9a8c7b6d5e4f3a", &["secret-in-config"]);
         check("server postgres://app:hunter22@db/app", &["secret-in-config"]);
         check("server postgres://localhost/app", &[]);
+        check("server {\"apiKey\":\"3f9a8c7b6d5e4f3a\"}", &["secret-in-config"]);
+        check("server --config={\"apiKey\":\"${API_KEY}\"}", &[]);
+        check("server --db=Server=db;Password=pw", &["secret-in-config"]);
+        check("npx -y mcp-remote@0.1.0 https://h.example/s/3f9a8c7b6d5e4f3a3f9a/mcp", &["secret-in-config"]);
         check("docker run -e TOKEN=3f9a8c7b6d5e4f3a img@sha256:0", &["secret-in-config"]);
     }
 
