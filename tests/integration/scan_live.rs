@@ -100,7 +100,14 @@ fn what_is_configured_on_this_machine_is_named_and_not_run() {
 fn a_secret_in_an_argument_is_a_finding_and_is_neither_shown_nor_saved() {
     let sandbox = Sandbox::new();
     let script = format!("exec '{}' sample-server", env!("CARGO_BIN_EXE_mcpol"));
-    let secrets = ["3f9a8c7b6d5e4f3a3f9a8c7b", "hunter22hunter22", "ghp_0123456789abcdefghijklmnopqrstuvwxyz"];
+    let secrets = [
+        "3f9a8c7b6d5e4f3a3f9a8c7b",
+        "hunter22hunter22",
+        "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "1a2b3c4d5e6f7a8b9c0d",
+        "a9b8c7d6e5f4a3b2c1d0",
+        "pw-of-the-database",
+    ];
     let args = [
         "-c".to_owned(),
         script,
@@ -108,6 +115,9 @@ fn a_secret_in_an_argument_is_a_finding_and_is_neither_shown_nor_saved() {
         secrets[0].to_owned(),
         format!("--url=https://me:{}@h.example/x", secrets[1]),
         format!("https://{}@h.example/x", secrets[2]),
+        format!("https://h.example/s/{}/mcp", secrets[3]),
+        json!({"nested": {"apiKey": secrets[4]}}).to_string(),
+        format!("--database=Server=db;Password={}", secrets[5]),
     ];
     sandbox.write("mcp.json", &json!({"mcpServers": {"s": {"command": "sh", "args": args}}}).to_string());
     for format in ["table", "json", "markdown"] {
@@ -117,6 +127,17 @@ fn a_secret_in_an_argument_is_a_finding_and_is_neither_shown_nor_saved() {
         assert!(all.contains("--api-key") || all.contains("\\--api-key"), "{all}");
         assert!(all.contains("secret-in-config"), "{all}");
         assert!(secrets.iter().all(|secret| !all.contains(secret)), "{all}");
+    }
+    sandbox.run(&["lock", "--config", "mcp.json", "--yes"]).both(0);
+    let lock = sandbox.read("mcpol.lock");
+    assert!(secrets.iter().all(|secret| !lock.contains(secret)), "{lock}");
+    // The address of a server may hold one too; nobody answers there, and it is not said.
+    let key = "sk-ak-SUPERSECRETabcdef0123456789";
+    let url = format!("http://127.0.0.1:1/api/s/{key}/mcp");
+    sandbox.write("url.json", &json!({"mcpServers": {"u": {"url": url}}}).to_string());
+    for args in [&["scan", "--config", "url.json"][..], &["scan", &url]] {
+        let (out, said) = sandbox.run(args).both(3);
+        assert!(!format!("{out}{said}").contains(key) && said.contains("/api/s/redacted/mcp"), "{said}");
     }
 }
 

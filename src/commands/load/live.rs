@@ -8,7 +8,7 @@ use crate::mcp::{ConnectError, EnumerateOptions, Progress, enumerate};
 use crate::model::{Finding, Listing};
 use crate::report::Failed;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -73,11 +73,37 @@ async fn ask_all(
             Some(Ok((job, Ok(listing)))) => on(Item::Listing(Box::new(listing), job.findings))?,
             Some(Ok((job, Err(error)))) => {
                 let server = job.target.server().clone();
-                on(Item::Failed(Failed { server, error: error.render() }))?;
+                let wanted = wanted_variables(&job.target, &error.details(), &|name| std::env::var_os(name).is_some());
+                on(Item::Failed(Failed { server, error: error.render() + &wanted }))?;
             }
             Some(Err(defect)) => return Err(output::internal(defect)),
         }
     }
+}
+
+/// Most variables that a hint names.
+const VARIABLES_MAX: usize = 3;
+
+/// A line of help for a command that died with words about variables which our environment has and it was not given; empty
+/// where there are none. `has` tells whether our environment has one.
+fn wanted_variables(target: &Target, details: &[String], has: &dyn Fn(&str) -> bool) -> String {
+    let Target::Stdio(target) = target else { return String::new() };
+    let is_name = |word: &&str| {
+        word.len() > 3
+            && word.contains('_')
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let words = details.iter().flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let wanted: BTreeSet<&str> =
+        words.filter(is_name).filter(|name| !target.env.contains_key(*name) && has(name)).collect();
+    if wanted.is_empty() {
+        return String::new();
+    }
+    let options: Vec<_> = wanted.iter().take(VARIABLES_MAX).map(|name| format!("`--env {name}`")).collect();
+    format!(
+        "\n  help: your environment has what it asks for: pass it with {}, or in `env` of its entry",
+        options.join(" ")
+    )
 }
 
 async fn ask(job: Job, options: EnumerateOptions, line: ProgressBar) -> LiveAnswer {
@@ -109,5 +135,26 @@ impl Bars {
             line.enable_steady_tick(TICK);
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::target::{Secret, StdioTarget};
+    use crate::model::ServerName;
+
+    #[test]
+    fn a_variable_that_is_here_and_was_not_passed_is_named() {
+        let mut target = StdioTarget::new(ServerName::new("s"), vec!["s".to_owned()]);
+        target.env.insert("GIVEN_KEY".to_owned(), Secret::new("x"));
+        let target = Target::Stdio(target);
+        let hint = |line: &str| {
+            wanted_variables(&target, &[line.to_owned()], &|name| matches!(name, "GIVEN_KEY" | "API_KEY" | "PATH"))
+        };
+        assert!(hint("stderr: Error: API_KEY is required").contains("`--env API_KEY`"));
+        for line in ["stderr: GIVEN_KEY is wrong", "stderr: OTHER_KEY is required", "stderr: PATH", "stderr: api_key"] {
+            assert_eq!(hint(line), "", "{line}");
+        }
     }
 }
