@@ -64,15 +64,14 @@ pub(in crate::commands) fn chosen(
 ) -> Result<Vec<Chosen>, Failure> {
     let mut inputs: Inputs = args.input.iter().cloned().collect();
     let mut files = read(args, only, &inputs, on)?;
-    let wanted: BTreeSet<String> = choose(args, &files)?
-        .iter()
-        .flat_map(|chosen| &chosen.server.missing)
-        .filter_map(|name| name.strip_prefix("input:"))
-        .map(str::to_owned)
-        .collect();
+    let chosen = choose(args, &files)?;
+    let missing = chosen.iter().flat_map(|it| it.server.missing.iter().map(move |name| (name, it.server.client)));
+    let wanted: BTreeMap<String, Client> =
+        missing.filter_map(|(name, client)| Some((name.strip_prefix("input:")?.to_owned(), client))).collect();
     if !wanted.is_empty() && on_a_terminal() {
-        for id in wanted {
-            inputs.insert(id.clone(), ask::secret(&format!("{}: ", escape(&id)))?);
+        for (id, client) in wanted {
+            let question = format!("`{}`, which {client} would ask for (not shown): ", escape(&id));
+            inputs.insert(id, ask::secret(&question)?);
         }
         files = read(args, only, &inputs, &mut |_| Ok(()))?;
     }
