@@ -24,6 +24,11 @@ use std::collections::BTreeMap;
 /// Servers that are asked at the same time.
 const JOBS: usize = 4;
 
+/// The code of the note on a server that speaks the older transport.
+const DEPRECATED_TRANSPORT: &str = "deprecated_transport";
+const OLDER: &str =
+    "it speaks the older HTTP+SSE, which the gateway does not\n  help: ask for its address for streamable HTTP";
+
 /// A server that is to be wrapped wherever it stands: all the entries that start the same.
 struct WrapGroup {
     /// What it is called while it is asked: its name, and its client where the name alone is not enough.
@@ -186,6 +191,11 @@ fn scan(
         match item {
             Item::Listing(mut listing, findings) => {
                 let label = listing.server.clone();
+                // The gateway does not speak it: the client would be left without the server.
+                if listing.notes.iter().any(|note| note.code == DEPRECATED_TRANSPORT) {
+                    failed.push(Failed { server: label, error: OLDER.to_owned() });
+                    return Ok(());
+                }
                 let group = groups.iter().find(|group| group.label == label);
                 if let Some(entry) = group.and_then(|group| group.entries.first()) {
                     listing.server = entry.name.clone();
