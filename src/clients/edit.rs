@@ -73,7 +73,7 @@ pub fn put_in_front(
         Some(nested) => page.before_command(nested, "path", front)?,
         None => match (first(entry, &COMMANDS), first(entry, &URLS)) {
             (Some((name, _)), _) => page.before_command(entry, name, front)?,
-            (None, Some((name, url))) => page.before_url(entry, name, url, form, front)?,
+            (None, Some((_, url))) => page.before_url(entry, url, form, front)?,
             (None, None) => return Err(NotEdited::Gone),
         },
     };
@@ -163,14 +163,7 @@ impl FileText<'_> {
 
     /// A command in the place of a URL. Headers become variables of the command, under names of their own, so that no
     /// value stands among its arguments.
-    fn before_url(
-        &self,
-        entry: &Node,
-        name: &str,
-        url: &Node,
-        form: &Form,
-        front: &Front,
-    ) -> Result<Vec<Splice>, NotEdited> {
+    fn before_url(&self, entry: &Node, url: &Node, form: &Form, front: &Front) -> Result<Vec<Splice>, NotEdited> {
         if url.borrowed {
             return Err(SHARED);
         }
@@ -199,7 +192,6 @@ impl FileText<'_> {
         if let Some(kind) = entry.get("type").filter(|kind| kind.as_text().is_some()) {
             splices.push((kind.range.clone(), self.quoted(form.stdio)));
         }
-        let _ = name;
         Ok(splices)
     }
 
