@@ -59,7 +59,7 @@ impl Node {
     }
 
     /// What stands at a path of names, and of positions in lists.
-    pub fn at<'a, S: AsRef<str>>(&'a self, path: impl IntoIterator<Item = S>) -> Option<&'a Node> {
+    pub fn at<S: AsRef<str>>(&self, path: impl IntoIterator<Item = S>) -> Option<&Node> {
         path.into_iter().try_fold(self, |node, name| match &node.value {
             Value::Array(items) => items.get(name.as_ref().parse::<usize>().ok()?),
             _ => node.get(name.as_ref()),
