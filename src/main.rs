@@ -1,7 +1,6 @@
 //! The binary: parse, run, exit code.
 
-use clap::Parser as _;
-use mcpol::{cli::Cli, commands, mcp};
+use mcpol::{cli, commands, mcp};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,7 +8,7 @@ fn main() -> ExitCode {
     if let Some(code) = mcp::supervise::run_if_asked() {
         return code;
     }
-    match commands::run(Cli::parse()) {
+    match commands::run(cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.print();

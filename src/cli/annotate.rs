@@ -3,7 +3,7 @@
 use super::{RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
-/// What annotations should these tools have, and which do they have?
+/// Which annotations should these tools have, and which have they?
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AnnotateArgs {

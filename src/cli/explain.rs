@@ -3,7 +3,7 @@
 use super::{RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
-/// Why one tool has its class, or what a policy decides about one call.
+/// Why a tool has its class, or what a policy decides about a call.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {

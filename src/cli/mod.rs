@@ -16,7 +16,9 @@ mod grant;
 mod audit;
 mod approvals;
 mod demo;
+mod groups;
 mod sample_server;
+mod shell;
 mod status;
 mod wrap;
 
@@ -30,6 +32,7 @@ pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
 pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
+pub use groups::{command, parse};
 pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
 pub use lock::LockArgs;
 pub use login::{LoginArgs, LoginServer, LogoutArgs};
@@ -39,6 +42,7 @@ pub use policy::{
 pub use rules::{EvalArgs, ExplainRuleArgs, LayerArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat};
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
+pub use shell::{CompletionsArgs, ManArgs};
 pub use status::{StatusArgs, StatusFormat};
 pub use target::{ClientCapability, RuleArgs, TargetArgs};
 pub use wrap::{ClientsArgs, UnwrapArgs, WhichArgs, WrapArgs};
@@ -59,9 +63,9 @@ pub struct Cli {
 pub enum Command {
     /// What can these servers do? List and classify their tools.
     Scan(ScanArgs),
-    /// Why one tool has its class, or what a policy decides about one call.
+    /// Why a tool has its class, or what a policy decides about a call.
     Explain(ExplainArgs),
-    /// What annotations should these tools have, and which do they have?
+    /// Which annotations should these tools have, and which have they?
     Annotate(AnnotateArgs),
     /// Write a recommended default-deny policy.json.
     GenPolicy(GenPolicyArgs),
@@ -71,7 +75,7 @@ pub enum Command {
     Rules(RulesArgs),
     /// Write down what was reviewed, or accept what changed.
     Lock(LockArgs),
-    /// What is different from what was reviewed, and how much does it matter?
+    /// What differs from what was reviewed, and how much does it matter?
     Check(Box<CheckArgs>),
     /// Who has which servers, and which of them stand behind the gateway?
     Clients(ClientsArgs),
@@ -81,7 +85,7 @@ pub enum Command {
     Unwrap(UnwrapArgs),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
-    /// Log in at a server that asks for OAuth, in a browser here or elsewhere.
+    /// Log in at a server that asks for OAuth, in a browser.
     Login(LoginArgs),
     /// Forget the login at a server.
     Logout(LogoutArgs),
@@ -93,10 +97,14 @@ pub enum Command {
     Approvals(ApprovalsArgs),
     /// See where counters of limits stand, and set them to nothing.
     Limits(LimitsArgs),
-    /// Look at a running gateway: servers, sessions, decisions, latency.
+    /// Look at a running gateway: servers, sessions, decisions.
     Status(StatusArgs),
     /// See the whole path in two seconds, offline.
     Demo(DemoArgs),
     /// Serve the embedded sample MCP server over stdio.
     SampleServer(SampleServerArgs),
+    /// Print a script that lets a shell complete commands and options.
+    Completions(CompletionsArgs),
+    /// Write a man page for each command.
+    Man(ManArgs),
 }

@@ -29,6 +29,7 @@ mod annotate;
 mod approvals;
 mod demo;
 mod sample_server;
+mod shell;
 mod status;
 mod voice;
 mod wrap;
@@ -62,6 +63,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Grant(args) => grant::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
         Command::Limits(args) => limits::run(args),
         Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(args),

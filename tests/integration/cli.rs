@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 22] = [
+const SUBCOMMANDS: [&str; 24] = [
     "scan",
     "explain",
     "annotate",
@@ -24,6 +24,8 @@ const SUBCOMMANDS: [&str; 22] = [
     "status",
     "demo",
     "sample-server",
+    "completions",
+    "man",
     "help",
 ];
 
@@ -36,14 +38,15 @@ fn version_is_one_line() {
 fn help_lists_every_subcommand_and_each_has_its_own() {
     let sandbox = Sandbox::new();
     let help = sandbox.run(&["--help"]).quiet(0);
-    let listed: Vec<_> = help
+    let mut listed: Vec<_> = help
         .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
+        .take_while(|line| *line != "Options:")
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .collect();
-    assert_eq!(listed, SUBCOMMANDS);
+    listed.sort_unstable();
+    let mut all = SUBCOMMANDS;
+    all.sort_unstable();
+    assert_eq!(listed, all);
     for name in SUBCOMMANDS.iter().filter(|name| **name != "help") {
         let text = sandbox.run(&[name, "--help"]).quiet(0);
         assert!(text.contains(&format!("Usage: mcpol {name}")), "{text}");
