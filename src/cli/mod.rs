@@ -77,7 +77,7 @@ pub enum Command {
     Lock(LockArgs),
     /// What differs from what was reviewed, and how much does it matter?
     Check(Box<CheckArgs>),
-    /// Who has which servers, and which of them stand behind the gateway?
+    /// Who has which servers, and which are behind the gateway?
     Clients(ClientsArgs),
     /// Put the gateway in front of servers, in the files of their clients.
     Wrap(WrapArgs),

@@ -41,7 +41,7 @@ pub struct UnwrapArgs {
     pub which: WhichArgs,
 }
 
-/// Who has which servers, and which of them stand behind the gateway?
+/// Who has which servers, and which are behind the gateway?
 #[derive(Debug, clap::Args)]
 pub struct ClientsArgs {
     /// Only this client, such as `cursor`.
