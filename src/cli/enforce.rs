@@ -1,10 +1,12 @@
 //! Arguments of `mcpol enforce`.
 
+use crate::gateway::exchange::UnknownMethods;
 use crate::gateway::plan::{self, BadListener};
 use crate::gateway::reload::Reloading;
 use clap::Parser as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Stand between a client and a server and hold calls to a policy.
@@ -102,9 +104,9 @@ pub struct EnforceArgs {
     /// Print what would be enforced, and exit.
     #[arg(long)]
     pub dry_run: bool,
-    /// Requests that no revision of the protocol knows.
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownMethodsArg::Refuse)]
-    pub unknown_methods: UnknownMethodsArg,
+    /// Messages whose method no revision of the protocol knows: `forward` or `refuse` them, or forward these methods alone.
+    #[arg(long, value_name = "forward|refuse|METHOD,…", default_value = "refuse", value_parser = unknown_methods)]
+    pub unknown_methods: UnknownMethods,
     /// Give a call up that has had neither answer nor progress for so long; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds_or_never)]
     pub call_timeout: Duration,
@@ -205,13 +207,19 @@ fn origin(text: &str) -> Result<String, String> {
     helped(plan::origin(text))
 }
 
-/// What becomes of requests that no revision of the protocol knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum UnknownMethodsArg {
-    /// Forward and log them.
-    Forward,
-    /// Answer that there is no such method.
-    Refuse,
+fn unknown_methods(text: &str) -> Result<UnknownMethods, String> {
+    match text {
+        "forward" => Ok(UnknownMethods::Forward),
+        "refuse" => Ok(UnknownMethods::Refuse),
+        list => {
+            let methods = list.split(',').map(str::trim).filter(|method| !method.is_empty());
+            let read = |method: &str| match crate::policy::bad_unknown_method(method) {
+                Some((message, help)) => Err(format!("{message}; {help}")),
+                None => Ok(method.to_owned()),
+            };
+            Ok(UnknownMethods::Listed(Arc::new(methods.map(read).collect::<Result<_, _>>()?)))
+        }
+    }
 }
 
 /// Longest time that can be asked for, in seconds: a day.

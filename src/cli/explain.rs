@@ -8,8 +8,8 @@ use std::path::PathBuf;
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
     /// The tool's name, as the server declares it.
-    #[arg(value_name = "TOOL")]
-    pub tool: String,
+    #[arg(value_name = "TOOL", required_unless_present_any = ["resource", "prompt", "method"])]
+    pub tool: Option<String>,
     /// The server.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -19,6 +19,17 @@ pub struct ExplainArgs {
     /// Explain what this policy decides about a call of the tool, instead of its class.
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<PathBuf>,
+    /// Explain what the policy says about reading this resource, or listing this template.
+    #[arg(long, value_name = "URI", requires = "policy", conflicts_with_all = ["tool", "args", "state"])]
+    pub resource: Option<String>,
+    /// Explain what the policy says about taking this prompt.
+    #[arg(long, value_name = "NAME", requires = "policy", conflicts_with_all = ["tool", "args", "state", "resource"])]
+    pub prompt: Option<String>,
+    /// Explain what the policy says about a method that the protocol does not know, or by which a server asks something
+    /// of its client (`sampling/createMessage`).
+    #[arg(long, value_name = "NAME", requires = "policy",
+        conflicts_with_all = ["tool", "args", "state", "resource", "prompt"])]
+    pub method: Option<String>,
     /// The call's arguments as JSON.
     #[arg(long, value_name = "JSON", requires = "policy")]
     pub args: Option<String>,
@@ -41,4 +52,5 @@ Examples:
   mcpol explain pause_focus_session                 a tool of the sample server inside mcpol
   mcpol explain create_issue --tools catalog/server-github.json
   mcpol explain read_file -- npx -y @modelcontextprotocol/server-filesystem .
-  mcpol explain create_charge --policy policy.json --args '{\"amount\": 20000}'";
+  mcpol explain create_charge --policy policy.json --args '{\"amount\": 20000}'
+  mcpol explain --policy policy.json --resource file:///srv/docs/a.txt";

@@ -25,6 +25,10 @@ pub struct GenPolicyArgs {
     /// Start from this policy: keep every rule in it, add what is new, say what vanished.
     #[arg(long, value_name = "OLD")]
     pub merge: Option<PathBuf>,
+    /// Write only what the hosted gateway that the format comes from knows as well, so nothing about resources and
+    /// prompts; what a saved list of tools alone gets anyway, and `--portable=false` changes that.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub portable: Option<bool>,
     /// Write to this file instead of standard output; for several servers, a directory.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -42,9 +46,9 @@ pub struct GenPolicyArgs {
 /// How strict a generated policy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PolicyProfile {
-    /// Reads pass, writes 30 and executions 10 a minute, deletes hidden, money refused.
+    /// Reads pass, writes 30 and executions 10 a minute, deletes hidden, a person asked about money.
     Standard,
-    /// Also: arguments must satisfy the schema; a high blast radius needs approval.
+    /// Also: arguments must satisfy the schema; high blast radius, privilege, egress and most executions need approval.
     Strict,
     /// Reads only.
     ReadOnly,
@@ -60,4 +64,4 @@ Examples:
 The policy goes to standard output or FILE, the review table to standard error.
 
 Exit codes: 0 written, 2 wrong argument or file, 3 a server could not be listed,
-4 no tools";
+4 nothing to write a policy for";

@@ -114,6 +114,7 @@ A case:
   args = '{\"amount\": 10001}'
   expect = \"deny\"                               allow, deny or ask
   rule = \"/tools/create_charge/deny_if/args.amount-gt\"
+Instead of `tool`: `resource`, `prompt` or `method`.
 
 Exit codes: 0 all pass, 1 some fail, 2 wrong file, 4 no cases";
 

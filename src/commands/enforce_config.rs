@@ -91,7 +91,8 @@ fn startup_lines(config: &Config) -> Vec<String> {
         .into_iter()
         .map(|server| {
             let lock = server.lock.map_or_else(String::new, |(tools, _)| format!("; lock of {tools} tools"));
-            format!("{}: {}; policy {}{lock}", server.name, server.place, server.policy)
+            let beside = server.beside.map_or_else(String::new, |beside| format!("; {beside}"));
+            format!("{}: {}; policy {}{beside}{lock}", server.name, server.place, server.policy)
         })
         .collect()
 }
@@ -119,6 +120,10 @@ fn planned(config: &Config) -> Vec<PlannedServer> {
             place,
             policy: policy.map_or_else(|| "none".to_owned(), |(path, _)| path.display().to_string()),
             summary: policy.map(|(_, policy)| (policy.summary(), policy.document().default)),
+            beside: policy.map(|(_, policy)| {
+                let methods = config.plan.settings.unknown_methods.in_words(policy);
+                format!("{}, {methods}", policy.beside_in_words())
+            }),
             enforcement: served.enforcement,
             forwarded: match &served.backend {
                 Backend::Http(target) => target.forward_headers.iter().map(ToString::to_string).collect(),

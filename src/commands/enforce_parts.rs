@@ -2,10 +2,9 @@
 
 use super::load::HandedHeaders;
 use super::{Failure, load, state, voice};
-use crate::cli::{EnforceArgs, OnChangeArg, UnknownMethodsArg};
+use crate::cli::{EnforceArgs, OnChangeArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination};
-use crate::gateway::exchange::UnknownMethods;
 use crate::gateway::http::SetUpError;
 use crate::gateway::http::serve::ServeError;
 use crate::gateway::jwt::BadIssuer;
@@ -32,10 +31,7 @@ pub(super) fn settings(args: &EnforceArgs) -> Settings {
     Settings {
         call_timeout: (!args.call_timeout.is_zero()).then_some(args.call_timeout),
         approval_wait: args.approval_wait,
-        unknown_methods: match args.unknown_methods {
-            UnknownMethodsArg::Forward => UnknownMethods::Forward,
-            UnknownMethodsArg::Refuse => UnknownMethods::Refuse,
-        },
+        unknown_methods: args.unknown_methods.clone(),
     }
 }
 

@@ -12,15 +12,16 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
     if let Some(policy) = &args.policy {
         return explain_policy::run(&args, policy);
     }
+    let wanted = args.tool.as_deref().unwrap_or_default();
     let classifier = Classifier::new(&args.rules)?;
     let listings = listings(&args)?;
     let mut explained = Vec::new();
     for listing in &listings {
-        let named = listing.tools.iter().enumerate().filter(|(_, tool)| tool.name.as_str() == args.tool);
+        let named = listing.tools.iter().enumerate().filter(|(_, tool)| tool.name.as_str() == wanted);
         explained.extend(named.map(|(at, _)| classifier.explain(listing, at)));
     }
     if explained.is_empty() {
-        return Err(unknown(&args.tool, &listings));
+        return Err(unknown(wanted, &listings));
     }
     explained.sort_by(|a, b| a.server.cmp(&b.server));
     if args.json {

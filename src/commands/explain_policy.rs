@@ -1,4 +1,4 @@
-//! `mcpol explain TOOL --policy P`: what a policy decides about one call, step by step.
+//! `mcpol explain TOOL --policy P`: what a policy decides about one call, or about something beside tools, step by step.
 
 use super::{Failure, load, output, policy_file, state};
 use crate::cli::ExplainArgs;
@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::exit::Exit;
 use crate::mcp::envelope::ToolCall;
 use crate::model::ToolName;
-use crate::policy::{self, ArgumentSchema, Caller, Facts};
+use crate::policy::{self, ArgumentSchema, Beside, Caller, Facts, Trace};
 use crate::problem::{Place, Problem};
 use crate::report;
 use crate::state::{StatePlace, open};
@@ -19,13 +19,19 @@ const SERVER: &str = "local";
 
 pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     let policy = policy_file::read(path)?;
+    if let Some(question) = beside(args) {
+        let door = question.door().map_err(Failure::usage)?;
+        let trace = policy::explain_door(&policy, door);
+        return print(args, &question.in_words(), &trace);
+    }
+    let tool = args.tool.as_deref().unwrap_or_default();
     let arguments = args.args.as_deref().map(read_arguments).transpose()?;
     let now = match &args.at {
         None => crate::clock::now(),
         Some(text) => time(text)?,
     };
-    let schema = if policy.wants_schema(&args.tool) { schema(args)? } else { None };
-    let call = ToolCall::synthetic(ToolName::new(args.tool.as_str()), arguments);
+    let schema = if policy.wants_schema(tool) { schema(args, tool)? } else { None };
+    let call = ToolCall::synthetic(ToolName::new(tool), arguments);
     let facts = Facts { schema: schema.as_ref(), ..Facts::default() };
     let place = match &args.state {
         None => StatePlace::Memory,
@@ -41,15 +47,27 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     let caller = caller(args)?;
     let trace = policy::explain(&policy, &*limits, &caller, &call, facts, now)
         .map_err(|error| Failure::usage(error.to_string()))?;
+    let exit = print(args, tool, &trace)?;
+    if !args.json && policy.wants_schema(tool) && schema.is_none() {
+        output::people("hint: name the server or a saved list with `--tools` to check the arguments too\n");
+    }
+    Ok(exit)
+}
+
+/// What the arguments ask about beside tools, if they do.
+fn beside(args: &ExplainArgs) -> Option<Beside<'_>> {
+    let resource = args.resource.as_deref().map(Beside::Resource);
+    let prompt = args.prompt.as_deref().map(Beside::Prompt);
+    resource.or(prompt).or(args.method.as_deref().map(Beside::Method))
+}
+
+fn print(args: &ExplainArgs, subject: &str, trace: &Trace) -> Result<Exit, Failure> {
     if args.json {
-        let mut text = serde_json::to_string_pretty(&trace).map_err(output::internal)?;
+        let mut text = serde_json::to_string_pretty(trace).map_err(output::internal)?;
         text.push('\n');
         output::json(&text)?;
     } else {
-        output::coloured(&report::policy_trace(&args.tool, &trace, output::terminal_width()))?;
-        if policy.wants_schema(&args.tool) && schema.is_none() {
-            output::people("hint: name the server or a saved list with `--tools` to check the arguments too\n");
-        }
+        output::coloured(&report::policy_trace(subject, trace, output::terminal_width()))?;
     }
     Ok(Exit::Clean)
 }
@@ -100,14 +118,14 @@ pub(super) fn time(text: &str) -> Result<Timestamp, Failure> {
 }
 
 /// The tool's input schema, where the arguments name a server that has it.
-fn schema(args: &ExplainArgs) -> Result<Option<ArgumentSchema>, Failure> {
+fn schema(args: &ExplainArgs, wanted: &str) -> Result<Option<ArgumentSchema>, Failure> {
     if !load::names_anything(&args.target) {
         return Ok(None);
     }
     let loaded = load::listings(&args.target)?;
     output::people(&report::failures(&loaded.failed));
     let tools = loaded.listings.iter().flat_map(|listing| &listing.tools);
-    let Some(tool) = tools.into_iter().find(|tool| tool.name.as_str() == args.tool) else { return Ok(None) };
+    let Some(tool) = tools.into_iter().find(|tool| tool.name.as_str() == wanted) else { return Ok(None) };
     let definition: serde_json::Value = serde_json::from_str(tool.raw.get()).map_err(output::internal)?;
     match definition.get("inputSchema").map(ArgumentSchema::compile) {
         Some(Ok(schema)) => Ok(Some(schema)),

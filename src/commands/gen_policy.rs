@@ -1,12 +1,13 @@
 //! `mcpol gen-policy`: list, classify, recommend, write.
 
+use super::load::{self, Classifier};
 use super::write::{Existing, atomically};
-use super::{Failure, load, output, policy_file};
+use super::{Failure, output, policy_file};
 use crate::cli::{GenPolicyArgs, PolicyProfile};
 use crate::exit::Exit;
-use crate::model::Classified;
-use crate::policy::{self, Left, Merge, Policy, Profile, Recommendation, Selection};
-use crate::report;
+use crate::model::{Classified, ExtraKind, Listing, Offered, ServerSource};
+use crate::policy::{self, Form, Left, Merge, Policy, Profile, Recommendation, Selection, Wishes};
+use crate::report::{self, PolicyReview};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,22 +19,25 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
     output::people(&report::failures(&loaded.failed));
     let failed = loaded.failed.len();
     let unreachable = failed > 0;
-    let servers = load::classify(loaded.listings, &args.rules)?;
-    if servers.iter().all(|server| server.listing.tools.is_empty()) {
+    let classifier = Classifier::new(&args.rules)?;
+    let servers: Vec<Classified> =
+        loaded.listings.into_iter().map(|listing| classifier.one(listing, Vec::new())).collect();
+    classifier.say_what_did_not_apply();
+    let offers_nothing =
+        |server: &Classified| server.listing.tools.is_empty() && server.listing.extras.listed().next().is_none();
+    if servers.iter().all(offers_nothing) {
         if unreachable {
             return Ok(Exit::Unreachable);
         }
         return Err(Failure::usage("no tools to write a policy for").with_exit(Exit::Nothing));
     }
     check_arguments(&args, &servers)?;
-    let pages = servers.iter().map(|server| page(&args, server, old.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let pages = servers.iter().map(|server| page(&args, &classifier, server, old.as_ref()));
+    let pages = pages.collect::<Result<Vec<_>, _>>()?;
     write(&args, &pages, pages.len() + failed > 1)?;
     if !args.quiet {
         let columns = output::terminal_width();
-        let tables: Vec<String> = pages
-            .iter()
-            .map(|page| report::policy_review(&page.server, &page.new.review, page.merge.as_ref(), page.left, columns))
-            .collect();
+        let tables: Vec<String> = pages.iter().map(|page| report::policy_review(&page.review(), columns)).collect();
         output::people(&tables.join("\n"));
     }
     Ok(if unreachable { Exit::Unreachable } else { Exit::Clean })
@@ -45,10 +49,27 @@ struct PolicyPage {
     new: Recommendation,
     merge: Option<Merge>,
     left: Left,
+    unlisted: Vec<ExtraKind>,
     text: String,
 }
 
+impl PolicyPage {
+    fn review(&self) -> PolicyReview<'_> {
+        PolicyReview {
+            server: &self.server,
+            new: &self.new,
+            merge: self.merge.as_ref(),
+            left: self.left,
+            unlisted: &self.unlisted,
+        }
+    }
+}
+
 fn check_arguments(args: &GenPolicyArgs, servers: &[Classified]) -> Result<(), Failure> {
+    if args.portable == Some(true) && args.profile == PolicyProfile::Strict {
+        return Err(Failure::usage("the strict profile cannot be portable")
+            .with_help("it asks people and checks schemas, which the format of others does not know"));
+    }
     if servers.len() > 1 {
         if args.merge.is_some() {
             return Err(Failure::usage("`--merge` is for one server").with_help("name it with `--server`"));
@@ -72,14 +93,28 @@ fn check_arguments(args: &GenPolicyArgs, servers: &[Classified]) -> Result<(), F
     Ok(())
 }
 
-/// The text of the policy that a server's tools deserve.
+/// The text of the policy that a server deserves that is asked for what it offers.
 ///
 /// # Errors
 /// A name or a schema of the server cannot stand in a policy.
-pub(super) fn recommended(server: &Classified, strictness: PolicyProfile) -> Result<String, Failure> {
-    let pairs = server.listing.tools.iter().zip(&server.verdicts);
-    let new = policy::generate(pairs, profile(strictness), &Selection::default());
+pub(super) fn recommended(
+    server: &Classified,
+    strictness: PolicyProfile,
+    classifier: &Classifier,
+) -> Result<String, Failure> {
+    let judge = classifier.judge_like(&server.listing);
+    let wishes = Wishes { profile: profile(strictness), judge: Some(&judge), ..Wishes::standard(Form::Full) };
+    let mut new = policy::generate(server.listing.tools.iter().zip(&server.verdicts_with_all_findings()), &wishes);
+    add_offers(&mut new, server, classifier);
     checked(&new.document, server.listing.server.as_str()).map(|(text, _)| text)
+}
+
+/// Adds what the server offers beside tools; returns the kinds that it has and does not list.
+fn add_offers(new: &mut Recommendation, server: &Classified, classifier: &Classifier) -> Vec<ExtraKind> {
+    let extras = &server.listing.extras;
+    let found: Vec<_> = extras.listed().map(|extra| (extra, classifier.of_extra(extra))).collect();
+    policy::add_offers(new, found.iter().map(|(extra, findings)| (*extra, findings.as_slice())));
+    ExtraKind::ALL.into_iter().filter(|kind| matches!(extras.of(*kind), Offered::Refused)).collect()
 }
 
 fn profile(given: PolicyProfile) -> Profile {
@@ -98,18 +133,45 @@ fn checked(document: &policy::Document, name: &str) -> Result<(String, Policy), 
     Ok((text, policy))
 }
 
-fn page(args: &GenPolicyArgs, server: &Classified, old: Option<&Policy>) -> Result<PolicyPage, Failure> {
+/// Whether only what others know of the format is written. A saved list of tools alone says nothing of a session, and
+/// whoever keeps such lists may use the policy elsewhere.
+fn is_portable(args: &GenPolicyArgs, listing: &Listing) -> bool {
+    let is_unknown = |kind| matches!(listing.extras.of(kind), Offered::NotRecorded);
+    let is_plain_list =
+        matches!(listing.source, ServerSource::File { .. }) && ExtraKind::ALL.into_iter().all(is_unknown);
+    args.portable.unwrap_or(is_plain_list && args.profile != PolicyProfile::Strict)
+}
+
+fn page(
+    args: &GenPolicyArgs,
+    classifier: &Classifier,
+    server: &Classified,
+    old: Option<&Policy>,
+) -> Result<PolicyPage, Failure> {
     let profile = profile(args.profile);
-    let selection =
-        Selection { only: args.only.iter().cloned().collect(), except: args.except.iter().cloned().collect() };
     let tools = &server.listing.tools;
-    let mut new = policy::generate(tools.iter().zip(&server.verdicts), profile, &selection);
+    let portable = is_portable(args, &server.listing);
+    let judge = classifier.judge_like(&server.listing);
+    let wishes = Wishes {
+        profile,
+        form: if portable { Form::Portable } else { Form::Full },
+        selection: Selection {
+            only: args.only.iter().cloned().collect(),
+            except: args.except.iter().cloned().collect(),
+        },
+        judge: Some(&judge),
+    };
+    let verdicts = server.verdicts_with_all_findings();
+    let mut new = policy::generate(tools.iter().zip(&verdicts), &wishes);
+    // A policy for some tools is for these tools.
+    let beside_tools = !portable && args.only.is_empty();
+    let unlisted = if beside_tools { add_offers(&mut new, server, classifier) } else { Vec::new() };
     let declared = tools.iter().map(|tool| tool.name.as_str()).collect();
-    let merge = old.map(|old| policy::merge(old.document(), &mut new, &declared));
+    let merge = old.map(|old| policy::merge(old, &mut new, &declared));
     let name = server.listing.server.as_str().to_owned();
     let (text, policy) = checked(merge.as_ref().map_or(&new.document, |merge| &merge.document), &name)?;
     let left = policy::left(&policy, tools);
-    Ok(PolicyPage { server: name, new, merge, left, text })
+    Ok(PolicyPage { server: name, new, merge, left, unlisted, text })
 }
 
 /// Writes everything, or nothing where something is in the way. `several`: the arguments name more than one server, of
@@ -129,10 +191,7 @@ fn write(args: &GenPolicyArgs, pages: &[PolicyPage], several: bool) -> Result<()
         }
     }
     if let Some(path) = &args.notes {
-        let notes: Vec<String> = pages
-            .iter()
-            .map(|page| report::policy_notes(&page.server, &page.new.review, page.merge.as_ref(), page.left))
-            .collect();
+        let notes: Vec<String> = pages.iter().map(|page| report::policy_notes(&page.review())).collect();
         if files.iter().any(|(file, _)| file == path) {
             return Err(Failure::usage(format!("`{}` cannot be the policy and the notes", path.display()))
                 .with_help("give `--notes` a name of its own"));

@@ -81,6 +81,16 @@ impl Locking {
         let name = classified.listing.server.clone();
         let policy = self.policies.of(&name);
         let mut now = LockedServer::of(classified, policy.as_ref().map(|policy| policy.policy.hash()));
+        if let Some(policy) = &policy {
+            for open in drift::open_findings(&policy.policy, &now, &|id| classifier.is_off(id)) {
+                output::people(&format!(
+                    "warning: {}: {} ({})\n",
+                    crate::text::escape(&policy.file),
+                    open.message,
+                    open.code
+                ));
+            }
+        }
         now.policy_file = policy.as_ref().and_then(|policy| from_lock(&self.path, &policy.file));
         let (entry, others) = match &mut self.before {
             Some(before) => (before.entry(&classified.listing)?, before.others(&name)),

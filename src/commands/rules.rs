@@ -8,7 +8,7 @@ use crate::classify::{BUILTIN_FILES, Options, RuleInfo, RuleSet, classify};
 use crate::cli::{EvalArgs, ExplainRuleArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat, TargetArgs};
 use crate::exit::Exit;
 use crate::model::Classified;
-use crate::policy::{Profile, Ruling, Selection, generate};
+use crate::policy::{Form, Ruling, Wishes, generate};
 use crate::report;
 use crate::text::{escape, nearest};
 use serde::Serialize;
@@ -183,7 +183,7 @@ fn passes(classified: &[Classified]) -> BTreeSet<(String, String)> {
     let mut out = BTreeSet::new();
     for one in classified {
         let tools = one.listing.tools.iter().zip(&one.verdicts);
-        let policy = generate(tools, Profile::Standard, &Selection::default());
+        let policy = generate(tools, &Wishes::standard(Form::Full));
         let passing = policy.review.into_iter().filter(|review| match review.ruling {
             Ruling::Allow | Ruling::Limit(_) => true,
             Ruling::Approve(_) | Ruling::Refuse | Ruling::LeaveOut | Ruling::Hide => false,

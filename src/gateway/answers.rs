@@ -226,7 +226,7 @@ impl Mediator {
             policy: policy.as_ref(),
             caller: &party.caller,
             way: party.way,
-            unknown: self.settings.unknown_methods,
+            unknown: &self.settings.unknown_methods,
             tasks: None,
             guard: self.guard.as_deref(),
             view: Some(party.seen()),

@@ -418,7 +418,7 @@ fn volunteered(case: &Case<'_>) -> Option<Denial> {
         policy: case.policy,
         caller: case.caller,
         way: case.way,
-        unknown: UnknownMethods::Refuse,
+        unknown: &UnknownMethods::Refuse,
         is_shown_with_tool: &|_| false,
         tasks: None,
     };

@@ -32,7 +32,7 @@ pub const WAITING_MAX: usize = 256;
 const BATCH_MESSAGES_USUAL: usize = 64;
 
 /// How a session is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// A call without answer or progress for this long is given up; `None` waits for ever.
     pub call_timeout: Option<Duration>,
@@ -225,7 +225,7 @@ impl Mediator {
             policy: policy.as_deref(),
             caller: &party.caller,
             way: party.way,
-            unknown: self.settings.unknown_methods,
+            unknown: &self.settings.unknown_methods,
             is_shown_with_tool: &is_shown_with_tool,
             // One grant has the server for itself.
             tasks: None,

@@ -59,6 +59,9 @@ pub fn check_page(code: Code) -> &'static str {
         Code::P022 => include_str!("../../docs/checks/P022.md"),
         Code::P023 => include_str!("../../docs/checks/P023.md"),
         Code::P024 => include_str!("../../docs/checks/P024.md"),
+        Code::P025 => include_str!("../../docs/checks/P025.md"),
+        Code::P026 => include_str!("../../docs/checks/P026.md"),
+        Code::P027 => include_str!("../../docs/checks/P027.md"),
     }
 }
 

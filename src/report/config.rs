@@ -1,6 +1,7 @@
 //! What a configuration of the gateway comes to, for `mcpol enforce --config FILE --dry-run`.
 
 use super::grid::grid;
+use super::words::wrap;
 use crate::gateway::config::Config;
 use crate::gateway::identity::{KnownBy, SubjectRule, TokenRule};
 use crate::gateway::locked::OnChange;
@@ -29,6 +30,8 @@ pub struct PlannedServer {
     pub policy: String,
     /// What the policy says about tools, and about those that it does not list.
     pub summary: Option<(Summary, Unlisted)>,
+    /// What the policy says about everything that is no tool, in words.
+    pub beside: Option<String>,
     /// Whether decisions are enforced.
     pub enforcement: Enforcement,
     /// Headers of clients that go on to it.
@@ -73,6 +76,15 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
         })
         .collect();
     out.push_str(&grid(&["SERVER", "WHERE", "POLICY", "TOOLS"], &rows, &[1, 2, 3], columns));
+    let beside = servers.iter().filter_map(|server| Some((server, server.beside.as_deref()?)));
+    for (at, (server, beside)) in beside.enumerate() {
+        if at == 0 {
+            let _ = writeln!(out, "\n{bold}beside tools{bold:#}");
+        }
+        for (at, line) in wrap(&format!("{}: {beside}", escape(&server.name)), columns - 4, 8).iter().enumerate() {
+            let _ = writeln!(out, "{:indent$}{line}", "", indent = if at == 0 { 2 } else { 4 });
+        }
+    }
     for server in servers.iter().filter(|server| !server.forwarded.is_empty()) {
         let (name, headers) = (escape(&server.name), server.forwarded.join(", "));
         let _ = writeln!(out, "headers of clients that go on to {name}: {headers}");

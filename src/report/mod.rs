@@ -49,7 +49,7 @@ pub use lines::{SORT_BYTES_MAX, SortedLines};
 pub use markdown::scan_markdown;
 pub use policy_check::{PolicyCheck, invalid_policy, policy_check_json, policy_check_sarif, policy_check_table};
 pub use policy_diff::{policy_diff_json, policy_diff_table};
-pub use policy_review::{policy_notes, policy_review};
+pub use policy_review::{PolicyReview, policy_notes, policy_review};
 pub use policy_test::{PolicyTest, policy_test_json, policy_test_table};
 pub use policy_trace::policy_trace;
 pub use rules::{evaluation, kind_page, rule_list, rule_page};

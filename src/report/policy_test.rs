@@ -34,7 +34,14 @@ struct TestDocument<'t> {
 #[derive(Serialize)]
 struct TestRecord<'t> {
     name: &'t str,
-    tool: &'t str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<&'t str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'t str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'t str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'t str>,
     passed: bool,
     expected: &'t str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +101,10 @@ pub fn policy_test_json(test: &PolicyTest<'_>) -> Result<String, serde_json::Err
     let failed = test.failed().len();
     let cases = test.cases.iter().zip(test.results).map(|(case, result)| TestRecord {
         name: &case.name,
-        tool: &case.tool,
+        tool: case.tool.as_deref(),
+        resource: case.resource.as_deref(),
+        prompt: case.prompt.as_deref(),
+        method: case.method.as_deref(),
         passed: case.agrees(result),
         expected: case.expect.as_str(),
         expected_rule: case.rule.as_deref(),

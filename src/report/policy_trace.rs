@@ -7,16 +7,17 @@ use crate::text::escape;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
 
-/// The trace for people.
-pub fn policy_trace(tool: &str, trace: &Trace, columns: usize) -> String {
+/// The trace for people; `subject` is what was asked about.
+pub fn policy_trace(subject: &str, trace: &Trace, columns: usize) -> String {
     let mut out = String::new();
     let (word, colour) = match trace.decision {
         "allow" => ("ALLOW", AnsiColor::Green),
         "ask" => ("ASK", AnsiColor::Yellow),
+        "depends" => ("DEPENDS", AnsiColor::Yellow),
         _ => ("DENY", AnsiColor::Red),
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    let _ = writeln!(out, "{style}{word}{style:#}  {}  by {}", escape(tool), escape(&trace.rule));
+    let _ = writeln!(out, "{style}{word}{style:#}  {}  by {}", escape(subject), escape(&trace.rule));
     if let Some(message) = &trace.message {
         lines(&mut out, "  ", message, columns);
     }
@@ -24,7 +25,7 @@ pub fn policy_trace(tool: &str, trace: &Trace, columns: usize) -> String {
         lines(&mut out, "  would pass: ", remedy, columns);
     }
     if trace.shadow {
-        lines(&mut out, "  ", "shadow mode: the call is forwarded all the same, and the decision logged", columns);
+        lines(&mut out, "  ", "shadow mode: it is forwarded all the same, and the decision logged", columns);
     }
     out.push('\n');
     for step in &trace.steps {

@@ -85,6 +85,9 @@ codes! {
     P022, Warning..Error, "tool has no such argument", "Correct the name, or remove the condition.";
     P023, Note..Warning, "tool is not mentioned", "`mcpol gen-policy --merge` adds rules for what is new.";
     P024, Warning..Warning, "value never occurs", "Correct the value: the schema lists those that there are.";
+    P025, Warning..Error, "policy allows what has an open finding", "Read the text as a model would: hide it, or ask a person first; what is explained can be switched off in mcpol.toml with a reason.";
+    P026, Note..Error, "entry matches nothing that the server offers", "Correct the name or the URI, or remove the entry.";
+    P027, Warning..Warning, "entry allows everything", "Name what may be taken, or say with `\"allow\"` that all may be.";
 }
 
 impl fmt::Display for Code {

@@ -75,6 +75,23 @@ pub fn assess(rules: &RuleSet, listing: &Listing, options: &Options) -> Vec<Asse
     each.map(judge).collect()
 }
 
+/// Judges definitions as tools of one server, whether it declares them so or otherwise: for questions such as what a tool
+/// would be without some values of an argument. Findings are not looked for.
+pub fn judge_like<'r>(
+    rules: &'r RuleSet,
+    listing: &Listing,
+    options: &'r Options,
+) -> impl Fn(&ToolDefinition) -> Verdict + 'r {
+    let compiled = &rules.compiled;
+    let prefix = server::prefix(compiled, listing);
+    let domains = server::domains(compiled, &prefix, &listing.tools);
+    let bench = std::cell::RefCell::new(judge::Bench::default());
+    move |tool| {
+        let length = prefix.length_in(tool.name.as_str());
+        judge::judge(compiled, &mut bench.borrow_mut(), tool, length, domains, options).verdict
+    }
+}
+
 /// A verdict for every tool of one server.
 pub fn classify(rules: &RuleSet, listing: Listing, options: &Options) -> Classified {
     let verdicts = assess(rules, &listing, options).into_iter().map(|assessment| assessment.verdict).collect();

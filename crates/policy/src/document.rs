@@ -9,8 +9,17 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "mcpol policy", deny_unknown_fields)]
 pub struct Document {
+    /// Where editors find the JSON Schema of this format.
+    #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// The version of this format.
     pub version: Version,
+    /// What the policy is for, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Anything else, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// What happens to a tool that `tools` does not list.
     pub default: Unlisted,
     /// Whether decisions are enforced or only logged.
@@ -169,6 +178,9 @@ impl AllTools {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct ToolRules {
+    /// Anything for people: why the rules are as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// A short form for the whole tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
@@ -200,6 +212,13 @@ pub struct ToolRules {
     pub rate_limit: Option<RateLimit>,
 }
 
+impl ToolRules {
+    /// Whether no rule is written: calls pass unless those for all tools say no.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { comment: self.comment.clone(), ..Self::default() }
+    }
+}
+
 /// A short form for a whole tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -226,6 +245,9 @@ pub enum Validate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Entry {
+    /// Anything for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// All must hold; an empty list always does.
     pub conditions: Vec<Condition>,
     /// What the model is told when the entry refuses a call.
@@ -249,6 +271,10 @@ enum WrittenEntry {
 #[schemars(deny_unknown_fields, rename = "BareCondition")]
 #[expect(dead_code, reason = "only the JSON Schema is drawn from it; the parser makes entries of both")]
 struct BareCondition {
+    /// Anything for people.
+    #[schemars(with = "String")]
+    #[serde(default)]
+    comment: Option<String>,
     /// Where in the call: `args`, `args.a.b`, `args.items[*].price`, or `args:/a~1b/0` (JSON Pointer).
     path: String,
     /// How the value is compared.
@@ -371,6 +397,9 @@ impl Operator {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Limit {
+    /// Anything for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Limits with one name share a counter, also across tools.
     pub counter: String,
     /// `minute`, `hour`, `day`, `week`, `month` (UTC), or a span such as `90s`, `15m`, `6h`.
@@ -469,6 +498,7 @@ impl RateLimit {
             Self::Seconds { max, window } => (*max, format!("{window}s")),
         };
         Limit {
+            comment: None,
             counter: format!("{tool}_rate"),
             window,
             max,

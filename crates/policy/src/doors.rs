@@ -264,9 +264,31 @@ impl Doors {
 }
 
 impl Policy {
-    /// How many of a server's resources and prompts may be taken, in words for an operator.
-    pub fn offers_in_words(&self) -> String {
-        format!("resources {}, prompts {}", self.doors.resources.in_words(), self.doors.prompts.in_words())
+    /// How many of a server's resources and prompts may be taken, and what it may ask of the client, in words for an
+    /// operator.
+    pub fn beside_in_words(&self) -> String {
+        let client = Feature::ALL.into_iter().filter_map(|feature| match self.opening(Door::Client(feature)) {
+            Opening::Open(_) => Some(format!("{} allowed", feature.as_str())),
+            Opening::Closed(_) => Some(format!("{} denied", feature.as_str())),
+            // Who answers depends on how the client is connected.
+            Opening::Unsaid => None,
+        });
+        format!(
+            "resources {}, prompts {}, client {}",
+            self.doors.resources.in_words(),
+            self.doors.prompts.in_words(),
+            client.collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    /// What becomes of methods that no revision of the protocol knows, in words for an operator; `None`: they are refused.
+    pub fn unknown_methods_in_words(&self) -> Option<String> {
+        match &self.doors.unknown {
+            UnknownRule::Refused => None,
+            UnknownRule::Forwarded => Some("forwarded".to_owned()),
+            UnknownRule::Listed(names) if names.is_empty() => None,
+            UnknownRule::Listed(names) => Some(format!("{} allowed", names.len())),
+        }
     }
 
     /// What the policy says about something beside a tool call, as if every decision were enforced.

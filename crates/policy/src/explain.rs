@@ -3,12 +3,14 @@
 use super::compiled::Policy;
 use super::condition::{Outcome, Stance, Test, Truth, phrase};
 use super::denial::{Denial, DenialCode};
-use super::document::Operator;
+use super::document::{Offers, Operator};
+use super::doors::{Door, Opening};
 use super::gate::full;
 use super::judge::{Bill, Caller, Facts, Judgement, Step, Watcher, judge_watched};
 use super::store::{LimitStore, StoreError};
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
+use crate::mcp::protocol::Offer;
 use serde::Serialize;
 
 /// Longest quote of a value from the call, in characters.
@@ -78,7 +80,7 @@ pub struct TraceCounter {
 /// The decision on one call, with its steps in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trace {
-    /// `allow`, `deny` or `ask`.
+    /// `allow`, `deny` or `ask`; `depends` where the policy says nothing, and the way to the client decides.
     pub decision: &'static str,
     /// The kind of refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +159,65 @@ pub fn explain(
     }
     trace.steps = log.steps;
     Ok(trace)
+}
+
+/// Explains what a policy says about something beside tool calls.
+pub fn explain_door(policy: &Policy, door: Door<'_>) -> Trace {
+    let mut trace = Trace {
+        decision: "allow",
+        code: None,
+        rule: String::new(),
+        message: None,
+        would_pass: None,
+        shadow: policy.mode() == super::document::Mode::Shadow,
+        steps: Vec::new(),
+        counters: Vec::new(),
+    };
+    let document = policy.document();
+    let (written, whole) = match door {
+        Door::Resource(_) | Door::Template(_) | Door::Any(Offer::Resources) => {
+            (document.resources.as_ref(), "/resources")
+        }
+        Door::Prompt(_) | Door::Any(Offer::Prompts) => (document.prompts.as_ref(), "/prompts"),
+        Door::Client(_) | Door::Unknown(_) | Door::Any(Offer::Tools) => (None, ""),
+    };
+    let mut step = |step, rule: &str, outcome| {
+        trace.steps.push(TraceStep { step, rule: rule.to_owned(), outcome, conditions: Vec::new() });
+    };
+    let opening = policy.opening(door);
+    if let Some(Offers::Some(lists)) = written
+        && !lists.hide.is_empty()
+        && !matches!(&opening, Opening::Closed(denial) if denial.code == DenialCode::Hidden)
+    {
+        step("hidden", &format!("{whole}/hide"), StepOutcome::Passed);
+    }
+    match opening {
+        Opening::Open(rule) => {
+            step("listed", rule, StepOutcome::Passed);
+            rule.clone_into(&mut trace.rule);
+        }
+        Opening::Closed(denial) => {
+            step(step_of(denial.code), &denial.rule, StepOutcome::Denied);
+            trace.would_pass = match (door, denial.code) {
+                (Door::Resource(uri) | Door::Template(uri), _) if !uri.contains('{') && super::uri::normal(uri).is_none() => {
+                    Some("a URI that all readers take to one place: without white space, backslashes, a slash or dot that is encoded, and `..`".to_owned())
+                }
+                (_, DenialCode::NotListed) if !whole.is_empty() => Some(format!("with an entry of `{whole}/allow`")),
+                (Door::Unknown(method), _) if crate::mcp::protocol::Method::taken_for(method).is_none() => {
+                    Some("with an entry of `/unknown_methods`".to_owned())
+                }
+                (_, _) => None,
+            };
+            trace.deny(denial);
+        }
+        Opening::Unsaid => {
+            trace.decision = "depends";
+            "(default)".clone_into(&mut trace.rule);
+            let message = "over stdio the client answers, over HTTP the operator's `roots` do";
+            trace.message = Some(message.to_owned());
+        }
+    }
+    trace
 }
 
 impl Trace {

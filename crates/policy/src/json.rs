@@ -291,6 +291,19 @@ impl JsonText {
         }
     }
 
+    /// A list of texts.
+    pub(crate) fn of_texts(texts: &[String]) -> Self {
+        let mut out = String::from("[");
+        for (at, text) in texts.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            write_string(text, &mut out);
+        }
+        out.push(']');
+        Self(out.into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

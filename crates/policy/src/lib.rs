@@ -1,5 +1,6 @@
 //! policy.json: parse, check, judge, explain, generate. Pure: no clock, file, socket or log.
 
+mod beside;
 mod cases;
 mod check;
 mod compiled;
@@ -33,11 +34,12 @@ mod trace;
 mod uri;
 mod window;
 
+pub use beside::Beside;
 pub use cases::{
     CASES_BYTES_MAX, Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case,
     unexercised,
 };
-pub use check::{Lint, Places, Subject, check, check_portable};
+pub use check::{Against, Lint, Places, Subject, check, check_portable, open_finding, open_offer_finding};
 pub use compiled::{Policy, Summary, Visibility};
 pub use condition::STRING_BYTES_MAX;
 pub use decimal::{DIGITS_MAX, EXPONENT_MAX};
@@ -49,13 +51,16 @@ pub use document::{
     schema_text,
 };
 pub use doors::{Door, Opening};
-pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain};
+pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain, explain_door};
 pub use gate::{Decision, Ending, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
-pub use generate::{Left, Merge, Profile, Recommendation, Review, Ruling, Selection, generate, left, merge};
+pub use generate::{
+    Form, Judge, Left, Merge, Narrowed, OfferReview, OfferRuling, OfferSubject, Profile, Recommendation, Review,
+    Ruling, Selection, Wishes, add_offers, generate, left, merge,
+};
 pub use json::JsonText;
 pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
 pub use memory::MemoryStore;
-pub use parse::{POLICY_BYTES_MAX, POLICY_DEPTH_MAX, POLICY_ENTRIES_MAX, POLICY_TOOLS_MAX, parse};
+pub use parse::{POLICY_BYTES_MAX, POLICY_DEPTH_MAX, POLICY_ENTRIES_MAX, POLICY_TOOLS_MAX, bad_unknown_method, parse};
 pub use path::PATH_STEPS_MAX;
 pub use pattern::COMPILED_BYTES_MAX;
 pub use question::PendingApproval;

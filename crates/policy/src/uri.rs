@@ -79,6 +79,25 @@ pub(crate) fn of_template(template: &str) -> String {
     prefix(&begin).unwrap_or_default()
 }
 
+/// Whether a beginning leaves it open which host of the network, or which of this machine's files is meant. What other
+/// schemes lead to is the server's own.
+pub(crate) fn is_wide(prefix: &str) -> bool {
+    /// The special schemes of the WHATWG: readers agree where these lead.
+    const COMMON: [&str; 6] = ["file", "ftp", "http", "https", "ws", "wss"];
+    let Some((scheme, rest)) = prefix.split_once(':') else { return true };
+    if !COMMON.contains(&scheme) {
+        return false;
+    }
+    let Some((host, path)) = rest.strip_prefix("//").and_then(|rest| rest.split_once('/')) else { return true };
+    if scheme != "file" {
+        return host.is_empty();
+    }
+    let folder = path.split('/').next().unwrap_or_default();
+    // A drive is everything on it.
+    let drive = folder.len() == 2 && folder.ends_with([':', '|']) && path.trim_end_matches('/') == folder;
+    folder.is_empty() || drive
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

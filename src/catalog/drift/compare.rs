@@ -396,7 +396,10 @@ fn state(code: Code, tool: &LockedTool) -> String {
         | Code::P021
         | Code::P022
         | Code::P023
-        | Code::P024 => return String::new(),
+        | Code::P024
+        | Code::P025
+        | Code::P026
+        | Code::P027 => return String::new(),
     };
     part.clone().unwrap_or_default()
 }

@@ -36,7 +36,7 @@ pub use finding::{Anchor, Drift};
 pub use greeting::{Heard, ReviewedGreeting};
 pub use hazard::Hazard;
 pub use locked::{Essence, Reviewed, changes};
-pub use policy::{annotate, judge, says};
+pub use policy::{annotate, judge, open_findings, says};
 pub use rename::RENAME_TOOLS_MAX;
 pub use schema::{CHANGES_MAX, COMPARE_DEPTH_MAX, Change, Direction, Kind, PAIRS_MAX};
 pub use schema_shape::SHAPES_MAX;

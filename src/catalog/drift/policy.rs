@@ -5,10 +5,13 @@ use super::dead::{self, Role};
 use super::finding::{Anchor, Drift};
 use super::words::name;
 use crate::catalog::{LockedServer, LockedTool};
+use crate::classify::findings::{of_extra, of_tool};
+use crate::classify::{Options, RuleSet, judge_like};
 use crate::code::Code;
-use crate::model::{Confidence, RiskLevel, Severity, ToolDefinition, Verdict};
+use crate::model::{Confidence, ExtraKind, ExtraName, RiskLevel, Severity, ToolDefinition, Verdict};
 use crate::policy::{
-    Action, Limit, Policy, Profile, Ruling, Selection, ToolRules, Unlisted, Visibility, Window, generate,
+    Action, Form, Limit, Narrowed, Operator, Policy, Ruling, ToolRules, Unlisted, Visibility, Window, Wishes, generate,
+    open_finding, open_offer_finding,
 };
 use std::collections::BTreeSet;
 
@@ -22,7 +25,7 @@ pub fn says(policy: &Policy, tool: &str) -> &'static str {
             let rules = policy.document().tools.get(tool);
             if policy.wants_approval(tool) {
                 "your policy asks a person first"
-            } else if rules.is_some_and(|rules| *rules != ToolRules::default()) {
+            } else if rules.is_some_and(|rules| !rules.is_empty()) {
                 "your policy allows it within limits"
             } else {
                 "your policy allows it"
@@ -73,7 +76,10 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
             | Code::P021
             | Code::P022
             | Code::P023
-            | Code::P024 => false,
+            | Code::P024
+            | Code::P025
+            | Code::P026
+            | Code::P027 => false,
         };
         if let Some(tool) = drift.tool.as_deref().filter(|_| matters) {
             drift.policy = says(policy, tool).to_owned();
@@ -81,9 +87,48 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
     }
 }
 
-/// Everything about the policy of one server, sorted. `was` is what was reviewed, if anything was.
-pub fn judge(policy: &Policy, was: Option<&LockedServer>, now: &LockedServer) -> Vec<Drift> {
+/// What the policy lets be reached although something in its definition waits to be explained. `is_off` knows the findings
+/// that are switched off, by their ids.
+pub fn open_findings(policy: &Policy, now: &LockedServer, is_off: &dyn Fn(&str) -> bool) -> Vec<Drift> {
     let mut found = Vec::new();
+    let server = now.server.as_str();
+    for tool in &now.tools {
+        let Ok(definition) = ToolDefinition::parse(&tool.definition) else { continue };
+        let mut findings = of_tool(&definition, &verdict(tool), &Options::default());
+        findings.retain(|finding| !is_off(&finding.id));
+        if let Some((severity, finding)) = open_finding(policy, &tool.name, &findings) {
+            let message =
+                format!("{} has the finding {}, and {}", name(&tool.name), name(&finding.id), says(policy, &tool.name));
+            let mut drift = Drift::new(Code::P025, severity, server, Some(&tool.name), message);
+            drift.anchor = place(policy, &tool.name);
+            found.push(drift);
+        }
+    }
+    for extra in now.extras().listed() {
+        let mut findings = of_extra(extra);
+        findings.retain(|finding| !is_off(&finding.id));
+        if let Some((severity, finding)) = open_offer_finding(policy, extra, &findings) {
+            let what = extra.kind;
+            let message =
+                format!("{what} {} has the finding {}, and your policy allows it", name(&extra.key), name(&finding.id));
+            let mut drift = Drift::new(Code::P025, severity, server, None, message);
+            drift.extra = Some(ExtraName { kind: extra.kind, key: extra.key.clone() });
+            let whole = if what == ExtraKind::Prompt { "/prompts" } else { "/resources" };
+            drift.anchor = Anchor::Policy(whole.to_owned());
+            found.push(drift);
+        }
+    }
+    found
+}
+
+/// Everything about the policy of one server, sorted. `was` is what was reviewed, if anything was.
+pub fn judge(
+    policy: &Policy,
+    was: Option<&LockedServer>,
+    now: &LockedServer,
+    is_off: &dyn Fn(&str) -> bool,
+) -> Vec<Drift> {
+    let mut found = open_findings(policy, now, is_off);
     unreviewed(policy, was, now, &mut found);
     nowhere(policy, was, now, &mut found);
     recommended(policy, now, &mut found);
@@ -165,7 +210,11 @@ fn recommendation(now: &LockedServer) -> Vec<crate::policy::Review> {
         .iter()
         .filter_map(|tool| Some((ToolDefinition::parse(&tool.definition).ok()?, verdict(tool))))
         .collect();
-    generate(tools.iter().map(|(tool, verdict)| (tool, verdict)), Profile::Standard, &Selection::default()).review
+    let (rules, options) = (RuleSet::builtin(), Options::default());
+    let judge = judge_like(rules, &now.listing(), &options);
+    // A policy that others read too may refuse where ours asks a person: both are enough.
+    let wishes = Wishes { judge: Some(&judge), ..Wishes::standard(Form::Portable) };
+    generate(tools.iter().map(|(tool, verdict)| (tool, verdict)), &wishes).review
 }
 
 fn verdict(tool: &LockedTool) -> Verdict {
@@ -241,11 +290,32 @@ pub(super) fn weaker(policy: &Policy, now: &LockedServer) -> Vec<Weaker> {
     let listed = |review: &crate::policy::Review| policy.appearance(&review.tool) == Visibility::Listed;
     let judged = recommendation(now).into_iter().filter(listed).filter_map(|review| {
         let asks = Asks::of(policy, &review.tool);
-        let (severity, wants) = lacks(review.ruling, &asks)?;
+        // A tool that only some values make dangerous may be held to the others, or hidden.
+        let (ruling, or_else) = match &review.narrowed {
+            Some(narrowed) if !is_held(policy, &review.tool, narrowed) => {
+                (Ruling::Hide, format!(", or hold {} to the values that do not delete", name(&narrowed.path)))
+            }
+            Some(_) | None => (review.ruling, String::new()),
+        };
+        let (severity, wants) = lacks(ruling, &asks).map(|(severity, wants)| (severity, wants + &or_else))?;
         let class = format!("{}, {} risk", review.category, review.risk);
-        Some(Weaker { tool: review.tool, ruling: review.ruling, severity, wants, class })
+        Some(Weaker { tool: review.tool, ruling, severity, wants, class })
     });
     judged.collect()
+}
+
+/// Whether every call that passes has one of the harmless values.
+fn is_held(policy: &Policy, tool: &str, narrowed: &Narrowed) -> bool {
+    let path = format!("args.{}", narrowed.path);
+    let entries = policy.document().tools.get(tool).into_iter().flat_map(|rules| &rules.require);
+    entries.flat_map(|entry| &entry.conditions).filter(|condition| condition.path == path).any(|condition| {
+        let values: Vec<String> = match condition.op {
+            Operator::In => serde_json::from_str(condition.value.as_str()).unwrap_or_default(),
+            Operator::Eq => serde_json::from_str(condition.value.as_str()).into_iter().collect(),
+            _ => return false,
+        };
+        !values.is_empty() && values.iter().all(|value| narrowed.kept.contains(value))
+    })
 }
 
 /// How much it matters that a policy asks only this, and what is recommended; `None` where it asks enough.

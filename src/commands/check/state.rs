@@ -71,7 +71,8 @@ impl State {
         let policy = self.policies.of(&name);
         if let Some(policy) = &policy {
             drift::annotate(&policy.policy, &mut found);
-            found.extend(drift::judge(&policy.policy, entry.as_ref().map(|entry| &entry.server), &now));
+            let was = entry.as_ref().map(|entry| &entry.server);
+            found.extend(drift::judge(&policy.policy, was, &now, &|id| classifier.is_off(id)));
             found.sort();
         }
         let before = found.len();

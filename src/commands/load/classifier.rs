@@ -6,7 +6,7 @@ use crate::classify::settings::{Applied, Date, Settings};
 use crate::classify::{Options, RuleSet};
 use crate::cli::RuleArgs;
 use crate::clock;
-use crate::model::{Classified, Finding, Fingerprint, Listing, SetFinding};
+use crate::model::{Classified, Extra, Finding, Fingerprint, Listing, SetFinding, ToolDefinition, Verdict};
 use crate::report::Explained;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -48,10 +48,25 @@ impl Classifier {
     pub fn one(&self, listing: Listing, findings: Vec<Finding>) -> Classified {
         let mut classified = crate::classify::classify(&self.rules, listing, &self.options);
         self.settings.apply(self.today, &mut classified, &self.options, &mut self.applied.borrow_mut());
+        classified.findings.extend(findings.into_iter().filter(|finding| !self.is_off(&finding.id)));
         classified
-            .findings
-            .extend(findings.into_iter().filter(|finding| !self.settings.disabled.contains_key(&finding.id)));
-        classified
+    }
+
+    /// Whether a finding is switched off.
+    pub fn is_off(&self, id: &str) -> bool {
+        self.settings.disabled.contains_key(id)
+    }
+
+    /// Judges changed definitions as tools of a server.
+    pub fn judge_like(&self, listing: &Listing) -> impl Fn(&ToolDefinition) -> Verdict {
+        crate::classify::judge_like(&self.rules, listing, &self.options)
+    }
+
+    /// Findings about the text of a prompt, resource or template, without those that are switched off.
+    pub fn of_extra(&self, extra: &Extra) -> Vec<Finding> {
+        let mut found = crate::classify::findings::of_extra(extra);
+        found.retain(|finding| !self.is_off(&finding.id));
+        found
     }
 
     /// Findings about the whole set, without those that are switched off.
@@ -81,15 +96,4 @@ impl Classifier {
         }
         explained
     }
-}
-
-/// Verdicts for every listing, in the same order.
-///
-/// # Errors
-/// A rule file is not valid.
-pub(in crate::commands) fn classify(listings: Vec<Listing>, args: &RuleArgs) -> Result<Vec<Classified>, Failure> {
-    let classifier = Classifier::new(args)?;
-    let classified = listings.into_iter().map(|listing| classifier.one(listing, Vec::new())).collect();
-    classifier.say_what_did_not_apply();
-    Ok(classified)
 }

@@ -9,7 +9,7 @@ pub(super) mod layers;
 mod live;
 mod targets;
 
-pub(super) use classifier::{Classifier, classify};
+pub(super) use classifier::Classifier;
 pub(super) use config::on_a_terminal;
 pub(super) use targets::{HandedHeaders, http_target, name_of_command, name_of_url, server_name};
 

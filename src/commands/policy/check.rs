@@ -6,8 +6,8 @@ use crate::commands::{Failure, load, output, policy_file, top};
 use crate::exit::Exit;
 use crate::gateway::reach::{self, KeptFile};
 use crate::mcp::target::StdioTarget;
-use crate::model::{Classified, ServerName, Severity};
-use crate::policy::{self, Lint, Places, Subject};
+use crate::model::{Classified, ExtraKind, Finding, Listing, Offered, ServerName, Severity, Verdict};
+use crate::policy::{self, Against, Lint, OfferSubject, Places, Subject};
 use crate::report::{self, PolicyCheck};
 
 pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
@@ -29,12 +29,22 @@ pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
         output::people(&format!("warning: {warning}\n"));
     }
     let (servers, rules, unreachable) = servers(args)?;
-    let subjects: Vec<Subject<'_>> =
-        servers.iter().flat_map(|server| server.listing.tools.iter().zip(server.verdicts.iter().map(Some))).collect();
+    let offers: Vec<OfferSubject<'_>> = servers
+        .iter()
+        .flat_map(|server| server.classified.listing.extras.listed().zip(server.of_extras.iter().map(Vec::as_slice)))
+        .collect();
+    let listed: Vec<ExtraKind> = ExtraKind::ALL
+        .into_iter()
+        .filter(|kind| servers.iter().all(|one| matches!(one.classified.listing.extras.of(*kind), Offered::Listed(_))))
+        .collect();
+    let servers: Vec<&Classified> = servers.iter().map(|server| &server.classified).collect();
+    let verdicts: Vec<Verdict> = servers.iter().flat_map(|server| server.verdicts_with_all_findings()).collect();
+    let tools = servers.iter().flat_map(|server| &server.listing.tools);
+    let subjects: Vec<Subject<'_>> = tools.zip(verdicts.iter().map(Some)).collect();
     let places = Places::of(&text);
     // Without a tool there is nothing to compare with, and every name would seem wrong.
-    let tools = (!servers.is_empty()).then_some(subjects.as_slice());
-    let mut lints = policy::check(&policy, &places, tools);
+    let against = Against { tools: &subjects, offers: &offers, listed: &listed };
+    let mut lints = policy::check(&policy, &places, (!servers.is_empty()).then_some(&against));
     if args.portable {
         lints.extend(policy::check_portable(&policy, &places));
         lints.sort_by_key(|lint| lint.place);
@@ -52,16 +62,26 @@ pub(super) fn run(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
     Ok(if fails(&lints, args.fail_on) { Exit::Findings } else { Exit::Clean })
 }
 
+/// A server with the findings about the texts of what it offers beside tools, in the order of its lists.
+struct Judged {
+    classified: Classified,
+    of_extras: Vec<Vec<Finding>>,
+}
+
 /// The servers that the arguments name, if they name any, with the fingerprint of the rules that judged them, and whether
 /// one could not be listed.
-fn servers(args: &PolicyCheckArgs) -> Result<(Vec<Classified>, String, bool), Failure> {
+fn servers(args: &PolicyCheckArgs) -> Result<(Vec<Judged>, String, bool), Failure> {
     if !load::names_anything(&args.target) {
         return Ok((Vec::new(), String::new(), false));
     }
     let loaded = load::listings(&args.target)?;
     output::people(&report::failures(&loaded.failed));
     let rules = Classifier::new(&args.rules)?;
-    let judged = loaded.listings.into_iter().map(|listing| rules.one(listing, Vec::new())).collect();
+    let judge = |listing: Listing| {
+        let of_extras = listing.extras.listed().map(|extra| rules.of_extra(extra)).collect();
+        Judged { classified: rules.one(listing, Vec::new()), of_extras }
+    };
+    let judged = loaded.listings.into_iter().map(judge).collect();
     rules.say_what_did_not_apply();
     Ok((judged, rules.fingerprint(), !loaded.failed.is_empty()))
 }

@@ -114,7 +114,7 @@ impl WrapPlan {
 }
 
 fn texts(classified: &Classified, args: &WrapArgs, classifier: &Classifier) -> Result<(String, String), Failure> {
-    let policy = gen_policy::recommended(classified, args.profile)?;
+    let policy = gen_policy::recommended(classified, args.profile, classifier)?;
     let locked = LockedServer::of(classified, None);
     let lock = Lock::new(classifier.fingerprint(), vec![locked]).to_text().map_err(output::internal)?;
     Ok((policy, crate::text::visible_json(&lock).into_owned()))

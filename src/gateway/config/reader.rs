@@ -65,6 +65,11 @@ impl<'a> Table<'a> {
         self.keys.remove(key).map(|(_, value)| value)
     }
 
+    /// Whether the value of a key is a list.
+    pub fn is_list(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(|(_, value)| value.get_ref().as_array().is_some())
+    }
+
     /// Takes all keys out, with their offsets and values: for a table whose keys are names.
     pub fn take_all(&mut self) -> BTreeMap<String, (usize, TomlValue<'a>)> {
         std::mem::take(&mut self.keys)

@@ -113,8 +113,18 @@ struct Gateway {
 }
 
 #[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
+#[schemars(untagged)]
 enum UnknownMethods {
+    /// All of them.
+    All(UnknownWord),
+    /// Those with exactly these methods are forwarded, and logged; the others are answered with the error: method not
+    /// found.
+    Some(Vec<String>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum UnknownWord {
     /// The requests are forwarded, and logged.
     Forward,
     /// The requests are answered with the error: method not found.

@@ -221,15 +221,34 @@ impl Reader<'_> {
         if let Some(span) = self.span_of(table, "approval_wait") {
             listener.settings.approval_wait = span;
         }
-        let methods = [("forward", UnknownMethods::Forward), ("refuse", UnknownMethods::Refuse)];
-        if let Some(word) = self.word_of(table, "unknown_methods", &methods) {
-            listener.settings.unknown_methods = word;
+        if let Some(methods) = self.unknown_methods(table) {
+            listener.settings.unknown_methods = methods;
         }
         if let Some(span) = self.span_of(table, "drain") {
             listener.drain = span;
         }
         self.finish(table);
         listener
+    }
+
+    /// A word, or a list of exact methods: as in a policy.
+    fn unknown_methods(&mut self, table: &mut Table<'_>) -> Option<UnknownMethods> {
+        const KEY: &str = "unknown_methods";
+        if !table.is_list(KEY) {
+            const WORDS: [(&str, Unknown); 2] = [("forward", Unknown::Forward), ("refuse", Unknown::Refuse)];
+            return self.word_of(table, KEY, &WORDS).map(|word| match word {
+                Unknown::Forward => UnknownMethods::Forward,
+                Unknown::Refuse => UnknownMethods::Refuse,
+            });
+        }
+        let mut methods = BTreeSet::new();
+        for (index, text) in self.texts_of(table, KEY)?.into_iter().enumerate() {
+            if let Some((message, help)) = crate::policy::bad_unknown_method(&text.text) {
+                self.report(text.at, &format!("gateway.{KEY}[{index}]"), message, Some(help));
+            }
+            methods.insert(text.text);
+        }
+        Some(UnknownMethods::Listed(Arc::new(methods)))
     }
 
     fn check_admin(&mut self, listener: &ListenerSection, text: &Text) {
@@ -263,6 +282,13 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// A word for what becomes of unknown methods.
+#[derive(Clone, Copy)]
+enum Unknown {
+    Forward,
+    Refuse,
 }
 
 impl Default for ListenerSection {

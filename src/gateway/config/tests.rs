@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
+use crate::gateway::exchange::UnknownMethods;
 use crate::gateway::identity::{KnownBy, SubjectRule};
 use crate::gateway::plan::{Backend, Cors, Per};
 use crate::gateway::reload::Enforcement;
 use crate::state::TokenHash;
 use proptest::prelude::{any, proptest};
+use std::sync::Arc;
 use std::time::Duration;
 
 const POLICY: &str = r#"{"version": "1", "default": "deny", "tools": {"read": {}}}"#;
@@ -141,6 +143,32 @@ fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_vari
     let jwt = config.jwt.as_ref().unwrap();
     assert_eq!((&*jwt.grant_claim, jwt.subjects), ("team", SubjectRule::Granted));
     assert!(!format!("{config:?}").contains("hush"), "no secret shows in debug output");
+}
+
+#[test]
+fn unknown_methods_are_a_word_or_a_list_as_in_a_policy() {
+    let with = |value: &str| {
+        format!(
+            "[gateway]\nunknown_methods = {value}\n[servers.a]\nurl = \"http://127.0.0.1:1/mcp\"\npolicy = \"policy.json\"\n"
+        )
+    };
+    for (value, expected) in [
+        ("\"forward\"", UnknownMethods::Forward),
+        ("\"refuse\"", UnknownMethods::Refuse),
+        ("[\"acme/search\"]", UnknownMethods::Listed(Arc::new(["acme/search".to_owned()].into()))),
+    ] {
+        assert_eq!(read(&with(value)).unwrap().config.plan.settings.unknown_methods, expected);
+    }
+    for (value, expected) in [
+        ("[\"tools/call\"]", "`tools/call` is known"),
+        ("[\"Tools//Call\"]", "servers may take it for `tools/call`"),
+        ("[\"acme/*\"]", "is a pattern"),
+        ("\"all\"", "is not known here"),
+        ("true", "must be a text"),
+    ] {
+        let problems = read(&with(value)).err().unwrap_or_default();
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{value}: {problems:?}");
+    }
 }
 
 #[test]

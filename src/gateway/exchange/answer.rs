@@ -133,7 +133,7 @@ pub struct AnswerFor<'v> {
     /// The way between client and server.
     pub way: Route,
     /// What the gateway says of unknown methods.
-    pub unknown: UnknownMethods,
+    pub unknown: &'v UnknownMethods,
     /// Whose tasks are whose, where several grants share the server.
     pub tasks: Option<&'v TaskOwners>,
     /// The lock that the server is held to, if there is one.

@@ -9,7 +9,9 @@ use crate::mcp::protocol::{Feature, Method, Offer, Subject};
 use crate::mcp::walk::{elements, member, members};
 use crate::policy::{Caller, Denial, DenialCode, Door, Mode, Opening, Policy};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// JSON-RPC's method not found.
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -17,12 +19,38 @@ const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
 
 /// What becomes of messages whose method no revision of the protocol knows and no policy lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnknownMethods {
     /// They are forwarded, and logged.
     Forward,
     /// They are refused, and logged: method not found.
     Refuse,
+    /// Those of exactly these methods are forwarded, and the others refused.
+    Listed(Arc<BTreeSet<String>>),
+}
+
+impl UnknownMethods {
+    /// What becomes of unknown methods under a policy, for an operator: `unknown methods refused`.
+    pub fn in_words(&self, policy: &Policy) -> String {
+        let words = match (self, policy.unknown_methods_in_words()) {
+            (Self::Forward, _) => "forwarded".to_owned(),
+            (Self::Refuse, None) => "refused".to_owned(),
+            (Self::Refuse, Some(words)) => words,
+            (Self::Listed(methods), None) => format!("{} allowed by the gateway", methods.len()),
+            (Self::Listed(methods), Some(words)) => format!("{words}, and {} by the gateway", methods.len()),
+        };
+        format!("unknown methods {words}")
+    }
+
+    /// Whether a message goes on; never one that a server could take for a known method.
+    fn forwards(&self, method: &str) -> bool {
+        let is_meant = match self {
+            Self::Forward => true,
+            Self::Refuse => false,
+            Self::Listed(methods) => methods.contains(method),
+        };
+        is_meant && Method::taken_for(method).is_none()
+    }
 }
 
 /// Who asks, and what is known of him.
@@ -35,7 +63,7 @@ pub struct Asker<'a> {
     /// The way between client and server.
     pub way: Route,
     /// What the gateway says of unknown methods beside the policy.
-    pub unknown: UnknownMethods,
+    pub unknown: &'a UnknownMethods,
     /// Whether a tool that the caller was shown and may call names this `ui://` resource; without one, whether some tool may
     /// name any.
     pub is_shown_with_tool: &'a dyn Fn(Option<&str>) -> bool,
@@ -160,14 +188,12 @@ impl Asker<'_> {
 
     fn unknown(&self, method: &str) -> DoorRuling {
         let refusal = DoorRefusal { code: METHOD_NOT_FOUND, message: "method not found".to_owned() };
-        let opening = match (self.opening(Door::Unknown(method)), self.unknown) {
-            (Opening::Closed(denial), UnknownMethods::Forward)
-                if self.policy.is_some() && Method::taken_for(method).is_none() =>
-            {
+        let opening = match self.opening(Door::Unknown(method)) {
+            Opening::Closed(denial) if self.policy.is_some() && self.unknown.forwards(method) => {
                 debug_assert_eq!(denial.code, DenialCode::MethodUnknown);
                 Opening::Open("(unknown methods are forwarded)")
             }
-            (opening, _) => opening,
+            opening => opening,
         };
         self.ruling(None, opening, refusal)
     }

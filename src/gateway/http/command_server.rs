@@ -316,9 +316,13 @@ impl CommandServer {
         let session = if has_session { Some(label()?) } else { None };
         let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
         // Each message brings the client that it is from, and his policy.
-        let mediator =
-            Mediator::new(Nobody, Arc::clone(&gateway.decider), (caller.clone(), Route::HttpCommand), gateway.settings)
-                .with_shared(Arc::clone(&server.shared));
+        let mediator = Mediator::new(
+            Nobody,
+            Arc::clone(&gateway.decider),
+            (caller.clone(), Route::HttpCommand),
+            gateway.settings.clone(),
+        )
+        .with_shared(Arc::clone(&server.shared));
         let mediator = match server.guard() {
             Some(guard) => mediator.with_guard(Arc::clone(guard)),
             None => mediator,

@@ -61,7 +61,7 @@ impl Recipient {
             policy: policy.map(|policy| &**policy),
             caller: &self.caller,
             way: self.server.route(),
-            unknown: self.gateway.settings.unknown_methods,
+            unknown: &self.gateway.settings.unknown_methods,
             is_shown_with_tool: &is_shown_with_tool,
             tasks: self.server.relay().map(|relay| &relay.tasks),
         })
@@ -221,7 +221,7 @@ impl Exchange {
             policy: policy.as_ref(),
             caller: &self.to.caller,
             way: server.route(),
-            unknown: self.to.gateway.settings.unknown_methods,
+            unknown: &self.to.gateway.settings.unknown_methods,
             tasks: server.relay().map(|relay| &relay.tasks),
             guard: server.guard().map(|guard| &**guard),
             view: seen.map(|seen| seen.seen()),

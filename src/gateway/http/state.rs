@@ -71,7 +71,7 @@ impl Gateway {
     /// A policy or a target is not good.
     pub fn new(plan: Plan, decider: Arc<Decider>, identify: Arc<dyn Identify>, pace: Pace) -> Result<Self, SetUpError> {
         let policies = Policies::new(plan.reloading);
-        let settings = plan.settings;
+        let settings = plan.settings.clone();
         let table = table(plan, &policies, &decider, None)?;
         Ok(Self {
             table: RwLock::new(Arc::new(table)),

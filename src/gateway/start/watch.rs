@@ -111,7 +111,7 @@ impl ReloadWatch {
                     tls: old.plan.listener.tls.clone(),
                     ..config.plan.listener.clone()
                 },
-                settings: old.plan.settings,
+                settings: old.plan.settings.clone(),
                 drain: old.plan.drain,
                 reloading: old.plan.reloading,
                 ..config.plan

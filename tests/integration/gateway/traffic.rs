@@ -126,7 +126,12 @@ fn all_else_flows_to_the_letter_where_the_policy_opens_it() {
 #[test]
 fn unknown_methods_are_refused_unless_they_are_forwarded() {
     let sandbox = sandbox(&some());
-    for (args, is_forwarded) in [(&[][..], false), (&["--unknown-methods", "forward"], true)] {
+    for (args, is_forwarded) in [
+        (&[][..], false),
+        (&["--unknown-methods", "forward"], true),
+        (&["--unknown-methods", "x/unknown,y"], true),
+        (&["--unknown-methods", "x/unknow"], false),
+    ] {
         let script = r#"while read -r line; do echo '{"jsonrpc":"2.0","id":1,"result":{}}'; done"#;
         let mut gateway = Gateway::script(&sandbox, args, script);
         assert_eq!(gateway.ask(1, "x/unknown", &json!({}))["error"]["code"] == -32601, !is_forwarded);

@@ -111,6 +111,19 @@ pub struct Classified {
     pub findings: Vec<Finding>,
 }
 
+impl Classified {
+    /// The verdicts, with what is found of one tool only when the server's tools are looked at together (a name that is
+    /// declared twice) among the tool's findings.
+    pub fn verdicts_with_all_findings(&self) -> Vec<Verdict> {
+        let mut verdicts = self.verdicts.clone();
+        for (tool, verdict) in self.listing.tools.iter().zip(&mut verdicts) {
+            let of_tool = self.findings.iter().filter(|finding| finding.tool == tool.name.as_str());
+            verdict.findings.extend(of_tool.cloned());
+        }
+        verdicts
+    }
+}
+
 /// Most tools that one finding about the whole set names.
 pub const FINDING_TOOLS_MAX: usize = 100;
 

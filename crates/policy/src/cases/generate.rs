@@ -2,7 +2,7 @@
 
 use super::{Case, CaseResult, Expectation, REPEAT_MAX};
 use crate::compiled::Policy;
-use crate::document::{Condition, Limit, Operator, ToolRules};
+use crate::document::{Condition, Document, Limit, Offers, Operator, ToolRules, UnknownMethods};
 use crate::json::{self, Json, escape_token, write_string};
 use crate::path::{ArgumentPath, PathStep};
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ pub fn generate_cases(policy: &Policy, decide: &mut dyn FnMut(&Case) -> CaseResu
             repeated(name, rate.written_out(name).max, "its rate", &good, &mut cases);
         }
     }
+    beside_tools(document, &mut cases);
     let mut names = BTreeMap::new();
     for case in &mut cases {
         let count = names.entry(case.name.clone()).or_insert(0);
@@ -57,7 +58,10 @@ pub fn generate_cases(policy: &Policy, decide: &mut dyn FnMut(&Case) -> CaseResu
 fn case(tool: &str, what: String, args: Option<String>) -> Case {
     Case {
         name: format!("{tool}: {what}"),
-        tool: tool.to_owned(),
+        tool: Some(tool.to_owned()),
+        resource: None,
+        prompt: None,
+        method: None,
         args,
         grant: None,
         session: None,
@@ -65,6 +69,62 @@ fn case(tool: &str, what: String, args: Option<String>) -> Case {
         repeat: None,
         expect: Expectation::Deny,
         rule: None,
+    }
+}
+
+/// Cases for resources, prompts, what a server asks of its client and unknown methods, where the policy speaks of them.
+fn beside_tools(document: &Document, cases: &mut Vec<Case>) {
+    const OTHER: &str = "mcpol-test:not-listed-anywhere";
+    let beside = |name: &str, what: &str| Case { tool: None, ..case(name, what.to_owned(), None) };
+    type Put = fn(&mut Case, String);
+    let kinds: [(&str, &Option<Offers>, Put); 2] = [
+        ("resource", &document.resources, |case, uri| case.resource = Some(uri)),
+        ("prompt", &document.prompts, |case, name| case.prompt = Some(name)),
+    ];
+    for (kind, written, put) in kinds {
+        let mut add = |name: String, what: &str| {
+            let mut case = beside(&format!("{kind} {name}"), what);
+            put(&mut case, name);
+            cases.push(case);
+        };
+        let Some(written) = written else { continue };
+        if let Offers::Some(lists) = written {
+            let lists = [(lists.allow.as_deref().unwrap_or_default(), "allowed"), (&lists.hide, "hidden")];
+            for (entry, what) in lists.into_iter().flat_map(|(list, what)| list.iter().map(move |entry| (entry, what)))
+            {
+                match entry.strip_suffix('*') {
+                    None => {
+                        add(entry.clone(), what);
+                        add(format!("{entry}x"), "a longer name");
+                    }
+                    Some(begin) => {
+                        add(format!("{begin}x"), what);
+                        add(format!("{begin}../x"), "climbing out");
+                    }
+                }
+            }
+        }
+        add(OTHER.to_owned(), "not listed");
+    }
+    let mut method = |name: &str, what: &str| {
+        let case = beside(&format!("method {name}"), what);
+        cases.push(Case { method: Some(name.to_owned()), ..case });
+    };
+    let client = &document.client;
+    for (there, name) in [
+        (client.sampling.is_some(), "sampling/createMessage"),
+        (client.elicitation.is_some(), "elicitation/create"),
+        (client.roots.is_some(), "roots/list"),
+    ] {
+        if there {
+            method(name, "asked of the client");
+        }
+    }
+    if let Some(UnknownMethods::Some(names)) = &document.unknown_methods {
+        for name in names {
+            method(name, "listed");
+            method(&format!("{name}x"), "a longer name");
+        }
     }
 }
 

@@ -4,7 +4,10 @@ mod generate;
 
 pub use generate::generate_cases;
 
+use super::beside::Beside;
 use super::compiled::Policy;
+use super::document::{Offers, UnknownMethods};
+use super::doors::Opening;
 use super::gate::{Decision, Request, gate};
 use super::json;
 use super::judge::{Caller, Facts};
@@ -50,14 +53,25 @@ impl Expectation {
     }
 }
 
-/// One call and what is expected of it. Each case starts with empty counters.
+/// One call, or one question about something beside tools, and what is expected of it. Each case starts with empty
+/// counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// What the case shows.
     pub name: String,
-    /// The tool that is called.
-    pub tool: String,
+    /// The tool that is called; this, or one of the next three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The URI of the resource that is read, or the template that is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// The name of the prompt that is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// A method that no revision of the protocol knows, or by which a server asks something of its client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// The arguments as JSON; absent: the call has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<String>,
@@ -122,6 +136,9 @@ pub fn parse_cases(text: &str, file: &str) -> Result<Vec<Case>, Vec<Problem>> {
         let start = spanned.span().start;
         let case = spanned.into_inner();
         let at = |member: &str| format!("/case/{index}/{member}");
+        if let Err(message) = case.subject() {
+            problems.push(problem(Some(start), at("tool"), format!("`{}`: {message}", case.name), None));
+        }
         if let Some(Err(error)) = case.args.as_deref().map(|args| json::parse(args, json::ARGUMENTS_DEPTH_MAX)) {
             let message = format!("the arguments of `{}` are not JSON: {}", case.name, error.message);
             problems.push(problem(Some(start), at("args"), message, Some("write JSON in single quotes".to_owned())));
@@ -141,6 +158,13 @@ pub fn parse_cases(text: &str, file: &str) -> Result<Vec<Case>, Vec<Problem>> {
 
 /// Runs one case with counters that nobody else uses. Arguments count as satisfying the tool's input schema.
 pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals: &dyn ApprovalStore) -> CaseResult {
+    let tool = match case.subject() {
+        Ok(Asked::Tool(tool)) => tool,
+        Ok(Asked::Beside(question)) => return run_beside(policy, question),
+        Err(message) => {
+            return CaseResult { decision: Expectation::Deny, rule: String::new(), message: Some(message) };
+        }
+    };
     let caller = Caller {
         server: Arc::from("test"),
         grant: Some(Arc::from(case.grant.as_deref().unwrap_or("local"))),
@@ -152,7 +176,7 @@ pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals
     let facts = Facts { schema: anything.as_ref(), ..Facts::default() };
     let mut result = CaseResult { decision: Expectation::Deny, rule: String::new(), message: None };
     for _ in 0..case.repeat.unwrap_or(1) {
-        let call = ToolCall::synthetic(ToolName::new(case.tool.as_str()), case.args.clone());
+        let call = ToolCall::synthetic(ToolName::new(tool), case.args.clone());
         result = match gate(policy, limits, approvals, now, Request { caller: &caller, call, facts }) {
             Decision::Allow(permit) => match permit.would_deny() {
                 // Shadow mode forwards, but the rules have decided all the same.
@@ -174,7 +198,46 @@ pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals
     result
 }
 
+fn run_beside(policy: &Policy, question: Beside<'_>) -> CaseResult {
+    let result = |decision, rule: &str, message| CaseResult { decision, rule: rule.to_owned(), message };
+    match question.door().map(|door| policy.opening(door)) {
+        Ok(Opening::Open(rule)) => result(Expectation::Allow, rule, None),
+        // As over stdio, where the client is asked.
+        Ok(Opening::Unsaid) => result(Expectation::Allow, "(default)", None),
+        Ok(Opening::Closed(denial)) => result(Expectation::Deny, &denial.rule, Some(denial.message)),
+        Err(message) => result(Expectation::Deny, "", Some(message)),
+    }
+}
+
+/// What a case asks about.
+enum Asked<'c> {
+    Tool(&'c str),
+    Beside(Beside<'c>),
+}
+
 impl Case {
+    /// What the case asks about: exactly one thing.
+    fn subject(&self) -> Result<Asked<'_>, String> {
+        let beside = [
+            self.resource.as_deref().map(Beside::Resource),
+            self.prompt.as_deref().map(Beside::Prompt),
+            self.method.as_deref().map(Beside::Method),
+        ];
+        let mut asked = self.tool.as_deref().map(Asked::Tool).into_iter();
+        let mut asked = asked.by_ref().chain(beside.into_iter().flatten().map(Asked::Beside));
+        let (Some(first), None) = (asked.next(), asked.next()) else {
+            return Err("a case asks about one `tool`, `resource`, `prompt` or `method`".to_owned());
+        };
+        if let Asked::Beside(question) = &first {
+            question.door()?;
+            let of_calls = [self.args.is_some(), self.grant.is_some(), self.session.is_some(), self.at.is_some()];
+            if of_calls.contains(&true) || self.repeat.is_some() {
+                return Err("only a call of a tool has `args`, `grant`, `session`, `at` and `repeat`".to_owned());
+            }
+        }
+        Ok(first)
+    }
+
     /// Whether a result is what was expected.
     pub fn agrees(&self, result: &CaseResult) -> bool {
         self.expect == result.decision && self.rule.as_ref().is_none_or(|rule| *rule == result.rule)
@@ -189,6 +252,28 @@ pub fn unexercised<'p>(policy: &'p Policy, results: &[CaseResult]) -> BTreeSet<&
         let approval = tool.approval.iter().map(|approval| approval.id.as_str());
         entries.chain(approval).chain(tool.counters.iter().map(|counter| counter.rule.as_str()))
     });
+    let document = policy.document();
+    let offers = [
+        (&document.resources, ["/resources", "/resources/allow", "/resources/hide"]),
+        (&document.prompts, ["/prompts", "/prompts/allow", "/prompts/hide"]),
+    ];
+    let beside = offers.into_iter().flat_map(|(written, [whole, allow, hide])| match written {
+        None => Vec::new(),
+        Some(Offers::All(_)) => vec![whole],
+        Some(Offers::Some(lists)) => {
+            let there = [(lists.allow.is_some(), allow), (!lists.hide.is_empty(), hide)];
+            there.into_iter().filter_map(|(there, rule)| there.then_some(rule)).collect()
+        }
+    });
+    let client = &document.client;
+    let others = [
+        (client.sampling.is_some(), "/client/sampling"),
+        (client.elicitation.is_some(), "/client/elicitation"),
+        (client.roots.is_some(), "/client/roots"),
+        (matches!(&document.unknown_methods, Some(UnknownMethods::Some(_))), "/unknown_methods"),
+    ];
+    let others = others.into_iter().filter_map(|(there, rule)| there.then_some(rule));
+    let rules = rules.chain(beside).chain(others);
     let decided: BTreeSet<&str> = results.iter().map(|result| result.rule.as_str()).collect();
     rules.filter(|rule| !decided.contains(rule)).collect()
 }
@@ -201,8 +286,17 @@ pub fn print_cases(cases: &[Case]) -> String {
     );
     for case in cases {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        let _ = writeln!(out, "\n[[case]]\nname = {}\ntool = {}", quoted(&case.name), quoted(&case.tool));
-        let members = [("args", &case.args), ("grant", &case.grant), ("session", &case.session), ("at", &case.at)];
+        let _ = writeln!(out, "\n[[case]]\nname = {}", quoted(&case.name));
+        let members = [
+            ("tool", &case.tool),
+            ("resource", &case.resource),
+            ("prompt", &case.prompt),
+            ("method", &case.method),
+            ("args", &case.args),
+            ("grant", &case.grant),
+            ("session", &case.session),
+            ("at", &case.at),
+        ];
         for (name, value) in members {
             if let Some(value) = value {
                 let _ = writeln!(out, "{name} = {}", quoted(value));

@@ -1,6 +1,6 @@
 //! Limits that can never be the one that refuses.
 
-use super::{Lints, tool_pointer};
+use super::lints::{Lints, tool_pointer};
 use crate::code::Code;
 use crate::compiled::Policy;
 use crate::document::{Limit, Scope};

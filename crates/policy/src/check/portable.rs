@@ -1,6 +1,6 @@
 //! Which parts of a policy are ours alone.
 
-use super::{EntryList, Lints, tool_pointer};
+use super::lints::{EntryList, Lints, tool_pointer};
 use crate::code::Code;
 use crate::document::{Document, Limit};
 use crate::model::Severity;
@@ -13,6 +13,9 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
         ours("/mode", "`mode`");
     }
     for (member, is_there) in [
+        ("$schema", document.schema.is_some()),
+        ("description", document.description.is_some()),
+        ("comment", document.comment.is_some()),
         ("resources", document.resources.is_some()),
         ("prompts", document.prompts.is_some()),
         ("client", !document.client.is_empty()),
@@ -30,6 +33,9 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
     }
     let limits = |at: &str, limits: &[Limit], ours: &mut dyn FnMut(&str, &str)| {
         for (index, limit) in limits.iter().enumerate() {
+            if limit.comment.is_some() {
+                ours(&format!("{at}/limits/{index}/comment"), "`comment`");
+            }
             if limit.refund.is_some() {
                 ours(&format!("{at}/limits/{index}/refund"), "`refund`");
             }
@@ -48,12 +54,16 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
             ("approval", rules.approval.is_some()),
             ("validate", rules.validate.is_some()),
             ("mode", rules.mode.is_some()),
+            ("comment", rules.comment.is_some()),
         ];
         for (member, _) in members.iter().filter(|(_, there)| *there) {
             ours(&format!("{at}/{member}"), &format!("`{member}`"));
         }
         limits(&at, &rules.limits, &mut ours);
         for list in EntryList::both(&at, &rules.require, &rules.deny_if) {
+            for (index, _) in list.entries.iter().enumerate().filter(|(_, entry)| entry.comment.is_some()) {
+                ours(&format!("{at}/{}/{index}/comment", list.list), "`comment`");
+            }
             for (pointer, condition) in list.conditions().filter(|(_, condition)| !condition.op.is_portable()) {
                 ours(&format!("{pointer}/op"), &format!("operator `{}`", condition.op.as_str()));
             }

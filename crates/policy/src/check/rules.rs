@@ -1,6 +1,6 @@
 //! Rules that contradict each other, or that nothing ever reads.
 
-use super::{EntryList, Lints, tool_pointer};
+use super::lints::{EntryList, Lints, tool_pointer};
 use crate::code::Code;
 use crate::compiled::Policy;
 use crate::decimal::Decimal;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at what should not happen")]
 
 use super::*;
+use crate::code::Code;
 use crate::model::{BlastRadius, Category, Confidence, Flag, RiskLevel};
 use serde_json::json;
 
@@ -37,7 +38,8 @@ fn found(text: &str) -> Vec<String> {
     let policy = crate::parse(text, "p").unwrap();
     let tools = tools();
     let subjects: Vec<Subject<'_>> = tools.iter().map(|(tool, verdict)| (tool, Some(verdict))).collect();
-    let lints = check(&policy, &Places::of(text), Some(&subjects));
+    let against = Against { tools: &subjects, offers: &[], listed: &[] };
+    let lints = check(&policy, &Places::of(text), Some(&against));
     lints
         .iter()
         .filter(|lint| lint.code != Code::P023)
@@ -176,7 +178,8 @@ fn places_are_those_of_the_text() {
     let policy = crate::parse(text, "p").unwrap();
     let tools = tools();
     let subjects: Vec<Subject<'_>> = tools.iter().map(|(tool, verdict)| (tool, Some(verdict))).collect();
-    let lints = check(&policy, &Places::of(text), Some(&subjects));
+    let against = Against { tools: &subjects, offers: &[], listed: &[] };
+    let lints = check(&policy, &Places::of(text), Some(&against));
     let lint = lints.iter().find(|lint| lint.code == Code::P022).unwrap();
     let (start, end) = lint.place.unwrap();
     assert_eq!(((start.line, start.column), (end.line, end.column)), ((4, 4), (4, 23)));

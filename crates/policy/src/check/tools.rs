@@ -1,6 +1,8 @@
 //! A policy against the tools that it is for.
 
-use super::{EntryList, Lints, Subject, tool_pointer, when};
+use super::Subject;
+use super::findings::open_finding;
+use super::lints::{EntryList, Lints, tool_pointer, when};
 use crate::code::Code;
 use crate::compiled::{Policy, Visibility};
 use crate::document::{Condition, Mode, Operator, ToolRules, Unlisted};
@@ -28,6 +30,7 @@ pub(super) fn check(policy: &Policy, subjects: &[Subject<'_>], lints: &mut Lints
         let name = tool.name.as_str();
         if let Some(verdict) = verdict {
             danger(policy, name, verdict, lints);
+            findings(policy, name, verdict, lints);
         }
     }
     unmentioned(policy, &declared.keys().copied().collect(), lints);
@@ -167,6 +170,18 @@ fn danger(policy: &Policy, name: &str, verdict: &crate::model::Verdict, lints: &
     let message = format!("`{name}` {what}, and is allowed without any rule");
     let help = "hide it, require an approval, or limit it".to_owned();
     lints.add(Code::P003, Severity::Error, &pointer, message, Some(help));
+}
+
+/// A tool that calls can reach although something in its definition waits to be explained.
+fn findings(policy: &Policy, name: &str, verdict: &crate::model::Verdict, lints: &mut Lints<'_>) {
+    let Some((severity, worst)) = open_finding(policy, name, &verdict.findings) else { return };
+    let pointer = if policy.tools.contains_key(name) { tool_pointer(name) } else { "/default".to_owned() };
+    let message = format!("`{name}` can be called and has the finding `{}`", worst.id);
+    let help = match worst.severity {
+        Severity::Error => "hide it until somebody can explain the finding",
+        Severity::Note | Severity::Warning => "ask a person first (`\"action\": \"require_approval\"`), or hide it",
+    };
+    lints.add(Code::P025, severity, &pointer, message, Some(help.to_owned()));
 }
 
 /// The input schema as far as paths need it.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// Most problems that are reported; a file with more is wrong in one way many times.
 const PROBLEMS_MAX: usize = 100;
 /// Longest text of a reason, a message or a name, in bytes.
-pub(super) const TEXT_BYTES_MAX: usize = 4096;
+pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// Where the reader stands in the document: a chain of tokens, put together only when there is something to say.
 #[derive(Clone, Copy)]

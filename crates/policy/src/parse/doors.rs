@@ -105,17 +105,8 @@ fn unknown_methods(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Op
             for (index, item) in checker.list(node, &at, POLICY_TOOLS_MAX).iter().enumerate() {
                 let here = at.index(index);
                 let Some(method) = checker.text(item, &here, "a method") else { continue };
-                if let Some(known) = Method::taken_for(method) {
-                    let message = if known.name == method {
-                        format!("`{method}` is known, and other rules decide about it")
-                    } else {
-                        format!("`{method}`: servers may take it for `{}`", known.name)
-                    };
-                    let help = "list methods of the server's own only, by their exact names".to_owned();
-                    checker.problem(item, &here, message, Some(help));
-                } else if method.contains('*') {
-                    let help = "methods are exact: list each, or let all pass with `\"forward\"`".to_owned();
-                    checker.problem(item, &here, format!("`{method}` is a pattern, not a method"), Some(help));
+                if let Some((message, help)) = bad_unknown_method(method) {
+                    checker.problem(item, &here, message, Some(help.to_owned()));
                 }
                 methods.push(method.to_owned());
             }
@@ -126,5 +117,21 @@ fn unknown_methods(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Op
             checker.problem(node, &at, "this says nothing about unknown methods".to_owned(), Some(help));
             None
         }
+    }
+}
+
+/// What is wrong with a name in a list of unknown methods that pass, and the next step.
+pub fn bad_unknown_method(method: &str) -> Option<(String, &'static str)> {
+    const OWN: &str = "list methods of the server's own only, by their exact names";
+    match Method::taken_for(method) {
+        Some(known) if known.name == method => {
+            Some((format!("`{method}` is known, and other rules decide about it"), OWN))
+        }
+        Some(known) => Some((format!("`{method}`: servers may take it for `{}`", known.name), OWN)),
+        None if method.contains('*') => Some((
+            format!("`{method}` is a pattern, not a method"),
+            "methods are exact: list each, or let all pass with `\"forward\"`",
+        )),
+        None => None,
     }
 }

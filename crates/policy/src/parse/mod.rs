@@ -1,6 +1,7 @@
 //! From the text of policy.json to a checked policy, or to everything that is wrong with it.
 
 mod checker;
+mod comments;
 mod doors;
 mod rules;
 
@@ -9,7 +10,9 @@ use super::document::{Document, Mode, Unlisted, Version};
 use super::json::{self, Node};
 use super::store::hex;
 use crate::problem::{Place, Problem};
+pub(super) use checker::TEXT_BYTES_MAX;
 use checker::{At, Checker, Members};
+pub use doors::bad_unknown_method;
 use rules::{CheckedRules, RuleSite};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -33,7 +36,7 @@ pub fn parse(text: &str, file: &str) -> Result<Policy, Vec<Problem>> {
         let message = format!("a policy has at most {POLICY_BYTES_MAX} bytes, and this has {}", text.len());
         return Err(vec![Problem { file: file.to_owned(), place: None, pointer: String::new(), message, help: None }]);
     }
-    let (root, duplicates) = json::parse_with_duplicates(text, POLICY_DEPTH_MAX).map_err(|error| {
+    let (mut root, duplicates) = json::parse_with_duplicates(text, POLICY_DEPTH_MAX).map_err(|error| {
         vec![Problem {
             file: file.to_owned(),
             place: Some(Place::of_offset(text, error.at)),
@@ -46,9 +49,12 @@ pub fn parse(text: &str, file: &str) -> Result<Policy, Vec<Problem>> {
     for duplicate in duplicates {
         checker.problem_at(duplicate.at, duplicate.pointer, "this member occurs twice in one object".to_owned(), None);
     }
-    let policy = document(&mut checker, &root);
-    match (checker.into_problems(), policy) {
-        (problems, Some(policy)) if problems.is_empty() => Ok(policy),
+    let parts = document(&mut checker, &root);
+    match (checker.into_problems(), parts) {
+        (problems, Some((document, tools, everything))) if problems.is_empty() => {
+            comments::strip(&mut root);
+            Ok(Policy::new(document, hex(&root.canonical_hash()), tools, everything))
+        }
         (problems, _) => Err(problems),
     }
 }
@@ -67,10 +73,23 @@ fn syntax_help(text: &str, at: usize) -> Option<String> {
     Some(help.to_owned())
 }
 
-const TOP: [&str; 10] =
-    ["version", "default", "hide", "all_tools", "tools", "mode", "resources", "prompts", "client", "unknown_methods"];
+const TOP: [&str; 13] = [
+    "version",
+    "default",
+    "hide",
+    "all_tools",
+    "tools",
+    "mode",
+    "resources",
+    "prompts",
+    "client",
+    "unknown_methods",
+    comments::OF_DOCUMENT[0],
+    comments::OF_DOCUMENT[1],
+    comments::OF_DOCUMENT[2],
+];
 
-fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<Policy> {
+fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<(Document, FxHashMap<String, Tool>, Tool)> {
     let at = *At::ROOT;
     let members = Members::of(checker, root, &at, &TOP)?;
     let version = version(checker, &members, root, at);
@@ -99,7 +118,12 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<Policy> {
         .map(|node| tools(checker, node, at.name("tools"), &all.limits, &mut counters))
         .unwrap_or_default();
     let doors = doors::doors(checker, &members, at);
+    let [schema, description, comment] = comments::OF_DOCUMENT
+        .map(|name| members.get(name).and_then(|node| checker.text(node, &at.name(name), "a text")).map(str::to_owned));
     let document = Document {
+        schema,
+        description,
+        comment,
         version: version?,
         default: default?,
         mode,
@@ -122,7 +146,7 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<Policy> {
         approval: None,
         counters: Counter::group(all.limits.iter()),
     };
-    Some(Policy::new(document, hex(&root.canonical_hash()), tools.compiled, everything))
+    Some((document, tools.compiled, everything))
 }
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];

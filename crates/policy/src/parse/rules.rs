@@ -70,8 +70,8 @@ enum Sums {
     Amounts,
 }
 
-const TOOL_MEMBERS: [&str; 9] =
-    ["require", "deny_if", "limits", "action", "reason", "rate_limit", "approval", "validate", "mode"];
+const TOOL_MEMBERS: [&str; 10] =
+    ["require", "deny_if", "limits", "action", "reason", "rate_limit", "approval", "validate", "mode", "comment"];
 
 pub(super) fn all_tools(
     checker: &mut Checker<'_>,
@@ -124,6 +124,7 @@ pub(super) fn tool(
         checker.word(node, &at.name("action"), &known, "an action")
     });
     rules.written.reason = text(checker, &members, at, "reason");
+    rules.written.comment = text(checker, &members, at, "comment");
     rules.written.mode = members.get("mode").and_then(|node| checker.word(node, &at.name("mode"), &MODES, "a mode"));
     rules.written.validate = members.get("validate").and_then(|node| {
         checker.word(node, &at.name("validate"), &[("schema", Validate::Schema)], "something to validate against")
@@ -219,10 +220,14 @@ fn entries(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, site: &RuleSi
 
 fn entry(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Option<(Entry, Vec<Test>)> {
     let bare = node.get("conditions").is_none() && ["path", "op", "value"].iter().any(|name| node.get(name).is_some());
-    let known: &[&str] =
-        if bare { &["path", "op", "value", "on_deny", "id"] } else { &["conditions", "on_deny", "id"] };
+    let known: &[&str] = if bare {
+        &["path", "op", "value", "on_deny", "id", "comment"]
+    } else {
+        &["conditions", "on_deny", "id", "comment"]
+    };
     let members = Members::of(checker, node, &at, known)?;
     let on_deny = text(checker, &members, at, "on_deny");
+    let comment = text(checker, &members, at, "comment");
     let id = members.get("id").and_then(|node| name(checker, node, at.name("id"), "an id"));
     let (conditions, tests) = if bare {
         match condition(checker, node, at, &members) {
@@ -236,7 +241,7 @@ fn entry(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> Option<(Entr
         checker.problem(node, &at, "`conditions` is missing".to_owned(), Some(help));
         return None;
     };
-    Some((Entry { conditions, on_deny, id }, tests))
+    Some((Entry { comment, conditions, on_deny, id }, tests))
 }
 
 fn conditions(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>) -> (Vec<Condition>, Vec<Test>) {
@@ -330,7 +335,7 @@ fn limit(
     site: &RuleSite<'_>,
     counters: &mut CounterUses,
 ) -> Option<CheckedLimit> {
-    let known = ["counter", "window", "max", "scope", "increment_from", "scale", "refund", "on_deny", "id"];
+    let known = ["counter", "window", "max", "scope", "increment_from", "scale", "refund", "on_deny", "id", "comment"];
     let members = Members::of(checker, node, &at, &known)?;
     for name in ["counter", "window", "max"] {
         if members.get(name).is_none() {
@@ -376,6 +381,7 @@ fn limit(
     let used = CounterUse { window, scope, scale, sums, refund };
     counters.agree(checker, node, at, &counter, used);
     let limit = Limit {
+        comment: text(checker, &members, at, "comment"),
         counter,
         window: word,
         max,
@@ -485,6 +491,7 @@ fn rate_limit(
     let last = Ids { taken: rules.limits.iter().map(|known| last_part(&known.rule)).collect() }
         .next(escape_token(&counter).into_owned());
     let limit = Limit {
+        comment: None,
         counter,
         window: window.to_string(),
         max,

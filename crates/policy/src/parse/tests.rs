@@ -174,3 +174,20 @@ fn the_hash_ignores_layout_and_order_of_members() {
     assert_ne!(plain, hash(r#"{"version":"1","default":"deny","hide":["b","a"]}"#));
     assert_eq!(plain.len(), 64);
 }
+
+#[test]
+fn what_is_for_people_is_no_part_of_the_hash() {
+    let hash = |text: &str| parse(text, "p").unwrap().hash().to_owned();
+    let plain = r#"{"version":"1","default":"deny","all_tools":{"limits":[{"counter":"c","window":"day","max":1}]},
+        "tools":{"comment":{"deny_if":[{"conditions":[]}]},"t":{"require":[{"path":"args.a","op":"eq","value":{"comment":1}}]}}}"#;
+    let commented = r#"{"$schema":"https://example.com/s.json","description":"d","comment":"c","version":"1","default":"deny",
+        "all_tools":{"limits":[{"comment":"why","counter":"c","window":"day","max":1}]},
+        "tools":{"comment":{"comment":"why","deny_if":[{"comment":"why","conditions":[]}]},
+            "t":{"require":[{"path":"args.a","op":"eq","value":{"comment":1},"comment":"why"}]}}}"#;
+    assert_eq!(hash(plain), hash(commented));
+    // A tool of that name, and a value that is compared, are no comments.
+    assert_ne!(hash(plain), hash(&plain.replace(r#""comment":{"deny_if":[{"conditions":[]}]},"#, "")));
+    assert_ne!(hash(plain), hash(&plain.replace(r#"{"comment":1}"#, r#"{"comment":2}"#)));
+    let problems = parse(r#"{"version":"1","default":"deny","comment":1}"#, "p").unwrap_err();
+    assert_eq!(problems[0].pointer, "/comment");
+}

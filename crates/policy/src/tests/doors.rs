@@ -31,17 +31,23 @@ use Door::{Client, Prompt, Resource, Template, Unknown};
 #[test]
 fn an_operator_is_told_what_may_be_taken() {
     for (members, expected) in [
-        (json!({}), "resources denied, prompts denied"),
-        (json!({"default": "allow"}), "resources allowed, prompts allowed"),
-        (json!({"resources": "allow", "prompts": {"allow": ["a", "b*"]}}), "resources allowed, prompts 2 allowed"),
+        (json!({}), "resources denied, prompts denied, client sampling denied, elicitation allowed"),
+        (
+            json!({"default": "allow"}),
+            "resources allowed, prompts allowed, client sampling allowed, elicitation allowed",
+        ),
+        (
+            json!({"resources": "allow", "prompts": {"allow": ["a", "b*"]}, "client": {"roots": "deny"}}),
+            "resources allowed, prompts 2 allowed, client sampling denied, elicitation allowed, roots denied",
+        ),
         (
             json!({"default": "allow", "resources": {"hide": ["file:///a"]}, "prompts": "deny"}),
-            "resources allowed but for 1 hidden, prompts denied",
+            "resources allowed but for 1 hidden, prompts denied, client sampling allowed, elicitation allowed",
         ),
     ] {
         let mut policy = json!({"version": "1", "default": "deny"});
         policy.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-        assert_eq!(parse(&policy.to_string(), "p").unwrap().offers_in_words(), expected, "{members}");
+        assert_eq!(parse(&policy.to_string(), "p").unwrap().beside_in_words(), expected, "{members}");
     }
 }
 
