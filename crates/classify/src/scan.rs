@@ -409,6 +409,9 @@ impl Scratch {
                 continue;
             }
             let info = compiled.vocabulary.info(token.word);
+            if info.places & places == 0 {
+                continue;
+            }
             for (wanted, atom) in &info.atoms {
                 if wanted & places != 0 {
                     self.set(*atom, Hit { part, start: token.start, end: token.end });
@@ -416,7 +419,7 @@ impl Scratch {
             }
             for phrase in &info.phrases {
                 let Some(phrase) = compiled.vocabulary.phrases.get(*phrase as usize) else { continue };
-                if starts_with(&tokens[at + 1..], &phrase.rest) {
+                if phrase.info.places & places != 0 && starts_with(&tokens[at + 1..], &phrase.rest) {
                     let end = tokens.get(at + phrase.rest.len()).map_or(token.end, |last| last.end);
                     for (wanted, atom) in &phrase.info.atoms {
                         if wanted & places != 0 {

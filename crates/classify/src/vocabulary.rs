@@ -117,7 +117,10 @@ pub(super) struct WordInfo {
     pub reach: u16,
     /// Subjects that it speaks of (`domain.…`), as bits in the order of their ids.
     pub domains: u16,
+    /// By places once `seal` was called.
     pub atoms: Vec<(Places, AtomId)>,
+    /// The places that any of `atoms`, or of those of a phrase that begins with this word, is about: filled in by `seal`.
+    pub places: Places,
     /// Indexes of phrases that begin with this word, longest first.
     pub phrases: Vec<u32>,
 }
@@ -230,8 +233,16 @@ impl Vocabulary {
 
     /// To be called once all words are in.
     pub fn seal(&mut self) {
+        let sort = |info: &mut WordInfo| {
+            info.atoms.sort_unstable();
+            info.places = info.atoms.iter().fold(0, |places, (of, _)| places | of);
+        };
+        self.phrases.iter_mut().for_each(|phrase| sort(&mut phrase.info));
+        self.infos.iter_mut().for_each(sort);
         let phrases = &self.phrases;
         for info in &mut self.infos {
+            let of_phrases = info.phrases.iter().filter_map(|at| phrases.get(*at as usize));
+            info.places = of_phrases.fold(info.places, |places, phrase| places | phrase.info.places);
             let of_phrases = info.phrases.iter().filter_map(|at| phrases.get(*at as usize));
             info.reach = of_phrases.fold(info.grammar, |bits, phrase| bits | phrase.info.grammar);
         }
