@@ -7,6 +7,9 @@ use serde_json::Value;
 const KEY_BYTES_MIN: usize = 16;
 /// Fewest changes between letters and digits in such a run: words with a number behind them have one.
 const CHANGES_MIN: usize = 4;
+/// The same for a run that is longer than words with numbers are: its length in bytes, and how many of them are digits.
+const LONG_BYTES_MIN: usize = 32;
+const LONG_DIGITS_MIN: usize = 6;
 /// Longest text that is looked into, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
@@ -98,7 +101,10 @@ pub fn is_key(segment: &str) -> bool {
     segment.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
         let digits: Vec<bool> = run.bytes().map(|byte| byte.is_ascii_digit()).collect();
         let changes = digits.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        run.len() >= KEY_BYTES_MIN && (changes >= CHANGES_MIN || hexadecimal(run))
+        let long = run.len() >= LONG_BYTES_MIN
+            && changes > 1
+            && digits.iter().filter(|digit| **digit).count() >= LONG_DIGITS_MIN;
+        run.len() >= KEY_BYTES_MIN && (changes >= CHANGES_MIN || hexadecimal(run) || long)
     })
 }
 
@@ -114,6 +120,7 @@ mod tests {
             "0123456789abcdef0123456789abcdef",
             "2f6c1f0e-9b1d-4c1e-8f57-7d8f6b0c9a11",
             "a1B2c3D4e5F6g7H8",
+            "fc-ABCDEFGHIJKLMNabcdef0123456789abcdef01",
         ] {
             assert!(is_key(key), "{key}");
         }
@@ -124,7 +131,7 @@ mod tests {
             "my-company-production-2024",
             "modelcontextprotocol",
             "server-everything",
-            "00000000000000000000000000000000x".get(..8).unwrap_or_default(),
+            "company2024productionserver01",
             "streamable-http-endpoint",
             "oauth2callbackhandler",
         ] {
