@@ -78,16 +78,15 @@ fn add_rule(path: &Path) -> Result<String, Failure> {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  everything that is not listed is denied; hidden: {}", names(&policy["hide"]));
     for (tool, rules) in policy["tools"].as_object().into_iter().flatten() {
-        let limit = &rules["limits"][0];
         let mut words = Vec::new();
-        if let (Some(max), Some(window)) = (limit["max"].as_u64(), limit["window"].as_str()) {
+        if rules.get("action").is_some() {
+            words.push("a person is asked each time".to_owned());
+        }
+        if let Some((max, window)) = rules["rate_limit"].as_str().and_then(|rate| rate.split_once('/')) {
             words.push(format!("{max} a {window}"));
         }
         if rules.get("require").is_some() {
             words.push("to `@example.com` only".to_owned());
-        }
-        if rules.get("deny_if").is_some() {
-            words.push("refused: a person has to do it".to_owned());
         }
         let what = if words.is_empty() { "allowed".to_owned() } else { words.join(", ") };
         let _ = writeln!(text, "  {tool:22} {what}");

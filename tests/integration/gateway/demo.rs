@@ -9,6 +9,8 @@ fn the_demo_shows_the_whole_path() {
     for part in [
         "16 tools",
         "hidden: delete_task, purge_completed_tasks",
+        "buy_focus_credits      a person is asked each time, 10 a minute",
+        "create_task            30 a minute",
         "✓ ",
         "✗ error -32602: Unknown tool: delete_task",
         "✗ [POLICY DENIED] mail goes to example.com only",
