@@ -88,7 +88,8 @@ pub fn folded(name: &str) -> String {
     out
 }
 
-/// A text as a careless server may compare it: percent-decoded, after NFKC, without regard to case.
+/// A text as a careless server may compare it: percent-decoded, after NFKC, without regard to case and to characters that
+/// are not seen.
 pub fn loose(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     loosely(text, |c| out.push(c));
@@ -96,7 +97,7 @@ pub fn loose(text: &str) -> String {
 }
 
 fn loosely(text: &str, mut push: impl FnMut(char)) {
-    for c in percent_decoded(text).nfkc() {
+    for c in percent_decoded(text).nfkc().filter(|c| !is_hidden(*c)) {
         // Upper case first: what has no lower case of its own (`ß`, the long s) is then like what it stands for.
         c.to_uppercase().flat_map(char::to_lowercase).for_each(|c| decompose(c, &mut push));
     }

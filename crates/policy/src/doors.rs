@@ -71,36 +71,35 @@ struct OfferRules {
 
 #[derive(Clone, Copy, Debug)]
 struct OfferForms {
-    exact: fn(&str) -> String,
-    beginning: fn(&str) -> String,
+    exact: fn(&str) -> Vec<String>,
+    beginning: fn(&str) -> Vec<String>,
 }
 
-const AS_WRITTEN: OfferForms = OfferForms { exact: str::to_owned, beginning: str::to_owned };
+const AS_WRITTEN: OfferForms =
+    OfferForms { exact: |name| vec![name.to_owned()], beginning: |name| vec![name.to_owned()] };
 
 const RESOURCES: OfferRules = OfferRules {
     what: "resource",
     whole: "/resources",
     allow: "/resources/allow",
     hide: "/resources/hide",
-    hidden: OfferForms { exact: loose_uri, beginning: loose_uri },
+    hidden: OfferForms { exact: uri::loose_exact, beginning: uri::loose_beginning },
 };
 const PROMPTS: OfferRules = OfferRules {
     what: "prompt",
     whole: "/prompts",
     allow: "/prompts/allow",
     hide: "/prompts/hide",
-    hidden: OfferForms { exact: folded, beginning: loose },
+    hidden: OfferForms { exact: |name| vec![folded(name)], beginning: |name| vec![loose(name)] },
 };
-
-fn loose_uri(entry: &str) -> String {
-    loose(&uri::normal(entry).unwrap_or_else(|| entry.to_owned()))
-}
 
 /// Exact names and beginnings.
 #[derive(Debug, Default)]
 struct OfferNames {
     exact: FxHashSet<String>,
     prefixes: Vec<String>,
+    /// How many entries the policy has.
+    written: usize,
 }
 
 #[derive(Debug)]
@@ -113,11 +112,11 @@ enum UnknownRule {
 impl OfferNames {
     /// `form` is how a name, and how a beginning is compared.
     fn of(entries: &[String], form: OfferForms) -> Self {
-        let mut names = Self::default();
+        let mut names = Self { written: entries.len(), ..Self::default() };
         for entry in entries {
             match entry.strip_suffix('*') {
-                Some(begin) => names.prefixes.push((form.beginning)(begin)),
-                None => drop(names.exact.insert((form.exact)(entry))),
+                Some(begin) => names.prefixes.extend((form.beginning)(begin)),
+                None => names.exact.extend((form.exact)(entry)),
             }
         }
         names
@@ -171,7 +170,9 @@ impl Offered {
 
     fn resource(&self, uri: &str) -> Opening {
         let normal = uri::normal(uri);
-        let hides = |normal: &String| uri::loose(normal).iter().any(|form| self.hide.holds(form));
+        let is_it = |form: &String| self.hide.begins(form) || self.hide.exact.contains(form.trim_end_matches('/'));
+        // Also as it is written, for a server that finds no steps in it.
+        let hides = |normal: &String| uri::loose(normal).iter().chain(&uri::loose(uri)).any(is_it);
         // What could lead anywhere could lead to what is hidden.
         let is_hidden = !self.hide.is_empty() && normal.as_ref().is_none_or(hides);
         self.verdict(is_hidden, |allow| {
@@ -181,7 +182,7 @@ impl Offered {
 
     fn template(&self, template: &str) -> Opening {
         let begin = uri::of_template(template);
-        let is_hidden = self.hide.begins(&loose(&begin));
+        let is_hidden = uri::loose(&begin).iter().any(|form| self.hide.begins(form));
         self.verdict(is_hidden, |allow| allow.begins(&begin) || allow.exact.contains(template))
     }
 
@@ -197,13 +198,12 @@ impl Offered {
 
     /// How much of it may be taken, in words.
     fn in_words(&self) -> String {
-        let names = |names: &OfferNames| names.exact.len() + names.prefixes.len();
         let rest = match (&self.allow, self.rest) {
-            (Some(allow), _) => format!("{} allowed", names(allow)),
+            (Some(allow), _) => format!("{} allowed", allow.written),
             (None, Access::Allow) => "allowed".to_owned(),
             (None, Access::Deny) => "denied".to_owned(),
         };
-        if self.hide.is_empty() { rest } else { format!("{rest} but for {} hidden", names(&self.hide)) }
+        if self.hide.is_empty() { rest } else { format!("{rest} but for {} hidden", self.hide.written) }
     }
 
     /// Whether everything passes, so that nothing need be looked at.

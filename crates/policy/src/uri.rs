@@ -24,9 +24,42 @@ pub(crate) fn normal(text: &str) -> Option<String> {
     let slashes = |text: &str| text.matches('/').count();
     // Some servers cut a segment at the semicolon before they resolve it.
     let is_step = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
-    let climbs = plain.split('/').any(is_step);
+    // To a server that cuts off the scheme and opens the rest, query and fragment are parts of a path.
+    let whole = crate::text::loose(&normal);
+    let climbs = plain.split('/').any(is_step) || whole.split(['/', '\\']).any(|part| part == "..");
     let hides = plain.contains(|c: char| c.is_control() || c == '\\') || slashes(&plain) != slashes(path);
-    (!climbs && !hides).then_some(normal)
+    (!climbs && !hides && steps_alike(text, &normal)).then_some(normal)
+}
+
+/// Whether a file system follows the steps of a path as the WHATWG does: to that an empty part is one that a step takes
+/// back, and one that is encoded twice is no step.
+fn steps_alike(written: &str, normal: &str) -> bool {
+    let [written, normal] = [written, normal].map(|uri| crate::text::loose(place(uri)));
+    let path = path_of(&written);
+    !path.split(['/', '\\']).any(|part| part == "..")
+        || resolved(path).is_some_and(|found| Some(found) == resolved(path_of(&normal)))
+}
+
+/// The path of a URI without query and fragment.
+fn path_of(place: &str) -> &str {
+    let rest = place.split_once(':').map_or(place, |(_, rest)| rest);
+    match rest.strip_prefix("//") {
+        Some(rest) => &rest[rest.find('/').unwrap_or(rest.len())..],
+        None => rest,
+    }
+}
+
+/// The parts of a path once its steps are taken; `None` if they lead out of it.
+fn resolved(path: &str) -> Option<Vec<&str>> {
+    let mut at = Vec::new();
+    for part in path.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            at.pop()?;
+        } else {
+            at.push(part);
+        }
+    }
+    Some(at)
 }
 
 /// Whether a character stands for one that has a meaning in a URI.
@@ -42,8 +75,67 @@ fn place(uri: &str) -> &str {
 }
 
 /// The forms in which a hidden URI may not come: as loose readers take it, with and without query and fragment.
-pub(crate) fn loose(normal: &str) -> [String; 2] {
-    [crate::text::loose(normal), crate::text::loose(place(normal))]
+pub(crate) fn loose(normal: &str) -> [String; 4] {
+    let place = place(normal);
+    [
+        crate::text::loose(normal),
+        crate::text::loose(place),
+        careless(normal, LastPart::Whole),
+        careless(place, LastPart::Whole),
+    ]
+}
+
+/// What [`loose`] without a slash at its end is compared with: a URI that is hidden.
+pub(crate) fn loose_exact(entry: &str) -> Vec<String> {
+    let forms = hidden_forms(entry, LastPart::Whole);
+    forms.into_iter().map(|form| form.trim_end_matches('/').to_owned()).collect()
+}
+
+/// What [`loose`] is compared with: the beginning of URIs that are hidden.
+pub(crate) fn loose_beginning(entry: &str) -> Vec<String> {
+    hidden_forms(entry, LastPart::Begun)
+}
+
+fn hidden_forms(entry: &str, last: LastPart) -> Vec<String> {
+    let normal = normal(entry).unwrap_or_else(|| entry.to_owned());
+    vec![crate::text::loose(&normal), careless(&normal, last)]
+}
+
+/// Whether the last part of a path is all of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastPart {
+    Whole,
+    Begun,
+}
+
+/// A URI as the most careless of servers finds what it names: no user before a host, and of a path no empty part, no dots
+/// or spaces at the end of a part, and nothing of one from a semicolon on.
+fn careless(uri: &str, last: LastPart) -> String {
+    let loose = crate::text::loose(uri);
+    let (scheme, rest) = loose.split_once(':').unwrap_or(("", &loose));
+    let rest = match rest.strip_prefix("//").map(|rest| rest.split_at(rest.find('/').unwrap_or(rest.len()))) {
+        Some((host, path)) => format!("{}{path}", host.rsplit('@').next().unwrap_or_default()),
+        None => rest.to_owned(),
+    };
+    let mut parts = rest.split('/').peekable();
+    let (mut out, mut ends_in_slash) = (format!("{scheme}:"), false);
+    while let Some(part) = parts.next() {
+        let is_begun = last == LastPart::Begun && parts.peek().is_none();
+        let part = match part.split_once(';') {
+            Some((before, _)) if !is_begun => before,
+            Some(_) | None => part,
+        };
+        let part = if is_begun { part } else { part.trim_end_matches(['.', ' ']) };
+        ends_in_slash = part.is_empty();
+        if !part.is_empty() {
+            out.push('/');
+            out.push_str(part);
+        }
+    }
+    if ends_in_slash {
+        out.push('/');
+    }
+    out
 }
 
 /// Reads the beginning of URIs, without the star.
@@ -108,7 +200,21 @@ mod tests {
             ("file:///data/a", Some("file:///data/a")),
             ("FILE:///data/./b/../a", Some("file:///data/a")),
             ("file:///data/%2e%2e/etc", Some("file:///etc")),
-            ("note://n?x=../..", Some("note://n?x=../..")),
+            ("note://n?x=a/b..", Some("note://n?x=a/b..")),
+            ("note://n?x=../..", None),
+            ("file:///data//a", Some("file:///data//a")),
+            ("file:///data//../a", None),
+            ("file:///data//a/../b", Some("file:///data//b")),
+            ("file:///data/%252e%252e/%2e%2e/a", None),
+            ("file:///data/..%5c/%2e%2e/a", None),
+            ("https://e.example/a/../b?c/d", Some("https://e.example/b?c/d")),
+            ("file:///data////%2e%2e/../../etc/passwd", None),
+            ("file:///data/%E2%80%A5/etc", None),
+            ("file:///data/.%E2%80%8B./etc", None),
+            ("file:///data/a#/../../etc", None),
+            ("file:///data/a?/%2e%2e/%2e%2e/etc", None),
+            ("file:///data/a?\\..\\..\\etc", None),
+            ("https://e.example/a?u=https%3A%2F%2Fx", Some("https://e.example/a?u=https%3A%2F%2Fx")),
             ("config", Some("config")),
             ("https://Example.COM", Some("https://example.com/")),
             ("file:///data/%2fetc", None),

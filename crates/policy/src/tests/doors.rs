@@ -2,6 +2,7 @@
 
 use super::super::{Door, Opening, parse};
 use crate::mcp::protocol::Feature;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn opening(members: &Value, door: Door<'_>) -> Opening {
@@ -124,6 +125,14 @@ fn hidden_under_an_open_default_is_hidden_however_it_is_spelled() {
         "file:///etc%2fpasswd",
         " file:///etc/passwd",
         "file:///ｅtc/passwd",
+        "file:///etc//passwd",
+        "file:////etc/passwd",
+        "file:///etc/passwd.",
+        "file:///etc/passwd%20",
+        "file:///etc/passwd/",
+        "file:///etc;x/passwd;y",
+        "file:///etc/pass%E2%80%8Bwd",
+        "file://localhost/etc/passwd",
     ] {
         check(&hide, &[(Resource(uri), "-/resources/hide")]);
     }
@@ -136,6 +145,132 @@ fn hidden_under_an_open_default_is_hidden_however_it_is_spelled() {
             (Prompt("user"), "+(default allow)"),
         ],
     );
+}
+
+#[test]
+fn a_hidden_host_is_hidden_for_every_user_and_with_a_dot_at_its_end() {
+    let hide = json!({"default": "allow", "resources": {"hide": ["https://in.example/keys/*", "note:a;1"]}});
+    for uri in [
+        "https://in.example/keys/a",
+        "https://me@in.example/keys/a",
+        "https://a@b:c@in.example:443/keys/a",
+        "https://in.example./keys/a",
+        "https://IN.example//keys/a",
+        "note:a;1",
+    ] {
+        check(&hide, &[(Resource(uri), "-/resources/hide")]);
+    }
+    for uri in ["https://in.example/keyser", "https://out.example/keys/a", "note:b"] {
+        check(&hide, &[(Resource(uri), "+(default allow)")]);
+    }
+}
+
+/// Pieces of paths that one reader takes for another piece than the next.
+fn piece() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "/",
+        "/",
+        "/",
+        "/",
+        "..",
+        "..",
+        ".",
+        "a",
+        "docs",
+        "secret",
+        "Secret",
+        "SECRET",
+        "etc",
+        "%2e%2e",
+        "%2E.",
+        ".%2e",
+        "%252e%252e",
+        "%2f",
+        "%5c",
+        "\\",
+        "?",
+        "#",
+        "//",
+        ";",
+        ";x",
+        ". ",
+        ".",
+        "%20",
+        "%00",
+        "\t",
+        "\n",
+        " ",
+        "\u{200b}",
+        "%E2%80%8B",
+        "\u{2025}",
+        "\u{ff0e}",
+        "\u{ff0f}",
+        "se",
+        "cret",
+        "%73",
+        "localhost",
+        "@",
+        ":",
+        "~",
+        "%c0%ae",
+    ])
+}
+
+/// Where a reader that resolves steps ends up; `None` if that is above where it began.
+fn resolved(path: &str) -> Option<Vec<String>> {
+    let mut at = Vec::new();
+    for part in path.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." => drop(at.pop()?),
+            part => at.push(part.to_owned()),
+        }
+    }
+    Some(at)
+}
+
+/// What servers open for a URI of a file: by its path as the WHATWG reads it, or by what follows the scheme, with and
+/// without query and fragment, decoded as often as they like, and with characters that stand for others.
+fn opened(uri: &str) -> Vec<Option<Vec<String>>> {
+    let mut texts = Vec::new();
+    if let Ok(url) = url::Url::parse(uri) {
+        texts.push(url.path().to_owned());
+    }
+    for whole in [uri, uri.split(['?', '#']).next().unwrap_or_default()] {
+        let lower = whole.to_ascii_lowercase();
+        let rest = ["file://localhost", "file://", "file:"]
+            .iter()
+            .find_map(|begin| lower.starts_with(begin).then(|| whole[begin.len()..].to_owned()));
+        texts.extend(rest);
+    }
+    for text in texts.clone() {
+        texts.push(crate::text::percent_decoded(&text).into_owned());
+    }
+    for text in texts.clone() {
+        texts.push(crate::text::loose(&text));
+    }
+    texts.iter().map(|text| resolved(text)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn no_server_finds_more_below_a_beginning_than_is_below_it(pieces in prop::collection::vec(piece(), 0..9)) {
+        let uri = format!("file:///docs/{}", pieces.concat());
+        let allow = json!({"resources": {"allow": ["file:///docs/*"], "hide": ["file:///docs/secret/*"]}});
+        if let Opening::Open(_) = opening(&allow, Resource(&uri)) {
+            for opened in opened(&uri) {
+                let Some(path) = opened else { return Err(TestCaseError::fail(format!("{uri} climbs out"))) };
+                prop_assert!(path.first().is_none_or(|first| first == "docs"), "{} opens {:?}", uri, path);
+                let part = |at: usize| {
+                    let part = path.get(at).map(|part| part.split(';').next().unwrap_or_default().to_lowercase());
+                    part.unwrap_or_default().trim_end_matches(['.', ' ']).to_owned()
+                };
+                prop_assert!(part(1) != "secret" || path.len() == 2, "{} opens {:?}", uri, path);
+            }
+        }
+    }
 }
 
 #[test]
