@@ -74,8 +74,8 @@ impl Mediator {
     }
 
     /// An error of the server that names no request. From a command it is the answer to the one request that the server
-    /// works on: another that it was about could have been a notification, so the call's units stay spent, and a later
-    /// answer goes nowhere. With several requests nobody can tell which is meant, and a URL says it by the POST.
+    /// works on; it may have been about something else all the same, so the call's units stay spent, and a later answer goes
+    /// nowhere. With several requests nobody can tell which is meant, and a URL says it by the POST.
     fn unnamed_error(&self, error: &str, answers: &mut Answers) {
         let text = |name: &str| member(error, name).map(|(literal, _)| literal);
         let message = text("message").and_then(string_value).unwrap_or_default();
@@ -86,7 +86,7 @@ impl Mediator {
             format!("the server answered with an error that names no request{}{detail}", code.unwrap_or_default());
         let answered = {
             let mut pending = lock(&self.pending);
-            let only = if self.party.way.is_command() { pending.only_at_server() } else { None };
+            let only = if self.party.way.is_command() { pending.meant_by_unnamed() } else { None };
             only.and_then(|id| Some((pending.give_up(&id)?, id)))
         };
         match answered {

@@ -350,6 +350,7 @@ impl Mediator {
             self.audit().repeated(now, "refused", &party.whose(), |line| line.text("reason", &refused.to_string()));
         };
         let instant = arrived.at;
+        pending.is_told(&message);
         match message {
             Message::Call(id, call) => match pending.begin(&id, RequestKind::Arriving, party, instant) {
                 Ok(serial) => {

@@ -3,7 +3,7 @@
 use super::exchange::{Asked, Flight, NotTaken, Party, Question, ServerRequests};
 use super::given_up::GivenUp;
 use super::telemetry::RequestSpan;
-use crate::mcp::envelope::Id;
+use crate::mcp::envelope::{Id, Message};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,6 +71,11 @@ pub struct Pending {
     tokens: FxHashMap<Id, Id>,
     given_up: GivenUp,
     serial: u64,
+    /// The server was told something that has no answer after this many requests, and has answered no later request
+    /// since: an error that names no request may be about that.
+    told: Option<u64>,
+    /// The server answers with such errors what has no answer.
+    answers_news: bool,
 }
 
 impl Pending {
@@ -145,7 +150,17 @@ impl Pending {
             self.client.insert(id.clone(), entry);
             return None;
         }
+        if self.told.is_some_and(|serial| entry.serial > serial) {
+            self.told = None;
+        }
         Some(self.forget_token(id, entry))
+    }
+
+    /// The server may be told this by its client: news and answers have no answer.
+    pub fn is_told(&mut self, message: &Message) {
+        if message.id().is_none() {
+            self.told = Some(self.serial);
+        }
     }
 
     /// Ends a request of the client; `None` if there is none in flight with this id.
@@ -192,6 +207,7 @@ impl Pending {
     pub fn upstream_gone(&mut self) -> Vec<(Id, PendingRequest)> {
         self.from_server.forget(&());
         self.given_up.clear();
+        (self.told, self.answers_news) = (None, false);
         self.end_where(|entry| !matches!(entry.kind, RequestKind::Waiting { .. } | RequestKind::Arriving))
     }
 
@@ -221,8 +237,15 @@ impl Pending {
         self.which(which).into_iter().filter_map(|id| Some((id.clone(), self.end(&id)?))).collect()
     }
 
-    /// The request that the server has to answer, if it is the only one.
-    pub fn only_at_server(&self) -> Option<Id> {
+    /// Whose an error of the server is that names no request: the only request that it works on, unless it may be about
+    /// something that has no answer. Some servers refuse all news so.
+    pub fn meant_by_unnamed(&mut self) -> Option<Id> {
+        let only = self.only_at_server();
+        self.answers_news |= self.told.is_some() || self.at_server() == 0;
+        only.filter(|_| !self.answers_news)
+    }
+
+    fn only_at_server(&self) -> Option<Id> {
         let at_server =
             |entry: &PendingRequest| !matches!(entry.kind, RequestKind::Waiting { .. } | RequestKind::Arriving);
         let mut all = self.client.iter().filter(|(_, entry)| at_server(entry));

@@ -32,6 +32,8 @@ const ONE_SERVER: Ways = |way| way.front != Front::Joint;
 const HTTP: Ways = |way| way.front != Front::Stdio;
 const SESSION: Ways = |way| way.era == Era::Session;
 const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
+/// Those on which all news of a client reaches the command.
+const ONE_COMMAND_SESSION: Ways = |way| ONE_SERVER(way) && SESSION(way) && way.back == Back::Command;
 /// Those on which a server may ask in a result.
 const STATELESS: Ways = |way| !SESSION(way);
 /// Those on which several grants share a server.
@@ -121,6 +123,7 @@ promises! {
     host::what_a_command_has_put_into_a_session_of_its_own_ends_with_the_command: COMMAND;
     words::whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong: ALL;
     words::an_error_that_names_no_request_answers_the_only_one: ALL;
+    words::a_server_that_answers_news_with_errors_works_all_the_same: ONE_COMMAND_SESSION;
     words::an_error_that_could_be_for_either_of_two_requests_is_said_and_answers_none: COMMAND;
     words::what_servers_read_otherwise_is_doubt: ALL;
     words::the_rules_of_a_tool_hold_for_every_spelling_that_no_list_shows: ALL;

@@ -232,11 +232,38 @@ pub fn an_error_that_names_no_request_answers_the_only_one(cell: &dyn Fn(&Setup)
     });
     let cell = cell(&setup);
     let mut client = cell.client();
+    // Before that it could be the answer to the end of the handshake.
+    passed(&client.ask_tool("good", &json!({})));
     for name in ["null", "none"] {
         let reply = client.ask_tool(name, &json!({}));
         assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("who asked?")), "{name}: {reply}");
     }
     refusal(&client.ask_tool("null", &json!({})));
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn a_server_that_answers_news_with_errors_works_all_the_same(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"slow": {}, "good": {}})).script(|asked| {
+        if asked.seen.calls("slow") {
+            return Act::Held;
+        }
+        if asked.seen.method().starts_with("notifications/") {
+            asked.say_text(UNNAMED[0]);
+            return Act::Said;
+        }
+        Act::Usual
+    }));
+    let mut client = cell.client();
+    let slow = client.call("slow", &json!({}));
+    let held = cell.server.held("the call", |seen| seen.calls("slow"));
+    // It is the only request, and the error is not its answer.
+    client.notify("notifications/progress", &json!({"progressToken": "none", "progress": 1}));
+    cell.logs_nth(2, "both errors", |line| {
+        line["event"] == "dropped" && line["what"].as_str().is_some_and(|what| what.contains("who asked?"))
+    });
+    held.answer(&json!({"content": [{"type": "text", "text": "slowly"}], "resultType": "complete"}));
+    assert_eq!(client.reply(slow)["result"]["content"][0]["text"], "slowly");
     passed(&client.ask_tool("good", &json!({})));
     assert_eq!(client.rest(), Vec::<Value>::new());
 }
