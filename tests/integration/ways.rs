@@ -111,6 +111,8 @@ promises! {
     doors::over_http_the_folders_of_a_server_are_the_operators: SESSION;
     doors::a_result_asks_the_client_for_what_the_policy_lets_it: STATELESS;
     doors::a_client_hears_no_news_of_what_it_may_not_take: ALL;
+    doors::an_error_asks_the_client_for_what_the_policy_lets_it: ALL;
+    doors::what_names_its_matter_in_two_ways_is_refused: ALL;
     doors::nothing_is_asked_of_a_client_that_cannot_be_logged: ONE_SERVER;
     doors::a_client_cannot_bring_folders_that_nobody_asked_for: ALL;
     doors::a_task_is_its_grants: SHARED_SESSION;

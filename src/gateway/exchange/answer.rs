@@ -170,7 +170,9 @@ impl AnswerFor<'_> {
 pub fn needs_policy(asked: &Asked, received: &Received<'_>) -> bool {
     match asked {
         Asked::List { .. } | Asked::Offers(_) => true,
-        Asked::Call(_) | Asked::Greeting | Asked::Tasks | Asked::Fetch(..) | Asked::Other => received.asks_client(),
+        Asked::Call(_) | Asked::Greeting | Asked::Tasks | Asked::Fetch(..) | Asked::Other => {
+            received.asks_client() || matches!(received.arrival, Arrival::Error(_))
+        }
     }
 }
 
@@ -202,7 +204,9 @@ pub fn answer(
         flight.end(outcome, received.text.len());
         asked = Asked::Other;
     }
-    if !is_error && let Some(instead) = asks_client(id, received, viewer, notes) {
+    let instead =
+        if is_error { asks_by_error(id, received, viewer, notes) } else { asks_client(id, received, viewer, notes) };
+    if let Some(instead) = instead {
         return instead;
     }
     if let Some((tasks, task)) = viewer.tasks.filter(|_| is_call).and_then(|tasks| Some((tasks, received.task()?))) {
@@ -235,8 +239,9 @@ fn asks_client(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: 
     let named: Vec<_> = members(result).filter_map(|(literal, span)| Some((string_value(literal)?, span))).collect();
     let mut meant = named.into_iter().filter(|(name, _)| is_meant(name));
     let (name, span) = meant.next()?;
-    let scanned = json::scan(&result[span], Members::Everywhere, &mut Nothing);
-    if meant.next().is_some() || name != INPUT_REQUESTS || !scanned.is_ok_and(|seen| seen.flaw.is_none()) {
+    let scanned = json::scan(&result[span.clone()], Members::Everywhere, &mut Nothing);
+    let is_plain = result[span].starts_with('{') && scanned.is_ok_and(|seen| seen.flaw.is_none());
+    if meant.next().is_some() || name != INPUT_REQUESTS || !is_plain {
         notes.push(Note::Dropped("a result that asks for input".to_owned()));
         return Some(Fate::Replace(error(id, &invalid(&"what it asks for has no single reading"))));
     }
@@ -249,6 +254,28 @@ fn asks_client(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: 
         notes.push(Note::Ruled(method, hash.to_owned(), Box::new(ruling)));
     }
     refused.map(|message| Fate::Replace(error(id, &message)))
+}
+
+/// The code of an error by which a server asks the client to open an address (URL elicitation, from 2025-11-25).
+const URL_WANTED: f64 = -32042.0;
+
+/// What a client gets of an error that asks it to open an address, where it is not to be asked for anything; `None` where
+/// the error is no such one.
+fn asks_by_error(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Option<Fate> {
+    const METHOD: &str = "elicitation/create";
+    let (error, _) = member(&received.text, "error")?;
+    let is_near = |name: &str| name == "elicitations" || nearly_known(name.as_bytes(), &["elicitations"]);
+    let lists = |data: &str| members(data).any(|(it, _)| string_value(it).is_none_or(|name| is_near(&name)));
+    let is_code = |value: &str| value.parse::<f64>().is_ok_and(|code| (code - URL_WANTED).abs() < 0.5);
+    // Whichever of two members of one name a client takes.
+    if !members(error).any(|(_, span)| is_code(&error[span.clone()]) || lists(&error[span])) {
+        return None;
+    }
+    let ruling = viewer.asker(|asker| asker.asked_by_server(METHOD))?;
+    let refused = (!ruling.passes()).then(|| format!("the server asks for {METHOD}, which is not allowed"));
+    let hash = viewer.policy.map_or("", |policy| policy.hash()).to_owned();
+    notes.push(Note::Ruled(METHOD.to_owned(), hash, Box::new(ruling)));
+    refused.map(|message| Fate::Replace(self::error(id, &message)))
 }
 
 /// What a client may see of a page of tasks: its grant's own.

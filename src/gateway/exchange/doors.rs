@@ -163,14 +163,14 @@ impl Asker<'_> {
         {
             return Some(ruling);
         }
-        let named = || known.named_by.and_then(|name| text_of(params, name)).unwrap_or_default();
+        let named = || known.named_by.and_then(|name| text_of(params, name));
         match known.subject {
             Subject::Resource => {
-                let uri = named();
+                let Some(uri) = named() else { return Some(self.doubt(None, no_resource())) };
                 Some(self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), no_resource()))
             }
             Subject::Prompt => {
-                let name = named();
+                let Some(name) = named() else { return Some(self.doubt(None, no_prompt(""))) };
                 let refusal = no_prompt(&name);
                 Some(self.ruling(Some(name.clone()), self.opening(Door::Prompt(&name)), refusal))
             }
@@ -198,6 +198,14 @@ impl Asker<'_> {
         self.ruling(None, opening, refusal)
     }
 
+    /// What names its matter in no way, or in two: to some server it could be about what is closed.
+    fn doubt(&self, name: Option<String>, refusal: DoorRefusal) -> DoorRuling {
+        let message = "it can be read in two ways, or in none".to_owned();
+        let (code, rule) = (DenialCode::NotListed, "(doubt)".to_owned());
+        let denial = Denial { code, rule, message, retry_after_s: None, detail: None };
+        self.ruling(name, Opening::Closed(denial), refusal)
+    }
+
     /// What `params.ref` names must be open, whatever kind it says that it is.
     fn completion(&self, params: &str) -> DoorRuling {
         let (reference, _) = member(params, "ref").unwrap_or_default();
@@ -218,7 +226,7 @@ impl Asker<'_> {
             openings.push(self.opening(Door::Prompt(name)));
         }
         if openings.is_empty() || is_doubtful {
-            openings = vec![self.opening(Door::Resource("")), self.opening(Door::Prompt(""))];
+            return self.doubt(shown, refusal);
         }
         let is_closed = |opening: &Opening| matches!(opening, Opening::Closed(_));
         let at = openings.iter().position(is_closed).unwrap_or(0);
@@ -228,6 +236,10 @@ impl Asker<'_> {
     /// Every resource and task that a subscription names must be open; `None` where it names none.
     fn subscription(&self, params: &str) -> Option<DoorRuling> {
         let (filter, _) = member(params, "notifications")?;
+        let is_near = |name: &str| nearly_known(name.as_bytes(), &["resourceSubscriptions", "taskIds"]);
+        if members(filter).any(|(literal, _)| string_value(literal).is_none_or(|name| is_near(&name))) {
+            return Some(self.doubt(None, no_resource()));
+        }
         let texts = |name: &str| -> Vec<String> {
             let (list, _) = member(filter, name).unwrap_or_default();
             elements(list).map(|at| string_value(&list[at]).unwrap_or_default().into_owned()).collect()

@@ -70,8 +70,10 @@ pub(super) async fn whole(
             }
         };
         if !is_result {
-            settle_error(&mut exchange, &body);
-            return Response::from_parts(head, Answer::whole(body));
+            return match settle_error(&mut exchange, &body) {
+                Fate::Replace(message) => Response::from_parts(without_length(head), Answer::whole(message)),
+                Fate::Pass | Fate::Drop => Response::from_parts(head, Answer::whole(body)),
+            };
         }
     }
     if body.trim_ascii().is_empty() && !exchange.is_open() {
@@ -94,18 +96,20 @@ pub(super) async fn whole(
     }
 }
 
-/// An answer with an error status: a JSON-RPC error is about this very request, whatever id it has.
-fn settle_error(exchange: &mut Exchange, body: &Bytes) {
+/// An answer with an error status: a JSON-RPC error is about this very request, whatever id it has. Passes as it came, or is
+/// replaced.
+fn settle_error(exchange: &mut Exchange, body: &Bytes) -> Fate {
     let is_for_this = match (receive(body), exchange.id()) {
         (Ok(received), Some(open)) => matches!(&received.arrival, Arrival::Error(id) if id == open),
         _ => false,
     };
     if is_for_this {
-        exchange.message(body);
+        exchange.message(body)
     } else if let Some(meant) = exchange.meant(body, Place::InRefusal) {
-        exchange.message(meant.as_bytes());
+        exchange.message(meant.as_bytes())
     } else {
         exchange.refused(body.len());
+        Fate::Pass
     }
 }
 

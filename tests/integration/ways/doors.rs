@@ -349,6 +349,69 @@ pub fn a_client_hears_no_news_of_what_it_may_not_take(cell: &dyn Fn(&Setup) -> C
     }
 }
 
+pub fn an_error_asks_the_client_for_what_the_policy_lets_it(cell: &dyn Fn(&Setup) -> Cell) {
+    let asking = |status: &'static str| {
+        move |asked: &mut super::server::Asked| {
+            if !asked.seen.calls("work") {
+                return Act::Usual;
+            }
+            let wanted =
+                json!([{"mode": "url", "elicitationId": "e", "url": "https://elsewhere.example/", "message": "go"}]);
+            let error = json!({"code": -32042, "message": "open it", "data": {"elicitations": wanted}});
+            let reply = json!({"jsonrpc": "2.0", "id": asked.seen.message["id"], "error": error}).to_string();
+            if status == "200 OK" || asked.seen.head.is_empty() {
+                asked.finish_text(&reply);
+            } else {
+                asked.respond(status, &["Content-Type: application/json"], &reply);
+            }
+            Act::Said
+        }
+    };
+    for (client, is_asked) in [(json!({}), true), (json!({"elicitation": "deny"}), false)] {
+        for status in ["200 OK", "400 Bad Request"] {
+            let policy = json!({"version": "1", "default": "deny", "tools": {"work": {}}, "client": client});
+            let cell = cell(&Setup::policy(&policy).script(asking(status)));
+            let mut client = cell.client();
+            let reply = client.ask_tool("work", &json!({}));
+            assert!(reply["error"].is_object(), "{reply}");
+            assert_eq!(reply.to_string().contains("elsewhere"), is_asked, "{status}: {reply}");
+            assert_eq!(decided_either(&cell, "elicitation/create"), if is_asked { "allow" } else { "deny" });
+        }
+    }
+}
+
+pub fn what_names_its_matter_in_two_ways_is_refused(cell: &dyn Fn(&Setup) -> Cell) {
+    // All is allowed but for what is hidden, so that only the doubt speaks against it.
+    let policy = json!({"version": "1", "default": "allow", "tools": {}, "resources": {"hide": ["note://2"]}});
+    let cell = cell(&offering(Setup::policy(&policy)));
+    let mut client = cell.client();
+    let argument = json!({"name": "a", "value": ""});
+    let open = json!({"type": "ref/resource", "uri": "note://1"});
+    let hidden = json!({"type": "ref/resource", "uri": "note://2"});
+    for (method, params) in [
+        ("resources/read", json!({"uri": ["note://2"]})),
+        ("resources/read", json!({})),
+        ("prompts/get", json!({"name": {"name": "bad"}})),
+        ("completion/complete", json!({"ref": open, "Ref": hidden, "argument": argument})),
+        (
+            "completion/complete",
+            json!({"ref": {"type": "ref/resource", "uri": "note://1", "URI": "note://2"}, "argument": argument}),
+        ),
+        ("completion/complete", json!({"ref": {"type": "ref/resource"}, "argument": argument})),
+        ("subscriptions/listen", json!({"notifications": {"ResourceSubscriptions": ["note://2"]}})),
+        (
+            "subscriptions/listen",
+            json!({"notifications": {}, "Notifications": {"resourceSubscriptions": ["note://2"]}}),
+        ),
+    ] {
+        let id = client.request(method, &params);
+        let reply = client.hears("a refusal", |it| it.get("error").is_some());
+        assert!(reply["id"] == id || reply["id"].is_null(), "{method} {params}: {reply}");
+        cell.server.never("what is in doubt", |seen| seen.method() == method);
+    }
+    passed(&client.ask_tool("work", &json!({})));
+}
+
 pub fn nothing_is_asked_of_a_client_that_cannot_be_logged(cell: &dyn Fn(&Setup) -> Cell) {
     let policy = json!({"version": "1", "default": "deny", "client": {"sampling": "allow"}});
     // No rule speaks of a ping, so that nothing of it is logged on its way there.

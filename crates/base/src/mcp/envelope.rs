@@ -184,8 +184,20 @@ impl Message {
 }
 
 const MESSAGE_MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-const PARAMS_MEMBERS: [&str; 10] =
-    ["name", "arguments", "_meta", "task", "uri", "cursor", "requestId", "protocolVersion", "inputResponses", "taskId"];
+const PARAMS_MEMBERS: [&str; 12] = [
+    "name",
+    "arguments",
+    "_meta",
+    "task",
+    "uri",
+    "cursor",
+    "requestId",
+    "protocolVersion",
+    "inputResponses",
+    "taskId",
+    "ref",
+    "notifications",
+];
 const META_MEMBERS: [&str; 2] = ["progressToken", VERSION_MEMBER];
 const VERSION_MEMBER: &str = "io.modelcontextprotocol/protocolVersion";
 /// Places that admission wants to know.
