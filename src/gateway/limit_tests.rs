@@ -9,8 +9,8 @@ use super::exchange::UnknownMethods;
 use super::mediate::{Mediator, Settings};
 use super::shipment::Unsent;
 use crate::clock::Timestamp;
-use crate::policy::{Caller, Policy, parse};
-use crate::state::MemoryStore;
+use crate::policy::{Caller, LimitStore, Policy, parse};
+use crate::state::{MemoryStore, SqliteStore};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -38,6 +38,8 @@ enum Step {
     HangUp(u8),
     /// The server answers this id with an error.
     Error(u8, bool),
+    /// The server answers with an error that names no request.
+    Unnamed,
     /// The server answers this id with a result.
     Result(u8),
     /// The server dies, and is started again.
@@ -57,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (id.clone(), any::<bool>()).prop_map(|(id, text)| Step::Cancel(id, text)),
         1 => id.clone().prop_map(Step::HangUp),
         4 => (id.clone(), any::<bool>()).prop_map(|(id, text)| Step::Error(id, text)),
+        1 => Just(Step::Unnamed),
         2 => id.prop_map(Step::Result),
         1 => Just(Step::Crash),
         1 => Just(Step::Lost),
@@ -65,10 +68,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn session() -> Mediator {
-    let store = Arc::new(MemoryStore::default());
+/// Two sessions of one grant on one store, each in a process of its own where the store can be shared.
+fn sessions(stores: [Arc<dyn LimitStore>; 2]) -> [Mediator; 2] {
+    stores.map(session)
+}
+
+fn session(limits: Arc<dyn LimitStore>) -> Mediator {
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
-    let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
+    let decider = Decider::new(limits, Arc::new(MemoryStore::default()), audit, Box::new(|_| ()));
     let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
     let (call_timeout, approval_wait) = (Some(Duration::ZERO), Duration::ZERO);
     let settings = Settings { call_timeout, approval_wait, unknown_methods: UnknownMethods::Refuse };
@@ -80,12 +87,12 @@ fn session() -> Mediator {
 struct Reached {
     kept: usize,
     refunded: usize,
-    /// Ids of calls of the second tool that the server works on and nobody has withdrawn.
-    refundable: BTreeSet<u8>,
+    /// Session and id of calls of the second tool that the server works on and nobody has withdrawn.
+    refundable: BTreeSet<(usize, u8)>,
 }
 
 impl Reached {
-    fn take(&mut self, lines: &[u8]) {
+    fn take(&mut self, of: usize, lines: &[u8]) {
         for line in std::str::from_utf8(lines).unwrap().lines().filter(|line| line.contains("tools/call")) {
             let message: serde_json::Value = serde_json::from_str(line).unwrap();
             let id = u8::try_from(message["id"].as_u64().unwrap()).unwrap();
@@ -93,74 +100,105 @@ impl Reached {
                 self.kept += 1;
             } else {
                 self.refunded += 1;
-                self.refundable.insert(id);
+                self.refundable.insert((of, id));
             }
         }
     }
 }
 
+/// Runs steps, each in one of two sessions, and counts what reaches the servers.
+fn run(sessions: &[Mediator; 2], steps: Vec<(bool, Step)>) -> Result<(), TestCaseError> {
+    let (now, mut reached) = (Timestamp::from_millis(0), Reached::default());
+    let mut last = [None, None];
+    for (of, step) in steps {
+        let of = usize::from(of);
+        let session = &sessions[of];
+        let effects = match step {
+            Step::Call(id, is_kept) => {
+                let tool = if is_kept { "kept" } else { "refunded" };
+                let line = format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
+                );
+                session.from_client(line.as_bytes(), now)
+            }
+            Step::Cancel(id, is_text) => {
+                // A text is the id of no request here, and the server does not hear of it.
+                if !is_text {
+                    reached.refundable.remove(&(of, id));
+                }
+                let id = if is_text { format!("\"{id}\"") } else { id.to_string() };
+                let line =
+                    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
+                session.from_client(line.as_bytes(), now)
+            }
+            Step::HangUp(id) => {
+                session.hung_up(&crate::mcp::envelope::Id::Integer(id.into()));
+                continue;
+            }
+            Step::Error(id, is_text) => {
+                // What the gateway may give back; it need not.
+                if reached.refundable.remove(&(of, id)) {
+                    reached.refunded -= 1;
+                }
+                let id = if is_text { format!("\"{id}\"") } else { id.to_string() };
+                let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"no"}}}}"#);
+                session.from_server(line.as_bytes(), now).effects
+            }
+            Step::Unnamed => {
+                // Whichever it is about, it gives nothing back.
+                let line = br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
+                session.from_server(line, now).effects
+            }
+            Step::Result(id) => {
+                reached.refundable.remove(&(of, id));
+                let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+                session.from_server(line.as_bytes(), now).effects
+            }
+            Step::Crash => {
+                reached.refundable.retain(|(it, _)| *it != of);
+                session.upstream_gone("died").effects
+            }
+            Step::Lost => {
+                let Some(shipment) = last[of].take() else { continue };
+                session.not_sent(&shipment, Unsent::Gone).effects
+            }
+            Step::Absent(true) => {
+                session.server_absent();
+                continue;
+            }
+            Step::Absent(false) => session.server_present(now),
+            Step::Tick => {
+                reached.refundable.retain(|(it, _)| *it != of);
+                session.tick(now).effects
+            }
+        };
+        reached.take(of, effects.to_server.bytes());
+        prop_assert!(reached.kept <= MAX, "{} calls of a limit of {MAX}", reached.kept);
+        prop_assert!(reached.refunded <= MAX, "{} calls that nothing gave back of a limit of {MAX}", reached.refunded);
+        last[of] = Some(effects.to_server).filter(|shipment| !shipment.is_empty()).or(last[of].take());
+    }
+    Ok(())
+}
+
+fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
+    prop::collection::vec((any::<bool>(), step()), 1..60)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn no_order_of_events_gets_more_calls_through_than_a_limit_allows(steps in prop::collection::vec(step(), 1..60)) {
-        let (session, now, mut reached) = (session(), Timestamp::from_millis(0), Reached::default());
-        let mut last = None;
-        for step in steps {
-            let effects = match step {
-                Step::Call(id, is_kept) => {
-                    let tool = if is_kept { "kept" } else { "refunded" };
-                    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#);
-                    session.from_client(line.as_bytes(), now)
-                }
-                Step::Cancel(id, is_text) => {
-                    // A text is the id of no request here, and the server does not hear of it.
-                    if !is_text {
-                        reached.refundable.remove(&id);
-                    }
-                    let id = if is_text { format!("\"{id}\"") } else { id.to_string() };
-                    let line = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
-                    session.from_client(line.as_bytes(), now)
-                }
-                Step::HangUp(id) => {
-                    session.hung_up(&crate::mcp::envelope::Id::Integer(id.into()));
-                    continue;
-                }
-                Step::Error(id, is_text) => {
-                    // What the gateway may give back; it need not.
-                    if reached.refundable.remove(&id) {
-                        reached.refunded -= 1;
-                    }
-                    let id = if is_text { format!("\"{id}\"") } else { id.to_string() };
-                    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"no"}}}}"#);
-                    session.from_server(line.as_bytes(), now).effects
-                }
-                Step::Result(id) => {
-                    reached.refundable.remove(&id);
-                    let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
-                    session.from_server(line.as_bytes(), now).effects
-                }
-                Step::Crash => {
-                    reached.refundable.clear();
-                    session.upstream_gone("died").effects
-                }
-                Step::Lost => {
-                    let Some(shipment) = last.take() else { continue };
-                    session.not_sent(&shipment, Unsent::Gone).effects
-                }
-                Step::Absent(true) => {
-                    session.server_absent();
-                    continue;
-                }
-                Step::Absent(false) => session.server_present(now),
-                Step::Tick => {
-                    reached.refundable.clear();
-                    session.tick(now).effects
-                }
-            };
-            reached.take(effects.to_server.bytes());
-            prop_assert!(reached.kept <= MAX, "{} calls of a limit of {MAX}", reached.kept);
-            prop_assert!(reached.refunded <= MAX, "{} calls that nothing gave back of a limit of {MAX}", reached.refunded);
-            last = Some(effects.to_server).filter(|shipment| !shipment.is_empty()).or(last);
-        }
+    fn no_order_of_events_gets_more_calls_through_than_a_limit_allows(steps in steps()) {
+        let store: Arc<dyn LimitStore> = Arc::new(MemoryStore::default());
+        run(&sessions([Arc::clone(&store), store]), steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+    #[test]
+    fn nor_through_two_gateways_that_share_a_file(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = || Arc::new(SqliteStore::new(folder.path().join("state.db"))) as Arc<dyn LimitStore>;
+        run(&sessions([store(), store()]), steps)?;
     }
 }

@@ -14,10 +14,13 @@ pub use settings::{Jwks, Jwt};
 
 use super::identity::{Issuer, Unauthorized};
 use crate::clock::Timestamp;
+use crate::gateway::filter::Nothing;
 use crate::mcp::http::is_sealed;
+use crate::mcp::json::{self, Members};
 use crate::mcp::target::redacted;
 use crate::state::TokenHash;
 use crate::text::is_hidden;
+use base64::Engine as _;
 use jsonwebtoken::{Validation, decode, decode_header};
 use keys::{Key, KeySet};
 use serde_json::{Map, Value};
@@ -255,8 +258,22 @@ impl JwtIssuer {
         // Its time is judged with every request, by the clock that everything here goes by.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        decode(token, &key.key, &validation).ok().map(|data| data.claims)
+        let claims: Map<String, Value> = decode(token, &key.key, &validation).ok()?.claims;
+        // The library takes one of a list of issuers as well; a token has one (RFC 7519, section 4.1.1).
+        let is_plain = claims.get("iss").is_some_and(Value::is_string) && has_one_reading(token);
+        is_plain.then_some(claims)
     }
+}
+
+/// Whether no member stands twice in the header or the claims of a token, so that every reader takes the same one.
+fn has_one_reading(token: &str) -> bool {
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    token.split('.').take(2).all(|part| {
+        let text = engine.decode(part).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        text.is_some_and(|text| {
+            json::scan(&text, Members::Everywhere, &mut Nothing).is_ok_and(|seen| seen.flaw.is_none())
+        })
+    })
 }
 
 /// Whether a text may name a caller in a claim: 1 to [`CLAIM_BYTES_MAX`] bytes, all of them to be seen.

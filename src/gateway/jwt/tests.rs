@@ -72,8 +72,11 @@ impl Signer {
     }
 
     fn sign(&self, header: &Value, claims: &Value) -> String {
-        let message =
-            format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+        self.sign_text(&header.to_string(), &claims.to_string())
+    }
+
+    fn sign_text(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
         let signature = match self {
             Self::Ed(pair) => base64url(pair.sign(message.as_bytes()).as_ref()),
             Self::Ec(pair) => base64url(pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref()),
@@ -171,6 +174,19 @@ fn claims_that_are_not_for_us_or_not_for_now_are_refused() {
         (json!({"aud": []}), "- unknown"),
         (json!({"aud": null}), "- unknown"),
         (json!({"aud": {"mcpol": 1}}), "- unknown"),
+        (json!({"aud": ["mcpol", 7]}), "- unknown"),
+        (json!({"aud": [["mcpol"]]}), "- unknown"),
+        (json!({"aud": "mcpol "}), "- unknown"),
+        (json!({"aud": "MCPOL"}), "- unknown"),
+        (json!({"iss": ["https://issuer.example"]}), "- unknown"),
+        (json!({"iss": ["https://issuer.example", "https://other.example"]}), "- unknown"),
+        (json!({"exp": 1e300}), "- unknown"),
+        (json!({"exp": [NOW + 600]}), "- unknown"),
+        (json!({"exp": true}), "- unknown"),
+        (json!({"exp": u64::MAX}), "jwt:alice"),
+        (json!({"nbf": u64::MAX}), "- unknown"),
+        (json!({"nbf": -1}), "- unknown"),
+        (json!({"nbf": 1e300}), "- unknown"),
         (json!({"iss": "https://issuer.example/"}), "- unknown"),
         (json!({"iss": null}), "- unknown"),
         (json!({"exp": null}), "- unknown"),
@@ -227,6 +243,68 @@ fn headers_that_talk_the_check_away_are_refused() {
     assert_eq!(ask(&issuer, &format!("{message}.")), "- unknown");
     for text in ["..", "a.b.c", "e30.e30.e30"] {
         assert_eq!(ask(&issuer, text), "- unknown", "{text}");
+    }
+}
+
+#[test]
+fn a_token_with_two_readings_is_refused() {
+    let signer = Signer::ed();
+    let issuer = issuer(&json!({"keys": [signer.jwk("k")]}));
+    let header = r#"{"alg":"EdDSA","kid":"k"}"#;
+    let claims = format!(r#"{{"iss":"https://issuer.example","aud":"mcpol","sub":"alice","exp":{}}}"#, NOW + 600);
+    let more = |member: &str| claims.replacen('{', &format!("{{{member},"), 1);
+    assert_eq!(ask(&issuer, &signer.sign_text(header, &claims)), "jwt:alice");
+    for (header, claims) in [
+        (header, more(r#""sub":"root""#)),
+        (header, more(r#""s\u0075b":"root""#)),
+        (header, more(r#""exp":1"#)),
+        (header, more(r#""aud":"other""#)),
+        (header, more(r#""more":{"a":1,"a":2}"#)),
+        (r#"{"alg":"none","alg":"EdDSA","kid":"k"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"other","kid":"k"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"k","x":1,"x":2}"#, claims.clone()),
+    ] {
+        assert_eq!(ask(&issuer, &signer.sign_text(header, &claims)), "- unknown", "{header} {claims}");
+    }
+}
+
+#[test]
+fn a_public_key_is_no_shared_secret() {
+    // What every reader of the key set has, used as the secret of an HMAC: the confusion of RS256 with HS256.
+    let rsa: Value = serde_json::from_str(RSA).unwrap();
+    let issuer = issuer(&rsa["jwks"]);
+    let good = rsa["tokens"]["RS256"].as_str().unwrap();
+    let kid = rsa["jwks"]["keys"][0]["kid"].clone();
+    let (_, body) = good.split_once('.').unwrap();
+    let (payload, _) = body.split_once('.').unwrap();
+    let public = rsa["jwks"]["keys"][0].clone();
+    for secret in [public.to_string(), public["n"].as_str().unwrap().to_owned(), String::new()] {
+        for algorithm in ["HS256", "HS384", "HS512"] {
+            let header = base64url(json!({"alg": algorithm, "kid": kid}).to_string().as_bytes());
+            let message = format!("{header}.{payload}");
+            let key = match algorithm {
+                "HS256" => ring::hmac::HMAC_SHA256,
+                "HS384" => ring::hmac::HMAC_SHA384,
+                _ => ring::hmac::HMAC_SHA512,
+            };
+            let tag = ring::hmac::sign(&ring::hmac::Key::new(key, secret.as_bytes()), message.as_bytes());
+            assert_eq!(ask(&issuer, &format!("{message}.{}", base64url(tag.as_ref()))), "- unknown", "{algorithm}");
+        }
+    }
+    // A certificate, or an address of one, that a token brings along is not looked at; nor is a name a path.
+    let signer = Signer::ed();
+    let issuer = self::issuer(&json!({"keys": [signer.jwk("k"), Signer::ed().jwk("../k")]}));
+    let stranger = Signer::ed();
+    for header in [
+        json!({"alg": "EdDSA", "kid": "k", "x5u": "http://127.0.0.1:1/", "x5c": ["AA=="]}),
+        json!({"alg": "EdDSA", "kid": "../../../../dev/null"}),
+        json!({"alg": "EdDSA", "kid": ""}),
+        json!({"alg": "EdDSA", "kid": "k\u{0}"}),
+        json!({"alg": "EdDSA", "kid": "' OR 1=1"}),
+        json!({"alg": "EdDSA", "kid": ["k"]}),
+        json!({"alg": ["EdDSA"], "kid": "k"}),
+    ] {
+        assert_eq!(ask(&issuer, &stranger.sign(&header, &claims(json!({})))), "- unknown", "{header}");
     }
 }
 
