@@ -79,7 +79,7 @@ impl Mediator {
         let mut pending = lock(&self.pending);
         let Some(mut held) = self.room_for(taken.call.line().len()) else { return Some(taken) };
         let question = asked.map(|approval| Question::new(&self.decider, taken.party.whose(), approval));
-        if pending.let_wait(&taken.id, question) {
+        if pending.let_wait(&taken.id, question).is_ok() {
             held.push(HeldRequest::of(taken.id.clone(), taken.serial, What::Call(taken, asked.map(str::to_owned))));
         }
         None
@@ -97,7 +97,7 @@ impl Mediator {
             return Some(passage);
         }
         let Some(mut held) = self.room_for(passage.line().len()) else { return Some(passage) };
-        if pending.let_wait(id, None) {
+        if pending.let_wait(id, None).is_ok() {
             held.push(HeldRequest::of(id.clone(), serial, What::Request(passage)));
         }
         None

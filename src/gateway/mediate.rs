@@ -430,15 +430,14 @@ impl Mediator {
         false
     }
 
-    /// The client of a request has gone without a word. A call that the server does not know of yet is never sent: the
-    /// client would not hear what came of it. If a person agrees later, the same call may be made again. A request that was sent goes
-    /// on. Answers whether the server may know of it.
+    /// The client of a request has gone without a word. A call that the server does not know of yet is never sent; if a
+    /// person agrees later, the same call may be made again. Answers whether the server may know of the request.
     pub fn hung_up(&self, id: &Id) -> bool {
         let mut pending = lock(&self.pending);
         let Some(entry) = pending.get_mut(id) else { return false };
         match entry.kind {
             RequestKind::Waiting { .. } => drop(pending.end(id)),
-            RequestKind::Arriving => entry.cancelled = true,
+            RequestKind::Arriving => (entry.cancelled, entry.has_left) = (true, true),
             RequestKind::Sent(_) | RequestKind::Replay | RequestKind::OwnList => return true,
         }
         false
@@ -526,9 +525,10 @@ impl Mediator {
             return Some(Denial::unanswered(&question, &approval));
         }
         let asked = Question::new(&self.decider, taken.party.whose(), &approval);
-        if !lock(&self.pending).let_wait(&taken.id, Some(asked)) {
+        let waits = lock(&self.pending).let_wait(&taken.id, Some(asked));
+        if let Err(withdrawn) = waits {
             drop(waiting);
-            Question::new(&self.decider, taken.party.whose(), &approval).withdraw(now);
+            withdrawn.into_iter().for_each(|question| question.withdraw(now));
             return None;
         }
         let party = Arc::clone(&taken.party);

@@ -44,8 +44,10 @@ pub struct PendingRequest {
     pub since: Instant,
     /// When it arrived.
     pub arrived: Instant,
-    /// Whether the client has withdrawn it.
+    /// Whether the client has withdrawn it, or waits for it no more.
     pub cancelled: bool,
+    /// Whether the client has gone without a word before it was decided on.
+    pub has_left: bool,
     /// `progressToken`: progress shows that a call is alive. Tokens are what ids are, and a server may spell them anew.
     token: Option<Id>,
     /// The request, as a collector of spans is told of it.
@@ -102,6 +104,7 @@ impl Pending {
                     since: now,
                     arrived: now,
                     cancelled: false,
+                    has_left: false,
                     token: None,
                     span: None,
                 });
@@ -117,15 +120,18 @@ impl Pending {
         }
     }
 
-    /// Lets a request wait that the server does not know of. One that the client has withdrawn by a message that arrived
-    /// with it ends instead; answers whether it waits.
-    pub fn let_wait(&mut self, id: &Id, question: Option<Question>) -> bool {
+    /// Lets a request wait that the server does not know of.
+    ///
+    /// # Errors
+    /// It ends instead: the client has withdrawn it meanwhile, and the question is to be withdrawn with it; or has gone
+    /// without a word, and the question stays.
+    pub fn let_wait(&mut self, id: &Id, question: Option<Question>) -> Result<(), Option<Question>> {
         if let Some(entry) = self.client.get_mut(id).filter(|entry| !entry.cancelled) {
             entry.kind = RequestKind::Waiting { question };
-            return true;
+            return Ok(());
         }
-        self.end(id);
-        false
+        let has_left = self.end(id).is_some_and(|entry| entry.has_left);
+        Err(question.filter(|_| !has_left))
     }
 
     /// A call that was taken before is at the server now.

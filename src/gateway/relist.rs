@@ -61,7 +61,7 @@ impl Mediator {
             }
         };
         let question = asked.map(|approval| Question::new(&self.decider, taken.party.whose(), approval));
-        if lock(&self.pending).let_wait(&taken.id, question) {
+        if lock(&self.pending).let_wait(&taken.id, question).is_ok() {
             taken.lists += 1;
             lists[at].parked.push(Parked { taken, asked: asked.map(str::to_owned) });
         }
