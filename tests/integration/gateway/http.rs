@@ -325,6 +325,14 @@ impl Upstream {
         self.asked.recv_timeout(Duration::from_secs(LINE_SECONDS_MAX)).expect("nothing reached the server")
     }
 
+    /// No call has reached the server; the gateway may have asked it for its list, to show a person what the tool is.
+    #[track_caller]
+    fn uncalled(&self) {
+        while let Ok(asked) = self.asked.try_recv() {
+            assert_eq!(asked.message()["method"], "tools/list", "{}", asked.body);
+        }
+    }
+
     /// Nothing more has reached the server.
     #[track_caller]
     fn quiet(&self) {

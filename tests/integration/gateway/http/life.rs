@@ -94,7 +94,7 @@ fn a_call_that_waited_for_a_person_is_judged_by_the_policy_of_now() {
     served.hear("policy reloaded");
     sandbox.run(&["approvals", "approve", &id]).both(0);
     assert!(refusal(&connection.reply().json()).contains("not any more"));
-    upstream.quiet();
+    upstream.uncalled();
 }
 
 /// A call of a client that wants to hear of progress.
@@ -118,7 +118,7 @@ fn a_client_that_asked_for_progress_hears_that_its_call_waits_for_a_person() {
         assert!(told.contains(r#""progressToken":"p","progress":0.000001"#), "{told}");
         let id = approvals::waiting(&sandbox);
         assert!(told.contains(&id), "{told} names {id}");
-        upstream.quiet();
+        upstream.uncalled();
         sandbox.run(&["approvals", "approve", &id]).both(0);
         let mut rest = String::new();
         while let Some(chunk) = connection.chunk() {
@@ -146,7 +146,7 @@ fn who_denies_a_call_ends_its_stream_with_a_refusal_and_a_client_that_goes_withd
     drop(connection);
     served.end();
     sandbox.run(&["approvals", "approve", &id]).both(0);
-    upstream.quiet();
+    upstream.uncalled();
 }
 
 #[test]
