@@ -5,7 +5,7 @@ use crate::model::Severity;
 use clap::ValueEnum as _;
 use std::path::PathBuf;
 
-/// What differs from what was reviewed, and how much does it matter?
+/// What differs from what was reviewed, and does it matter?
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {

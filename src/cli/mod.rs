@@ -75,7 +75,7 @@ pub enum Command {
     Rules(RulesArgs),
     /// Write down what was reviewed, or accept what changed.
     Lock(LockArgs),
-    /// What differs from what was reviewed, and how much does it matter?
+    /// What differs from what was reviewed, and does it matter?
     Check(Box<CheckArgs>),
     /// Who has which servers, and which are behind the gateway?
     Clients(ClientsArgs),

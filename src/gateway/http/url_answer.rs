@@ -105,9 +105,10 @@ fn settle_error(exchange: &mut Exchange, body: &Bytes) -> Fate {
     };
     if is_for_this {
         exchange.message(body)
-    } else if let Some(meant) = exchange.meant(body, Place::InRefusal) {
+    } else if let Some(meant) = exchange.meant(body, Place::InRefusal).filter(|text| receive(text.as_bytes()).is_ok()) {
         exchange.message(meant.as_bytes())
     } else {
+        // HTTP has errors of its own, which are no messages.
         exchange.refused(body.len());
         Fate::Pass
     }
