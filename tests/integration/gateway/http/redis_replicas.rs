@@ -332,7 +332,9 @@ fn an_approval_reaches_the_gateway_where_the_call_waits_and_is_good_once_anywher
     approvals(&["approve", &one_that_waits()]);
     assert_eq!(call_once(&patient, 1, "asked", &[]), Outcome::Passed);
     assert!(call_once(&hasty, 1, "asked", &[]).is_denied("approval_required"), "it was good once");
-    assert_eq!(upstream.asked.try_iter().count(), 2);
+    // Beside the calls each gateway has asked for the list, to show a person what the tool is.
+    let calls = upstream.asked.try_iter().filter(|asked| asked.message()["method"] == "tools/call");
+    assert_eq!(calls.count(), 2);
 }
 
 #[test]
