@@ -163,7 +163,11 @@ impl Asker<'_> {
         {
             return Some(ruling);
         }
-        let named = || known.named_by.and_then(|name| text_of(params, name));
+        // What names nothing at all is about whatever a server takes it to be about: it passes where everything does.
+        let named = || match known.named_by {
+            Some(name) if member(params, name).is_some() => text_of(params, name),
+            Some(_) | None => Some(String::new()),
+        };
         match known.subject {
             Subject::Resource => {
                 let Some(uri) = named() else { return Some(self.doubt(None, no_resource())) };
