@@ -92,7 +92,7 @@ pub fn put_back(text: &str, piece: &Replaced) -> Option<String> {
 ///
 /// # Errors
 /// The entry is another, or is one of a URL: that cannot be told from the entry alone.
-pub fn take_away(file: &str, text: &str, server: &Configured) -> Result<String, NotEdited> {
+pub fn take_away(file: &str, text: &str, server: &Configured) -> Result<(String, Replaced), NotEdited> {
     let root = document::parse(file, text).map_err(|_| NotEdited::Gone)?;
     let entry = root.at(&server.path).ok_or(NotEdited::Gone)?;
     let page = FileText { text, syntax: document::syntax_of(file, text) };
@@ -120,7 +120,7 @@ pub fn take_away(file: &str, text: &str, server: &Configured) -> Result<String, 
         (Some(from), Some(to)) => (page.item(list, from)..page.item(list, to), String::new()),
         _ => (list.range.clone(), "[]".to_owned()),
     });
-    page.changed(file, &root, &server.path, splices).map(|(text, _)| text)
+    page.changed(file, &root, &server.path, splices)
 }
 
 fn form_of(client: Client) -> Result<&'static Form, NotEdited> {

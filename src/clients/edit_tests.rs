@@ -223,7 +223,7 @@ fn a_file_that_was_laid_out_anew_is_read_for_what_stood_there() {
         let (wrapped, _) = put_in_front(file, text, server, &front("a")).unwrap();
         let anew = wrapped.replace(", ", ",   ").replace("\n", "\n\n");
         let server = &read(file, &anew).servers[0];
-        let back = take_away(file, &anew, server).unwrap();
+        let (back, _) = take_away(file, &anew, server).unwrap();
         assert_eq!(started(file, &back, "a"), before, "{back}");
     }
 }

@@ -124,6 +124,7 @@ impl EntryReader<'_> {
             project: self.project.map(str::to_owned),
             target,
             wrapped: false,
+            held_by: None,
             missing: gathered.missing,
             values: gathered.values,
         })

@@ -68,6 +68,8 @@ pub struct Configured {
     /// The entry starts mcpol's gateway in front of the server: what is said here is said of the server behind it. Nobody
     /// knows while the file is read; those who look behind the gateway say it.
     pub wrapped: bool,
+    /// The policy of that gateway, as the entry names it.
+    pub held_by: Option<String>,
     /// Variables and inputs (`input:ID`) that the entry refers to and that are not set here.
     pub missing: BTreeSet<String>,
     /// Every value that is handed to the server.

@@ -41,6 +41,7 @@ pub(super) fn atomically_with(
     write(&mut out).and_then(|()| out.flush()).map_err(cannot)?;
     drop(out);
     file.as_file().sync_all().map_err(cannot)?;
+    keep_owner(path, file.as_file());
     if let Ok(permissions) = permissions {
         file.as_file().set_permissions(permissions).map_err(cannot)?;
     }
@@ -55,6 +56,21 @@ pub(super) fn atomically_with(
         }),
     }
 }
+
+/// Gives a new file to whom the one that it replaces belongs, as far as this user may: run as root, a command must not take
+/// a person's files away.
+#[cfg(unix)]
+fn keep_owner(replaced: &Path, new: &std::fs::File) {
+    use std::os::unix::fs::MetadataExt as _;
+    if let (Ok(old), Ok(own)) = (std::fs::metadata(replaced), new.metadata())
+        && (old.uid(), old.gid()) != (own.uid(), own.gid())
+    {
+        let _ = std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()));
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_replaced: &Path, _new: &std::fs::File) {}
 
 /// Writes a text into a file that may be there already, or may be no ordinary one: a pipe, or what a CI service watches.
 ///

@@ -226,3 +226,90 @@ fn two_projects_with_servers_of_one_name_have_policies_of_their_own() {
     assert!(said.contains("unwrapped 2 servers"), "{said}");
     assert!(!sandbox.read("one/.mcp.json").contains("enforce") && !sandbox.read("two/.mcp.json").contains("enforce"));
 }
+
+#[test]
+fn nothing_is_shown_of_a_file_but_what_changes_and_of_that_no_value() {
+    let sandbox = Sandbox::new().with_writable_home();
+    let entry = format!(
+        r#"{{"command": "{MCPOL}", "args": ["sample-server"], "env": {{"PW": "q7", "CREDS": "plain words", "COOKIE": "a\"b-c"}}}}"#
+    );
+    // All of it in one line, with keys beside the servers and between them.
+    let text = format!(
+        r#"{{"primaryApiKey": "context-one", "mcpServers": {{"tasks": {entry}, "other": {entry}}}, "apiKey": "context-two"}}"#
+    );
+    sandbox.write("one/.mcp.json", &text);
+    let unseen = |shown: &str| {
+        for hidden in ["context-one", "context-two", "q7", "plain words", "b-c"] {
+            assert!(!shown.contains(hidden), "{hidden}: {shown}");
+        }
+    };
+    let (shown, said) = sandbox.run(&["wrap", "--yes", "--config", "one/.mcp.json"]).both(0);
+    assert!(shown.contains("@@ tasks @@") && shown.contains("enforce"), "{shown}");
+    unseen(&(shown + &said));
+    let (shown, said) = sandbox.run(&["unwrap", "--yes", "--config", "one/.mcp.json"]).both(0);
+    assert!(shown.contains("@@ other @@"), "{shown}");
+    unseen(&(shown + &said));
+    assert_eq!(sandbox.read("one/.mcp.json"), text);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_be_written_keeps_no_other_from_being_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new().with_writable_home();
+    for project in ["a", "b"] {
+        let entry = json!({"mcpServers": {project: {"command": MCPOL, "args": ["sample-server"]}}});
+        sandbox.write(&format!("{project}/.mcp.json"), &entry.to_string());
+    }
+    let lock = |mode| {
+        let path = sandbox.dir().join("a/.mcp.json");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let both = ["--yes", "--config", "a/.mcp.json", "--config", "b/.mcp.json"];
+    lock(0o444);
+    let said = sandbox.run(&[&["wrap"], &both[..]].concat()).both(2).1;
+    assert!(said.contains("a/.mcp.json` was left as it is") && said.contains("wrapped 1 server in 1 file"), "{said}");
+    assert!(!sandbox.read("a/.mcp.json").contains("enforce") && sandbox.read("b/.mcp.json").contains("enforce"));
+    lock(0o644);
+    sandbox.run(&[&["wrap"], &both[..]].concat()).both(0);
+    lock(0o444);
+    let said = sandbox.run(&[&["unwrap"], &both[..]].concat()).both(2).1;
+    assert!(said.contains("unwrapped 1 server"), "{said}");
+    assert!(sandbox.read("a/.mcp.json").contains("enforce") && !sandbox.read("b/.mcp.json").contains("enforce"));
+    lock(0o644);
+    sandbox.run(&[&["unwrap"], &both[..]].concat()).both(0);
+    assert!(!sandbox.read("a/.mcp.json").contains("enforce"));
+}
+
+#[test]
+fn a_gateway_that_wrap_did_not_put_there_stays() {
+    let sandbox = Sandbox::new().with_writable_home();
+    let args = json!(["enforce", "--policy", "mine.json", "--", MCPOL, "sample-server"]);
+    let text = json!({"mcpServers": {"own": {"command": MCPOL, "args": args}}}).to_string();
+    sandbox.write(".mcp.json", &text);
+    let said = sandbox.run(&["unwrap", "--yes", "--config", ".mcp.json"]).refused(4);
+    assert!(said.contains("was not put there by `mcpol wrap`"), "{said}");
+    assert_eq!(sandbox.read(".mcp.json"), text);
+}
+
+#[test]
+fn a_policy_from_before_is_not_taken_for_another_server_or_profile() {
+    let sandbox = Sandbox::new().with_writable_home();
+    let entry = |args: Value| json!({"mcpServers": {"tasks": {"command": MCPOL, "args": args}}}).to_string();
+    let wrap = ["wrap", "--yes", "--config", ".mcp.json"];
+    sandbox.write(".mcp.json", &entry(json!(["sample-server"])));
+    sandbox.run(&wrap).both(0);
+    sandbox.run(&["unwrap", "--yes"]).both(0);
+    let said = sandbox.run(&[&wrap[..], &["--profile", "read-only"]].concat()).both(3).1;
+    assert!(said.contains("of which the profile is not known") && said.contains("--force"), "{said}");
+    // Another server under the same name: its tools are not those of the lock.
+    let lock = sandbox.home().join(".config/mcpol/claude-code/tasks.lock");
+    let mut locked: Value = serde_json::from_slice(&std::fs::read(&lock).unwrap()).unwrap();
+    locked["servers"][0]["tools"].as_array_mut().unwrap().pop();
+    std::fs::write(&lock, locked.to_string()).unwrap();
+    let said = sandbox.run(&wrap).both(3).1;
+    assert!(said.contains("is not what the lock from before has"), "{said}");
+    assert!(!sandbox.read(".mcp.json").contains("enforce"));
+    sandbox.run(&[&wrap[..], &["--force"]].concat()).both(0);
+    assert!(sandbox.read(".mcp.json").contains("enforce"));
+}

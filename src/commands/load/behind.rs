@@ -11,6 +11,7 @@ pub(in crate::commands) fn behind(server: &mut Configured) {
     let Target::Stdio(target) = &mut server.target else { return };
     let Some(args) = wrapped_command(&target.argv) else { return };
     server.wrapped = true;
+    server.held_by = args.policy.as_ref().map(|policy| policy.to_string_lossy().into_owned());
     if let Some(url) = &args.upstream {
         let Ok(url) = url::Url::parse(url) else { return };
         let (name, env) = (target.server.clone(), std::mem::take(&mut target.env));

@@ -3,12 +3,14 @@
 use super::super::load::config::is_secret;
 use super::super::write::{Existing, atomically};
 use super::super::{Failure, output};
-use super::kept::WrapStore;
-use crate::clients::{self, Configured, Front, Inputs, Replaced};
-use crate::mcp::target::{looks_like_a_secret, names_a_secret};
+use super::kept::{WrapStore, real};
+use crate::clients::{self, Configured, Front, Inputs, Replaced, ValueKind};
+use crate::mcp::target::{Target, looks_like_a_secret, names_a_secret};
+use crate::model::ServerName;
 use crate::problem::reason;
 use crate::text::escape;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Shortest value that is kept from the screen by its name alone, in bytes; a shorter one stands everywhere.
@@ -23,17 +25,34 @@ pub(super) struct Changes {
 struct FileChange {
     before: String,
     after: String,
+    /// What is changed of each entry. Nothing else of the file is shown.
+    pieces: Vec<(ServerName, Replaced)>,
 }
 
 impl Changes {
     /// The text of a file as it will be.
-    pub fn text(&mut self, file: &Path) -> Result<&mut String, String> {
+    pub fn text(&mut self, file: &Path) -> Result<&str, String> {
+        self.change(file).map(|change| change.after.as_str())
+    }
+
+    fn change(&mut self, file: &Path) -> Result<&mut FileChange, String> {
         if !self.files.contains_key(file) {
             let text = clients::text_of(file).map_err(|problem| problem.message)?;
-            self.files.insert(file.to_owned(), FileChange { before: text.clone(), after: text });
+            self.files.insert(file.to_owned(), FileChange { before: text.clone(), after: text, pieces: Vec::new() });
         }
-        let change = self.files.get_mut(file).ok_or("it is gone")?;
-        Ok(&mut change.after)
+        self.files.get_mut(file).ok_or_else(|| "it is gone".to_owned())
+    }
+
+    /// Puts another text in the place of a file's: it differs in this piece of an entry.
+    pub fn put(&mut self, entry: &Configured, after: String, piece: &Replaced) -> Result<(), String> {
+        let change = self.change(Path::new(&entry.file))?;
+        // The name of the first member that changes belongs to it for a reader.
+        let head = after.find(&piece.after).and_then(|at| after.get(..at)).unwrap_or_default();
+        let key = head.rsplit(['\n', '{', ',']).next().unwrap_or_default().trim_start();
+        let shown = Replaced { before: format!("{key}{}", piece.before), after: format!("{key}{}", piece.after) };
+        change.after = after;
+        change.pieces.push((entry.name.clone(), shown));
+        Ok(())
     }
 
     /// Puts the gateway in front of an entry.
@@ -41,7 +60,7 @@ impl Changes {
         let text = self.text(Path::new(&entry.file))?;
         let (after, piece) =
             clients::put_in_front(&entry.file, text, entry, front).map_err(|error| error.to_string())?;
-        *text = after;
+        self.put(entry, after, &piece)?;
         Ok(piece)
     }
 
@@ -50,21 +69,25 @@ impl Changes {
         self.files.values().all(|change| change.before == change.after)
     }
 
-    /// The differences, without the secrets that the files hold.
+    /// What is changed, without the values that the entries hand to their servers.
     pub fn shown(&self) -> String {
         let mut text = String::new();
         for (path, change) in &self.files {
-            let mut secrets = secrets(path);
-            secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-            let masked = |text: &str| secrets.iter().fold(text.to_owned(), |text, it| text.replace(it.as_str(), "…"));
-            let (before, after) = (masked(&change.before), masked(&change.after));
-            let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
-            let name = path.to_string_lossy();
-            for line in diff.unified_diff().context_radius(1).header(&name, &name).to_string().lines() {
-                text.push_str(&escape(line));
-                text.push('\n');
+            if change.pieces.is_empty() {
+                continue;
+            }
+            let values = values(path);
+            let _ = writeln!(text, "{}", escape(&path.to_string_lossy()));
+            for (server, piece) in &change.pieces {
+                let (before, after) = (masked(&piece.before, &values), masked(&piece.after, &values));
+                let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
+                let _ = writeln!(text, "@@ {} @@", escape(server.as_str()));
+                for line in diff.iter_all_changes() {
+                    let _ = writeln!(text, "{}{}", line.tag(), escape(line.value().trim_end_matches(['\r', '\n'])));
+                }
             }
         }
+        text.push('\n');
         text
     }
 
@@ -76,23 +99,27 @@ impl Changes {
         Ok(())
     }
 
-    /// Writes every file, through links to where it is, with the permissions that it has.
-    pub fn write(&self) -> Result<(), Failure> {
-        for (path, change) in self.changed() {
-            let shown = path.display();
-            let cannot = |why: String| Failure::usage(format!("`{shown}` was left as it is: {why}"));
-            let real = path.canonicalize().map_err(|error| cannot(reason(&error)))?;
-            let now = clients::text_of(&real).map_err(|problem| cannot(problem.message))?;
-            if now != change.before {
-                return Err(cannot("it was changed meanwhile".to_owned()).with_help("run the same again"));
-            }
-            let permissions = std::fs::metadata(&real).map_err(|error| cannot(reason(&error)))?.permissions();
-            if permissions.readonly() {
-                return Err(cannot("it may not be written".to_owned()));
-            }
-            atomically(&real, &change.after, Existing::Replace)?;
-            output::people(&format!("wrote {}\n", escape(&path.to_string_lossy())));
+    /// Writes every file, through links to where it is, with the permissions that it has. Answers those that were left as
+    /// they are, without links; the others are written all the same.
+    pub fn write(&self) -> Vec<(PathBuf, Failure)> {
+        let left = |(path, change): (&PathBuf, &FileChange)| Some((real(path), Self::write_one(path, change).err()?));
+        self.changed().filter_map(left).collect()
+    }
+
+    fn write_one(path: &Path, change: &FileChange) -> Result<(), Failure> {
+        let shown = path.display();
+        let cannot = |why: String| Failure::usage(format!("`{shown}` was left as it is: {why}"));
+        let real = path.canonicalize().map_err(|error| cannot(reason(&error)))?;
+        let now = clients::text_of(&real).map_err(|problem| cannot(problem.message))?;
+        if now != change.before {
+            return Err(cannot("it was changed meanwhile".to_owned()).with_help("run the same again"));
         }
+        let permissions = std::fs::metadata(&real).map_err(|error| cannot(reason(&error)))?.permissions();
+        if permissions.readonly() {
+            return Err(cannot("it may not be written".to_owned()));
+        }
+        atomically(&real, &change.after, Existing::Replace)?;
+        output::people(&format!("wrote {}\n", escape(&path.to_string_lossy())));
         Ok(())
     }
 
@@ -101,16 +128,40 @@ impl Changes {
     }
 }
 
-/// The values in a file that are not to be seen.
-fn secrets(path: &Path) -> Vec<String> {
+/// What is not to be seen of a file, longest first: every variable and header, and of arguments and addresses what is or
+/// holds a secret.
+fn values(path: &Path) -> Vec<String> {
     let Ok(config) = clients::load(path, &Inputs::new()) else { return Vec::new() };
-    let values = config.servers.iter().flat_map(|server| &server.values);
-    values
-        .filter(|value| {
+    let mut values = BTreeSet::new();
+    for server in &config.servers {
+        for value in &server.values {
             let text = value.value.reveal();
-            text.len() >= MASKED_BYTES_MIN
-                && (names_a_secret(&value.name) || looks_like_a_secret(text) || is_secret(value))
-        })
-        .map(|value| value.value.reveal().to_owned())
-        .collect()
+            let is_handed = matches!(value.kind, ValueKind::Env | ValueKind::Header);
+            if is_handed || names_a_secret(&value.name) || looks_like_a_secret(text) || is_secret(value) {
+                values.insert(text.to_owned());
+                values.insert(serde_json::Value::from(text).to_string().trim_matches('"').to_owned());
+            }
+        }
+        if let Target::Stdio(target) = &server.target {
+            let hidden = target.argv.iter().zip(target.shown_argv()).filter(|(word, shown)| **word != *shown);
+            values.extend(hidden.map(|(word, _)| word.clone()));
+        }
+    }
+    let mut values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    values
+}
+
+/// A text without these values. A short one is taken out where it is a whole text or ends a line: it may stand anywhere
+/// else by chance.
+fn masked(text: &str, values: &[String]) -> String {
+    values.iter().fold(text.to_owned(), |text, value| {
+        if value.len() >= MASKED_BYTES_MIN {
+            return text.replace(value.as_str(), "…");
+        }
+        let quoted = ['"', '\'']
+            .iter()
+            .fold(text, |text, quote| text.replace(&format!("{quote}{value}{quote}"), &format!("{quote}…{quote}")));
+        quoted.replace(&format!(": {value}\n"), ": …\n").replace(&format!(": {value}\r"), ": …\r")
+    })
 }

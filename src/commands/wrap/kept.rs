@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The list of records, in the configuration directory.
 const FILE: &str = "wrapped.json";
+/// Locked by the process that changes what is kept.
+const TURN: &str = ".turn";
 /// The folder of copies of clients' files, there too.
 const BACKUPS: &str = "backups";
 
@@ -64,6 +66,8 @@ struct WrappedEntries {
 pub(in crate::commands) struct WrapStore {
     folder: PathBuf,
     records: WrappedEntries,
+    /// Held by the one process that changes what is kept.
+    _turn: Option<std::fs::File>,
 }
 
 impl WrapStore {
@@ -88,7 +92,29 @@ impl WrapStore {
                 return Err(Failure::usage(format!("cannot read `{}`: {}", path.display(), reason(&error))));
             }
         };
-        Ok(Self { folder, records })
+        Ok(Self { folder, records, _turn: None })
+    }
+
+    /// The same, for the one process that will change it: until it ends no other may.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; or another process is changing it.
+    pub fn open_to_change() -> Result<Self, Failure> {
+        let folder = Self::open()?.folder;
+        let path = folder.join(TURN);
+        let cannot =
+            |error: &std::io::Error| Failure::usage(format!("cannot write `{}`: {}", path.display(), reason(error)));
+        crate::state::make_private_folder(&folder).map_err(|error| cannot(&error))?;
+        let turn = std::fs::File::create(&path).map_err(|error| cannot(&error))?;
+        match turn.try_lock() {
+            // Read once more: another process may have written meanwhile.
+            Ok(()) => Ok(Self { _turn: Some(turn), ..Self::open()? }),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(Failure::usage("another `mcpol wrap` or `unwrap` is at work")
+                    .with_help("run the same again when it has ended"))
+            }
+            Err(std::fs::TryLockError::Error(error)) => Err(cannot(&error)),
+        }
     }
 
     /// The configuration directory.

@@ -12,7 +12,7 @@ use super::load::config::{self, Chosen};
 use super::load::{self, Classifier, Item, Problems, ask};
 use super::{Failure, output};
 use crate::cli::{TargetArgs, WhichArgs, WrapArgs};
-use crate::clients::Configured;
+use crate::clients::{Configured, ValueKind};
 use crate::exit::Exit;
 use crate::model::{Classified, ServerName};
 use crate::report::{self, Failed};
@@ -20,6 +20,7 @@ use crate::text::escape;
 use change::Changes;
 use plan::WrapPlan;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Servers that are asked at the same time.
 const JOBS: usize = 4;
@@ -28,6 +29,14 @@ const JOBS: usize = 4;
 const DEPRECATED_TRANSPORT: &str = "deprecated_transport";
 const OLDER: &str =
     "it speaks the older HTTP+SSE, which the gateway does not\n  help: ask for its address for streamable HTTP";
+
+const KEY_IN_ADDRESS: &str = "its address holds a key, which everybody on this machine would see among the gateway's \
+     arguments\n  help: put the key into a header, if the server takes one";
+
+/// Whether the address of an entry holds what nobody else is to see.
+fn key_in_address(entry: &Configured) -> bool {
+    entry.values.iter().any(|value| value.kind == ValueKind::Url && config::is_secret(value))
+}
 
 /// A server that is to be wrapped wherever it stands: all the entries that start the same.
 struct WrapGroup {
@@ -57,7 +66,7 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
             .with_help("`mcpol clients` shows what the clients of this machine have; `--config FILE` names a file"));
     }
     let scanned = scan(&target, &groups, &classifier, &mut failed)?;
-    let mut kept = WrapStore::open()?;
+    let mut kept = if args.which.dry_run { WrapStore::open()? } else { WrapStore::open_to_change()? };
     let mut changes = Changes::default();
     let mut plans = Vec::new();
     let front = plan::program()?;
@@ -65,6 +74,11 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
         let Some(classified) = scanned.get(&group.label) else { continue };
         for entry in &group.entries {
             let plan = WrapPlan::new(entry, classified, &args, &kept, &plans, &classifier)?;
+            let doubt = plan.doubt().or_else(|| key_in_address(entry).then(|| KEY_IN_ADDRESS.to_owned()));
+            if let Some(error) = doubt {
+                failed.push(Failed { server: entry.name.clone(), error });
+                continue;
+            }
             match changes.wrap(entry, &plan.front(&front)) {
                 Ok(piece) => plans.push(plan.changed_by(piece)),
                 Err(error) => {
@@ -92,9 +106,18 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
     changes.back_up(&kept)?;
     kept.add(plans.iter().map(WrapPlan::record));
     kept.write()?;
-    changes.write()?;
+    let unwritten = changes.write();
+    plans.retain(|plan| !unwritten.iter().any(|(file, _)| plan.is_in(file)));
     output::people(&plan::done(&plans));
-    Ok(left)
+    Ok(told(unwritten, left))
+}
+
+/// Says which files were left as they are, and what that means for the exit.
+fn told(unwritten: Vec<(PathBuf, Failure)>, left: Exit) -> Exit {
+    for (_, failure) in &unwritten {
+        failure.print();
+    }
+    if unwritten.is_empty() { left } else { Exit::Usage }
 }
 
 fn nothing() -> Failure {

@@ -5,10 +5,11 @@ use super::super::write::{Existing, atomically};
 use super::super::{Failure, load::Classifier, output};
 use super::kept::{WrapStore, WrappedEntry, real, section};
 use crate::catalog::{Lock, LockedServer};
-use crate::cli::WrapArgs;
+use crate::cli::{PolicyProfile, WrapArgs};
 use crate::clients::{Client, Configured, Front, Replaced};
 use crate::model::{Classified, RiskLevel, ServerName};
 use crate::text::escape;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ pub(super) struct WrapPlan {
     /// Tools by risk, the worst first.
     risks: Vec<(RiskLevel, usize)>,
     piece: Option<Replaced>,
+    /// Why files from before are not to be taken.
+    doubt: Option<String>,
 }
 
 impl WrapPlan {
@@ -43,7 +46,11 @@ impl WrapPlan {
         let path = |end: &str| kept.folder().join(entry.client.id()).join(format!("{stem}.{end}"));
         let (policy, lock) = (path("policy.json"), path("lock"));
         let is_kept = !args.force && policy.exists() && lock.exists();
-        let texts = if is_kept { None } else { Some(texts(classified, args, classifier)?) };
+        let (mut texts, mut doubt) = (Some(texts(classified, args, classifier)?), None);
+        if is_kept {
+            doubt = misfit(&lock, classified, args);
+            texts = None;
+        }
         let mut risks = Vec::new();
         for risk in [RiskLevel::Critical, RiskLevel::High, RiskLevel::Medium, RiskLevel::Low] {
             let count = classified.verdicts.iter().filter(|verdict| verdict.risk == risk).count();
@@ -59,12 +66,23 @@ impl WrapPlan {
             texts,
             risks,
             piece: None,
+            doubt,
         })
     }
 
     pub fn changed_by(mut self, piece: Replaced) -> Self {
         self.piece = Some(piece);
         self
+    }
+
+    /// Why the entry is left as it is, if it is: policy and lock from before are for something else.
+    pub fn doubt(&self) -> Option<String> {
+        self.doubt.clone()
+    }
+
+    /// Whether its entry stands in this file, which is named without links.
+    pub fn is_in(&self, file: &Path) -> bool {
+        self.file == file
     }
 
     /// What is put in front of the server.
@@ -111,6 +129,29 @@ impl WrapPlan {
             piece: self.piece.clone(),
         }
     }
+}
+
+/// Why a lock from before is not to be taken for what the server offers now.
+fn misfit(lock: &Path, classified: &Classified, args: &WrapArgs) -> Option<String> {
+    const HELP: &str =
+        "`--force` writes policy and lock anew; `mcpol check` and `mcpol lock --update` take changes one by one";
+    if args.profile != PolicyProfile::Standard {
+        let shown = lock.display();
+        return Some(format!(
+            "there are a policy and a lock from before, `{shown}`, of which the profile is not known\n  help: {HELP}"
+        ));
+    }
+    let read = || -> Option<Lock> { serde_json::from_slice(&std::fs::read(lock).ok()?).ok() };
+    let names = |server: &LockedServer| -> BTreeSet<(String, String)> {
+        server.tools.iter().map(|tool| (tool.name.clone(), format!("{:?}", tool.fingerprints))).collect()
+    };
+    let now = names(&LockedServer::of(classified, None));
+    let fits =
+        read().is_some_and(|lock| lock.servers.len() == 1 && lock.servers.iter().all(|server| names(server) == now));
+    (!fits).then(|| {
+        let shown = lock.display();
+        format!("what it offers is not what the lock from before has, `{shown}`\n  help: {HELP}")
+    })
 }
 
 fn texts(classified: &Classified, args: &WrapArgs, classifier: &Classifier) -> Result<(String, String), Failure> {

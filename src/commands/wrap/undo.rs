@@ -7,14 +7,14 @@ use super::change::Changes;
 use super::kept::{WrapStore, WrappedEntry, real};
 use super::plan::many;
 use crate::cli::{TargetArgs, UnwrapArgs};
-use crate::clients::{self, Configured};
+use crate::clients::{self, Configured, Replaced};
 use crate::exit::Exit;
 use crate::report::{self, Failed};
 use crate::text::escape;
 use std::path::{Path, PathBuf};
 
 pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
-    let mut kept = WrapStore::open()?;
+    let mut kept = if args.which.dry_run { WrapStore::open()? } else { WrapStore::open_to_change()? };
     let mut problems = Problems::default();
     let wrapped = wrapped(&args, &kept, &mut problems)?;
     problems.check()?;
@@ -42,16 +42,17 @@ pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
         return Ok(left);
     }
     super::agree(&args.which, "Write this? [y/N] ")?;
-    changes.write()?;
-    kept.add(done.into_iter());
+    let unwritten = changes.write();
+    kept.add(done.into_iter().filter(|record| !unwritten.iter().any(|(file, _)| *file == record.file)));
     kept.write()?;
-    let count = wrapped.len() - failed.len();
+    let lost = |entry: &&Configured| unwritten.iter().any(|(file, _)| *file == real(&entry.file));
+    let count = wrapped.len() - failed.len() - wrapped.iter().filter(lost).count();
     output::people(&format!(
         "unwrapped {}; policies and locks stay in {}\n",
         many(count, "server"),
         escape(&kept.folder().to_string_lossy())
     ));
-    Ok(left)
+    Ok(super::told(unwritten, left))
 }
 
 /// The entries that start the gateway, of the files that were named, or of every client's and those that are on record.
@@ -78,23 +79,37 @@ fn wrapped(args: &UnwrapArgs, kept: &WrapStore, problems: &mut Problems) -> Resu
         Ok(())
     })?;
     let entries = files.into_iter().flat_map(|file| file.servers).filter(|entry| entry.wrapped);
-    Ok(entries
+    let (own, others): (Vec<_>, Vec<_>) = entries
         .filter(|entry| which.server.is_empty() || which.server.iter().any(|name| name == entry.name.as_str()))
-        .collect())
+        .partition(|entry| is_own(entry, kept));
+    for entry in others {
+        let name = escape(entry.name.as_str()).into_owned();
+        output::people(&format!(
+            "note: the gateway in front of `{name}` of {} was not put there by `mcpol wrap`, and stays\n",
+            entry.client
+        ));
+    }
+    Ok(own)
+}
+
+/// Whether `mcpol wrap` has put the gateway there: it is on record, or goes by a policy of the configuration directory.
+fn is_own(entry: &Configured, kept: &WrapStore) -> bool {
+    kept.of(entry).is_some_and(|record| record.piece.is_some())
+        || entry.held_by.as_ref().is_some_and(|policy| Path::new(policy).starts_with(kept.folder()))
 }
 
 fn unwrapped(changes: &mut Changes, entry: &Configured, record: Option<&WrappedEntry>) -> Result<(), String> {
     let text = changes.text(Path::new(&entry.file))?;
     let piece = record.and_then(|record| record.piece.as_ref());
-    if let Some(before) = piece.and_then(|piece| clients::put_back(text, piece)) {
-        *text = before;
-        return Ok(());
+    if let Some((piece, before)) = piece.and_then(|piece| Some((piece, clients::put_back(text, piece)?))) {
+        let back = Replaced { before: piece.after.clone(), after: piece.before.clone() };
+        return changes.put(entry, before, &back);
     }
-    *text = clients::take_away(&entry.file, text, entry).map_err(|error| {
+    let (before, back) = clients::take_away(&entry.file, text, entry).map_err(|error| {
         format!(
             "in {}: {error}\n  help: the file as it was lies in `backups` of mcpol's configuration directory",
             escape(&entry.file)
         )
     })?;
-    Ok(())
+    changes.put(entry, before, &back)
 }
