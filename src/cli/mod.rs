@@ -79,7 +79,7 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Who has which servers, and which are behind the gateway?
     Clients(ClientsArgs),
-    /// Put the gateway in front of servers, in the files of their clients.
+    /// Put the gateway in front of servers, in their clients' files.
     Wrap(WrapArgs),
     /// Take the gateway away again: the files are as they were.
     Unwrap(UnwrapArgs),

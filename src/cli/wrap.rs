@@ -5,7 +5,7 @@ use crate::clients::Client;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Put the gateway in front of servers, in the files of their clients.
+/// Put the gateway in front of servers, in their clients' files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = WRAP_EXAMPLES)]
 pub struct WrapArgs {

@@ -163,14 +163,12 @@ impl Asker<'_> {
         {
             return Some(ruling);
         }
-        // What names nothing at all is about whatever a server takes it to be about: it passes where everything does.
-        let named = || match known.named_by {
-            Some(name) if member(params, name).is_some() => text_of(params, name),
-            Some(_) | None => Some(String::new()),
-        };
+        let named = || known.named_by.and_then(|name| text_of(params, name));
+        // What names no resource is about whatever the server takes it to be about: it passes where every one does.
+        let any = || self.policy.filter(|policy| !policy.holds_resources()).map(|_| String::new());
         match known.subject {
             Subject::Resource => {
-                let Some(uri) = named() else { return Some(self.doubt(None, no_resource())) };
+                let Some(uri) = named().or_else(any) else { return Some(self.doubt(None, no_resource())) };
                 Some(self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), no_resource()))
             }
             Subject::Prompt => {
