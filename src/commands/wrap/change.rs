@@ -76,8 +76,11 @@ impl Changes {
             if change.pieces.is_empty() {
                 continue;
             }
-            let values = values(path);
             let _ = writeln!(text, "{}", escape(&path.to_string_lossy()));
+            let Some(values) = values(path) else {
+                let _ = writeln!(text, "(not shown: it cannot be told what in it is a secret)");
+                continue;
+            };
             for (server, piece) in &change.pieces {
                 let (before, after) = (masked(&piece.before, &values), masked(&piece.after, &values));
                 let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
@@ -129,9 +132,9 @@ impl Changes {
 }
 
 /// What is not to be seen of a file, longest first: every variable and header, and of arguments and addresses what is or
-/// holds a secret.
-fn values(path: &Path) -> Vec<String> {
-    let Ok(config) = clients::load(path, &Inputs::new()) else { return Vec::new() };
+/// holds a secret. `None` where the file cannot be read any more.
+fn values(path: &Path) -> Option<Vec<String>> {
+    let config = clients::load(path, &Inputs::new()).ok()?;
     let mut values = BTreeSet::new();
     for server in &config.servers {
         for value in &server.values {
@@ -149,7 +152,7 @@ fn values(path: &Path) -> Vec<String> {
     }
     let mut values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values
+    Some(values)
 }
 
 /// A text without these values. A short one is taken out where it is a whole text or ends a line: it may stand anywhere
