@@ -12,6 +12,9 @@ pub const SCRIPT: &str = "SCRIPTED_SERVER";
 /// A port of the test, for scripts that hold a connection as a sign of life.
 pub const PORT: &str = "SCRIPTED_PORT";
 
+/// The variable that tells a process which one to tell that it lives.
+const PARENT: &str = "SCRIPTED_PARENT";
+
 /// Has the script `wire` tell the test first what it sees of the gateway, and leave a process in a session of its own behind.
 pub const TELLS: &str = "SCRIPTED_TELLS";
 /// The methods of what it then tells.
@@ -84,7 +87,7 @@ fn play() {
         "outlives" => outlives(),
         "detaches" => server.detaches(),
         "detached" => hold_connection_of(LIVES),
-        "grandchild" => hold_connection(),
+        "grandchild" => grandchild(),
         "wire" => is_played_elsewhere(),
         other => panic!("no script `{other}`"),
     }
@@ -145,22 +148,25 @@ fn exit_saying(words: &str, status: i32) {
     std::process::exit(status);
 }
 
-/// Connects to the test and stays until it is ended, whatever happens to its pipes.
-fn hold_connection() {
-    let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    // The test never writes: this returns when the test is gone.
-    let _ = stream.read(&mut [0]);
+/// A connection to the loopback port that the variable of this name gives.
+fn connection_to(variable: &str) -> std::net::TcpStream {
+    let port: u16 = std::env::var(variable).unwrap().parse().unwrap();
+    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap()
 }
 
-/// As [`hold_connection`], after it has said so much.
+/// Stays until it is ended, whatever happens to its pipes.
+fn hold(mut to_test: std::net::TcpStream) {
+    // The test never writes: this returns when the test is gone.
+    let _ = to_test.read(&mut [0]);
+}
+
+/// Connects to the test, says so much and stays.
 fn hold_connection_of(method: &str) {
-    let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = connection_to(PORT);
     writeln!(stream, "{}", json!({"method": method})).unwrap();
     // For the process that waits for it.
     std::io::stdout().write_all(format!("{method}\n").as_bytes()).unwrap();
-    let _ = stream.read(&mut [0]);
+    hold(stream);
 }
 
 /// Starts a process that leaves group and session, and whose parent has ended; it lives when this returns.
@@ -178,8 +184,7 @@ fn start_detached() {
 /// Hands everything on to the test and back, which plays the server where it can see both sides. Ends with the test's end
 /// of the connection, as a server that crashes.
 fn is_played_elsewhere() {
-    let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
-    let mut to_test = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut to_test = connection_to(PORT);
     let mut from_test = to_test.try_clone().unwrap();
     if std::env::var_os(TELLS).is_some() {
         let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
@@ -196,15 +201,27 @@ fn is_played_elsewhere() {
 /// Starts a process of its own; both hold a connection to the test and care for nothing else.
 fn outlives() {
     start_grandchild();
-    hold_connection();
+    hold(connection_to(PORT));
 }
 
+/// Starts a process with the same pipes, which holds a connection to the test when this returns: whatever ends this one
+/// afterwards finds two to end.
 #[expect(clippy::zombie_processes, reason = "it is to be left behind")]
 fn start_grandchild() {
     let target = target("grandchild");
+    let lives = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let mut command = std::process::Command::new(&target.argv[0]);
     command.args(&target.argv[1..]).env(SCRIPT, "grandchild");
+    command.env(PARENT, lives.local_addr().unwrap().port().to_string());
     command.stdin(std::process::Stdio::null()).spawn().unwrap();
+    lives.accept().unwrap();
+}
+
+/// What [`start_grandchild`] starts.
+fn grandchild() {
+    let to_test = connection_to(PORT);
+    drop(connection_to(PARENT));
+    hold(to_test);
 }
 
 impl Server {
@@ -572,8 +589,7 @@ impl Server {
 
     /// Reads nothing before the test says so, as a package runner does that downloads first.
     fn slow(&mut self) {
-        let port: u16 = std::env::var(PORT).unwrap().parse().unwrap();
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut stream = connection_to(PORT);
         stream.read_exact(&mut [0]).unwrap();
         self.serve(|_| tools(&["a"]));
     }
@@ -587,10 +603,10 @@ impl Server {
     /// Answers, starts a process of its own, and outlives its pipes; both hold a connection to the test.
     fn stays(&mut self) {
         start_grandchild();
-        std::thread::spawn(hold_connection);
+        let to_test = connection_to(PORT);
         self.handshake();
         let request = self.expect("tools/list");
         self.answer(&request, &tools(&["a"]));
-        hold_connection();
+        hold(to_test);
     }
 }
