@@ -2,6 +2,7 @@
 
 mod hostile_http;
 mod hostile_stdio;
+mod lives;
 mod peers;
 mod processes;
 pub mod scripted;

@@ -2,6 +2,7 @@
 //!
 //! Started that way it first prints the test runner's banner to standard output, as many a real server prints its own.
 
+use super::lives::{connection_to, grandchild, hold, hold_connection_of, outlives, start_detached, start_grandchild};
 use mcpol::mcp::target::{Secret, StdioTarget};
 use mcpol::model::ServerName;
 use serde_json::{Value, json};
@@ -11,9 +12,6 @@ use std::io::{BufRead as _, Read as _, Write as _};
 pub const SCRIPT: &str = "SCRIPTED_SERVER";
 /// A port of the test, for scripts that hold a connection as a sign of life.
 pub const PORT: &str = "SCRIPTED_PORT";
-
-/// The variable that tells a process which one to tell that it lives.
-const PARENT: &str = "SCRIPTED_PARENT";
 
 /// Has the script `wire` tell the test first what it sees of the gateway, and leave a process in a session of its own behind.
 pub const TELLS: &str = "SCRIPTED_TELLS";
@@ -148,39 +146,6 @@ fn exit_saying(words: &str, status: i32) {
     std::process::exit(status);
 }
 
-/// A connection to the loopback port that the variable of this name gives.
-fn connection_to(variable: &str) -> std::net::TcpStream {
-    let port: u16 = std::env::var(variable).unwrap().parse().unwrap();
-    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap()
-}
-
-/// Stays until it is ended, whatever happens to its pipes.
-fn hold(mut to_test: std::net::TcpStream) {
-    // The test never writes: this returns when the test is gone.
-    let _ = to_test.read(&mut [0]);
-}
-
-/// Connects to the test, says so much and stays.
-fn hold_connection_of(method: &str) {
-    let mut stream = connection_to(PORT);
-    writeln!(stream, "{}", json!({"method": method})).unwrap();
-    // For the process that waits for it.
-    std::io::stdout().write_all(format!("{method}\n").as_bytes()).unwrap();
-    hold(stream);
-}
-
-/// Starts a process that leaves group and session, and whose parent has ended; it lives when this returns.
-fn start_detached() {
-    let target = target("detached");
-    let mut command = std::process::Command::new("setsid");
-    command.arg("--fork").args(&target.argv).env(SCRIPT, "detached");
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
-    let mut forked = command.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let said = std::io::BufReader::new(forked.stdout.take().unwrap()).lines();
-    assert!(forked.wait().unwrap().success());
-    assert!(said.map_while(Result::ok).any(|line| line.ends_with(LIVES)));
-}
-
 /// Hands everything on to the test and back, which plays the server where it can see both sides. Ends with the test's end
 /// of the connection, as a server that crashes.
 fn is_played_elsewhere() {
@@ -196,32 +161,6 @@ fn is_played_elsewhere() {
         std::process::exit(7);
     });
     let _ = std::io::copy(&mut std::io::stdin(), &mut to_test);
-}
-
-/// Starts a process of its own; both hold a connection to the test and care for nothing else.
-fn outlives() {
-    start_grandchild();
-    hold(connection_to(PORT));
-}
-
-/// Starts a process with the same pipes, which holds a connection to the test when this returns: whatever ends this one
-/// afterwards finds two to end.
-#[expect(clippy::zombie_processes, reason = "it is to be left behind")]
-fn start_grandchild() {
-    let target = target("grandchild");
-    let lives = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let mut command = std::process::Command::new(&target.argv[0]);
-    command.args(&target.argv[1..]).env(SCRIPT, "grandchild");
-    command.env(PARENT, lives.local_addr().unwrap().port().to_string());
-    command.stdin(std::process::Stdio::null()).spawn().unwrap();
-    lives.accept().unwrap();
-}
-
-/// What [`start_grandchild`] starts.
-fn grandchild() {
-    let to_test = connection_to(PORT);
-    drop(connection_to(PARENT));
-    hold(to_test);
 }
 
 impl Server {
