@@ -277,17 +277,16 @@ impl Stage {
             let seen = Seen { link, head, message, is_end: false };
             let stream = stream.try_clone().unwrap();
             let mut asked = Asked { seen: seen.clone(), stream, is_http, has_begun: false };
-            // Held before it is noted: what was noted can be asked for.
+            // Noted before it is answered: who has the answer finds the request among those that were seen.
+            self.note(seen);
             match (self.script)(&mut asked) {
-                Act::Usual => {
-                    self.note(seen);
-                    self.usual(&mut asked);
-                    continue;
+                Act::Usual => self.usual(&mut asked),
+                Act::Held => {
+                    self.held.lock().unwrap().push(asked);
+                    self.news.notify_all();
                 }
-                Act::Held => self.held.lock().unwrap().push(asked),
                 Act::Said => {}
             }
-            self.note(seen);
         }
         self.note(Seen { link, head: String::new(), message: Value::Null, is_end: true });
     }
