@@ -68,7 +68,10 @@ impl Sandbox {
         let path = self.dir().join(name);
         assert!(path.starts_with(self.root.path()), "tests write inside their sandbox only");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        // Put in its place whole: a program that watches the file must not read half of it.
+        let whole = path.with_added_extension("new");
+        std::fs::write(&whole, text).unwrap();
+        std::fs::rename(&whole, &path).unwrap();
         path
     }
 
@@ -162,6 +165,21 @@ impl Run {
         assert_eq!(self.code, Some(code), "{}\n{}\n{}", self.what, self.stdout, self.stderr);
         (self.stdout, self.stderr)
     }
+}
+
+/// Tries with the first number of seconds, which is enough unless the machine is very slow, and then with longer ones: for
+/// what is to be over by itself, and may be over before it could be looked at.
+#[track_caller]
+pub fn in_time<T>(seconds: [&'static str; 3], try_with: impl FnMut(&'static str) -> Option<T>) -> T {
+    seconds.into_iter().find_map(try_with).expect("it is over too early however long it lasts")
+}
+
+/// An address of this machine where nothing listens as long as the socket lives, which keeps others from the port.
+pub fn deaf() -> (tokio::net::TcpSocket, std::net::SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// The repository that the tests are in.

@@ -414,8 +414,10 @@ fn a_server_without_handshake_is_started_again_too() {
 #[test]
 fn the_late_answer_to_a_call_that_was_given_up_reaches_no_later_one_with_its_id() {
     let sandbox = open();
+    // The new call may be given up as well, on a machine that is slow; then there is another.
     let script = format!(
-        "read -r call; read -r cancelled; read -r on; echo '{}'; read -r call; echo '{}'; read -r end",
+        "read -r call; read -r cancelled; read -r on; echo '{}'
+        while read -r line; do case $line in *tools/call*) echo '{}';; esac; done",
         result(1, "late"),
         result(1, "new")
     );

@@ -16,12 +16,12 @@ fn an_edit_takes_over_at_once_and_the_client_is_told() {
     };
     assert_eq!(count(&mut gateway, 1), 1);
     // Written in place.
-    sandbox.write("policy.json", &only(json!({"list_tasks": {}, "get_task": {}})).to_string());
+    let text = only(json!({"list_tasks": {}, "get_task": {}})).to_string();
+    std::fs::write(sandbox.dir().join("policy.json"), text).unwrap();
     wait_for_change(&gateway);
     assert_eq!(count(&mut gateway, 2), 2);
     // Another file put in its place.
-    sandbox.write("new.json", &only(json!({})).to_string());
-    std::fs::rename(sandbox.dir().join("new.json"), sandbox.dir().join("policy.json")).unwrap();
+    sandbox.write("policy.json", &only(json!({})).to_string());
     wait_for_change(&gateway);
     assert_eq!(count(&mut gateway, 3), 0);
     assert_eq!(gateway.ask_tool(4, "list_tasks", &json!({}))["error"]["code"], -32602);

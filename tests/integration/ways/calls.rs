@@ -47,7 +47,8 @@ pub fn a_limit_of_a_session_is_each_sessions_own(cell: &dyn Fn(&Setup) -> Cell) 
 pub fn an_unanswered_call_is_given_up_and_the_server_told(cell: &dyn Fn(&Setup) -> Cell) {
     let limits = json!([{"counter": "held", "window": "day", "max": 1, "scope": "grant"}]);
     let rules = json!({"held": {"limits": limits}, "good": {}});
-    let cell = cell(&Setup::of(&rules).holding(&["held"]).call_timeout(1));
+    // Long enough for the one that is answered.
+    let cell = cell(&Setup::of(&rules).holding(&["held"]).call_timeout(5));
     let mut client = cell.client();
     let reply = client.ask_tool("held", &json!({}));
     assert!(reply.get("error").is_some(), "{reply}");

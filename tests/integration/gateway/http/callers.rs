@@ -2,6 +2,7 @@
 //! while a session is open, and tokens of an issuer.
 
 use super::*;
+use crate::harness::in_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -34,9 +35,18 @@ pub(super) fn granted(sandbox: &Sandbox, name: &str, options: &[&str]) -> String
 /// Opens a session, and answers the header that names it.
 #[track_caller]
 pub(super) fn open(served: &Served, caller: &str) -> String {
+    session_of(served, caller).expect("the caller is known")
+}
+
+/// Opens a session, and answers the header that names it, unless the caller is not known any more.
+#[track_caller]
+fn session_of(served: &Served, caller: &str) -> Option<String> {
     let reply = served.post(&[caller], INITIALIZE);
+    if reply.status == 401 {
+        return None;
+    }
     assert_eq!(reply.status, 200, "{reply:?}");
-    format!("Mcp-Session-Id: {}", reply.header("mcp-session-id").expect("a session"))
+    Some(format!("Mcp-Session-Id: {}", reply.header("mcp-session-id").expect("a session")))
 }
 
 /// Calls at the server of this name, where there are several.
@@ -48,6 +58,9 @@ fn call_at(served: &Served, server: &str, caller: &str, tool: &str) -> Reply {
     connection.send(&format!("POST /mcp/{server}"), &usual, &[caller], &body);
     connection.reply()
 }
+
+/// How many seconds something lives that a test sees expire; see [`in_time`].
+pub(super) const LIVES: [&str; 3] = ["3", "15", "45"];
 
 /// Calls until the caller is not known any more.
 #[track_caller]
@@ -104,8 +117,6 @@ fn what_is_taken_back_ends_with_the_next_request_of_an_open_session() {
 fn a_grant_that_expires_ends_an_open_session() {
     let sandbox = usual();
     let served = Served::start(&sandbox, &["--grants", "--name", "one", "--", "sh", "-c", SERVER]);
-    let until = now() + 3;
-    let clock = until % 86_400;
     let date = |seconds: u64| {
         // The day, counted as the calendar does (days since 0000-03-01).
         let day = seconds / 86_400 + 719_468;
@@ -116,9 +127,15 @@ fn a_grant_that_expires_ends_an_open_session() {
         let (of_month, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
         format!("{:04}-{month:02}-{of_month:02}", year + era * 400 + u64::from(month <= 2))
     };
-    let expires = format!("{}T{:02}:{:02}:{:02}Z", date(until), clock / 3600, clock / 60 % 60, clock % 60);
-    let alice = granted(&sandbox, "alice", &["--expires", &expires]);
-    let session = open(&served, &alice);
+    let (until, alice, session) = in_time(LIVES, |seconds| {
+        let until = now() + seconds.parse::<u64>().unwrap();
+        let clock = until % 86_400;
+        let expires = format!("{}T{:02}:{:02}:{:02}Z", date(until), clock / 3600, clock / 60 % 60, clock % 60);
+        let create = ["grant", "create", &format!("alice-{seconds}"), "--server", "one", "--expires", &expires];
+        let made = Some(sandbox.run(&create)).filter(|made| made.code == Some(0))?;
+        let alice = format!("Authorization: Bearer {}", made.stdout.trim());
+        session_of(&served, &alice).map(|session| (until, alice, session))
+    });
     until_unknown(&served, &[&alice, &session]);
     assert!(now() >= until, "not before its time");
     assert_eq!(served.end(), Some(0));
@@ -218,9 +235,8 @@ fn tokens_of_an_issuer_are_judged_at_the_door() {
 #[test]
 fn while_the_issuer_is_away_its_tokens_are_neither_good_nor_bad() {
     let (sandbox, upstream, issuer) = (usual(), Upstream::answering(ordinary), Issuer::start());
-    // Nobody listens there any more.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let served = Served::relay(&sandbox, &issued_by(&format!("http://127.0.0.1:{port}/keys")), &upstream);
+    let (_kept, nobody) = crate::harness::deaf();
+    let served = Served::relay(&sandbox, &issued_by(&format!("http://{nobody}/keys")), &upstream);
     let reply = served.post(&[&issuer.of("carl")], CALL);
     assert_eq!(reply.status, 503, "{reply:?}");
     assert_eq!(served.post(&[], CALL).status, 401);
@@ -235,8 +251,10 @@ fn a_token_of_an_issuer_that_expires_ends_an_open_session() {
     let (sandbox, issuer) = (usual(), Issuer::start());
     let server = ["--", "sh", "-c", SERVER];
     let served = Served::start(&sandbox, &[&issued_by(&issuer.web.url)[..], &server].concat());
-    let carl = issuer.header("k", 3 - LEEWAY_SECONDS, &json!({}));
-    let session = open(&served, &carl);
+    let (carl, session) = in_time(LIVES, |seconds| {
+        let carl = issuer.header("k", seconds.parse::<i64>().unwrap() - LEEWAY_SECONDS, &json!({}));
+        session_of(&served, &carl).map(|session| (carl, session))
+    });
     until_unknown(&served, &[&carl, &session]);
     // A new token of the same caller goes on with the session.
     passed(&served.ask(&[&issuer.of("carl"), &session], CALL));

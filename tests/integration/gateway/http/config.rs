@@ -50,6 +50,17 @@ fn get(address: &str, path: &str) -> Reply {
     connection.reply()
 }
 
+/// Waits until the page of metrics has all of these lines: how a call ended is counted while its answer is on its way.
+#[track_caller]
+fn metrics_have(admin: &str, lines: &[&str]) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
+    loop {
+        let page = get(admin, "/metrics").body;
+        let Some(missing) = lines.iter().find(|line| !page.contains(**line)) else { return };
+        assert!(std::time::Instant::now() < deadline, "{missing}\n{page}");
+    }
+}
+
 #[test]
 fn each_server_is_served_at_its_name_and_operators_see_it() {
     let (a, b) = (Upstream::answering(ordinary), Upstream::answering(ordinary));
@@ -64,18 +75,18 @@ fn each_server_is_served_at_its_name_and_operators_see_it() {
     assert!(refusal(&call(&served, "two", "limited").last()).contains("limit"));
     assert_eq!(call(&served, "three", "good").status, 404);
     assert_eq!((get(&admin, "/healthz").status, get(&admin, "/readyz").body), (200, "ready\n".to_owned()));
-    let page = get(&admin, "/metrics").body;
-    for line in [
-        r#"mcpol_decisions_total{server="one",tool="good",outcome="allow",rule="/tools/good"} 1"#,
-        r#"mcpol_decisions_total{server="two",tool="limited",outcome="deny",rule="/tools/limited/limits/few"} 1"#,
-        r#"mcpol_calls_ended_total{server="two",outcome="result"} 5"#,
-        r#"mcpol_upstream_duration_seconds_count{server="two"} 5"#,
-        r#"mcpol_added_duration_seconds_count{server="one"} 1"#,
-        r#"mcpol_pending_calls{server="two"} 0"#,
-        r#"mcpol_refused_requests_total{reason="unknown_path_or_session"} 1"#,
-    ] {
-        assert!(page.contains(line), "{line}\n{page}");
-    }
+    metrics_have(
+        &admin,
+        &[
+            r#"mcpol_decisions_total{server="one",tool="good",outcome="allow",rule="/tools/good"} 1"#,
+            r#"mcpol_decisions_total{server="two",tool="limited",outcome="deny",rule="/tools/limited/limits/few"} 1"#,
+            r#"mcpol_calls_ended_total{server="two",outcome="result"} 5"#,
+            r#"mcpol_upstream_duration_seconds_count{server="two"} 5"#,
+            r#"mcpol_added_duration_seconds_count{server="one"} 1"#,
+            r#"mcpol_pending_calls{server="two"} 0"#,
+            r#"mcpol_refused_requests_total{reason="unknown_path_or_session"} 1"#,
+        ],
+    );
     let status = |args: &[&str]| -> Run { sandbox.run(&[&["status", "--admin", &admin], args].concat()) };
     let json: Value = serde_json::from_str(&status(&["--format", "json"]).quiet(0)).unwrap();
     assert_eq!((&json["servers"]["two"]["allowed"], &json["servers"]["two"]["denied"]), (&json!(5), &json!(1)));
@@ -139,8 +150,8 @@ fn a_dry_run_shows_the_whole_set_in_eighty_columns_and_starts_nothing() {
 #[test]
 fn without_a_gateway_status_says_what_to_do() {
     let sandbox = Sandbox::new();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let said = sandbox.run(&["status", "--admin", &address]).refused(3);
+    let (_kept, address) = crate::harness::deaf();
+    let said = sandbox.run(&["status", "--admin", &address.to_string()]).refused(3);
     assert!(said.contains("nothing listens there") && said.contains("help: start it with `--admin"), "{said}");
     sandbox.write("mcpol.toml", "[gateway]\n");
     let said = sandbox.run(&["status", "--config", "mcpol.toml"]).refused(2);
@@ -212,23 +223,17 @@ fn requests_to_a_command_are_counted_timed_and_traced_as_those_to_a_url() {
     assert_eq!(call("broken")["error"]["code"], -32050);
     assert_eq!(served.ask(&[&session], r#"{"jsonrpc":"2.0","id":9,"method":"x/y"}"#)["error"]["code"], -32601);
     assert!(call("die")["error"]["message"].as_str().unwrap().contains("status 7"));
-    // How a call ended is counted once its answer is on its way.
-    let last = r#"mcpol_calls_ended_total{server="one",outcome="upstream_gone"} 1"#;
-    let deadline = std::time::Instant::now() + Duration::from_secs(LINE_SECONDS_MAX);
-    let mut page = get(&admin, "/metrics").body;
-    while !page.contains(last) {
-        assert!(std::time::Instant::now() < deadline, "{page}");
-        page = get(&admin, "/metrics").body;
-    }
-    for line in [
-        r#"mcpol_added_duration_seconds_count{server="one"} 4"#,
-        r#"mcpol_upstream_duration_seconds_count{server="one"} 4"#,
-        r#"mcpol_calls_ended_total{server="one",outcome="result"} 2"#,
-        r#"mcpol_calls_ended_total{server="one",outcome="error"} 1"#,
-        r#"mcpol_pending_calls{server="one"} 0"#,
-    ] {
-        assert!(page.contains(line), "{line}\n{page}");
-    }
+    metrics_have(
+        &admin,
+        &[
+            r#"mcpol_calls_ended_total{server="one",outcome="upstream_gone"} 1"#,
+            r#"mcpol_added_duration_seconds_count{server="one"} 4"#,
+            r#"mcpol_upstream_duration_seconds_count{server="one"} 4"#,
+            r#"mcpol_calls_ended_total{server="one",outcome="result"} 2"#,
+            r#"mcpol_calls_ended_total{server="one",outcome="error"} 1"#,
+            r#"mcpol_pending_calls{server="one"} 0"#,
+        ],
+    );
     assert_eq!(served.end(), Some(0));
     let sent: Vec<_> = collector.asked.try_iter().collect();
     let of = |path: &str| -> String {

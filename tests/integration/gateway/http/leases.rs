@@ -1,7 +1,8 @@
 //! What lasts, streams and calls that wait for a person, is served for as long as whoever asked may call the server.
 
-use super::callers::{Issuer, granted, issued_by, open};
+use super::callers::{Issuer, LIVES, granted, issued_by, open};
 use super::*;
+use crate::harness::in_time;
 
 /// Says a word and answers nothing more, but for `initialize`.
 const SERVER: &str = r#"
@@ -130,8 +131,12 @@ fn streams_end_with_the_issuers_token() {
     const LEEWAY_SECONDS: i64 = 30;
     let (sandbox, upstream, issuer) = (usual(), lasting(), Issuer::start());
     let served = Served::relay(&sandbox, &issued_by(&issuer.web.url), &upstream);
-    let carl = issuer.header("k", 3 - LEEWAY_SECONDS, &json!({}));
-    let mut listening = listen(&served, &[&carl]);
+    let (carl, mut listening) = in_time(LIVES, |seconds| {
+        let carl = issuer.header("k", seconds.parse::<i64>().unwrap() - LEEWAY_SECONDS, &json!({}));
+        let mut listening = served.open();
+        listening.get(&[&carl]);
+        (listening.head().0 == 200).then_some((carl, listening))
+    });
     listening.until("notifications/progress");
     rest(&mut listening);
     assert_eq!(served.post(&[&carl], CALL).status, 401);

@@ -185,10 +185,11 @@ fn tasks_of_the_client_are_seen_by_the_server_that_asked_for_them_only() {
     let refused: Vec<Value> =
         std::iter::repeat_with(|| two.next().message()).filter(|it| it.get("error").is_some()).take(2).collect();
     assert!(refused.iter().any(|it| it["id"] == 2) && refused.iter().any(|it| it["id"] == 3), "{refused:?}");
-    while one.asked.try_recv().is_ok() {}
     let status = json!({"jsonrpc": "2.0", "method": "notifications/tasks/status", "params": {"taskId": "task-1", "status": "completed"}});
     assert_eq!(served.post(&[&session], &status.to_string()).status, 202);
-    assert_eq!(one.next().message(), status);
+    // Between calls and what was refused, which comes on connections of its own.
+    let told = std::iter::repeat_with(|| one.next().message()).find(|it| it["method"] == "notifications/tasks/status");
+    assert_eq!(told, Some(status));
     two.quiet();
 }
 

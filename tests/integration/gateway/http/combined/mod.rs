@@ -169,7 +169,7 @@ fn one_session_reaches_all_servers_and_each_judges_its_own() {
 #[test]
 fn a_server_that_is_down_does_not_hide_the_others() {
     let one = named("one");
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_kept, gone) = crate::harness::deaf();
     let (_sandbox, served) = start(&[("one", &one.url), ("two", &format!("http://{gone}/mcp"))]);
     let begun = served.post(&[], INITIALIZE);
     let session = format!("Mcp-Session-Id: {}", begun.header("mcp-session-id").unwrap());
