@@ -30,8 +30,8 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// How often deadlines, the log and watched files are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// How long tasks that still run after the drain may take to end.
-const LAST_WAIT: Duration = Duration::from_millis(100);
+/// How long tasks that still run after the drain may take to end, at most. The log has no outcome of one that takes longer.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 /// How long to pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -89,8 +89,10 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
     let address = listener.address;
     let signal = runtime.block_on(async {
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+        // Before it is said that the gateway listens: who hears it may ask the gateway to end.
+        let signals = Signals::new()?;
         (hooks.started)(listener.local_addr()?);
-        serve(listener, tls, gateway, drain, hooks.look).await
+        serve(listener, tls, gateway, signals, drain, hooks.look).await
     })?;
     // Requests that are still open are dropped with the runtime, which settles them for the log.
     runtime.shutdown_timeout(LAST_WAIT);
@@ -109,11 +111,11 @@ async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     gateway: &Arc<Gateway>,
+    mut signals: Signals,
     drain: Duration,
     also: Box<dyn FnMut() + Send>,
 ) -> Result<i32, ServeError> {
     let also = Arc::new(Mutex::new(also));
-    let mut signals = Signals::new()?;
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut tick = tokio::time::interval(TICK);

@@ -18,6 +18,8 @@ use crate::gateway::session::{End, Lifetime, Session};
 use crate::gateway::watch::Watch;
 use crate::policy::{Caller, Policy};
 use crate::state::Stores;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -75,6 +77,8 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
     // A log that cannot be written is said before the first call, and the first call is denied.
     mediator.decider().tick(clock::now());
     let streams = standard_streams().map_err(StartError::Streams)?;
+    // Before the first line is read: the client may ask the gateway to end as soon as it is answered.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::System)?;
     let session = match backend {
         Backend::Http(target) => Session::connect(mediator, streams, &target, drain)?,
         Backend::Stdio(children) => {
@@ -82,7 +86,7 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
             Session::start(mediator, streams, launch, Lifetime { restarts: children.restarts, drain })?
         }
     };
-    listen_to_signals(session.sender()).map_err(StartError::System)?;
+    listen_to_signals(signals, session.sender()).map_err(StartError::System)?;
     let watch = Some(Watch::new(policy, watch)).filter(|_| reloading == Reloading::WhileRunning);
     if let Some(watch) = &watch {
         watch.tell(&session.sender());
@@ -90,9 +94,7 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
     Ok(session.run(watch))
 }
 
-fn listen_to_signals(sender: Sender<Event>) -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+fn listen_to_signals(mut signals: Signals, sender: Sender<Event>) -> io::Result<()> {
     let work = move || {
         for signal in signals.forever() {
             if sender.send(Event::Signal(signal)).is_err() {
