@@ -39,6 +39,8 @@ const CALL_TIMEOUT: &str = "1";
 const RESTARTS: u64 = 5;
 /// Longest until the gateway has let go of everything that was for clients who are gone.
 const SETTLE: Duration = Duration::from_secs(30);
+/// How long the gateway has closed nothing where it is not known how much it has to close.
+const QUIET: Duration = Duration::from_secs(2);
 /// The store of counters opens its file and its log a second time once it has written often enough to tidy up.
 const STORE_DESCRIPTORS: usize = 2;
 /// What memory may grow from the first fifth to the end, in MiB.
@@ -121,7 +123,7 @@ fn soak(calls: u64) {
         first.post(&call(id as u64, tool, "5")).unwrap();
     }
     drop(first);
-    let descriptors_before = settled(&gateway, &mut None);
+    let descriptors_before = settled(&gateway, 0, QUIET);
 
     let asked = AtomicU64::new(0);
     let mut samples: Vec<(u64, f64, usize)> = Vec::new();
@@ -149,8 +151,8 @@ fn soak(calls: u64) {
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let took = begun.elapsed();
-    let mut server = Some(server);
-    let descriptors_after = settled(&gateway, &mut server);
+    drop(server);
+    let descriptors_after = settled(&gateway, descriptors_before + STORE_DESCRIPTORS, SETTLE);
     report(&tallies, &samples, calls, took);
 
     let executed = std::fs::metadata(&ledger).unwrap().len();
@@ -194,13 +196,13 @@ fn descriptors(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
 }
 
-/// How many descriptors the gateway has when nobody is connected and, if `server` is given, that is gone too.
-fn settled(gateway: &Listening, server: &mut Option<Listening>) -> usize {
-    drop(server.take());
+/// How many descriptors the gateway has at the least when nobody is connected: looks until it has no more than `enough`, or
+/// has closed none for as long as `quiet`.
+fn settled(gateway: &Listening, enough: usize, quiet: Duration) -> usize {
     let begun = Instant::now();
     let mut least = usize::MAX;
     let mut since = Instant::now();
-    while begun.elapsed() < SETTLE && since.elapsed() < Duration::from_secs(2) {
+    while least > enough && begun.elapsed() < SETTLE && since.elapsed() < quiet {
         let now = descriptors(gateway.id());
         if now < least {
             (least, since) = (now, Instant::now());

@@ -55,9 +55,9 @@ node=node
 
 free_port() { "$node" -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'; }
 
-# Until somebody answers on a port: at most 20 seconds.
+# Until somebody answers on a port: at most two minutes.
 wait_for() {
-  for _ in $(seq 400); do
+  for _ in $(seq 2400); do
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
     sleep 0.05
   done

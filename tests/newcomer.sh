@@ -38,7 +38,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 STREAMABLE_HTTP=true HOST=127.0.0.1 PORT=$port STREAMABLE_HTTP_AUTH_TOKEN=dummy-token-of-gitlab GITLAB_PERSONAL_ACCESS_TOKEN=dummy \
   GITLAB_API_URL=http://127.0.0.1:1/api/v4 node node_modules/.bin/mcp-gitlab >"$work/gitlab.log" 2>&1 &
 started=$!
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
   (: >"/dev/tcp/localhost/$port") 2>/dev/null && break
   sleep 0.1
 done

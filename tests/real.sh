@@ -58,9 +58,9 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Waits until somebody listens on a port of this machine:  listening PORT LOG
+# Waits until somebody listens on a port of this machine, for two minutes at most:  listening PORT LOG
 listening() {
-  for _ in $(seq 300); do
+  for _ in $(seq 1200); do
     (: >"/dev/tcp/localhost/$1") 2>/dev/null && return
     sleep 0.1
   done

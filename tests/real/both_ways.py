@@ -197,11 +197,11 @@ def cases(session):
     session.ask("logging/setLevel", {"level": "emergency"})
 
     session.call("trigger-long-running-operation", {"duration": 0.3, "steps": 3}, _meta={"progressToken": "p"})
-    # Withdrawn after the first step: no answer comes, though this server goes on to the last one.
+    # Withdrawn after the first step, long before the second: no answer comes, though this server goes on to the last one.
     session.id += 1
     withdrawn = session.id
     session.send({"id": withdrawn, "method": "tools/call", "params": {
-        "name": "trigger-long-running-operation", "arguments": {"duration": 0.6, "steps": 3}, "_meta": {"progressToken": 7}}})
+        "name": "trigger-long-running-operation", "arguments": {"duration": 6, "steps": 3}, "_meta": {"progressToken": 7}}})
     session.until("notifications/progress")
     session.send({"method": "notifications/cancelled", "params": {"requestId": withdrawn, "reason": "enough"}})
     session.until("notifications/progress", "notifications/progress")
