@@ -288,7 +288,7 @@ fn the_server_and_what_it_started_end_with_us() {
 
 #[test]
 fn a_call_that_is_withdrawn_before_it_left_is_not_made() {
-    let sandbox = sandbox(&only(json!({"work": {"rate_limit": {"max": 1, "window": 86400}}})));
+    let sandbox = sandbox(&only(json!({"work": {"rate_limit": {"max": 1, "window": 31_622_400}}})));
     let script = format!("while read -r line; do printf '%s\n' \"$line\" >> heard; echo '{}'; done", result(2, "done"));
     let mut gateway = Gateway::script(&sandbox, &[], &script);
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"work"}}"#;

@@ -385,9 +385,9 @@ fn ordinary(asked: &Asked) -> String {
     }
 }
 
-/// A sandbox whose policy allows `good`, and limits `limited` to ten a day.
+/// A sandbox whose policy allows `good`, and `limited` ten times in a window that does not end during a test.
 fn usual() -> Sandbox {
-    let limits = json!([{"counter": "limited_calls", "window": "day", "max": 10, "scope": "grant"}]);
+    let limits = json!([{"counter": "limited_calls", "window": "8784h", "max": 10, "scope": "grant"}]);
     let mut policy = only(json!({"good": {}, "limited": {"limits": limits}}));
     policy["client"] = json!({"roots": "allow"});
     sandbox(&policy)

@@ -4,8 +4,9 @@ use super::*;
 
 const ECHO: &str = r#"while read -r line; do id=${line#*\"id\":}; id=${id%%,*}; printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}\n' "$id"; done"#;
 
+/// At most `max` calls of `work` in a window that does not end during a test.
 fn limited(max: u64) -> Value {
-    only(json!({"work": {"limits": [{"counter": "work", "window": "day", "max": max, "scope": "grant"}]}}))
+    only(json!({"work": {"limits": [{"counter": "work", "window": "8784h", "max": max, "scope": "grant"}]}}))
 }
 
 #[test]
@@ -19,7 +20,7 @@ fn a_limit_is_told_with_the_time_to_retry() {
     assert!(refusal(&reply).contains("retry in"), "{reply}");
     let decision = &reply["result"]["_meta"]["io.github.mcpol/decision"];
     assert_eq!(decision["code"], "limit_exceeded");
-    assert!(decision["retry_after_s"].as_u64().is_some_and(|seconds| seconds <= 86_400), "{reply}");
+    assert!(decision["retry_after_s"].as_u64().is_some_and(|seconds| seconds <= 8784 * 3600), "{reply}");
     assert_eq!(gateway.close().0, Some(0));
 }
 
@@ -117,7 +118,7 @@ fn a_full_disk_for_the_log_denies_calls_and_nothing_else() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_for_the_counters_denies_limited_calls_and_nothing_else() {
-    let sandbox = sandbox(&only(json!({"free": {}, "work": {"rate_limit": {"max": 100_000, "window": 86400}}})));
+    let sandbox = sandbox(&only(json!({"free": {}, "work": {"rate_limit": {"max": 100_000, "window": 31_622_400}}})));
     let gateway = |shell: &str| {
         let mut command = std::process::Command::new("sh");
         let binary = env!("CARGO_BIN_EXE_mcpol");
@@ -160,7 +161,7 @@ fn counters_are_seen_and_set_to_nothing_by_hand() {
     passed(&gateway.ask_tool(1, "work", &json!({})));
     refusal(&gateway.ask_tool(2, "work", &json!({})));
     let list = || sandbox.run(&["limits", "list"]).both(0).0;
-    assert!(list().starts_with("           1  scripted  work  grant local  a day, until 20"), "{}", list());
+    assert!(list().starts_with("           1  scripted  work  grant local  a 8784h, until 20"), "{}", list());
     let rows: Value = serde_json::from_str(&sandbox.run(&["limits", "list", "--json"]).quiet(0)).unwrap();
     assert_eq!((&rows["counters"][0]["used"], &rows["counters"][0]["ahead"]), (&json!(1), &json!(false)));
     assert!(sandbox.run(&["limits", "reset"]).refused(2).contains("--all"));
@@ -181,7 +182,8 @@ fn counters_are_seen_and_set_to_nothing_by_hand() {
 #[test]
 fn after_a_clock_that_was_wrong_an_operator_sets_it_right() {
     const YEAR: i64 = 366 * 86_400_000;
-    let sandbox = sandbox(&limited(2));
+    let daily = json!({"counter": "work", "window": "day", "max": 2, "scope": "grant"});
+    let sandbox = sandbox(&only(json!({"work": {"limits": [daily]}})));
     let mut gateway = Gateway::script(&sandbox, &[], ECHO);
     passed(&gateway.ask_tool(1, "work", &json!({})));
     let state = rusqlite::Connection::open(sandbox.dir().join("state/state.db")).unwrap();

@@ -192,7 +192,7 @@ fn policy() -> Value {
         "version": "1", "default": "allow", "client": {"roots": "allow"}, "hide": ["test_audio_content"],
         "tools": {
             "test_image_content": {"action": "deny", "reason": "no pictures"},
-            "test_simple_text": {"limits": [{"counter": "few", "window": "day", "max": 2, "scope": "grant"}]},
+            "test_simple_text": {"limits": [{"counter": "few", "window": "8784h", "max": 2, "scope": "grant"}]},
         },
     })
 }

@@ -20,7 +20,7 @@ pub fn a_call_is_answered_and_a_refused_one_never_sent(cell: &dyn Fn(&Setup) -> 
 }
 
 pub fn a_limit_holds_for_all_clients_of_a_grant(cell: &dyn Fn(&Setup) -> Cell) {
-    let limits = json!([{"counter": "work", "window": "day", "max": 2, "scope": "grant"}]);
+    let limits = json!([{"counter": "work", "window": "8784h", "max": 2, "scope": "grant"}]);
     let cell = cell(&Setup::of(&json!({"work": {"limits": limits}})).grants());
     let (mut one, mut two, mut other) = (cell.client(), cell.client(), cell.client_of(Who::Bob));
     passed(&one.ask_tool("work", &json!({})));
@@ -34,7 +34,7 @@ pub fn a_limit_holds_for_all_clients_of_a_grant(cell: &dyn Fn(&Setup) -> Cell) {
 }
 
 pub fn a_limit_of_a_session_is_each_sessions_own(cell: &dyn Fn(&Setup) -> Cell) {
-    let limits = json!([{"counter": "work", "window": "day", "max": 1, "scope": "session"}]);
+    let limits = json!([{"counter": "work", "window": "8784h", "max": 1, "scope": "session"}]);
     let cell = cell(&Setup::of(&json!({"work": {"limits": limits}})));
     let (mut one, mut two) = (cell.client(), cell.client());
     for client in [&mut one, &mut two] {
@@ -45,7 +45,7 @@ pub fn a_limit_of_a_session_is_each_sessions_own(cell: &dyn Fn(&Setup) -> Cell) 
 }
 
 pub fn an_unanswered_call_is_given_up_and_the_server_told(cell: &dyn Fn(&Setup) -> Cell) {
-    let limits = json!([{"counter": "held", "window": "day", "max": 1, "scope": "grant"}]);
+    let limits = json!([{"counter": "held", "window": "8784h", "max": 1, "scope": "grant"}]);
     let rules = json!({"held": {"limits": limits}, "good": {}});
     // Long enough for the one that is answered.
     let cell = cell(&Setup::of(&rules).holding(&["held"]).call_timeout(5));

@@ -208,7 +208,7 @@ fn with_header(name: &str, header: &str) -> Value {
 }
 
 pub fn a_call_that_is_refused_for_its_headers_is_made_once_more_and_counted_again(cell: &dyn Fn(&Setup) -> Cell) {
-    let limits = json!([{"counter": "c", "window": "day", "max": 3}]);
+    let limits = json!([{"counter": "c", "window": "8784h", "max": 3}]);
     let setup = Setup::of(&json!({"good": {"limits": limits}})).script(|asked| {
         if !asked.seen.calls("good") || header(&asked.seen.head, "mcp-param-region").is_some() {
             return Act::Usual;

@@ -224,7 +224,7 @@ const UNNAMED: [&str; 2] = [
 ];
 
 pub fn an_error_that_names_no_request_answers_the_only_one(cell: &dyn Fn(&Setup) -> Cell) {
-    let rules = json!({"null": {"rate_limit": "1/day"}, "none": {}, "good": {}});
+    let rules = json!({"null": {"rate_limit": {"max": 1, "window": 31_622_400}}, "none": {}, "good": {}});
     let setup = Setup::of(&rules).script(|asked| {
         let Some(at) = ["null", "none"].iter().position(|name| asked.seen.calls(name)) else { return Act::Usual };
         asked.finish_text(UNNAMED[at]);

@@ -73,7 +73,7 @@ fn an_error_gives_back_where_the_limit_says_so_and_is_spent_elsewhere() {
             })
         }),
     );
-    let limit = |counter: &str| json!({"counter": counter, "window": "day", "max": 10, "scope": "grant"});
+    let limit = |counter: &str| json!({"counter": counter, "window": "8784h", "max": 10, "scope": "grant"});
     let mut back = limit("back");
     back["refund"] = "error".into();
     let tools = json!({"kept": {"limits": [limit("kept")]}, "back": {"limits": [back]}});
@@ -141,7 +141,7 @@ fn headers_that_the_operator_names_go_on_and_no_others() {
 
 #[test]
 fn sessions_are_the_servers_and_belong_to_whoever_opened_them() {
-    let limits = json!([{"counter": "c", "window": "day", "max": 1, "scope": "session"}]);
+    let limits = json!([{"counter": "c", "window": "8784h", "max": 1, "scope": "session"}]);
     let sandbox = sandbox(&only(json!({"good": {"limits": limits}})));
     let upstream = Upstream::answering(|asked| match header(&asked.head, "mcp-session-id") {
         Some("gone") => response(
