@@ -143,6 +143,8 @@ runner "nothing of it in the branch" 0 job changes
 "$mcpol" scan --config .mcp.json --yes --save mcp --format ndjson >/dev/null 2>&1
 runner "five drifts, changes" 1 job changes
 told "five drifts, changes"
+runner "five drifts, GitLab" 1 gitlab
+for server in "${servers[@]}"; do grep -q "$server" mcpol.xml || fail "five drifts, GitLab: no $server"; done
 for form in local repo; do
   hook "$form" "five drifts, hook ($form)" 1
   for server in "${servers[@]}"; do grep -q "$server" "$work/log" || fail "five drifts, hook: no $server"; done

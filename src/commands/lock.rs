@@ -9,7 +9,7 @@ use crate::catalog::drift::{self, Beside, Drift, Verdicts};
 use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, canonical_extra, places};
 use crate::cli::LockArgs;
 use crate::exit::Exit;
-use crate::model::{Classified, Extra, ExtraKind, Offered, ServerName};
+use crate::model::{Classified, Extra, ExtraKind, Finding, Listing, Offered, ServerName};
 use crate::problem::Place;
 use crate::report::{self, CheckFinding, CheckReport, CheckSummary, Failed, SortedLines};
 use crate::text::nearest;
@@ -17,6 +17,8 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::PathBuf;
 
+/// Most tools that wait to be judged together.
+const WAITING_TOOLS_MAX: usize = 1_000;
 /// Lines of context around a change.
 const CONTEXT_LINES: usize = 3;
 /// Most lines of differences that are shown; the lock itself has the rest.
@@ -47,14 +49,24 @@ pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
         problems: Problems::default(),
         changed: false,
     };
+    let mut waiting = Vec::new();
+    let mut tools = 0;
     load::each(&args.target, &mut |item| {
         match item {
-            Item::Listing(listing, findings) => locking.server(&classifier.one(*listing, findings), &classifier)?,
+            Item::Listing(listing, findings) => {
+                tools += listing.tools.len();
+                waiting.push((*listing, findings));
+                if tools >= WAITING_TOOLS_MAX {
+                    tools = 0;
+                    locking.servers(std::mem::take(&mut waiting), &classifier)?;
+                }
+            }
             Item::Failed(failed) => locking.failed.push(failed),
             Item::Problem(problem) => locking.problems.push(problem),
         }
         Ok(())
     })?;
+    locking.servers(waiting, &classifier)?;
     locking.finish(&args)
 }
 
@@ -77,6 +89,10 @@ struct Locking {
 }
 
 impl Locking {
+    fn servers(&mut self, waiting: Vec<(Listing, Vec<Finding>)>, classifier: &Classifier) -> Result<(), Failure> {
+        classifier.several(waiting).iter().try_for_each(|classified| self.server(classified, classifier))
+    }
+
     fn server(&mut self, classified: &Classified, classifier: &Classifier) -> Result<(), Failure> {
         let name = classified.listing.server.clone();
         let policy = self.policies.of(&name);

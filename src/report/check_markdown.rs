@@ -6,8 +6,8 @@ use super::markdown::{cell, prose};
 use super::words::{count, severity};
 use std::fmt::Write as _;
 
-/// Most rows of the table: a step summary holds 1 MiB.
-const ROWS_MAX: usize = 500;
+/// Longest text before the last row, in bytes: a comment on GitHub holds 65,536 characters.
+const TEXT_BYTES_MAX: usize = 60_000;
 
 /// The counts, then a table of the findings, each with a link to the page of its code.
 pub fn check_markdown(report: &CheckReport) -> String {
@@ -27,7 +27,9 @@ pub fn check_markdown(report: &CheckReport) -> String {
         return out;
     }
     out.push_str("\n| Severity | Code | Server | What is different | Then |\n|---|---|---|---|---|\n");
-    for finding in report.findings.iter().take(ROWS_MAX) {
+    // The worst come first.
+    let mut rows = 0;
+    for finding in report.findings.iter() {
         let then: Vec<_> =
             [&finding.tomorrow, &finding.policy].into_iter().filter(|it| !it.is_empty()).map(|it| prose(it)).collect();
         let mut message = prose(&finding.message);
@@ -36,18 +38,22 @@ pub fn check_markdown(report: &CheckReport) -> String {
                 let _ = write!(message, "<br>{sign} {}", cell(piece));
             }
         }
-        let _ = writeln!(
-            out,
-            "| {} | [{}]({}) | {} | {message} | {} |",
+        let row = format!(
+            "| {} | [{}]({}) | {} | {message} | {} |\n",
             severity(finding.severity),
             finding.code,
             page_address(finding.code),
             cell(&finding.server),
             then.join("; ")
         );
+        if out.len() + row.len() > TEXT_BYTES_MAX {
+            break;
+        }
+        out.push_str(&row);
+        rows += 1;
     }
-    if report.findings.len() > ROWS_MAX {
-        let _ = writeln!(out, "\nand {} more", report.findings.len() - ROWS_MAX);
+    if report.findings.len() > rows {
+        let _ = writeln!(out, "\nand {} more", report.findings.len() - rows);
     }
     out
 }

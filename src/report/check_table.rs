@@ -14,14 +14,32 @@ use std::fmt::Write as _;
 /// Widest output, in columns: longer lines are hard to follow.
 const WIDTH_MAX: usize = 120;
 
-/// Most findings of one kind and severity that are shown one by one; the other formats list all.
-const fn shown_max(severity: Severity) -> usize {
-    match severity {
-        Severity::Note => 3,
-        Severity::Warning => 10,
-        Severity::Error => 20,
+/// Most findings of one kind that are shown one by one, by severity; the other formats list all.
+struct ShownMax {
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+}
+
+impl ShownMax {
+    const fn of(&self, severity: Severity) -> usize {
+        match severity {
+            Severity::Note => self.notes,
+            Severity::Warning => self.warnings,
+            Severity::Error => self.errors,
+        }
     }
 }
+
+/// From the most to the fewest: of a server with much to tell less is told one by one.
+const SHOWN: [ShownMax; 4] = [
+    ShownMax { errors: 20, warnings: 10, notes: 3 },
+    ShownMax { errors: 12, warnings: 6, notes: 2 },
+    ShownMax { errors: 8, warnings: 4, notes: 1 },
+    ShownMax { errors: 4, warnings: 2, notes: 1 },
+];
+/// Most lines about one server; where even the fewest findings take more, so be it.
+const LINES_MAX: usize = 190;
 
 /// Most tools that a line about many findings names.
 const NAMES_MAX: usize = 5;
@@ -39,28 +57,10 @@ pub fn check_table(report: &CheckReport, width: usize) -> String {
     }
     for (server, findings) in servers {
         let _ = writeln!(out, "{bold}{}{bold:#}", escape(server));
-        let mut kinds: BTreeMap<(Reverse<Severity>, Code), Vec<&CheckFinding>> = BTreeMap::new();
-        for finding in findings {
-            kinds.entry((Reverse(finding.severity), finding.code)).or_default().push(finding);
-        }
-        for ((Reverse(severity), code), all) in kinds {
-            // What is true of several tools is short already, and comes first.
-            let (several, single): (Vec<_>, Vec<_>) = all.into_iter().partition(|finding| !finding.tools.is_empty());
-            let max = shown_max(severity);
-            let (several, rest) = several.split_at(several.len().min(max));
-            several.iter().for_each(|finding| one(&mut out, finding, columns));
-            // Of many notes none is worth a line of its own: what is worth knowing must not hide the rest.
-            let shown = match severity {
-                Severity::Note if single.len() > max => 0,
-                Severity::Note | Severity::Warning | Severity::Error => single.len().min(max),
-            };
-            single[..shown].iter().for_each(|finding| one(&mut out, finding, columns));
-            let mut left: Vec<_> = single[shown..].to_vec();
-            left.extend(rest);
-            if !left.is_empty() {
-                together(&mut out, (severity, code), &left, if shown > 0 { "more, " } else { "" }, columns);
-            }
-        }
+        let told = SHOWN.iter().map(|max| one_server(&findings, max, columns));
+        let mut told = told.skip_while(|text| text.lines().count() > LINES_MAX);
+        let fewest = || SHOWN.last().map(|max| one_server(&findings, max, columns));
+        out.push_str(&told.next().or_else(fewest).unwrap_or_default());
         out.push('\n');
     }
     let summary = &report.summary;
@@ -73,8 +73,36 @@ pub fn check_table(report: &CheckReport, width: usize) -> String {
     out
 }
 
+/// The findings about one server.
+fn one_server(findings: &[&CheckFinding], most: &ShownMax, columns: usize) -> String {
+    let mut out = String::new();
+    let mut kinds: BTreeMap<(Reverse<Severity>, Code), Vec<&CheckFinding>> = BTreeMap::new();
+    for finding in findings {
+        kinds.entry((Reverse(finding.severity), finding.code)).or_default().push(finding);
+    }
+    for ((Reverse(severity), code), all) in kinds {
+        // What is true of several tools is short already, and comes first.
+        let (several, single): (Vec<_>, Vec<_>) = all.into_iter().partition(|finding| !finding.tools.is_empty());
+        let max = most.of(severity);
+        let (several, rest) = several.split_at(several.len().min(max));
+        several.iter().for_each(|finding| one(&mut out, finding, columns));
+        // Of many notes none is worth a line of its own: what is worth knowing must not hide the rest.
+        let shown = match severity {
+            Severity::Note if single.len() > max => 0,
+            Severity::Note | Severity::Warning | Severity::Error => single.len().min(max),
+        };
+        single[..shown].iter().for_each(|finding| one(&mut out, finding, columns));
+        let mut left: Vec<_> = single[shown..].to_vec();
+        left.extend(rest);
+        if !left.is_empty() {
+            together(&mut out, (severity, code), &left, shown > 0 || !several.is_empty(), columns);
+        }
+    }
+    out
+}
+
 /// Many findings of one kind as one line, with the tools, prompts and resources that they are about.
-fn together(out: &mut String, (how, code): (Severity, Code), all: &[&CheckFinding], more: &str, columns: usize) {
+fn together(out: &mut String, (how, code): (Severity, Code), all: &[&CheckFinding], is_rest: bool, columns: usize) {
     let tools = all.iter().flat_map(|finding| {
         let extra = finding.extra.as_ref().map(|extra| &extra.key);
         finding.tool.iter().chain(&finding.tools).chain(extra)
@@ -85,7 +113,9 @@ fn together(out: &mut String, (how, code): (Severity, Code), all: &[&CheckFindin
         0 => String::new(),
         beyond => format!(" and {beyond} more"),
     };
-    let what = format!("{}, {} {more}times: {}{beyond}", code.title(), all.len(), shown.join(", "));
+    let how_often = if is_rest { "more" } else { "times" };
+    let often = tools.len().max(all.len());
+    let what = format!("{}, {often} {how_often}: {}{beyond}", code.title(), shown.join(", "));
     headed(out, how, code, &what, columns);
 }
 

@@ -173,3 +173,26 @@ fn a_scan_is_sarif_too() {
     assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "list.json");
     assert_eq!(run["automationDetails"]["id"], "mcpol/scan/");
 }
+
+#[test]
+fn check_and_policy_check_tell_one_finding_under_one_code() {
+    let sandbox = Sandbox::new();
+    let twice = json!([tool("get_note", "Get a note."), tool("get_note", "Get a note of another kind.")]);
+    sandbox.write("notes.json", &list(&twice));
+    sandbox.write("policy.json", r#"{"version": "1", "default": "deny", "tools": {"get_note": {}}}"#);
+    sandbox.run(&["lock", "--tools", "notes.json", "--policy", "policy.json"]).both(0);
+    let told = |args: &[&str], list: &str| {
+        let report: Value = serde_json::from_str(&sandbox.run(args).quiet(1)).unwrap();
+        let found = report[list].as_array().unwrap().iter();
+        let open =
+            found.filter(|it| it["code"] == "P025" && it["message"].as_str().unwrap().contains("declared-twice"));
+        open.map(|it| it["severity"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let check = ["check", "--tools", "notes.json", "--policy", "policy.json", "--format", "json"];
+    let policy =
+        ["policy", "check", "policy.json", "--tools", "notes.json", "--format", "json", "--fail-on", "warning"];
+    assert_eq!(
+        (told(&check, "findings"), told(&policy, "findings")),
+        (vec!["warning".to_owned()], vec!["warning".to_owned()])
+    );
+}

@@ -3,6 +3,7 @@
 //! Classes follow from texts, and texts are rewritten every day. What a tool accepts now and what the server itself
 //! claims weighs more than words; a new name alone weighs nothing.
 
+use super::hazard::words;
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
 use crate::code::Code;
@@ -23,6 +24,9 @@ pub(super) const HARMFUL: [Flag; 9] = [
 ];
 /// Flags that are worth a look even where only words brought them.
 const GRAVE: [Flag; 5] = [Flag::CodeExecution, Flag::Credential, Flag::Egress, Flag::Financial, Flag::Physical];
+/// Rules of the classification by which an act is one because it changes what the calls after it act on, or what a session
+/// shows: logging in, choosing a project or a tab. It commits nothing by itself.
+const OF_SESSION: [&str; 4] = ["browser-state", "interface-state", "session-setting", "verb-session"];
 /// Most quotes of a text that say why.
 const QUOTES_MAX: usize = 2;
 
@@ -89,6 +93,7 @@ pub(super) fn step(
     reasons: &Reasons,
 ) -> Option<Step> {
     let ((old, judged_old), (new, judged_new)) = (was, now);
+    let slight = slight(new, judged_new);
     let gained: Vec<_> = new.flags.difference(&old.flags).filter(|flag| HARMFUL.contains(flag)).collect();
     let lost: Vec<_> = old.flags.difference(&new.flags).filter(|flag| HARMFUL.contains(flag)).collect();
     let up = new.category > old.category || new.risk > old.risk || new.blast_radius > old.blast_radius;
@@ -108,7 +113,7 @@ pub(super) fn step(
             || gained.iter().any(|flag| evidence.says == format!("flag {flag}"))
     };
     let fresh: Vec<_> = fresh(judged_old, judged_new).into_iter().filter(explains).collect();
-    let (cause, because) = because(&fresh, reasons, opened);
+    let (cause, because) = because(new, &fresh, reasons, opened);
     let rank = |tool: &LockedTool| (tool.category, tool.risk, tool.blast_radius);
     let step = if rank(old) == rank(new) { format!("stays {}", class_of(new)) } else { steps(old, new) };
     let flags = |sign: &str, flags: &[&Flag]| flags.iter().map(|flag| format!("; {sign} {flag}")).collect::<String>();
@@ -120,18 +125,18 @@ pub(super) fn step(
     let grave = (new.risk > old.risk && new.risk >= RiskLevel::High) || gained.iter().any(|flag| GRAVE.contains(flag));
     let severity = match cause {
         Cause::Repeated | Cause::Name => Severity::Note,
-        // The claim has a code of its own.
-        Cause::Claim if !higher => Severity::Note,
+        // The claim has a code of its own, and nothing else is different.
+        Cause::Claim if !higher || !opened => Severity::Note,
         Cause::Words if !higher && !grave => Severity::Note,
         Cause::Claim => Severity::Warning,
         // Other words about what touches nothing but a session.
-        Cause::Words => Severity::Warning.min(slight(new).unwrap_or(Severity::Warning)),
-        Cause::Power if higher && new.category >= Category::Execute && slight(new).is_none() => Severity::Error,
+        Cause::Words => Severity::Warning.min(slight.unwrap_or(Severity::Warning)),
+        Cause::Power if higher && new.category >= Category::Execute && slight.is_none() => Severity::Error,
         Cause::Power => Severity::Warning,
     };
     let tomorrow = match (severity, higher) {
         (Severity::Note, _) => String::new(),
-        (_, true) => format!("an agent can {}", act(new)),
+        (_, true) => format!("an agent can {}", act(new, judged_new)),
         (_, false) => "one wrong call can cost more".to_owned(),
     };
     Some(Step { code: Code::D030, severity, what, tomorrow })
@@ -151,7 +156,8 @@ fn fresh<'a>(was: Option<&Verdict>, now: Option<&'a Verdict>) -> Vec<&'a Evidenc
 }
 
 /// Why the class is another one, up to the colon before the class.
-fn because(fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, String) {
+fn because(tool: &LockedTool, fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, String) {
+    let named = words(&tool.name);
     let mut causes = BTreeSet::new();
     let mut whys: Vec<String> = Vec::new();
     for evidence in fresh {
@@ -163,6 +169,10 @@ fn because(fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, Stri
             EvidenceSource::Annotation(hint) => (Cause::Claim, format!("claims {}", name(hint))),
             // A name that is the same as before moves nothing, and another one for the same tool no more.
             EvidenceSource::Name => (Cause::Name, format!("has {quoted} in its name")),
+            // Nor does a title that spells the name.
+            EvidenceSource::Title if words(&evidence.quote).iter().all(|word| named.contains(word)) => {
+                (Cause::Name, format!("has {quoted} as its title"))
+            }
             EvidenceSource::Parameter(path) if opened => (Cause::Power, format!("takes {}", name(path))),
             EvidenceSource::Parameter(path) => (Cause::Words, format!("has the parameter {}", name(path))),
             // What follows from the rest of the verdict quotes nothing.
@@ -174,7 +184,7 @@ fn because(fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, Stri
             EvidenceSource::Override => (Cause::Words, "falls under your override".to_owned()),
         };
         causes.insert(cause);
-        if cause == Cause::Name && !reasons.is_renamed {
+        if evidence.source == EvidenceSource::Name && !reasons.is_renamed {
             continue;
         }
         if !whys.contains(&why) && whys.len() < QUOTES_MAX {
@@ -199,17 +209,33 @@ fn because(fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, Stri
     (cause, because)
 }
 
-/// The most that a tool weighs which the risk of its category overstates: one wrong call costs little, and nothing of
-/// harm is said of it. One that touches nothing but a session is no more than a read. None of any other tool.
-pub(super) fn slight(tool: &LockedTool) -> Option<Severity> {
-    let is_slight = tool.category <= Category::Execute
-        && tool.blast_radius == BlastRadius::Low
+/// The most that a tool weighs which the risk of its category overstates: one wrong call costs little, or what decided its
+/// category is that it changes a session, and nothing of harm is said of it. One that touches nothing but what a session
+/// shows is no more than a read. None of any other tool.
+pub(super) fn slight(tool: &LockedTool, judged: Option<&Verdict>) -> Option<Severity> {
+    let is_harmless = tool.category <= Category::Execute
         && !tool.flags.iter().any(|flag| HARMFUL.contains(flag) || *flag == Flag::Unclassified);
-    is_slight.then(|| if tool.flags.contains(&Flag::Ephemeral) { Severity::Note } else { Severity::Warning })
+    let is_low = tool.blast_radius == BlastRadius::Low;
+    let says = |evidence: &&Evidence| evidence.says == tool.category.as_str();
+    let decided = judged.into_iter().flat_map(|verdict| &verdict.evidence).find(says);
+    let of_session = tool.category == Category::Execute
+        && tool.blast_radius <= BlastRadius::Medium
+        && decided.is_some_and(|evidence| OF_SESSION.contains(&evidence.rule.as_str()));
+    match is_harmless {
+        true if is_low && tool.flags.contains(&Flag::Ephemeral) => Some(Severity::Note),
+        true if is_low || of_session => Some(Severity::Warning),
+        _ => None,
+    }
+}
+
+/// Whether a tool that only reads returns nothing of a kind that another one, which only reads, did not.
+pub(super) fn reads_as_much(known: &LockedTool, tool: &LockedTool) -> bool {
+    let reads = |tool: &LockedTool| tool.category == Category::Read;
+    reads(known) && reads(tool) && tool.blast_radius <= known.blast_radius && tool.flags.is_subset(&known.flags)
 }
 
 /// What an agent can do with a tool, after `an agent can `: by its category, and by the flags that say more than it.
-pub(super) fn act(tool: &LockedTool) -> String {
+pub(super) fn act(tool: &LockedTool, judged: Option<&Verdict>) -> String {
     const SAYING: [(Flag, &str); 6] = [
         (Flag::CodeExecution, "run code or commands"),
         (Flag::Financial, "move money"),
@@ -223,7 +249,7 @@ pub(super) fn act(tool: &LockedTool) -> String {
     let nature = match tool.category {
         Category::Delete => Some("remove data"),
         Category::Write if said.is_empty() => Some("create or change data"),
-        Category::Execute if said.is_empty() && slight(tool).is_some() => Some("change the state of a session"),
+        Category::Execute if said.is_empty() && slight(tool, judged).is_some() => Some("change the state of a session"),
         Category::Execute if said.is_empty() => Some("run or commit something"),
         Category::Read if said.is_empty() => return "read what it returns".to_owned(),
         Category::Read | Category::Write | Category::Execute => None,

@@ -41,14 +41,14 @@ pub fn compare(
     beside: &Beside<'_>,
 ) -> Vec<Drift> {
     let own = own(now);
-    let mut comparison = Comparison::new(now, &own, beside);
+    let classes = rejudged.unwrap_or(was);
+    let mut comparison = Comparison::new(&classes.tools, now, &own, beside);
     comparison.found.extend(source::compare(was, now));
     comparison.found.extend(greeting::compare(was, now));
     comparison.said(was, now);
     comparison.unreadable(was.unreadable_tools, now.unreadable_tools);
     comparison.instructions(was.instructions.as_deref(), now.instructions.as_deref());
     comparison.found.extend(extras::compare(was, now, comparison.names));
-    let classes = rejudged.unwrap_or(was);
     if let Some(rejudged) = rejudged {
         comparison.reclassified(was, rejudged);
     }
@@ -60,7 +60,7 @@ pub fn compare(
 /// A server that the lock does not know: every tool of it is new.
 pub fn unknown_server(now: &LockedServer, beside: &Beside<'_>) -> Vec<Drift> {
     let own = own(now);
-    let mut comparison = Comparison::new(now, &own, beside);
+    let mut comparison = Comparison::new(&[], now, &own, beside);
     comparison.unreadable(0, now.unreadable_tools);
     comparison.greeting("", &format!("{}{}", greeting::names(now), greeting::words(now)), Severity::Error);
     comparison.instructions(None, now.instructions.as_deref());
@@ -137,15 +137,17 @@ pub(super) struct Comparison<'a> {
     names: Names<'a>,
     server: &'a str,
     beside: &'a Beside<'a>,
+    /// What was reviewed; empty for a server that the lock does not know.
+    reviewed: &'a [LockedTool],
     /// Changes of schemas by the number of tools that have them.
     shared: BTreeMap<Change, usize>,
     pub(super) found: Vec<Drift>,
 }
 
 impl<'a> Comparison<'a> {
-    fn new(now: &'a LockedServer, own: &'a OwnWords, beside: &'a Beside<'a>) -> Self {
+    fn new(reviewed: &'a [LockedTool], now: &'a LockedServer, own: &'a OwnWords, beside: &'a Beside<'a>) -> Self {
         let names = Names { own: &own.tools, others: &beside.others, home: &own.words };
-        Self { names, server: now.server.as_str(), beside, shared: BTreeMap::new(), found: Vec::new() }
+        Self { names, server: now.server.as_str(), beside, reviewed, shared: BTreeMap::new(), found: Vec::new() }
     }
 
     pub(super) fn add(&mut self, code: Code, severity: Severity, tool: &LockedTool, message: String) -> &mut Drift {
@@ -202,13 +204,15 @@ impl<'a> Comparison<'a> {
     }
 
     fn new_tool(&mut self, tool: &LockedTool, where_: &str) {
-        let findings = self.beside.after.on(tool).map(|verdict| verdict.findings.as_slice()).unwrap_or_default();
+        let judged = self.beside.after.on(tool);
+        let findings = judged.map(|verdict| verdict.findings.as_slice()).unwrap_or_default();
         let by_risk = match tool.risk {
             RiskLevel::Low => Severity::Note,
+            RiskLevel::Medium if self.reviewed.iter().any(|known| class::reads_as_much(known, tool)) => Severity::Note,
             RiskLevel::Medium => Severity::Warning,
             RiskLevel::High | RiskLevel::Critical => Severity::Error,
         };
-        let by_risk = class::slight(tool).map_or(by_risk, |slight| by_risk.min(slight));
+        let by_risk = class::slight(tool, judged).map_or(by_risk, |slight| by_risk.min(slight));
         // Whatever a scan would remark of it, and free statements, are worth a look before it is accepted.
         let takes = opening::power(tool);
         let worst = findings.iter().map(|finding| finding.severity).max();
@@ -224,7 +228,7 @@ impl<'a> Comparison<'a> {
             message.push_str(&format!("; {}", finding.message));
         }
         let drift = self.add(Code::D001, severity, tool, message);
-        drift.tomorrow = format!("an agent can {}", act(tool));
+        drift.tomorrow = format!("an agent can {}", act(tool, judged));
         drift.anchor = Anchor::Server;
         // Of a tool that is new everything is new; only what no honest text does is worth a second finding.
         self.cues("", &all_text(&tool.parts()), Some(tool), Severity::Error);
@@ -287,6 +291,15 @@ impl<'a> Comparison<'a> {
         // What nobody was asked to review is no change; only what no honest text does is worth a word.
         let least = if was.greeting.is_some() || now.greeting.is_none() { Severity::Note } else { Severity::Error };
         self.greeting(&greeting::words(was), &greeting::words(now), least);
+        if let Some((old, new)) = greeting::page_moved(was, now) {
+            let message =
+                format!("the page of server {} is at {} now, and was at {}", name(self.server), name(&new), name(&old));
+            let mut drift = Drift::new(Code::D011, Severity::Warning, self.server, None, message);
+            "a person who follows it is led elsewhere".clone_into(&mut drift.tomorrow);
+            drift.listed = BTreeSet::from([new]);
+            drift.anchor = Anchor::Greeting;
+            self.found.push(drift);
+        }
     }
 
     fn greeting(&mut self, was: &str, now: &str, least: Severity) {

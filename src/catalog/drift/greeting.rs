@@ -36,6 +36,18 @@ pub(super) fn compare(was: &LockedServer, now: &LockedServer) -> Option<Drift> {
     Some(drift)
 }
 
+/// The host that the server's page has now, where it was another one. A subdomain of the same is the same.
+pub(super) fn page_moved(was: &LockedServer, now: &LockedServer) -> Option<(String, String)> {
+    let host = |server: &LockedServer| {
+        let said = server.greeting.as_ref()?.server_info.get("websiteUrl")?.as_str()?;
+        Some(url::Url::parse(said).ok()?.host_str()?.to_owned())
+    };
+    let (was, now) = (host(was)?, host(now)?);
+    let is_below =
+        |host: &str, of: &str| host.strip_suffix(of).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    (!is_below(&now, &was) && !is_below(&was, &now)).then_some((was, now))
+}
+
 /// What a server calls itself: name and title, and a version that is more than one.
 pub(super) fn names(server: &LockedServer) -> String {
     let Some(info) = &server.server_info else { return String::new() };
@@ -219,6 +231,16 @@ mod tests {
         let pages = json!({"greeting": {"server_info": {"websiteUrl": "https://collect.evil.io/x"}}});
         let said = ["D051 Note server `s` says something else of itself: +`serverInfo.websiteUrl`"];
         found(&none, &server(pages), &said);
+    }
+
+    #[test]
+    fn a_page_on_another_host_is_a_warning() {
+        let page = |url: &str| server(json!({"greeting": {"server_info": {"websiteUrl": url}}}));
+        let said = "D051 Note server `s` says something else of itself: `serverInfo.websiteUrl` changed";
+        found(&page("https://acme.io/a"), &page("https://acme.io/b"), &[said]);
+        found(&page("https://acme.io/a"), &page("https://docs.acme.io"), &[said]);
+        let moved = "D011 Warning the page of server `s` is at `acme.io.evil.io` now, and was at `acme.io`";
+        found(&page("https://acme.io"), &page("https://acme.io.evil.io"), &[moved, said]);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //!
 //! A name alone gives no power: what a parameter takes and what is said of it count as well.
 
+use super::hazard_words::{
+    ACTIONS, BULK, CONTENT, ELSEWHERE, FORCE, FORCE_TOLD, FORCED, GUARDS, HARMLESS, HazardKind, KINDS, PARTS, VALUES,
+};
 use crate::model::{Category, Parameter, TypeSet};
 
 /// What a parameter hands to the caller.
@@ -22,6 +25,8 @@ pub enum Hazard {
     Headers,
     /// Arguments and flags of a program that is started.
     Arguments,
+    /// What is sent along: a stored message, a file that is attached.
+    Content,
     /// Many things at once.
     Bulk,
     /// A switch that sets a safeguard aside, or does more harm.
@@ -38,335 +43,6 @@ pub struct Handed {
     /// Whether its text says something else.
     pub is_denied: bool,
 }
-
-/// A hazard with the words that end such a parameter's name, and words of which one in its text means it.
-struct HazardKind {
-    hazard: Hazard,
-    names: &'static [&'static str],
-    told: &'static [&'static str],
-}
-
-/// In the order in which a name is looked up: what it is, its last word says (a `folderUid` is an id and no folder).
-const KINDS: &[HazardKind] = &[
-    HazardKind {
-        hazard: Hazard::Code,
-        names: &[
-            "bash",
-            "cmd",
-            "code",
-            "command",
-            "commands",
-            "cypher",
-            "eval",
-            "exec",
-            "expression",
-            "function",
-            "javascript",
-            "pipeline",
-            "program",
-            "python",
-            "script",
-            "scripts",
-            "shell",
-            "sql",
-            "statement",
-        ],
-        told: &[
-            "execut",
-            "run ",
-            "runs ",
-            "evaluat",
-            "code to",
-            "script to",
-            "command to",
-            "javascript",
-            "python",
-            "shell",
-            "sql",
-            "query to",
-            "pipeline",
-        ],
-    },
-    HazardKind {
-        hazard: Hazard::Credentials,
-        names: &[
-            "account",
-            "apikey",
-            "auth",
-            "authorization",
-            "credential",
-            "credentials",
-            "kubeconfig",
-            "passphrase",
-            "password",
-            "profile",
-            "secret",
-            "token",
-        ],
-        told: &[
-            "access key",
-            "account",
-            "api key",
-            "auth",
-            "credential",
-            "key",
-            "log in",
-            "login",
-            "password",
-            "permission",
-            "profile",
-            "secret",
-            "token",
-        ],
-    },
-    HazardKind {
-        hazard: Hazard::Arguments,
-        names: &["arg", "args", "argv", "cliflags"],
-        told: &["argument", "args", "command line", "command-line", "flag", "launch", "option", "pass", "process"],
-    },
-    HazardKind {
-        hazard: Hazard::Headers,
-        names: &["cookie", "cookies", "header", "headers"],
-        told: &["header", "cookie"],
-    },
-    HazardKind {
-        hazard: Hazard::Recipient,
-        names: &[
-            "address",
-            "attendees",
-            "bcc",
-            "cc",
-            "channel",
-            "chat",
-            "email",
-            "emails",
-            "invitees",
-            "phone",
-            "recipient",
-            "recipients",
-            "to",
-        ],
-        told: &["attendee", "cc ", "deliver", "invite", "notif", "recipient", "send", "sent", "share"],
-    },
-    HazardKind {
-        hazard: Hazard::Url,
-        names: &[
-            "callback",
-            "endpoint",
-            "host",
-            "hostname",
-            "href",
-            "link",
-            "origin",
-            "proxy",
-            "uri",
-            "url",
-            "urls",
-            "webhook",
-            "websocket",
-        ],
-        told: &[
-            "call back",
-            "callback",
-            "connect",
-            "deliver",
-            "download",
-            "fetch",
-            "forward",
-            "load",
-            "navigate",
-            "notif",
-            "open",
-            "post",
-            "proxy",
-            "redirect",
-            "request",
-            "send",
-            "upload",
-            "webhook",
-        ],
-    },
-    HazardKind {
-        hazard: Hazard::Path,
-        names: &[
-            "cwd",
-            "dest",
-            "destination",
-            "dir",
-            "directory",
-            "file",
-            "filename",
-            "filepath",
-            "files",
-            "folder",
-            "glob",
-            "output",
-            "path",
-            "paths",
-            "root",
-            "workdir",
-        ],
-        told: &[
-            "absolute",
-            "directory",
-            "disk",
-            "export to",
-            "filesystem",
-            "file system",
-            "local",
-            "output file",
-            "save",
-            "saving",
-            "upload",
-            "working dir",
-            "write",
-            "written",
-        ],
-    },
-];
-
-/// Words before `code` and `expression`, `token` and `profile` that make something harmless of them.
-const HARMLESS: [&str; 24] = [
-    "area",
-    "continuation",
-    "country",
-    "cron",
-    "currency",
-    "cursor",
-    "error",
-    "exit",
-    "language",
-    "locale",
-    "max",
-    "next",
-    "page",
-    "postal",
-    "promo",
-    "region",
-    "response",
-    "start",
-    "state",
-    "status",
-    "sync",
-    "time",
-    "voice",
-    "zip",
-];
-/// What places that are no files of the machine lie in.
-const ELSEWHERE: [&str; 12] = [
-    "branch",
-    "bucket",
-    "drive",
-    "issue",
-    "json path",
-    "jsonpath",
-    "notebook",
-    "object",
-    "project",
-    "remote",
-    "repo",
-    "url path",
-];
-/// Words of switches that set something aside or do more harm.
-const FORCE: [&str; 21] = [
-    "admin",
-    "bypass",
-    "cascade",
-    "delete",
-    "destructive",
-    "disable",
-    "force",
-    "insecure",
-    "override",
-    "overwrite",
-    "permanent",
-    "privileged",
-    "prune",
-    "purge",
-    "recursive",
-    "skip",
-    "sudo",
-    "trust",
-    "unrestricted",
-    "unsafe",
-    "wipe",
-];
-/// Acts beside those of [`VALUES`] that are held back where nobody forces them.
-const FORCED: [&str; 14] = [
-    "close", "install", "kill", "merge", "publish", "push", "rebase", "refund", "reset", "restart", "stop", "unlock",
-    "update", "write",
-];
-/// What a switch's text says when a safeguard goes.
-const FORCE_TOLD: [&str; 25] = [
-    "approval",
-    "bypass",
-    "cascad",
-    "confirm",
-    "danger",
-    "delet",
-    "destr",
-    "disable check",
-    "even if",
-    "irrevers",
-    "overwrit",
-    "permanent",
-    "permission",
-    "protect",
-    "purge",
-    "recursiv",
-    "remov",
-    "safe",
-    "sandbox",
-    "skip valid",
-    "unmerged",
-    "verif",
-    "warning",
-    "wipe",
-    "without check",
-];
-/// Names of switches and texts that hold a call back or try it out.
-const GUARDS: [&str; 11] = [
-    "confirm",
-    "confirmation",
-    "confirmed",
-    "dry",
-    "dryrun",
-    "preview",
-    "readonly",
-    "safe",
-    "sandbox",
-    "simulate",
-    "validate",
-];
-/// Words of names that take many things at once.
-const BULK: [&str; 4] = ["all", "batch", "bulk", "everything"];
-/// Words of a value which destroys, runs, or opens to everyone, with the category that they make of a tool.
-const VALUES: [(&str, Category); 21] = [
-    ("clear", Category::Delete),
-    ("delete", Category::Delete),
-    ("destroy", Category::Delete),
-    ("drop", Category::Delete),
-    ("prune", Category::Delete),
-    ("purge", Category::Delete),
-    ("remove", Category::Delete),
-    ("truncate", Category::Delete),
-    ("wipe", Category::Delete),
-    ("deploy", Category::Execute),
-    ("eval", Category::Execute),
-    ("exec", Category::Execute),
-    ("execute", Category::Execute),
-    ("force", Category::Execute),
-    ("kill", Category::Execute),
-    ("run", Category::Execute),
-    ("shell", Category::Execute),
-    ("stop", Category::Execute),
-    ("sudo", Category::Execute),
-    ("reset", Category::Write),
-    ("public", Category::Write),
-];
-/// Names of parameters whose value says what is done.
-const ACTIONS: [&str; 10] =
-    ["action", "actions", "command", "method", "mode", "op", "operation", "operations", "task", "verb"];
 
 impl Hazard {
     /// What a parameter of this dotted path would take, by the words of its last part alone.
@@ -402,6 +78,9 @@ impl Hazard {
             if let Some(kind) = hazard.filter(|kind| kind.hazard != Self::Path || !is_id) {
                 let is_told = tells(kind.told) && (kind.hazard != Self::Path || !tells(&ELSEWHERE));
                 return Some(Handed { hazard: kind.hazard, is_told, is_denied: !is_told && !text.is_empty() });
+            }
+            if has(&CONTENT) {
+                return Some(Handed { hazard: Self::Content, is_told: tells(&CONTENT), is_denied: false });
             }
             let is_list = parameter.types.has(TypeSet::ARRAY) && !parameter.types.has(TypeSet::STRING);
             return (is_list && (has(&BULK) || parameter.name.ends_with("ids") || parameter.name.ends_with("Ids")))
@@ -441,6 +120,7 @@ impl Hazard {
             Self::Credentials => "choose which credentials or account are used",
             Self::Headers => "choose which headers are sent",
             Self::Arguments => "choose the arguments that a program is started with",
+            Self::Content => "choose which stored content is sent along",
             Self::Bulk => "act on many things at once",
             Self::Force => "set a safeguard aside or do more harm",
         }
@@ -455,6 +135,22 @@ pub(super) fn is_guard(parameter: &Parameter) -> bool {
     let numbers = TypeSet::NUMBER.with(TypeSet::INTEGER);
     let is_named = names.iter().any(|word| GUARDS.contains(&word.as_str())) || names == ["read", "only"];
     is_named && !lifts && !parameter.types.has(numbers) && !names.iter().any(|word| FORCE.contains(&word.as_str()))
+}
+
+/// Whether a list of ids names what is put on the one thing that a tool of this name acts on: labels, tags. They are no
+/// further things to act on, unless the tool is about them.
+pub(super) fn is_part(parameter: &Parameter, tool: &str) -> bool {
+    let words = words(&parameter.name);
+    let alone = |word: &str| PARTS.iter().copied().find(|part| word == *part || word.strip_suffix('s') == Some(part));
+    let part = words.iter().rev().nth(1).and_then(|word| alone(word));
+    part.is_some_and(|part| !self::words(tool).iter().any(|word| alone(word) == Some(part)))
+}
+
+/// Whether a tool of this name only prepares what another call sends.
+pub(super) fn is_draft(tool: &str) -> bool {
+    let words = words(tool);
+    let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    has(&["draft", "drafts"]) && !has(&["forward", "post", "publish", "reply", "send", "submit"])
 }
 
 /// Whether the value of this parameter says what is done.
@@ -565,6 +261,24 @@ mod tests {
         check("force_refresh", TypeSet::BOOLEAN, "Even if it is protected", Some((Hazard::Force, true)));
         check("item_ids", TypeSet::ARRAY, "All of these", Some((Hazard::Bulk, true)));
         check("tags", TypeSet::ARRAY, "", None);
+        check("forward_message_id", text, "Forward that message", Some((Hazard::Content, true)));
+        check("forward_to", text, "", Some((Hazard::Recipient, false)));
+    }
+
+    #[test]
+    fn labels_of_one_thing_are_parts_of_it() {
+        let check = |name, tool, expected| {
+            assert_eq!(is_part(&parameter(name, TypeSet::ARRAY, ""), tool), expected, "{name} of {tool}");
+        };
+        check("tag_uuids", "create_contact", true);
+        check("labelIds", "update_issue", true);
+        check("label_ids", "delete_labels", false);
+        check("contact_ids", "create_contact", false);
+    }
+
+    #[test]
+    fn a_draft_is_not_sent() {
+        assert_eq!(["draft_mail", "saveDraft", "send_draft", "send_mail"].map(is_draft), [true, true, false, false]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod extras;
 mod finding;
 mod greeting;
 mod hazard;
+mod hazard_words;
 mod locked;
 mod opening;
 mod policy;

@@ -2,7 +2,7 @@
 //! its text says, by what the tool does, and by what could be said before already.
 
 use super::addresses::addresses_of;
-use super::hazard::{Handed, Hazard, category_of_value, is_action, is_guard, last_name};
+use super::hazard::{Handed, Hazard, category_of_value, is_action, is_draft, is_guard, is_part, last_name};
 use super::schema::{Change, Direction, Kind};
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
@@ -15,6 +15,9 @@ const REMOVES: [&str; 8] = ["delet", "destroy", "drop", "filter", "match", "remo
 const RUNS: [&str; 9] = ["build", "deploy", "execut", "install", "kill", "launch", "start", "stop", "trigger"];
 /// The same, as whole words.
 const RUNS_WHOLE: [&str; 2] = ["run", "runs"];
+/// Words behind which one of those names a thing and no act: a `stop` order, the build.
+const NAMING: [&str; 14] =
+    ["a", "an", "and", "any", "at", "each", "every", "for", "of", "on", "or", "per", "the", "this"];
 
 /// Most new parameters whose own words are quoted in one finding.
 const QUOTED_MAX: usize = 3;
@@ -23,6 +26,8 @@ const QUOTED_MAX: usize = 3;
 pub(super) struct Opening {
     before: Vec<Parameter>,
     after: Vec<Parameter>,
+    /// What the tool is called now.
+    tool: String,
     /// What the tool did.
     was: Category,
     /// What it does now, or did: whichever is worse.
@@ -58,6 +63,7 @@ impl Opening {
         Self {
             before: parameters(was),
             after: parameters(now),
+            tool: now.name.clone(),
             was: was.category,
             category: was.category.max(now.category),
             sends: has(Flag::Egress),
@@ -156,7 +162,10 @@ impl Opening {
             if severity > Severity::Note {
                 meaning.can.extend(handed.map(|handed| handed.hazard));
             }
-            meaning.severity = meaning.severity.max(severity).max(self.plain(parameter)).max(self.free(parameter));
+            // What stands in the elements of a list is a part of each, and does not choose among them.
+            let plain =
+                if parameter.path[path.len()..].contains("[*]") { Severity::Note } else { self.plain(parameter) };
+            meaning.severity = meaning.severity.max(severity).max(plain).max(self.free(parameter));
         }
         meaning.can.sort();
         meaning.can.dedup();
@@ -188,12 +197,20 @@ impl Opening {
         let had = self.before.iter().any(|known| Hazard::of(known).is_some_and(|known| known.hazard == hazard));
         let reads = self.category == Category::Read;
         let error = |holds: bool| if holds && !had { Severity::Error } else { Severity::Warning };
+        // A draft reaches nobody.
+        let is_held = is_draft(&self.tool);
+        // An address in a record that is stored with others is content.
+        let is_stored = parameter.path.contains("[*]")
+            && !self.sends
+            && matches!(self.category, Category::Write | Category::Delete);
         match hazard {
+            Hazard::Recipient | Hazard::Content | Hazard::Bulk if is_held => Severity::Note,
             Hazard::Code => error(is_told || is_plainly_code(&parameter.path)),
             Hazard::Path if is_told => error(true),
             Hazard::Path => self.unless(reads),
             Hazard::Url if is_told => error(true),
-            Hazard::Url => self.unless(is_denied),
+            Hazard::Url => self.unless(is_denied || is_stored),
+            Hazard::Content => self.unless(had || !self.sends),
             Hazard::Recipient if had => Severity::Note,
             Hazard::Recipient if is_told && (self.sends || !reads) => error(true),
             Hazard::Recipient => self.unless(is_denied || (reads && !self.sends)),
@@ -201,7 +218,7 @@ impl Opening {
             Hazard::Headers => self.unless(had),
             // A program obeys its flags, whatever the tool that starts it does itself.
             Hazard::Arguments => self.unless(had || is_denied),
-            Hazard::Bulk => self.unless(reads || had),
+            Hazard::Bulk => self.unless(reads || had || is_part(parameter, &self.tool)),
             Hazard::Force if reads => self.unless(!is_told),
             Hazard::Force if is_denied => Severity::Note,
             Hazard::Force => error(is_told),
@@ -263,10 +280,11 @@ impl Opening {
     }
 }
 
-/// Whether a parameter is an object that takes whatever it is given.
+/// Whether a parameter is an object that takes whatever it is given. What may be a plain text as well is content.
 fn is_free_object(parameter: &Parameter, all: &[Parameter]) -> bool {
     let inside = format!("{}.", parameter.path);
     parameter.types.has(TypeSet::OBJECT)
+        && !parameter.types.has(TypeSet::STRING)
         && parameter.values.is_empty()
         && !all.iter().any(|other| other.path.starts_with(&inside))
 }
@@ -296,7 +314,8 @@ fn speaks_of_acts(text: &str, category: Category) -> bool {
             ["''", "\"\"", "empty", "empty string", "null", "none"].iter().any(|nothing| before.ends_with(nothing))
         });
         let removes = begins(word, &REMOVES) && !of_itself;
-        let runs = begins(word, &RUNS) || RUNS_WHOLE.contains(word) || (to.is_some() && *word == "use");
+        let is_name = RUNS.contains(word) && at.checked_sub(1).is_some_and(|at| NAMING.contains(&words[at]));
+        let runs = (begins(word, &RUNS) && !is_name) || RUNS_WHOLE.contains(word) || (to.is_some() && *word == "use");
         !word.contains('_') && (removes || (runs && category == Category::Execute))
     })
 }

@@ -5,7 +5,7 @@ use super::dead::{self, Role};
 use super::finding::{Anchor, Drift};
 use super::words::name;
 use crate::catalog::{LockedServer, LockedTool};
-use crate::classify::findings::{of_extra, of_tool};
+use crate::classify::findings::{of_extra, of_list, of_tool};
 use crate::classify::{Options, RuleSet, judge_like};
 use crate::code::Code;
 use crate::model::{Confidence, ExtraKind, ExtraName, RiskLevel, Severity, ToolDefinition, Verdict};
@@ -92,11 +92,18 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
 pub fn open_findings(policy: &Policy, now: &LockedServer, is_off: &dyn Fn(&str) -> bool) -> Vec<Drift> {
     let mut found = Vec::new();
     let server = now.server.as_str();
-    for tool in &now.tools {
-        let Ok(definition) = ToolDefinition::parse(&tool.definition) else { continue };
-        let mut findings = of_tool(&definition, &verdict(tool), &Options::default());
+    let parsed = now.tools.iter().filter_map(|tool| Some((tool, ToolDefinition::parse(&tool.definition).ok()?)));
+    let (tools, definitions): (Vec<_>, Vec<_>) = parsed.unzip();
+    let of_list = of_list(&definitions);
+    let mut told = BTreeSet::new();
+    for (tool, definition) in tools.into_iter().zip(&definitions) {
+        let mut findings = of_tool(definition, &verdict(tool), &Options::default());
+        findings.extend(of_list.iter().filter(|finding| finding.tool == tool.name).cloned());
         findings.retain(|finding| !is_off(&finding.id));
-        if let Some((severity, finding)) = open_finding(policy, &tool.name, &findings) {
+        // A name that is listed twice has one policy.
+        if let Some((severity, finding)) = open_finding(policy, &tool.name, &findings)
+            && told.insert((&tool.name, finding.id.clone()))
+        {
             let message =
                 format!("{} has the finding {}, and {}", name(&tool.name), name(&finding.id), says(policy, &tool.name));
             let mut drift = Drift::new(Code::P025, severity, server, Some(&tool.name), message);

@@ -212,6 +212,102 @@ fn an_act_that_costs_little_and_harms_nothing_is_no_error() {
 }
 
 #[test]
+fn what_changes_a_session_is_no_error_and_is_said_to_change_one() {
+    let found = |now: Value| {
+        let found = drift(&[], &[now]).into_iter().find(|found| found.code == Code::D001);
+        found.map(|found| (found.severity, found.tomorrow)).unwrap()
+    };
+    let session = "an agent can change the state of a session with it";
+    let (severity, tomorrow) = found(with("login", "Log in to the service in a browser", &json!({})));
+    assert_eq!((severity, tomorrow.as_str()), (Severity::Warning, session));
+    let (severity, tomorrow) = found(with("set_active_project", "Set the active project for the session", &json!({})));
+    assert_eq!((severity, tomorrow.as_str()), (Severity::Warning, session));
+    let (severity, _) = found(with("deploy_site", "Deploy the site", &json!({})));
+    assert_eq!(severity, Severity::Error);
+}
+
+#[test]
+fn a_new_tool_that_reads_no_more_than_another_is_a_note() {
+    let read = |name: &str, text: &str| with(name, text, &json!({"mail_id": {"type": "string"}}));
+    let mail = read("get_mail", "Read a mail of the user's inbox");
+    let also = read("get_mail_headers", "Read the headers of a mail of the user's inbox");
+    let severity = |was: &[Value], now: &[Value]| {
+        drift(was, now).iter().filter(|found| found.code == Code::D001).map(|found| found.severity).max()
+    };
+    assert_eq!(severity(&[], std::slice::from_ref(&mail)), Some(Severity::Warning));
+    assert_eq!(severity(std::slice::from_ref(&mail), &[mail.clone(), also]), Some(Severity::Note));
+    let secret = read("get_api_key", "Read the API key of the account");
+    assert_eq!(severity(std::slice::from_ref(&mail), &[mail.clone(), secret]), Some(Severity::Error));
+}
+
+#[test]
+fn all_of_one_document_is_one_thing() {
+    let found = |name: &str, text: &str, parameter: &Value| {
+        let mut tool = with(name, text, parameter);
+        tool["inputSchema"]["required"] = json!(parameter.as_object().unwrap().keys().collect::<Vec<_>>());
+        drift(&[], &[tool]).into_iter().find(|found| found.code == Code::D001).map(|found| found.severity)
+    };
+    let file = json!({"filename": {"type": "string"}});
+    assert_eq!(found("set_border_all", "Set the border of all cells in a table", &file), Some(Severity::Warning));
+    let ids = json!({"document_ids": {"type": "array", "items": {"type": "string"}}});
+    assert_eq!(found("bulk_set_style", "Set the style of documents", &ids), Some(Severity::Error));
+    let card = json!({"member": {"type": "string"}, "card": {"type": "string"}});
+    assert_eq!(found("assign_member_to_card", "Assign a member to a card", &card), Some(Severity::Warning));
+    assert_eq!(found("add_member_to_team", "Add a member to a team", &card), Some(Severity::Error));
+}
+
+#[test]
+fn a_claim_alone_is_told_once_and_a_title_that_spells_the_name_moves_nothing() {
+    let tool = |more: Value| {
+        let mut tool = with("capture_pane", "Capture what a pane shows", &json!({}));
+        tool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        tool
+    };
+    let severities = |now: Value, code: Code| {
+        let was = tool(json!({"annotations": {"readOnlyHint": true}}));
+        let found = drift(&[was], &[now]);
+        found.iter().filter(|found| found.code == code).map(|found| found.severity).max()
+    };
+    let claims = tool(json!({"annotations": {"readOnlyHint": false, "destructiveHint": true}}));
+    assert_eq!(severities(claims.clone(), Code::D041), Some(Severity::Warning));
+    assert_ne!(severities(claims, Code::D030), Some(Severity::Warning));
+    let was = with("verify_domain_ownership", "Checks a record.", &json!({}));
+    let mut now = was.clone();
+    now["title"] = json!("Verify domain ownership");
+    assert!(drift(&[was], &[now]).iter().all(|found| found.severity == Severity::Note));
+}
+
+#[test]
+fn what_is_sent_along_who_is_answered_and_what_is_only_stored_weigh_by_the_tool() {
+    let check = |name: &str, text: &str, parameters: Value, expected: Severity| {
+        let tool = |properties: &Value| with(name, text, properties);
+        assert_eq!(worst(tool(&json!({})), tool(&parameters), Code::D020), Some(expected), "{name}: {parameters}");
+    };
+    let (note, warning) = (Severity::Note, Severity::Warning);
+    let send = "Send a mail to people";
+    let forward = json!({"forward_message_id": {"type": "string", "description": "Id of a message to forward"}});
+    check("send_mail", send, forward.clone(), warning);
+    check("draft_mail", "Prepare a mail as a draft", forward, note);
+    let all = json!({"reply_all": {"type": "boolean", "description": "Answer all who had it"}});
+    check("send_mail", send, all.clone(), warning);
+    check("draft_mail", "Prepare a mail as a draft", all, note);
+    // Labels of one thing, and addresses in records that are stored.
+    let tags = json!({"tag_uuids": {"type": "array", "items": {"type": "string"}}});
+    check("create_contact", "Create a contact", tags.clone(), note);
+    check("update_tags", "Update tags", tags, warning);
+    let people = json!({"people": {"type": "array", "items": {"type": "object", "properties": {
+        "name": {"type": "string", "description": "Matched against others, or left out to remove it"},
+        "url": {"type": "string"},
+    }, "additionalProperties": false}}});
+    check("manage_contacts", "Create or delete contacts", people, note);
+    // What may be a plain text as well is content, and a noun is no act.
+    let content = json!({"cells": {"anyOf": [{"type": "string"}, {"type": "object"}]}});
+    check("write_sheet", "Write values into a sheet", content, note);
+    let price = json!({"stop_price": {"type": "string", "description": "Required for stop and stop_limit orders."}});
+    check("place_order", "Place an order to buy", price, note);
+}
+
+#[test]
 fn an_affix_that_most_tools_shed_or_gained_is_a_rename_of_all() {
     let tool = |name: &str, text: &str, properties: &[&str]| {
         let properties: serde_json::Map<_, _> =

@@ -10,6 +10,11 @@ use crate::model::{Classified, Extra, Finding, Fingerprint, Listing, SetFinding,
 use crate::report::Explained;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::thread;
+
+/// Most threads that judge servers at the same time.
+const THREADS_MAX: usize = 8;
 
 /// Rules and options, ready to judge any number of servers.
 pub(in crate::commands) struct Classifier {
@@ -46,7 +51,33 @@ impl Classifier {
 
     /// The verdicts of one server; `findings` are those of its configuration.
     pub fn one(&self, listing: Listing, findings: Vec<Finding>) -> Classified {
-        let mut classified = crate::classify::classify(&self.rules, listing, &self.options);
+        self.settle(crate::classify::classify(&self.rules, listing, &self.options), findings)
+    }
+
+    /// The verdicts of several servers, in their order, as [`Self::one`] gives them for each: every processor judges a share.
+    pub fn several(&self, servers: Vec<(Listing, Vec<Finding>)>) -> Vec<Classified> {
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX);
+        let share = servers.len().div_ceil(threads).max(1);
+        let (rules, options) = (self.rules.as_ref(), &self.options);
+        let judge = |listing: Listing| crate::classify::classify(rules, listing, options);
+        let (mut listings, findings): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
+        let judged: Vec<Classified> = thread::scope(|scope| {
+            let mut others = Vec::new();
+            while listings.len() > share {
+                let rest = listings.split_off(share);
+                let taken = std::mem::replace(&mut listings, rest);
+                others.push(scope.spawn(move || taken.into_iter().map(judge).collect::<Vec<_>>()));
+            }
+            let last: Vec<_> = listings.into_iter().map(judge).collect();
+            let others =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
+            others.flatten().collect::<Vec<_>>().into_iter().chain(last).collect()
+        });
+        judged.into_iter().zip(findings).map(|(classified, findings)| self.settle(classified, findings)).collect()
+    }
+
+    /// What the settings make of verdicts, with the findings of the configuration.
+    fn settle(&self, mut classified: Classified, findings: Vec<Finding>) -> Classified {
         self.settings.apply(self.today, &mut classified, &self.options, &mut self.applied.borrow_mut());
         classified.findings.extend(findings.into_iter().filter(|finding| !self.is_off(&finding.id)));
         classified

@@ -82,9 +82,14 @@ pub fn of_server(classified: &Classified, options: &Options) -> Vec<Finding> {
     for extra in listing.extras.listed() {
         found.extend(of_extra(extra));
     }
-    found.extend(same_name::declared_twice(&listing.tools));
+    found.extend(of_list(&listing.tools));
     worst_first(&mut found);
     found
+}
+
+/// Findings about single tools of a server that show only beside its others.
+pub fn of_list(tools: &[ToolDefinition]) -> Vec<Finding> {
+    same_name::declared_twice(tools)
 }
 
 /// Findings about the texts of a prompt, resource or template: what a tool's texts are looked at for, a prompt's
