@@ -3,7 +3,6 @@
 //! Classes follow from texts, and texts are rewritten every day. What a tool accepts now and what the server itself
 //! claims weighs more than words; a new name alone weighs nothing.
 
-use super::hazard::words;
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
 use crate::code::Code;
@@ -142,6 +141,11 @@ pub(super) fn step(
     Some(Step { code: Code::D030, severity, what, tomorrow })
 }
 
+/// The letters and digits of a text, in lower case: a name and a title that spells it have the same.
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 /// The evidence of now that was not there before.
 fn fresh<'a>(was: Option<&Verdict>, now: Option<&'a Verdict>) -> Vec<&'a Evidence> {
     let known: BTreeSet<_> = was
@@ -157,7 +161,7 @@ fn fresh<'a>(was: Option<&Verdict>, now: Option<&'a Verdict>) -> Vec<&'a Evidenc
 
 /// Why the class is another one, up to the colon before the class.
 fn because(tool: &LockedTool, fresh: &[&Evidence], reasons: &Reasons, opened: bool) -> (Cause, String) {
-    let named = words(&tool.name);
+    let named = letters(&tool.name);
     let mut causes = BTreeSet::new();
     let mut whys: Vec<String> = Vec::new();
     for evidence in fresh {
@@ -170,7 +174,7 @@ fn because(tool: &LockedTool, fresh: &[&Evidence], reasons: &Reasons, opened: bo
             // A name that is the same as before moves nothing, and another one for the same tool no more.
             EvidenceSource::Name => (Cause::Name, format!("has {quoted} in its name")),
             // Nor does a title that spells the name.
-            EvidenceSource::Title if words(&evidence.quote).iter().all(|word| named.contains(word)) => {
+            EvidenceSource::Title if named.contains(&letters(&evidence.quote)) => {
                 (Cause::Name, format!("has {quoted} as its title"))
             }
             EvidenceSource::Parameter(path) if opened => (Cause::Power, format!("takes {}", name(path))),

@@ -271,10 +271,14 @@ fn a_claim_alone_is_told_once_and_a_title_that_spells_the_name_moves_nothing() {
     let claims = tool(json!({"annotations": {"readOnlyHint": false, "destructiveHint": true}}));
     assert_eq!(severities(claims.clone(), Code::D041), Some(Severity::Warning));
     assert_ne!(severities(claims, Code::D030), Some(Severity::Warning));
-    let was = with("verify_domain_ownership", "Checks a record.", &json!({}));
-    let mut now = was.clone();
-    now["title"] = json!("Verify domain ownership");
-    assert!(drift(&[was], &[now]).iter().all(|found| found.severity == Severity::Note));
+    for (name, title) in
+        [("verify_domain_ownership", "Verify domain ownership"), ("x_createAFieldV1", "Create a field")]
+    {
+        let was = with(name, "Checks a record.", &json!({}));
+        let mut now = was.clone();
+        now["title"] = json!(title);
+        assert!(drift(&[was], &[now]).iter().all(|found| found.severity == Severity::Note), "{name}");
+    }
 }
 
 #[test]
