@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plays the newcomer: a home with the files of five clients in four syntaxes and eleven servers of npm and PyPI, one of
-# them behind a URL that wants a token. Looks at them, puts the gateway in front of all, makes a call through each entry
+# them behind a URL that wants a token. Installs mcpol from its wheel, looks at them, puts the gateway in front of all, makes a call through each entry
 # as its client would, takes the gateway away, and compares every byte. Counts the commands that a person types, and says
 # how long they took.
 #
@@ -10,11 +10,11 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 real=$here/.real
-mcpol=${MCPOL:-${CARGO_TARGET_DIR:-$top/target}/debug/mcpol}
 
 # shellcheck source=tests/real/install.sh
 . "$here/real/install.sh"
-[ -x "$mcpol" ] || (cd "$top" && cargo build --quiet)
+# shellcheck source=tests/install/wheel.sh
+. "$here/install/wheel.sh"
 install
 if [ ! -d "$real/pyyaml/yaml" ]; then
   uv pip install --quiet --target "$real/pyyaml" --python "$real/venv/bin/python" pyyaml==6.0.3
@@ -23,13 +23,13 @@ fi
 work=$(mktemp -d)
 started=
 trap '[ -z "$started" ] || kill "$started" 2>/dev/null || true; rm -rf "$work"' EXIT
+wheel "$work/wheels" "$real/maturin" >/dev/null
 export HOME=$work/home PYTHONPATH=$real/pyyaml
 unset XDG_CONFIG_HOME XDG_STATE_HOME XDG_CACHE_HOME XDG_DATA_HOME MCPOL_STATE MCPOL_STATE_DIR MCPOL_CONFIG_DIR
 mkdir -p "$work/bin" "$work/files" "$HOME"
 echo hello >"$work/files/a.txt"
 git init --quiet "$work/repository"
-ln -s "$mcpol" "$work/bin/mcpol"
-[ ! -x "$(dirname "$mcpol")/mcpol-supervise" ] || ln -s "$(dirname "$mcpol")/mcpol-supervise" "$work/bin/mcpol-supervise"
+mcpol=$work/bin/mcpol
 export PATH=$work/bin:$PATH
 
 # Commands run where npx finds the pinned packages.
@@ -122,6 +122,8 @@ types() {
   spent=$((spent + $(date +%s) - from))
 }
 
+# What `uv tool install mcpol` is once it is published: tools and links in their own places, and not those of the servers.
+types env UV_TOOL_DIR="$work/tools" UV_TOOL_BIN_DIR="$work/bin" uv tool install --quiet --offline --find-links "$work/wheels" mcpol
 echo "a newcomer with $(mcpol --version)"
 types mcpol scan --discover --yes
 types mcpol wrap --yes

@@ -95,6 +95,9 @@ pub struct EnforceArgs {
     /// The audit log: a file, `-` for stderr, or `none` [default: audit.jsonl in the state directory].
     #[arg(long, value_name = "FILE|-|none")]
     pub audit: Option<PathBuf>,
+    /// How lines on standard error are written [default: text over HTTP, plain in a client's place].
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
     /// Decide and log, but forward every call.
     #[arg(long)]
     pub shadow: bool,
@@ -130,6 +133,17 @@ pub enum OnChangeArg {
     Warn,
 }
 
+/// How the gateway writes lines on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For a person who looks at what a client shows of its server.
+    Plain,
+    /// With time, level and server.
+    Text,
+    /// One JSON object a line, with time, level, server, who speaks, and message.
+    Json,
+}
+
 /// The arguments of `mcpol enforce` in a command line of a client's configuration that starts it in front of one server,
 /// over standard input and output; `None` if the command is another.
 pub fn wrapped_command(argv: &[String]) -> Option<EnforceArgs> {
@@ -148,6 +162,12 @@ impl EnforceArgs {
     /// The policy of the one server; clap demands it where there is no configuration.
     pub fn policy(&self) -> &Path {
         self.policy.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// How lines on standard error are written.
+    pub fn log_format(&self) -> LogFormat {
+        let serves_http = self.config.is_some() || self.listen.is_some();
+        self.log_format.unwrap_or(if serves_http { LogFormat::Text } else { LogFormat::Plain })
     }
 
     /// Whether new versions of files are taken up.

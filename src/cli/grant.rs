@@ -1,7 +1,7 @@
 //! Arguments of `mcpol grant`.
 
 use crate::clock::Timestamp;
-use crate::policy::parse_utc;
+use crate::policy::parse_end;
 use crate::state::{GRANT_SERVERS_MAX, GrantName};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub struct GrantCreateArgs {
     /// A policy of its own, instead of the server's.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Until when it is good: a span such as `30d` or `12h`, or a UTC date, whose first moment ends it [default: for
-    /// ever].
+    /// Until when it is good: a span such as `30d` or `12h`, the last day in UTC such as `2030-12-31`, or the moment that
+    /// ends it, `2030-12-31T12:00Z` [default: for ever].
     #[arg(long, value_name = "SPAN|DATE", value_parser = expiry)]
     pub expires: Option<Expiry>,
 }
@@ -95,8 +95,8 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 fn expiry(text: &str) -> Result<Expiry, String> {
-    let hint = || "write a span such as `30d`, `12h` or `90m`, or a UTC date such as `2030-12-31`".to_owned();
-    if let Some(time) = parse_utc(text) {
+    let hint = || "write a span such as `30d`, `12h` or `90m`, or the last day in UTC, `2030-12-31`".to_owned();
+    if let Some(time) = parse_end(text) {
         return Ok(Expiry::At(time));
     }
     let unit = text.chars().next_back().ok_or_else(hint)?;
@@ -135,8 +135,9 @@ mod tests {
         assert_eq!(expiry("12h"), after(12 * 3600));
         assert_eq!(expiry("2w"), after(14 * 86_400));
         assert_eq!(expiry("3660d"), after(3660 * 86_400));
-        assert_eq!(expiry("2030-01-01"), Ok(Expiry::At(Timestamp::from_millis(1_893_456_000_000))));
-        assert_eq!(expiry("2030-01-01T00:00Z"), expiry("2030-01-01"));
+        // As in `mcpol.toml`, a day is the last good one.
+        assert_eq!(expiry("2029-12-31"), Ok(Expiry::At(Timestamp::from_millis(1_893_456_000_000))));
+        assert_eq!(expiry("2030-01-01T00:00Z"), expiry("2029-12-31"));
         for bad in
             ["", "30", "d", "-1d", "1.5d", "0d", "3661d", "99999999999999999999d", "2030-02-30", "30 d", "ä", "1y"]
         {

@@ -27,7 +27,7 @@ pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
-pub use enforce::{EnforceArgs, LOCAL_GRANT, OnChangeArg, wrapped_command};
+pub use enforce::{EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;

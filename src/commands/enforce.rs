@@ -4,6 +4,7 @@ use super::enforce_parts::{
     AROUND, DRAIN, audit_destination, backend, bad_lock, bad_policy, on_change, open_audit, own_files, serve_stdio,
     settings,
 };
+use super::voice;
 use super::{Failure, enforce_config, enforce_http, load, output, state};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
@@ -14,6 +15,7 @@ use crate::gateway::plan::Backend;
 use crate::gateway::policies::Slot;
 use crate::gateway::reach::{self, KeptFile};
 use crate::gateway::reload::Enforcement;
+use crate::gateway::said::Said;
 use crate::gateway::start::StdioStart;
 use crate::model::ServerName;
 use crate::policy::{Caller, Policy, Visibility};
@@ -27,6 +29,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
     if args.admin.is_some() && args.listen.is_none() {
         return Err(Failure::usage("--admin is for a gateway over HTTP").with_help("add --listen or --config"));
     }
+    voice::set(args.log_format());
     let enforcement = if args.shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
     let slot = Slot::open(args.policy(), enforcement).map_err(bad_policy)?;
     let policy = slot.policy().ok_or_else(|| output::internal(std::io::Error::other("there is no policy")))?;
@@ -42,8 +45,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
     }
     let line = startup_line(&args, &policy, guard.as_deref(), &server);
-    let warnings = warnings.into_iter().map(|warning| format!("warning: {warning}"));
-    let lines = std::iter::once(line).chain(warnings).collect();
+    let lines = std::iter::once(Said::info(line)).chain(warnings.into_iter().map(Said::warning)).collect();
     if let Some(address) = args.listen {
         return enforce_http::run(&args, address, enforcement, &place, &audit, server, lines);
     }

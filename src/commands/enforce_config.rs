@@ -1,6 +1,7 @@
 //! `mcpol enforce --config`: many servers, grants and a listener, as `mcpol.toml` describes them.
 
 use super::enforce_parts::{AROUND, audit_destination, name_taken, open_audit, own_files, serve};
+use super::voice;
 use super::{Failure, output, state};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
@@ -10,6 +11,7 @@ use crate::gateway::http::ENDPOINT;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::plan::{Backend, Plan};
 use crate::gateway::reach::{self, KeptFile};
+use crate::gateway::said::Said;
 use crate::gateway::start::{NameTaken, Start};
 use crate::gateway::watched_file::WatchedFile;
 use crate::mcp::target::Confinement;
@@ -20,12 +22,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
+    voice::set(args.log_format());
     let file = WatchedFile::new(path);
     let Checked { mut config, warnings } = load(path)?;
     config.plan.reloading = args.reloading();
-    for warning in &warnings {
-        output::people(&format!("warning: {warning}\n"));
-    }
     NameTaken::check(&config, &args.grant).map_err(|taken| name_taken(&taken))?;
     let place = match &config.state {
         Some(place) => place.clone(),
@@ -38,12 +38,14 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
         AuditPlace::None => Destination::Nowhere,
     };
     let admin = args.admin.or(config.admin);
-    for warning in reach_of(&config, &place, &audit) {
-        output::people(&format!("warning: {warning}\n"));
-    }
+    let warnings = warnings.iter().map(ToString::to_string);
+    let warnings: Vec<_> = warnings.chain(reach_of(&config, &place, &audit)).collect();
     if args.dry_run {
+        warnings.iter().for_each(|warning| output::people(&format!("warning: {warning}\n")));
         return dry_run(&config, admin, &place, &audit);
     }
+    // Before anything that can fail, which these may explain.
+    warnings.into_iter().for_each(|warning| voice::say(&Said::warning(warning)));
     serve(Start {
         lines: startup_lines(&config),
         config,
@@ -86,13 +88,13 @@ fn load(path: &Path) -> Result<Checked, Failure> {
 }
 
 /// One line a server, for whoever reads what the gateway says.
-fn startup_lines(config: &Config) -> Vec<String> {
+fn startup_lines(config: &Config) -> Vec<Said<'static>> {
     planned(config)
         .into_iter()
         .map(|server| {
             let lock = server.lock.map_or_else(String::new, |(tools, _)| format!("; lock of {tools} tools"));
             let beside = server.beside.map_or_else(String::new, |beside| format!("; {beside}"));
-            format!("{}: {}; policy {}{beside}{lock}", server.name, server.place, server.policy)
+            Said::info(format!("{}; policy {}{beside}{lock}", server.place, server.policy)).of(server.name)
         })
         .collect()
 }

@@ -11,6 +11,7 @@ use crate::gateway::identity::{SubjectRule, TokenRule};
 use crate::gateway::jwt::{Jwks, Jwt};
 use crate::gateway::plan::{Cors, Listener, LockPlan, Plan, Served, TlsFiles};
 use crate::gateway::reload::Enforcement;
+use crate::gateway::said::Said;
 use crate::gateway::start::Start;
 use crate::model::ServerName;
 use crate::state::StatePlace;
@@ -25,7 +26,7 @@ pub(super) fn run(
     place: &StatePlace,
     audit: &Destination,
     server: ServerName,
-    lines: Vec<String>,
+    lines: Vec<Said<'static>>,
 ) -> Result<Exit, Failure> {
     let asked = if args.grants { TokenRule::Always } else { TokenRule::WhereGranted };
     let token_rule = asked.at(address, args.jwks.is_some()).ok_or_else(|| {

@@ -71,12 +71,8 @@ fn command(server: ServerName, args: &EnforceArgs) -> StdioTarget {
 }
 
 /// What a gateway over HTTP needs of this program.
-pub(super) const AROUND: Surroundings = Surroundings {
-    say: voice::say,
-    say_of_server: voice::say_of_server,
-    variable: |name| std::env::var(name).ok(),
-    complete: super::login::attach_all,
-};
+pub(super) const AROUND: Surroundings =
+    Surroundings { say: voice::say, variable: |name| std::env::var(name).ok(), complete: super::login::attach_all };
 
 /// Serves over HTTP until a signal comes.
 pub(super) fn serve(start: Start) -> Result<Exit, Failure> {

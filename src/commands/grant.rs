@@ -82,7 +82,7 @@ fn end(expiry: Expiry, now: Timestamp) -> Result<Timestamp, Failure> {
             Ok(Timestamp::from_millis(now.millis().saturating_add(millis)))
         }
         Expiry::At(time) if time > now => Ok(time),
-        Expiry::At(time) => Err(Failure::usage(format!("{} is over already", utc(time)))
+        Expiry::At(time) => Err(Failure::usage(format!("what ends at {} is over already", utc(time)))
             .with_help("name a later date, or a span such as `--expires 30d`")),
     }
 }

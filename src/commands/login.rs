@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::gateway::config::{self, BadConfig};
 use crate::gateway::login::{self, DevicePrompt, LoginError, LoginOptions};
 use crate::gateway::plan::{Backend, Plan};
+use crate::gateway::said::Said;
 use crate::mcp::target::{HttpTarget, redacted};
 use crate::model::ServerName;
 use crate::text::escape;
@@ -75,8 +76,8 @@ pub(super) fn attach(target: &mut HttpTarget) -> Result<(), Failure> {
     }
     // Without a home there are no logins.
     let Ok(folder) = state::folder("MCPOL_STATE_DIR") else { return Ok(()) };
-    let notice = |text: &str| super::voice::say(text);
-    target.token = login::token(&folder, &target.url, notice).map_err(|error| failed(&error, &target.url))?;
+    target.token =
+        login::token(&folder, &target.url, super::voice::say).map_err(|error| failed(&error, &target.url))?;
     Ok(())
 }
 
@@ -87,7 +88,7 @@ pub(super) fn attach_all(plan: &mut Plan) {
             && let Err(failure) = attach(target)
         {
             let help = failure.help.map_or_else(String::new, |help| format!("; {help}"));
-            super::voice::say(&format!("{name}: {}{help}", failure.message));
+            super::voice::say(&Said::error(format!("{}{help}", failure.message)).of(name.as_str()));
         }
     }
 }

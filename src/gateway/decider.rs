@@ -6,6 +6,7 @@ use super::audit::{Audit, Decided, Ended, Matter, Route, Whose};
 use super::exchange::{Asker, CallOutcome, DoorRefusal, Note, UnknownMethods};
 use super::meter::{Meter, Outcome};
 use crate::clock::{self, Timestamp};
+use crate::gateway::said::Said;
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{
     Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, ArgumentSchema, Caller, Decision, Denial,
@@ -63,7 +64,7 @@ pub enum Verdict {
 }
 
 /// Shows a line to the operator.
-pub type Notice = Box<dyn Fn(&str) + Send + Sync>;
+pub type Notice = Box<dyn Fn(&Said<'_>) + Send + Sync>;
 
 /// Decides on calls; shared by all sessions of a process.
 pub struct Decider {
@@ -169,8 +170,8 @@ impl Decider {
     }
 
     /// Shows a line to the operator.
-    pub fn notice(&self, text: &str) {
-        (self.notice)(text);
+    pub fn notice(&self, said: &Said<'_>) {
+        (self.notice)(said);
     }
 
     /// Decides on calls that arrived together, and logs the decisions; one ruling for each call, in order. Blocks for
@@ -341,12 +342,35 @@ impl Decider {
         }
     }
 
+    /// A server has answered.
+    pub fn reached(&self, server: &Arc<str>) {
+        let (Some(meter), now) = (self.meter(), clock::now()) else { return };
+        if let Some(news) = meter.server(server).health().up(now) {
+            self.audit.repeated(now, "upstream_up", &Whose::server(server), |line| line);
+            if news.is_loud {
+                self.notice(&Said::info("the server answers again").of(&**server));
+            }
+        }
+    }
+
+    /// A server could not be reached, or has ended by itself. Where its end was told already, `told`, nothing more is
+    /// said of it.
+    pub fn unreached(&self, server: &Arc<str>, why: &str, told: bool) {
+        let (Some(meter), now) = (self.meter(), clock::now()) else { return };
+        if let Some(news) = meter.server(server).health().down(now, why) {
+            self.audit.repeated(now, "upstream_down", &Whose::server(server), |line| line.text("reason", why));
+            if news.is_loud && !told {
+                self.notice(&Said::error(format!("the server cannot be reached: {why}")).of(&**server));
+            }
+        }
+    }
+
     /// Says what is wrong with what a server answered, in one sentence: in the log, and to the operator as often as there.
     pub fn wrong(&self, whose: &Whose, sentence: &str) {
         self.dropped(whose, "server", sentence);
         let times = self.wrong.fetch_add(1, Ordering::Relaxed) + 1;
         if times <= WRONG_TOLD || times.is_power_of_two() {
-            self.notice(&format!("{}: {sentence}", whose.server_name()));
+            self.notice(&Said::warning(sentence).of(whose.server_name()));
         }
     }
 
@@ -368,14 +392,14 @@ impl Decider {
                     self.audit.repeated(now, "instructions_changed", whose, |line| line.text("outcome", outcome));
                     if is_news {
                         let what = "the server's instructions to the model are not as they were locked";
-                        self.notice(&format!("{}: {what}; {outcome}", whose.server_name()));
+                        self.notice(&Said::warning(format!("{what}; {outcome}")).of(whose.server_name()));
                     }
                 }
                 Note::Greeting(outcome, is_news) => {
                     self.audit.repeated(now, "greeting_changed", whose, |line| line.text("outcome", outcome));
                     if is_news {
                         let what = "what the server says of itself is not as it was locked";
-                        self.notice(&format!("{}: {what}; {outcome}", whose.server_name()));
+                        self.notice(&Said::warning(format!("{what}; {outcome}")).of(whose.server_name()));
                     }
                 }
                 Note::Ruled(method, policy, ruling) => {
@@ -386,7 +410,7 @@ impl Decider {
                     let ruled = self.ruled(now, (&caller, whose.way), &method, &policy, *ruling);
                     logged = if would_pass { logged.and(ruled) } else { logged };
                 }
-                Note::Notice(text) => self.notice(&text),
+                Note::Notice(text) => self.notice(&Said::warning(text).of(whose.server_name())),
             }
         }
         logged
@@ -398,13 +422,13 @@ impl Decider {
         self.settle(now);
         self.limits.tidy();
         if let Err(error) = self.audit.tick(now) {
-            self.notice(&format!("cannot write the audit log: {error}"));
+            self.notice(&Said::error(format!("cannot write the audit log: {error}")));
         }
     }
 
     pub(super) fn tell_once(&self, text: &str) {
         if !self.store_told.swap(true, Ordering::Relaxed) {
-            self.notice(text);
+            self.notice(&Said::error(text));
         }
     }
 }

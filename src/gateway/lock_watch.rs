@@ -49,7 +49,7 @@ impl LockWatch {
         if let Some(meter) = decider.meter() {
             meter.reloaded();
         }
-        decider.notice(&loosened.after(&format!("{}: lock reloaded: {count} tools", self.server)));
+        decider.notice(&loosened.said(&format!("lock reloaded: {count} tools")).of(self.server.as_str()));
         true
     }
 }

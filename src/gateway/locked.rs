@@ -9,6 +9,7 @@ use super::filter::{Unreadable, entries};
 use super::greeting::{beside_reviewed, reviewed_only};
 use super::loosened::Loosened;
 use super::regular_file::open_regular;
+use super::said::Said;
 use crate::catalog::LockFile;
 use crate::catalog::drift::Reviewed;
 use crate::clock;
@@ -284,7 +285,8 @@ impl Guard {
                 if self.is_news(tool, change) {
                     let shown = crate::text::excerpt(tool, 80);
                     let (how, server) = (change.as_str(), whose.server_name());
-                    decider.notice(&format!("{server}: tool `{shown}` is not as it was locked ({how}); passed on"));
+                    let text = format!("tool `{shown}` is not as it was locked ({how}); passed on");
+                    decider.notice(&Said::warning(text).of(server));
                 }
             }
         }

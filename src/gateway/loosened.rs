@@ -2,6 +2,7 @@
 //! and the log: a file that is edited while the gateway runs is one way to undo it.
 
 use super::audit::Line;
+use super::said::Said;
 use crate::policy::{self, Policy};
 use crate::text::escape;
 use std::collections::BTreeSet;
@@ -52,8 +53,14 @@ impl Loosened {
         line.number("looser", self.0.len() as u64).text("first", &self.0.join("; "))
     }
 
+    /// What the operator is shown: the news, and a warning where something has become looser.
+    pub fn said(&self, news: &str) -> Said<'static> {
+        let text = self.after(news);
+        if self.0.is_empty() { Said::info(text) } else { Said::warning(text) }
+    }
+
     /// What the operator reads: the news, and then every thing on a line of its own.
-    pub fn after(&self, news: &str) -> String {
+    fn after(&self, news: &str) -> String {
         let mut text = news.to_owned();
         if self.0.is_empty() {
             return text;

@@ -14,6 +14,7 @@ use super::meter::Outcome;
 use super::pending::{Pending, RequestKind};
 use super::relist::Relist;
 use super::reply;
+use super::said::Said;
 use super::shipment::Shipment;
 use super::telemetry::{RequestSpan, SpanEnd as Told};
 use crate::clock::Timestamp;
@@ -204,9 +205,9 @@ impl Mediator {
         self.decider.audit()
     }
 
-    /// Tells a person.
-    pub fn notice(&self, text: &str) {
-        self.decider.notice(text);
+    /// Shows the operator a line about the server.
+    pub fn notice(&self, said: Said<'_>) {
+        self.decider.notice(&said.of(self.whose().server_name()));
     }
 
     /// The client that sent the last message.

@@ -4,6 +4,7 @@
 use super::decider::Decider;
 use super::exchange::PolicySource;
 use super::reload::{BadPolicy, Enforcement, Reload, Reloading, read};
+use super::said::Said;
 use super::watched_file::{folder_of, notify};
 use crate::clock::Timestamp;
 use crate::policy::Policy;
@@ -144,7 +145,7 @@ impl Policies {
         let policy = match read(path, enforcement) {
             Ok(policy) => Some(policy),
             Err(error) => {
-                decider.notice(&format!("{error}; calls under it are denied"));
+                decider.notice(&Said::error(format!("{error}; calls under it are denied")));
                 None
             }
         };

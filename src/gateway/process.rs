@@ -8,6 +8,7 @@
 use super::answers::Answers;
 use super::mediate::{Effects, Mediator};
 use super::reply;
+use super::said::Said;
 use super::server_stderr::limited;
 use super::shipment::Shipment;
 use super::upstream::Upstream;
@@ -66,8 +67,8 @@ pub trait Owner {
     fn to_client(&self, lines: &[u8]);
     /// Hands lines to the server. Must not wait for it, or the two would wait for each other.
     fn to_server(&self, shipment: Shipment);
-    /// Tells a person.
-    fn notice(&self, text: &str);
+    /// The server has ended by itself; says how. The operator and the log know.
+    fn died(&self, _how: &str) {}
     /// The server has ended, for good or to be started again; those that wait for it are answered next.
     fn ended(&self, for_good: bool);
 }
@@ -136,7 +137,8 @@ impl Process {
                     .mediator()
                     .audit()
                     .event(clock::now(), "upstream_exit", &owner.mediator().whose(), |line| line.text("how", &how));
-                owner.notice(&format!("the server {how}"));
+                owner.mediator().notice(Said::warning(format!("the server {how}")));
+                owner.died(&how);
             }
             // A client that hears of it and asks again must not hear once more of this end.
             owner.ended(is_over);
@@ -161,12 +163,12 @@ impl Process {
     ) -> Option<(ChildStdout, Option<ChildStdin>)> {
         while *starts < self.restarts && !self.pause(*starts) {
             *starts += 1;
-            owner.notice(&format!("starting the server again ({starts} of {})", self.restarts));
+            owner.mediator().notice(Said::info(format!("starting the server again ({starts} of {})", self.restarts)));
             let (process, mut stdin, stdout) = match self.launch.start() {
                 Ok(started) => started,
                 Err(error) => {
                     *how = format!("cannot be started again: {error}");
-                    owner.notice(&format!("the server {how}"));
+                    owner.mediator().notice(Said::error(format!("the server {how}")));
                     continue;
                 }
             };

@@ -142,10 +142,10 @@ impl PolicyNews {
         decider.audit().event(now, "reload", &Whose::gateway(), |line| {
             self.loosened.log(line.text("policy", hash).text_if("old", self.old.as_deref()))
         });
-        decider.notice(&self.loosened.after(&format!("policy reloaded: {}", &hash[..12])));
         if let Some(meter) = decider.meter() {
             meter.reloaded();
         }
+        decider.notice(&self.loosened.said(&format!("policy reloaded: {}", &hash[..12])));
     }
 }
 

@@ -10,6 +10,7 @@ use super::client_writer::ClientWriter;
 use super::event::Event;
 use super::exchange::{LISTED_TOOLS_MAX, invalid};
 use super::mediate::{Mediator, lock};
+use super::said::Said;
 use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Received, admit, receive};
@@ -239,7 +240,7 @@ impl SharedSession {
         if let ConnectError::Redirected { .. } = error
             && !self.redirect_told.swap(true, Ordering::Relaxed)
         {
-            self.mediator.notice(&error.render());
+            self.mediator.notice(Said::error(error.render()));
         }
         error.without_address()
     }
@@ -345,7 +346,7 @@ impl SharedSession {
         }
         let Some(hello) = self.mediator.replay() else { return Ok(false) };
         (*lock(&self.session), *lock(&self.version)) = (None, None);
-        self.mediator.notice("the server has forgotten the session; opening another one");
+        self.mediator.notice(Said::info("the server has forgotten the session; opening another one"));
         self.say_again(hello.bytes()).await?;
         self.say_again(self.mediator.initialized_again().bytes()).await?;
         Ok(self.session().is_some())

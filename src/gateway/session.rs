@@ -11,6 +11,7 @@ use super::mediate::{Effects, Mediator};
 use super::process::{Launch, Owner, Process};
 use super::remote;
 use super::reply;
+use super::said::Said;
 use super::shipment::Shipment;
 use super::upstream::Upstream;
 use super::watch::Watch;
@@ -310,7 +311,7 @@ impl Ends {
         let ends = self.clone();
         let work = move || ends.deliver(&effects);
         if let Err(error) = std::thread::Builder::new().name("to-server".to_owned()).spawn(work) {
-            self.mediator.notice(&format!("cannot start a thread: {error}"));
+            self.mediator.notice(Said::error(format!("cannot start a thread: {error}")));
         }
     }
 
@@ -338,10 +339,6 @@ impl Owner for Ends {
 
     fn to_server(&self, shipment: Shipment) {
         self.deliver_elsewhere(Effects { to_server: shipment, to_client: Vec::new() });
-    }
-
-    fn notice(&self, text: &str) {
-        self.mediator.notice(text);
     }
 
     fn ended(&self, _for_good: bool) {}

@@ -1,6 +1,7 @@
 //! What `/status` answers and `mcpol status` shows: the gateway's account of itself. Its comments are the descriptions
 //! in `schemas/status.schema.json`.
 
+use super::health::HealthView;
 use super::meter::{Meter, Outcome, ServerMeter, Snapshot};
 use crate::clock::Timestamp;
 use crate::policy::{Charge, LimitStore};
@@ -59,10 +60,39 @@ pub struct ServerStatus {
     pub allowed: u64,
     /// Calls that were refused since the start.
     pub denied: u64,
+    /// Whether it can be reached, as the last request to it found out.
+    #[serde(default)]
+    pub health: HealthStatus,
     /// Time that the gateway added to forwarded calls.
     pub added: Latency,
     /// Time that the server took for forwarded calls.
     pub upstream: Latency,
+}
+
+/// Whether a server can be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthStatus {
+    /// Whether it answers.
+    pub state: HealthState,
+    /// Seconds since which it is so; null while it is unknown.
+    pub since_s: Option<u64>,
+    /// How often it could not be reached, or ended by itself, since the start.
+    pub failures: u64,
+    /// Why it does not answer; null while it does.
+    pub error: Option<String>,
+}
+
+/// Whether a server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// Nothing was sent to it yet.
+    #[default]
+    Unknown,
+    /// It answered the last request.
+    Up,
+    /// It could not be reached, or has ended.
+    Down,
 }
 
 /// Upper bounds of latency since the start, in microseconds; null before the first call.
@@ -151,8 +181,22 @@ fn server_status(server: &ServerMeter, now: Timestamp) -> ServerStatus {
         denied_per_minute,
         allowed: server.total(Outcome::Allow) + server.total(Outcome::WouldDeny),
         denied: server.total(Outcome::Deny),
+        health: health(server.health().view(), now),
         added: latency(server.added()),
         upstream: latency(server.upstream()),
+    }
+}
+
+fn health(view: HealthView, now: Timestamp) -> HealthStatus {
+    HealthStatus {
+        state: match view.is_up {
+            None => HealthState::Unknown,
+            Some(true) => HealthState::Up,
+            Some(false) => HealthState::Down,
+        },
+        since_s: view.since.map(|since| now.millis().saturating_sub(since.millis()) / 1000),
+        failures: view.failures,
+        error: view.why,
     }
 }
 

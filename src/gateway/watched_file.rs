@@ -2,6 +2,7 @@
 
 use super::audit::Whose;
 use super::decider::Decider;
+use super::said::Said;
 use crate::clock::Timestamp;
 use crate::problem::Problem;
 use std::fmt::Display;
@@ -91,10 +92,10 @@ impl WatchedFile {
             return;
         }
         decider.audit().event(now, "reload_refused", whose, |line| line.text("reason", &error.to_string()));
-        decider.notice(&text);
         if let Some(meter) = decider.meter() {
             meter.reload_refused();
         }
+        decider.notice(&Said::error(&*text).of(whose.server_name()));
         self.refused = Some(text);
     }
 }

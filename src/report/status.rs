@@ -2,7 +2,7 @@
 
 use super::grid::grid;
 use super::words::{count, wrap};
-use crate::gateway::status::{Latency, ServerStatus, Status};
+use crate::gateway::status::{HealthState, Latency, ServerStatus, Status};
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
@@ -52,6 +52,17 @@ pub fn status_table(status: &Status, address: &str, columns: usize) -> String {
             3,
         ) {
             let _ = writeln!(out, "{dim}{line}{dim:#}");
+        }
+    }
+    for (name, server) in status.servers.iter().filter(|(_, server)| server.health.state == HealthState::Down) {
+        let since = server.health.since_s.map_or_else(String::new, |since| format!(" for {}", span(since)));
+        let why = server.health.error.as_deref().unwrap_or("no answer");
+        let text = format!("{} does not answer{since}: {}", excerpt(name, NAME_CHARS), escape(why));
+        for (at, line) in wrap(&text, columns - 6, 3).iter().enumerate() {
+            let _ = match at {
+                0 => writeln!(out, "{red}down{red:#}  {line}"),
+                _ => writeln!(out, "      {line}"),
+            };
         }
     }
     if !status.counters.is_empty() {
@@ -156,7 +167,7 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::status::CounterStatus;
+    use crate::gateway::status::{CounterStatus, HealthStatus};
     use std::collections::BTreeMap;
 
     fn server(sessions: u64, allowed: u64, p50: Option<u64>, configured: bool) -> ServerStatus {
@@ -169,6 +180,15 @@ mod tests {
             denied_per_minute: 4,
             allowed,
             denied: 12_345,
+            health: match configured {
+                true => HealthStatus {
+                    state: HealthState::Down,
+                    since_s: Some(200),
+                    failures: 3,
+                    error: Some("connection refused\u{202e}".to_owned()),
+                },
+                false => HealthStatus::default(),
+            },
             added: Latency { p50_us: p50, p99_us: p50.map(|it| it * 10) },
             upstream: Latency { p50_us: p50.map(|it| it * 100), p99_us: p50.map(|_| u64::MAX) },
         }

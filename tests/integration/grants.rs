@@ -51,11 +51,11 @@ fn grants_are_listed_for_people_and_machines() {
     sandbox.write("p.json", r#"{"version":"1","default":"deny"}"#);
     let create = |args: &[&str]| sandbox.run(&[&["grant", "create"], args].concat()).both(0);
     create(&["bob", "--server", "files", "--server", "mail", "--server", "files", "--policy", "p.json"]);
-    create(&["alice", "--server", "files", "--expires", "2100-01-01"]);
+    create(&["alice", "--server", "files", "--expires", "2099-12-31"]);
     let list = listed(&sandbox);
     assert_eq!(list["format"], "mcpol-grants");
     assert_eq!(list["grants"][0]["name"], "alice");
-    assert_eq!(list["grants"][0]["expires"], "2100-01-01T00:00:00Z");
+    assert_eq!(list["grants"][0]["expires"], "2100-01-01T00:00:00Z", "the last day counts to its end");
     assert_eq!(list["grants"][1]["servers"], serde_json::json!(["files", "mail"]));
     assert_eq!(list["grants"][1]["policy"], sandbox.dir().join("p.json").to_str().unwrap());
     let table = sandbox.run(&["grant", "list"]).quiet(0);

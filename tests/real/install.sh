@@ -1,4 +1,4 @@
-# Installs the real servers that tests/real.sh and tests/real-gateway.sh start, pinned, into tests/.real. Sourced by both;
+# Installs the real servers that tests/real.sh and tests/real-gateway.sh start, pinned, into tests/.real. Sourced by those;
 # needs `here` (the folder of tests) and `real` (where to). Afterwards uvx and the servers of PyPI are found.
 
 uv=0.13.9
@@ -24,14 +24,20 @@ npm_packages() {
   }
 }
 
+# Installs uv below a folder, unless it is there:  uv_alone FOLDER
+uv_alone() {
+  if [ ! -x "$1/venv/bin/uv" ] || [ "$("$1/venv/bin/uv" --version | cut -d' ' -f2)" != "$uv" ]; then
+    echo "installing uv $uv"
+    python3 -m venv "$1/venv"
+    "$1/venv/bin/pip" install --quiet "uv==$uv"
+  fi
+  export PATH="$1/venv/bin:$PATH"
+}
+
 install() {
   npm_packages "$here/real" "$real"
-  if [ ! -x "$real/venv/bin/uv" ] || [ "$("$real/venv/bin/uv" --version | cut -d' ' -f2)" != "$uv" ]; then
-    echo "installing uv $uv"
-    python3 -m venv "$real/venv"
-    "$real/venv/bin/pip" install --quiet "uv==$uv"
-  fi
-  export PATH="$real/venv/bin:$PATH" UV_TOOL_DIR="$real/uv-tools" UV_TOOL_BIN_DIR="$real/uv-bin" UV_CACHE_DIR="$real/uv-cache"
+  uv_alone "$real"
+  export UV_TOOL_DIR="$real/uv-tools" UV_TOOL_BIN_DIR="$real/uv-bin" UV_CACHE_DIR="$real/uv-cache"
   if [ "$(cat "$real/python-servers" 2>/dev/null)" != "${python_servers[*]} $newest" ]; then
     for server in "${python_servers[@]}"; do
       echo "installing $server"

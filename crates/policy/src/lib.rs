@@ -70,7 +70,7 @@ pub use store::{
     Charge, CounterKey, GRANT_PENDING_MAX, LimitStore, PENDING_MAX, Receipt, Reserve, SHOWN_BYTES_MAX, Settlement,
     StoreError, StoredCounter, Usage, advance,
 };
-pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_utc, utc};
+pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_end, parse_utc, utc};
 
 use mcpol_base::{clock, code, mcp, model, problem, text, tokens};
 

@@ -140,6 +140,13 @@ pub fn utc(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
+/// Reads when something ends, as people write it: a moment as [`parse_utc`] reads it, from which on it is over, or a
+/// day, the last on which it holds, to its end.
+pub fn parse_end(text: &str) -> Option<Timestamp> {
+    let day = if text.contains('T') { 0 } else { DAY_MILLIS };
+    parse_utc(text).map(|moment| Timestamp::from_millis(moment.millis().saturating_add(day)))
+}
+
 /// Reads `2026-11-23T02:15:05Z`, `2026-11-23T02:15Z` or `2026-11-23`, always UTC, from 1970 to 9999.
 pub fn parse_utc(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
@@ -230,6 +237,9 @@ mod tests {
             assert_eq!(parse_utc(bad), None, "{bad}");
         }
         assert_eq!(parse_utc("2024-02-29").map(utc).as_deref(), Some("2024-02-29T00:00:00Z"));
+        assert_eq!(parse_end("2024-02-28").map(utc).as_deref(), Some("2024-02-29T00:00:00Z"), "the last day counts");
+        assert_eq!(parse_end("2024-02-28T00:00Z"), parse_utc("2024-02-28"));
+        assert_eq!(parse_end("2024-02-30"), None);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use super::reader::{IssuerNamed, Reader, Table, Text, TomlValue};
 use crate::clock::Timestamp;
 use crate::gateway::identity::{ConfiguredGrant, KnownBy, SubjectRule};
 use crate::gateway::jwt::{CLAIM_BYTES_MAX, Jwks, Jwt, can_be_subject};
-use crate::policy::parse_utc;
+use crate::policy::parse_end;
 use crate::state::{GRANT_SERVERS_MAX, GrantName, TokenHash};
 use crate::text::{excerpt, nearest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,6 @@ use toml::de::DeValue;
 
 /// Most characters of a value from the file in a message.
 const SHOWN_CHARS: usize = 60;
-const DAY_MILLIS: u64 = 86_400_000;
 
 impl Reader<'_> {
     /// Reads `[grants.NAME]`. `servers` are the names of all `[servers.NAME]`, of those that are not valid too.
@@ -136,14 +135,12 @@ impl Reader<'_> {
             DeValue::Datetime(moment) => moment.to_string(),
             _ => String::new(),
         };
-        let moment = parse_utc(&text);
+        let moment = parse_end(&text);
         if moment.is_none() {
             let help = "write the last day, `2027-06-30`, or a moment in UTC, `2027-06-30T12:00:00Z`";
             self.report(value.span().start, &table.key("expires"), "is no day or moment", Some(help));
         }
-        // A day without a time of day is the last day: the grant is good until its end.
-        let day = if text.contains('T') { 0 } else { DAY_MILLIS };
-        moment.map(|moment| Timestamp::from_millis(moment.millis().saturating_add(day)))
+        moment
     }
 
     pub(super) fn jwt(&mut self, value: TomlValue<'_>) -> Option<Jwt> {

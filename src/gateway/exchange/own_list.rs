@@ -6,6 +6,7 @@ use super::view::{Coming, Keep, View};
 use crate::gateway::audit::Whose;
 use crate::gateway::decider::Decider;
 use crate::gateway::filter::filter;
+use crate::gateway::said::Said;
 use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
 use crate::mcp::http::parameters::speaks_of_headers;
 use crate::mcp::json::string_value;
@@ -93,7 +94,7 @@ pub fn not_listed(decider: &Decider, whose: &Whose, why: &str, told: &AtomicBool
     let text = format!("the server did not list its tools: {}", crate::text::excerpt(why, 200));
     decider.dropped(whose, "server", &text);
     if !told.swap(true, Ordering::Relaxed) {
-        decider.notice(&format!("{}: {text}", whose.server_name()));
+        decider.notice(&Said::warning(text).of(whose.server_name()));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::gateway::exchange::CallOutcome;
 use crate::gateway::mediate::{Arrived, Effects, Mediator};
 use crate::gateway::process::{Launch, Owner, Process};
 use crate::gateway::reply;
+use crate::gateway::said::Said;
 use crate::gateway::shipment::{Shipment, Unsent};
 use crate::gateway::upstream::Upstream;
 use crate::mcp::ConnectError;
@@ -28,8 +29,6 @@ use tokio::sync::mpsc;
 pub const SERVER_BYTES_WAITING_MAX: usize = 64 * 1024 * 1024;
 /// One process.
 pub struct Child {
-    /// What people read of it.
-    name: String,
     mediator: Mediator,
     process: Process,
     routes: Mutex<Routes>,
@@ -74,14 +73,12 @@ impl Child {
         is_shared: bool,
     ) -> Result<Arc<Self>, ConnectError> {
         let cannot = |error: std::io::Error| ConnectError::BadTarget(format!("the server cannot be used: {error}"));
-        let (name, decider) = (target.server.to_string(), Arc::clone(decider));
-        let said = name.clone();
-        let stderr = Arc::new(move |line: &str| decider.notice(&format!("{said}: {line}")));
+        let (said, decider) = (target.server.to_string(), Arc::clone(decider));
+        let stderr = Arc::new(move |line: &str| decider.notice(&Said::by_server(&*said, line)));
         let launch = Launch { target, stderr };
         let (process, stdout) = Process::start(launch, restarts, Arc::new(Upstream::absent()))?;
         let (sender, shipments) = std::sync::mpsc::channel::<Shipment>();
         let child = Arc::new(Self {
-            name,
             mediator,
             process,
             routes: Mutex::new(Routes::new(is_shared)),
@@ -269,6 +266,15 @@ impl Child {
         self.deliver(answers);
     }
 
+    fn label(&self) -> Option<Arc<str>> {
+        self.mediator.whose().server
+    }
+
+    /// It has said something.
+    fn reached(&self) {
+        self.label().into_iter().for_each(|server| self.mediator.decider().reached(&server));
+    }
+
     /// Tells the client that the list of tools is another one.
     pub fn list_changed(&self) {
         let mut line = Vec::new();
@@ -299,6 +305,7 @@ impl Owner for Child {
     }
 
     fn to_client(&self, lines: &[u8]) {
+        self.reached();
         self.route(lines, true);
     }
 
@@ -307,8 +314,9 @@ impl Owner for Child {
         let _ = self.effects(Effects { to_server: shipment, to_client: Vec::new() });
     }
 
-    fn notice(&self, text: &str) {
-        self.mediator.notice(&format!("{}: {text}", self.name));
+    fn died(&self, how: &str) {
+        let decider = self.mediator.decider();
+        self.label().into_iter().for_each(|server| decider.unreached(&server, &format!("it {how}"), true));
     }
 
     fn ended(&self, for_good: bool) {

@@ -26,6 +26,7 @@ use crate::gateway::filter::Unreadable;
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::{Arrived, Mediator};
 use crate::gateway::plan::Per;
+use crate::gateway::said::Said;
 use crate::gateway::telemetry::SpanEnd;
 use crate::mcp::envelope::{Id, Message, admit, receive};
 use crate::mcp::http::header;
@@ -341,7 +342,8 @@ impl CommandServer {
                 Ok((ChildEntry { grant, child, caller, view: Arc::default(), used }, place))
             }
             Ok((Err(error), _)) => {
-                gateway.decider.notice(&error.to_string());
+                gateway.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
+                gateway.decider.unreached(&server.label, "it cannot be started", true);
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started"))
             }
             Err(_) => Err(Refusal::new(StatusCode::BAD_GATEWAY, "the server cannot be started")),

@@ -26,6 +26,7 @@ pub mod server;
 pub mod sessions;
 pub mod seen_tools;
 pub mod tls;
+pub mod token_help;
 pub mod combined;
 pub mod waiting;
 mod approval;
@@ -57,6 +58,7 @@ use state::LivePlan;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use token_help::Asked;
 
 impl Gateway {
     /// Answers one request. `local` is the address that the client reached.
@@ -64,24 +66,29 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         headers::end_of_connection(&mut head.headers);
         let table = self.table();
+        let asked = Asked::of(&head);
         let origin = match table.front.check(&head, local) {
             Ok(origin) => origin,
-            Err(refusal) => return self.refuse(refusal, &Whose::gateway()),
+            Err(refusal) => return self.refuse(refusal, &asked, &Whose::gateway()),
         };
         if let Some(mut response) = table.front.preflight(&head, origin.as_ref()) {
             origin.into_iter().for_each(|origin| host_origin::allow_origin(response.headers_mut(), origin));
             return response;
         }
         let mut whose = Whose::gateway();
-        let mut response = match self.serve(&table, head, body, &mut whose).await {
+        let served = match self.token_help.answer(&head, |path| table.is_common(path) || table.route(path).is_ok()) {
+            Some(answer) => answer,
+            None => self.serve(&table, head, body, &mut whose).await,
+        };
+        let mut response = match served {
             Ok(response) => response,
-            Err(refusal) => self.refuse(refusal, &whose),
+            Err(refusal) => self.refuse(refusal, &asked, &whose),
         };
         origin.into_iter().for_each(|origin| host_origin::allow_origin(response.headers_mut(), origin));
         response
     }
 
-    fn refuse(&self, refusal: Refusal, whose: &Whose) -> Response<Answer> {
+    fn refuse(&self, refusal: Refusal, asked: &Asked, whose: &Whose) -> Response<Answer> {
         if let Some(meter) = self.decider.meter() {
             meter.refused_request(match refusal.status().as_u16() {
                 400 => "malformed",
@@ -98,9 +105,11 @@ impl Gateway {
             });
         }
         self.decider.audit().repeated(clock::now(), "refused", whose, |line| {
-            line.number("status", u64::from(refusal.status().as_u16())).text("reason", refusal.message())
+            line.number("status", u64::from(refusal.status().as_u16()))
+                .text("reason", refusal.message())
+                .text_if("token", refusal.token())
         });
-        refusal.into_response()
+        self.token_help.complete(refusal, asked).into_response()
     }
 
     /// Serves a request; `whose` says whose it is, as far as that is known when it is refused.

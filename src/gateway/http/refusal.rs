@@ -28,6 +28,10 @@ struct RefusalParts {
     header: Option<(HeaderName, HeaderValue)>,
     versions: Option<(String, &'static [&'static str])>,
     close: bool,
+    /// What is wrong with the token, in one word for the log.
+    token: Option<&'static str>,
+    /// What a client that looks for a login shows to its user (RFC 6749, section 5.2), instead of a JSON-RPC error.
+    description: Option<String>,
 }
 
 impl Refusal {
@@ -36,7 +40,17 @@ impl Refusal {
         let code = if status.is_server_error() { reply::INTERNAL_ERROR } else { INVALID_REQUEST };
         let message = message.into();
         let to = ReplyTo::Unknown;
-        Self(Box::new(RefusalParts { status, code, message, to, header: None, versions: None, close: false }))
+        Self(Box::new(RefusalParts {
+            status,
+            code,
+            message,
+            to,
+            header: None,
+            versions: None,
+            close: false,
+            token: None,
+            description: None,
+        }))
     }
 
     /// Says which request it answers.
@@ -74,6 +88,39 @@ impl Refusal {
         self
     }
 
+    /// What is wrong with the token, for the log alone.
+    #[must_use]
+    pub fn because_of_token(mut self, word: &'static str) -> Self {
+        self.0.token = Some(word);
+        self
+    }
+
+    /// Answers a client that looks for a login, with what its user reads.
+    #[must_use]
+    pub fn with_description(mut self, words: String) -> Self {
+        self.0.description = Some(words);
+        self
+    }
+
+    /// Says how a token is had, and where the metadata are that say who issues them (RFC 9728, section 5.1).
+    #[must_use]
+    pub fn with_token_help(mut self, words: String, metadata: Option<&str>) -> Self {
+        self.0.message = words.into();
+        if let (Some((WWW_AUTHENTICATE, value)), Some(metadata)) = (&mut self.0.header, metadata)
+            && let Ok(text) = value.to_str()
+            && !metadata.contains(['"', '\\'])
+            && let Ok(longer) = HeaderValue::try_from(format!("{text}, resource_metadata=\"{metadata}\""))
+        {
+            *value = longer;
+        }
+        self
+    }
+
+    /// What is wrong with the token, if that is why.
+    pub fn token(&self) -> Option<&'static str> {
+        self.0.token
+    }
+
     /// Why, for the log; nothing of the request is in it.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -86,13 +133,17 @@ impl Refusal {
 
     /// The response.
     pub fn into_response(self) -> Response<Answer> {
-        let RefusalParts { status, code, message, to, header, versions, close } = *self.0;
+        let RefusalParts { status, code, message, to, header, versions, close, token: _, description } = *self.0;
         let mut body = Vec::new();
-        match versions {
-            Some((requested, supported)) => {
+        match (description, versions) {
+            (Some(words), _) => {
+                let text = serde_json::json!({"error": "invalid_request", "error_description": words});
+                body.extend_from_slice(text.to_string().as_bytes());
+            }
+            (None, Some((requested, supported))) => {
                 reply::unsupported_version(&mut body, &to, code, &message, &requested, supported);
             }
-            None => reply::error(&mut body, &to, code, &message),
+            (None, None) => reply::error(&mut body, &to, code, &message),
         }
         let mut response = json(status, body);
         if let Some((name, value)) = header {
@@ -120,9 +171,10 @@ pub fn json(status: StatusCode, mut message: Vec<u8>) -> Response<Answer> {
 pub fn unauthorized(error: &Unauthorized) -> Refusal {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        return Refusal::new(status, "tokens cannot be checked at the moment");
+        return Refusal::new(status, "tokens cannot be checked at the moment").because_of_token(error.word());
     }
     Refusal::new(status, "a valid token is needed")
+        .because_of_token(error.word())
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(error.www_authenticate()))
 }
 

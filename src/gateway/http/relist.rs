@@ -150,6 +150,7 @@ impl UrlServer {
                 return Err(failed(&"the next page cannot be asked for"));
             };
             let sent = Outgoing::pass(&passage).send(&self.upstream, Method::POST, headers.clone()).await;
+            trip.server.heard(&sent);
             let (head, held) = sent.map_err(|error| failed(&error.without_address()))?;
             if head.status == StatusCode::NOT_FOUND
                 && let Some(session) = headers.get(&SESSION)

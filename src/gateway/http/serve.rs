@@ -6,6 +6,7 @@ use super::tls::{BadTls, Tls};
 use crate::clock;
 use crate::gateway::audit::Whose;
 use crate::gateway::plan::Listener;
+use crate::gateway::said::Said;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -61,6 +62,8 @@ pub struct Hooks {
     pub started: Box<dyn FnOnce(SocketAddr) + Send>,
     /// Called once a second, when a file in a folder with policies has changed, and at SIGHUP; never twice at a time.
     pub look: Box<dyn FnMut() + Send>,
+    /// Called once, when the gateway is asked to end and takes no new connections.
+    pub ending: Box<dyn FnOnce() + Send>,
 }
 
 impl fmt::Debug for Hooks {
@@ -91,8 +94,9 @@ pub fn run(gateway: &Arc<Gateway>, listener: &Listener, drain: Duration, hooks: 
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
         // Before it is said that the gateway listens: who hears it may ask the gateway to end.
         let signals = Signals::new()?;
-        (hooks.started)(listener.local_addr()?);
-        serve(listener, tls, gateway, signals, drain, hooks.look).await
+        let Hooks { started, look, ending } = hooks;
+        started(listener.local_addr()?);
+        serve(listener, tls, gateway, signals, drain, look, ending).await
     })?;
     // Requests that are still open are dropped with the runtime, which settles them for the log.
     runtime.shutdown_timeout(LAST_WAIT);
@@ -114,6 +118,7 @@ async fn serve(
     mut signals: Signals,
     drain: Duration,
     also: Box<dyn FnMut() + Send>,
+    ending: Box<dyn FnOnce() + Send>,
 ) -> Result<i32, ServeError> {
     let also = Arc::new(Mutex::new(also));
     let graceful = GracefulShutdown::new();
@@ -147,6 +152,7 @@ async fn serve(
         }
     };
     drop(listener);
+    ending();
     gateway.begin_to_end();
     tokio::select! {
         () = graceful.shutdown() => {}
@@ -171,7 +177,7 @@ fn look(gateway: &Arc<Gateway>, tls: Option<&Tls>, also: &Also) {
     // Files, stores and pipes may block; requests must not wait for them.
     drop(tokio::task::spawn_blocking(work));
     if let Some(Err(error)) = tls.map(Tls::look) {
-        gateway.decider().notice(&format!("{error}; the old certificate stays in use"));
+        gateway.decider().notice(&Said::error(format!("{error}; the old certificate stays in use")));
     }
 }
 

@@ -14,8 +14,10 @@ use crate::gateway::plan::{Backend, LockPlan, Served};
 use crate::gateway::policies::Slot;
 use crate::gateway::reload::BadPolicy;
 use crate::mcp::ConnectError;
+use crate::mcp::http::Held;
 use crate::model::ServerName;
 use crate::policy::Policy;
+use http::response::Parts;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -108,6 +110,20 @@ impl Server {
         match &self.way {
             ServerWay::Http(_) => Route::HttpUrl,
             ServerWay::Stdio(_) => Route::HttpCommand,
+        }
+    }
+
+    /// Notes whether the server could be reached, by what became of a request to it.
+    pub(super) fn heard(&self, sent: &Result<(Parts, Held), ConnectError>) {
+        match sent {
+            // What stands in front of it answers in its place.
+            Ok((head, _)) if matches!(head.status.as_u16(), 502..=504) => {
+                self.decider.unreached(&self.label, &format!("it answers with HTTP {}", head.status.as_u16()), false);
+            }
+            Ok(_) | Err(ConnectError::Redirected { .. } | ConnectError::Moved { .. }) => {
+                self.decider.reached(&self.label)
+            }
+            Err(error) => self.decider.unreached(&self.label, &error.without_address(), false),
         }
     }
 

@@ -7,6 +7,7 @@ use super::queue::{Pace, Queue};
 use super::refusal::{Refusal, unauthorized};
 use super::request_slots::RequestSlots;
 use super::server::{Server, ServerWay, SetUpError};
+use super::token_help::TokenHelp;
 use super::token_watch::TokenWatches;
 use crate::clock;
 use crate::gateway::decider::Decider;
@@ -48,6 +49,7 @@ pub struct Gateway {
     ending: watch::Sender<bool>,
     turn: Mutex<()>,
     telemetry: Telemetry,
+    pub(super) token_help: TokenHelp,
     pub(super) combined: Kept,
 }
 
@@ -86,6 +88,7 @@ impl Gateway {
             ending: watch::Sender::new(false),
             turn: Mutex::default(),
             telemetry: Telemetry::off(),
+            token_help: TokenHelp::new(None, false),
             combined: Kept::default(),
         })
     }
@@ -99,6 +102,12 @@ impl Gateway {
     /// Sends what is left of spans and counts. Not to be called inside of the event loop.
     pub fn end_telemetry(&self) {
         self.telemetry.end();
+    }
+
+    /// Tells clients without a good token who issues them.
+    #[must_use]
+    pub fn with_token_help(self, token_help: TokenHelp) -> Self {
+        Self { token_help, ..self }
     }
 
     /// The span of a request that has arrived; nothing if no collector wants any.

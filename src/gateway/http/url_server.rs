@@ -24,6 +24,7 @@ use crate::gateway::exchange::{Asked, CallOutcome, DoorRefusal, Flight, MessageF
 use crate::gateway::identity::Identity;
 use crate::gateway::meter::Outcome;
 use crate::gateway::reply;
+use crate::gateway::said::Said;
 use crate::gateway::telemetry::SpanEnd;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
@@ -295,6 +296,7 @@ impl UrlServer {
                 }
             },
         };
+        server.heard(&sent);
         let (mut head, held) = match sent {
             Ok(answer) => answer,
             Err(error) if error.may_have_arrived() => {
@@ -346,7 +348,7 @@ impl UrlServer {
         if let ConnectError::Redirected { .. } = error
             && !self.redirect_told.swap(true, Ordering::Relaxed)
         {
-            server.decider.notice(&format!("{}: {}", server.name, error.render()));
+            server.decider.notice(&Said::error(error.render()).of(server.name.as_str()));
         }
         error.without_address()
     }
@@ -371,6 +373,7 @@ impl UrlServer {
         let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
         let line = (headers.get(&SESSION).cloned(), headers.get(&VERSION).cloned());
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
+        server.heard(&sent);
         let (mut head, held) =
             sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;
         headers::to_client(&mut head.headers);
@@ -406,6 +409,7 @@ impl UrlServer {
         let session = head.headers.get(&SESSION).cloned();
         let headers = headers::to_server(&head.headers, &Method::DELETE, None, &self.forwarded)?;
         let sent = Outgoing::nothing().send(&self.upstream, Method::DELETE, headers).await;
+        server.heard(&sent);
         let (mut head, held) =
             sent.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, self.unanswered(server, &error)))?;
         headers::to_client(&mut head.headers);

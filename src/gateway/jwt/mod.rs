@@ -14,7 +14,9 @@ pub use settings::{Jwks, Jwt};
 
 use super::identity::{Issuer, Unauthorized};
 use crate::clock::Timestamp;
+use crate::gateway::decider::Notice;
 use crate::gateway::filter::Nothing;
+use crate::gateway::said::Said;
 use crate::mcp::http::is_sealed;
 use crate::mcp::json::{self, Members};
 use crate::mcp::target::redacted;
@@ -79,7 +81,7 @@ struct IssuerInner {
     state: Mutex<IssuerState>,
     fetched: Condvar,
     remembered: Mutex<HashMap<TokenHash, GoodToken>>,
-    notice: Box<dyn Fn(&str) + Send + Sync>,
+    notice: Notice,
 }
 
 #[derive(Default)]
@@ -134,11 +136,11 @@ impl JwtIssuer {
     ///
     /// # Errors
     /// The file is of no use, or the URL is neither `https` nor on this machine.
-    pub fn new(settings: Jwt, notice: Box<dyn Fn(&str) + Send + Sync>) -> Result<Self, BadIssuer> {
+    pub fn new(settings: Jwt, notice: Notice) -> Result<Self, BadIssuer> {
         Self::with_rhythm(settings, notice, RHYTHM)
     }
 
-    fn with_rhythm(settings: Jwt, notice: Box<dyn Fn(&str) + Send + Sync>, rhythm: Rhythm) -> Result<Self, BadIssuer> {
+    fn with_rhythm(settings: Jwt, notice: Notice, rhythm: Rhythm) -> Result<Self, BadIssuer> {
         keys::install();
         let mut state = IssuerState::default();
         match &settings.jwks {
@@ -315,8 +317,8 @@ impl IssuerInner {
         let news = {
             let mut state = lock(&self.state);
             match &outcome {
-                Ok(_) => std::mem::take(&mut state.told).then(|| "the keys of the issuer are there again".to_owned()),
-                Err(error) => (!std::mem::replace(&mut state.told, true)).then(|| error.clone()),
+                Ok(_) => std::mem::take(&mut state.told).then(|| Said::info("the keys of the issuer are there again")),
+                Err(error) => (!std::mem::replace(&mut state.told, true)).then(|| Said::error(error.clone())),
             }
         };
         // Before any caller passes or is refused for it.

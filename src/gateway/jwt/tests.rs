@@ -416,7 +416,7 @@ const NO_PAUSE: Rhythm = Rhythm { pause: Duration::ZERO, pause_failed: Duration:
 fn on_web(web: &Web, rhythm: Rhythm) -> (JwtIssuer, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let notices = Arc::clone(&said);
-    let notice = Box::new(move |text: &str| notices.lock().unwrap().push(text.to_owned()));
+    let notice = Box::new(move |said: &Said<'_>| notices.lock().unwrap().push(said.text.to_string()));
     let issuer = JwtIssuer::with_rhythm(settings(Jwks::Url(web.url.clone())), notice, rhythm).unwrap();
     (issuer, said)
 }

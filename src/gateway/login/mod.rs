@@ -4,6 +4,7 @@ mod callback;
 mod device;
 mod store;
 
+use crate::gateway::said::Said;
 pub use callback::LOGIN_WAIT;
 use device::{ANSWER_BYTES_MAX, REQUEST_WAIT, trusted};
 pub use device::{DEVICE_WAIT_MAX, DevicePrompt, INTERVAL_MAX, login_by_device};
@@ -123,7 +124,11 @@ pub fn logout(state: &Path, url: &Url) -> Result<bool, LoginError> {
 ///
 /// # Errors
 /// There is a login that cannot be used any more.
-pub fn token(state: &Path, url: &Url, notice: impl Fn(&str) + Send + 'static) -> Result<Option<LiveToken>, LoginError> {
+pub fn token(
+    state: &Path,
+    url: &Url,
+    notice: impl Fn(&Said<'_>) + Send + 'static,
+) -> Result<Option<LiveToken>, LoginError> {
     let file = LoginFile::of(state, url);
     let Some(kept) = file.read()? else { return Ok(None) };
     let mut renewed = RENEWED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +152,7 @@ pub fn token(state: &Path, url: &Url, notice: impl Fn(&str) + Send + 'static) ->
 }
 
 /// Renews a token before it ends, again and again.
-fn keep_fresh(state: &Path, url: &Url, token: &LiveToken, notice: &dyn Fn(&str)) {
+fn keep_fresh(state: &Path, url: &Url, token: &LiveToken, notice: &dyn Fn(&Said<'_>)) {
     let file = LoginFile::of(state, url);
     let mut told = false;
     loop {
@@ -168,7 +173,8 @@ fn keep_fresh(state: &Path, url: &Url, token: &LiveToken, notice: &dyn Fn(&str))
             }
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
-                    notice(&format!("{error}; `mcpol login {}` logs in again", redacted(url)));
+                    let text = format!("{error}; `mcpol login {}` logs in again", redacted(url));
+                    notice(&Said::error(text));
                 }
                 std::thread::sleep(RENEW_PAUSE);
             }

@@ -9,6 +9,7 @@ pub use histogram::{Histogram, Snapshot};
 pub use prometheus::{CONTENT_TYPE, exposition};
 
 use super::exchange::CallOutcome;
+use super::health::Health;
 use crate::clock::Timestamp;
 use crate::policy::{CounterKey, Policy, Reservation};
 use recent::Recent;
@@ -115,6 +116,7 @@ pub struct ServerMeter {
     allowed: Recent,
     denied: Recent,
     touched: RwLock<FxHashMap<CounterKey, Touched>>,
+    health: Health,
 }
 
 type PerOutcome = [AtomicU64; Outcome::ALL.len()];
@@ -257,12 +259,18 @@ impl ServerMeter {
             allowed: Recent::default(),
             denied: Recent::default(),
             touched: RwLock::default(),
+            health: Health::default(),
         }
     }
 
     /// The server's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether the server can be reached.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Counts a decision of the gate. Only tools that `policy`, by which the call was judged, names are counted by

@@ -68,6 +68,20 @@ impl Collector for Exposition {
         durations(encoder, "upstream", help, &servers, ServerMeter::upstream)?;
         gauges(encoder, "pending_calls", "Calls in flight", &servers, ServerMeter::pending)?;
         gauges(encoder, "sessions", "Open sessions", &servers, ServerMeter::sessions)?;
+        let help = "Whether the server answered the last request to it; not there before the first";
+        let mut family = encoder.encode_descriptor("upstream_up", help, None, MetricType::Gauge)?;
+        for server in &servers {
+            if let Some(is_up) = server.health().view().is_up {
+                let labels = [("server", &*escape(server.name()))];
+                ConstGauge::new(i64::from(is_up)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Times that the server could not be reached, or ended by itself";
+        let mut family = encoder.encode_descriptor("upstream_failures", help, None, MetricType::Counter)?;
+        for server in &servers {
+            let labels = [("server", &*escape(server.name()))];
+            ConstCounter::new(server.health().view().failures).encode(family.encode_family(&labels)?)?;
+        }
 
         let help = "Requests that were refused before any policy was asked";
         let mut family = encoder.encode_descriptor("refused_requests", help, None, MetricType::Counter)?;

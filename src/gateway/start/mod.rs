@@ -3,6 +3,7 @@
 
 mod changes;
 mod operators;
+mod service_manager;
 mod stdio;
 mod watch;
 
@@ -13,6 +14,7 @@ use super::config::Config;
 use super::decider::Decider;
 use super::http::queue::Pace;
 use super::http::serve::{self, Hooks, ServeError};
+use super::http::token_help::TokenHelp;
 use super::http::{ENDPOINT, Gateway, SetUpError};
 use super::identity::Grants;
 use super::jwt::{BadIssuer, JwtIssuer};
@@ -22,9 +24,11 @@ use super::telemetry::{BadTelemetry, Telemetry, WantedSignals};
 use super::watched_file::WatchedFile;
 use crate::clock;
 use crate::gateway::audit::Whose;
+use crate::gateway::said::Said;
 use crate::mcp::ConnectError;
 use crate::state::Stores;
 use operators::Operators;
+use service_manager::ServiceState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use watch::ReloadWatch;
@@ -47,7 +51,7 @@ pub struct Start {
     /// The audit log.
     pub audit: Audit,
     /// Lines that the operator is shown once the gateway listens, before the address.
-    pub lines: Vec<String>,
+    pub lines: Vec<Said<'static>>,
     /// What the gateway needs of the program that runs it.
     pub around: Surroundings,
 }
@@ -56,9 +60,7 @@ pub struct Start {
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
     /// Shows a line to the operator.
-    pub say: fn(&str),
-    /// Shows the operator a line of a server's standard error, where the gateway stands in one client's place.
-    pub say_of_server: fn(&str),
+    pub say: fn(&Said<'_>),
     /// Looks an environment variable up.
     pub variable: fn(&str) -> Option<String>,
     /// Adds to a plan what its file does not hold, before it is served: the tokens of `mcpol login`.
@@ -145,7 +147,8 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let gateway = Gateway::new(config.plan.clone(), Arc::clone(&decider), identify, pace)?;
     let wanted = WantedSignals::from_environment(&around.variable)?;
     let telemetry = Telemetry::start(&wanted, Some(Arc::clone(&meter)))?;
-    let gateway = Arc::new(gateway.with_telemetry(telemetry));
+    let token_help = TokenHelp::new(config.jwt.as_ref(), listener.tls.is_some());
+    let gateway = Arc::new(gateway.with_telemetry(telemetry).with_token_help(token_help));
     decider.audit().event(clock::now(), "start", &Whose::gateway(), |line| {
         let line = line.text("version", env!("CARGO_PKG_VERSION"));
         match (&config.file, config.plan.servers.keys().next()) {
@@ -160,8 +163,9 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let (views, seen) = (Arc::clone(&gateway), Arc::clone(&meter));
     let started = move |address: SocketAddr| {
         lines.iter().for_each(|line| (around.say)(line));
-        (around.say)(&format!("listening on {scheme}://{address}{ENDPOINT}"));
+        (around.say)(&Said::info(format!("listening on {scheme}://{address}{ENDPOINT}")));
         operators.serve(&views, &seen, &stores.limits, around.say);
+        service_manager::tell(ServiceState::Ready, around.say);
     };
     let mut watch = file.map(|file| ReloadWatch {
         file,
@@ -178,18 +182,19 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
             watch.look();
         }
     };
-    let hooks = Hooks { started: Box::new(started), look: Box::new(look) };
+    let ending = move || service_manager::tell(ServiceState::Stopping, around.say);
+    let hooks = Hooks { started: Box::new(started), look: Box::new(look), ending: Box::new(ending) };
     let ended = serve::run(&gateway, &listener, drain, hooks);
     gateway.end_telemetry();
     Ok(ended?)
 }
 
 /// Warns the operator of grants of the store that are refused because the configuration uses their names.
-fn warn_of_doubles(grants: &Grants, say: fn(&str)) {
+fn warn_of_doubles(grants: &Grants, say: fn(&Said<'_>)) {
     // A store that cannot be read is reported when a caller needs it; until then it lets no caller in.
     for name in grants.doubles(clock::now()).unwrap_or_default() {
-        say(&format!(
-            "warning: the grant `{name}` of the state is refused: its name is taken here\n  help: `mcpol grant revoke {name}`, and create it under another name"
-        ));
+        say(&Said::warning(format!(
+            "the grant `{name}` of the state is refused: its name is taken here\n  help: `mcpol grant revoke {name}`, and create it under another name"
+        )));
     }
 }

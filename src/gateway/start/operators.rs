@@ -5,6 +5,7 @@ use super::StartError;
 use crate::gateway::admin::{self, Admin};
 use crate::gateway::http::Gateway;
 use crate::gateway::meter::Meter;
+use crate::gateway::said::Said;
 use crate::policy::LimitStore;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -25,15 +26,21 @@ impl Operators {
     }
 
     /// Serves operators as a task of the gateway's event loop, for as long as that lasts. To be called inside of it.
-    pub(super) fn serve(self, gateway: &Arc<Gateway>, meter: &Arc<Meter>, limits: &Arc<dyn LimitStore>, say: fn(&str)) {
+    pub(super) fn serve(
+        self,
+        gateway: &Arc<Gateway>,
+        meter: &Arc<Meter>,
+        limits: &Arc<dyn LimitStore>,
+        say: fn(&Said<'_>),
+    ) {
         let Some(listener) = self.0 else { return };
         let shown = listener.local_addr();
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-            say("the address for operators cannot be served");
+            say(&Said::error("the address for operators cannot be served"));
             return;
         };
         if let Ok(address) = shown {
-            say(&format!("operators: http://{address}/status, /metrics, /healthz, /readyz"));
+            say(&Said::info(format!("operators: http://{address}/status, /metrics, /healthz, /readyz")));
         }
         let views = Arc::clone(gateway);
         let admin = Admin::new(Arc::clone(meter), Arc::clone(limits), Box::new(move || views.views()));

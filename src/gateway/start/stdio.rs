@@ -14,6 +14,7 @@ use crate::gateway::plan::Backend;
 use crate::gateway::policies::Slot;
 use crate::gateway::process::Launch;
 use crate::gateway::reload::Reloading;
+use crate::gateway::said::Said;
 use crate::gateway::session::{End, Lifetime, Session};
 use crate::gateway::watch::Watch;
 use crate::policy::{Caller, Policy};
@@ -47,7 +48,7 @@ pub struct StdioStart {
     /// The audit log.
     pub audit: Audit,
     /// Lines that the operator is shown first.
-    pub lines: Vec<String>,
+    pub lines: Vec<Said<'static>>,
     /// What the gateway needs of the program that runs it.
     pub around: Surroundings,
 }
@@ -82,7 +83,9 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
     let session = match backend {
         Backend::Http(target) => Session::connect(mediator, streams, &target, drain)?,
         Backend::Stdio(children) => {
-            let launch = Launch { target: children.target, stderr: Arc::new(around.say_of_server) };
+            let server = children.target.server.clone();
+            let stderr = Arc::new(move |line: &str| (around.say)(&Said::by_server(server.as_str(), line)));
+            let launch = Launch { target: children.target, stderr };
             Session::start(mediator, streams, launch, Lifetime { restarts: children.restarts, drain })?
         }
     };

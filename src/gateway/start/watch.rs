@@ -11,6 +11,7 @@ use crate::gateway::http::Gateway;
 use crate::gateway::identity::Grants;
 use crate::gateway::meter::Meter;
 use crate::gateway::plan::{Listener, Plan};
+use crate::gateway::said::Said;
 use crate::gateway::watched_file::WatchedFile;
 use crate::problem::Problem;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ impl ReloadWatch {
         }
     }
 
-    fn say(&self, text: &str) {
-        (self.around.say)(text);
+    fn say(&self, said: &Said<'_>) {
+        (self.around.say)(said);
     }
 
     fn take(&mut self) -> Result<(), (String, Vec<Problem>)> {
@@ -80,21 +81,22 @@ impl ReloadWatch {
         self.decider
             .audit()
             .event(clock::now(), "reload", &Whose::gateway(), |line| loosened.log(line.text("config", &shown)));
-        self.say(&loosened.after(&format!("{shown} reloaded: {}", changes(&self.running, &config))));
+        self.say(&loosened.said(&format!("{shown} reloaded: {}", changes(&self.running, &config))));
         for warning in warnings {
-            self.say(&format!("warning: {warning}"));
+            self.say(&Said::warning(warning.to_string()));
         }
         for server in left_without_grant(&self.running, &config) {
-            self.say(&format!(
+            self.say(&Said::warning(format!(
                 "`{server}` goes on asking for tokens, though no grant of the file is for it any more; start the gateway again to change that"
-            ));
+            )));
         }
         let (grants, say) = (Arc::clone(&self.grants), self.around.say);
         // Apart, since the store may block for long.
         drop(tokio::task::spawn_blocking(move || warn_of_doubles(&grants, say)));
         let later = only_at_start(&self.running, &config);
         if !later.is_empty() {
-            self.say(&format!("these take effect when the gateway is started again: {}", later.join(", ")));
+            let later = format!("these take effect when the gateway is started again: {}", later.join(", "));
+            self.say(&Said::warning(later));
         }
         self.keep(config);
         Ok(())

@@ -10,6 +10,7 @@ mod leases;
 mod life;
 mod locked;
 mod odd_servers;
+mod operators;
 mod redis_replicas;
 mod redis_tls;
 mod relay;
