@@ -61,9 +61,10 @@ case $(uname -m) in
   aarch64) platform=linux-arm64 target=aarch64-unknown-linux-musl ;;
   *) fail "no packages for $(uname -m)" ;;
 esac
-node "$top/packaging/npm/pack.mjs" "$work/npm" "$platform=$programs" >/dev/null
-# One for another platform, with the same contents: npm must leave it alone.
-node "$top/packaging/npm/pack.mjs" "$work/npm" "$platform=$programs" "darwin-arm64=$programs" >/dev/null
+# One for another platform, which npm must leave alone.
+mkdir "$work/other"
+touch "$work/other/mcpol" "$work/other/mcpol-supervise"
+node "$top/packaging/npm/pack.mjs" "$work/npm" "$platform=$programs" "darwin-arm64=$work/other" >/dev/null
 exec 3< <(exec python3 "$here/install/registry.py" "$work/npm")
 registry=$!
 read -r port <&3
@@ -82,7 +83,8 @@ alone "$work/global/bin/mcpol" scan nothing-of-the-kind >/dev/null 2>&1 || code=
 rm -rf "$work/global/lib/node_modules/mcpol/node_modules/@mcpol" "$work/global/lib/node_modules/@mcpol"
 code=0
 alone "$work/global/bin/mcpol" demo >/dev/null 2>"$work/err" || code=$?
-[ "$code" = 127 ] && grep -q "@mcpol/$platform" "$work/err" || fail "npm: nothing is said of a platform without programs"
+[ "$code" = 127 ] || fail "npm: exit code $code instead of 127 without programs"
+grep -q "@mcpol/$platform" "$work/err" || fail "npm: nothing is said of a platform without programs"
 
 archive=$("$top/packaging/archive.sh" "$target" "$programs" "$work/archives")
 mkdir "$work/unpacked"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Plays the newcomer: a home with the files of five clients in four syntaxes and eleven servers of npm and PyPI, one of
-# them behind a URL that wants a token. Installs mcpol from its wheel, looks at them, puts the gateway in front of all, makes a call through each entry
+# them behind a URL that wants a token. Installs mcpol from its wheel, looks at them, puts the gateway in front of all, makes
+# a call through each entry
 # as its client would, takes the gateway away, and compares every byte. Counts the commands that a person types, and says
 # how long they took.
 #
@@ -29,7 +30,6 @@ unset XDG_CONFIG_HOME XDG_STATE_HOME XDG_CACHE_HOME XDG_DATA_HOME MCPOL_STATE MC
 mkdir -p "$work/bin" "$work/files" "$HOME"
 echo hello >"$work/files/a.txt"
 git init --quiet "$work/repository"
-mcpol=$work/bin/mcpol
 export PATH=$work/bin:$PATH
 
 # Commands run where npx finds the pinned packages.
@@ -124,6 +124,7 @@ types() {
 
 # What `uv tool install mcpol` is once it is published: tools and links in their own places, and not those of the servers.
 types env UV_TOOL_DIR="$work/tools" UV_TOOL_BIN_DIR="$work/bin" uv tool install --quiet --offline --find-links "$work/wheels" mcpol
+mcpol=$(readlink -f "$work/bin/mcpol")
 echo "a newcomer with $(mcpol --version)"
 types mcpol scan --discover --yes
 types mcpol wrap --yes

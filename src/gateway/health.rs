@@ -15,14 +15,14 @@ const DOWN: u8 = 2;
 
 /// What is known of one server.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct ServerHealth {
     /// The state alone, for the look at every answer.
     state: AtomicU8,
-    kept: Mutex<Kept>,
+    kept: Mutex<LastFound>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct LastFound {
     since: Option<Timestamp>,
     failures: u64,
     changes: u64,
@@ -49,13 +49,13 @@ pub struct HealthNews {
     pub is_loud: bool,
 }
 
-impl Health {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+impl ServerHealth {
+    fn kept(&self) -> MutexGuard<'_, LastFound> {
         // Whole between any two statements.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self, state: u8, now: Timestamp, kept: &mut Kept) -> Option<HealthNews> {
+    fn turn(&self, state: u8, now: Timestamp, kept: &mut LastFound) -> Option<HealthNews> {
         let before = self.state.swap(state, Ordering::Relaxed);
         if before == state {
             return None;
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn only_changes_are_news_and_many_of_them_become_few() {
-        let (health, at) = (Health::default(), Timestamp::from_millis);
+        let (health, at) = (ServerHealth::default(), Timestamp::from_millis);
         assert_eq!(health.view(), HealthView { is_up: None, since: None, failures: 0, why: None });
         assert_eq!(health.up(at(1)), None, "that it answers at once is no news");
         assert_eq!(health.up(at(2)), None);
@@ -122,6 +122,6 @@ mod tests {
         });
         // 2 were told already; then up to the twentieth, and the 32nd, 64th and 128th.
         assert_eq!(loud.count(), 18 + 3);
-        assert!(Health::default().down(at(1), "gone").is_some(), "never asked, and not there");
+        assert!(ServerHealth::default().down(at(1), "gone").is_some(), "never asked, and not there");
     }
 }

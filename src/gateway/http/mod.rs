@@ -58,7 +58,7 @@ use state::LivePlan;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use token_help::Asked;
+use token_help::AskedAddress;
 
 impl Gateway {
     /// Answers one request. `local` is the address that the client reached.
@@ -66,7 +66,7 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         headers::end_of_connection(&mut head.headers);
         let table = self.table();
-        let asked = Asked::of(&head);
+        let asked = AskedAddress::of(&head);
         let origin = match table.front.check(&head, local) {
             Ok(origin) => origin,
             Err(refusal) => return self.refuse(refusal, &asked, &Whose::gateway()),
@@ -88,7 +88,7 @@ impl Gateway {
         response
     }
 
-    fn refuse(&self, refusal: Refusal, asked: &Asked, whose: &Whose) -> Response<Answer> {
+    fn refuse(&self, refusal: Refusal, asked: &AskedAddress, whose: &Whose) -> Response<Answer> {
         if let Some(meter) = self.decider.meter() {
             meter.refused_request(match refusal.status().as_u16() {
                 400 => "malformed",

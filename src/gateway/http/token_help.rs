@@ -40,12 +40,12 @@ struct KnownIssuer {
 
 /// What of a request says by which address its client knows the gateway.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct AskedAddress {
     uri: Uri,
     host: Option<HeaderValue>,
 }
 
-impl Asked {
+impl AskedAddress {
     /// Of this request. `Host` has been checked before.
     pub fn of(head: &Parts) -> Self {
         Self { uri: head.uri.clone(), host: head.headers.get(header::HOST).cloned() }
@@ -80,7 +80,7 @@ impl TokenHelp {
             let is_ours = rest.is_empty() || serves(rest);
             return Some(match &self.issuer {
                 Some(issuer) if is_ours && head.method == Method::GET => {
-                    Ok(self.metadata(issuer, &Asked::of(head), rest))
+                    Ok(self.metadata(issuer, &AskedAddress::of(head), rest))
                 }
                 Some(_) | None => Err(self.nowhere()),
             });
@@ -103,7 +103,7 @@ impl TokenHelp {
     }
 
     /// The metadata of what is at `path`.
-    fn metadata(&self, issuer: &KnownIssuer, asked: &Asked, path: &str) -> Response<Answer> {
+    fn metadata(&self, issuer: &KnownIssuer, asked: &AskedAddress, path: &str) -> Response<Answer> {
         let resource = match &issuer.resource {
             Some(audience) => audience.as_str().to_owned(),
             None => self.address(issuer, asked, path),
@@ -118,7 +118,7 @@ impl TokenHelp {
     }
 
     /// A path of the gateway as its clients know it.
-    fn address(&self, issuer: &KnownIssuer, asked: &Asked, path: &str) -> String {
+    fn address(&self, issuer: &KnownIssuer, asked: &AskedAddress, path: &str) -> String {
         match &issuer.resource {
             // What stands in front of the gateway may take TLS off, and only the operator knows of it.
             Some(audience) => format!("{}{path}", audience.origin().ascii_serialization()),
@@ -131,7 +131,7 @@ impl TokenHelp {
     }
 
     /// Adds to the refusal of a token how one is had. Which of its flaws a token has is not told.
-    pub fn complete(&self, refusal: Refusal, asked: &Asked) -> Refusal {
+    pub fn complete(&self, refusal: Refusal, asked: &AskedAddress) -> Refusal {
         if refusal.status() != StatusCode::UNAUTHORIZED {
             return refusal;
         }
@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn addresses_are_those_of_the_audience_or_those_that_the_client_uses() {
-        let asked = Asked { uri: Uri::from_static("/mcp/one"), host: Some(HeaderValue::from_static("gate:8787")) };
+        let asked =
+            AskedAddress { uri: Uri::from_static("/mcp/one"), host: Some(HeaderValue::from_static("gate:8787")) };
         for (audience, tls, expected) in [
             ("mcpol", false, "http://gate:8787/mcp/one"),
             ("mcpol", true, "https://gate:8787/mcp/one"),

@@ -9,7 +9,7 @@ pub use histogram::{Histogram, Snapshot};
 pub use prometheus::{CONTENT_TYPE, exposition};
 
 use super::exchange::CallOutcome;
-use super::health::Health;
+use super::health::ServerHealth;
 use crate::clock::Timestamp;
 use crate::policy::{CounterKey, Policy, Reservation};
 use recent::Recent;
@@ -116,7 +116,7 @@ pub struct ServerMeter {
     allowed: Recent,
     denied: Recent,
     touched: RwLock<FxHashMap<CounterKey, Touched>>,
-    health: Health,
+    health: ServerHealth,
 }
 
 type PerOutcome = [AtomicU64; Outcome::ALL.len()];
@@ -259,7 +259,7 @@ impl ServerMeter {
             allowed: Recent::default(),
             denied: Recent::default(),
             touched: RwLock::default(),
-            health: Health::default(),
+            health: ServerHealth::default(),
         }
     }
 
@@ -269,7 +269,7 @@ impl ServerMeter {
     }
 
     /// Whether the server can be reached.
-    pub fn health(&self) -> &Health {
+    pub fn health(&self) -> &ServerHealth {
         &self.health
     }
 

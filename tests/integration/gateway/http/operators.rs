@@ -4,6 +4,7 @@
 use super::*;
 use std::os::unix::net::UnixDatagram;
 
+const HELLO: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
 const POLICY: &str = r#"{"version": "1", "default": "deny", "tools": {"good": {}}}"#;
 
 fn configured(text: &str) -> Sandbox {
@@ -99,11 +100,11 @@ fn a_command_that_ends_by_itself_is_down_until_one_answers() {
                 [servers.one]\ncommand = [\"no-such-program-at-all\"]\npolicy = \"policy.json\"\n";
     let sandbox = configured(toml);
     let (served, admin) = launch(&sandbox);
-    assert_eq!(called(&served, &[]).status, 502);
+    assert_eq!(served.post(&[], HELLO).status, 502);
     served.hear("no-such-program-at-all");
     let status: Value = serde_json::from_str(&operators_get(&admin, "/status").body).unwrap();
     let health = &status["servers"]["one"]["health"];
-    assert_eq!((&health["state"], &health["failures"]), (&json!("down"), &json!(1)));
+    assert!(health["state"] == "down" && health["failures"].as_u64() >= Some(1), "{health}");
     assert!(health["error"].as_str().unwrap().starts_with("it "), "{health}");
     assert_eq!(served.end(), Some(0));
 }
