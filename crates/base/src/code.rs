@@ -55,7 +55,7 @@ codes! {
     D030, Note..Error, "class went up", "Give the tool the rules that its new class deserves (`mcpol gen-policy`), then accept it.";
     D031, Note..Note, "class went down", "Make sure that the tool really does less, and not only says so; then accept it.";
     D040, Note..Warning, "annotation flipped to the safer side", "Clients may stop asking: believe the claim only if the tool really does less now.";
-    D041, Warning..Warning, "annotation flipped to the riskier side", "The server itself says that the tool does more: give it stricter rules, then accept it.";
+    D041, Note..Warning, "annotation flipped to the riskier side", "The server itself says that the tool does more: give it stricter rules, then accept it.";
     D042, Note..Note, "other member changed", "Read the difference, then accept it with `mcpol lock --update`.";
     D050, Note..Error, "source changed", "Make sure that this is the server that you mean, then write the lock anew.";
     D051, Note..Note, "what the server says of itself changed", "Nothing to do if the update was yours; accept it with `mcpol lock --update`.";

@@ -63,6 +63,15 @@ pub(super) fn repeated(was: Option<&Value>, now: Option<&Value>) -> BTreeSet<&'s
     hints.map(|(hint, _, _)| hint).collect()
 }
 
+/// Whether the only claim that is no longer made is that a second call changes nothing: that harms nobody.
+pub(super) fn only_repeats(was: Option<&Value>, now: Option<&Value>) -> bool {
+    let claims = |value: Option<&Value>| {
+        let says = |hint: &str| value.and_then(|members| members.get(hint)).and_then(Value::as_bool);
+        HINTS.map(|(hint, absent, _)| (hint, says(hint).unwrap_or(absent)))
+    };
+    claims(was).iter().zip(&claims(now)).all(|(was, now)| was == now || was.0 == "idempotentHint")
+}
+
 /// Whether what the server claims now is no more than what the tool's class shows as well.
 pub(super) fn agrees(now: Option<&Value>, tool: &LockedTool) -> bool {
     let says = |hint: &str| now.and_then(|members| members.get(hint)).and_then(Value::as_bool);

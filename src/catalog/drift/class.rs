@@ -26,6 +26,21 @@ const GRAVE: [Flag; 5] = [Flag::CodeExecution, Flag::Credential, Flag::Egress, F
 /// Rules of the classification by which an act is one because it changes what the calls after it act on, or what a session
 /// shows: logging in, choosing a project or a tab. It commits nothing by itself.
 const OF_SESSION: [&str; 4] = ["browser-state", "interface-state", "session-setting", "verb-session"];
+/// What a text says of secrets that are only named.
+const WITHHELD: [&str; 12] = [
+    "always masked",
+    "are masked",
+    "are never included",
+    "are never returned",
+    "are not included",
+    "are not returned",
+    "are obfuscated",
+    "are redacted",
+    "credentials are write-only",
+    "never exposes",
+    "never returns the",
+    "without their values",
+];
 /// Most quotes of a text that say why.
 const QUOTES_MAX: usize = 2;
 
@@ -217,16 +232,21 @@ fn because(tool: &LockedTool, fresh: &[&Evidence], reasons: &Reasons, opened: bo
 /// category is that it changes a session, and nothing of harm is said of it. One that touches nothing but what a session
 /// shows is no more than a read. None of any other tool.
 pub(super) fn slight(tool: &LockedTool, judged: Option<&Verdict>) -> Option<Severity> {
-    let is_harmless = tool.category <= Category::Execute
-        && !tool.flags.iter().any(|flag| HARMFUL.contains(flag) || *flag == Flag::Unclassified);
     let is_low = tool.blast_radius == BlastRadius::Low;
+    // What is emptied and fills again by itself, a cache, is gone for nobody.
+    let is_cache = tool.category == Category::Delete && is_low && tool.flags.contains(&Flag::Ephemeral);
+    let is_harmless = (tool.category <= Category::Execute || is_cache)
+        && !tool.flags.iter().any(|flag| HARMFUL.contains(flag) || *flag == Flag::Unclassified);
     let says = |evidence: &&Evidence| evidence.says == tool.category.as_str();
     let decided = judged.into_iter().flat_map(|verdict| &verdict.evidence).find(says);
     let of_session = tool.category == Category::Execute
         && tool.blast_radius <= BlastRadius::Medium
         && decided.is_some_and(|evidence| OF_SESSION.contains(&evidence.rule.as_str()));
+    if withholds(tool) {
+        return Some(Severity::Warning);
+    }
     match is_harmless {
-        true if is_low && tool.flags.contains(&Flag::Ephemeral) => Some(Severity::Note),
+        true if is_low && tool.flags.contains(&Flag::Ephemeral) && !is_cache => Some(Severity::Note),
         true if is_low || of_session => Some(Severity::Warning),
         _ => None,
     }
@@ -236,6 +256,17 @@ pub(super) fn slight(tool: &LockedTool, judged: Option<&Verdict>) -> Option<Seve
 pub(super) fn reads_as_much(known: &LockedTool, tool: &LockedTool) -> bool {
     let reads = |tool: &LockedTool| tool.category == Category::Read;
     reads(known) && reads(tool) && tool.blast_radius <= known.blast_radius && tool.flags.is_subset(&known.flags)
+}
+
+/// Whether a tool that only reads says itself that it returns no secret: that is to be looked at, and no more.
+fn withholds(tool: &LockedTool) -> bool {
+    let harms = tool.flags.iter().any(|flag| HARMFUL.contains(flag) && *flag != Flag::Credential);
+    tool.category == Category::Read && tool.flags.contains(&Flag::Credential) && !harms && {
+        let parts = tool.parts();
+        let text = parts.description.as_ref().and_then(|text| text.as_str()).unwrap_or_default().to_lowercase();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        WITHHELD.iter().any(|words| text.contains(words))
+    }
 }
 
 /// What an agent can do with a tool, after `an agent can `: by its category, and by the flags that say more than it.
@@ -248,7 +279,8 @@ pub(super) fn act(tool: &LockedTool, judged: Option<&Verdict>) -> String {
         (Flag::Credential, "come by secrets or set them"),
         (Flag::Egress, "send data to a place of its choice"),
     ];
-    let said = SAYING.iter().filter(|(flag, _)| tool.flags.contains(flag)).map(|(_, what)| (*what).to_owned());
+    let says = |flag: Flag| tool.flags.contains(&flag) && !(flag == Flag::Credential && withholds(tool));
+    let said = SAYING.iter().filter(|(flag, _)| says(*flag)).map(|(_, what)| (*what).to_owned());
     let said: Vec<_> = said.take(QUOTES_MAX).collect();
     let nature = match tool.category {
         Category::Delete => Some("remove data"),

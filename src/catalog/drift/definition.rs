@@ -93,7 +93,8 @@ impl Comparison<'_> {
             // A safer claim that agrees with what the definition shows is the server catching up with itself.
             let sure = self.verdict(now).is_none_or(|verdict| verdict.confidence == Confidence::High);
             let agrees = code == Code::D040 && (!sure || annotations::agrees(new, now));
-            let severity = if agrees { least } else { worst };
+            let harmless = code == Code::D041 && annotations::only_repeats(old, new);
+            let severity = if agrees || harmless { least } else { worst };
             let drift = self.add(code, severity, now, format!("{} {what}", name(&now.name)));
             drift.tomorrow = match code {
                 Code::D040 if !agrees => "clients may call it without asking".to_owned(),

@@ -4,7 +4,8 @@
 //! A name alone gives no power: what a parameter takes and what is said of it count as well.
 
 use super::hazard_words::{
-    ACTIONS, BULK, CONTENT, ELSEWHERE, FORCE, FORCE_TOLD, FORCED, GUARDS, HARMLESS, HazardKind, KINDS, PARTS, VALUES,
+    ABOUT, ACTIONS, BULK, CONTENT, ELSEWHERE, FORCE, FORCE_TOLD, FORCED, FORMULAS, GUARDS, HARMLESS, HazardKind, KINDS,
+    PARTS, READING, VALUES,
 };
 use crate::model::{Category, Parameter, TypeSet};
 
@@ -76,6 +77,13 @@ impl Hazard {
             // An id says which one of those that the service has.
             let is_id = text.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "id" | "ids" | "uuid"));
             if let Some(kind) = hazard.filter(|kind| kind.hazard != Self::Path || !is_id) {
+                // A formula computes, and runs nothing.
+                if kind.hazard == Self::Code
+                    && names.last().is_some_and(|word| word == "expression")
+                    && tells(&FORMULAS)
+                {
+                    return None;
+                }
                 let is_told = tells(kind.told) && (kind.hazard != Self::Path || !tells(&ELSEWHERE));
                 return Some(Handed { hazard: kind.hazard, is_told, is_denied: !is_told && !text.is_empty() });
             }
@@ -146,6 +154,11 @@ pub(super) fn is_part(parameter: &Parameter, tool: &str) -> bool {
     part.is_some_and(|part| !self::words(tool).iter().any(|word| alone(word) == Some(part)))
 }
 
+/// Whether an object holds what is said about a thing beside the thing itself.
+pub(super) fn is_about(path: &str) -> bool {
+    words(last_name(path)).last().is_some_and(|word| ABOUT.contains(&word.as_str()))
+}
+
 /// Whether a tool of this name only prepares what another call sends.
 pub(super) fn is_draft(tool: &str) -> bool {
     let words = words(tool);
@@ -161,6 +174,10 @@ pub(super) fn is_action(path: &str) -> bool {
 /// The worst category of what a value says, where it is one that destroys, runs or opens.
 pub(super) fn category_of_value(value: &str) -> Option<Category> {
     let words = words(value);
+    // `getDeployStatus` tells of it.
+    if words.first().is_some_and(|first| READING.contains(&first.as_str())) {
+        return None;
+    }
     let known = words.iter().filter_map(|word| VALUES.iter().find(|(known, _)| known == word));
     known.map(|(_, category)| *category).max()
 }
@@ -298,5 +315,7 @@ mod tests {
         assert_eq!(category_of_value("delete_all"), Some(Category::Delete));
         assert_eq!(category_of_value("undelete"), None);
         assert_eq!(category_of_value("list"), None);
+        assert_eq!(category_of_value("getDeployStatus"), None);
+        assert_eq!(category_of_value("deploy_status"), Some(Category::Execute));
     }
 }

@@ -333,6 +333,14 @@ pub(super) const VALUES: [(&str, Category); 21] = [
     ("reset", Category::Write),
     ("public", Category::Write),
 ];
+/// Words that a value begins with which asks for something.
+pub(super) const READING: [&str; 11] =
+    ["check", "count", "describe", "fetch", "find", "get", "list", "query", "search", "show", "view"];
+/// Words of the text of an expression that computes a value or picks one.
+pub(super) const FORMULAS: [&str; 8] =
+    ["cron", "filter", "jmespath", "jsonpath", "math", "metric", "regular expression", "xpath"];
+/// Names of objects that say something about a thing.
+pub(super) const ABOUT: [&str; 4] = ["annotations", "labels", "meta", "metadata"];
 /// Names of parameters whose value says what is done.
 pub(super) const ACTIONS: [&str; 10] =
     ["action", "actions", "command", "method", "mode", "op", "operation", "operations", "task", "verb"];

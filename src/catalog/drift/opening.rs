@@ -2,7 +2,7 @@
 //! its text says, by what the tool does, and by what could be said before already.
 
 use super::addresses::addresses_of;
-use super::hazard::{Handed, Hazard, category_of_value, is_action, is_draft, is_guard, is_part, last_name};
+use super::hazard::{Handed, Hazard, category_of_value, is_about, is_action, is_draft, is_guard, is_part, last_name};
 use super::schema::{Change, Direction, Kind};
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
@@ -188,7 +188,7 @@ impl Opening {
         let has_moved = self.before.iter().any(|known| {
             last_name(&known.path) == name && self.now(&known.path).is_none() && is_free_object(known, &self.before)
         });
-        self.unless(!is_free || has_moved || self.category == Category::Read)
+        self.unless(!is_free || has_moved || is_about(&parameter.path) || self.category == Category::Read)
     }
 
     /// How much it matters that a parameter hands this over.

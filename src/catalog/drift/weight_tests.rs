@@ -241,6 +241,20 @@ fn a_new_tool_that_reads_no_more_than_another_is_a_note() {
 }
 
 #[test]
+fn a_secret_that_is_not_returned_and_a_cache_that_is_emptied_are_no_errors() {
+    let found = |name: &str, text: &str| {
+        let found = drift(&[], &[with(name, text, &json!({}))]).into_iter().find(|found| found.code == Code::D001);
+        found.map(|found| (found.severity, found.tomorrow)).unwrap()
+    };
+    let (severity, tomorrow) = found("get_api_key", "Get an API key by its id. Values are always masked.");
+    assert_eq!((severity, tomorrow.as_str()), (Severity::Warning, "an agent can read what it returns"));
+    assert_eq!(found("get_api_key", "Get an API key by its id").0, Severity::Error);
+    assert_eq!(found("create_api_key", "Create an API key. Values are always masked.").0, Severity::Error);
+    assert_eq!(found("clear_cache", "Clear the cache").0, Severity::Warning);
+    assert_eq!(found("clear_table", "Clear the table").0, Severity::Error);
+}
+
+#[test]
 fn all_of_one_document_is_one_thing() {
     let found = |name: &str, text: &str, parameter: &Value| {
         let mut tool = with(name, text, parameter);
@@ -271,6 +285,9 @@ fn a_claim_alone_is_told_once_and_a_title_that_spells_the_name_moves_nothing() {
     let claims = tool(json!({"annotations": {"readOnlyHint": false, "destructiveHint": true}}));
     assert_eq!(severities(claims.clone(), Code::D041), Some(Severity::Warning));
     assert_ne!(severities(claims, Code::D030), Some(Severity::Warning));
+    let again = |idempotent: bool| tool(json!({"annotations": {"readOnlyHint": true, "idempotentHint": idempotent}}));
+    let lost: Vec<_> = drift(&[again(true)], &[again(false)]);
+    assert!(lost.iter().any(|found| found.code == Code::D041 && found.severity == Severity::Note), "{lost:?}");
     for (name, title) in
         [("verify_domain_ownership", "Verify domain ownership"), ("x_createAFieldV1", "Create a field")]
     {
@@ -307,6 +324,10 @@ fn what_is_sent_along_who_is_answered_and_what_is_only_stored_weigh_by_the_tool(
     // What may be a plain text as well is content, and a noun is no act.
     let content = json!({"cells": {"anyOf": [{"type": "string"}, {"type": "object"}]}});
     check("write_sheet", "Write values into a sheet", content, note);
+    let about = json!({"metadata": {"type": "object"}});
+    check("create_record", "Create a record", about, note);
+    let formula = json!({"expression": {"type": "string", "description": "A metric math expression to evaluate"}});
+    check("get_metrics", "Get metrics", formula, note);
     let price = json!({"stop_price": {"type": "string", "description": "Required for stop and stop_limit orders."}});
     check("place_order", "Place an order to buy", price, note);
 }
