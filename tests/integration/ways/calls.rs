@@ -59,7 +59,9 @@ pub fn an_unanswered_call_is_given_up_and_the_server_told(cell: &dyn Fn(&Setup) 
         cell.server.sees("that it is given up", |seen| seen.withdraws(&asked.seen.message["id"]));
     }
     asked.answer(&json!({"content": []}));
-    passed(&client.ask_tool("good", &json!({})));
+    // Where the machine is very slow this one may be given up as well; then another is made.
+    let mut tries = std::iter::repeat_with(|| client.ask_tool("good", &json!({}))).take(10);
+    passed(&tries.find(|reply| reply.get("error").is_none()).unwrap());
     // It was sent, and counts.
     refusal(&client.ask_tool("held", &json!({})));
     assert_eq!(client.rest(), Vec::<Value>::new());
