@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// Parses the arguments of this process. Prints help, version or an error, and ends the process, where they ask for it or
 /// are wrong.
 pub fn parse() -> Cli {
-    let matches = command().get_matches();
+    let matches = command().try_get_matches().unwrap_or_else(|error| without_secret(error).exit());
     match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -46,6 +46,22 @@ fn groups(command: &clap::Command) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Arguments that hold secrets, or may when they are wrong.
+const SECRET: [&str; 4] = ["--header ", "--header-env ", "--env ", "--input "];
+
+/// An error about an argument, without the value of one that may hold a secret: what is printed may be logged.
+fn without_secret(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let of_secret = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => SECRET.iter().any(|known| argument.starts_with(known)),
+        _ => false,
+    };
+    if of_secret {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
 }
 
 #[cfg(test)]

@@ -125,15 +125,14 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, serv
     // A dry run may be without a server.
     let whose = if server.as_str().is_empty() { String::new() } else { format!("{server}: ") };
     format!(
-        "{whose}policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}, {}{lock}{}",
+        "{whose}policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}{lock}{}",
         args.policy().display(),
         &policy.hash()[..12],
         summary.allowed,
         summary.limited,
         summary.refused,
         summary.hidden,
-        policy.beside_in_words(),
-        args.unknown_methods.in_words(policy),
+        args.unknown_methods.beside_in_words(policy),
         if args.shadow { "; SHADOW: every call is forwarded" } else { "" },
     )
 }

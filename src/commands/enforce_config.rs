@@ -122,10 +122,7 @@ fn planned(config: &Config) -> Vec<PlannedServer> {
             place,
             policy: policy.map_or_else(|| "none".to_owned(), |(path, _)| path.display().to_string()),
             summary: policy.map(|(_, policy)| (policy.summary(), policy.document().default)),
-            beside: policy.map(|(_, policy)| {
-                let methods = config.plan.settings.unknown_methods.in_words(policy);
-                format!("{}, {methods}", policy.beside_in_words())
-            }),
+            beside: policy.map(|(_, policy)| config.plan.settings.unknown_methods.beside_in_words(policy)),
             enforcement: served.enforcement,
             forwarded: match &served.backend {
                 Backend::Http(target) => target.forward_headers.iter().map(ToString::to_string).collect(),

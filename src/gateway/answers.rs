@@ -54,8 +54,12 @@ impl Mediator {
     fn unreadable(&self, line: &[u8], reason: &str, now: Timestamp, answers: &mut Answers) {
         let ids = match seems(line) {
             Seems::Answers(ids) => ids,
-            Seems::Unnamed(error) => return self.unnamed_error(&error, answers),
-            Seems::Asks | Seems::Broken | Seems::Junk => Vec::new(),
+            Seems::Unnamed(error) => return self.unnamed(error.as_deref(), answers),
+            Seems::Broken => {
+                let sentence = format!("the server wrote what is no message: {reason}");
+                return self.decider.wrong(&self.party.whose(), &sentence);
+            }
+            Seems::Asks | Seems::Junk => Vec::new(),
         };
         let mut is_meant = false;
         for id in ids {
@@ -73,17 +77,18 @@ impl Mediator {
         }
     }
 
-    /// An error of the server that names no request. From a command it is the answer to the one request that the server
-    /// works on; it may have been about something else all the same, so the call's units stay spent, and a later answer goes
+    /// An answer of the server that names no request, an error or else a result. From a command it is the answer to the one
+    /// request that the server works on; it may have been about something else all the same, so the call's units stay spent, and a later answer goes
     /// nowhere. With several requests nobody can tell which is meant, and a URL says it by the POST.
-    fn unnamed_error(&self, error: &str, answers: &mut Answers) {
-        let text = |name: &str| member(error, name).map(|(literal, _)| literal);
+    fn unnamed(&self, error: Option<&str>, answers: &mut Answers) {
+        let text = |name: &str| member(error?, name).map(|(literal, _)| literal);
         let message = text("message").and_then(string_value).unwrap_or_default();
         let code = text("code").and_then(|code| code.parse::<i64>().ok()).map(|code| format!(" {code}"));
         let detail =
             if message.is_empty() { String::new() } else { format!(": {}", excerpt(&message, UNNAMED_CHARS_MAX)) };
-        let sentence =
-            format!("the server answered with an error that names no request{}{detail}", code.unwrap_or_default());
+        let what = if error.is_some() { "an error" } else { "a result" };
+        let code = code.unwrap_or_default();
+        let sentence = format!("the server answered with {what} that names no request{code}{detail}");
         let answered = {
             let mut pending = lock(&self.pending);
             let only = if self.party.way.is_command() { pending.meant_by_unnamed() } else { None };
@@ -227,7 +232,6 @@ impl Mediator {
             caller: &party.caller,
             way: party.way,
             unknown: &self.settings.unknown_methods,
-            tasks: None,
             guard: self.guard.as_deref(),
             view: Some(party.seen()),
             shared: &self.shared,
@@ -309,7 +313,7 @@ impl Mediator {
     pub fn not_sent(&self, shipment: &Shipment, unsent: Unsent) -> Answers {
         let mut answers = Answers::default();
         let outcome = match unsent {
-            Unsent::Absent => CallOutcome::NotSent,
+            Unsent::Absent | Unsent::Busy => CallOutcome::NotSent,
             Unsent::Gone => CallOutcome::UpstreamGone,
         };
         for line in shipment.lines() {

@@ -4,6 +4,7 @@
 
 use super::audit::{Audit, Decided, Ended, Matter, Route, Whose};
 use super::exchange::{Asker, CallOutcome, DoorRefusal, Note, UnknownMethods};
+use super::grant_tasks::GrantTasks;
 use super::meter::{Meter, Outcome};
 use crate::clock::{self, Timestamp};
 use crate::gateway::said::Said;
@@ -13,6 +14,7 @@ use crate::policy::{
     DenialCode, Ending, Facts, LimitStore, PendingApproval, Permit, Policy, Request, Reservation, Settlement,
     StoreError, ToolChange, gate_each,
 };
+use crate::state::{MemoryTasks, TaskStore};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -70,6 +72,7 @@ pub type Notice = Box<dyn Fn(&Said<'_>) + Send + Sync>;
 pub struct Decider {
     limits: Arc<dyn LimitStore>,
     approvals: Arc<dyn ApprovalStore>,
+    tasks: GrantTasks,
     audit: Audit,
     settlements: Mutex<Vec<Settlement>>,
     /// Ends of calls that are not in the log yet.
@@ -91,11 +94,12 @@ impl fmt::Debug for Decider {
 }
 
 impl Decider {
-    /// A decider that counts nothing. `notice` gets the lines that the operator is to see.
+    /// A decider that counts nothing, and forgets with this process whose tasks are. `notice` gets the lines that the operator is to see.
     pub fn new(limits: Arc<dyn LimitStore>, approvals: Arc<dyn ApprovalStore>, audit: Audit, notice: Notice) -> Self {
         Self {
             limits,
             approvals,
+            tasks: GrantTasks::new(Arc::new(MemoryTasks::new())),
             audit,
             settlements: Mutex::default(),
             finished: Mutex::default(),
@@ -106,6 +110,17 @@ impl Decider {
             notice,
             meter: None,
         }
+    }
+
+    /// This decider, with tasks as this store knows them.
+    #[must_use]
+    pub fn with_tasks(self, store: Arc<dyn TaskStore>) -> Self {
+        Self { tasks: GrantTasks::new(store), ..self }
+    }
+
+    /// Whose the tasks of servers are.
+    pub fn tasks(&self) -> GrantTasks {
+        self.tasks.clone()
     }
 
     /// This decider, with every ruling counted in `meter`.

@@ -1,6 +1,6 @@
 //! Takes entries out of a server's lists that the client may not see; what stays is kept byte for byte. Pure.
 
-use crate::mcp::json::{self, Members, Tag, Visitor, string_value};
+use crate::mcp::json::{self, Members, PROTOTYPE, Tag, Visitor, string_value};
 use crate::mcp::walk::{elements, member, members};
 use std::ops::Range;
 
@@ -50,9 +50,13 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     if seen.flaw.is_some() {
         return Err(Unreadable::Ambiguous);
     }
+    // A client that ignores case finds another member, and one that copies members one by one finds those of the
+    // prototype where its own are missing.
     let near = |object: &str, known: &str| {
-        members(object)
-            .any(|(name, _)| string_value(name).is_some_and(|name| json::nearly_known(name.as_bytes(), &[known])))
+        members(object).any(|(name, _)| {
+            let is_other = |name: &str| name == PROTOTYPE || json::nearly_known(name.as_bytes(), &[known]);
+            string_value(name).is_some_and(|name| is_other(&name))
+        })
     };
     if near(result, "tools") {
         return Err(Unreadable::Ambiguous);
@@ -64,7 +68,7 @@ pub fn filter(result: &str, listed: impl Fn(&str, &str) -> bool) -> Result<Page,
     let (mut all, mut kept, mut dropped) = (Vec::new(), Vec::new(), 0);
     for element in elements(tools) {
         let definition = &tools[element.clone()];
-        // A client that ignores case would see another tool than the gateway does.
+        // Such a client would see another tool than the gateway does.
         if near(definition, "name") {
             return Err(Unreadable::Ambiguous);
         }
@@ -131,6 +135,11 @@ pub fn entries(result: &str, list: &'static str, keep: impl Fn(&str) -> bool) ->
     // A page without a list, or with something else in its place, shows nothing.
     let Some((entries, span)) = member(result, list).filter(|(list, _)| list.starts_with('[')) else { return Ok(None) };
     let all: Vec<&str> = elements(entries).map(|entry| &entries[entry]).collect();
+    let has_prototype =
+        |entry: &&str| members(entry).any(|(name, _)| string_value(name).is_some_and(|it| it == PROTOTYPE));
+    if all.iter().any(has_prototype) {
+        return Err(Unreadable::Ambiguous);
+    }
     let kept: Vec<&str> = all.iter().copied().filter(|entry| keep(entry)).collect();
     let list = (kept.len() < all.len()).then(|| (span, format!("[{}]", kept.join(","))));
     Ok(uncached(result, list))
@@ -165,6 +174,7 @@ mod tests {
         assert_eq!(page(r#"{"tools":[]}"#), Ok(None));
         assert_eq!(page(r#"{"Prompts":[{"name":"rm"}],"prompts":[]}"#), Err(Unreadable::Ambiguous));
         assert_eq!(page(r#"{"prompts":[],"prompts":[{"name":"rm"}]}"#), Err(Unreadable::Ambiguous));
+        assert_eq!(page(r#"{"prompts":[{"name":"a","__proto__":{"title":"x"}}]}"#), Err(Unreadable::Ambiguous));
     }
 
     #[test]
@@ -191,6 +201,8 @@ mod tests {
             (r#"{"tools":[{"name":"\ud800"}]}"#, Unreadable::Ambiguous),
             (r#"{"tools":[],"Tools":[{"name":"rm"}]}"#, Unreadable::Ambiguous),
             (r#"{"tools":[{"name":"a","NAME":"rm"}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":[{"name":"a","__proto__":{"title":"rm"}}]}"#, Unreadable::Ambiguous),
+            (r#"{"tools":[],"\u005f_proto__":{"nextCursor":"x"}}"#, Unreadable::Ambiguous),
             (r#"{"tools":{"name":"rm"}}"#, Unreadable::NoTools),
             (r#"{"tools":null}"#, Unreadable::NoTools),
             (r#"{}"#, Unreadable::NoTools),

@@ -228,8 +228,7 @@ impl Mediator {
             way: party.way,
             unknown: &self.settings.unknown_methods,
             is_shown_with_tool: &is_shown_with_tool,
-            // One grant has the server for itself.
-            tasks: None,
+            tasks: self.shared.tasks(),
         })
     }
 

@@ -6,11 +6,12 @@ mod called_again;
 
 use super::alive::belongs;
 use super::answers::Answers;
-use super::client_writer::ClientWriter;
 use super::event::Event;
 use super::exchange::{LISTED_TOOLS_MAX, invalid};
 use super::mediate::{Mediator, lock};
+use super::pipe_writer::PipeWriter;
 use super::said::Said;
+use super::shipment::Unsent;
 use crate::clock;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::{Id, MESSAGE_BYTES_MAX, Message, Received, admit, receive};
@@ -29,7 +30,7 @@ use bytes::Bytes;
 use http::Method;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,6 +41,8 @@ use tokio::task::JoinSet;
 const QUEUE_MAX: usize = 256;
 /// Requests that may be open at the same time.
 const OPEN_MAX: usize = 256;
+/// Lines of the gateway's own that may wait for room among those for the server; what it says beyond is left out.
+const SAYING_MAX: usize = 1024;
 /// Tries to go on with a stream that bring nothing, in a row.
 const RESUMES_MAX: u32 = 5;
 /// How long the server may take to hear that a session is over.
@@ -55,7 +58,7 @@ pub type Lines = tokio::sync::mpsc::Sender<Vec<u8>>;
 struct SharedSession {
     client: HttpClient,
     mediator: Arc<Mediator>,
-    client_writer: ClientWriter,
+    client_writer: PipeWriter,
     /// The operator was told that the server redirects elsewhere.
     redirect_told: AtomicBool,
     /// Whether the server speaks the older transport: what it refuses later is refused for that.
@@ -72,6 +75,8 @@ struct SharedSession {
     renewing: tokio::sync::Mutex<()>,
     /// For what the gateway itself has to say. Weak: the session is over when all others have let go.
     lines: tokio::sync::mpsc::WeakSender<Vec<u8>>,
+    /// How much of that waits for room.
+    saying: Arc<AtomicUsize>,
 }
 
 /// How far a stream of events was read.
@@ -103,7 +108,7 @@ struct MessageHead {
 pub fn start(
     target: &HttpTarget,
     mediator: Arc<Mediator>,
-    client_writer: ClientWriter,
+    client_writer: PipeWriter,
     events: Sender<Event>,
 ) -> Result<Lines, ConnectError> {
     let client = HttpClient::new(target)?;
@@ -123,6 +128,7 @@ pub fn start(
         relists: AtomicU64::new(0),
         renewing: tokio::sync::Mutex::default(),
         lines: sender.downgrade(),
+        saying: Arc::default(),
     });
     let work = move || {
         runtime.block_on(forward(shared, receiver));
@@ -422,7 +428,7 @@ impl SharedSession {
                 while let Some(chunk) = reply.chunk().await? {
                     blocks.feed(&chunk);
                     while let Some(block) = blocks.next_block().map_err(too_long)? {
-                        if let Some(data) = block.data().filter(|data| !data.is_empty()) {
+                        if let Some(data) = block.data().filter(|data| block.is_message() && !data.is_empty()) {
                             place.events += 1;
                             place.wrong = self.arrived(&data, asked);
                         }
@@ -488,13 +494,28 @@ impl SharedSession {
         }
     }
 
-    fn deliver(&self, answers: Answers) {
-        self.client_writer.write(&answers.effects.to_client);
-        self.mediator.log_ended(clock::now());
-        for line in answers.effects.to_server.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let (Some(lines), line) = (self.lines.upgrade(), line.to_vec()) else { return };
+    fn deliver(&self, mut answers: Answers) {
+        loop {
+            self.client_writer.write(&answers.effects.to_client);
+            self.mediator.log_ended(clock::now());
+            let count = answers.effects.to_server.lines().count();
+            if self.saying.fetch_add(count, Ordering::Relaxed) + count <= SAYING_MAX {
+                break;
+            }
+            // A server that asks without end does not hear all that the gateway has to say to it.
+            self.saying.fetch_sub(count, Ordering::Relaxed);
+            answers = self.mediator.not_sent(&answers.effects.to_server, Unsent::Busy);
+        }
+        for line in answers.effects.to_server.lines() {
+            let (lines, line, saying) = (self.lines.upgrade(), line.to_vec(), Arc::clone(&self.saying));
             // The task that reads an answer must not wait for room.
-            tokio::spawn(async move { lines.send(line).await });
+            tokio::spawn(async move {
+                if let Some(lines) = lines {
+                    // A session that is over has nothing more to say.
+                    let _ = lines.send(line).await;
+                }
+                saying.fetch_sub(1, Ordering::Relaxed);
+            });
         }
     }
 

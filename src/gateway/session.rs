@@ -5,14 +5,14 @@
 //! possible proxy costs too.
 
 use super::answers::Answers;
-use super::client_writer::ClientWriter;
 use super::event::Event;
 use super::mediate::{Effects, Mediator};
+use super::pipe_writer::PipeWriter;
 use super::process::{Launch, Owner, Process};
 use super::remote;
 use super::reply;
 use super::said::Said;
-use super::shipment::Shipment;
+use super::shipment::{Shipment, Unsent};
 use super::upstream::Upstream;
 use super::watch::Watch;
 use crate::clock;
@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 const TICK_WAITING: Duration = Duration::from_millis(100);
 /// How long the last answers may take to reach a client that has closed its end.
 const LAST_WRITE: Duration = Duration::from_secs(2);
-/// Threads that may hold the server's end at the same time, those of the session included.
+/// Threads that may hold the end of a server behind a URL at the same time, those of the session included.
 const SENDERS_MAX: usize = 16;
 /// Ticks in a row in which the server takes nothing before the gateway looks whether the client is still there.
 const STUCK_TICKS: u32 = 3;
@@ -74,7 +74,7 @@ pub struct Session {
 struct Ends {
     mediator: Arc<Mediator>,
     upstream: Arc<Upstream>,
-    client_writer: ClientWriter,
+    client_writer: PipeWriter,
 }
 
 impl Session {
@@ -89,7 +89,7 @@ impl Session {
         lifetime: Lifetime,
     ) -> Result<Self, ConnectError> {
         let (sender, events) = channel();
-        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), client_writer: ClientWriter::new(output) };
+        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), client_writer: PipeWriter::new(output) };
         let (process, stdout) = Process::start(launch, lifetime.restarts, Arc::clone(&ends.upstream))?;
         let process = Arc::new(process);
         let (runs, owner, tell) = (Arc::clone(&process), ends.clone(), sender.clone());
@@ -113,7 +113,7 @@ impl Session {
         drain: Duration,
     ) -> Result<Self, ConnectError> {
         let (sender, events) = channel();
-        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), client_writer: ClientWriter::new(output) };
+        let ends = Ends { mediator, upstream: Arc::new(Upstream::absent()), client_writer: PipeWriter::new(output) };
         let (mediator, client_writer) = (Arc::clone(&ends.mediator), ends.client_writer.clone());
         ends.upstream.connect(remote::start(target, mediator, client_writer, sender.clone())?);
         Self { ends, process: None, drain, events, sender, input, stuck: 0 }.begun()
@@ -186,7 +186,7 @@ impl Session {
     }
 
     fn answer(&self, answers: Answers) {
-        self.ends.deliver_elsewhere(answers.effects);
+        self.ends.deliver_at_once(answers.effects);
         self.ends.mediator.log_ended(clock::now());
     }
 
@@ -217,7 +217,9 @@ impl Session {
             // Calls in flight may end first.
             while mediator.at_server() > 0 && !self.until_event(deadline, &mut server_gone) {}
         }
-        // The server hears that nothing more comes, and may answer what it has.
+        // The server hears that nothing more comes, and may answer what it has: once it has read what waits for it.
+        let reads = !matches!(end, End::Signal(_));
+        while reads && !server_gone && self.ends.upstream.is_busy() && !self.until_event(deadline, &mut server_gone) {}
         if self.ends.upstream.is_busy() {
             self.end_process();
         }
@@ -300,25 +302,35 @@ impl Ends {
         }
     }
 
-    /// Delivers, on a thread of its own what is for the server: a server that does not read must stop neither the clock
-    /// nor the thread that reads what it writes, or both would wait for each other.
-    fn deliver_elsewhere(&self, effects: Effects) {
-        // A server that asks without end and never reads stops itself in the end, and does not collect threads.
-        if effects.to_server.is_empty() || Arc::strong_count(&self.upstream) > SENDERS_MAX {
-            self.deliver(&effects);
-            return;
+    /// Delivers, and never waits for the server: one that does not read must stop neither the clock nor the thread that
+    /// reads what it writes, or both would wait for each other. What the gateway has to say to a server that asks without
+    /// end and reads nothing is left out.
+    fn deliver_at_once(&self, mut effects: Effects) {
+        loop {
+            // What is for the client depends on nothing that the server does.
+            self.client_writer.post(&effects.to_client);
+            let Err(unsent) = self.upstream.try_send(&effects.to_server) else { return };
+            if unsent == Unsent::Busy && self.upstream.is_url() && Arc::strong_count(&self.upstream) <= SENDERS_MAX {
+                return self.deliver_elsewhere(effects.to_server);
+            }
+            // What waited for a list that was not sent goes on without it, once.
+            effects = self.mediator.not_sent(&effects.to_server, unsent).effects;
+            self.mediator.log_ended(clock::now());
         }
+    }
+
+    /// Waits, on a thread of its own, for room among the lines for a server behind a URL.
+    fn deliver_elsewhere(&self, to_server: Shipment) {
         let ends = self.clone();
-        let work = move || ends.deliver(&effects);
+        let work = move || ends.deliver(&Effects { to_server, to_client: Vec::new() });
         if let Err(error) = std::thread::Builder::new().name("to-server".to_owned()).spawn(work) {
             self.mediator.notice(Said::error(format!("cannot start a thread: {error}")));
         }
     }
 
     fn deliver(&self, effects: &Effects) {
-        let sent = self.upstream.send(&effects.to_server);
         self.client_writer.post(&effects.to_client);
-        if let Err(unsent) = sent {
+        if let Err(unsent) = self.upstream.send(&effects.to_server) {
             // Nothing may wait for ever for what could not be sent. What waited for a list that was not sent goes on
             // without it, once.
             let answers = self.mediator.not_sent(&effects.to_server, unsent);
@@ -338,7 +350,7 @@ impl Owner for Ends {
     }
 
     fn to_server(&self, shipment: Shipment) {
-        self.deliver_elsewhere(Effects { to_server: shipment, to_client: Vec::new() });
+        self.deliver_at_once(Effects { to_server: shipment, to_client: Vec::new() });
     }
 
     fn ended(&self, _for_good: bool) {}

@@ -82,4 +82,7 @@ pub enum Unsent {
     /// It is gone; there is no telling what it has read.
     #[error("the server is gone")]
     Gone,
+    /// It does not read, and more may not wait for it; nothing of what was to be sent has left.
+    #[error("the server does not read what it is sent")]
+    Busy,
 }

@@ -1,5 +1,4 @@
-//! Whose a task is, where messages name it by its id alone: which server handed it out, for a client of several; which
-//! grant began it, for a server of several.
+//! Which server handed a task out, for a client of several: messages name it by its id alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,13 +11,13 @@ pub const TASK_ID_BYTES_MAX: usize = 1024;
 /// Whose a task is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskOwner {
-    /// That of the server or grant of this name.
+    /// That of the server of this name.
     One(String),
     /// Two have the same id; which one is meant cannot be told.
     Several,
 }
 
-/// Whose tasks are.
+/// Which server handed out which task.
 #[derive(Debug, Default)]
 pub struct TaskOwners(Mutex<TaskTable>);
 
@@ -34,7 +33,7 @@ impl TaskOwners {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a task is the owner's of this name. Answers whether it is that owner's alone.
+    /// Notes that a task is that of the server with this name. Answers whether it is that server's alone.
     pub fn learn(&self, task: &str, owner: &str) -> bool {
         if task.len() > TASK_ID_BYTES_MAX {
             return true;

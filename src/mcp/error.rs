@@ -309,6 +309,7 @@ impl ConnectError {
                     "the server has moved to `{path}`; a tool call is not sent twice: try it again, the next one goes there"
                 )
             }
+            Self::HttpStatus { status, .. } => format!("the server answered with HTTP status {status} and no reply"),
             _ => self.to_string(),
         }
     }

@@ -310,9 +310,37 @@ pub fn redacted(url: &url::Url) -> String {
     shown.to_string()
 }
 
+/// A text that was meant as an address and may be none, without what may be secret in it: of one that cannot be read no
+/// more than its scheme is shown.
+pub fn shown_address(text: &str) -> String {
+    let url = url::Url::parse(text).ok().filter(url::Url::has_host);
+    match (url, text.split_once("://")) {
+        // In its own spelling where there is nothing to hide.
+        (Some(url), _) if redacted(&url) == url.as_str() => text.to_owned(),
+        (Some(url), _) => redacted(&url),
+        (None, Some((scheme, _))) => format!("{scheme}://…"),
+        (None, None) => without_secret(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_in_what_is_no_address_are_not_shown() {
+        for (text, expected) in [
+            ("ftp://me:hush@h/x?y=hush", "ftp://h/x"),
+            ("http://127.0.0.1:99999/hush", "http://…"),
+            ("http://[::hush/", "http://…"),
+            ("https://", "https://…"),
+            ("ftp://h", "ftp://h"),
+            ("tools.json", "tools.json"),
+            ("--api-key=hush", "--api-key=…"),
+        ] {
+            assert_eq!(shown_address(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn secrets_in_a_command_are_not_shown() {

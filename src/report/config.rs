@@ -76,15 +76,9 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
         })
         .collect();
     out.push_str(&grid(&["SERVER", "WHERE", "POLICY", "TOOLS"], &rows, &[1, 2, 3], columns));
-    let beside = servers.iter().filter_map(|server| Some((server, server.beside.as_deref()?)));
-    for (at, (server, beside)) in beside.enumerate() {
-        if at == 0 {
-            let _ = writeln!(out, "\n{bold}beside tools{bold:#}");
-        }
-        for (at, line) in wrap(&format!("{}: {beside}", escape(&server.name)), columns - 4, 8).iter().enumerate() {
-            let _ = writeln!(out, "{:indent$}{line}", "", indent = if at == 0 { 2 } else { 4 });
-        }
-    }
+    let beside =
+        servers.iter().filter_map(|server| Some(format!("{}: {}", escape(&server.name), server.beside.as_deref()?)));
+    section(&mut out, "beside tools", beside, columns);
     for server in servers.iter().filter(|server| !server.forwarded.is_empty()) {
         let (name, headers) = (escape(&server.name), server.forwarded.join(", "));
         let _ = writeln!(out, "headers of clients that go on to {name}: {headers}");
@@ -108,12 +102,32 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
             .collect();
         out.push_str(&grid(&["GRANT", "CALLER", "SERVERS", "POLICY", "GOOD"], &rows, &[1, 2, 3], columns));
     }
+    let own = config.grants.iter().filter_map(|grant| {
+        let policy = config.policy_of(grant)?;
+        let tools = counted(policy.summary(), policy.document().default).join(", ");
+        let beside = config.plan.settings.unknown_methods.beside_in_words(policy);
+        Some(format!("{}: {tools}; {beside}", escape(grant.name.as_str())))
+    });
+    section(&mut out, "what grants may by policies of their own, in place of the server's", own, columns);
     out
 }
 
-fn tools(server: &PlannedServer) -> String {
-    let Some((summary, unlisted)) = &server.summary else { return "every call is refused".to_owned() };
-    let Summary { allowed, limited, refused, hidden } = *summary;
+/// Lines under a heading, if there are any.
+fn section(out: &mut String, heading: &str, lines: impl Iterator<Item = String>, columns: usize) {
+    let bold = Style::new().bold();
+    for (at, line) in lines.enumerate() {
+        if at == 0 {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "\n{bold}{heading}{bold:#}");
+        }
+        for (at, line) in wrap(&line, columns - 4, 8).iter().enumerate() {
+            let _ = writeln!(out, "{:indent$}{line}", "", indent = if at == 0 { 2 } else { 4 });
+        }
+    }
+}
+
+/// What a policy says about the tools that it lists, and about the others.
+fn counted(Summary { allowed, limited, refused, hidden }: Summary, unlisted: Unlisted) -> Vec<String> {
     let counted = [(allowed, "allowed"), (limited, "limited"), (refused, "refused"), (hidden, "hidden")];
     let mut parts: Vec<_> =
         counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
@@ -121,6 +135,12 @@ fn tools(server: &PlannedServer) -> String {
         Unlisted::Allow => "the rest allowed".to_owned(),
         Unlisted::Deny => "the rest denied".to_owned(),
     });
+    parts
+}
+
+fn tools(server: &PlannedServer) -> String {
+    let Some((summary, unlisted)) = server.summary else { return "every call is refused".to_owned() };
+    let mut parts = counted(summary, unlisted);
     if let Some((tools, on_change)) = server.lock {
         let others = match on_change {
             OnChange::Deny => "refused",

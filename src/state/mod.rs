@@ -1,4 +1,4 @@
-//! Where counters, approvals and grants live.
+//! Where counters, approvals, grants and the owners of tasks live.
 
 mod approvals;
 #[cfg(test)]
@@ -14,6 +14,7 @@ mod redis;
 mod rows;
 mod sqlite;
 mod stores;
+mod tasks;
 
 pub use crate::policy::MemoryStore;
 pub use grants::{
@@ -27,3 +28,4 @@ pub use redis::{BadAddress, RedisAddress};
 pub use redis::{REDIS_TIMEOUT, RedisStore};
 pub use sqlite::{BUSY_TIMEOUT, SqliteStore};
 pub use stores::Stores;
+pub use tasks::{GRANT_TASKS_MAX, MemoryTasks, TASK_KEPT_MS, TaskKey, TaskStore};

@@ -4,13 +4,14 @@ use super::grants::MemoryGrants;
 use super::redis::{self, BadAddress, RedisAddress};
 use super::sqlite::SqliteStore;
 use super::stores::{Stores, stores};
+use super::tasks::MemoryTasks;
 use crate::policy::{LimitStore, MemoryStore};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where counters, approvals and grants are kept. Its text never holds a password.
+/// Where counters, approvals, grants and the owners of tasks are kept. Its text never holds a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatePlace {
     /// In this process, and gone with it.
@@ -64,6 +65,7 @@ pub fn open(place: &StatePlace) -> Stores {
                 limits: Arc::clone(&store) as Arc<dyn LimitStore>,
                 approvals: store,
                 grants: Arc::new(MemoryGrants::new()),
+                tasks: Arc::new(MemoryTasks::new()),
                 may_wait: false,
             }
         }
@@ -87,6 +89,9 @@ mod tests {
             ("redis://me:hush@redis.example.com:7000/3", Some("redis://redis.example.com:7000/3")),
             ("rediss://:hush@redis.example.com", Some("rediss://redis.example.com:6379/0")),
             ("redis://", None),
+            ("postgres://me:hush@h/0", None),
+            ("file:///hush", None),
+            ("C://state.db", Some("C://state.db")),
             ("redis://:hush@/1", None),
             ("redis://h/hush", None),
             ("redis://h/1/2", None),

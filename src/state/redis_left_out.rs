@@ -21,10 +21,9 @@ impl BadAddress {
 }
 
 impl RedisAddress {
-    /// Whether a text is meant as the URL of a Redis.
+    /// Whether a text is meant as a URL, which may hold a password: no file is called so.
     pub fn is_meant(text: &str) -> bool {
-        text.split_once("://")
-            .is_some_and(|(scheme, _)| ["redis", "rediss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+        text.split_once("://").is_some_and(|(scheme, _)| scheme.len() > 1)
     }
 
     /// Refuses every URL.

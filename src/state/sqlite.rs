@@ -1,11 +1,11 @@
-//! Counters, approvals and grants in one SQLite file that every gateway of a user shares.
+//! Counters, approvals, grants and tasks in one SQLite file that every gateway of a user shares.
 //!
 //! WAL with `synchronous = NORMAL`: a committed transaction is in the system's cache, so it outlives a `kill -9` of any
 //! process; only a power cut may take the last ones, and then the counters of those seconds with the calls. Every
 //! transaction is `IMMEDIATE`: it holds the only write lock before it reads, so no two processes decide on one count.
 
 use super::rows::{Row, integer, millis, read, write};
-use super::{approvals, grants};
+use super::{approvals, grants, tasks};
 use crate::clock::Timestamp;
 use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, CounterKey, LimitStore, Receipt, Reserve,
@@ -38,8 +38,8 @@ const KEEP_ENDED_MS: u64 = 24 * 3600 * 1000;
 const CLOCK_STEP_MS: u64 = 1000;
 /// Marks our files; SQLite keeps it in the header.
 const APPLICATION_ID: i64 = 0x6d63_706f;
-/// The layout of the tables; 1 had no grants, and 2 no definitions of tools among the approvals.
-const LAYOUT: i64 = 3;
+/// The layout of the tables; 1 had no grants, 2 no definitions of tools among the approvals, and 3 no tasks.
+const LAYOUT: i64 = 4;
 /// What leads from layout 2 to 3.
 const DEFINITIONS: &str = "ALTER TABLE approvals ADD COLUMN definition TEXT NOT NULL DEFAULT '';";
 
@@ -235,29 +235,23 @@ fn make_tables(connection: &Connection) -> Result<(), rusqlite::Error> {
     // Another process may have been faster.
     let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let known = match (layout, tables) {
+    let wanting: Option<&[&str]> = match (layout, tables) {
         (0, 0) => {
-            connection.execute_batch(TABLES)?;
-            connection.execute_batch(grants::TABLES)?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            connection.pragma_update(None, "user_version", LAYOUT)?;
-            true
+            Some(&[TABLES, grants::TABLES, tasks::TABLES])
         }
-        (1, _) => {
-            connection.execute_batch(grants::TABLES)?;
-            connection.execute_batch(DEFINITIONS)?;
-            connection.pragma_update(None, "user_version", LAYOUT)?;
-            true
-        }
-        (2, _) => {
-            connection.execute_batch(DEFINITIONS)?;
-            connection.pragma_update(None, "user_version", LAYOUT)?;
-            true
-        }
-        (other, _) => other == LAYOUT,
+        (1, _) => Some(&[grants::TABLES, DEFINITIONS, tasks::TABLES]),
+        (2, _) => Some(&[DEFINITIONS, tasks::TABLES]),
+        (3, _) => Some(&[tasks::TABLES]),
+        (LAYOUT, _) => Some(&[]),
+        (_, _) => None,
     };
+    if let Some(wanting) = wanting {
+        wanting.iter().try_for_each(|tables| connection.execute_batch(tables))?;
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+    }
     connection.execute_batch("COMMIT")?;
-    if !known {
+    if wanting.is_none() {
         return Err(rusqlite::Error::InvalidColumnName(format!("not a state file of this version (layout {layout})")));
     }
     Ok(())

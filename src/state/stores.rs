@@ -1,11 +1,12 @@
 //! The stores of one place, ready to be handed out.
 
 use super::grants::GrantStore;
+use super::tasks::TaskStore;
 use crate::policy::{ApprovalStore, LimitStore};
 use std::fmt;
 use std::sync::Arc;
 
-/// The three stores of one place. They share its connections, and open them when they are first used.
+/// The four stores of one place. They share its connections, and open them when they are first used.
 #[derive(Clone)]
 pub struct Stores {
     /// Counters.
@@ -14,6 +15,8 @@ pub struct Stores {
     pub approvals: Arc<dyn ApprovalStore>,
     /// Who may call.
     pub grants: Arc<dyn GrantStore>,
+    /// Which grant began which task.
+    pub tasks: Arc<dyn TaskStore>,
     /// Whether a call of a store may wait for a disk or a network: for up to
     /// [`BUSY_TIMEOUT`](super::BUSY_TIMEOUT), or a second for Redis.
     pub may_wait: bool,
@@ -25,13 +28,14 @@ impl fmt::Debug for Stores {
     }
 }
 
-/// One store for all three, which may wait for a disk or a network.
-pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + 'static>(store: S) -> Stores {
+/// One store for all four, which may wait for a disk or a network.
+pub(super) fn stores<S: LimitStore + ApprovalStore + GrantStore + TaskStore + 'static>(store: S) -> Stores {
     let store = Arc::new(store);
     Stores {
         limits: Arc::clone(&store) as Arc<dyn LimitStore>,
         approvals: Arc::clone(&store) as Arc<dyn ApprovalStore>,
-        grants: store,
+        grants: Arc::clone(&store) as Arc<dyn GrantStore>,
+        tasks: store,
         may_wait: true,
     }
 }

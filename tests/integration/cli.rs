@@ -60,3 +60,20 @@ fn a_wrong_argument_is_exit_2() {
     assert!(said.contains("'scan'"), "the nearest subcommand is named: {said}");
     sandbox.run(&["scan", "--no-such-flag"]).refused(2);
 }
+
+#[test]
+fn a_secret_in_a_wrong_argument_is_not_printed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("policy.json", r#"{"version": "1", "default": "deny"}"#);
+    for args in [
+        &["--upstream", "ftp://me:hush@h/x"][..],
+        &["--upstream", "http://127.0.0.1:99999/hush"],
+        &["--upstream", "http://127.0.0.1:1/", "--header", "Authorization Bearer hush"],
+        &["--upstream", "http://127.0.0.1:1/", "--header", "Auth or: Bearer hush"],
+        &["--upstream", "http://127.0.0.1:1/", "--header", "A: hush\u{1}"],
+        &["--upstream", "http://127.0.0.1:1/", "--state", "postgres://me:hush@h/0"],
+    ] {
+        let said = sandbox.run(&[&["enforce", "--policy", "policy.json"], args].concat()).refused(2);
+        assert!(!said.contains("hush"), "{args:?}: {said}");
+    }
+}

@@ -9,6 +9,7 @@ mod calls;
 mod client;
 mod doors;
 mod host;
+mod limits;
 mod lists;
 mod server;
 mod urls;
@@ -36,8 +37,6 @@ const COMMAND_SESSION: Ways = |way| COMMAND(way) && SESSION(way);
 const ONE_COMMAND_SESSION: Ways = |way| ONE_SERVER(way) && SESSION(way) && way.back == Back::Command;
 /// Those on which a server may ask in a result.
 const STATELESS: Ways = |way| !SESSION(way);
-/// Those on which several grants share a server.
-const SHARED_SESSION: Ways = |way| HTTP(way) && URL_SESSION(way);
 const HTTP_SESSION: Ways = |way| HTTP(way) && SESSION(way);
 const URL_SESSION: Ways = |way| URL(way) && SESSION(way);
 const URL_STATELESS: Ways = |way| URL(way) && !SESSION(way);
@@ -66,6 +65,7 @@ promises! {
     calls::a_call_is_answered_and_a_refused_one_never_sent: ALL;
     calls::a_limit_holds_for_all_clients_of_a_grant: ALL;
     calls::a_limit_of_a_session_is_each_sessions_own: SESSION;
+    limits::no_order_of_events_gets_more_calls_through_than_a_limit_allows: ALL;
     calls::an_unanswered_call_is_given_up_and_the_server_told: ALL;
     calls::only_a_message_that_belongs_to_the_call_keeps_it_alive: URL;
     calls::every_call_is_held_to_the_policy_of_now: ALL;
@@ -110,12 +110,13 @@ promises! {
     doors::a_server_asks_its_client_what_the_policy_lets_it: SESSION;
     doors::over_http_the_folders_of_a_server_are_the_operators: SESSION;
     doors::a_result_asks_the_client_for_what_the_policy_lets_it: STATELESS;
+    doors::nothing_is_asked_of_a_client_within_something_else: ALL;
     doors::a_client_hears_no_news_of_what_it_may_not_take: ALL;
     doors::an_error_asks_the_client_for_what_the_policy_lets_it: ALL;
     doors::what_names_its_matter_in_two_ways_is_refused: ALL;
     doors::nothing_is_asked_of_a_client_that_cannot_be_logged: ONE_SERVER;
     doors::a_client_cannot_bring_folders_that_nobody_asked_for: ALL;
-    doors::a_task_is_its_grants: SHARED_SESSION;
+    doors::a_task_is_its_grants: SESSION;
     host::a_call_of_more_values_than_a_tree_may_have_is_refused_at_once: ALL;
     host::what_a_new_policy_loosens_is_in_the_log: ALL;
     host::a_pipe_in_the_policys_place_holds_nobody_up: ALL;
@@ -125,6 +126,7 @@ promises! {
     host::what_a_command_has_put_into_a_session_of_its_own_ends_with_the_command: COMMAND;
     words::whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong: ALL;
     words::an_error_that_names_no_request_answers_the_only_one: ALL;
+    words::a_result_that_names_no_request_answers_the_only_one_with_an_error: ALL;
     words::a_server_that_answers_news_with_errors_works_all_the_same: ONE_COMMAND_SESSION;
     words::an_error_that_could_be_for_either_of_two_requests_is_said_and_answers_none: COMMAND;
     words::what_servers_read_otherwise_is_doubt: ALL;

@@ -428,6 +428,24 @@ pub struct Limit {
     pub id: Option<String>,
 }
 
+impl Limit {
+    /// At most `max` calls of a grant in each window, and nothing else said.
+    pub fn of_calls(counter: String, window: String, max: u64) -> Self {
+        Self {
+            comment: None,
+            counter,
+            window,
+            max,
+            scope: Scope::Grant,
+            increment_from: None,
+            scale: 0,
+            refund: None,
+            on_deny: None,
+            id: None,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(scale: &u32) -> bool {
     *scale == 0
@@ -497,18 +515,7 @@ impl RateLimit {
             }
             Self::Seconds { max, window } => (*max, format!("{window}s")),
         };
-        Limit {
-            comment: None,
-            counter: format!("{tool}_rate"),
-            window,
-            max,
-            scope: Scope::Grant,
-            increment_from: None,
-            scale: 0,
-            refund: None,
-            on_deny: None,
-            id: None,
-        }
+        Limit::of_calls(format!("{tool}_rate"), window, max)
     }
 }
 

@@ -7,16 +7,13 @@ pub(crate) struct Directory {
     segments: Vec<String>,
 }
 
-/// Sequences that a server may decode into a dot, a slash, a backslash, a NUL or another percent sign.
-const ENCODED: [&str; 5] = ["%2e", "%2f", "%5c", "%00", "%25"];
-
 /// What a path's parts are told by, which no other character may stand for.
 const MEANT: [char; 5] = ['.', '/', '\\', '~', '%'];
 
-/// Whether some reader could drop the character or take it for one of those that paths are made of: a control, or one
-/// whose NFKC form holds such a character, as that of the full-width slash does.
+/// Whether some reader could drop the character or take it for one of those that paths are made of: a control, one that
+/// is not seen, or one whose NFKC form holds such a character, as that of the full-width slash does.
 fn is_doubtful(c: char) -> bool {
-    let mut found = c.is_control();
+    let mut found = c.is_control() || crate::text::is_hidden(c);
     if !c.is_ascii() {
         crate::text::decompose(c, |part| found |= MEANT.contains(&part));
     }
@@ -25,13 +22,18 @@ fn is_doubtful(c: char) -> bool {
 
 /// Whether another reader could take the text for another path than we do.
 fn is_ambiguous(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    // `~` names a home directory that we do not know.
+    // `~` names a home directory that we do not know; some readers look for it at each part.
     text.is_empty()
         || text.contains('\\')
         || text.contains(is_doubtful)
-        || text.starts_with('~')
-        || ENCODED.iter().any(|code| lower.contains(code))
+        || text.split('/').any(|part| part.starts_with('~'))
+        || is_encoded(text)
+}
+
+/// Whether a server may decode something in the text. Which characters that gives is up to the server: a dot or a slash
+/// has long forms too, that are no UTF-8.
+fn is_encoded(text: &str) -> bool {
+    text.as_bytes().windows(3).any(|it| it[0] == b'%' && it[1].is_ascii_hexdigit() && it[2].is_ascii_hexdigit())
 }
 
 impl Directory {
@@ -131,6 +133,15 @@ mod tests {
             ("/data", "/data/...", Some(true)),
             ("/data", "/data/%2e%2e/etc", None),
             ("/data", "/data/%2E./etc", None),
+            ("/data", "/data/..%c0%af", None),
+            ("/data", "/data/a%20b", None),
+            ("/data", "/data/100%", Some(true)),
+            ("/data", "/data/~root", None),
+            ("/data", "/data/file~", Some(true)),
+            ("/data", "/data/\u{200b}../etc", None),
+            ("/data", "/data/..\u{ad}/x", None),
+            ("/data", "/data/.\u{200b}./etc", None),
+            ("/data", "/data/..\u{feff}/", None),
             ("/data", "/data/..%2fetc", None),
             ("/data", "/data/%252e%252e/etc", None),
             ("/data", "/data/x\0.png", None),

@@ -22,12 +22,14 @@ pub(crate) fn normal(text: &str) -> Option<String> {
     let path = path.split_once(':').map_or(path, |(_, path)| path);
     let plain = percent_decoded(path);
     let slashes = |text: &str| text.matches('/').count();
-    // Some servers cut a segment at the semicolon before they resolve it.
-    let is_step = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
+    // Some servers cut a segment at the semicolon before they resolve it, and some file systems the spaces around it.
+    let is_step = |part: &str| matches!(part.split(';').next().map(str::trim), Some("." | ".."));
     // To a server that cuts off the scheme and opens the rest, query and fragment are parts of a path.
     let whole = crate::text::loose(&normal);
     let climbs = plain.split('/').any(is_step) || whole.split(['/', '\\']).any(|part| part == "..");
-    let hides = plain.contains(|c: char| c.is_control() || c == '\\') || slashes(&plain) != slashes(path);
+    // What is no UTF-8 (U+FFFD) some readers leave out, and some take for the characters that it would be the long way.
+    let hides = plain.contains(|c: char| c.is_control() || matches!(c, '\\' | '\u{fffd}'));
+    let hides = hides || slashes(&plain) != slashes(path);
     (!climbs && !hides && steps_alike(text, &normal)).then_some(normal)
 }
 
@@ -218,6 +220,16 @@ mod tests {
             ("config", Some("config")),
             ("https://Example.COM", Some("https://example.com/")),
             ("file:///data/%2fetc", None),
+            ("file:///data/%c0%ae%c0%ae/etc", None),
+            ("file:///data/..%c0%afetc", None),
+            ("file:///data/%ff../etc", None),
+            ("file:///data/..%20/etc", None),
+            ("file:///data/%20../etc", None),
+            ("file:///data/..%c2%a0/etc", None),
+            ("file:///data/..%e3%80%80/etc", None),
+            ("file:///data/%09..;x/etc", None),
+            ("file:///data/a%20b..%20c/d", Some("file:///data/a%20b..%20c/d")),
+            ("file:///data/%C3%A4", Some("file:///data/%C3%A4")),
             ("file:///data/%252e%252e/etc", None),
             ("file:///data/..%2fetc", None),
             ("file:///data/..;x/etc", None),

@@ -3,7 +3,7 @@
 use super::super::{Failure, login};
 use super::live::Job;
 use crate::cli::TargetArgs;
-use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target};
+use crate::mcp::target::{HttpTarget, Secret, StdioTarget, Target, shown_address};
 use crate::model::{Package, ServerName};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -57,7 +57,7 @@ pub(in crate::commands) fn name_of_url(text: &str) -> Result<ServerName, Failure
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     match url.as_ref().and_then(url::Url::host_str) {
         Some(host) => Ok(ServerName::new(host)),
-        None => Err(Failure::usage(format!("`{text}` is not an http or https URL"))
+        None => Err(Failure::usage(format!("`{}` is not an http or https URL", shown_address(text)))
             .with_help("a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`")),
     }
 }
@@ -96,7 +96,7 @@ pub(in crate::commands) fn http_target(
         } else {
             "a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`".to_owned()
         };
-        return Err(Failure::usage(format!("`{text}` is not an http or https URL")).with_help(help));
+        return Err(Failure::usage(format!("`{}` is not an http or https URL", shown_address(text))).with_help(help));
     };
     let mut headers = BTreeMap::new();
     let twice = |headers: &BTreeMap<String, Secret>, name: &str| {

@@ -152,8 +152,8 @@ fn each_line(files: &[PathBuf], mut each: impl FnMut(&Path, usize, &str)) -> io:
 /// A file cannot be read.
 pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
     let mut report = Report::default();
-    let mut last: BTreeMap<(String, bool), (u64, String)> = BTreeMap::new();
-    let (mut sessions, mut stopped, mut rotated_away) = (BTreeSet::new(), BTreeSet::new(), [false; 2]);
+    let mut last: BTreeMap<(String, bool), LastLine> = BTreeMap::new();
+    let mut rotated_away = [false; 2];
     each_line(files, |file, number, line| {
         report.lines += 1;
         let mut broken = |what: String| report.broken.push(Broken { file: file.to_owned(), line: number, what });
@@ -182,27 +182,50 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
             None if entry.prev != "0".repeat(64) => {
                 broken("the first line of a session names one before it".to_owned())
             }
-            Some((seq, _)) if entry.seq != seq + 1 => {
+            Some(LastLine { seq, .. }) if entry.seq != seq + 1 => {
                 broken(format!("line {} of session {} follows line {seq}", entry.seq, entry.session));
             }
-            Some((_, previous)) if entry.prev != *previous => {
+            Some(LastLine { hash, .. }) if entry.prev != *hash => {
                 broken(format!("line {} of session {} was changed", entry.seq - 1, entry.session));
             }
             None | Some(_) => {}
         }
-        if !is_refusal {
-            sessions.insert(entry.session.clone());
-        }
-        if entry.event == "stop" {
-            stopped.insert(entry.session);
-        }
-        last.insert(chain, (entry.seq, hash));
+        let (is_stop, place) = (entry.event == "stop", (file.to_owned(), number));
+        last.insert(chain, LastLine { seq: entry.seq, hash, is_stop, place });
     })?;
     report.may_be_rotated_away = files.iter().any(|file| is_oldest(file));
-    report.unfinished = sessions.len() - stopped.len();
-    sessions.extend(last.into_keys().map(|(session, _)| session));
+    let sessions: BTreeSet<&str> = last.keys().map(|(session, _)| session.as_str()).collect();
+    for session in &sessions {
+        let of = |is_refusal: bool| last.get(&((*session).to_owned(), is_refusal));
+        let (acts, refusals) = (of(false), of(true));
+        // A session ends in both of its files, and begins in that of acts.
+        let (cut, what) = match (acts, refusals) {
+            (Some(cut), Some(whole)) | (Some(whole), Some(cut)) if whole.is_stop && !cut.is_stop => {
+                (cut, format!("the end of session {session} is missing here, and its other file has it"))
+            }
+            (None, Some(refusals)) if !rotated_away[0] => {
+                (refusals, format!("what session {session} has done is missing, and no rotation took it"))
+            }
+            (acts, refusals) => {
+                let is_over = acts.or(refusals).is_some_and(|last| last.is_stop);
+                report.unfinished += usize::from(!is_over);
+                continue;
+            }
+        };
+        let (file, line) = cut.place.clone();
+        report.broken.push(Broken { file, line, what });
+    }
     report.sessions = sessions.len();
     Ok(report)
+}
+
+/// The last line of one chain of a session.
+struct LastLine {
+    seq: u64,
+    hash: String,
+    is_stop: bool,
+    /// The file, and the line's number in it.
+    place: (PathBuf, usize),
 }
 
 /// What the log adds up to.

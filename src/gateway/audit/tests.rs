@@ -234,6 +234,42 @@ fn refusals_never_rotate_what_acted_away() {
 }
 
 #[test]
+fn what_is_cut_off_one_file_of_a_session_shows_by_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    audit.event(now(), "start", &Whose::gateway(), |line| line);
+    for number in 0..3 {
+        audit.decide(now(), [decided(number, None)]).unwrap();
+        audit.decide(now(), [refusal(number, &format!("t{number}"), r#"{"a":1}"#)]).unwrap();
+    }
+    audit.stop(now(), &Whose::gateway(), "test");
+    audit.tick(now()).unwrap();
+    let whole = verify(&files_of(&path)).unwrap();
+    assert_eq!((whole.broken, whole.unfinished, whole.sessions), (vec![], 0, 1));
+    for file in current_of(&path) {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for kept in 1..lines.len() {
+            fs::write(&file, lines[..kept].join("\n") + "\n").unwrap();
+            let report = verify(&files_of(&path)).unwrap();
+            assert_eq!(report.broken.len(), 1, "{kept}: {report:?}");
+            assert!(
+                report.broken[0].what.contains("the end of session") && report.broken[0].line == kept,
+                "{report:?}"
+            );
+        }
+        fs::write(&file, &text).unwrap();
+    }
+    // All that was done, in a file that is empty or gone. A session without refusals has no second file.
+    fs::write(&path, "").unwrap();
+    assert!(verify(&files_of(&path)).unwrap().broken[0].what.contains("is missing, and no rotation took it"));
+    fs::remove_file(&path).unwrap();
+    let report = verify(&files_of(&path)).unwrap();
+    assert!(report.broken.len() == 1 && report.unfinished == 0, "{report:?}");
+}
+
+#[test]
 fn questions_never_rotate_what_acted_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");

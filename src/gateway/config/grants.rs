@@ -5,6 +5,7 @@ use super::reader::{IssuerNamed, Reader, Table, Text, TomlValue};
 use crate::clock::Timestamp;
 use crate::gateway::identity::{ConfiguredGrant, KnownBy, SubjectRule};
 use crate::gateway::jwt::{CLAIM_BYTES_MAX, Jwks, Jwt, can_be_subject};
+use crate::mcp::target::shown_address;
 use crate::policy::parse_end;
 use crate::state::{GRANT_SERVERS_MAX, GrantName, TokenHash};
 use crate::text::{excerpt, nearest};
@@ -167,7 +168,7 @@ impl Reader<'_> {
             |url: &url::Url| url.scheme() == "https" || (url.scheme() == "http" && crate::mcp::http::is_loopback(url));
         let url = url.filter(safe);
         if url.is_none() {
-            let message = format!("`{}` is no https URL", excerpt(&text.text, SHOWN_CHARS));
+            let message = format!("`{}` is no https URL", excerpt(&shown_address(&text.text), SHOWN_CHARS));
             let help = "whoever can change the keys on their way can issue tokens: use https or a file";
             self.report(text.at, "jwt.jwks", message, Some(help));
         }

@@ -60,6 +60,16 @@ pub struct Config {
     pub locks: BTreeMap<ServerName, usize>,
 }
 
+impl Config {
+    /// The policy that a grant names, as it was when the configuration was read.
+    pub fn policy_of(&self, grant: &ConfiguredGrant) -> Option<&Policy> {
+        // Grants name whole paths, and the keys may be relative.
+        let named = Path::new(grant.policy.as_deref()?);
+        let is_it = |path: &Path| std::path::absolute(path).is_ok_and(|path| path == named);
+        self.policies.iter().find(|(path, _)| is_it(path)).map(|(_, policy)| &**policy)
+    }
+}
+
 /// Where the audit log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditPlace {

@@ -7,7 +7,7 @@ use crate::gateway::http::headers::forwardable;
 use crate::gateway::locked::{self, BadLock, OnChange};
 use crate::gateway::plan::{Backend, Children, LockPlan, Per, Served};
 use crate::gateway::reload::Enforcement;
-use crate::mcp::target::{HttpTarget, Secret, StdioTarget};
+use crate::mcp::target::{HttpTarget, Secret, StdioTarget, shown_address};
 use crate::model::ServerName;
 use crate::text::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -230,7 +230,7 @@ impl Reader<'_> {
         let url = url::Url::parse(&expanded.text).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if url.is_none() {
-            let shown = if expanded.from_variable { "it" } else { &*excerpt(&text.text, SHOWN_CHARS) };
+            let shown = if expanded.from_variable { "it" } else { &*excerpt(&shown_address(&text.text), SHOWN_CHARS) };
             let message = format!("`{shown}` is no http or https URL");
             self.report(text.at, &pointer, message, Some("write for example `https://mcp.example.com/mcp`"));
         }

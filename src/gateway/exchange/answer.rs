@@ -2,20 +2,20 @@
 //! It moves no bytes and tells no one: the driver brings the view and the time, and logs and shows the notes.
 
 use super::asked::Asked;
-use super::doors::{Asker, DoorRefusal, UnknownMethods, owns_task};
+use super::doors::{Asker, DoorRefusal, TASKS_UNKNOWN, UnknownMethods, Within};
 use super::memo::{Around, Memo};
 use super::note::Note;
 use super::outcome::CallOutcome;
 use super::schema::Schemas;
 use super::view::{Keep, Listing, Moment, View, is_listed};
 use crate::gateway::audit::Route;
-use crate::gateway::filter::{Nothing, Page, entries, filter};
+use crate::gateway::filter::{Page, entries, filter};
+use crate::gateway::grant_tasks::GrantTasks;
 use crate::gateway::locked::{Guard, OnChange, TOLD_MAX};
 use crate::gateway::reply;
-use crate::gateway::task_owners::TaskOwners;
-use crate::mcp::envelope::{Arrival, INPUT_REQUESTS, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
+use crate::mcp::envelope::{Arrival, Id, PROTOCOL_VERSIONS, Received, ReplyTo};
 use crate::mcp::http::parameters::{BadParameters, parameters, speaks_of_headers};
-use crate::mcp::json::{self, Members, nearly_known, string_value};
+use crate::mcp::json::{nearly_known, string_value};
 use crate::mcp::walk::{elements, member, members};
 use crate::model::ExtraKind;
 use crate::policy::{Caller, Door, Policy};
@@ -59,6 +59,8 @@ pub struct Shared {
     pub memo: Memo,
     /// Whether a whole list was compared with the tools that the policy names.
     compared: AtomicBool,
+    /// Whose the server's tasks are.
+    tasks: Option<GrantTasks>,
     /// The server is behind a URL, where calls repeat arguments in headers.
     is_behind_url: bool,
     /// Tools that were left out of a list for what they want of headers, as the operator was told.
@@ -71,8 +73,18 @@ pub struct Shared {
 
 impl Shared {
     /// What the clients of a server behind a URL share.
-    pub fn behind_url() -> Self {
-        Self { is_behind_url: true, ..Self::default() }
+    pub fn behind_url(tasks: GrantTasks) -> Self {
+        Self { tasks: Some(tasks), is_behind_url: true, ..Self::default() }
+    }
+
+    /// What the clients of a command share. It may keep its tasks where the commands of other grants find them.
+    pub fn of_command(tasks: GrantTasks) -> Self {
+        Self { tasks: Some(tasks), ..Self::default() }
+    }
+
+    /// Whose the server's tasks are; `None` where nobody has said that they are anyone's.
+    pub fn tasks(&self) -> Option<&GrantTasks> {
+        self.tasks.as_ref()
     }
 
     /// Why a tool must be left out of lists: a client over HTTP has to exclude one whose input schema wants headers that
@@ -134,8 +146,6 @@ pub struct AnswerFor<'v> {
     pub way: Route,
     /// What the gateway says of unknown methods.
     pub unknown: &'v UnknownMethods,
-    /// Whose tasks are whose, where several grants share the server.
-    pub tasks: Option<&'v TaskOwners>,
     /// The lock that the server is held to, if there is one.
     pub guard: Option<&'v Guard>,
     /// What the client has been shown; `None` where no call is held to lists.
@@ -161,7 +171,7 @@ impl AnswerFor<'_> {
             way: self.way,
             unknown: self.unknown,
             is_shown_with_tool: &is_shown_with_tool,
-            tasks: self.tasks,
+            tasks: self.shared.tasks(),
         })
     }
 }
@@ -209,8 +219,12 @@ pub fn answer(
     if let Some(instead) = instead {
         return instead;
     }
-    if let Some((tasks, task)) = viewer.tasks.filter(|_| is_call).and_then(|tasks| Some((tasks, received.task()?))) {
-        tasks.learn(&task, viewer.caller.grant.as_deref().unwrap_or_default());
+    if let Some(tasks) = viewer.shared.tasks().filter(|_| is_call)
+        && let Some(task) = received.task()
+        && let Err(error) = tasks.begun(viewer.caller, &task)
+    {
+        // The call was made: to say anything else would have it made again.
+        notes.push(Note::Notice(format!("a task cannot be noted, so nobody may ask for it: {error}")));
     }
     match asked {
         Asked::List { first } if !is_error => list(first, id, received, viewer, notes),
@@ -228,32 +242,27 @@ pub fn answer(
     }
 }
 
-/// What a client gets of a result that asks it for something which it is not to be asked for (`inputRequests`, from
-/// 2026-07-28); `None` where the result is no such one.
+/// What a client gets of a result that asks it for something which it is not to be asked for; `None` where the result is
+/// no such one.
 fn asks_client(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Option<Fate> {
     if !received.asks_client() {
         return None;
     }
     let result = received.result()?;
-    let is_meant = |name: &str| name == INPUT_REQUESTS || nearly_known(name.as_bytes(), &[INPUT_REQUESTS]);
-    let named: Vec<_> = members(result).filter_map(|(literal, span)| Some((string_value(literal)?, span))).collect();
-    let mut meant = named.into_iter().filter(|(name, _)| is_meant(name));
-    let (name, span) = meant.next()?;
-    let scanned = json::scan(&result[span.clone()], Members::Everywhere, &mut Nothing);
-    let is_plain = result[span].starts_with('{') && scanned.is_ok_and(|seen| seen.flaw.is_none());
-    if meant.next().is_some() || name != INPUT_REQUESTS || !is_plain {
+    let Within::Asks(asked) = viewer.asker(|asker| asker.asked_within(result)) else {
         notes.push(Note::Dropped("a result that asks for input".to_owned()));
-        return Some(Fate::Replace(error(id, &invalid(&"what it asks for has no single reading"))));
-    }
+        let message = invalid(&"what it asks for has no single reading");
+        return Some(Fate::Replace(self::error(id, &message)));
+    };
     let hash = viewer.policy.map_or("", |policy| policy.hash());
     let mut refused = None;
-    for (method, ruling) in viewer.asker(|asker| asker.input_requests(result)) {
+    for (method, ruling) in asked {
         if !ruling.passes() {
             refused = refused.or_else(|| Some(format!("the server asks for {method}, which is not allowed")));
         }
         notes.push(Note::Ruled(method, hash.to_owned(), Box::new(ruling)));
     }
-    refused.map(|message| Fate::Replace(error(id, &message)))
+    refused.map(|message| Fate::Replace(self::error(id, &message)))
 }
 
 /// The code of an error by which a server asks the client to open an address (URL elicitation, from 2025-11-25).
@@ -280,13 +289,25 @@ fn asks_by_error(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes
 
 /// What a client may see of a page of tasks: its grant's own.
 fn tasks(id: &Id, received: &Received<'_>, viewer: &AnswerFor<'_>, notes: &mut Vec<Note>) -> Fate {
-    if viewer.tasks.is_none() {
-        return Fate::Pass;
+    let Some(tasks) = viewer.shared.tasks() else { return Fate::Pass };
+    let id_of = |task: &str| Some(string_value(member(task, "taskId")?.0)?.into_owned());
+    let (listed, _) = received.result().and_then(|result| member(result, "tasks")).unwrap_or_default();
+    let listed: BTreeSet<String> = elements(listed).filter_map(|at| id_of(&listed[at])).collect();
+    match tasks.are_of(viewer.caller, listed.iter().map(String::as_str)) {
+        Ok(are_own) => {
+            let own: BTreeSet<&String> =
+                listed.iter().zip(are_own).filter_map(|(task, own)| own.then_some(task)).collect();
+            let is_shown = |task: &str| {
+                let is_own = id_of(task).is_some_and(|task| own.contains(&task));
+                is_own && viewer.asker(|asker| asker.asked_within(task)).passes()
+            };
+            kept(id, received, "tasks", notes, is_shown)
+        }
+        Err(failed) => {
+            notes.push(Note::Dropped(format!("list of tasks, as nobody knows whose they are: {failed}")));
+            Fate::Replace(error(id, TASKS_UNKNOWN))
+        }
     }
-    kept(id, received, "tasks", notes, |task| {
-        let task = member(task, "taskId").and_then(|(literal, _)| string_value(literal));
-        task.is_some_and(|task| owns_task(viewer.tasks, viewer.caller, &task))
-    })
 }
 
 /// A page without the entries of a list that the client may not see.

@@ -2,15 +2,18 @@
 //! what a message is about; one function decides for the client's messages, and one for the server's.
 
 use crate::gateway::audit::Route;
-use crate::gateway::task_owners::{TaskOwner, TaskOwners};
-use crate::mcp::envelope::Passage;
-use crate::mcp::json::{nearly_known, string_value};
+use crate::gateway::filter::Nothing;
+use crate::gateway::grant_tasks::GrantTasks;
+use crate::gateway::reply::INTERNAL_ERROR;
+use crate::mcp::envelope::{INPUT_REQUESTS, Passage};
+use crate::mcp::json::{self, Members, nearly_known, string_value};
 use crate::mcp::protocol::{Feature, Method, Offer, Subject};
 use crate::mcp::walk::{elements, member, members};
 use crate::policy::{Caller, Denial, DenialCode, Door, Mode, Opening, Policy};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// JSON-RPC's method not found.
@@ -30,8 +33,13 @@ pub enum UnknownMethods {
 }
 
 impl UnknownMethods {
-    /// What becomes of unknown methods under a policy, for an operator: `unknown methods refused`.
-    pub fn in_words(&self, policy: &Policy) -> String {
+    /// What is said about everything that is no tool, by a policy and by the gateway, for an operator.
+    pub fn beside_in_words(&self, policy: &Policy) -> String {
+        format!("{}, {}", policy.beside_in_words(), self.in_words(policy))
+    }
+
+    /// What becomes of unknown methods under a policy: `unknown methods refused`.
+    fn in_words(&self, policy: &Policy) -> String {
         let words = match (self, policy.unknown_methods_in_words()) {
             (Self::Forward, _) => "forwarded".to_owned(),
             (Self::Refuse, None) => "refused".to_owned(),
@@ -67,8 +75,8 @@ pub struct Asker<'a> {
     /// Whether a tool that the caller was shown and may call names this `ui://` resource; without one, whether some tool may
     /// name any.
     pub is_shown_with_tool: &'a dyn Fn(Option<&str>) -> bool,
-    /// Whose tasks are whose, where several grants share the server.
-    pub tasks: Option<&'a TaskOwners>,
+    /// Whose the server's tasks are.
+    pub tasks: Option<&'a GrantTasks>,
 }
 
 impl fmt::Debug for Asker<'_> {
@@ -105,6 +113,25 @@ impl DoorRuling {
     /// Whether the message goes on.
     pub fn passes(&self) -> bool {
         self.denial.is_none() || self.is_shadow
+    }
+}
+
+/// What an object asks the client for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// For these things, each with its method and what a rule says of it; mostly none.
+    Asks(Vec<(String, DoorRuling)>),
+    /// What it asks for has no single reading.
+    Unclear,
+}
+
+impl Within {
+    /// Whether the client may be told all of it.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Asks(asked) => asked.iter().all(|(_, ruling)| ruling.passes()),
+            Self::Unclear => false,
+        }
     }
 }
 
@@ -238,8 +265,7 @@ impl Asker<'_> {
     /// Every resource and task that a subscription names must be open; `None` where it names none.
     fn subscription(&self, params: &str) -> Option<DoorRuling> {
         let (filter, _) = member(params, "notifications")?;
-        let is_near = |name: &str| nearly_known(name.as_bytes(), &["resourceSubscriptions", "taskIds"]);
-        if members(filter).any(|(literal, _)| string_value(literal).is_none_or(|name| is_near(&name))) {
+        if !names_plainly(filter) {
             return Some(self.doubt(None, no_resource()));
         }
         let texts = |name: &str| -> Vec<String> {
@@ -264,27 +290,22 @@ impl Asker<'_> {
         found
     }
 
-    /// A task is its grant's; `None` where one grant has the server for itself.
+    /// A task is its grant's; `None` where nobody has said that tasks are anyone's.
     fn task(&self, task: &str) -> Option<DoorRuling> {
-        let refusal = DoorRefusal { code: INVALID_PARAMS, message: "there is no such task".to_owned() };
-        let opening = if self.owns(task) {
-            self.tasks.map(|_| Opening::Open("(own task)"))?
-        } else {
-            let message = "this grant has not begun the task";
-            Opening::Closed(Denial {
-                code: DenialCode::TaskForeign,
-                rule: "(foreign task)".to_owned(),
-                message: message.to_owned(),
-                retry_after_s: None,
-                detail: None,
-            })
+        let closed = |code, rule: &str, message: &str, detail| {
+            let (rule, message) = (rule.to_owned(), message.to_owned());
+            Opening::Closed(Denial { code, rule, message, retry_after_s: None, detail })
+        };
+        let mut refusal = DoorRefusal { code: INVALID_PARAMS, message: "there is no such task".to_owned() };
+        let opening = match self.tasks?.are_of(self.caller, [task]).as_deref() {
+            Ok([true]) => Opening::Open("(own task)"),
+            Ok(_) => closed(DenialCode::TaskForeign, "(foreign task)", "this grant has not begun the task", None),
+            Err(error) => {
+                refusal = DoorRefusal { code: INTERNAL_ERROR, message: TASKS_UNKNOWN.to_owned() };
+                closed(DenialCode::StateUnavailable, "(foreign task)", TASKS_UNKNOWN, Some(error.to_string()))
+            }
         };
         Some(DoorRuling { is_shadow: false, ..self.ruling(Some(task.to_owned()), opening, refusal) })
-    }
-
-    /// Whether a task is the caller's, as far as others could have one.
-    pub fn owns(&self, task: &str) -> bool {
-        owns_task(self.tasks, self.caller, task)
     }
 
     /// A client that answers in a request what the server did not ask for may widen what the server works in.
@@ -338,19 +359,42 @@ impl Asker<'_> {
         // It has no answer.
         let refusal = || DoorRefusal { code: METHOD_NOT_FOUND, message: String::new() };
         let ruling = match known.subject {
-            Subject::Task => self.task(&text_of(params, "taskId").unwrap_or_default())?,
+            Subject::Task => self.task(&text_of(params, "taskId").unwrap_or_default()),
             Subject::Resource => {
                 let uri = named();
-                self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), refusal())
+                Some(self.ruling(Some(shown_uri(&uri)), self.opening(Door::Resource(&uri)), refusal()))
             }
-            Subject::Client(feature) => self.ruling(None, self.feature(feature), refusal()),
-            Subject::Changed(offer) => self.ruling(None, self.opening(Door::Any(offer)), refusal()),
+            Subject::Client(feature) => Some(self.ruling(None, self.feature(feature), refusal())),
+            Subject::Changed(offer) => Some(self.ruling(None, self.opening(Door::Any(offer)), refusal())),
             Subject::Protocol | Subject::Prompt | Subject::Completion | Subject::TaskList | Subject::Subscription => {
-                return None;
+                None
             }
         };
-        // What reaches the client as it came has no line of its own.
-        ruling.denial.is_some().then_some(ruling)
+        // What reaches the client as it came has no line of its own, but what it is asked for has.
+        ruling.filter(|ruling| ruling.denial.is_some()).or_else(|| match self.asked_within(params) {
+            Within::Unclear => Some(self.doubt(None, refusal())),
+            Within::Asks(asked) => {
+                let at = asked.iter().position(|(_, ruling)| !ruling.passes()).unwrap_or(0);
+                asked.into_iter().nth(at).map(|(method, ruling)| DoorRuling { name: Some(method), ..ruling })
+            }
+        })
+    }
+
+    /// What a result, a task or news of one asks the client for, and what the task in it does.
+    pub fn asked_within(&self, object: &str) -> Within {
+        let mut asked = Vec::new();
+        let objects = std::iter::once(object).chain(values(object, "task").map(|(_, task)| task));
+        for object in objects {
+            let mut meant = values(object, INPUT_REQUESTS);
+            let Some((is_exact, requests)) = meant.next() else { continue };
+            let scanned = json::scan(requests, Members::Everywhere, &mut Nothing);
+            let is_plain = requests.starts_with('{') && scanned.is_ok_and(|seen| seen.flaw.is_none());
+            if meant.next().is_some() || !is_exact || !is_plain {
+                return Within::Unclear;
+            }
+            asked.extend(self.input_requests(object));
+        }
+        Within::Asks(asked)
     }
 
     /// What rules say of what a result asks the client for (`inputRequests`, from 2026-07-28), each with its method.
@@ -374,10 +418,30 @@ impl Asker<'_> {
 /// The rule that answers a server's question for roots over HTTP.
 pub const OPERATORS_ROOTS: &str = "(operator's roots)";
 
-/// Whether a task is the caller's, as far as others could have one.
-pub fn owns_task(tasks: Option<&TaskOwners>, caller: &Caller, task: &str) -> bool {
-    let grant = caller.grant.as_deref().unwrap_or_default();
-    tasks.is_none_or(|tasks| matches!(tasks.of(task), Some(TaskOwner::One(owner)) if owner == grant))
+/// Whether what a subscription is for has one reading: lists of names where names belong, and no names elsewhere. A server
+/// that is not strict finds names in a text, in keys, and under members that nobody knows.
+pub fn names_plainly(filter: &str) -> bool {
+    const NAMED: [&str; 2] = ["resourceSubscriptions", "taskIds"];
+    let is_plain = |(literal, span): (&str, Range<usize>)| match (string_value(literal), &filter[span]) {
+        (Some(name), list) if NAMED.contains(&&*name) => {
+            list.starts_with('[') && elements(list).all(|at| list[at].starts_with('"'))
+        }
+        (Some(name), value) => !nearly_known(name.as_bytes(), &NAMED) && matches!(value, "true" | "false" | "null"),
+        (None, _) => false,
+    };
+    filter.starts_with('{') && members(filter).all(is_plain)
+}
+
+/// What a client hears that asks for a task while the store cannot say whose it is.
+pub const TASKS_UNKNOWN: &str = "whose the task is cannot be told at the moment";
+
+/// The values of the members that some client takes for the one of this name, and whether each has just this name.
+fn values<'o>(object: &'o str, name: &'static str) -> impl Iterator<Item = (bool, &'o str)> {
+    members(object).filter_map(move |(literal, span)| {
+        let found = string_value(literal)?;
+        let is_exact = found == name;
+        (is_exact || nearly_known(found.as_bytes(), &[name])).then(|| (is_exact, &object[span]))
+    })
 }
 
 fn text_of(object: &str, name: &str) -> Option<String> {

@@ -18,7 +18,9 @@ mod wishes;
 
 pub use answer::{AnswerFor, Fate, Shared, answer, error, invalid, needs_policy, same_list};
 pub use asked::Asked;
-pub use doors::{Asker, DoorRefusal, DoorRuling, MessageForm, OPERATORS_ROOTS, UnknownMethods, owns_task, shown_uri};
+pub use doors::{
+    Asker, DoorRefusal, DoorRuling, MessageForm, OPERATORS_ROOTS, UnknownMethods, names_plainly, shown_uri,
+};
 pub use flight::{Cleared, Flight};
 pub use note::Note;
 pub use outcome::CallOutcome;

@@ -233,6 +233,11 @@ impl Child {
         if to_server.is_empty() {
             return Ok(());
         }
+        // A server that asks without end and reads nothing does not hear all that the gateway has to say to it.
+        if self.waiting_bytes.load(Ordering::Relaxed) > SERVER_BYTES_WAITING_MAX {
+            self.deliver(self.mediator.not_sent(&to_server, Unsent::Busy));
+            return Err(Refused::Busy);
+        }
         self.waiting_bytes.fetch_add(to_server.bytes().len(), Ordering::Relaxed);
         let sender = self.to_server.lock().unwrap_or_else(PoisonError::into_inner);
         let unsent = match sender.as_ref() {

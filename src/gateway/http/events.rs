@@ -211,10 +211,16 @@ impl Events {
             self.exchange.set_resumable(true);
         }
         let fate = match block.data() {
-            // Nothing that could be a message: comments, ids, other kinds of events.
+            // Nothing that could be a message: comments and ids.
             None => Fate::Pass,
             Some(data) if data.is_empty() => Fate::Pass,
-            Some(data) if !block.is_message() && crate::mcp::envelope::receive(&data).is_err() => Fate::Pass,
+            // Nor is this one: no client reads it as one, and of the older transport it is the address that a client is to post to, past the gateway.
+            Some(data) if !block.is_message() => {
+                self.exchange.dropped("event of another kind", data.len());
+                // Where it stood, the client sees that the stream lives.
+                self.ready.push_back(block.without(&[b"data", b"event"], None));
+                return;
+            }
             Some(data) => self.exchange.message(&data),
         };
         if self.exchange.was_alive()

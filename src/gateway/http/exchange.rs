@@ -63,7 +63,7 @@ impl Recipient {
             way: self.server.route(),
             unknown: &self.gateway.settings.unknown_methods,
             is_shown_with_tool: &is_shown_with_tool,
-            tasks: self.server.relay().map(|relay| &relay.tasks),
+            tasks: self.server.shared.tasks(),
         })
     }
 }
@@ -222,7 +222,6 @@ impl Exchange {
             caller: &self.to.caller,
             way: server.route(),
             unknown: &self.to.gateway.settings.unknown_methods,
-            tasks: server.relay().map(|relay| &relay.tasks),
             guard: server.guard().map(|guard| &**guard),
             view: seen.map(|seen| seen.seen()),
             shared: &server.shared,

@@ -88,8 +88,8 @@ impl Server {
             Backend::Stdio(children) => ServerWay::Stdio(Box::new(CommandServer::new(children.clone()))),
         };
         let shared = match &plan.backend {
-            Backend::Http(_) => Shared::behind_url(),
-            Backend::Stdio(_) => Shared::default(),
+            Backend::Http(_) => Shared::behind_url(decider.tasks()),
+            Backend::Stdio(_) => Shared::of_command(decider.tasks()),
         };
         shared.set_roots(plan.roots.as_slice().into());
         Ok(Self {

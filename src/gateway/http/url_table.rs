@@ -9,7 +9,6 @@ use super::seen_tools::{SeenTools, Viewer};
 use super::sessions::Sessions;
 use crate::gateway::exchange::{NotTaken, ServerRequests};
 use crate::gateway::mediate::lock;
-use crate::gateway::task_owners::TaskOwners;
 use crate::mcp::ConnectError;
 use crate::mcp::envelope::Id;
 use crate::mcp::http::HttpClient;
@@ -41,8 +40,6 @@ pub struct UrlServer {
     /// Headers of clients that go on.
     pub(super) forwarded: Vec<HeaderName>,
     asked_by_server: Mutex<ServerRequests<Viewer>>,
-    /// Which grant began which task.
-    pub(super) tasks: TaskOwners,
     withdrawing: Arc<Semaphore>,
 }
 
@@ -84,7 +81,6 @@ impl UrlServer {
             resumable: Resumable::default(),
             forwarded: target.forward_headers.clone(),
             asked_by_server: Mutex::default(),
-            tasks: TaskOwners::default(),
             withdrawing: Arc::new(Semaphore::new(WITHDRAWALS_MAX)),
         })
     }

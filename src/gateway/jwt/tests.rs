@@ -317,6 +317,52 @@ fn a_token_that_names_no_key_is_good_where_there_is_one() {
 }
 
 #[test]
+fn keys_of_one_name_are_told_apart_by_their_kind_and_else_the_first_is_meant() {
+    let (first, second, curve) = (Signer::ed(), Signer::ed(), Signer::ec());
+    let issuer = issuer(&json!({"keys": [first.jwk("k"), second.jwk("k"), curve.jwk("k")]}));
+    for (signer, expected) in [(&first, "jwt:alice"), (&second, "- unknown"), (&curve, "jwt:alice")] {
+        assert_eq!(ask(&issuer, &signer.token("k", &claims(json!({})))), expected);
+    }
+    // None that names none: there are several.
+    assert_eq!(ask(&issuer, &first.sign(&json!({"alg": "EdDSA"}), &claims(json!({})))), "- unknown");
+}
+
+#[test]
+fn what_a_token_wraps_or_trails_is_no_token() {
+    let signer = Signer::ed();
+    let issuer = issuer(&json!({"keys": [signer.jwk("k")]}));
+    let good = signer.token("k", &claims(json!({})));
+    assert_eq!(ask(&issuer, &good), "jwt:alice");
+    let (header, rest) = good.split_once('.').unwrap();
+    let (payload, signature) = rest.split_once('.').unwrap();
+    // A token whose claims are another token (RFC 7519, section 5.2), or claims of another form than an object.
+    let nested = json!({"alg": "EdDSA", "kid": "k", "cty": "JWT"}).to_string();
+    for inner in [good.as_str(), "\"alice\"", "[{\"sub\":\"alice\"}]", "null", "{}"] {
+        assert_eq!(ask(&issuer, &signer.sign_text(&nested, inner)), "- unknown", "{inner}");
+    }
+    // The same bytes in other spellings, and parts that are missing or too many: one token has one text.
+    for text in [
+        format!("{good}="),
+        format!("{good}."),
+        format!("{good}.{signature}"),
+        format!(" {good}"),
+        format!("{good}\n"),
+        format!("{header}=.{payload}.{signature}"),
+        format!("{header}.{payload}"),
+        format!("{header}.{payload}."),
+        format!("{header}..{signature}"),
+        format!("{header}.{payload}.{}", signature.replace('-', "+").replace('_', "/") + "=="),
+        String::new(),
+        "x".repeat(1 << 16),
+    ] {
+        assert_eq!(ask(&issuer, &text), "- unknown", "{text:.80}");
+    }
+    // Names that are long, and a header that is.
+    let long = signer.sign(&json!({"alg": "EdDSA", "kid": "k".repeat(100_000)}), &claims(json!({})));
+    assert_eq!(ask(&issuer, &long), "- unknown");
+}
+
+#[test]
 fn keys_for_other_uses_are_left_out() {
     let signer = Signer::ed();
     let token = signer.token("k", &claims(json!({})));

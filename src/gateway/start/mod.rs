@@ -131,8 +131,9 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let operators = Operators::open(admin.or(config.admin))?;
     let meter = Arc::new(Meter::new(clock::now()));
     let say = || Box::new(around.say);
-    let decider =
-        Decider::new(Arc::clone(&stores.limits), stores.approvals, audit, say()).with_meter(Arc::clone(&meter));
+    let decider = Decider::new(Arc::clone(&stores.limits), stores.approvals, audit, say())
+        .with_meter(Arc::clone(&meter))
+        .with_tasks(stores.tasks);
     let decider = Arc::new(decider);
     let mut grants = Grants::new(stores.grants, config.token_rule, &local);
     grants.set_configured(config.grants.clone());

@@ -3,13 +3,14 @@
 use super::{StartError, Surroundings};
 use crate::clock;
 use crate::gateway::audit::{Audit, Route};
-use crate::gateway::client_writer::standard_streams;
 use crate::gateway::decider::Decider;
 use crate::gateway::event::Event;
 use crate::gateway::exchange::Shared;
+use crate::gateway::grant_tasks::GrantTasks;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::Guard;
 use crate::gateway::mediate::{Mediator, Settings};
+use crate::gateway::pipe_writer::standard_streams;
 use crate::gateway::plan::Backend;
 use crate::gateway::policies::Slot;
 use crate::gateway::process::Launch;
@@ -60,9 +61,10 @@ pub struct StdioStart {
 pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
     let StdioStart { policy, lock, backend, caller, settings, drain, reloading, stores, audit, lines, around } = start;
     let (watch, guard) = lock.unzip();
+    let tasks = GrantTasks::new(stores.tasks);
     let (route, shared) = match backend {
-        Backend::Http(_) => (Route::StdioUrl, Shared::behind_url()),
-        Backend::Stdio(_) => (Route::StdioCommand, Shared::default()),
+        Backend::Http(_) => (Route::StdioUrl, Shared::behind_url(tasks)),
+        Backend::Stdio(_) => (Route::StdioCommand, Shared::of_command(tasks)),
     };
     let decider = Arc::new(Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say)));
     lines.iter().for_each(|line| (around.say)(line));

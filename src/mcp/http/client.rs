@@ -184,6 +184,11 @@ impl HttpClient {
             (*request.uri_mut(), *request.headers_mut()) = (endpoint.path.clone(), headers);
             let sent = self.pool.send(request, &endpoint.whole).await;
             let (head, held) = sent.map_err(|error| no_answer(&endpoint.url, error))?;
+            // A server that speaks another protocol from here on has answered nothing.
+            if head.status.is_informational() {
+                let (url, status) = (redacted(&endpoint.url), head.status.as_u16());
+                return Err(ConnectError::HttpStatus { url, status, quote: String::new() });
+            }
             if follow == Follow::Shown || !head.status.is_redirection() {
                 return Ok((head, held));
             }

@@ -181,6 +181,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot make its files must fail")]
     use super::super::contract;
     use super::*;
+    use crate::state::{TaskKey, TaskStore as _};
 
     #[test]
     fn they_keep_the_contract() {
@@ -211,20 +212,26 @@ mod tests {
 
     #[test]
     fn a_file_of_the_layout_before_gets_its_tables() {
-        for (layout, grants) in [(1, "DROP TABLE grants; DROP TABLE granted_servers;"), (2, "")] {
+        let (grants, definitions) =
+            ("DROP TABLE grants; DROP TABLE granted_servers;", "ALTER TABLE approvals DROP COLUMN definition;");
+        for (layout, before) in [(1, format!("{grants}{definitions}")), (2, definitions.to_owned()), (3, String::new())]
+        {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state.db");
             let (asked, now) = (crate::state::contract::question("t"), Timestamp::from_millis(1));
             crate::policy::ApprovalStore::request(&SqliteStore::new(&path), now, &asked).unwrap();
             let connection = Connection::open(&path).unwrap();
-            let before = "ALTER TABLE approvals DROP COLUMN definition;";
-            connection.execute_batch(&format!("{grants}{before}PRAGMA user_version = {layout};")).unwrap();
+            connection.execute_batch(&format!("DROP TABLE tasks;{before}PRAGMA user_version = {layout};")).unwrap();
             drop(connection);
             let store = SqliteStore::new(&path);
             store.create(now, &contract::grant("alice", &["s"])).unwrap();
             assert!(store.any_for("s").unwrap());
             let known = crate::policy::ApprovalStore::list(&store, now).unwrap();
-            assert_eq!((known.len(), known[0].request.binding.definition.as_str()), (1, ""));
+            let expected = if layout < 3 { "" } else { asked.binding.definition.as_str() };
+            assert_eq!((known.len(), known[0].request.binding.definition.as_str()), (1, expected));
+            let task = [TaskKey::of("s", "t")];
+            store.begin(now, &task[0], "alice").unwrap();
+            assert_eq!(store.are_of(now, &task, "alice").unwrap(), [true]);
         }
     }
 

@@ -54,10 +54,13 @@ impl BadAddress {
 }
 
 impl RedisAddress {
-    /// Whether a text is meant as the URL of a Redis.
+    /// Whether a text is meant as a URL: that of a Redis, or one that is refused, since a password may stand in it, and the
+    /// name of a file is shown.
     pub fn is_meant(text: &str) -> bool {
-        text.split_once("://")
-            .is_some_and(|(scheme, _)| ["redis", "rediss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+        let is_scheme = |scheme: &str| {
+            scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        };
+        text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
     }
 
     /// Reads `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`; `rediss` asks for TLS, and may name files for it:

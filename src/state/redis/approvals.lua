@@ -14,7 +14,8 @@ local prefix = ARGV[2]
 local function row(id)
   local fields = redis.call('HMGET', prefix .. id, 'state', 'created', 'expires', 'ttl', 'body', 'arguments')
   if not fields[1] then return nil end
-  if not tonumber(fields[3]) or not tonumber(fields[4]) then
+  local function is_whole(field) return field and #field <= 15 and string.match(field, '^%d+$') end
+  if not (is_whole(fields[2]) and is_whole(fields[3]) and is_whole(fields[4])) then
     damaged = prefix .. id
     return nil
   end

@@ -194,9 +194,11 @@ impl RedisPool {
     }
 }
 
-/// Whether the connection cannot be used any more.
+/// Whether the connection cannot be used any more. After an answer to something else, nobody knows what the next one is
+/// an answer to.
 fn is_dead(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout()
+    let is_foreign = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse);
+    is_foreign || error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout()
 }
 
 /// Why a connection is of no use.

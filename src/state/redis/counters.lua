@@ -75,7 +75,7 @@ local function read(key, window, now)
   local value = redis.call('GET', key)
   if value then
     local began, used = string.match(value, '^(%d+) (%d+)$')
-    if not began or #used > 19 then
+    if not began or #began > 15 or #used > 19 then
       damaged = key
     elseif tonumber(began) >= starts then
       counter.starts = tonumber(began)

@@ -1,4 +1,4 @@
-//! Counters, approvals and grants in Redis, for gateways on many machines.
+//! Counters, approvals, grants and tasks in Redis, for gateways on many machines.
 //!
 //! Every use is one script, which Redis runs alone and whole, so gateways never decide on one count at a time. The time
 //! is the server's. All keys begin with `{mcpol}`: in a cluster they lie on one node, as the keys of one script must.
@@ -10,6 +10,7 @@ mod approvals;
 mod connection;
 mod grants;
 mod limits;
+mod tasks;
 
 pub use address::{BadAddress, RedisAddress};
 pub use connection::REDIS_TIMEOUT;
@@ -91,5 +92,7 @@ impl RedisStore {
     }
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,9 @@ local function clock(keep)
   if ARGV[1] ~= '' then now = tonumber(ARGV[1]) end
   local shift = real - now
   local stored = redis.call('GET', KEYS[1]) or '0'
-  local latest = tonumber(stored)
+  -- Digits alone: Lua takes `nan` and `inf` for numbers too, and what is no number compares with none. More digits than
+  -- any time has are none of ours.
+  local latest = string.match(stored, '^%d+$') and #stored <= 15 and tonumber(stored)
   if not latest then
     damaged = KEYS[1]
     latest = 0

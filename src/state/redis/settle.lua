@@ -5,7 +5,7 @@ for at = 2, #KEYS do
   local value = redis.call('GET', KEYS[at])
   if value then
     local began, used = string.match(value, '^(%d+) (%d+)$')
-    if not began then
+    if not began or #used > 19 then
       damaged = KEYS[at]
       return damage()
     end

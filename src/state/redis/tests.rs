@@ -8,6 +8,7 @@ use super::*;
 use crate::policy::{ApprovalStore, LimitStore as _, Receipt, Settlement};
 use crate::state::contract::{self, at, charge, held};
 use crate::state::grants::{GrantStore, contract as grants};
+use crate::state::tasks::{TASK_KEPT_MS, TaskKey, TaskStore as _, contract as tasks};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +107,7 @@ fn it_keeps_the_contract() {
     contract::approvals(|| ((), server.store()));
     contract::decides_like_memory(100, || ((), server.store()));
     grants::all(|| ((), server.store()));
+    tasks::all(|| ((), server.store()));
 }
 
 #[test]
@@ -247,7 +249,21 @@ fn keys_that_hold_something_else_are_damage_and_nothing_changes() {
     let store = server.store();
     let (good, bad) = (charge("good", "day", 1, 9), charge("bad", "day", 1, 9));
     let key = store.key(&format!("counter:{}", bad.counter.text()));
-    for value in ["nonsense", "1", "-5 3", "0 99999999999999999999", ""] {
+    let (long, whole) = ("9".repeat(300), "9".repeat(16));
+    let absurd = [format!("{long} 1"), format!("{whole} 1"), format!("1 {long}")];
+    for value in [
+        "nonsense",
+        "1",
+        "-5 3",
+        "0 99999999999999999999",
+        "",
+        "nan 1",
+        "inf 1",
+        "0x1 1",
+        absurd[0].as_str(),
+        absurd[1].as_str(),
+        absurd[2].as_str(),
+    ] {
         server.command(&["SET", &key, value]);
         let error = store.reserve(at(0), &[vec![good.clone(), bad.clone()]]).unwrap_err();
         assert!(matches!(&error, StoreError::Damaged(what) if what.contains("bad")), "{value}: {error}");
@@ -257,8 +273,138 @@ fn keys_that_hold_something_else_are_damage_and_nothing_changes() {
     server.command(&["LPUSH", &key, "x"]);
     assert!(matches!(store.reserve(at(0), &[vec![good.clone(), bad]]), Err(StoreError::Damaged(_))));
     assert_eq!(store.usage(at(0), std::slice::from_ref(&good)).unwrap()[0].used, 0);
-    server.command(&["SET", &store.clock_key(), "noon"]);
-    assert!(matches!(store.reserve(at(0), &[vec![good]]), Err(StoreError::Damaged(_))));
+    // Lua takes some of these for numbers, and some of those for neither more nor less than any time.
+    for clock in ["noon", "nan", "inf", "-inf", "0x10", "1e3", "-5", " 5", "5.5", "", whole.as_str(), long.as_str()] {
+        server.command(&["SET", &store.clock_key(), clock]);
+        let reserved = store.reserve(at(0), &[vec![good.clone()]]);
+        assert!(matches!(reserved, Err(StoreError::Damaged(_))), "{clock}: {reserved:?}");
+        assert!(matches!(store.request(at(0), &contract::question("t")), Err(StoreError::Damaged(_))), "{clock}");
+        let task = TaskKey::of("s", "t");
+        assert!(matches!(store.begin(at(0), &task, "alice"), Err(StoreError::Damaged(_))), "{clock}");
+    }
     server.command(&["HSET", &store.key("grants"), "alice", "{}"]);
     assert!(matches!(GrantStore::list(&store), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+#[ignore = "needs redis-server; run by tests/redis.sh"]
+fn a_question_that_was_tampered_with_is_answered_by_nobody() {
+    let server = Server::start(&[]);
+    for (field, value) in
+        [("live", None), ("expires", Some("nan")), ("expires", Some("inf")), ("ttl", Some("x")), ("created", None)]
+    {
+        let store = server.store();
+        let asked = store.request(at(0), &contract::question("t")).unwrap();
+        let key = store.key(&format!("approval:{}", asked.id));
+        match value {
+            Some(value) => server.command(&["HSET", &key, field, value]),
+            None => server.command(&["HDEL", &key, field]),
+        }
+        let decided = store.decide(at(1), &asked.id, crate::policy::Answer::Approve);
+        assert!(matches!(decided, Err(StoreError::Damaged(_))), "{field} {value:?}: {decided:?}");
+        let taken = store.take(at(1), &asked.request.binding.key());
+        assert!(!matches!(taken, Ok(true)), "{field} {value:?}: {taken:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server; run by tests/redis.sh"]
+fn a_server_that_takes_no_writes_denies_and_changes_nothing() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let both = [vec![charge("a", "day", 1, 9), charge("b", "day", 1, 9)]];
+    assert_eq!(held(&store.reserve(at(0), &both).unwrap()), [true]);
+    let asked = store.request(at(0), &contract::question("t")).unwrap();
+    let task = [TaskKey::of("s", "t")];
+    let used = || store.usage(at(0), &both[0]).map(|usage| usage.iter().map(|usage| usage.used).collect::<Vec<_>>());
+    // Full, a replica, and without the right to it.
+    let denied: [(&[&str], &[&str]); 3] = [
+        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]),
+        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
+        (&["ACL", "SETUSER", "default", "-set", "-hset", "-zadd"], &["ACL", "SETUSER", "default", "+@all"]),
+    ];
+    for (how, back) in denied {
+        server.command(how);
+        let reserved = store.reserve(at(2), &both);
+        assert!(matches!(reserved, Err(StoreError::Unavailable(_))), "{how:?}: {reserved:?}");
+        assert!(store.decide(at(2), &asked.id, crate::policy::Answer::Approve).is_err(), "{how:?}");
+        assert!(store.request(at(2), &contract::question("other")).is_err(), "{how:?}");
+        assert!(store.begin(at(2), &task[0], "alice").is_err(), "{how:?}");
+        server.command(back);
+        assert_eq!(until_it_works(used), [1, 1], "{how:?}");
+        assert_eq!(
+            store.get(at(2), &asked.id).unwrap().unwrap().state,
+            crate::policy::ApprovalState::Pending,
+            "{how:?}"
+        );
+        assert_eq!(store.are_of(at(2), &task, "alice").unwrap(), [false], "{how:?}");
+    }
+    // Scripts that the server has forgotten are sent again.
+    server.command(&["SCRIPT", "FLUSH"]);
+    assert_eq!(held(&store.reserve(at(2), &both).unwrap()), [true]);
+}
+
+#[test]
+#[ignore = "needs redis-server; run by tests/redis.sh"]
+fn a_server_that_is_held_up_by_somebody_elses_script_denies() {
+    let server = Server::start(&["--busy-reply-threshold", "1"]);
+    let store = server.store();
+    let one = [vec![charge("a", "8784h", 1, 9)]];
+    assert_eq!(held(&store.reserve(at(0), &one).unwrap()), [true]);
+    std::thread::scope(|scope| {
+        let endless = scope.spawn(|| {
+            let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port)).unwrap();
+            redis::cmd("EVAL")
+                .arg("while true do end")
+                .arg(0)
+                .query::<redis::Value>(&mut client.get_connection().unwrap())
+        });
+        let since = Instant::now();
+        // Until the other script runs, ours do.
+        while let Ok(outcomes) = store.reserve(at(0), &[vec![charge("b", "8784h", 0, 9)]]) {
+            assert!(held(&outcomes)[0] && since.elapsed() < WAIT);
+        }
+        let kill = || {
+            let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port)).unwrap();
+            redis::cmd("SCRIPT").arg("KILL").query::<redis::Value>(&mut client.get_connection().unwrap())
+        };
+        while kill().is_err() {
+            assert!(since.elapsed() < WAIT);
+            std::thread::yield_now();
+        }
+        assert!(endless.join().unwrap().is_err());
+    });
+    let used = || Ok(store.usage(at(0), &one[0])?[0].used);
+    assert_eq!(until_it_works(used), 1);
+}
+
+#[test]
+#[ignore = "needs redis-server; run by tests/redis.sh"]
+fn tasks_are_kept_for_a_month_and_known_to_every_gateway() {
+    let server = Server::start(&[]);
+    let (one, two) = (RedisStore::new(server.address()), RedisStore::new(server.address()));
+    let task = [TaskKey::of("s", "t")];
+    let before = crate::clock::now();
+    one.begin(at(0), &task[0], "alice").unwrap();
+    assert_eq!(two.are_of(at(0), &task, "alice").unwrap(), [true]);
+    assert_eq!(two.are_of(at(0), &task, "bob").unwrap(), [false]);
+    let mut connection =
+        redis::Client::open(format!("redis://127.0.0.1:{}", server.port)).unwrap().get_connection().unwrap();
+    for key in [one.task_key(&task[0]), one.key("tasks-of:alice")] {
+        let expires: u64 = redis::cmd("PEXPIRETIME").arg(&key).query(&mut connection).unwrap();
+        assert!(
+            (before.millis() + TASK_KEPT_MS..=crate::clock::now().millis() + TASK_KEPT_MS).contains(&expires),
+            "{key}"
+        );
+    }
+    // Something else under its key is no one's, and neither is what cannot be read.
+    for value in ["one", "two alice", "", "one\nalice"] {
+        server.command(&["SET", &one.task_key(&task[0]), value]);
+        let own = two.are_of(at(0), &task, "alice");
+        assert!(matches!(own, Err(StoreError::Damaged(_))), "{value}: {own:?}");
+    }
+    server.command(&["DEL", &one.task_key(&task[0])]);
+    server.command(&["LPUSH", &one.task_key(&task[0]), "one alice"]);
+    assert_eq!(two.are_of(at(0), &task, "alice").unwrap(), [false]);
+    assert!(matches!(one.begin(at(0), &task[0], "alice"), Err(StoreError::Damaged(_))));
 }

@@ -42,7 +42,6 @@ fn asks(meta: &str) -> Vec<String> {
             r#""ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}"#,
         ),
         request("12", "logging/setLevel", r#""level":"debug""#),
-        request("13", "tasks/get", r#""taskId":"x""#),
         request("14", "x/unknown", r#""a":{"A":1,"a":2}"#),
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":999}}"#.to_owned(),
         r#"{"jsonrpc":"2.0","method":"notifications/unknown","params":{"a":[]}}"#.to_owned(),

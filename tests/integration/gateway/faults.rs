@@ -436,3 +436,44 @@ fn the_late_answer_to_a_call_that_was_given_up_reaches_no_later_one_with_its_id(
     assert_eq!(reply["result"]["content"][0]["text"], "new");
     assert_eq!(gateway.close().0, Some(0));
 }
+
+/// Waits for the answer to this request, whatever the server asks meanwhile.
+fn answer_to(gateway: &Gateway, id: u64) -> Value {
+    loop {
+        let message = gateway.message();
+        if message["id"] == id && message.get("method").is_none() {
+            return message;
+        }
+    }
+}
+
+#[test]
+fn a_server_that_asks_without_end_and_reads_nothing_keeps_nobody_waiting() {
+    let sandbox = open();
+    // More than the gateway takes, so that it answers, and more answers than a pipe holds.
+    let script = r#"read -r call; i=0
+        while [ $i -lt 20000 ]; do echo '{"jsonrpc":"2.0","id":"z'$i'","method":"ping"}'; i=$((i+1)); done
+        echo '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'; exec sleep 600"#;
+    let mut gateway = Gateway::script(&sandbox, &["--call-timeout", "2"], script);
+    gateway.call(1, "t", &json!({}));
+    // What the server says behind its questions is heard, and who gets no answer hears that.
+    passed(&answer_to(&gateway, 1));
+    gateway.call(2, "t", &json!({}));
+    let reply = answer_to(&gateway, 2);
+    assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("not answered within 2 s")), "{reply}");
+    http::terminate(gateway.pid());
+    assert_eq!(gateway.finish().0, Some(0));
+}
+
+#[test]
+fn a_server_that_reads_nothing_keeps_back_nothing_that_it_is_not_needed_for() {
+    let sandbox = open();
+    let mut gateway = Gateway::script(&sandbox, &["--call-timeout", "2"], "exec sleep 600");
+    // More than a pipe holds.
+    gateway.call(1, "t", &json!({"text": "x".repeat(300_000)}));
+    gateway.send(r#"{"jsonrpc":"2.0","id":2,"method":"evil/method"}"#);
+    assert_eq!(answer_to(&gateway, 2)["error"]["code"], -32601);
+    let reply = answer_to(&gateway, 1);
+    assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("not answered within 2 s")), "{reply}");
+    assert_eq!(gateway.close().0, Some(0));
+}

@@ -73,6 +73,13 @@ fn answer(head: &str, message: &Value) -> (&'static str, String, String) {
             ("200 OK", format!("event: message\ndata: {log}\n\nevent: message\ndata: {list}\n\n"))
         }
         ("tools/call", name) if name == "good" => ("200 OK", reply(message, &json!({"content": []}))),
+        // More questions than the gateway takes, and more of its own answers than may wait.
+        ("tools/call", name) if name == "flood" => {
+            let ping = |n: u32| json!({"jsonrpc": "2.0", "id": format!("z{n}"), "method": "ping"});
+            let pings: String = (0..8_000).map(|n| format!("event: message\ndata: {}\n\n", ping(n))).collect();
+            let last = reply(message, &json!({"content": []}));
+            ("200 OK", format!("{pings}event: message\ndata: {last}\n\n"))
+        }
         ("tools/call", name) if name == "broken" => ("500 Internal Server Error", "{}".to_owned()),
         _ if head.starts_with("get ") => ("405 Method Not Allowed", String::new()),
         _ => ("202 Accepted", String::new()),
@@ -105,6 +112,21 @@ fn messages_become_requests_and_every_answer_comes_back() {
     assert!(!seen.iter().any(|request| request.contains("hidden")), "{seen:?}");
     let call = seen.iter().find(|request| request.contains("tools/call")).unwrap();
     assert!(call.contains("mcp-session-id: s1") && call.contains("mcp-protocol-version: 2025-06-18"), "{call}");
+}
+
+#[test]
+fn a_server_that_asks_without_end_keeps_nobody_waiting() {
+    let sandbox = sandbox(&only(json!({"good": {}, "flood": {}})));
+    let (url, _seen) = serve(answer);
+    let mut gateway = enforce(&sandbox, &url, &[]);
+    gateway.initialize();
+    for (id, tool) in [(1, "flood"), (2, "good")] {
+        gateway.call(id, tool, &json!({}));
+        let reply =
+            std::iter::repeat_with(|| gateway.message()).find(|it| it["id"] == id && it.get("method").is_none());
+        passed(&reply.unwrap());
+    }
+    assert_eq!(gateway.close().0, Some(0));
 }
 
 #[test]

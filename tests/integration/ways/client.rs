@@ -238,6 +238,19 @@ impl Client {
         })
     }
 
+    /// Whether the answer to a request is there; everything that has been heard is kept.
+    pub fn has_reply(&mut self, id: u64) -> bool {
+        let heard: Vec<Heard> = match &self.line {
+            Line::Stdio(gateway) => {
+                gateway.lines.try_iter().map(|line| Heard::Message(serde_json::from_str(&line).unwrap())).collect()
+            }
+            Line::Http(http) => http.heard.try_iter().collect(),
+        };
+        self.kept.extend(heard);
+        let is_it = |it: &Value| it["id"] == id && it.get("method").is_none();
+        self.kept.iter().any(|heard| matches!(heard, Heard::Message(message) if is_it(message)))
+    }
+
     /// Waits for the answer to a request.
     #[track_caller]
     pub fn reply(&mut self, id: u64) -> Value {

@@ -1,5 +1,6 @@
 //! Doors beside `tools/call`: what a policy does not open stays shut on every way, and each decision has its line.
 
+use super::client::Client;
 use super::server::{Act, Seen};
 use super::way::{Who, tool};
 use super::{Back, Cell, Era, Front, Setup};
@@ -301,6 +302,62 @@ pub fn a_result_asks_the_client_for_what_the_policy_lets_it(cell: &dyn Fn(&Setup
     }
 }
 
+pub fn nothing_is_asked_of_a_client_within_something_else(cell: &dyn Fn(&Setup) -> Cell) {
+    let asks =
+        |method: &str| json!({"q": {"method": method, "params": {"messages": [], "message": "", "mode": "url"}}});
+    let result = move |case: &str| {
+        let sampling = asks("sampling/createMessage");
+        match case {
+            "flat" => json!({"resultType": "input_required", "inputRequests": sampling}),
+            "task" => json!({"task": {"taskId": "t", "status": "input_required", "inputRequests": sampling}}),
+            "other case" => json!({"Task": {"taskId": "t", "inputrequests": sampling}}),
+            "prototype" => json!({"content": [], "__proto__": {"inputRequests": sampling}}),
+            "prototype of a task" => json!({"task": {"taskId": "t", "__proto__": {"inputRequests": sampling}}}),
+            _ => json!({"content": [], "resultType": "complete"}),
+        }
+    };
+    let setup = Setup::policy(
+        &json!({"version": "1", "default": "deny", "client": {"elicitation": "allow"}, "tools": {"work": {}}}),
+    );
+    let cell = cell(&setup.script(move |asked| {
+        if !asked.seen.calls("work") {
+            return Act::Usual;
+        }
+        let case = asked.seen.message["params"]["arguments"]["case"].as_str().unwrap().to_owned();
+        let news = |method: &str| {
+            let params = json!({"taskId": "t", "status": "input_required", "inputRequests": asks(method)});
+            json!({"jsonrpc": "2.0", "method": "notifications/tasks", "params": params})
+        };
+        match case.as_str() {
+            "begin" => asked.reply(&json!({"resultType": "task", "taskId": "t", "task": {"taskId": "t", "status": "working"}})),
+            "news" => {
+                let within = json!({"jsonrpc": "2.0", "method": "notifications/tasks",
+                    "params": {"taskId": "t", "task": {"taskId": "t", "inputRequests": asks("sampling/createMessage")}}});
+                for message in [news("sampling/createMessage"), within, news("elicitation/create")] {
+                    asked.say(&message);
+                }
+                asked.reply(&result(""));
+            }
+            case => asked.reply(&result(case)),
+        }
+        Act::Said
+    }));
+    let mut client = cell.client();
+    let begun = client.ask_tool("work", &json!({"case": "begin"}));
+    assert!(begun.get("result").is_some(), "{begun}");
+    for case in ["flat", "task", "other case", "prototype", "prototype of a task"] {
+        let reply = client.ask_tool("work", &json!({"case": case}));
+        assert!(reply.get("error").is_some() && !reply.to_string().contains("createMessage\""), "{case}: {reply}");
+    }
+    passed(&client.ask_tool("work", &json!({"case": "news"})));
+    // What the policy allows is heard, and it was the last that was said.
+    client.hears("what may be asked", |message| message.to_string().contains("elicitation/create"));
+    let rest = client.rest();
+    assert!(!rest.iter().any(|message| message.to_string().contains("sampling")), "{rest:?}");
+    decided(&cell, "deny", "notifications/tasks", Some("sampling/createMessage"));
+    decided(&cell, "allow", "notifications/tasks", Some("elicitation/create"));
+}
+
 pub fn a_client_hears_no_news_of_what_it_may_not_take(cell: &dyn Fn(&Setup) -> Cell) {
     let news = [
         ("notifications/resources/updated", json!({"uri": "note://2"})),
@@ -395,6 +452,11 @@ pub fn what_names_its_matter_in_two_ways_is_refused(cell: &dyn Fn(&Setup) -> Cel
         ),
         ("completion/complete", json!({"ref": {"type": "ref/resource"}, "argument": argument})),
         ("subscriptions/listen", json!({"notifications": {"ResourceSubscriptions": ["note://2"]}})),
+        ("subscriptions/listen", json!({"notifications": {"resourceSubscriptions": "note://2"}})),
+        ("subscriptions/listen", json!({"notifications": {"resourceSubscriptions": {"note://2": true}}})),
+        ("subscriptions/listen", json!({"notifications": {"resourceSubscriptions": [["note://2"]]}})),
+        ("subscriptions/listen", json!({"notifications": {"other": ["note://2"]}})),
+        ("subscriptions/listen", json!({"notifications": ["note://2"]})),
         (
             "subscriptions/listen",
             json!({"notifications": {}, "Notifications": {"resourceSubscriptions": ["note://2"]}}),
@@ -463,13 +525,22 @@ pub fn a_task_is_its_grants(cell: &dyn Fn(&Setup) -> Cell) {
         asked.reply(&result);
         Act::Said
     });
-    let cell = cell(&setup);
+    let mut cell = cell(&setup);
     let (mut alice, mut bob) = (cell.client_of(Who::Alice), cell.client_of(Who::Bob));
     for (client, id) in [(&mut alice, "t-alice"), (&mut bob, "t-bob")] {
         let params = json!({"name": cell.way.tool("long"), "arguments": {"id": id}, "task": {}});
         let begun = client.ask("tools/call", &params);
         assert_eq!(begun["result"]["task"]["taskId"], id, "{begun}");
     }
+    tasks_are_kept_apart(&cell, alice, bob);
+    // Who was the gateway then does not matter: the grants and the server are the same.
+    cell.another_gateway();
+    let (alice, bob) = (cell.client_of(Who::Alice), cell.client_of(Who::Bob));
+    tasks_are_kept_apart(&cell, alice, bob);
+}
+
+/// Each of two grants has a task.
+fn tasks_are_kept_apart(cell: &Cell, mut alice: Client, mut bob: Client) {
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
         let own = alice.ask(method, &json!({"taskId": "t-alice"}));
         assert!(own["result"].is_object(), "{method}: {own}");

@@ -238,6 +238,16 @@ impl Server {
         assert!(!all.iter().any(is_it), "the server saw {what}: {:#?}", messages(&all));
     }
 
+    /// A request that the script holds back, if one like this is there or comes within a moment.
+    pub fn held_now(&self, is_it: impl Fn(&Seen) -> bool) -> Option<Asked> {
+        let find = |held: &[Asked]| held.iter().position(|asked| is_it(&asked.seen));
+        let mut held = self.stage.held.lock().unwrap();
+        if find(&held).is_none() {
+            held = self.stage.news.wait_timeout(held, Duration::from_millis(5)).unwrap().0;
+        }
+        find(&held).map(|at| held.remove(at))
+    }
+
     /// Waits for a request that the script holds back.
     #[track_caller]
     pub fn held(&self, what: &str, is_it: impl Fn(&Seen) -> bool) -> Asked {

@@ -290,10 +290,22 @@ impl Cell {
         let mut cell = Self { way, server, sandbox, setup: setup.clone(), served: None, patience };
         if way.front != Front::Stdio {
             cell.sandbox.write("mcpol.toml", &cell.config());
-            let args = [&["enforce", "--config", "mcpol.toml"], setup.flags].concat();
-            cell.served = Some(Served::run(cell.sandbox.command(&args)));
+            cell.serve();
         }
         cell
+    }
+
+    fn serve(&mut self) {
+        let args = [&["enforce", "--config", "mcpol.toml"], self.setup.flags].concat();
+        self.served = Some(Served::run(self.sandbox.command(&args)));
+    }
+
+    /// Clients come to another gateway from now on, which has the state of the one before. Over standard streams each has
+    /// its own anyway.
+    pub fn another_gateway(&mut self) {
+        if self.served.take().is_some() {
+            self.serve();
+        }
     }
 
     fn upstream(&self) -> &str {

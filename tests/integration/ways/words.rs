@@ -164,7 +164,7 @@ pub fn a_list_with_two_readings_is_never_shown(cell: &dyn Fn(&Setup) -> Cell) {
 /// An answer as it goes out, and a part of what the client is to hear of it.
 type Broken = (&'static str, fn(&str) -> Vec<u8>, &'static str);
 
-const BROKEN: [Broken; 7] = [
+const BROKEN: [Broken; 10] = [
     (
         "utf8",
         |id| [format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[],"x":""#).as_bytes(), b"\xff\"}}"].concat(),
@@ -191,6 +191,18 @@ const BROKEN: [Broken; 7] = [
     ),
     ("batch", |id| format!(r#"[{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}]"#).into_bytes(), "not valid"),
     ("version", |id| format!(r#"{{"id":{id},"result":{{"content":[]}}}}"#).into_bytes(), "jsonrpc"),
+    (
+        "nan",
+        |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[],"x":NaN}}}}"#).into_bytes(),
+        "a number that JSON does not have",
+    ),
+    // As a server writes an id that it holds as a double.
+    ("double", |id| format!(r#"{{"jsonrpc":"2.0","id":{id}.0,"result":{{"content":[]}}}}"#).into_bytes(), "`id`"),
+    (
+        "twice",
+        |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}},"id":{id}}}"#).into_bytes(),
+        "two members",
+    ),
 ];
 
 pub fn whatever_an_answer_looks_like_there_is_one_reply_that_says_what_was_wrong(cell: &dyn Fn(&Setup) -> Cell) {
@@ -239,6 +251,30 @@ pub fn an_error_that_names_no_request_answers_the_only_one(cell: &dyn Fn(&Setup)
         assert!(reply["error"]["message"].as_str().is_some_and(|text| text.contains("who asked?")), "{name}: {reply}");
     }
     refusal(&client.ask_tool("null", &json!({})));
+    passed(&client.ask_tool("good", &json!({})));
+    assert_eq!(client.rest(), Vec::<Value>::new());
+}
+
+pub fn a_result_that_names_no_request_answers_the_only_one_with_an_error(cell: &dyn Fn(&Setup) -> Cell) {
+    const NAMELESS: [&str; 4] = ["null", "[1]", "1.5", "{}"];
+    let setup = Setup::of(&json!({"odd": {"rate_limit": "4/day"}, "good": {}})).script(|asked| {
+        if !asked.seen.calls("odd") {
+            return Act::Usual;
+        }
+        let at = asked.seen.message["params"]["arguments"]["at"].as_u64().unwrap() as usize;
+        asked.finish_text(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"content":[]}}}}"#, NAMELESS[at]));
+        Act::Said
+    });
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    // Before that it could be the answer to the end of the handshake.
+    passed(&client.ask_tool("good", &json!({})));
+    for at in 0..NAMELESS.len() {
+        let reply = client.ask_tool("odd", &json!({"at": at}));
+        let message = reply["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("names no request") || message.contains("`id`"), "{at}: {reply}");
+    }
+    refusal(&client.ask_tool("odd", &json!({"at": 0})));
     passed(&client.ask_tool("good", &json!({})));
     assert_eq!(client.rest(), Vec::<Value>::new());
 }

@@ -229,6 +229,11 @@ const REVISION: Tag = 13;
 const TAGS: usize = 14;
 
 impl Fields {
+    /// Notes a member by which an object asks the client for something, to a client that ignores case as well.
+    fn input(&mut self, name: &[u8]) {
+        self.asks_client |= name == INPUT_REQUESTS.as_bytes() || nearly_known(name, &[INPUT_REQUESTS]);
+    }
+
     fn near(&mut self, name: &[u8], known: &[&str]) -> Tag {
         self.nearly_known |= nearly_known(name, known);
         self.prototype |= name == PROTOTYPE.as_bytes();
@@ -266,8 +271,15 @@ impl Visitor for Fields {
             }
             (PARAMS, _) => self.near(name, &PARAMS_MEMBERS),
             (RESULT, _) => {
-                self.asks_client |= name == INPUT_REQUESTS.as_bytes() || nearly_known(name, &[INPUT_REQUESTS]);
+                self.input(name);
                 self.tells_task |= matches!(name, b"task" | b"taskId");
+                self.prototype |= name == PROTOTYPE.as_bytes();
+                if name == b"task" || nearly_known(name, &["task"]) { TASK } else { 0 }
+            }
+            // The task in a result, as a call begins it or as it stands.
+            (TASK, _) => {
+                self.input(name);
+                self.prototype |= name == PROTOTYPE.as_bytes();
                 0
             }
             (META, b"progressToken") => PROGRESS,
@@ -516,8 +528,9 @@ pub fn receive(line: &[u8]) -> Result<Received<'_>, Malformed> {
     }
     let id = found.id();
     let refuse = |reason| Malformed { reply_to: id.clone().map_or(ReplyTo::Nobody, ReplyTo::Id), reason };
-    if seen.flaw == Some(Flaw::DuplicateMember) {
-        return Err(refuse(Flaw::DuplicateMember.into()));
+    // Half a pair is what every reader of JSON reads, each in its own way; the others are two messages, or none.
+    if let Some(flaw @ (Flaw::DuplicateMember | Flaw::NotFinite)) = seen.flaw {
+        return Err(refuse(flaw.into()));
     }
     match found.get(TOP).and_then(|text| text.as_bytes().first()) {
         Some(b'{') => {}
@@ -530,6 +543,11 @@ pub fn receive(line: &[u8]) -> Result<Received<'_>, Malformed> {
     // A client that ignores case would take `ID` for the id, and one server's answer for another's.
     if let Some(reason) = found.fields.envelope.take() {
         return Err(refuse(reason));
+    }
+    // Nor does a client that copies members one by one find what is written where one stands (of the message's own
+    // objects; what a result holds further in is data).
+    if found.fields.prototype {
+        return Err(refuse(Reason::Prototype));
     }
     let (result, error) = (found.get(RESULT).is_some(), found.get(ERROR).is_some());
     let arrival = match (found.get(METHOD), result, error) {

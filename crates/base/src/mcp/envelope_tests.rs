@@ -213,7 +213,7 @@ fn a_servers_lines_are_told_apart() {
         (r#"{"jsonrpc":"2.0","id":1,"ID":2,"result":{}}"#, Err(Reason::NearlyKnownMember)),
         (r#"{"jsonrpc":"2.0","id":1,"id\u0000x":2,"result":{}}"#, Err(Reason::NearlyKnownMember)),
         (r#"{"jsonrpc":"2.0","id":1,"result":{},"__proto__":{"method":"a"}}"#, Err(Reason::Prototype)),
-        (r#"{"jsonrpc":"2.0","method":"a","params":{"Name":1,"__proto__":2}}"#, Ok(Arrival::Notification("a".into()))),
+        (r#"{"jsonrpc":"2.0","method":"a","params":{"Name":1,"__proto__":2}}"#, Err(Reason::Prototype)),
         (r#"{"jsonrpc":"2.0","id":1,"result":{},"method":"a"}"#, Err(Reason::Shape)),
         (r#"{"jsonrpc":"2.0","id":null,"error":{}}"#, Err(Reason::Id)),
         (r#"{"level":"info"}"#, Err(Reason::Version)),

@@ -87,7 +87,7 @@ pub enum Members {
 /// What a scan saw beside the members that the visitor asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The first flaw.
+    /// The worst flaw: what readers take for two things, then what is no JSON, then the first of the others.
     pub flaw: Option<Flaw>,
     /// White space between tokens, or around the value.
     pub space: bool,
@@ -154,7 +154,8 @@ impl<V: Visitor> Scanner<'_, V> {
 
     /// Keeps the first flaw, but a duplicate member before any other: it is the one that changes what a message means.
     fn flaw(&mut self, flaw: Flaw) {
-        if flaw == Flaw::DuplicateMember || self.seen.flaw.is_none() {
+        let badness = |flaw| [Flaw::NotFinite, Flaw::DuplicateMember].iter().position(|bad| *bad == flaw);
+        if self.seen.flaw.is_none_or(|known| badness(flaw) > badness(known)) {
             self.seen.flaw = Some(flaw);
         }
     }

@@ -13,8 +13,9 @@ const BATCH_MAX: usize = 1_000;
 pub enum Seems {
     /// Answers to the requests with these ids.
     Answers(Vec<Id>),
-    /// An error that names no request (its id is null or missing), as JSON: the `error`.
-    Unnamed(String),
+    /// An answer that names no request, since its id is null, missing, none, or two. The `error` as JSON; `None` for a
+    /// result.
+    Unnamed(Option<String>),
     /// A request or a notification: no request waits for it.
     Asks,
     /// A message, by the look of it, of which nothing more can be told.
@@ -35,17 +36,22 @@ pub fn seems(line: &[u8]) -> Seems {
     match answered_by(text) {
         Some(id) => Seems::Answers(vec![id]),
         None if has(text, "method") => Seems::Asks,
-        None => unnamed(text).map_or_else(|| guessed(text), |error| Seems::Unnamed(error.to_owned())),
+        None => unnamed(text).unwrap_or_else(|| guessed(text)),
     }
 }
 
-/// The one `error` of an object without `result` whose id says nothing.
-fn unnamed(text: &str) -> Option<&str> {
+/// An object with one `error` or one `result`, where [`answered_by`] finds no request.
+fn unnamed(text: &str) -> Option<Seems> {
     let named = |name: &'static str| members(text).filter(move |(it, _)| string_value(it).as_deref() == Some(name));
-    let is_unnamed = named("id").all(|(_, place)| text.get(place) == Some("null")) && named("result").next().is_none();
-    let mut errors = named("error");
-    let (_, place) = errors.next()?;
-    if is_unnamed && errors.next().is_none() { text.get(place) } else { None }
+    match (named("error").count(), named("result").count()) {
+        (1, 0) => {
+            let (_, place) = named("error").next()?;
+            Some(Seems::Unnamed(Some(text.get(place)?.to_owned())))
+        }
+        // A line of a log may have a member of this name.
+        (0, 1) if text.contains("\"jsonrpc\"") => Some(Seems::Unnamed(None)),
+        _ => None,
+    }
 }
 
 fn guessed(text: &str) -> Seems {
@@ -56,12 +62,24 @@ fn has(text: &str, name: &str) -> bool {
     members(text).any(|(literal, _)| string_value(literal).as_deref() == Some(name))
 }
 
-/// The one id of an object that does not ask.
+/// The id of an object that does not ask; one that stands there twice is told if both are the same.
 fn answered_by(text: &str) -> Option<Id> {
-    let mut ids = members(text).filter(|(name, _)| string_value(name).as_deref() == Some("id"));
-    let (_, place) = ids.next()?;
-    let is_answer = ids.next().is_none() && !has(text, "method");
-    if is_answer { Id::parse(text.get(place)?) } else { None }
+    let ids = members(text).filter(|(name, _)| string_value(name).as_deref() == Some("id"));
+    let mut ids = ids.map(|(_, place)| text.get(place).and_then(meant));
+    let first = ids.next()??;
+    let is_answer = ids.all(|other| other.as_ref() == Some(&first)) && !has(text, "method");
+    is_answer.then_some(first)
+}
+
+/// An id, also one that is a whole number in another spelling (`1.0`, `1e0`), as servers write it that hold ids as
+/// doubles.
+fn meant(literal: &str) -> Option<Id> {
+    let spelled_otherwise = || {
+        let number: f64 =
+            literal.parse().ok().filter(|_| literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()))?;
+        Id::parse(&format!("{number:.0}")).filter(|_| number.fract() == 0.0)
+    };
+    Id::parse(literal).or_else(spelled_otherwise)
 }
 
 #[cfg(test)]
@@ -86,12 +104,25 @@ mod tests {
                 Seems::Answers(vec![Id::Integer(1), Id::Integer(2)]),
             ),
             (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\",\"params\":[01]}", Seems::Asks),
-            (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"result\":{}}", Seems::Broken),
-            (b"{\"jsonrpc\":\"2.0\",\"result\":{", Seems::Broken),
-            (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":1}}", Seems::Unnamed("{\"code\":1}".to_owned())),
-            (b"{\"error\":{}}", Seems::Unnamed("{}".to_owned())),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"result\":{}}", Seems::Unnamed(None)),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":1,\"result\":{}}", one()),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1.0,\"result\":{}}", one()),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1e0,\"result\":{}}", one()),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":10E-1,\"error\":{}}", one()),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":[1],\"result\":{}}", Seems::Unnamed(None)),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}}", Seems::Unnamed(None)),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1e300,\"result\":{}}", Seems::Unnamed(None)),
+            (b"{\"jsonrpc\":\"2.0\",\"result\":{}}", Seems::Unnamed(None)),
+            (b"{\"level\":1,\"result\":{}}", Seems::Junk),
+            (b"{\"jsonrpc\":\"2.0\",\"result\":{", Seems::Unnamed(None)),
+            (b"{\"jsonrpc\":\"2.0\",\"par", Seems::Broken),
+            (
+                b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":1}}",
+                Seems::Unnamed(Some("{\"code\":1}".to_owned())),
+            ),
+            (b"{\"error\":{}}", Seems::Unnamed(Some("{}".to_owned()))),
             (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{},\"result\":{}}", Seems::Broken),
-            (b"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"error\":{}}", Seems::Broken),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"error\":{}}", Seems::Unnamed(Some("{}".to_owned()))),
             (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{},\"error\":{}}", Seems::Broken),
             (b"listening on port 3000", Seems::Junk),
             (b"{\"level\":\"info\"}", Seems::Junk),

@@ -12,7 +12,7 @@ pub use narrow::{Judge, Narrowed};
 pub use offers::{OfferReview, OfferRuling, OfferSubject, add_offers};
 
 use super::document::{
-    Action, AllTools, ClientRules, Condition, Document, Entry, Limit, Operator, RateLimit, Scope, ToolRules, Unlisted,
+    Action, AllTools, ClientRules, Condition, Document, Entry, Limit, Operator, RateLimit, ToolRules, Unlisted,
     Validate, Version,
 };
 use super::json::JsonText;
@@ -184,7 +184,7 @@ pub fn generate<'t>(
         }
     }
     if document.tools.len() > 1 {
-        document.all_tools.limits.push(limit("calls".to_owned(), CALLS_PER_MINUTE));
+        document.all_tools.limits.push(a_minute("calls".to_owned(), CALLS_PER_MINUTE));
     }
     Recommendation { document, review: reviews.into_values().collect(), offers: Vec::new() }
 }
@@ -247,26 +247,15 @@ fn has_usable_schema(tool: &ToolDefinition) -> bool {
     definition.get("inputSchema").is_some_and(|schema| ArgumentSchema::compile(schema).is_ok())
 }
 
-fn limit(counter: String, max: u64) -> Limit {
-    Limit {
-        comment: None,
-        counter,
-        window: "minute".to_owned(),
-        max,
-        scope: Scope::Grant,
-        increment_from: None,
-        scale: 0,
-        refund: None,
-        on_deny: None,
-        id: None,
-    }
+fn a_minute(counter: String, max: u64) -> Limit {
+    Limit::of_calls(counter, "minute".to_owned(), max)
 }
 
 fn rules(name: &str, review: &Review, form: Form) -> ToolRules {
     let mut rules = ToolRules::default();
     let rated = |rules: &mut ToolRules, max: u64| match form {
         Form::Full => rules.rate_limit = Some(RateLimit::Text(format!("{max}/minute"))),
-        Form::Portable => rules.limits.push(limit(format!("{}_rate", name.to_lowercase()), max)),
+        Form::Portable => rules.limits.push(a_minute(format!("{}_rate", name.to_lowercase()), max)),
     };
     match review.ruling {
         Ruling::Allow | Ruling::Hide | Ruling::LeaveOut => {}

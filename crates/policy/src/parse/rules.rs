@@ -490,18 +490,7 @@ fn rate_limit(
     );
     let last = Ids { taken: rules.limits.iter().map(|known| last_part(&known.rule)).collect() }
         .next(escape_token(&counter).into_owned());
-    let limit = Limit {
-        comment: None,
-        counter,
-        window: window.to_string(),
-        max,
-        scope: Scope::Grant,
-        increment_from: None,
-        scale: 0,
-        refund: None,
-        on_deny: None,
-        id: None,
-    };
+    let limit = Limit::of_calls(counter, window.to_string(), max);
     let rule = format!("{}/limits/{last}", site.prefix);
     rules.limits.push(CheckedLimit { limit, window, source: None, rule, max_scaled: max });
     rules.written.rate_limit = Some(written);

@@ -21,6 +21,7 @@ use crate::gateway::identity::Identity;
 use crate::gateway::mediate::lock;
 use crate::gateway::task_owners::TaskOwner;
 use crate::mcp::envelope::{Id, Passage, ToolCall, receive};
+use crate::policy::Caller;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::sync::Arc;
@@ -230,10 +231,7 @@ impl ClientRequest {
 
     /// A task is asked of the server that handed it out.
     async fn task(self: &Arc<Self>, id: &Id, task: &str, method: &str, line: &str) -> Result<Answered, Refusal> {
-        if self.tasks().of(task).is_none() {
-            self.find_task(id, task).await;
-        }
-        let what = match self.tasks().of(task) {
+        let what = match self.owner_of(id, task).await {
             Some(TaskOwner::One(name)) => match self.server(&name) {
                 Some(asked) => {
                     return self.to(id, asked, &Ask::named(method, task, Bytes::from(line.to_owned()))).await;
@@ -247,8 +245,24 @@ impl ClientRequest {
         Ok(failed(id, -32602, what))
     }
 
-    /// Another gateway has seen who handed a task out, or it was long ago: the server that knows it says so.
-    async fn find_task(self: &Arc<Self>, id: &Id, task: &str) {
+    /// Which server handed a task out. Where another gateway has seen that, or it was long ago, the store says so, or else
+    /// a server that knows the task.
+    pub(super) async fn owner_of(self: &Arc<Self>, id: &Id, task: &str) -> Option<TaskOwner> {
+        if self.tasks().of(task).is_none() {
+            let own = self.servers().filter(|(server, who)| {
+                let (label, grant) = (Arc::clone(&server.label), Some(Arc::clone(&who.grant)));
+                let caller = Caller { server: label, grant, session: None };
+                let are_of = server.shared.tasks().map(|tasks| tasks.are_of(&caller, [task]));
+                // A store that cannot say anything lets the server's own gate say so.
+                matches!(are_of, Some(Ok(are_own)) if are_own == [true])
+            });
+            own.for_each(|(server, _)| {
+                self.tasks().learn(task, server.name.as_str());
+            });
+        }
+        if let Some(known) = self.tasks().of(task) {
+            return Some(known);
+        }
         let meta = self.meta.iter().map(|meta| format!(",\"_meta\":{meta}")).collect::<String>();
         let body = request(id, "tasks/get", &format!("\"taskId\":{}{meta}", quoted(task)));
         let asked = self.offering("tasks");
@@ -257,6 +271,7 @@ impl ClientRequest {
                 self.tasks().learn(task, server.name.as_str());
             }
         }
+        self.tasks().of(task)
     }
 
     /// All servers with a log hear what the client wants of it.

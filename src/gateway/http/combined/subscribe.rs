@@ -12,6 +12,7 @@ use super::piece::{Piece, PieceContent};
 use super::pipe::Pipe;
 use super::replies::{failed, quoted, result_of};
 use super::request::ClientRequest;
+use crate::gateway::exchange::names_plainly;
 use crate::gateway::identity::Identity;
 use crate::gateway::task_owners::TaskOwner;
 use crate::mcp::envelope::{Arrival, Id, receive};
@@ -57,7 +58,12 @@ impl ClientRequest {
             .slots
             .take(&self.callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default())?;
         let turn = Arc::new(self);
-        let asked = at(line, &["params", "notifications"]).and_then(|(text, _)| serde_json::from_str(text).ok());
+        let filter = at(line, &["params", "notifications"]);
+        if filter.as_ref().is_some_and(|(filter, _)| !names_plainly(filter)) {
+            turn.nowhere("subscriptions/listen", None, None);
+            return Ok(failed(id, -32602, "what is subscribed to has no single reading"));
+        }
+        let asked = filter.and_then(|(text, _)| serde_json::from_str(text).ok());
         let asked: Value = asked.unwrap_or_else(|| Value::Object(Map::new()));
         let owners = turn.owners(id, &asked).await;
         let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
@@ -108,7 +114,7 @@ impl ClientRequest {
                 filter.get(named).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
             for thing in things {
                 let owner = if named == "taskIds" {
-                    match self.tasks().of(thing) {
+                    match self.owner_of(id, thing).await {
                         Some(TaskOwner::One(name)) => Some(name),
                         Some(TaskOwner::Several) | None => None,
                     }

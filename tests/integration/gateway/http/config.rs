@@ -141,6 +141,20 @@ fn a_dry_run_shows_the_whole_set_in_eighty_columns_and_starts_nothing() {
     }
     assert!(!shown.contains("hush") && shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     upstream.quiet();
+    // A grant with a policy of its own: what that says, wherever its path begins.
+    assert!(!shown.contains("of their own"), "{shown}");
+    let sandbox = configured(&text.replace("servers = [\"one\"]", "servers = [\"one\"]\npolicy = \"alice.json\""));
+    let sandbox = sandbox.with_env("KEY", "hush-hush");
+    sandbox.write(
+        "alice.json",
+        r#"{"version": "1", "default": "allow", "hide": ["drop"], "prompts": "deny", "tools": {}}"#,
+    );
+    let shown = sandbox.run(&["enforce", "--config", "mcpol.toml", "--dry-run"]).quiet(0);
+    let (_, own) = shown.split_once("by policies of their own").expect(&shown);
+    for part in ["alice: 1 hidden, the rest allowed", "prompts denied", "unknown methods"] {
+        assert!(own.contains(part), "{part}\n{shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     let sandbox = configured(&text);
     let (out, said) = sandbox.run(&["enforce", "--config", "mcpol.toml", "--dry-run"]).both(2);
     assert_eq!(out, "");

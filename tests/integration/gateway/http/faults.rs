@@ -26,6 +26,7 @@ fn whatever_a_server_does_there_is_one_answer() {
     for (answer, status, expected) in [
         ("", 502, "without an answer"),
         ("nonsense\r\n\r\n", 502, "without an answer"),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", 502, "HTTP status 101"),
         ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"evil", 502, "broke off"),
         (&foreign, 502, "not for this request"),
         (&json_response("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"result\":\"evil\"}"), 200, "not valid"),

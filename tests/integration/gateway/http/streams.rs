@@ -54,12 +54,7 @@ fn lists_are_filtered_in_every_stream() {
     let escaped = list.to_string().replace("\"tools\"", "\"to\\u006fls\"");
     let split =
         format!("id: 3\r\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1,\r\ndata: \"result\":{}}}\r\n\r\n", list["result"]);
-    for body in [
-        format!("event: message\nid: 3\ndata: {list}\n\n"),
-        split,
-        format!("\u{feff}data: {escaped}\n\n"),
-        format!("event: other\ndata: {list}\n\n"),
-    ] {
+    for body in [format!("event: message\nid: 3\ndata: {list}\n\n"), split, format!("\u{feff}data: {escaped}\n\n")] {
         let (sandbox, sent) = (usual(), body.clone());
         let upstream = Upstream::answering(move |_| events_response(&sent));
         let served = Served::relay(&sandbox, &[], &upstream);
@@ -201,4 +196,31 @@ fn a_client_that_listens_hears_that_tools_appear_otherwise() {
         let heard = connection.until("\n\n");
         assert!(heard.contains("notifications/tools/list_changed"), "{heard}");
     }
+}
+
+#[test]
+fn no_stream_leads_a_client_of_the_older_transport_past_the_gateway() {
+    let sandbox = usual();
+    let body = format!(
+        "event: endpoint\nid: 7\ndata: http://127.0.0.1:1/messages?session=1\n\nevent: endpoint\ndata: /x\n\n\
+        data: http://127.0.0.1:1/y\n\n: alive\n\nevent: other\ndata: {DONE}\n\nevent: message\ndata: {DONE}\n\n"
+    );
+    let upstream = Upstream::answering(move |_| events_response(&body));
+    let served = Served::relay(&sandbox, &[], &upstream);
+    let heard = served.post(&[], CALL).body;
+    assert!(
+        heard.matches("\"id\":1").count() == 1
+            && heard.contains(DONE)
+            && heard.contains(": alive")
+            && heard.contains("id: 7"),
+        "{heard}"
+    );
+    assert!(!["endpoint", "messages", "/x", "/y", "event: other"].iter().any(|part| heard.contains(part)), "{heard}");
+    let mut listening = served.open();
+    listening.get(&[]);
+    listening.head();
+    let heard = listening.until(": alive");
+    assert!(!heard.contains("endpoint") && !heard.contains("127.0.0.1:1"), "{heard}");
+    served.end();
+    assert!(sandbox.read("state/audit.jsonl").contains("event of another kind"));
 }

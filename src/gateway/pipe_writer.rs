@@ -1,7 +1,8 @@
-//! What goes to the client over stdio: written at once where that cannot block, queued where it could. The thread that
-//! reads from the server may wait for a slow client, and the server with it, as without a gateway. The thread that
-//! reads from the client must not: a client that writes a thousand calls before it reads an answer would wait for the
-//! gateway while the gateway waits for it.
+//! What goes into a pipe, to the client over stdio or to a command: written at once where that cannot block, queued where
+//! it could. The thread that reads from the server may wait for a slow client, and the server with it, as without a
+//! gateway. The thread that reads from the client must not: a client that writes a thousand calls before it reads an
+//! answer would wait for the gateway while the gateway waits for it. Nor may one that reads from the server wait for the
+//! server to read, or the two would wait for each other.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -10,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that a pipe takes without blocking when it is ready (POSIX, `PIPE_BUF` on Linux).
 const READY_BYTES: usize = 4096;
-/// Bytes of answers that may wait for a client that does not read; beyond, [`ClientWriter::post`] blocks.
+/// Bytes that may wait for an end that does not read; beyond, [`PipeWriter::post`] blocks.
 pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The gateway's end of the pipe to the client; clones share it.
+/// The gateway's end of a pipe to a client or to a command; clones share it.
 #[derive(Clone, Debug)]
-pub struct ClientWriter(Arc<SharedQueue>);
+pub struct PipeWriter(Arc<SharedQueue>);
 
 #[derive(Debug)]
 struct SharedQueue {
@@ -29,19 +30,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl ClientWriter {
-    /// An client_writer in front of a pipe, file, socket or terminal.
+impl PipeWriter {
+    /// A writer in front of a pipe, file, socket or terminal.
     pub fn new(sink: File) -> Self {
         let (draining, gone) = (AtomicBool::new(false), AtomicBool::new(false));
         Self(Arc::new(SharedQueue { queue: Mutex::new(Vec::new()), sink: Mutex::new(sink), draining, gone }))
     }
 
-    /// Whether the client has closed its end.
+    /// Whether the other end is closed.
     pub fn is_gone(&self) -> bool {
         self.0.gone.load(Ordering::Relaxed)
     }
 
-    /// Writes everything that waits, then these lines. Blocks while the client does not read.
+    /// Whether something waits for the other end to read.
+    pub fn is_waiting(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire) || !lock(&self.0.queue).is_empty()
+    }
+
+    /// Writes everything that waits, then these lines. Blocks while the other end does not read.
     pub fn write(&self, lines: &[u8]) {
         {
             let mut sink = lock(&self.0.sink);
@@ -55,32 +61,45 @@ impl ClientWriter {
     /// Writes these lines after everything that waits, now or later. Blocks only if more than [`QUEUE_BYTES_MAX`] wait,
     /// or if no thread can be started to write the queue.
     pub fn post(&self, lines: &[u8]) {
-        if lines.is_empty() {
-            return;
+        if !lines.is_empty() && self.enqueue(lines) {
+            self.write(&[]);
         }
+    }
+
+    /// Does as [`PipeWriter::post`], and never blocks: false, and nothing is written, where too much waits already.
+    pub fn try_post(&self, lines: &[u8]) -> bool {
+        if lock(&self.0.queue).len() > QUEUE_BYTES_MAX {
+            return false;
+        }
+        if !lines.is_empty() {
+            self.enqueue(lines);
+        }
+        true
+    }
+
+    /// Writes these lines after everything that waits, now or later; whether more than [`QUEUE_BYTES_MAX`] wait.
+    fn enqueue(&self, lines: &[u8]) -> bool {
         // The ordinary case: no other thread writes, and nothing waits.
         if let Ok(sink) = self.0.sink.try_lock()
             && lock(&self.0.queue).is_empty()
         {
             self.put_ready(sink, lines);
-            return;
+            return false;
         }
-        let full = {
+        let is_full = {
             let mut queue = lock(&self.0.queue);
             queue.extend_from_slice(lines);
             queue.len() > QUEUE_BYTES_MAX
         };
-        if full {
-            self.write(&[]);
-            return;
-        }
         // A thread that holds the sink looks at the queue again after it has let the sink go.
-        let Ok(sink) = self.0.sink.try_lock() else { return };
-        let waiting = std::mem::take(&mut *lock(&self.0.queue));
-        self.put_ready(sink, &waiting);
+        if let Ok(sink) = self.0.sink.try_lock() {
+            let waiting = std::mem::take(&mut *lock(&self.0.queue));
+            self.put_ready(sink, &waiting);
+        }
+        is_full
     }
 
-    /// Writes as much as the client takes at once, queues the rest before what other threads have queued meanwhile, and
+    /// Writes as much as the other end takes at once, queues the rest before what other threads have queued meanwhile, and
     /// lets the sink go.
     fn put_ready(&self, mut sink: MutexGuard<'_, File>, bytes: &[u8]) {
         let mut rest = bytes;
@@ -89,7 +108,7 @@ impl ClientWriter {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // As in `put`: the client has closed its end.
+                // As in `put`: the other end is closed.
                 Err(_) => self.0.gone.store(true, Ordering::Relaxed),
             }
         }
@@ -119,14 +138,14 @@ impl ClientWriter {
         if self.0.draining.swap(true, Ordering::AcqRel) {
             return;
         }
-        let client_writer = self.clone();
+        let writer = self.clone();
         let work = move || {
-            client_writer.write(&[]);
-            client_writer.0.draining.store(false, Ordering::Release);
+            writer.write(&[]);
+            writer.0.draining.store(false, Ordering::Release);
             // What was queued between the last look and the line above.
-            client_writer.drain();
+            writer.drain();
         };
-        if std::thread::Builder::new().name("to-client".to_owned()).spawn(work).is_err() {
+        if std::thread::Builder::new().name("to-pipe".to_owned()).spawn(work).is_err() {
             self.0.draining.store(false, Ordering::Release);
             self.write(&[]);
         }
@@ -137,14 +156,14 @@ impl ClientWriter {
             return;
         }
         if sink.write_all(bytes).is_err() {
-            // The client is not there to be told; the thread that reads from the client sees it close as well.
+            // It is not there to be told; the thread that reads from it sees it close as well.
             self.0.gone.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Writes what a client takes without waiting; `WouldBlock` if that is nothing. The stream itself must not be made
-/// non-blocking: the process that started the gateway shares it.
+/// Writes what the other end takes without waiting; `WouldBlock` if that is nothing. The stream itself must not be made
+/// non-blocking: a client's is shared with the process that started the gateway.
 fn write_ready(sink: &mut File, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]
     {
@@ -204,19 +223,19 @@ mod tests {
     use super::*;
     use std::io::Read as _;
 
-    fn pipe() -> (File, ClientWriter) {
+    fn pipe() -> (File, PipeWriter) {
         let (read, write) = rustix::pipe::pipe().unwrap();
-        (File::from(read), ClientWriter::new(File::from(write)))
+        (File::from(read), PipeWriter::new(File::from(write)))
     }
 
     #[test]
     fn posting_to_a_client_that_does_not_read_does_not_block() {
-        let (mut read, client_writer) = pipe();
+        let (mut read, writer) = pipe();
         let line = [b'x'; 1000];
         for _ in 0..1000 {
-            client_writer.post(&line);
+            writer.post(&line);
         }
-        client_writer.post(b"last");
+        writer.post(b"last");
         let mut all = vec![0; 1_000_004];
         read.read_exact(&mut all).unwrap();
         assert!(all.ends_with(b"xlast"));
@@ -224,8 +243,8 @@ mod tests {
 
     #[test]
     fn lines_from_two_threads_arrive_whole() {
-        let (mut read, client_writer) = pipe();
-        let other = client_writer.clone();
+        let (mut read, writer) = pipe();
+        let other = writer.clone();
         let posts = std::thread::spawn(move || {
             for n in 0..2000 {
                 other.post(format!("post {n} {}\n", "p".repeat(100)).as_bytes());
@@ -233,7 +252,7 @@ mod tests {
         });
         let writes = std::thread::spawn(move || {
             for n in 0..2000 {
-                client_writer.write(format!("write {n} {}\n", "w".repeat(100)).as_bytes());
+                writer.write(format!("write {n} {}\n", "w".repeat(100)).as_bytes());
             }
         });
         let mut text = String::new();
@@ -251,10 +270,10 @@ mod tests {
 
     #[test]
     fn a_client_that_is_gone_is_no_panic() {
-        let (read, client_writer) = pipe();
+        let (read, writer) = pipe();
         drop(read);
-        client_writer.write(b"x\n");
-        assert!(client_writer.is_gone());
-        client_writer.post(b"y\n");
+        writer.write(b"x\n");
+        assert!(writer.is_gone());
+        writer.post(b"y\n");
     }
 }

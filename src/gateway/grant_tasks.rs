@@ -1,0 +1,61 @@
+//! Which of a server's tasks are a caller's, where several grants share the server. The store knows: a task belongs to its
+//! grant at every gateway on that store, and after a restart.
+
+use crate::clock;
+use crate::policy::{Caller, StoreError};
+use crate::state::{TaskKey, TaskStore};
+use std::fmt;
+use std::sync::Arc;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// The tasks of a server that several grants share.
+#[derive(Clone)]
+pub struct GrantTasks(Arc<dyn TaskStore>);
+
+impl fmt::Debug for GrantTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantTasks").finish_non_exhaustive()
+    }
+}
+
+impl GrantTasks {
+    /// Tasks as this store knows them.
+    pub fn new(store: Arc<dyn TaskStore>) -> Self {
+        Self(store)
+    }
+
+    /// Notes that a call of this caller has begun a task.
+    ///
+    /// # Errors
+    /// The store cannot be used; then the task is no grant's.
+    pub fn begun(&self, caller: &Caller, task: &str) -> Result<(), StoreError> {
+        let task = TaskKey::of(&caller.server, task);
+        waiting(|| self.0.begin(clock::now(), &task, grant(caller)))
+    }
+
+    /// Whether each of these tasks is the caller's, in order.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn are_of<'t>(
+        &self,
+        caller: &Caller,
+        tasks: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Vec<bool>, StoreError> {
+        let tasks: Vec<_> = tasks.into_iter().map(|task| TaskKey::of(&caller.server, task)).collect();
+        waiting(|| self.0.are_of(clock::now(), &tasks, grant(caller)))
+    }
+}
+
+fn grant(caller: &Caller) -> &str {
+    caller.grant.as_deref().unwrap_or_default()
+}
+
+/// Does what may wait for a disk or a network, for a second or two at most. Messages about tasks are few, so the thread
+/// waits; others take over what it would have done meanwhile, if there are others.
+fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
+    }
+}
