@@ -7,30 +7,30 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AnnotateArgs {
+    /// Hold the tools to what this directory of servers asks for [claude-directory, chatgpt-apps].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub profile: Option<String>,
+    /// Write the tool list with the missing titles and hints into this file; the list must be of one server.
+    #[arg(long, value_name = "FILE")]
+    pub apply: Option<PathBuf>,
+    /// With --apply: also replace hints that strong evidence contradicts.
+    #[arg(long, requires = "apply")]
+    pub correct: bool,
+    /// With --apply: overwrite a file that is there.
+    #[arg(long, requires = "apply")]
+    pub force: bool,
+    /// What to print on standard output.
+    #[arg(long, value_enum, default_value_t = AnnotateFormat::Table)]
+    pub format: AnnotateFormat,
+    /// Exit with 1 when a hint is wrong, or also when one is missing (with --profile: one that the directory asks for).
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = AnnotateFail::Never)]
+    pub fail_on: AnnotateFail,
     /// The servers.
     #[command(flatten)]
     pub target: TargetArgs,
     /// The rules.
     #[command(flatten)]
     pub rules: RuleArgs,
-    /// Hold the tools to what this directory of servers asks for [claude-directory, chatgpt-apps].
-    #[arg(long, value_name = "DIRECTORY", help_heading = "Annotations")]
-    pub profile: Option<String>,
-    /// Write the tool list with the missing titles and hints into this file; the list must be of one server.
-    #[arg(long, value_name = "FILE", help_heading = "Annotations")]
-    pub apply: Option<PathBuf>,
-    /// With --apply: also replace hints that strong evidence contradicts.
-    #[arg(long, requires = "apply", help_heading = "Annotations")]
-    pub correct: bool,
-    /// With --apply: overwrite a file that is there.
-    #[arg(long, requires = "apply", help_heading = "Annotations")]
-    pub force: bool,
-    /// What to print on standard output.
-    #[arg(long, value_enum, default_value_t = AnnotateFormat::Table, help_heading = "Output")]
-    pub format: AnnotateFormat,
-    /// Exit with 1 when a hint is wrong, or also when one is missing (with --profile: one that the directory asks for).
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = AnnotateFail::Never, help_heading = "Output")]
-    pub fail_on: AnnotateFail,
 }
 
 /// An output format of `mcpol annotate`.

@@ -1,14 +1,17 @@
 //! Arguments of `mcpol approvals`.
 
-use std::path::PathBuf;
+use super::StateArgs;
 
 /// List, approve and deny calls that wait for a person.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mcpol approvals list
+  mcpol approvals show 4f2a
+  mcpol approvals approve 4f2a")]
 pub struct ApprovalsArgs {
-    /// Where the gateway keeps its state: a file or a `redis://` URL [default: $MCPOL_STATE, else state.db in the state
-    /// directory].
-    #[arg(long, value_name = "FILE|URL", global = true)]
-    pub state: Option<PathBuf>,
+    /// The state.
+    #[command(flatten)]
+    pub place: StateArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: ApprovalsCommand,

@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 /// Read and verify the gateway's audit log.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mcpol audit tail --denied
+  mcpol audit show 6c3b621851457b6c-5
+  mcpol audit verify --file audit.jsonl
+  mcpol audit stats --config mcpol.toml")]
 pub struct AuditArgs {
     /// What to do.
     #[command(subcommand)]
@@ -26,9 +31,12 @@ pub enum AuditCommand {
 /// Which log.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogArgs {
-    /// The log [default: audit.jsonl in the state directory].
-    #[arg(long, value_name = "FILE")]
+    /// The log [default: that of the configuration, else audit.jsonl in the state directory].
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub file: Option<PathBuf>,
+    /// The gateway's configuration [default: mcpol.toml, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `mcpol audit tail`.

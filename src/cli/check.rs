@@ -9,12 +9,6 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
-    /// The servers; none is those of the lock.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// The rules.
-    #[command(flatten)]
-    pub rules: RuleArgs,
     /// What was reviewed.
     #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
     pub lock: PathBuf,
@@ -42,6 +36,12 @@ pub struct CheckArgs {
     /// Print the smallest tightening of the policy as a diff instead of the findings.
     #[arg(long)]
     pub fix_policy: bool,
+    /// The servers; none is those of the lock.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// An output format of `mcpol check`.

@@ -10,12 +10,6 @@ pub struct ExplainArgs {
     /// The tool's name, as the server declares it.
     #[arg(value_name = "TOOL", required_unless_present_any = ["resource", "prompt", "method"])]
     pub tool: Option<String>,
-    /// The server.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// The rules.
-    #[command(flatten)]
-    pub rules: RuleArgs,
     /// Explain what this policy decides about a call of the tool, instead of its class.
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<PathBuf>,
@@ -45,6 +39,12 @@ pub struct ExplainArgs {
     /// Print JSON for machines.
     #[arg(long)]
     pub json: bool,
+    /// The server.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 const EXAMPLES: &str = "\

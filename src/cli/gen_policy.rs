@@ -7,12 +7,6 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct GenPolicyArgs {
-    /// The servers.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// The rules.
-    #[command(flatten)]
-    pub rules: RuleArgs,
     /// How strict the policy is.
     #[arg(long, value_enum, default_value_t = PolicyProfile::Standard)]
     pub profile: PolicyProfile,
@@ -38,9 +32,12 @@ pub struct GenPolicyArgs {
     /// Also write the review as Markdown: each tool, its class, its rule and why.
     #[arg(long, value_name = "FILE.md")]
     pub notes: Option<PathBuf>,
-    /// Do not print the review table.
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// The servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// How strict a generated policy is.

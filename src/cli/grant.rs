@@ -1,5 +1,6 @@
 //! Arguments of `mcpol grant`.
 
+use super::StateArgs;
 use crate::clock::Timestamp;
 use crate::policy::parse_end;
 use crate::state::{GRANT_SERVERS_MAX, GrantName};
@@ -14,10 +15,9 @@ use std::time::Duration;
   mcpol grant list
   mcpol grant revoke alice")]
 pub struct GrantArgs {
-    /// Where the gateway keeps its state: a file or a `redis://` URL [default: $MCPOL_STATE, else state.db in the state
-    /// directory].
-    #[arg(long, value_name = "FILE|URL", global = true)]
-    pub state: Option<PathBuf>,
+    /// The state.
+    #[command(flatten)]
+    pub place: StateArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: GrantCommand,

@@ -22,14 +22,47 @@ pub fn parse() -> Cli {
     }
 }
 
+/// Where the documents of this version are published.
+const DOCS: &str = concat!("https://docs.rs/crate/mcpol/", env!("CARGO_PKG_VERSION"), "/source/docs/");
+
+/// The document that goes with a command, where there is one.
+fn document(command: &str) -> &'static str {
+    match command {
+        "wrap" | "unwrap" | "clients" => "wrap.md",
+        "gen-policy" | "policy" => "policy.md",
+        "enforce" | "grant" | "audit" | "approvals" | "limits" | "status" | "login" | "logout" => "gateway.md",
+        "check" | "lock" => "ci.md",
+        "rules" => "rules.md",
+        "annotate" => "annotations.md",
+        "scan" | "explain" => "findings.md",
+        _ => "",
+    }
+}
+
 /// The command line, with its subcommands in groups.
 pub fn command() -> clap::Command {
-    let mut command = Cli::command();
+    page(Cli::command())
+}
+
+/// The same without the command `help` and those below it.
+pub fn command_without_help() -> clap::Command {
+    fn without(command: clap::Command) -> clap::Command {
+        command.disable_help_subcommand(true).mut_subcommands(without)
+    }
+    page(without(Cli::command()))
+}
+
+fn page(command: clap::Command) -> clap::Command {
+    let mut command = command.mut_subcommands(|it| {
+        let docs = format!("Documents: {DOCS}{}", document(it.get_name()));
+        let after = it.get_after_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
+        it.after_help(after + &docs)
+    });
     command.build();
     let groups = groups(&command);
     command.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}\n\n\
-         `mcpol COMMAND --help` has examples and every option.\n"
+         `mcpol COMMAND --help` has examples and every option. Documents: {DOCS}\n"
     ))
 }
 
@@ -79,6 +112,29 @@ mod tests {
         for name in named {
             assert!(command.find_subcommand(name).is_some(), "{name} is no command");
         }
+    }
+
+    /// Own options come first, and stand under no heading of others.
+    #[test]
+    fn headings_hold_their_own_options_alone() {
+        fn check(command: &clap::Command) {
+            let heads: Vec<_> =
+                command.get_arguments().filter(|it| !it.is_hide_set()).map(clap::Arg::get_help_heading).collect();
+            let targets = command.get_arguments().filter(|it| it.get_help_heading() == Some("Servers"));
+            let rules = command.get_arguments().filter(|it| it.get_help_heading() == Some("Rules"));
+            let targets: Vec<_> = targets.map(|it| it.get_id().as_str()).collect();
+            let rules: Vec<_> = rules.map(|it| it.get_id().as_str()).collect();
+            assert!(rules.is_empty() || rules == ["rules", "settings", "ignore_annotations"], "{rules:?}");
+            if let (Some(first), Some(last)) = (targets.first(), targets.last()) {
+                assert_eq!((*first, *last), ("url", "command"), "{}", command.get_name());
+            }
+            let first_headed = heads.iter().position(Option::is_some).unwrap_or(heads.len());
+            let late = heads[first_headed..].iter().filter(|head| head.is_none()).count();
+            // `help` and `version` are added at the end and printed first.
+            assert!(late <= 2, "{}: {heads:?}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&command());
     }
 
     #[test]

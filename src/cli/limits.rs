@@ -1,6 +1,6 @@
 //! Arguments of `mcpol limits`.
 
-use std::path::PathBuf;
+use super::StateArgs;
 
 /// See where counters of limits stand, and set them to nothing.
 #[derive(Debug, clap::Args)]
@@ -9,10 +9,9 @@ use std::path::PathBuf;
   mcpol limits reset --server billing --grant agent-7
   mcpol limits reset --clock        # after the clock of the machine was wrong")]
 pub struct LimitsArgs {
-    /// Where the gateway keeps its state: a file or a `redis://` URL [default: $MCPOL_STATE, else state.db in the state
-    /// directory].
-    #[arg(long, value_name = "FILE|URL", global = true)]
-    pub state: Option<PathBuf>,
+    /// The state.
+    #[command(flatten)]
+    pub place: StateArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: LimitsCommand,

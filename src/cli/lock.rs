@@ -7,12 +7,6 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LockArgs {
-    /// The servers.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// The rules.
-    #[command(flatten)]
-    pub rules: RuleArgs,
     /// The lock to write.
     #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
     pub lock: PathBuf,
@@ -29,6 +23,12 @@ pub struct LockArgs {
     /// Replace a lock that is there.
     #[arg(long)]
     pub force: bool,
+    /// The servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 const EXAMPLES: &str = "\

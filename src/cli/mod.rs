@@ -19,6 +19,7 @@ mod demo;
 mod groups;
 mod sample_server;
 mod shell;
+mod state;
 mod status;
 mod wrap;
 
@@ -32,7 +33,7 @@ pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
 pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
-pub use groups::{command, parse};
+pub use groups::{command, command_without_help, parse};
 pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
 pub use lock::LockArgs;
 pub use login::{LoginArgs, LoginServer, LogoutArgs};
@@ -43,6 +44,7 @@ pub use rules::{EvalArgs, ExplainRuleArgs, LayerArgs, ListArgs, RulesArgs, Rules
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
 pub use shell::{CompletionsArgs, ManArgs};
+pub use state::StateArgs;
 pub use status::{StatusArgs, StatusFormat};
 pub use target::{ClientCapability, RuleArgs, TargetArgs};
 pub use wrap::{ClientsArgs, UnwrapArgs, WhichArgs, WrapArgs};
@@ -56,6 +58,35 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// How it is said.
+    #[command(flatten)]
+    pub voice: VoiceArgs,
+}
+
+/// How much is said, and in colour or not: the same for every command.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct VoiceArgs {
+    /// Say nothing but results, warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: of each of several servers that failed, all that is known.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colours [default: on a terminal, unless `NO_COLOR` is set].
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColourArg::Auto, hide_default_value = true)]
+    pub color: ColourArg,
+}
+
+/// When colours are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColourArg {
+    /// On a terminal.
+    Auto,
+    /// Also into files and pipes.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// The subcommands; each has a file here with its arguments and a file in `commands` with its work.

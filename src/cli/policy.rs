@@ -31,12 +31,6 @@ pub struct PolicyCheckArgs {
     /// The policy file.
     #[arg(value_name = "POLICY")]
     pub policy: PathBuf,
-    /// The servers.
-    #[command(flatten)]
-    pub target: TargetArgs,
-    /// The rules.
-    #[command(flatten)]
-    pub rules: RuleArgs,
     /// What to print on standard output.
     #[arg(long, value_enum, default_value_t = CheckFormat::Table)]
     pub format: CheckFormat,
@@ -46,6 +40,12 @@ pub struct PolicyCheckArgs {
     /// Also refuse whatever the hosted gateway that the format comes from does not know.
     #[arg(long)]
     pub portable: bool,
+    /// The servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The rules.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// An output format of `policy check`.

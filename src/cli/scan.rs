@@ -8,24 +8,34 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ScanArgs {
+    /// What to print on standard output.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// A row for every tool, those that only read as well, which share a line otherwise.
+    #[arg(long)]
+    pub all: bool,
+    /// A line a server, with counts.
+    #[arg(long, conflicts_with_all = ["all", "explain", "min_risk"])]
+    pub summary: bool,
+    /// Only tools of this risk or a worse one have a row [low, medium, high, critical].
+    #[arg(long, value_name = "LEVEL", value_parser = str::parse::<RiskLevel>)]
+    pub min_risk: Option<RiskLevel>,
+    /// Show the evidence for every verdict.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write a catalogue record a server into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub save: Option<PathBuf>,
+    /// Exit with 1 when a tool has this risk level or a worse one, or when a finding is an error [low, medium, high,
+    /// critical].
+    #[arg(long, value_name = "LEVEL", value_parser = str::parse::<RiskLevel>)]
+    pub fail_on: Option<RiskLevel>,
     /// The servers.
     #[command(flatten)]
     pub target: TargetArgs,
     /// The rules.
     #[command(flatten)]
     pub rules: RuleArgs,
-    /// What to print on standard output.
-    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
-    pub format: Format,
-    /// Show the evidence for every verdict.
-    #[arg(long, help_heading = "Output")]
-    pub explain: bool,
-    /// Write a catalogue record a server into this directory.
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub save: Option<PathBuf>,
-    /// Exit with 1 when a tool has this risk level or a worse one, or when a finding is an error [low, medium, high, critical].
-    #[arg(long, value_name = "LEVEL", value_parser = str::parse::<RiskLevel>, help_heading = "Output")]
-    pub fail_on: Option<RiskLevel>,
 }
 
 /// An output format.
@@ -50,6 +60,7 @@ Examples:
   mcpol scan -- npx -y @modelcontextprotocol/server-everything
   mcpol scan https://mcp.example.com/mcp --bearer-env MCP_TOKEN
   mcpol scan --config .cursor/mcp.json --yes
+  mcpol scan --discover --summary
   mcpol scan --tools saved/ --format ndjson --fail-on high
 
 Exit codes: 0 clean, 1 risk at or above --fail-on, 2 wrong argument or file,

@@ -191,7 +191,9 @@ impl EntryReader<'_> {
         }
         self.passed(entry, &mut target.env, gathered)?;
         let folder = first(entry, &FOLDERS).and_then(|(_, node)| node.as_text());
-        target.cwd = match (folder, self.project) {
+        let beside = self.scope.workspace.filter(|_| self.scope.client == super::Client::OWN);
+        target.cwd = match (folder, self.project.or(beside)) {
+            (None, _) if beside.is_some() => None,
             (Some(folder), None) => Some(PathBuf::from(self.expand(folder, gathered).text)),
             (Some(folder), Some(project)) => Some(Path::new(project).join(self.expand(folder, gathered).text)),
             (None, project) => project.map(PathBuf::from),

@@ -205,6 +205,11 @@ fn read_as(client: Client, project: Option<&Path>, path: &Path, text: &str, arou
         (config.client, root) = (whose, entries);
     }
     let sections = sections::sections(&root);
+    let is_toml = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+    // No client keeps `servers` in TOML.
+    if config.client == Client::OTHER && is_toml && sections.iter().any(|section| section.path == ["servers"]) {
+        config.client = Client::OWN;
+    }
     config.recognised = !sections.is_empty();
     if config.client == Client::OTHER {
         config.client = sections.first().and_then(|section| section.client).unwrap_or(client);

@@ -63,6 +63,10 @@ impl Scope<'_> {
             out.push_value(&text[..length], name, (self.env)(name));
             return Some(length);
         }
+        if text.starts_with("$${") && self.client.replaces(Reference::Own) {
+            out.push_text("${");
+            return Some("$${".len());
+        }
         if let Some((inner, length)) = inside("${", "}") {
             return self.braced(inner, out).then_some(length);
         }
@@ -85,6 +89,11 @@ impl Scope<'_> {
             out.push_value(&whole, &format!("input:{id}"), (self.input)(id));
         } else if let Some(folder) = self.folder(inner) {
             out.push_text(&folder);
+        } else if self.client.replaces(Reference::Own) {
+            if !is_variable(inner) {
+                return false;
+            }
+            out.push_value(&whole, inner, (self.env)(inner).filter(|value| !value.is_empty()));
         } else if self.client.replaces(Reference::Braced) {
             let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
             if !is_variable(name) {

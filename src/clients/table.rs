@@ -64,6 +64,8 @@ pub(super) enum Reference {
     Folders,
     /// `${{ secrets.NAME }}`: an environment variable or a value that the client keeps.
     Secrets,
+    /// `${NAME}` alone, and `$${` for the two characters: as the gateway reads its own file.
+    Own,
     /// `${user_config.ID}` and `${__dirname}`, as bundles have them.
     Bundle,
 }
@@ -107,7 +109,7 @@ impl Spot {
     }
 }
 
-use Reference::{Bare, BraceEnv, Braced, Bundle, Env, Folders, Input, Secrets};
+use Reference::{Bare, BraceEnv, Braced, Bundle, Env, Folders, Input, Own, Secrets};
 
 /// The table, in the order in which clients are looked for. The last row is for files in a known form that belong to no
 /// client known by its path: of what any client replaces, it replaces what cannot be meant otherwise.
@@ -378,6 +380,14 @@ pub(super) const CLIENTS: &[ClientRow] = &[
     },
     ClientRow { id: "bundle", name: "MCP bundle", places: &[], references: &[Bundle], form: COMMON },
     ClientRow { id: "registry", name: "MCP registry", places: &[], references: &[Input], form: COMMON },
+    // The gateway's own file is read by name or content alone: what stands there is behind the gateway already.
+    ClientRow {
+        id: "mcpol",
+        name: "mcpol.toml",
+        places: &[],
+        references: &[Own],
+        form: Form { command: "command", args: None, env: "env", stdio: "" },
+    },
     ClientRow {
         id: "other",
         name: "MCP client",
@@ -390,6 +400,9 @@ pub(super) const CLIENTS: &[ClientRow] = &[
 impl Client {
     /// A file in a known form that belongs to no client known by its path.
     pub const OTHER: Self = Self(CLIENTS.len() - 1);
+
+    /// The gateway's own configuration, which is read as a client's is.
+    pub const OWN: Self = Self(CLIENTS.len() - 2);
 
     /// Every client that has files of its own, in the order of the table.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -445,6 +458,6 @@ mod tests {
             .collect();
         assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), places.len());
         assert!(places.iter().all(|(_, _, path)| !path.contains('\\') && !path.starts_with('/')));
-        assert_eq!(Client::OTHER.id(), "other");
+        assert_eq!((Client::OTHER.id(), Client::OWN.id()), ("other", "mcpol"));
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn run(args: &AnnotateArgs) -> Result<Exit, Failure> {
     let rules = RuleArgs { ignore_annotations: true, ..args.rules.clone() };
     let classifier = load::Classifier::new(&rules)?;
     let loaded = load::listings_or_sample(&args.target)?;
-    output::people(&report::failures(&loaded.failed));
+    output::failures(&loaded.failed);
     loaded.some()?;
     let mut servers = Vec::new();
     for listing in &loaded.listings {

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const NAME_CHARS: usize = 32;
 
 pub(super) fn run(args: ApprovalsArgs) -> Result<Exit, Failure> {
-    let place = state::shared_place(args.state.as_deref(), "approvals")?;
+    let place = state::shared_place(&args.place, "approvals")?;
     if state::is_untouched(&place) {
         // Nothing was ever asked; looking must not make a file.
         return match args.command {
@@ -81,7 +81,7 @@ fn list(store: &dyn ApprovalStore, all: bool) -> Result<Exit, Failure> {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     output::coloured(&text)?;
-    output::people("`mcpol approvals show ID` shows the arguments; then `approve ID` or `deny ID`.\n");
+    output::note("`mcpol approvals show ID` shows the arguments; then `approve ID` or `deny ID`.\n");
     Ok(Exit::Clean)
 }
 

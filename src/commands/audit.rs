@@ -1,6 +1,6 @@
 //! `mcpol audit`: read the log back.
 
-use super::{Failure, enforce_parts, output};
+use super::{Failure, enforce_parts, output, project};
 use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
 use crate::gateway::audit::{AuditEntry, current_of, families_of, files_of, parse_line, stats, verify};
@@ -35,8 +35,12 @@ pub(super) fn run(args: AuditArgs) -> Result<Exit, Failure> {
 }
 
 fn path_of(args: &LogArgs) -> Result<PathBuf, Failure> {
-    let path = match &args.file {
-        Some(path) => path.clone(),
+    let of_project = match &args.file {
+        Some(_) => None,
+        None => project::find(args.config.as_deref())?.map(|project| project.audit()).transpose()?.flatten(),
+    };
+    let path = match args.file.clone().or(of_project) {
+        Some(path) => path,
         None => super::state::folder("--file")?.join(enforce_parts::AUDIT_FILE),
     };
     if files_of(&path).is_empty() {

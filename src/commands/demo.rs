@@ -1,6 +1,6 @@
 //! `mcpol demo`: the whole path over the sample server, with real processes and no network.
 
-use super::{Failure, audit, gen_policy, output, scan};
+use super::{Failure, audit, gen_policy, output, policy_file, scan};
 use crate::cli::{Cli, Command, DemoArgs};
 use crate::exit::Exit;
 use crate::text::excerpt;
@@ -77,19 +77,9 @@ fn add_rule(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  everything that is not listed is denied; hidden: {}", names(&policy["hide"]));
-    for (tool, rules) in policy["tools"].as_object().into_iter().flatten() {
-        let mut words = Vec::new();
-        if rules.get("action").is_some() {
-            words.push("a person is asked each time".to_owned());
-        }
-        if let Some((max, window)) = rules["rate_limit"].as_str().and_then(|rate| rate.split_once('/')) {
-            words.push(format!("{max} a {window}"));
-        }
-        if rules.get("require").is_some() {
-            words.push("to `@example.com` only".to_owned());
-        }
-        let what = if words.is_empty() { "allowed".to_owned() } else { words.join(", ") };
-        let _ = writeln!(text, "  {tool:22} {what}");
+    let policy = policy_file::read(path)?;
+    for tool in policy.document().tools.keys() {
+        let _ = writeln!(text, "  {tool:22} {}", policy.in_words(tool));
     }
     Ok(text)
 }

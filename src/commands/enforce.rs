@@ -18,7 +18,7 @@ use crate::gateway::reload::Enforcement;
 use crate::gateway::said::Said;
 use crate::gateway::start::StdioStart;
 use crate::model::ServerName;
-use crate::policy::{Caller, Policy, Visibility};
+use crate::policy::{Caller, Policy};
 use crate::state::StatePlace;
 use std::sync::Arc;
 
@@ -45,7 +45,9 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         return dry_run(&args, &policy, guard.as_deref(), &place, &audit, &server);
     }
     let line = startup_line(&args, &policy, guard.as_deref(), &server);
-    let lines = std::iter::once(Said::info(line)).chain(warnings.into_iter().map(Said::warning)).collect();
+    let rules = if output::is_verbose() { rules_in_words(&policy) } else { Vec::new() };
+    let said = std::iter::once(line).chain(rules).map(Said::info);
+    let lines = said.chain(warnings.into_iter().map(Said::warning)).collect();
     if let Some(address) = args.listen {
         return enforce_http::run(&args, address, enforcement, &place, &audit, server, lines);
     }
@@ -137,6 +139,15 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, serv
     )
 }
 
+/// The rules for each tool and for all, a line each.
+pub(super) fn rules_in_words(policy: &Policy) -> Vec<String> {
+    let names = policy.tool_names();
+    let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
+    let tools = names.iter().map(|name| format!("  {:width$}  {}", crate::text::escape(name), policy.in_words(name)));
+    let together = policy.for_all_in_words().into_iter().map(|rule| format!("  all tools together: {rule}"));
+    tools.chain(together).collect()
+}
+
 fn dry_run(
     args: &EnforceArgs,
     policy: &Policy,
@@ -160,18 +171,15 @@ fn dry_run(
         let _ = writeln!(text, "headers of clients that go on  {}", names.join(", "));
     }
     text.push('\n');
-    let names = policy.tool_names();
-    let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
-    for name in names {
-        let what = match policy.appearance(name) {
-            Visibility::Hidden => "hidden",
-            Visibility::Refused => "refused",
-            Visibility::Listed if policy.wants_approval(name) => "after approval",
-            Visibility::Listed => "listed",
-        };
-        let unlocked = guard.is_some_and(|guard| !guard.reviewed().has(name));
-        let lock = if unlocked { ", not in the lock" } else { "" };
-        let _ = writeln!(text, "  {:width$}  {what}{lock}", crate::text::escape(name));
+    for line in rules_in_words(policy) {
+        let _ = writeln!(text, "{line}");
+    }
+    if let Some(guard) = guard {
+        let unknown = policy.tool_names().into_iter().filter(|name| !guard.reviewed().has(name));
+        let unknown: Vec<_> = unknown.map(crate::text::escape).collect();
+        if !unknown.is_empty() {
+            let _ = writeln!(text, "  not in the lock: {}", unknown.join(", "));
+        }
     }
     output::coloured(&text)?;
     Ok(Exit::Clean)

@@ -2,11 +2,11 @@
 
 use super::enforce_parts::{AROUND, audit_destination, name_taken, open_audit, own_files, serve};
 use super::voice;
-use super::{Failure, output, state};
+use super::{Failure, output, project, state};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
 use crate::gateway::audit::{Destination, new_session_id};
-use crate::gateway::config::{self, AuditPlace, BadConfig, Checked, Config};
+use crate::gateway::config::{self, AuditPlace, Checked, Config};
 use crate::gateway::http::ENDPOINT;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::plan::{Backend, Plan};
@@ -78,13 +78,7 @@ fn reach_of(config: &Config, place: &StatePlace, audit: &Destination) -> BTreeSe
 }
 
 fn load(path: &Path) -> Result<Checked, Failure> {
-    config::load(path, &|name| std::env::var(name).ok()).map_err(|error| {
-        let failure = Failure::usage(error.to_string());
-        match error {
-            BadConfig::Unreadable { .. } => failure.with_help("`mcpol enforce --help` and docs/gateway.md show one"),
-            BadConfig::Invalid { problems, .. } => failure.with_problems(problems),
-        }
-    })
+    config::load(path, &|name| std::env::var(name).ok()).map_err(project::unreadable)
 }
 
 /// One line a server, for whoever reads what the gateway says.

@@ -39,7 +39,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
 /// The servers to look at; the sample server where none is named.
 fn listings(args: &ExplainArgs) -> Result<Vec<Listing>, Failure> {
     let loaded = load::listings_or_sample(&args.target)?;
-    output::people(&report::failures(&loaded.failed));
+    output::failures(&loaded.failed);
     loaded.some()?;
     Ok(loaded.listings)
 }

@@ -49,7 +49,7 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
         .map_err(|error| Failure::usage(error.to_string()))?;
     let exit = print(args, tool, &trace)?;
     if !args.json && policy.wants_schema(tool) && schema.is_none() {
-        output::people("hint: name the server or a saved list with `--tools` to check the arguments too\n");
+        output::note("hint: name the server or a saved list with `--tools` to check the arguments too\n");
     }
     Ok(exit)
 }
@@ -123,7 +123,7 @@ fn schema(args: &ExplainArgs, wanted: &str) -> Result<Option<ArgumentSchema>, Fa
         return Ok(None);
     }
     let loaded = load::listings(&args.target)?;
-    output::people(&report::failures(&loaded.failed));
+    output::failures(&loaded.failed);
     let tools = loaded.listings.iter().flat_map(|listing| &listing.tools);
     let Some(tool) = tools.into_iter().find(|tool| tool.name.as_str() == wanted) else { return Ok(None) };
     let definition: serde_json::Value = serde_json::from_str(tool.raw.get()).map_err(output::internal)?;

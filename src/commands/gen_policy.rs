@@ -2,7 +2,7 @@
 
 use super::load::{self, Classifier};
 use super::write::{Existing, atomically};
-use super::{Failure, output, policy_file};
+use super::{Failure, output, policy_file, project};
 use crate::cli::{GenPolicyArgs, PolicyProfile};
 use crate::exit::Exit;
 use crate::model::{Classified, ExtraKind, Listing, Offered, ServerSource};
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
     // A policy that cannot be read is said before any server is started.
     let old = args.merge.as_deref().map(policy_file::read).transpose()?;
-    let loaded = load::listings(&args.target)?;
-    output::people(&report::failures(&loaded.failed));
+    let loaded = load::listings(&project::with_servers(&args.target)?)?;
+    output::failures(&loaded.failed);
     let failed = loaded.failed.len();
     let unreachable = failed > 0;
     let classifier = Classifier::new(&args.rules)?;
@@ -35,7 +35,7 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
     let pages = servers.iter().map(|server| page(&args, &classifier, server, old.as_ref()));
     let pages = pages.collect::<Result<Vec<_>, _>>()?;
     write(&args, &pages, pages.len() + failed > 1)?;
-    if !args.quiet {
+    if !output::is_quiet() {
         let columns = output::terminal_width();
         let tables: Vec<String> = pages.iter().map(|page| report::policy_review(&page.review(), columns)).collect();
         output::people(&tables.join("\n"));

@@ -1,6 +1,6 @@
 //! `mcpol grant`: who may call which servers through the HTTP gateway.
 
-use super::{Failure, output, policy_file, state};
+use super::{Failure, output, policy_file, project, state};
 use crate::cli::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat, LOCAL_GRANT, servers_fit};
 use crate::clock::{self, Timestamp};
 use crate::exit::Exit;
@@ -12,9 +12,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(super) fn run(args: GrantArgs) -> Result<Exit, Failure> {
-    let place = state::shared_place(args.state.as_deref(), "grants")?;
+    let place = state::shared_place(&args.place, "grants")?;
     match args.command {
-        GrantCommand::Create(new) => create(&place, new),
+        GrantCommand::Create(new) => {
+            let project = match &args.place.state {
+                Some(_) => None,
+                None => project::find(args.place.config.as_deref())?,
+            };
+            project.iter().for_each(|project| new.server.iter().for_each(|server| project.warn_unknown(server)));
+            create(&place, new)
+        }
         GrantCommand::List { format } => list(&place, format),
         GrantCommand::Revoke { name } => revoke(&place, &name),
     }

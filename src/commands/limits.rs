@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 const NAME_CHARS: usize = 32;
 
 pub(super) fn run(args: LimitsArgs) -> Result<Exit, Failure> {
-    let place = state::shared_place(args.state.as_deref(), "counters")?;
+    let place = state::shared_place(&args.place, "counters")?;
     match args.command {
         LimitsCommand::List { which, json } => list(&place, &which, json),
         LimitsCommand::Reset(args) => reset(&place, &args),

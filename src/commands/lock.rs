@@ -4,7 +4,7 @@ use super::load::{self, Classifier, Item, Problems};
 use super::lock_file::{self, Entry, Locked};
 use super::policies::{NamedPolicies, Remembered, from_lock, in_force};
 use super::write::{Existing, atomically_with};
-use super::{Failure, output};
+use super::{Failure, output, project};
 use crate::catalog::drift::{self, Beside, Drift, Verdicts};
 use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, canonical_extra, places};
 use crate::cli::LockArgs;
@@ -24,15 +24,18 @@ const CONTEXT_LINES: usize = 3;
 /// Most lines of differences that are shown; the lock itself has the rest.
 const DIFF_LINES_MAX: usize = 2_000;
 
-pub(super) fn run(args: LockArgs) -> Result<Exit, Failure> {
+pub(super) fn run(mut args: LockArgs) -> Result<Exit, Failure> {
+    args.target = project::with_servers(&args.target)?;
     let classifier = Classifier::new(&args.rules)?;
     if args.update.is_none() && !args.force && args.lock.exists() {
         return Err(Failure::usage(format!("`{}` exists", args.lock.display()))
             .with_help("`--update` shows what changed and accepts it, `--force` writes the lock anew"));
     }
     let before = args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?;
-    let remembered = before.iter().map(|before| Remembered::by_lock(before.lock.file(), &before.lock));
-    let policies = NamedPolicies::read(&in_force(&args.policy, &remembered.collect::<Vec<_>>())?)?;
+    let mut remembered: Vec<_> =
+        before.iter().map(|before| Remembered::by_lock(before.lock.file(), &before.lock)).collect();
+    remembered.extend(project::policies(&args.target.config)?);
+    let policies = NamedPolicies::read(&in_force(&args.policy, &remembered)?)?;
     let mut locking = Locking {
         before,
         path: args.lock.clone(),
@@ -226,7 +229,7 @@ impl Locking {
 
     fn finish(mut self, args: &LockArgs) -> Result<Exit, Failure> {
         self.failed.sort();
-        output::people(&report::failures(&self.failed));
+        output::failures(&self.failed);
         std::mem::take(&mut self.problems).check()?;
         // A lock without a server that did not answer would call it gone.
         if !self.failed.is_empty() {

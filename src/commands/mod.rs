@@ -18,6 +18,7 @@ mod lock_file;
 mod check;
 mod clients;
 mod policies;
+mod project;
 mod top;
 mod enforce;
 mod enforce_config;
@@ -45,6 +46,7 @@ use crate::exit::Exit;
 /// # Errors
 /// The command could not do its work; findings and drift are not errors but an [`Exit`].
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
+    output::speak(cli.voice);
     match cli.command {
         Command::Scan(args) => scan::run(args),
         Command::Explain(args) => explain::run(args),

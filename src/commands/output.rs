@@ -1,13 +1,56 @@
 //! Where commands write: results on stdout, words for people on stderr, and a closed pipe is nobody's fault.
 
 use super::Failure;
+use crate::cli::{ColourArg, VoiceArgs};
 use crate::exit::Exit;
+use crate::report::{self, Failed};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::sync::OnceLock;
 
 /// Columns where no terminal and no `COLUMNS` says otherwise.
 const COLUMNS_DEFAULT: usize = 80;
 
-/// Writes a text with colours to stdout; they are dropped where stdout is no terminal or `NO_COLOR` is set.
+/// How much the one command of this process says.
+static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
+
+/// How much is said beside results, warnings and errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loudness {
+    Quiet,
+    Ordinary,
+    Verbose,
+}
+
+/// Says how this process is to speak, once, before it says anything.
+pub(super) fn speak(voice: VoiceArgs) {
+    let colour = match voice.color {
+        ColourArg::Auto => anstream::ColorChoice::Auto,
+        ColourArg::Always => anstream::ColorChoice::Always,
+        ColourArg::Never => anstream::ColorChoice::Never,
+    };
+    colour.write_global();
+    let _ = LOUDNESS.set(match (voice.quiet, voice.verbose) {
+        (true, _) => Loudness::Quiet,
+        (false, true) => Loudness::Verbose,
+        (false, false) => Loudness::Ordinary,
+    });
+}
+
+fn loudness() -> Loudness {
+    LOUDNESS.get().copied().unwrap_or(Loudness::Ordinary)
+}
+
+/// Whether more is wanted than is said otherwise.
+pub(super) fn is_verbose() -> bool {
+    loudness() == Loudness::Verbose
+}
+
+/// Whether nothing but results, warnings and errors is wanted.
+pub(super) fn is_quiet() -> bool {
+    loudness() == Loudness::Quiet
+}
+
+/// Writes a text with colours to stdout, which are left out where they are not wanted: in files and pipes, unless told otherwise.
 ///
 /// # Errors
 /// Stdout could not be written, other than because its reader went away.
@@ -37,6 +80,18 @@ where
 /// As [`machine`].
 pub(super) fn json(text: &str) -> Result<(), Failure> {
     machine(|out| out.write_all(crate::text::visible_json(text).as_bytes()))
+}
+
+/// Writes to stderr what a person may want to know and need not: nothing where only results are wanted.
+pub(super) fn note(text: &str) {
+    if !is_quiet() {
+        people(text);
+    }
+}
+
+/// Says which servers could not be listed: with all that is known of them where that is wanted, or there is one alone.
+pub(super) fn failures(failed: &[Failed]) {
+    people(&report::failures(failed, is_verbose()));
 }
 
 /// Writes words for people to stderr. A stderr that is gone cannot be told about it.

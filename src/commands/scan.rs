@@ -1,16 +1,21 @@
 //! `mcpol scan`: list, classify, report.
 
 use super::load::{self, Classifier, Item, Problems};
-use super::{Failure, output};
+use super::{Failure, output, project};
 use crate::catalog;
 use crate::cli::{Format, ScanArgs, TargetArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
-use crate::report::{self, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
+use crate::report::{self, Detail, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
 use crate::text::visible_json;
 use std::path::PathBuf;
 
 pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
+    let of_table = [("--all", args.all), ("--summary", args.summary), ("--min-risk", args.min_risk.is_some())];
+    if let Some((option, _)) = of_table.into_iter().find(|(_, given)| *given && args.format != Format::Table) {
+        return Err(Failure::usage(format!("{option} is for the table"))
+            .with_help("the other formats have every tool: leave it or `--format` out"));
+    }
     let classifier = Classifier::new(&args.rules)?;
     // Lines need no server to wait for another, unless records of all are wanted in the end.
     let outcome = match args.format {
@@ -39,11 +44,15 @@ impl ScanOutcome {
         self.error_findings += findings.filter(|finding| finding.severity == Severity::Error).count();
     }
 
-    /// Says what went wrong on stderr, then the exit code: a file that is not valid before a server that failed, a
-    /// server that failed before risk, because then the risk is not known in full.
-    fn exit(mut self, fail_on: Option<RiskLevel>) -> Result<Exit, Failure> {
+    /// Says on stderr which servers could not be listed: before the others fill the screen.
+    fn tell_failures(&mut self) {
         self.failed.sort();
-        output::people(&report::failures(&self.failed));
+        output::failures(&self.failed);
+    }
+
+    /// Says what else went wrong on stderr, then the exit code: a file that is not valid before a server that failed, a
+    /// server that failed before risk, because then the risk is not known in full.
+    fn exit(self, fail_on: Option<RiskLevel>) -> Result<Exit, Failure> {
         self.problems.check()?;
         if !self.failed.is_empty() {
             return Ok(Exit::Unreachable);
@@ -68,8 +77,9 @@ no server named: scanning the sample server inside mcpol. For your own:
 /// The servers that the arguments name. Where they name none, those that the clients of this machine have, after a person
 /// has agreed; else the sample server.
 fn servers(args: &ScanArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
-    if load::names_anything(&args.target) {
-        return load::each(&args.target, on);
+    let target = project::with_servers(&args.target)?;
+    if load::names_anything(&target) {
+        return load::each(&target, on);
     }
     let configured = load::configured_here();
     let have = format!("{configured} server{} of MCP clients here", if configured == 1 { "" } else { "s" });
@@ -77,7 +87,7 @@ fn servers(args: &ScanArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> 
         return load::each(&TargetArgs { discover: true, ..args.target.clone() }, on);
     }
     let discover = if configured > 0 { format!("                     the {have}") } else { String::new() };
-    output::people(&format!("{SAMPLE_HINT}  mcpol scan --discover{discover}\n\n"));
+    output::note(&format!("{SAMPLE_HINT}  mcpol scan --discover{discover}\n\n"));
     load::sample(&args.target, on)
 }
 
@@ -96,6 +106,7 @@ fn stream(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Failu
         }
         Ok(())
     })?;
+    outcome.tell_failures();
     output::machine(|out| lines.finish(out))?;
     Ok(outcome)
 }
@@ -121,6 +132,7 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Fail
         }
         Ok(())
     })?;
+    outcome.tell_failures();
     all.iter().for_each(|classified| outcome.saw(classified));
     all.sort_by_cached_key(catalog::sort_key);
     let together = classifier.together(&all);
@@ -130,7 +142,14 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Fail
     let report = ScanReport::new(&all, together, &outcome.failed);
     match args.format {
         Format::Table => {
-            let options = TableOptions { width: output::terminal_width(), explain: args.explain };
+            let detail = match (args.summary, args.explain, args.all) {
+                (true, _, _) => Detail::Counts,
+                (false, true, _) => Detail::Evidence,
+                (false, false, true) => Detail::Rows,
+                (false, false, false) => Detail::Folded,
+            };
+            let min_risk = args.min_risk.unwrap_or(RiskLevel::Low);
+            let options = TableOptions { width: output::terminal_width(), detail, min_risk };
             output::coloured(&report::scan_table(&report, options))?;
         }
         Format::Json => {

@@ -16,6 +16,7 @@ pub(super) fn man(args: &ManArgs) -> Result<Exit, Failure> {
     let shown = args.dir.display();
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot write into `{shown}`: {}", reason(&error)));
     std::fs::create_dir_all(&args.dir).map_err(cannot)?;
-    clap_mangen::generate_to(cli::command(), &args.dir).map_err(cannot)?;
+    // The pages of `help` would say the same again.
+    clap_mangen::generate_to(cli::command_without_help(), &args.dir).map_err(cannot)?;
     Ok(Exit::Clean)
 }

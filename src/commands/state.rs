@@ -1,6 +1,7 @@
 //! Which state a command works on, as `--state`, the environment or the user's own directory say.
 
-use super::Failure;
+use super::{Failure, project};
+use crate::cli::StateArgs;
 use crate::state::{self, BadAddress, StatePlace};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,14 @@ pub(super) fn place(given: Option<&Path>) -> Result<StatePlace, Failure> {
     }
 }
 
-/// The state that was asked for, for commands that need one that outlives them; `what` says what cannot be there.
-pub(super) fn shared_place(given: Option<&Path>, what: &str) -> Result<StatePlace, Failure> {
-    match place(given)? {
+/// The state of the gateway whose configuration is named or lies here, unless another is asked for: for commands that need
+/// one that outlives them; `what` says what cannot be there.
+pub(super) fn shared_place(args: &StateArgs, what: &str) -> Result<StatePlace, Failure> {
+    let of_project = match &args.state {
+        Some(_) => None,
+        None => project::find(args.config.as_deref())?.map(|project| project.state()).transpose()?.flatten(),
+    };
+    match of_project.map_or_else(|| place(args.state.as_deref()), Ok)? {
         StatePlace::Memory => Err(Failure::usage(format!("{what} in memory cannot be reached from here"))
             .with_help("name a file or a `redis://` URL with --state")),
         place @ (StatePlace::File(_) | StatePlace::Redis(_)) => Ok(place),

@@ -1,16 +1,14 @@
 //! `mcpol status`: ask a running gateway about itself.
 
-use super::{Failure, output};
+use super::{Failure, output, project};
 use crate::cli::{StatusArgs, StatusFormat};
 use crate::exit::Exit;
-use crate::gateway::config::admin_address;
 use crate::gateway::status::{STATUS_VERSION, Status};
 use crate::mcp::ConnectError;
 use crate::mcp::http::{Follow, HttpClient};
 use crate::report::status_table;
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 /// Where operators look if nothing is said.
@@ -19,8 +17,6 @@ const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr:
 const STATUS_BYTES_MAX: usize = 4 << 20;
 /// How long the gateway may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// The configuration that is looked at if none is named.
-const CONFIG_FILE: &str = "mcpol.toml";
 /// Cursor to the upper left corner, and everything below it gone.
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
@@ -43,12 +39,8 @@ fn address(args: &StatusArgs) -> Result<SocketAddr, Failure> {
     if let Some(address) = args.admin {
         return Ok(address);
     }
-    let path = args.config.as_deref().unwrap_or(Path::new(CONFIG_FILE));
-    if args.config.is_none() && !path.exists() {
-        return Ok(ADMIN_DEFAULT);
-    }
-    let found = admin_address(path).map_err(|error| Failure::usage(error.to_string()))?;
-    match (found, &args.config) {
+    let project = project::find(args.config.as_deref())?;
+    match (project.as_ref().and_then(project::Project::admin), &args.config) {
         (Some(address), _) => Ok(address),
         (None, None) => Ok(ADMIN_DEFAULT),
         (None, Some(path)) => {

@@ -56,5 +56,5 @@ pub use rules::{evaluation, kind_page, rule_list, rule_page};
 pub use scan::{Failed, ScanLine, ScanReport, ScannedServer, ScannedTool, Summary};
 pub use scan_sarif::scan_sarif;
 pub use status::status_table;
-pub use table::{TableOptions, failures, scan_table};
+pub use table::{Detail, TableOptions, failures, scan_table};
 pub use words::{evidence_in_words, quoted, why};

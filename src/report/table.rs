@@ -1,8 +1,9 @@
 //! The table for people: grouped by server, worst first, as wide as the terminal. Colours are always written; whoever
 //! prints takes them out where they are not wanted.
 
+use super::grid::grid as rows;
 use super::scan::{Failed, ScanReport, ScannedServer, ScannedTool, Summary};
-use super::words::{about_tokens, count, evidence_in_words, fit, flags, lines, severity, why, width, wrap};
+use super::words::{about_tokens, count, evidence_in_words, fit, flags, lines, rounded, severity, why, width, wrap};
 use crate::model::{Category, Finding, RiskLevel, ServerSource, Severity};
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};
@@ -24,25 +25,58 @@ const EXTRAS_SHOWN_MAX: usize = 20;
 const EXTRA_CHARS_MAX: usize = 60;
 const EXTRA_LINES_MAX: usize = 6;
 
+/// Fewest readers that are folded into one line: two would not save any.
+const FOLDED_MIN: usize = 3;
+/// Names of tools that a line for several of them has, and its lines.
+const FOLDED_SHOWN_MAX: usize = 8;
+const FOLDED_LINES_MAX: usize = 5;
+
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct TableOptions {
     /// Columns of the terminal.
     pub width: usize,
-    /// Show the evidence under every tool.
-    pub explain: bool,
+    /// What is shown of the tools.
+    pub detail: Detail,
+    /// Only tools of this risk or a worse one have a row; the others are counted.
+    pub min_risk: RiskLevel,
+}
+
+/// How much is shown of every tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// A line a server, with counts.
+    Counts,
+    /// A row a tool, and one line for all that only read, at low risk and without a finding.
+    Folded,
+    /// A row a tool.
+    Rows,
+    /// The evidence under every tool.
+    Evidence,
 }
 
 /// The servers with their tools and findings, and the counts over all of them.
 pub fn scan_table(report: &ScanReport<'_>, options: TableOptions) -> String {
     let columns = options.width.clamp(WIDTH_MIN, WIDTH_MAX);
     let mut out = String::new();
+    if options.detail == Detail::Counts {
+        counts(&mut out, report, columns);
+        return out;
+    }
     for server in &report.servers {
         header(&mut out, server, columns);
-        if options.explain {
-            explained(&mut out, server, columns);
-        } else if !server.tools.is_empty() {
-            grid(&mut out, server, columns);
+        let all = server.worst_first();
+        let shown: Vec<_> = all.iter().copied().filter(|tool| tool.risk >= options.min_risk).collect();
+        let (rows, folded) = if options.detail == Detail::Folded { fold(&shown) } else { (shown.clone(), Vec::new()) };
+        if options.detail == Detail::Evidence {
+            explained(&mut out, &rows, columns);
+        } else if !rows.is_empty() {
+            grid(&mut out, &rows, columns);
+        }
+        named_only(&mut out, &folded, columns);
+        let below = all.len() - shown.len();
+        if below > 0 {
+            let _ = writeln!(out, "  {} below {} risk", count(below, "tool"), options.min_risk);
         }
         extras(&mut out, server, columns);
         notes(&mut out, server, columns);
@@ -63,10 +97,74 @@ pub fn scan_table(report: &ScanReport<'_>, options: TableOptions) -> String {
     out
 }
 
-/// One line a server that could not be listed, with its next step.
-pub fn failures(failed: &[Failed]) -> String {
+/// What a tool that has no row of its own has in common with the others: it only reads, at low risk, and nothing was found.
+fn is_plain_reader(tool: &ScannedTool<'_>) -> bool {
+    let found = tool.findings.iter().any(|finding| finding.severity >= Severity::Warning);
+    tool.risk == RiskLevel::Low && tool.category == Category::Read && !found
+}
+
+/// Tools with a row of their own, and those that share a line.
+fn fold<'t>(tools: &[&'t ScannedTool<'t>]) -> (Vec<&'t ScannedTool<'t>>, Vec<&'t ScannedTool<'t>>) {
+    let (folded, rows): (Vec<_>, Vec<_>) = tools.iter().copied().partition(|tool| is_plain_reader(tool));
+    if folded.len() < FOLDED_MIN { (tools.to_vec(), Vec::new()) } else { (rows, folded) }
+}
+
+/// One line, or a few, for all tools that only read.
+fn named_only(out: &mut String, folded: &[&ScannedTool<'_>], columns: usize) {
+    if folded.is_empty() {
+        return;
+    }
+    let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
+    let mut names: Vec<String> =
+        folded.iter().take(FOLDED_SHOWN_MAX).map(|tool| excerpt(tool.tool, EXTRA_CHARS_MAX)).collect();
+    let more = folded.len() - names.len();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let text = format!("{} that only read (--all): {}", folded.len(), names.join(", "));
+    for (at, line) in wrap(&text, columns - CLASS_COLUMNS + 10, FOLDED_LINES_MAX).iter().enumerate() {
+        let _ = match at {
+            0 => writeln!(out, "  {green}{:<8}{green:#}  Read      {line}", "low"),
+            _ => writeln!(out, "{:22}{line}", ""),
+        };
+    }
+}
+
+/// A line a server, the riskiest first.
+fn counts(out: &mut String, report: &ScanReport<'_>, columns: usize) {
+    let of = |server: &ScannedServer<'_>| {
+        RiskLevel::ALL.iter().rev().map(|risk| server.summary.risks.get(risk).copied().unwrap_or(0)).collect()
+    };
+    let mut servers: Vec<(&ScannedServer<'_>, Vec<usize>)> =
+        report.servers.iter().map(|server| (server, of(server))).collect();
+    servers.sort_by(|(a, a_counts), (b, b_counts)| b_counts.cmp(a_counts).then_with(|| a.server.cmp(b.server)));
+    let shown = |n: usize| if n == 0 { "-".to_owned() } else { n.to_string() };
+    let lines: Vec<Vec<String>> = servers
+        .iter()
+        .map(|(server, counts)| {
+            let numbers = counts.iter().copied().chain([server.summary.findings]).map(shown);
+            let (name, tools) = (escape(server.server.as_str()).into_owned(), server.summary.tools.to_string());
+            [name, tools].into_iter().chain(numbers).chain([rounded(server.summary.tokens)]).collect()
+        })
+        .collect();
+    let heads = ["SERVER", "TOOLS", "CRITICAL", "HIGH", "MEDIUM", "LOW", "FINDINGS", "TOKENS"];
+    out.push_str(&rows(&heads, &lines, &[0], columns));
+    out.push('\n');
+    total(out, report, columns);
+}
+
+/// What could not be listed. Of one server everything is said, with the next step; of several a line each, unless `whole`.
+pub fn failures(failed: &[Failed], whole: bool) -> String {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     let mut out = String::new();
+    if failed.len() > 1 && !whole {
+        for failure in failed {
+            let first = failure.error.lines().next().unwrap_or("failed");
+            let _ = writeln!(out, "{red}error:{red:#} {}: {}", failure.server, escape(first));
+        }
+        let _ = writeln!(out, "  help: `--verbose` shows what each of them said, and what may help");
+        return out;
+    }
     for failure in failed {
         let mut lines = failure.error.lines();
         let first = lines.next().unwrap_or("failed");
@@ -183,8 +281,7 @@ fn packed(parts: &[String], columns: usize) -> Vec<String> {
     lines
 }
 
-fn grid(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
-    let tools = server.worst_first();
+fn grid(out: &mut String, tools: &[&ScannedTool<'_>], columns: usize) {
     let wide = columns >= WIDE;
     let mut builder = Builder::default();
     let rest = columns - CLASS_COLUMNS;
@@ -198,7 +295,7 @@ fn grid(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
     } else {
         builder.push_record(["RISK", "CATEGORY", "RADIUS", "TOOL, FLAGS AND WHY"]);
     }
-    for tool in &tools {
+    for tool in tools {
         let class = [tool.risk.as_str(), tool.category.as_str(), tool.blast_radius.as_str()].map(str::to_owned);
         let name = marked(tool);
         if wide {
@@ -253,9 +350,9 @@ fn colour_of(risk: RiskLevel) -> Color {
     }
 }
 
-fn explained(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
+fn explained(out: &mut String, tools: &[&ScannedTool<'_>], columns: usize) {
     let bold = Style::new().bold();
-    for tool in server.worst_first() {
+    for tool in tools {
         let name = marked(tool);
         let radius = format!("radius {}", tool.blast_radius);
         for line in wrap(&name, columns - 2, 4) {
@@ -273,7 +370,9 @@ fn explained(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
         out.push('\n');
     }
     // The blank line after the last tool is the one between servers.
-    out.pop();
+    if !tools.is_empty() {
+        out.pop();
+    }
 }
 
 fn notes(out: &mut String, server: &ScannedServer<'_>, columns: usize) {

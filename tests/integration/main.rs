@@ -18,6 +18,7 @@ mod explain;
 mod gateway;
 mod grants;
 mod policy;
+mod project;
 mod readme;
 mod rules;
 mod scan_files;

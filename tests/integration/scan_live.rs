@@ -65,6 +65,50 @@ fn one_failing_server_spoils_nothing_and_is_exit_3() {
 }
 
 #[test]
+fn of_several_servers_that_failed_each_has_a_line_and_more_where_it_is_wanted() {
+    let sandbox = Sandbox::new();
+    let failing = |text: &str| json!({"command": "sh", "args": ["-c", format!("echo {text} >&2; exit 3")]});
+    let config = json!({"mcpServers": {"a": failing("first-words"), "b": failing("second-words")}});
+    sandbox.write("mcp.json", &config.to_string());
+    let args = ["scan", "--config", "mcp.json", "--yes"];
+    let (_, said) = sandbox.run(&args).both(3);
+    assert_eq!(said.matches("error: ").count(), 2, "{said}");
+    assert!(said.lines().count() == 3 && said.contains("--verbose") && !said.contains("first-words"), "{said}");
+    let (_, said) = sandbox.run(&[&args[..], &["--verbose"]].concat()).both(3);
+    assert!(said.contains("stderr: first-words") && said.contains("stderr: second-words"), "{said}");
+    // Of one alone everything is said at once.
+    let (_, said) = sandbox.run(&[&args[..], &["--server", "a"]].concat()).both(3);
+    assert!(said.contains("stderr: first-words"), "{said}");
+}
+
+#[test]
+fn what_only_reads_shares_a_line_and_counts_take_a_line_a_server() {
+    let sandbox = Sandbox::new();
+    let scan = |more: &[&str]| sandbox.run(&[&["scan", "-q"], more].concat()).quiet(0);
+    let folded = scan(&[]);
+    assert!(folded.contains("Read      4 that only read (--all): get_focus_stats, get_task, "), "{folded}");
+    assert!(folded.contains("get_daily_tip !"), "a reader with a finding has a row: {folded}");
+    let all = scan(&["--all"]);
+    assert!(all.contains("get_task\n") && !all.contains("that only read"), "{all}");
+    let risky = scan(&["--min-risk", "high"]);
+    assert!(risky.contains("email_tasks") && !risky.contains("add_comment"), "{risky}");
+    assert!(risky.contains("10 tools below high risk"), "{risky}");
+    let counts = scan(&["--summary"]);
+    let row: Vec<_> = counts.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["sample", "16", "3", "3", "5", "5", "2", "950"]);
+    assert!(counts.lines().all(|line| line.chars().count() <= 80), "{counts}");
+    let said = sandbox.run(&["scan", "--summary", "--format", "json"]).refused(2);
+    assert!(said.contains("--summary is for the table"), "{said}");
+}
+
+#[test]
+fn colours_are_written_where_they_are_asked_for() {
+    let scan = |colour: &str| Sandbox::new().run(&["scan", "--quiet", "--color", colour]).quiet(0);
+    assert!(scan("always").contains("\u{1b}[") && !scan("never").contains('\u{1b}'));
+    assert!(!scan("auto").contains('\u{1b}'), "a pipe is no terminal");
+}
+
+#[test]
 fn names_that_a_configuration_does_not_have_are_told_with_near_ones() {
     let sandbox = Sandbox::new();
     sandbox.write("mcp.json", &configuration().to_string());

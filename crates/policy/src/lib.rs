@@ -14,6 +14,7 @@ mod explain;
 mod gate;
 mod generate;
 mod host_in;
+mod in_words;
 mod json;
 mod judge;
 mod memory;

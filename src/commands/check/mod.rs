@@ -200,7 +200,7 @@ impl Run {
     /// everything was looked at.
     fn exit(mut self, args: &CheckArgs) -> Result<Exit, Failure> {
         self.failed.sort();
-        output::people(&report::failures(&self.failed));
+        output::failures(&self.failed);
         std::mem::take(&mut self.problems).check()?;
         if !self.failed.is_empty() {
             return Ok(Exit::Unreachable);

@@ -4,10 +4,10 @@
 
 use super::super::load::{self, Item};
 use super::super::lock_file::{self, Locked};
-use super::super::{Failure, output};
+use super::super::{Failure, output, project};
 use crate::catalog::{LockedServer, REDACTED};
 use crate::cli::{CheckArgs, ClientCapability, TargetArgs};
-use crate::model::ServerSource;
+use crate::model::{ServerName, ServerSource};
 use crate::report::Failed;
 use clap::ValueEnum as _;
 use std::path::PathBuf;
@@ -34,11 +34,18 @@ pub(super) fn each(
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if load::names_anything(&args.target) {
-        return named(args, on);
+        return named(args, args.target.clone(), on);
+    }
+    // Where mcpol.toml has the servers, it knows how they are reached, with their variables and headers.
+    let target = if args.offline { args.target.clone() } else { project::with_servers(&args.target)? };
+    let project = if load::names_anything(&target) { project::find(None)? } else { None };
+    if project.is_some() {
+        named(args, target, on)?;
     }
     let mut locked = locked()?;
     let names: Vec<_> = locked.lock.names().map(|(name, _)| name.clone()).collect();
-    for name in names {
+    let known = |name: &ServerName| project.as_ref().is_some_and(|project| project.has(name.as_str()));
+    for name in names.into_iter().filter(|name| !known(name)) {
         let file = locked.lock.file().to_owned();
         for (server, _) in locked.lock.servers(&name).map_err(|problems| lock_file::invalid(&file, problems))? {
             if args.offline {
@@ -55,10 +62,13 @@ pub(super) fn each(
     Ok(())
 }
 
-fn named(args: &CheckArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
+fn named(
+    args: &CheckArgs,
+    mut target: TargetArgs,
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     const HELP: &str =
         "`--run-servers` lets a check start servers where `CI` is set; `--offline --tools FILE` needs none";
-    let mut target = args.target.clone();
     if !in_ci() || args.run_servers {
         target.yes |= args.run_servers;
         return load::each(&target, on);

@@ -80,14 +80,14 @@ pub(in crate::commands) fn chosen(
     }
     let notes: String =
         files.iter().flat_map(|file| &file.notes).map(|note| format!("note: {}\n", escape(&note.message))).collect();
-    output::people(&notes);
+    output::note(&notes);
     if files.is_empty() && args.discover {
-        output::people(&format!("note: {}\n", looked_at()));
+        output::note(&format!("note: {}\n", looked_at()));
     }
     let chosen = choose(args, &files)?;
     for chosen in chosen.iter().filter(|chosen| !chosen.also.is_empty()) {
         let name = escape(chosen.server.name.as_str());
-        output::people(&format!("note: `{name}` is the same in {}: looked at once\n", chosen.clients()));
+        output::note(&format!("note: `{name}` is the same in {}: looked at once\n", chosen.clients()));
     }
     Ok(chosen)
 }

@@ -54,7 +54,7 @@ async fn ask_all(
     running: &mut JoinSet<LiveAnswer>,
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let bars = Bars::new();
+    let bars = Bars::new(jobs.len());
     let mut waiting: VecDeque<Job> = jobs.into();
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
@@ -68,8 +68,12 @@ async fn ask_all(
             answer = running.join_next() => answer,
             _ = &mut interrupted => return Err(Failure::usage("interrupted").with_exit(Exit::Interrupted)),
         };
+        bars.one_more();
         match answer {
-            None => return Ok(()),
+            None => {
+                bars.end();
+                return Ok(());
+            }
             Some(Ok((job, Ok(listing)))) => on(Item::Listing(Box::new(listing), job.findings))?,
             Some(Ok((job, Err(error)))) => {
                 let server = job.target.server().clone();
@@ -114,16 +118,40 @@ async fn ask(job: Job, options: EnumerateOptions, line: ProgressBar) -> LiveAnsw
     (job, answer)
 }
 
-/// One line a server while it is asked, on a terminal only.
+/// One line a server while it is asked, and one that counts them, on a terminal only.
 struct Bars {
     all: MultiProgress,
+    count: ProgressBar,
 }
 
 impl Bars {
-    fn new() -> Self {
-        let shown = std::io::stderr().is_terminal();
+    fn new(servers: usize) -> Self {
+        let shown = std::io::stderr().is_terminal() && !output::is_quiet();
         let to = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { all: MultiProgress::with_draw_target(to) }
+        let all = MultiProgress::with_draw_target(to);
+        let count = if servers > 1 {
+            let count = all.add(ProgressBar::new(servers.try_into().unwrap_or(u64::MAX)));
+            if let Ok(style) = ProgressStyle::with_template("{pos} of {len} servers asked, {elapsed}") {
+                count.set_style(style);
+            }
+            // The elapsed time goes on where no server answers.
+            if !count.is_hidden() {
+                count.enable_steady_tick(TICK);
+            }
+            count
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { all, count }
+    }
+
+    /// One more server has answered, or failed.
+    fn one_more(&self) {
+        self.count.inc(1);
+    }
+
+    fn end(&self) {
+        self.count.finish_and_clear();
     }
 
     fn line(&self) -> ProgressBar {

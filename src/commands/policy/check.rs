@@ -75,7 +75,7 @@ fn servers(args: &PolicyCheckArgs) -> Result<(Vec<Judged>, String, bool), Failur
         return Ok((Vec::new(), String::new(), false));
     }
     let loaded = load::listings(&args.target)?;
-    output::people(&report::failures(&loaded.failed));
+    output::failures(&loaded.failed);
     let rules = Classifier::new(&args.rules)?;
     let judge = |listing: Listing| {
         let of_extras = listing.extras.listed().map(|extra| rules.of_extra(extra)).collect();

@@ -15,7 +15,7 @@ use crate::cli::{TargetArgs, WhichArgs, WrapArgs};
 use crate::clients::{Configured, ValueKind};
 use crate::exit::Exit;
 use crate::model::{Classified, ServerName};
-use crate::report::{self, Failed};
+use crate::report::Failed;
 use crate::text::escape;
 use change::Changes;
 use plan::WrapPlan;
@@ -89,7 +89,7 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
         }
     }
     failed.sort();
-    output::people(&report::failures(&failed));
+    output::failures(&failed);
     let left = if failed.is_empty() { Exit::Clean } else { Exit::Unreachable };
     if plans.is_empty() {
         return if failed.is_empty() { Err(nothing()) } else { Ok(left) };
@@ -151,7 +151,7 @@ fn groups(chosen: Vec<Chosen>) -> Vec<WrapGroup> {
             std::iter::once(chosen.server).chain(chosen.also).partition(|entry| entry.wrapped);
         for entry in wrapped {
             let name = escape(entry.name.as_str()).into_owned();
-            output::people(&format!("note: `{name}` of {} is wrapped already\n", entry.client));
+            output::note(&format!("note: `{name}` of {} is wrapped already\n", entry.client));
         }
         let Some(first) = entries.first() else { continue };
         let count: &mut usize = taken.entry(first.name.clone()).or_default();

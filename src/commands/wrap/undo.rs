@@ -9,7 +9,7 @@ use super::plan::many;
 use crate::cli::{TargetArgs, UnwrapArgs};
 use crate::clients::{self, Configured, Replaced};
 use crate::exit::Exit;
-use crate::report::{self, Failed};
+use crate::report::Failed;
 use crate::text::escape;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ pub(in crate::commands) fn run(args: UnwrapArgs) -> Result<Exit, Failure> {
         }
     }
     failed.sort();
-    output::people(&report::failures(&failed));
+    output::failures(&failed);
     let left = if failed.is_empty() { Exit::Clean } else { Exit::Usage };
     if changes.is_empty() {
         return Ok(left);

@@ -3,12 +3,14 @@
 
 mod confinement;
 mod grants;
+mod outline;
 mod reader;
 mod references;
 mod schema;
 mod sections;
 mod servers;
 
+pub use outline::{Outline, ServerOutline, outline};
 pub use schema::schema_text;
 
 use super::identity::{ConfiguredGrant, TokenRule};
@@ -16,7 +18,7 @@ use super::jwt::Jwt;
 use super::plan::Plan;
 use crate::model::ServerName;
 use crate::policy::Policy;
-use crate::problem::{Place, Problem};
+use crate::problem::Problem;
 use crate::state::StatePlace;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -121,23 +123,6 @@ pub enum BadConfig {
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Checked, BadConfig> {
     let text = text_of(path)?;
     sections::read(path, &text, environment).map_err(|problems| BadConfig::Invalid { path: path.to_owned(), problems })
-}
-
-/// The address for operators that a configuration opens, even if its other keys are not valid. `None` also if the
-/// address is not valid.
-///
-/// # Errors
-/// The file cannot be read, or is no TOML.
-pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, BadConfig> {
-    let text = text_of(path)?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| {
-        let place = error.span().map(|span| Place::of_offset(&text, span.start));
-        let (file, message) = (path.display().to_string(), error.message().to_lowercase());
-        let problem = Problem { file, place, pointer: String::new(), message, help: None };
-        BadConfig::Invalid { path: path.to_owned(), problems: vec![problem] }
-    })?;
-    let admin = table.get("gateway").and_then(|gateway| gateway.get("admin")).and_then(toml::Value::as_str);
-    Ok(admin.and_then(|text| super::plan::listen_address(text).ok()))
 }
 
 fn text_of(path: &Path) -> Result<String, BadConfig> {

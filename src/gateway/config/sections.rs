@@ -56,6 +56,13 @@ pub(super) fn read(
     }
 }
 
+/// The address for operators, the state and the audit log of `[gateway]`; the reader has the problems.
+pub(super) fn places(reader: &mut Reader<'_>) -> (Option<SocketAddr>, Option<StatePlace>, AuditPlace) {
+    let table = reader.sections().remove("gateway").and_then(|value| reader.table("gateway", value));
+    let listener = table.map(|table| reader.gateway(table)).unwrap_or_default();
+    (listener.admin, listener.state, listener.audit)
+}
+
 /// What `[gateway]` says, with the offset of `listen`, while the other sections are read.
 struct ListenerSection {
     listen: (SocketAddr, usize),

@@ -1,0 +1,99 @@
+//! `mcpol.toml` for every command: the servers, the state and the log of the gateway that it describes.
+
+use crate::harness::Sandbox;
+use serde_json::{Value, json};
+
+const MCPOL: &str = env!("CARGO_BIN_EXE_mcpol");
+
+/// A working directory with a configuration of two servers, one of them with a variable, and its own state and log.
+fn project() -> Sandbox {
+    let sandbox = Sandbox::new().with_env("MCPOL_STATE_DIR", "elsewhere");
+    sandbox.write(
+        "mcpol.toml",
+        &format!(
+            "[gateway]\nstate = \"own.db\"\naudit = \"own.jsonl\"\n\n[servers.one]\ncommand = [\"{MCPOL}\", \"sample-server\"]\n\
+             policy = \"one.json\"\n\n[servers.two]\ncommand = [\"sh\", \"-c\", \"exec $MCPOL sample-server\"]\n\
+             env = {{ MCPOL = \"${{PROGRAM}}\" }}\n"
+        ),
+    );
+    sandbox.write("one.json", &json!({"version": "1", "default": "deny", "tools": {"list_tasks": {}}}).to_string());
+    sandbox
+}
+
+#[test]
+fn a_grant_is_made_in_the_store_of_the_configuration_here() {
+    let sandbox = project();
+    let (token, said) = sandbox.run(&["grant", "create", "alice", "--server", "one"]).both(0);
+    assert!(!token.is_empty() && said.contains("note: the state own.db of `mcpol.toml` in this directory"), "{said}");
+    assert!(sandbox.dir().join("own.db").exists() && !sandbox.dir().join("elsewhere").exists());
+    for args in
+        [&["grant", "list"][..], &["grant", "list", "--config", "mcpol.toml"], &["grant", "list", "--state", "own.db"]]
+    {
+        let (list, _) = sandbox.run(args).both(0);
+        assert!(list.contains("alice"), "{args:?}: {list}");
+    }
+    let (_, said) = sandbox.run(&["grant", "list", "--state", "other.db"]).both(0);
+    assert!(said.contains("no grants"), "{said}");
+    let (_, said) = sandbox.run(&["grant", "create", "bob", "--server", "onn"]).both(0);
+    assert!(
+        said.contains("warning: `mcpol.toml` has no server `onn`") && said.contains("did you mean `one`?"),
+        "{said}"
+    );
+    for args in [&["approvals", "list"][..], &["limits", "list"]] {
+        let (_, said) = sandbox.run(args).both(0);
+        assert!(said.contains("the state own.db"), "{args:?}: {said}");
+    }
+    sandbox.run(&["grant", "list", "--config", "mcpol.toml", "--state", "x"]).refused(2);
+    sandbox.write("else/mcpol.toml", "[overrides]\n");
+    let said = sandbox.run(&["grant", "list", "--config", "else/mcpol.toml"]).refused(2);
+    assert!(said.contains("says nothing about a gateway") && said.contains("mcpol init"), "{said}");
+    assert_eq!(sandbox.run_in("else", &["grant", "list"]).refused(0).matches("own.db").count(), 0);
+}
+
+#[test]
+fn a_log_is_read_where_the_configuration_here_puts_it() {
+    let sandbox = project();
+    let said = sandbox.run(&["audit", "tail"]).refused(4);
+    assert!(said.contains("there is no audit log `own.jsonl`"), "{said}");
+    sandbox.write("none.toml", "[gateway]\naudit = \"none\"\n");
+    let said = sandbox.run(&["audit", "tail", "--config", "none.toml"]).refused(4);
+    assert!(said.contains("the gateway of `none.toml` writes no audit log"), "{said}");
+}
+
+#[test]
+fn a_state_that_cannot_be_told_is_not_guessed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mcpol.toml", "[gateway]\nstate = \"redis://:${PASSWORD}@h\"\n");
+    let said = sandbox.run(&["grant", "create", "a", "--server", "s"]).refused(2);
+    assert!(
+        said.contains("does not tell where its gateway keeps state") && said.contains("`PASSWORD` is not set"),
+        "{said}"
+    );
+}
+
+#[test]
+fn scan_lock_and_check_go_by_the_servers_of_the_configuration_here() {
+    let sandbox = project().with_env("PROGRAM", MCPOL);
+    let said = sandbox.run(&["scan"]).refused(2);
+    assert!(
+        said.contains("the servers of `mcpol.toml` in this directory") && said.contains("not run without consent"),
+        "{said}"
+    );
+    let (out, _) = sandbox.run(&["scan", "--yes", "--format", "json"]).both(0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let names: Vec<_> = report["servers"].as_array().unwrap().iter().map(|it| it["server"].as_str().unwrap()).collect();
+    assert_eq!(names, ["one", "two"]);
+    assert!(!out.contains("PROGRAM"), "{out}");
+    let (_, said) = sandbox.run(&["lock", "--yes"]).both(0);
+    assert!(said.contains("locked 32 tools of 2 servers"), "{said}");
+    assert!(sandbox.read("mcpol.lock").contains("one.json"), "the policy that the file names is kept");
+    let (_, said) = sandbox.run(&["check", "--yes"]).both(0);
+    assert!(said.contains("the servers of `mcpol.toml`"), "{said}");
+    // Without the variable the one server fails, and the other does not.
+    let without = project();
+    let (_, said) = without.run(&["scan", "--yes"]).both(3);
+    assert!(said.contains("error: two: ") && said.contains("`PROGRAM`"), "{said}");
+    // What is named otherwise is not the configuration's.
+    let (out, said) = without.run(&["scan", "--", MCPOL, "sample-server"]).both(0);
+    assert!(said.is_empty() && out.contains("16 tools"), "{said}");
+}
