@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Look: what can it do?", &["scan", "clients", "explain", "annotate"]),
     ("Decide: what should it be allowed?", &["gen-policy", "policy", "lock", "check", "rules"]),
-    ("Hold: nothing else gets through", &["wrap", "unwrap", "enforce", "grant", "login", "logout"]),
+    ("Hold: nothing else gets through", &["wrap", "unwrap", "init", "config", "enforce", "grant", "login", "logout"]),
     ("Watch: what happens, and what waits", &["status", "audit", "approvals", "limits"]),
     ("Begin", &["demo", "sample-server", "completions", "man", "help"]),
 ];
@@ -30,7 +30,9 @@ fn document(command: &str) -> &'static str {
     match command {
         "wrap" | "unwrap" | "clients" => "wrap.md",
         "gen-policy" | "policy" => "policy.md",
-        "enforce" | "grant" | "audit" | "approvals" | "limits" | "status" | "login" | "logout" => "gateway.md",
+        "init" | "config" | "enforce" | "grant" | "audit" | "approvals" | "limits" | "status" | "login" | "logout" => {
+            "gateway.md"
+        }
         "check" | "lock" => "ci.md",
         "rules" => "rules.md",
         "annotate" => "annotations.md",

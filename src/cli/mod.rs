@@ -17,6 +17,7 @@ mod audit;
 mod approvals;
 mod demo;
 mod groups;
+mod init;
 mod sample_server;
 mod shell;
 mod state;
@@ -34,6 +35,7 @@ pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
 pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
 pub use groups::{command, command_without_help, parse};
+pub use init::{ConfigArgs, ConfigCheckArgs, ConfigCommand, InitArgs};
 pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
 pub use lock::LockArgs;
 pub use login::{LoginArgs, LoginServer, LogoutArgs};
@@ -114,6 +116,10 @@ pub enum Command {
     Wrap(WrapArgs),
     /// Take the gateway away again: the files are as they were.
     Unwrap(UnwrapArgs),
+    /// Write a commented mcpol.toml from what the clients have, or from questions.
+    Init(InitArgs),
+    /// Check the gateway's configuration by itself.
+    Config(ConfigArgs),
     /// Stand between a client and a server and hold calls to a policy.
     Enforce(EnforceArgs),
     /// Log in at a server that asks for OAuth, in a browser.

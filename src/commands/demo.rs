@@ -29,8 +29,9 @@ pub(super) fn run(_args: DemoArgs) -> Result<Exit, Failure> {
         scan::run(args)?;
     }
     title("What may it do?  mcpol gen-policy, and one rule of our own")?;
-    if let Command::GenPolicy(args) = parse(&["gen-policy", "--quiet", "-o", &policy], &server)? {
-        gen_policy::run(args)?;
+    if let Command::GenPolicy(args) = parse(&["gen-policy", "-o", &policy], &server)? {
+        // What it decided is told below, with the rule of our own.
+        gen_policy::work(args)?;
     }
     say(&add_rule(Path::new(&policy))?)?;
 

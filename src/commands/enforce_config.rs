@@ -27,16 +27,7 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
     let Checked { mut config, warnings } = load(path)?;
     config.plan.reloading = args.reloading();
     NameTaken::check(&config, &args.grant).map_err(|taken| name_taken(&taken))?;
-    let place = match &config.state {
-        Some(place) => place.clone(),
-        None => state::place(None)?,
-    };
-    let audit = match &config.audit {
-        AuditPlace::Default => audit_destination(None)?,
-        AuditPlace::File(path) => Destination::File(path.clone()),
-        AuditPlace::Stderr => Destination::Stderr,
-        AuditPlace::None => Destination::Nowhere,
-    };
+    let (place, audit) = places(&config)?;
     let admin = args.admin.or(config.admin);
     let warnings = warnings.iter().map(ToString::to_string);
     let warnings: Vec<_> = warnings.chain(reach_of(&config, &place, &audit)).collect();
@@ -57,6 +48,34 @@ pub(super) fn run(args: &EnforceArgs, path: &Path) -> Result<Exit, Failure> {
         audit: open_audit(&audit, new_session_id().map_err(output::internal)?)?,
         around: AROUND,
     })
+}
+
+/// Reads a configuration with all that it names, and says what it comes to.
+///
+/// # Errors
+/// Anything of it is not valid.
+pub(super) fn check(path: &Path) -> Result<Exit, Failure> {
+    let Checked { config, warnings } = load(path)?;
+    for warning in &warnings {
+        output::people(&format!("warning: {warning}\n"));
+    }
+    let (place, audit) = places(&config)?;
+    dry_run(&config, config.admin, &place, &audit)
+}
+
+/// Where the gateway keeps state and log.
+fn places(config: &Config) -> Result<(StatePlace, Destination), Failure> {
+    let place = match &config.state {
+        Some(place) => place.clone(),
+        None => state::place(None)?,
+    };
+    let audit = match &config.audit {
+        AuditPlace::Default => audit_destination(None)?,
+        AuditPlace::File(path) => Destination::File(path.clone()),
+        AuditPlace::Stderr => Destination::Stderr,
+        AuditPlace::None => Destination::Nowhere,
+    };
+    Ok((place, audit))
 }
 
 /// Which of the files that the gateway goes by others can change, the commands behind it among them.

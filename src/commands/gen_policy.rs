@@ -13,6 +13,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
+    let (exit, review) = work(args)?;
+    output::note(&review);
+    Ok(exit)
+}
+
+/// Writes the policies; answers the review, for whoever is to read it.
+pub(super) fn work(args: GenPolicyArgs) -> Result<(Exit, String), Failure> {
     // A policy that cannot be read is said before any server is started.
     let old = args.merge.as_deref().map(policy_file::read).transpose()?;
     let loaded = load::listings(&project::with_servers(&args.target)?)?;
@@ -27,7 +34,7 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
         |server: &Classified| server.listing.tools.is_empty() && server.listing.extras.listed().next().is_none();
     if servers.iter().all(offers_nothing) {
         if unreachable {
-            return Ok(Exit::Unreachable);
+            return Ok((Exit::Unreachable, String::new()));
         }
         return Err(Failure::usage("no tools to write a policy for").with_exit(Exit::Nothing));
     }
@@ -35,12 +42,9 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
     let pages = servers.iter().map(|server| page(&args, &classifier, server, old.as_ref()));
     let pages = pages.collect::<Result<Vec<_>, _>>()?;
     write(&args, &pages, pages.len() + failed > 1)?;
-    if !output::is_quiet() {
-        let columns = output::terminal_width();
-        let tables: Vec<String> = pages.iter().map(|page| report::policy_review(&page.review(), columns)).collect();
-        output::people(&tables.join("\n"));
-    }
-    Ok(if unreachable { Exit::Unreachable } else { Exit::Clean })
+    let columns = output::terminal_width();
+    let tables: Vec<String> = pages.iter().map(|page| report::policy_review(&page.review(), columns)).collect();
+    Ok((if unreachable { Exit::Unreachable } else { Exit::Clean }, tables.join("\n")))
 }
 
 /// One server's policy.

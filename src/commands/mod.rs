@@ -17,6 +17,7 @@ mod login;
 mod lock_file;
 mod check;
 mod clients;
+mod config;
 mod policies;
 mod project;
 mod top;
@@ -24,6 +25,7 @@ mod enforce;
 mod enforce_config;
 mod enforce_parts;
 mod grant;
+mod init;
 mod enforce_http;
 mod audit;
 mod annotate;
@@ -59,6 +61,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Clients(args) => clients::run(&args),
         Command::Wrap(args) => wrap::run(args),
         Command::Unwrap(args) => wrap::undo(args),
+        Command::Init(args) => init::run(args),
+        Command::Config(args) => config::run(args),
         Command::Enforce(args) => enforce::run(args),
         Command::Login(args) => login::run(args),
         Command::Logout(args) => login::forget(&args),

@@ -72,6 +72,18 @@ fn keep_owner(replaced: &Path, new: &std::fs::File) {
 #[cfg(not(unix))]
 fn keep_owner(_replaced: &Path, _new: &std::fs::File) {}
 
+/// Whether a file has other names beside this one (hard links).
+#[cfg(unix)]
+pub(super) fn has_other_names(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).is_ok_and(|found| found.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+pub(super) fn has_other_names(_path: &Path) -> bool {
+    false
+}
+
 /// Writes a text into a file that may be there already, or may be no ordinary one: a pipe, or what a CI service watches.
 ///
 /// # Errors

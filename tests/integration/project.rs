@@ -97,3 +97,66 @@ fn scan_lock_and_check_go_by_the_servers_of_the_configuration_here() {
     let (out, said) = without.run(&["scan", "--", MCPOL, "sample-server"]).both(0);
     assert!(said.is_empty() && out.contains("16 tools"), "{said}");
 }
+
+#[test]
+fn a_configuration_is_written_from_what_clients_have_and_every_step_after_it_works() {
+    let sandbox = Sandbox::new().with_writable_home();
+    std::fs::create_dir_all(sandbox.home().join(".cursor")).unwrap();
+    let config = json!({"mcpServers": {
+        "My Tasks!": {"command": MCPOL, "args": ["sample-server"], "env": {"LEVEL": "info", "API_TOKEN": "ghp_0123456789abcdefghijklmnopqrstuvwxyz"}},
+        "remote": {"url": "https://mcp.example.com/mcp", "headers": {"Authorization": "Bearer hush-hush-hush"}},
+    }});
+    std::fs::write(sandbox.home().join(".cursor/mcp.json"), config.to_string()).unwrap();
+    let said = sandbox.run(&["init", "--yes"]).refused(0);
+    let text = sandbox.read("mcpol.toml");
+    assert!(said.contains("wrote mcpol.toml with 2 servers") && said.contains("API_TOKEN"), "{said}");
+    assert!(!text.contains("ghp_") && !text.contains("hush"), "no secret is written: {text}");
+    assert!(text.contains("[servers.My-Tasks]  # from Cursor") && text.contains("LEVEL = \"info\""), "{text}");
+    assert!(text.contains("API_TOKEN = \"${API_TOKEN}\"") && text.contains("${REMOTE_AUTHORIZATION}"), "{text}");
+    let said = sandbox.run(&["init", "--yes"]).refused(2);
+    assert!(said.contains("`mcpol.toml` exists") && said.contains("--force"), "{said}");
+    // The policies are written by what goes by the file, and then it is valid.
+    sandbox.run(&["init", "--yes", "--force", "--server", "My Tasks!", "--quiet"]).quiet(0);
+    let said = sandbox.run(&["config", "check"]).refused(2);
+    assert!(said.contains("policies/My-Tasks.json") && said.contains("`API_TOKEN` is not set"), "{said}");
+    let sandbox = sandbox.with_env("API_TOKEN", "t");
+    let (_, said) = sandbox.run(&["gen-policy", "--yes", "-o", "policies/"]).both(0);
+    assert!(said.contains("the servers of `mcpol.toml`"), "{said}");
+    let (table, _) = sandbox.run(&["config", "check"]).both(0);
+    assert!(table.contains("My-Tasks") && table.contains("4 allowed"), "{table}");
+    // The gateway takes the same file.
+    let (same, _) = sandbox.run(&["enforce", "--config", "mcpol.toml", "--dry-run"]).both(0);
+    assert_eq!(table, same);
+}
+
+#[test]
+fn with_no_client_a_configuration_holds_examples() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run(&["init"]).refused(0);
+    assert!(said.contains("0 servers") && said.contains("in the place of the examples"), "{said}");
+    let text = sandbox.read("mcpol.toml");
+    assert!(text.contains("# [servers.files]"), "{text}");
+    // Without its comment marks an example is what the gateway takes.
+    let live = text.replace("# [servers.files]", "[servers.files]").replace("# command", "command");
+    sandbox.write("live.toml", &live);
+    let (table, _) = sandbox.run(&["config", "check", "live.toml"]).both(0);
+    assert!(table.contains("files"), "{table}");
+    let schema: Value = serde_json::from_str(&sandbox.run(&["config", "schema"]).quiet(0)).unwrap();
+    assert!(schema["properties"]["servers"].is_object(), "{schema}");
+}
+
+#[test]
+fn what_a_scan_starts_is_what_the_gateway_would_start() {
+    // Escapes, variables, folders: read by the gateway's own reader, and by that of clients' files.
+    let sandbox = Sandbox::new().with_env("A", "from-here");
+    let script = "test \"$X\" = '${A} from-here' && test \"$(basename \"$PWD\")\" = below && exec \"$0\" sample-server";
+    sandbox.write("below/keep", "");
+    sandbox.write(
+        "mcpol.toml",
+        &format!(
+            "[servers.s]\ncommand = [\"sh\", \"-c\", {script:?}, {MCPOL:?}]\ncwd = \"below\"\nenv = {{ X = \"$${{A}} ${{A}}\" }}\n"
+        ),
+    );
+    let (table, _) = sandbox.run(&["scan", "--yes"]).both(0);
+    assert!(table.contains("16 tools"), "{table}");
+}

@@ -86,7 +86,7 @@ fn what_only_reads_shares_a_line_and_counts_take_a_line_a_server() {
     let sandbox = Sandbox::new();
     let scan = |more: &[&str]| sandbox.run(&[&["scan", "-q"], more].concat()).quiet(0);
     let folded = scan(&[]);
-    assert!(folded.contains("Read      4 that only read (--all): get_focus_stats, get_task, "), "{folded}");
+    assert!(folded.contains("Read      4 that only read (--all): get_focus_stats, get_task,"), "{folded}");
     assert!(folded.contains("get_daily_tip !"), "a reader with a finding has a row: {folded}");
     let all = scan(&["--all"]);
     assert!(all.contains("get_task\n") && !all.contains("that only read"), "{all}");

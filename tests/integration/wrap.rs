@@ -1,5 +1,6 @@
 //! `mcpol wrap`, `unwrap` and `clients`: files of clients before, while and after the gateway stands in front.
 
+use crate::gateway::http::Served;
 use crate::harness::Sandbox;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -312,4 +313,105 @@ fn a_policy_from_before_is_not_taken_for_another_server_or_profile() {
     assert!(!sandbox.read(".mcp.json").contains("enforce"));
     sandbox.run(&[&wrap[..], &["--force"]].concat()).both(0);
     assert!(sandbox.read(".mcp.json").contains("enforce"));
+}
+
+#[test]
+fn where_all_is_wrapped_there_is_nothing_to_do_and_that_is_no_failure() {
+    let (sandbox, _) = machine();
+    sandbox.run(&["wrap", "--yes", "--client", "codex"]).both(0);
+    let said = sandbox.run(&["wrap", "--yes", "--client", "codex"]).refused(0);
+    assert!(said.contains("`tasks` of Codex is wrapped already") && said.contains("nothing to do"), "{said}");
+    assert_eq!(sandbox.run(&["wrap", "--yes", "--quiet", "--client", "codex"]).refused(0), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_other_names_of_a_file_and_its_owner_stay() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (sandbox, files) = machine();
+    let (file, other) = (&files[2].0, sandbox.dir().join("other-name.toml"));
+    // Only root can give a file away: for anybody else it stays whose it is, and that is looked at all the same.
+    let _ = std::os::unix::fs::chown(file, Some(4321), Some(4321));
+    std::fs::hard_link(file, &other).unwrap();
+    let owner = |path: &PathBuf| std::fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+    let before = owner(file);
+    sandbox.run(&["wrap", "--yes", "--client", "codex"]).both(0);
+    assert!(std::fs::read_to_string(&other).unwrap().contains("enforce"), "both names have the new text");
+    assert_eq!((owner(file), owner(&other)), (before, before));
+    std::fs::remove_file(&other).unwrap();
+    // With one name alone, another file comes into its place.
+    sandbox.run(&["unwrap", "--yes"]).both(0);
+    assert_eq!((std::fs::read_to_string(file).unwrap(), owner(file)), (files[2].1.clone(), before));
+}
+
+#[test]
+fn a_key_in_an_address_is_not_put_among_arguments() {
+    let sandbox = Sandbox::new().with_writable_home();
+    let key = "sk-ak-SUPERSECRETabcdef0123456789";
+    sandbox.write("p.json", r#"{"version": "1", "default": "allow"}"#);
+    let served = ["enforce", "--policy", "p.json", "--listen", "127.0.0.1:0", "--state", "memory:", "--audit", "none"];
+    let server = Served::run(sandbox.command(&[&served[..], &["--", MCPOL, "sample-server"]].concat()));
+    let address = format!("http://{}/mcp?api_key={key}", server.address);
+    let text = json!({"mcpServers": {"remote": {"url": address}}}).to_string();
+    sandbox.write(".mcp.json", &text);
+    let (out, said) = sandbox.run(&["wrap", "--yes", "--config", ".mcp.json"]).both(3);
+    assert!(said.contains("its address holds a key"), "{said}");
+    assert!(!format!("{out}{said}").contains(key), "{out}{said}");
+    assert_eq!(sandbox.read(".mcp.json"), text);
+}
+
+#[test]
+fn one_process_at_a_time_changes_what_is_kept() {
+    let (sandbox, files) = machine();
+    let folder = sandbox.home().join(".config/mcpol");
+    std::fs::create_dir_all(&folder).unwrap();
+    let turn = std::fs::File::create(folder.join(".turn")).unwrap();
+    turn.lock().unwrap();
+    let said = sandbox.run(&["wrap", "--yes", "--client", "codex"]).refused(2);
+    assert!(said.contains("another `mcpol wrap` or `unwrap` is at work"), "{said}");
+    assert_eq!(texts(&files), before(&files));
+    // Looking needs no turn.
+    sandbox.run(&["wrap", "--yes", "--dry-run", "--client", "codex"]).both(0);
+    drop(turn);
+    sandbox.run(&["wrap", "--yes", "--client", "codex"]).both(0);
+}
+
+#[test]
+fn a_value_over_several_lines_is_not_shown() {
+    let sandbox = Sandbox::new().with_writable_home();
+    let files = [
+        (
+            "codex/.codex/config.toml",
+            format!(
+                "[mcp_servers.tasks]\ncommand = '{MCPOL}'\nargs = ['sample-server']\n\
+                 env = {{ PRIVATE_KEY = \"\"\"first-secret-line\nsecond-secret-line\"\"\", OTHER = \"esc\\u0061ped-secret\" }}\n"
+            ),
+        ),
+        (
+            "goose/goose/config.yaml",
+            format!(
+                "extensions:\n  tasks:\n    type: stdio\n    cmd: {MCPOL}\n    args: [sample-server]\n    envs:\n      PRIVATE_KEY: |\n        first-secret-line\n        second-secret-line\n"
+            ),
+        ),
+    ];
+    for (name, text) in files {
+        sandbox.write(name, &text);
+        let (shown, said) = sandbox.run(&["wrap", "--yes", "--config", name]).both(0);
+        for hidden in ["first-secret", "second-secret", "ped-secret"] {
+            assert!(!format!("{shown}{said}").contains(hidden), "{name}: {hidden}: {shown}{said}");
+        }
+        assert!(sandbox.read(name).contains("enforce"), "{shown}{said}");
+        sandbox.run(&["unwrap", "--yes", "--config", name]).both(0);
+        assert_eq!(sandbox.read(name), text);
+    }
+}
+
+#[test]
+fn the_own_file_of_the_gateway_is_no_client() {
+    let sandbox = Sandbox::new();
+    let text = format!("[servers.tasks]\ncommand = [\"{MCPOL}\", \"sample-server\"]\n");
+    sandbox.write("mcpol.toml", &text);
+    let said = sandbox.run(&["wrap", "--yes", "--config", "mcpol.toml"]).refused(2);
+    assert!(said.contains("the gateway's own configuration"), "{said}");
+    assert_eq!(sandbox.read("mcpol.toml"), text);
 }

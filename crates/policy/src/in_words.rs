@@ -8,7 +8,7 @@ use super::document::{Condition, Entry, Limit, Mode, Scope};
 const RULE_CHARS_MAX: usize = 120;
 
 impl Policy {
-    /// The rules for a tool: `hidden`, `allowed`, or what a call is held to, such as `a person is asked, 10 a minute`.
+    /// The rules for a tool: `hidden`, `allowed`, or what a call is held to, such as `30 a minute`.
     pub fn in_words(&self, tool: &str) -> String {
         let document = self.document();
         let words = match self.appearance(tool) {
@@ -28,7 +28,7 @@ impl Policy {
             let when = rules.and_then(|rules| rules.approval.as_ref()).map(|rules| joined(&rules.when));
             words.push(match when.filter(|when| !when.is_empty()) {
                 Some(when) => format!("a person is asked if {when}"),
-                None => "a person is asked".to_owned(),
+                None => "a person is asked each time".to_owned(),
             });
         }
         if let Some(rules) = rules {
@@ -94,7 +94,10 @@ mod tests {
     fn rules_are_told_as_a_person_would() {
         check("{}", "allowed");
         check(r#"{"action": "deny"}"#, "refused");
-        check(r#"{"action": "require_approval", "rate_limit": "10/minute"}"#, "a person is asked, 10 a minute");
+        check(
+            r#"{"action": "require_approval", "rate_limit": "10/minute"}"#,
+            "a person is asked each time, 10 a minute",
+        );
         check(
             r#"{"rate_limit": {"max": 3, "window": 90}, "validate": "schema"}"#,
             "3 in 90s, arguments as its schema says",

@@ -2,6 +2,8 @@
 
 use super::super::{Failure, output};
 use crate::exit::Exit;
+use crate::text::escape;
+use std::collections::BTreeSet;
 use std::io::BufRead as _;
 
 /// Asks a question whose answer is yes or no; whatever is not yes is no.
@@ -17,6 +19,32 @@ pub(in crate::commands) fn line(question: &str) -> String {
     let _ = std::io::stdin().lock().read_line(&mut answer);
     answer
 }
+
+/// Shows a list, each entry with what is said about it, and asks which of them are meant; answers their positions.
+///
+/// # Errors
+/// What was typed is no choice from the list.
+pub(in crate::commands) fn choice(entries: &[(String, String)]) -> Result<BTreeSet<usize>, Failure> {
+    let width = entries.iter().map(|(name, _)| escape(name).chars().count()).max().unwrap_or(0).min(NAME_COLUMNS_MAX);
+    for (count, (name, about)) in entries.iter().enumerate() {
+        output::people(&format!("  {:>2}  {:<width$}  {}\n", count + 1, escape(name), escape(about)));
+    }
+    let answer = line("Which of them? Numbers, or nothing for all: ");
+    let typed = answer.split([' ', ',', '\n', '\r', '\t']).filter(|it| !it.is_empty()).map(str::parse::<usize>);
+    let wanted: BTreeSet<usize> =
+        typed.collect::<Result<_, _>>().map_err(|_| Failure::usage(NO_CHOICE).with_exit(Exit::Nothing))?;
+    if wanted.iter().any(|number| !(1..=entries.len()).contains(number)) {
+        return Err(Failure::usage(NO_CHOICE).with_exit(Exit::Nothing));
+    }
+    if wanted.is_empty() {
+        return Ok((0..entries.len()).collect());
+    }
+    Ok(wanted.into_iter().map(|number| number - 1).collect())
+}
+
+const NO_CHOICE: &str = "that is no choice from the list";
+/// Widest column of names in a list to choose from.
+const NAME_COLUMNS_MAX: usize = 40;
 
 /// Asks for a value that must not be seen while it is typed.
 ///

@@ -25,6 +25,14 @@ pub(in crate::commands) fn found_here() -> Vec<Found> {
     Places::of_this_machine().map(|places| clients::discover(&places)).unwrap_or_default()
 }
 
+/// Chooses among servers that were found: the positions of those that are wanted.
+pub(in crate::commands) type Pick<'p> = &'p dyn Fn(&[Chosen]) -> Result<BTreeSet<usize>, Failure>;
+
+/// Takes every server.
+fn all(found: &[Chosen]) -> Result<BTreeSet<usize>, Failure> {
+    Ok((0..found.len()).collect())
+}
+
 /// A server that was asked for, and where else it is configured the same.
 pub(in crate::commands) struct Chosen {
     /// The entry that is looked at.
@@ -46,25 +54,30 @@ pub(super) fn servers(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), 
         return Err(Failure::usage("--server chooses from a configuration, and none is named")
             .with_help("add `--config FILE` or `--discover`"));
     }
-    let chosen = chosen(args, None, on)?;
+    let chosen = chosen(args, None, &all, on)?;
     confirm(args, &chosen)?;
     jobs(&chosen, on)
 }
 
 /// The servers of the configuration files that the arguments name; of those that are found, only of one client where one
-/// is given. What a client would ask its user for is asked here, on
-/// a terminal.
+/// is given; of all these, those that `pick` takes. What a client would ask its user for is asked here, on a terminal.
 ///
 /// # Errors
 /// A server is named that no file has, or whatever `on` returned.
 pub(in crate::commands) fn chosen(
     args: &TargetArgs,
     only: Option<Client>,
+    pick: Pick<'_>,
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<Vec<Chosen>, Failure> {
     let mut inputs: Inputs = args.input.iter().cloned().collect();
     let mut files = read(args, only, &inputs, on)?;
-    let chosen = choose(args, &files)?;
+    let found = choose(args, &files)?;
+    // Nobody is asked for what a server needs that is not wanted.
+    let wanted = pick(&found)?;
+    let chosen: Vec<_> =
+        found.into_iter().enumerate().filter(|(at, _)| wanted.contains(at)).map(|(_, it)| it).collect();
+    let places: BTreeSet<_> = chosen.iter().flat_map(Chosen::places).collect();
     let missing = chosen.iter().flat_map(|it| it.server.missing.iter().map(move |name| (name, it.server.client)));
     let wanted: BTreeMap<String, Client> =
         missing.filter_map(|(name, client)| Some((name.strip_prefix("input:")?.to_owned(), client))).collect();
@@ -84,7 +97,8 @@ pub(in crate::commands) fn chosen(
     if files.is_empty() && args.discover {
         output::note(&format!("note: {}\n", looked_at()));
     }
-    let chosen = choose(args, &files)?;
+    let mut chosen = choose(args, &files)?;
+    chosen.retain(|it| it.places().any(|place| places.contains(&place)));
     for chosen in chosen.iter().filter(|chosen| !chosen.also.is_empty()) {
         let name = escape(chosen.server.name.as_str());
         output::note(&format!("note: `{name}` is the same in {}: looked at once\n", chosen.clients()));
@@ -142,8 +156,13 @@ pub(in crate::commands) fn on_a_terminal() -> bool {
 }
 
 impl Chosen {
+    /// Where its entries stand.
+    fn places(&self) -> impl Iterator<Item = (String, Vec<String>)> {
+        std::iter::once(&self.server).chain(&self.also).map(|it| (it.file.clone(), it.path.clone()))
+    }
+
     /// The clients that have it, in words.
-    fn clients(&self) -> String {
+    pub fn clients(&self) -> String {
         let all: Vec<_> = std::iter::once(&self.server).chain(&self.also).map(|it| it.client.to_string()).collect();
         match all.split_last() {
             Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
@@ -153,7 +172,7 @@ impl Chosen {
 }
 
 /// The servers that are asked for, each once: the same command in the files of two clients is one server.
-fn choose(args: &TargetArgs, files: &[ConfigFile]) -> Result<Vec<Chosen>, Failure> {
+pub(in crate::commands) fn choose(args: &TargetArgs, files: &[ConfigFile]) -> Result<Vec<Chosen>, Failure> {
     let all: Vec<&Configured> = files.iter().flat_map(|file| &file.servers).collect();
     let known: BTreeSet<_> = all.iter().map(|server| server.name.as_str()).collect();
     let unknown: Vec<_> = args.server.iter().filter(|name| !known.contains(name.as_str())).collect();

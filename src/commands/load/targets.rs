@@ -170,6 +170,11 @@ fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
 
 /// What a command's server is called: after its package, else after the script or program that is run.
 pub(in crate::commands) fn name_of_command(argv: &[String]) -> ServerName {
+    if let [program, word] = argv
+        && (stem(program), word.as_str()) == ("mcpol", "sample-server")
+    {
+        return ServerName::new(crate::sample::NAME);
+    }
     const INTERPRETERS: [&str; 10] = ["node", "python", "python3", "deno", "bun", "ruby", "java", "sh", "bash", "env"];
     if let Some(package) = Package::of_command(argv) {
         // `@playwright/mcp` says more in its scope than in its name.
@@ -214,5 +219,6 @@ mod tests {
         check("python3 -m some_server --port 1", "some_server");
         check("sh -c TOKEN=abc;server", "sh");
         check("node -e code --flag", "node");
+        check("/usr/bin/mcpol sample-server", "sample");
     }
 }

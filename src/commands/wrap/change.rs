@@ -1,10 +1,10 @@
 //! Clients' files that are changed: their texts before and after, what is shown of that, and the writing.
 
 use super::super::load::config::is_secret;
-use super::super::write::{Existing, atomically};
+use super::super::write::{Existing, atomically, has_other_names, in_place};
 use super::super::{Failure, output};
 use super::kept::{WrapStore, real};
-use crate::clients::{self, Configured, Front, Inputs, Replaced, ValueKind};
+use crate::clients::{self, Configured, Front, Inputs, Replaced, ValueKind, Written};
 use crate::mcp::target::{Target, looks_like_a_secret, names_a_secret};
 use crate::model::ServerName;
 use crate::problem::reason;
@@ -77,7 +77,7 @@ impl Changes {
                 continue;
             }
             let _ = writeln!(text, "{}", escape(&path.to_string_lossy()));
-            let Some(values) = values(path) else {
+            let Some(values) = values(path, [&change.before, &change.after]) else {
                 let _ = writeln!(text, "(not shown: it cannot be told what in it is a secret)");
                 continue;
             };
@@ -121,7 +121,12 @@ impl Changes {
         if permissions.readonly() {
             return Err(cannot("it may not be written".to_owned()));
         }
-        atomically(&real, &change.after, Existing::Replace)?;
+        // A file in the place of one of several names would leave the other names with the old text.
+        if has_other_names(&real) {
+            in_place(&real, &change.after)?;
+        } else {
+            atomically(&real, &change.after, Existing::Replace)?;
+        }
         output::people(&format!("wrote {}\n", escape(&path.to_string_lossy())));
         Ok(())
     }
@@ -132,8 +137,9 @@ impl Changes {
 }
 
 /// What is not to be seen of a file, longest first: every variable and header, and of arguments and addresses what is or
-/// holds a secret. `None` where the file cannot be read any more.
-fn values(path: &Path) -> Option<Vec<String>> {
+/// holds a secret. `None` where the file cannot be read any more, or a value is written in a way that cannot be found in its
+/// text.
+fn values(path: &Path, texts: [&String; 2]) -> Option<Vec<String>> {
     let config = clients::load(path, &Inputs::new()).ok()?;
     let mut values = BTreeSet::new();
     for server in &config.servers {
@@ -141,8 +147,14 @@ fn values(path: &Path) -> Option<Vec<String>> {
             let text = value.value.reveal();
             let is_handed = matches!(value.kind, ValueKind::Env | ValueKind::Header);
             if is_handed || names_a_secret(&value.name) || looks_like_a_secret(text) || is_secret(value) {
-                values.insert(text.to_owned());
-                values.insert(serde_json::Value::from(text).to_string().trim_matches('"').to_owned());
+                let spelled = spellings(text);
+                let is_there = |spelling: &Vec<String>| {
+                    spelling.iter().all(|part| texts.iter().any(|text| text.contains(part.as_str())))
+                };
+                if value.written == Written::Literally && !spelled.iter().any(is_there) {
+                    return None;
+                }
+                values.extend(spelled.into_iter().flatten());
             }
         }
         if let Target::Stdio(target) = &server.target {
@@ -153,6 +165,15 @@ fn values(path: &Path) -> Option<Vec<String>> {
     let mut values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
     Some(values)
+}
+
+/// The ways in which a value may stand in a file, each as the parts that are found there: as it is, with the escapes of JSON,
+/// and over several lines with the indentation of the file.
+fn spellings(value: &str) -> [Vec<String>; 3] {
+    let escaped = serde_json::Value::from(value).to_string();
+    let escaped = escaped.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default();
+    let lines = value.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty());
+    [vec![value.to_owned()], vec![escaped.to_owned()], lines.collect()]
 }
 
 /// A text without these values. A short one is taken out where it is a whole text or ends a line: it may stand anywhere

@@ -19,8 +19,8 @@ use crate::report::Failed;
 use crate::text::escape;
 use change::Changes;
 use plan::WrapPlan;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Servers that are asked at the same time.
 const JOBS: usize = 4;
@@ -49,7 +49,13 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
     let classifier = Classifier::new(&args.rules)?;
     let target = target(&args);
     let (mut problems, mut failed) = (Problems::default(), Vec::new());
-    let chosen = config::chosen(&target, args.which.client, &mut |item| {
+    if args.which.config.iter().any(|path| is_own(path)) {
+        return Err(Failure::usage(
+            "that is the gateway's own configuration: its servers are behind the gateway already",
+        )
+        .with_help("`mcpol enforce --config FILE` serves them, `mcpol config check FILE` says what it comes to"));
+    }
+    let chosen = config::chosen(&target, args.which.client, &|found| select(&args.which, found), &mut |item| {
         match item {
             Item::Problem(problem) => problems.push(problem),
             Item::Failed(one) => failed.push(one),
@@ -59,7 +65,11 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
     })?;
     // A file with a mistake is no file to write into.
     problems.check()?;
-    let groups = select(&args.which, groups(chosen))?;
+    let (groups, already) = groups(chosen);
+    if groups.is_empty() && already > 0 {
+        output::note("nothing to do: every server is wrapped already\n");
+        return Ok(Exit::Clean);
+    }
     if groups.is_empty() {
         return Err(Failure::usage("no server to wrap")
             .with_exit(Exit::Nothing)
@@ -68,7 +78,7 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
     let scanned = scan(&target, &groups, &classifier, &mut failed)?;
     let mut kept = if args.which.dry_run { WrapStore::open()? } else { WrapStore::open_to_change()? };
     let mut changes = Changes::default();
-    let mut plans = Vec::new();
+    let (mut plans, mut by_hand) = (Vec::new(), Vec::new());
     let front = plan::program()?;
     for group in &groups {
         let Some(classified) = scanned.get(&group.label) else { continue };
@@ -82,8 +92,9 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
             match changes.wrap(entry, &plan.front(&front)) {
                 Ok(piece) => plans.push(plan.changed_by(piece)),
                 Err(error) => {
-                    let error = format!("in {}: {error}\n  help: {}", escape(&entry.file), by_hand(&plan));
+                    let error = format!("in {}: {error}", escape(&entry.file));
                     failed.push(Failed { server: entry.name.clone(), error });
+                    by_hand.push(plan);
                 }
             }
         }
@@ -91,16 +102,16 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
     failed.sort();
     output::failures(&failed);
     let left = if failed.is_empty() { Exit::Clean } else { Exit::Unreachable };
-    if plans.is_empty() {
+    if plans.is_empty() && by_hand.is_empty() {
         return if failed.is_empty() { Err(nothing()) } else { Ok(left) };
     }
-    output::coloured(&plan::table(&plans))?;
+    output::coloured(&plan::table(plans.iter().chain(&by_hand)))?;
     output::coloured(&changes.shown())?;
     if args.which.dry_run {
         return Ok(left);
     }
     agree(&args.which, "Write this? [y/N] ")?;
-    for plan in &plans {
+    for plan in plans.iter().chain(&by_hand) {
         plan.write()?;
     }
     changes.back_up(&kept)?;
@@ -108,7 +119,12 @@ pub(super) fn run(args: WrapArgs) -> Result<Exit, Failure> {
     kept.write()?;
     let unwritten = changes.write();
     plans.retain(|plan| !unwritten.iter().any(|(file, _)| plan.is_in(file)));
-    output::people(&plan::done(&plans));
+    if !plans.is_empty() {
+        output::people(&plan::done(&plans));
+    }
+    for plan in &by_hand {
+        output::people(&format!("left: by hand, put `{}` in front of {}\n", plan.in_words(), plan.what()));
+    }
     Ok(told(unwritten, left))
 }
 
@@ -120,12 +136,14 @@ fn told(unwritten: Vec<(PathBuf, Failure)>, left: Exit) -> Exit {
     if unwritten.is_empty() { left } else { Exit::Usage }
 }
 
-fn nothing() -> Failure {
-    Failure::usage("no server to wrap").with_exit(Exit::Nothing)
+/// Whether a file is a configuration of the gateway, not of a client.
+fn is_own(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"))
+        && crate::gateway::config::outline(path, &|_| None).is_ok_and(|outline| outline.is_some())
 }
 
-fn by_hand(plan: &WrapPlan) -> String {
-    format!("by hand, put `{}` in front of it", plan.in_words())
+fn nothing() -> Failure {
+    Failure::usage("no server to wrap").with_exit(Exit::Nothing)
 }
 
 fn target(args: &WrapArgs) -> TargetArgs {
@@ -142,13 +160,14 @@ fn target(args: &WrapArgs) -> TargetArgs {
     }
 }
 
-/// What is to be wrapped: all but what is wrapped already, which is said.
-fn groups(chosen: Vec<Chosen>) -> Vec<WrapGroup> {
+/// What is to be wrapped: all but what is wrapped already, of which there are so many.
+fn groups(chosen: Vec<Chosen>) -> (Vec<WrapGroup>, usize) {
     let mut taken = BTreeMap::new();
-    let mut groups = Vec::new();
+    let (mut groups, mut already) = (Vec::new(), 0);
     for chosen in chosen {
         let (wrapped, entries): (Vec<_>, Vec<_>) =
             std::iter::once(chosen.server).chain(chosen.also).partition(|entry| entry.wrapped);
+        already += wrapped.len();
         for entry in wrapped {
             let name = escape(entry.name.as_str()).into_owned();
             output::note(&format!("note: `{name}` of {} is wrapped already\n", entry.client));
@@ -162,33 +181,21 @@ fn groups(chosen: Vec<Chosen>) -> Vec<WrapGroup> {
         };
         groups.push(WrapGroup { label, entries });
     }
-    groups
+    (groups, already)
 }
 
-/// The servers that the person chooses from a list, on a terminal, unless they were named.
-fn select(which: &WhichArgs, groups: Vec<WrapGroup>) -> Result<Vec<WrapGroup>, Failure> {
-    if groups.len() < 2 || which.yes || !which.server.is_empty() || !load::on_a_terminal() {
-        return Ok(groups);
+/// The servers that the person chooses from a list, on a terminal, unless they were named. Those that are wrapped already
+/// are no choice.
+fn select(which: &WhichArgs, found: &[Chosen]) -> Result<BTreeSet<usize>, Failure> {
+    let is_open = |it: &Chosen| std::iter::once(&it.server).chain(&it.also).any(|entry| !entry.wrapped);
+    let (open, wrapped): (Vec<usize>, Vec<usize>) = (0..found.len()).partition(|at| is_open(&found[*at]));
+    if open.len() < 2 || which.yes || !which.server.is_empty() || !load::on_a_terminal() {
+        return Ok((0..found.len()).collect());
     }
-    let mut list = String::new();
-    for (count, group) in groups.iter().enumerate() {
-        let clients: Vec<_> = group.entries.iter().map(|entry| entry.client.to_string()).collect();
-        list += &format!("  {:>2}  {:<24} {}\n", count + 1, escape(group.label.as_str()), clients.join(", "));
-    }
-    output::people(&list);
-    let answer = ask::line("Which of them? Numbers, or nothing for all: ");
-    let wanted: Result<Vec<usize>, _> =
-        answer.split([' ', ',', '\n', '\r', '\t']).filter(|it| !it.is_empty()).map(str::parse).collect();
-    match wanted {
-        Ok(wanted) if wanted.is_empty() => Ok(groups),
-        Ok(wanted) if wanted.iter().all(|number| (1..=groups.len()).contains(number)) => Ok(groups
-            .into_iter()
-            .enumerate()
-            .filter(|(at, _)| wanted.contains(&(at + 1)))
-            .map(|(_, group)| group)
-            .collect()),
-        Ok(_) | Err(_) => Err(Failure::usage("that is no choice from the list").with_exit(Exit::Nothing)),
-    }
+    let entries: Vec<_> =
+        open.iter().map(|at| (found[*at].server.name.as_str().to_owned(), found[*at].clients())).collect();
+    let wanted = ask::choice(&entries)?;
+    Ok(wanted.into_iter().map(|at| open[at]).chain(wrapped).collect())
 }
 
 /// Asks each server once, after the person has agreed to run its command.

@@ -106,6 +106,11 @@ impl WrapPlan {
         format!("{} {} --", front.program, front.words.join(" "))
     }
 
+    /// The entry, for a person.
+    pub fn what(&self) -> String {
+        format!("`{}` in {}", escape(self.server.as_str()), escape(&self.file.to_string_lossy()))
+    }
+
     /// Writes policy and lock.
     pub fn write(&self) -> Result<(), Failure> {
         let Some((policy, lock)) = &self.texts else { return Ok(()) };
@@ -193,9 +198,9 @@ pub(super) fn program() -> Result<String, Failure> {
 }
 
 /// The plans, each with its risks and its policy.
-pub(super) fn table(plans: &[WrapPlan]) -> String {
+pub(super) fn table<'p>(plans: impl Iterator<Item = &'p WrapPlan> + Clone) -> String {
     let mut text = String::new();
-    let width = plans.iter().map(|plan| escape(plan.server.as_str()).chars().count()).max().unwrap_or(0).min(32);
+    let width = plans.clone().map(|plan| escape(plan.server.as_str()).chars().count()).max().unwrap_or(0).min(32);
     for plan in plans {
         let risks: Vec<_> = plan.risks.iter().map(|(risk, count)| format!("{count} {risk}")).collect();
         let kept = if plan.texts.is_none() { " (from before)" } else { "" };
