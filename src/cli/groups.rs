@@ -64,7 +64,7 @@ fn page(command: clap::Command) -> clap::Command {
     let groups = groups(&command);
     command.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}\n\n\
-         `mcpol COMMAND --help` has examples and every option. Documents: {DOCS}\n"
+         `mcpol COMMAND --help` has examples and every option.\nDocuments: {DOCS}\n"
     ))
 }
 

@@ -116,7 +116,7 @@ pub enum Command {
     Wrap(WrapArgs),
     /// Take the gateway away again: the files are as they were.
     Unwrap(UnwrapArgs),
-    /// Write a commented mcpol.toml from what the clients have, or from questions.
+    /// Write a configuration of the gateway from what the clients have.
     Init(InitArgs),
     /// Check the gateway's configuration by itself.
     Config(ConfigArgs),

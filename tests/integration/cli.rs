@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 24] = [
+const SUBCOMMANDS: [&str; 26] = [
     "scan",
     "explain",
     "annotate",
@@ -14,6 +14,8 @@ const SUBCOMMANDS: [&str; 24] = [
     "clients",
     "wrap",
     "unwrap",
+    "init",
+    "config",
     "enforce",
     "login",
     "logout",
