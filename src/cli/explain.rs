@@ -28,7 +28,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "JSON", requires = "policy")]
     pub args: Option<String>,
     /// Who calls: a grant, or a grant and a session.
-    #[arg(long, value_name = "GRANT[/SESSION]", default_value = "local", requires = "policy")]
+    #[arg(long, value_name = "GRANT[/SESSION]", default_value = "local", requires = "policy", value_parser = caller)]
     pub caller: String,
     /// When, in UTC: `2026-11-23T09:30:00Z` [default: now].
     #[arg(long, value_name = "TIME", requires = "policy")]
@@ -45,6 +45,15 @@ pub struct ExplainArgs {
     /// The rules.
     #[command(flatten)]
     pub rules: RuleArgs,
+}
+
+/// A grant, or a grant and a session: no name of either has a `/`.
+fn caller(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    if parts.len() > 2 || parts.iter().any(|part| part.is_empty()) {
+        return Err("must be `GRANT` or `GRANT/SESSION`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 const EXAMPLES: &str = "\

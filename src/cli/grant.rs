@@ -31,8 +31,8 @@ pub enum GrantCommand {
     /// Show every grant, never a token.
     List {
         /// The form.
-        #[arg(long, value_enum, value_name = "FORM", default_value_t = GrantFormat::Table)]
-        format: GrantFormat,
+        #[arg(long, value_enum, value_name = "FORM", default_value_t = PlainFormat::Table)]
+        format: PlainFormat,
     },
     /// Take a grant back; the next request with its token is refused.
     Revoke {
@@ -69,9 +69,9 @@ pub enum Expiry {
     At(Timestamp),
 }
 
-/// Forms of the list.
+/// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum GrantFormat {
+pub enum PlainFormat {
     /// For people.
     Table,
     /// For machines.

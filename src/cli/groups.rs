@@ -1,6 +1,7 @@
 //! The page of `mcpol --help`: the subcommands by what people want, not one long list.
 
 use super::Cli;
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use std::fmt::Write as _;
 
@@ -15,12 +16,46 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// Parses the arguments of this process. Prints help, version or an error, and ends the process, where they ask for it or
 /// are wrong.
 pub fn parse() -> Cli {
-    let matches = command().try_get_matches().unwrap_or_else(|error| without_secret(error).exit());
-    match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let read = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    read.unwrap_or_else(|error| {
+        let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        if let Some(better) = better(error.kind(), &words) {
+            command().error(error.kind(), better).exit();
+        }
+        without_secret(error).exit()
+    })
+}
+
+/// Commands whose first word may be taken for the server's command.
+const OF_SERVERS: [&str; 6] = ["scan", "gen-policy", "lock", "check", "explain", "annotate"];
+
+/// What to say where the arguments show what was meant, instead of naming the first one that is not known.
+fn better(kind: ErrorKind, words: &[String]) -> Option<String> {
+    let (command, rest) = words.split_first()?;
+    let shown = |words: &[String]| crate::text::excerpt(&words.join(" "), SHOWN_CHARS_MAX);
+    match kind {
+        ErrorKind::UnknownArgument if OF_SERVERS.contains(&command.as_str()) && !rest.iter().any(|it| it == "--") => {
+            // After an option may stand its value: only a command right behind the subcommand is sure to be one.
+            let skipped = usize::from(command == "explain");
+            let typed = rest.get(skipped..).filter(|it| it.first().is_some_and(|word| !word.starts_with('-')))?;
+            let is_url = typed.first().is_some_and(|word| word.contains("://"));
+            let before = shown(&words[..=skipped]);
+            (!is_url).then(|| {
+                // Its arguments may hold secrets.
+                format!("a server's command stands after `--`\n\n  help: `mcpol {before} -- {} …`", shown(&typed[..1]))
+            })
+        }
+        ErrorKind::MissingRequiredArgument if command == "enforce" => Some(
+            "what is to be held, and to what?\n\n  help: `--policy FILE -- COMMAND …` for a command, \
+             `--policy FILE --upstream URL` for a URL, `--config mcpol.toml` for many servers"
+                .to_owned(),
+        ),
+        _ => None,
     }
 }
+
+/// Longest part of a command line that is shown again, in characters.
+const SHOWN_CHARS_MAX: usize = 120;
 
 /// Where the documents of this version are published.
 const DOCS: &str = concat!("https://docs.rs/crate/mcpol/", env!("CARGO_PKG_VERSION"), "/source/docs/");
@@ -114,6 +149,22 @@ mod tests {
         for name in named {
             assert!(command.find_subcommand(name).is_some(), "{name} is no command");
         }
+    }
+
+    #[test]
+    fn what_was_meant_is_said_where_it_can_be_told() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let unknown = |text: &str| better(ErrorKind::UnknownArgument, &words(text));
+        assert!(unknown("scan npx -y foo").is_some_and(|said| said.contains("`mcpol scan -- npx …`")));
+        assert!(
+            unknown("explain tool npx -y foo").is_some_and(|said| said.contains("`mcpol explain tool -- npx …`"))
+        );
+        for text in ["scan --nonsense", "scan https://h/mcp --nonsense", "scan x -- y", "grant npx -y", "scan"] {
+            assert_eq!(unknown(text), None, "{text}");
+        }
+        let missing = |text: &str| better(ErrorKind::MissingRequiredArgument, &words(text));
+        assert!(missing("enforce").is_some_and(|said| said.contains("--upstream") && said.contains("--config")));
+        assert_eq!(missing("grant create x"), None);
     }
 
     /// Own options come first, and stand under no heading of others.

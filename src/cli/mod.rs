@@ -33,7 +33,7 @@ pub use enforce::{EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_comm
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
-pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat};
+pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, PlainFormat};
 pub use groups::{command, command_without_help, parse};
 pub use init::{ConfigArgs, ConfigCheckArgs, ConfigCommand, InitArgs};
 pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};

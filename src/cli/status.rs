@@ -44,7 +44,7 @@ pub enum StatusFormat {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    listen_address(text).map_err(|error| format!("{error}; {}", error.help()))
+    listen_address(text).map_err(|_| "this is no address: write an IP and a port, such as `127.0.0.1:8788`".to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

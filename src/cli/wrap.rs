@@ -1,6 +1,6 @@
 //! Arguments of `mcpol wrap`, `mcpol unwrap` and `mcpol clients`.
 
-use super::{PolicyProfile, RuleArgs};
+use super::{PlainFormat, PolicyProfile, RuleArgs};
 use crate::clients::Client;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +43,12 @@ pub struct UnwrapArgs {
 
 /// Who has which servers, and which are behind the gateway?
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mcpol clients
+  mcpol clients --client cursor
+  mcpol clients --format json
+
+Exit codes: 0 there are servers, 2 a file is not valid, 4 there is none")]
 pub struct ClientsArgs {
     /// Only this client, such as `cursor`.
     #[arg(long, value_name = "CLIENT", value_parser = client)]
@@ -50,6 +56,9 @@ pub struct ClientsArgs {
     /// Also those that are not here, with the places that were looked at.
     #[arg(long)]
     pub all: bool,
+    /// What to print on standard output: JSON as in schemas/clients.schema.json.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = PlainFormat::Table, conflicts_with = "all")]
+    pub format: PlainFormat,
 }
 
 /// Entries of clients' files, and what to do about them.

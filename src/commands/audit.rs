@@ -246,7 +246,7 @@ fn check(args: &LogArgs) -> Result<Exit, Failure> {
     };
     let _ = writeln!(text, "{} lines of {} sessions: {holds}", report.lines, report.sessions);
     if report.unfinished > 0 {
-        let _ = writeln!(text, "{} sessions without an end: running, killed, or cut off here", report.unfinished);
+        let _ = writeln!(text, "{} unfinished sessions: running, killed, or cut off here", report.unfinished);
     }
     output::coloured(&text)?;
     Ok(if report.broken.is_empty() { Exit::Clean } else { Exit::Findings })

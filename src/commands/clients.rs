@@ -3,12 +3,12 @@
 use super::load::{Problems, config};
 use super::wrap::WrapStore;
 use super::{Failure, output};
-use crate::cli::ClientsArgs;
+use crate::cli::{ClientsArgs, PlainFormat};
 use crate::clients::{self, Configured, Inputs, Places};
 use crate::exit::Exit;
-use crate::mcp::target::Target;
-use crate::mcp::target::redacted;
+use crate::mcp::target::{Target, redacted};
 use crate::model::RiskLevel;
+use crate::report::{self, ClientFile, ClientServer, ClientsReport};
 use crate::text::escape;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,9 +16,8 @@ use std::path::Path;
 
 pub(super) fn run(args: &ClientsArgs) -> Result<Exit, Failure> {
     let kept = WrapStore::open().ok();
-    let mut text = String::new();
     let mut problems = Problems::default();
-    let (mut servers, mut wrapped) = (0, 0);
+    let mut files = Vec::new();
     for found in config::found_here() {
         if args.client.is_some_and(|client| client != found.client) {
             continue;
@@ -32,51 +31,55 @@ pub(super) fn run(args: &ClientsArgs) -> Result<Exit, Failure> {
             }
         };
         file.servers.iter_mut().for_each(config::look_behind);
-        let _ = writeln!(text, "{}  {}", found.client, escape(&file.path));
-        for server in &file.servers {
-            servers += 1;
-            wrapped += usize::from(server.wrapped);
-            line(&mut text, server, kept.as_ref());
+        files.push(ClientFile {
+            id: found.client.id(),
+            client: found.client.to_string(),
+            file: file.path,
+            servers: file.servers.iter().map(|server| described(server, kept.as_ref())).collect(),
+            notes: file.notes.into_iter().map(|note| note.message).collect(),
+        });
+    }
+    let report = ClientsReport::new(files);
+    let (servers, _) = report.counts();
+    match args.format {
+        PlainFormat::Json => output::json(&report::clients_json(&report).map_err(output::internal)?)?,
+        PlainFormat::Table => {
+            let mut text = report::clients_table(&report, output::terminal_width());
+            if servers == 0 {
+                let _ = writeln!(text, "{}", escape(&config::looked_at()));
+            }
+            if args.all {
+                places(&mut text, args);
+            }
+            output::coloured(&text)?;
         }
-        for note in &file.notes {
-            let _ = writeln!(text, "  note: {}", escape(&note.message));
-        }
-        text.push('\n');
     }
-    if servers == 0 {
-        let _ = writeln!(text, "{}", escape(&config::looked_at()));
-    } else {
-        let _ = writeln!(text, "{servers} server{}, {wrapped} wrapped", if servers == 1 { "" } else { "s" });
-    }
-    if args.all {
-        places(&mut text, args);
-    }
-    output::coloured(&text)?;
     problems.check()?;
     Ok(if servers == 0 { Exit::Nothing } else { Exit::Clean })
 }
 
-fn line(text: &mut String, server: &Configured, kept: Option<&WrapStore>) {
-    let what = match &server.target {
-        Target::Stdio(target) => target.shown_argv().join(" "),
-        Target::Http(target) => redacted(&target.url),
-    };
-    let state = if server.wrapped { "wrapped" } else { "open" };
+fn described(server: &Configured, kept: Option<&WrapStore>) -> ClientServer {
     let record = kept.and_then(|kept| kept.of(server)).filter(|_| server.wrapped);
-    let risks = record.map(|record| risks(&record.lock)).unwrap_or_default();
-    let name = escape(server.name.as_str());
-    let project = server.project.as_ref().map(|project| format!("  in {}", escape(project))).unwrap_or_default();
-    let _ = writeln!(text, "  {state:<8} {name:<24} {risks:<32} {}{project}", escape(&what));
+    ClientServer {
+        server: server.name.as_str().to_owned(),
+        wrapped: server.wrapped,
+        place: match &server.target {
+            Target::Stdio(target) => target.shown_argv().join(" "),
+            Target::Http(target) => redacted(&target.url),
+        },
+        project: server.project.clone(),
+        risks: record.map(|record| risks(&record.lock)).unwrap_or_default(),
+    }
 }
 
-/// How many tools of each risk a lock has, in words; nothing where it cannot be read.
-fn risks(lock: &Path) -> String {
+/// How many tools of each risk a lock has; none where it cannot be read.
+fn risks(lock: &Path) -> BTreeMap<RiskLevel, usize> {
     let read = || -> Option<crate::catalog::Lock> { serde_json::from_slice(&std::fs::read(lock).ok()?).ok() };
-    let mut counts: BTreeMap<std::cmp::Reverse<RiskLevel>, usize> = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for tool in read().iter().flat_map(|lock| &lock.servers).flat_map(|server| &server.tools) {
-        *counts.entry(std::cmp::Reverse(tool.risk)).or_default() += 1;
+        *counts.entry(tool.risk).or_default() += 1;
     }
-    counts.iter().map(|(risk, count)| format!("{count} {}", risk.0)).collect::<Vec<_>>().join(", ")
+    counts
 }
 
 fn places(text: &mut String, args: &ClientsArgs) {

@@ -98,9 +98,8 @@ fn not_started(error: StartError) -> Failure {
     match error {
         StartError::Name(taken) => name_taken(&taken),
         StartError::Issuer(error) => bad_issuer(&error),
-        StartError::Operators { .. } => {
-            Failure::usage(text).with_help("give another address with --admin; port 0 takes any free one")
-        }
+        StartError::Operators { .. } => Failure::usage(text)
+            .with_help("give another address (`--admin`, or `admin` in mcpol.toml); port 0 takes any free one"),
         StartError::SetUp(SetUpError::Policy(error)) => bad_policy(error),
         StartError::SetUp(SetUpError::Lock(error)) => bad_lock(error),
         StartError::SetUp(SetUpError::Server(error)) => unreachable(error),

@@ -1,7 +1,7 @@
 //! `mcpol grant`: who may call which servers through the HTTP gateway.
 
 use super::{Failure, output, policy_file, project, state};
-use crate::cli::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, GrantFormat, LOCAL_GRANT, servers_fit};
+use crate::cli::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, LOCAL_GRANT, PlainFormat, servers_fit};
 use crate::clock::{self, Timestamp};
 use crate::exit::Exit;
 use crate::policy::{StoreError, utc};
@@ -94,15 +94,15 @@ fn end(expiry: Expiry, now: Timestamp) -> Result<Timestamp, Failure> {
     }
 }
 
-fn list(place: &StatePlace, format: GrantFormat) -> Result<Exit, Failure> {
+fn list(place: &StatePlace, format: PlainFormat) -> Result<Exit, Failure> {
     let grants = if state::is_untouched(place) { Vec::new() } else { open(place).grants.list().map_err(failed)? };
     let now = clock::now();
     match format {
-        GrantFormat::Json => output::json(&report::grants_json(&grants, now).map_err(output::internal)?)?,
-        GrantFormat::Table if grants.is_empty() => {
+        PlainFormat::Json => output::json(&report::grants_json(&grants, now).map_err(output::internal)?)?,
+        PlainFormat::Table if grants.is_empty() => {
             output::people("There are no grants. `mcpol grant create NAME --server SERVER` makes one.\n");
         }
-        GrantFormat::Table => output::coloured(&report::grants_table(&grants, now, output::terminal_width()))?,
+        PlainFormat::Table => output::coloured(&report::grants_table(&grants, now, output::terminal_width()))?,
     }
     Ok(Exit::Clean)
 }

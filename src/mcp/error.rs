@@ -384,13 +384,22 @@ impl Traces {
                 "this server may need the first generation of the Python SDK: `uvx --with 'mcp<2' …`".to_owned(),
             );
         }
-        both().find_map(|line| url_in(line)).map(|url| {
+        let serves = both().find_map(|line| url_in(line)).map(|url| {
             format!(
                 "it seems to serve HTTP: leave it running and scan `{url}`, with the path that its documentation names"
             )
-        })
+        });
+        serves.or_else(|| self.speaks_no_json().then(|| NO_SERVER.to_owned()))
+    }
+
+    /// Whether there were words on standard output, and none that could be a message.
+    fn speaks_no_json(&self) -> bool {
+        !self.stdout.is_empty() && self.stdout.iter().all(|line| !line.trim_start().starts_with(['{', '[']))
     }
 }
+
+const NO_SERVER: &str =
+    "what it prints is no JSON: this is no MCP server, or it wants another argument to be one over standard output";
 
 const METHOD_NOT_FOUND: i64 = rmcp::model::ErrorCode::METHOD_NOT_FOUND.0 as i64;
 
@@ -454,6 +463,16 @@ mod tests {
         assert!(hint(&["    from mcp.server import X", "ImportError: cannot import name 'X' from 'mcp.server'"]));
         assert!(!hint(&["ModuleNotFoundError: No module named 'requests'"]));
         assert!(!hint(&["KeyError: 'mcp.token'"]));
+    }
+
+    #[test]
+    fn a_program_that_speaks_no_json_is_no_server_however_long_it_is_given() {
+        let help = |stdout: &[&str]| {
+            let traces = Traces { stderr: Vec::new(), stdout: stdout.iter().map(|line| (*line).to_owned()).collect() };
+            ConnectError::TimedOut { method: "initialize", after: Duration::from_secs(1), traces }.help().unwrap()
+        };
+        assert!(help(&["Usage: tool [options]"]).contains("no MCP server"));
+        assert!(help(&[]).contains("--timeout") && help(&["{\"a\":1}"]).contains("--timeout"));
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod tests {
             ("check", check_schema()),
             ("status", status_schema()),
             ("annotate", crate::report::annotate_schema()),
+            ("clients", crate::report::clients_schema()),
         ] {
             let path = folder.join(format!("{name}.schema.json"));
             if std::env::var_os("MCPOL_UPDATE_SCHEMAS").is_some() {

@@ -2,6 +2,7 @@
 
 mod annotate;
 mod scan;
+mod clients;
 mod config;
 mod explain;
 mod grants;
@@ -39,6 +40,7 @@ pub use check_markdown::check_markdown;
 pub use check_pages::{check_page, page_address};
 pub use check_sarif::check_sarif;
 pub use check_table::check_table;
+pub use clients::{ClientFile, ClientServer, ClientsReport, clients_json, clients_schema, clients_table};
 pub use config::{PlannedServer, config_table};
 pub use explain::{Explained, explanation};
 pub use github::check_github;

@@ -193,7 +193,10 @@ fn wrong_targets_say_what_would_be_right() {
         let said = sandbox.run(&[&["scan"], args].concat()).refused(2);
         assert!(said.contains(expected), "{args:?}: {said}");
     };
-    check(&["list.json"], "help: to read a saved tool list: `--tools list.json`");
+    check(
+        &["list.json"],
+        "help: to read a saved tool list: `--tools list.json`; a client's configuration: `--config list.json`",
+    );
     check(&["ftp://example.com"], "`ftp://example.com` is not an http or https URL");
     check(&["http://127.0.0.1:9", "--bearer-env", "MCPOL_NOT_SET"], "`MCPOL_NOT_SET` of --bearer-env is not set");
     check(&["http://127.0.0.1:9", "--header", "nonsense"], "must be `Name: value`");

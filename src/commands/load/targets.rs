@@ -92,7 +92,9 @@ pub(in crate::commands) fn http_target(
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {
         let help = if Path::new(text).exists() {
-            format!("to read a saved tool list: `--tools {text}`; to run a command: `-- {text}`")
+            format!(
+                "to read a saved tool list: `--tools {text}`; a client's configuration: `--config {text}`; to run it: `-- {text}`"
+            )
         } else {
             "a server is a URL such as `https://mcp.example.com/mcp`; a command stands after `--`".to_owned()
         };
