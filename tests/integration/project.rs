@@ -149,7 +149,8 @@ fn with_no_client_a_configuration_holds_examples() {
 fn what_a_scan_starts_is_what_the_gateway_would_start() {
     // Escapes, variables, folders: read by the gateway's own reader, and by that of clients' files.
     let sandbox = Sandbox::new().with_env("A", "from-here");
-    let script = "test \"$X\" = '$${A} from-here' && test \"$(basename \"$PWD\")\" = below && exec \"$0\" sample-server";
+    let script =
+        "test \"$X\" = '$${A} from-here' && test \"$(basename \"$PWD\")\" = below && exec \"$0\" sample-server";
     sandbox.write("below/keep", "");
     sandbox.write(
         "mcpol.toml",
