@@ -30,8 +30,6 @@ pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
 #[derive(Default)]
 struct ScanOutcome {
     servers: usize,
-    /// Tools, prompts, resources and templates.
-    offers: usize,
     worst: Option<RiskLevel>,
     error_findings: usize,
     failed: Vec<Failed>,
@@ -41,7 +39,6 @@ struct ScanOutcome {
 impl ScanOutcome {
     fn saw(&mut self, classified: &Classified) {
         self.servers += 1;
-        self.offers += classified.listing.tools.len() + classified.listing.extras.listed().count();
         self.worst = self.worst.max(classified.verdicts.iter().map(|verdict| verdict.risk).max());
         let findings = classified.verdicts.iter().flat_map(|verdict| &verdict.findings).chain(&classified.findings);
         self.error_findings += findings.filter(|finding| finding.severity == Severity::Error).count();
@@ -64,10 +61,6 @@ impl ScanOutcome {
             return Err(Failure::usage("nothing to scan: no server is configured")
                 .with_exit(Exit::Nothing)
                 .with_help("give a URL, a command after `--`, `--config FILE`, or saved lists with `--tools FILE`"));
-        }
-        if self.offers == 0 {
-            output::people("nothing to look at: no server offers anything\n");
-            return Ok(Exit::Nothing);
         }
         let reached = fail_on.is_some_and(|level| self.worst >= Some(level) || self.error_findings > 0);
         Ok(if reached { Exit::Findings } else { Exit::Clean })
