@@ -469,7 +469,9 @@ mod tests {
     fn a_program_that_speaks_no_json_is_no_server_however_long_it_is_given() {
         let help = |stdout: &[&str]| {
             let traces = Traces { stderr: Vec::new(), stdout: stdout.iter().map(|line| (*line).to_owned()).collect() };
-            ConnectError::TimedOut { method: "initialize", after: Duration::from_secs(1), traces }.help().unwrap()
+            ConnectError::TimedOut { method: "initialize", after: Duration::from_secs(1), traces }
+                .help()
+                .unwrap_or_default()
         };
         assert!(help(&["Usage: tool [options]"]).contains("no MCP server"));
         assert!(help(&[]).contains("--timeout") && help(&["{\"a\":1}"]).contains("--timeout"));
