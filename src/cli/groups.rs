@@ -156,9 +156,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let unknown = |text: &str| better(ErrorKind::UnknownArgument, &words(text));
         assert!(unknown("scan npx -y foo").is_some_and(|said| said.contains("`mcpol scan -- npx …`")));
-        assert!(
-            unknown("explain tool npx -y foo").is_some_and(|said| said.contains("`mcpol explain tool -- npx …`"))
-        );
+        assert!(unknown("explain tool npx -y foo").is_some_and(|said| said.contains("`mcpol explain tool -- npx …`")));
         for text in ["scan --nonsense", "scan https://h/mcp --nonsense", "scan x -- y", "grant npx -y", "scan"] {
             assert_eq!(unknown(text), None, "{text}");
         }
