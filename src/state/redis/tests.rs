@@ -347,7 +347,7 @@ fn a_server_that_takes_no_writes_denies_and_changes_nothing() {
 #[test]
 #[ignore = "needs redis-server; run by tests/redis.sh"]
 fn a_server_that_is_held_up_by_somebody_elses_script_denies() {
-    let server = Server::start(&["--busy-reply-threshold", "1"]);
+    let server = Server::start(&["--lua-time-limit", "1"]);
     let store = server.store();
     let one = [vec![charge("a", "8784h", 1, 9)]];
     assert_eq!(held(&store.reserve(at(0), &one).unwrap()), [true]);
