@@ -1,9 +1,10 @@
-//! Which of a server's tasks are a caller's, where several grants share the server. The store knows: a task belongs to its
-//! grant at every gateway on that store, and after a restart.
+//! Which of a server's tasks and sessions are a caller's, where several grants share the server. The store knows: they belong
+//! to their grant at every gateway on that store, and after a restart.
 
 use crate::clock;
 use crate::policy::{Caller, StoreError};
-use crate::state::{TaskKey, TaskStore};
+use crate::state::{Claim, TaskKey, TaskStore};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -31,6 +32,18 @@ impl GrantTasks {
     pub fn begun(&self, caller: &Caller, task: &str) -> Result<(), StoreError> {
         let task = TaskKey::of(&caller.server, task);
         waiting(|| self.0.begin(clock::now(), &task, grant(caller)))
+    }
+
+    /// Notes that a session is this grant's, which names its id or was given it; answers whether it is.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn claims_session(&self, server: &str, grant: &str, id: &[u8], how: Claim) -> Result<bool, StoreError> {
+        // Neither an id of a task nor the name of a grant holds a NUL that comes first or at all: no task is a session, and
+        // one grant's sessions take no room of its tasks.
+        let id: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (session, grant) = (TaskKey::of(server, &format!("\0session {id}")), format!("{grant}\0sessions"));
+        waiting(|| self.0.claim(clock::now(), &session, &grant, how))
     }
 
     /// Whether each of these tasks is the caller's, in order.

@@ -28,4 +28,4 @@ pub use redis::{BadAddress, RedisAddress};
 pub use redis::{REDIS_TIMEOUT, RedisStore};
 pub use sqlite::{BUSY_TIMEOUT, SqliteStore};
 pub use stores::Stores;
-pub use tasks::{GRANT_TASKS_MAX, MemoryTasks, TASK_KEPT_MS, TaskKey, TaskStore};
+pub use tasks::{Claim, GRANT_TASKS_MAX, MemoryTasks, TASK_KEPT_MS, TaskKey, TaskStore};

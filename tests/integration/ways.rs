@@ -45,6 +45,8 @@ const STDIO_URL_STATELESS: Ways = |way| way.front == Front::Stdio && URL_STATELE
 /// Those on which the gateway keeps the session with the server.
 const HTTP_STATELESS: Ways = |way| HTTP(way) && !SESSION(way);
 const HTTP_URL: Ways = |way| HTTP(way) && URL(way);
+/// Those on which a session is the server's own, and several grants share the server.
+const HTTP_URL_SESSION: Ways = |way| way.front == Front::Http && URL_SESSION(way);
 const KEPT_SESSION: Ways = |way| way.front != Front::Http && URL_SESSION(way);
 /// Those on which the gateway begins anew with a server without the client.
 const KEPT: Ways = |way| KEPT_SESSION(way) || COMMAND_SESSION(way);
@@ -146,6 +148,7 @@ promises! {
     urls::a_server_hears_no_headers_but_those_that_the_gateway_writes: HTTP_URL;
     urls::a_body_is_said_to_be_json_and_nothing_more: HTTP;
     urls::no_cookie_passes_and_answers_are_what_they_were_read_as: HTTP_URL;
+    urls::a_session_is_its_grants_at_every_gateway: HTTP_URL_SESSION;
     urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
     urls::a_server_elsewhere_is_reached_through_the_proxy: URL;
 }

@@ -1,6 +1,7 @@
 //! Requests that the gateway answers itself with an HTTP error: the status for machines, a JSON-RPC error for people.
 
 use super::body::Answer;
+use super::sessions::NotYours;
 use crate::gateway::identity::Unauthorized;
 use crate::gateway::reply;
 use crate::mcp::envelope::{Id, ReplyTo};
@@ -183,4 +184,10 @@ pub fn accepted() -> Response<Answer> {
     let mut response = Response::new(Answer::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
+}
+
+impl From<NotYours> for Refusal {
+    fn from(_: NotYours) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no such session")
+    }
 }

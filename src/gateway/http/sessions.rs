@@ -114,22 +114,30 @@ impl Sessions {
         self.lock().insert(&key(id), entry);
     }
 
-    /// A grant uses an id. Answers what stands for it in counters, if a server gave it out here.
+    /// A grant uses an id. Answers what stands for it in counters, if a server gave it out here. `is_free` says of one that is
+    /// not known here, from before this gateway was started or from another gateway, whether it is no other grant's.
     ///
     /// # Errors
     /// It belongs to another grant.
-    pub fn take(&self, id: &[u8], grant: &Arc<str>) -> Result<Option<Arc<str>>, NotYours> {
+    pub fn take<E: From<NotYours>>(
+        &self,
+        id: &[u8],
+        grant: &Arc<str>,
+        is_free: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<Option<Arc<str>>, E> {
         {
             let mut sessions = self.lock();
             if let Some(entry) = sessions.entries.get_mut(&*key(id)) {
                 if entry.grant != *grant {
-                    return Err(NotYours);
+                    return Err(NotYours.into());
                 }
                 entry.used = Instant::now();
                 return Ok(entry.issued.then(|| Arc::clone(&entry.label)));
             }
         }
-        // From before this gateway was started, or from another one: the first grant that uses it keeps it.
+        if !is_free()? {
+            return Err(NotYours.into());
+        }
         self.put(id, grant, false);
         Ok(None)
     }
@@ -154,30 +162,37 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    /// Where the store knows nothing of it.
+    fn taken(sessions: &Sessions, id: &[u8], grant: &Arc<str>) -> Result<Option<Arc<str>>, NotYours> {
+        sessions.take(id, grant, || Ok(true))
+    }
+
     #[test]
     fn a_session_belongs_to_the_grant_that_opened_it() {
         let (sessions, alice, bob): (_, Arc<str>, Arc<str>) = (Sessions::default(), "alice".into(), "bob".into());
         sessions.open(b"one", &alice);
-        assert!(matches!(sessions.take(b"one", &alice), Ok(Some(_))));
-        assert_eq!(sessions.take(b"one", &bob), Err(NotYours));
+        assert!(matches!(taken(&sessions, b"one", &alice), Ok(Some(_))));
+        assert_eq!(taken(&sessions, b"one", &bob), Err(NotYours));
         // However long its id is; and what is kept of it is not.
         let long = [b'x'; SESSION_ID_BYTES_MAX + 1];
         sessions.open(&long, &alice);
-        assert!(matches!(sessions.take(&long, &alice), Ok(Some(_))));
-        assert_eq!(sessions.take(&long, &bob), Err(NotYours));
+        assert!(matches!(taken(&sessions, &long, &alice), Ok(Some(_))));
+        assert_eq!(taken(&sessions, &long, &bob), Err(NotYours));
         assert!(key(&long).len() <= SESSION_ID_BYTES_MAX && *key(&long[1..]) == long[1..]);
         sessions.close(&long);
         assert_eq!(sessions.len(), 1);
         sessions.close(b"one");
-        assert_eq!(sessions.take(b"one", &bob), Ok(None));
-        assert_eq!(sessions.take(b"one", &alice), Err(NotYours));
+        assert_eq!(taken(&sessions, b"one", &bob), Ok(None));
+        assert_eq!(taken(&sessions, b"one", &alice), Err(NotYours));
+        assert_eq!(sessions.take::<NotYours>(b"of carol", &bob, || Ok(false)), Err(NotYours));
+        assert_eq!(taken(&sessions, b"of carol", &bob), Ok(None), "nothing was noted of it");
     }
 
     #[test]
     fn an_invented_id_has_no_counters() {
         let (sessions, alice): (_, Arc<str>) = (Sessions::default(), "alice".into());
-        assert_eq!(sessions.take(b"mine", &alice), Ok(None));
-        assert_eq!(sessions.take(b"mine", &alice), Ok(None));
+        assert_eq!(taken(&sessions, b"mine", &alice), Ok(None));
+        assert_eq!(taken(&sessions, b"mine", &alice), Ok(None));
     }
 
     #[test]
@@ -194,9 +209,9 @@ mod tests {
         // One more than its share: alice loses her own oldest, and bob nothing.
         sessions.open(b"one more", alice);
         assert!(sessions.len() <= GRANT_SESSIONS_MAX);
-        assert!(matches!(sessions.take(b"of bob", bob), Ok(Some(_))));
-        assert!(matches!(sessions.take(b"one more", alice), Ok(Some(_))));
-        assert!(matches!(sessions.take(&id("alice", GRANT_SESSIONS_MAX - 1), alice), Ok(Some(_))));
+        assert!(matches!(taken(&sessions, b"of bob", bob), Ok(Some(_))));
+        assert!(matches!(taken(&sessions, b"one more", alice), Ok(Some(_))));
+        assert!(matches!(taken(&sessions, &id("alice", GRANT_SESSIONS_MAX - 1), alice), Ok(Some(_))));
         let mut number = GRANT_SESSIONS_MAX;
         for grant in [alice, bob] {
             while sessions.lock().counts.get(grant).is_none_or(|count| *count < GRANT_SESSIONS_MAX) {
@@ -208,7 +223,7 @@ mod tests {
         // The table is full: the grant with the most makes room for one that has none.
         sessions.open(b"of carol", carol);
         assert!(sessions.len() < SESSIONS_MAX);
-        assert!(matches!(sessions.take(b"of carol", carol), Ok(Some(_))));
+        assert!(matches!(taken(&sessions, b"of carol", carol), Ok(Some(_))));
         let table = sessions.lock();
         for grant in &grants {
             let count = table.entries.values().filter(|entry| entry.grant == *grant).count();

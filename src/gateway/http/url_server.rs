@@ -31,7 +31,8 @@ use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
 use crate::mcp::http::older::{OLDER, may_be_older, speaks_older};
 use crate::mcp::http::{ContentKind, named_kind};
 use crate::model::ToolName;
-use crate::policy::Caller;
+use crate::policy::{Caller, StoreError};
+use crate::state::Claim;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -69,7 +70,7 @@ impl UrlServer {
         let headers = head.headers;
         header_match::check(&headers, &message)?;
         let presented = headers.get(AUTHORIZATION).cloned();
-        let session = self.session(&headers, &who)?;
+        let session = self.session(server, &headers, &who)?;
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
         let repeats = Repeats::stated(&headers, &message);
@@ -134,11 +135,14 @@ impl UrlServer {
     }
 
     /// The caller's session, as counters know it.
-    fn session(&self, headers: &HeaderMap, who: &Identity) -> Result<Option<Arc<str>>, Refusal> {
+    fn session(&self, server: &Server, headers: &HeaderMap, who: &Identity) -> Result<Option<Arc<str>>, Refusal> {
         let Some(id) = mcp_headers::session(headers)? else { return Ok(None) };
-        self.sessions
-            .take(id.as_bytes(), &who.grant)
-            .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
+        self.sessions.take(id.as_bytes(), &who.grant, || {
+            claims(server, id.as_bytes(), &who.grant, Claim::Named).map_err(|error| {
+                server.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "whose the session is cannot be told at the moment")
+            })
+        })
     }
 
     async fn call(
@@ -258,7 +262,7 @@ impl UrlServer {
         }
         let asked = Asked::of(passage, || trip.server.shared.generation()).unwrap_or(Asked::Other);
         let opens = method == "initialize";
-        let (grant, seen) = (Arc::clone(&trip.holder.who.grant), trip.seen.clone());
+        let (grant, seen, server) = (Arc::clone(&trip.holder.who.grant), trip.seen.clone(), Arc::clone(&trip.server));
         if !request.stand().leaves() {
             return Ok(accepted());
         }
@@ -270,6 +274,13 @@ impl UrlServer {
             if let Some(session) = response.headers().get(&SESSION) {
                 self.seen_tools.close(session.as_bytes());
                 self.sessions.open(session.as_bytes(), &grant);
+                // Here it is known all the same.
+                if let Err(error) = claims(&server, session.as_bytes(), &grant, Claim::Given) {
+                    server.decider.notice(
+                        &Said::error(format!("another gateway does not know of a session: {error}"))
+                            .of(server.name.as_str()),
+                    );
+                }
             }
         }
         Ok(response)
@@ -366,7 +377,7 @@ impl UrlServer {
         slot: RequestSlot,
     ) -> Result<Response<Answer>, Refusal> {
         let presented = head.headers.get(AUTHORIZATION).cloned();
-        let session = self.session(&head.headers, who)?;
+        let session = self.session(server, &head.headers, who)?;
         let viewer = Viewer::of(&head.headers, who);
         let headers = headers::to_server(&head.headers, &Method::GET, None, &self.forwarded)?;
         let takes_up = headers.contains_key(&LAST_EVENT_ID);
@@ -405,7 +416,7 @@ impl UrlServer {
     /// # Errors
     /// The session is another's, or the server cannot be reached.
     pub async fn delete(&self, server: &Server, who: &Identity, head: Parts) -> Result<Response<Answer>, Refusal> {
-        self.session(&head.headers, who)?;
+        self.session(server, &head.headers, who)?;
         let session = head.headers.get(&SESSION).cloned();
         let headers = headers::to_server(&head.headers, &Method::DELETE, None, &self.forwarded)?;
         let sent = Outgoing::nothing().send(&self.upstream, Method::DELETE, headers).await;
@@ -424,6 +435,11 @@ impl UrlServer {
         }
         Ok(Response::from_parts(head, Answer::Raw(Box::new(held))))
     }
+}
+
+/// Notes in the store that a session is a grant's; whether it is.
+fn claims(server: &Server, id: &[u8], grant: &str, how: Claim) -> Result<bool, StoreError> {
+    server.shared.tasks().map_or(Ok(true), |tasks| tasks.claims_session(&server.label, grant, id, how))
 }
 
 /// Decides on a client's message that is no call.

@@ -4,7 +4,7 @@ use super::RedisStore;
 use super::connection::Repeat;
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
-use crate::state::tasks::{GRANT_TASKS_MAX, TASK_KEPT_MS, TaskKey, TaskStore};
+use crate::state::tasks::{Claim, GRANT_TASKS_MAX, TASK_KEPT_MS, TaskKey, TaskStore};
 use redis::Script;
 use std::sync::LazyLock;
 
@@ -22,12 +22,15 @@ impl RedisStore {
 
 impl TaskStore for RedisStore {
     fn begin(&self, now: Timestamp, task: &TaskKey, grant: &str) -> Result<(), StoreError> {
-        let mut script = BEGIN.prepare_invoke();
-        script.key(self.clock_key()).key(self.task_key(task)).key(self.key(&format!("tasks-of:{grant}")));
-        script.arg(self.given(now)).arg(grant).arg(task.as_str()).arg(self.key("task:"));
-        script.arg(TASK_KEPT_MS).arg(GRANT_TASKS_MAX);
-        // Noted twice is noted.
-        self.pool.run::<i64>(Repeat::Safe, &script).map(drop)
+        self.note(now, task, grant, "").map(drop)
+    }
+
+    fn claim(&self, now: Timestamp, key: &TaskKey, grant: &str, how: Claim) -> Result<bool, StoreError> {
+        let how = match how {
+            Claim::Given => "given",
+            Claim::Named => "named",
+        };
+        self.note(now, key, grant, how)
     }
 
     fn are_of(&self, _: Timestamp, tasks: &[TaskKey], grant: &str) -> Result<Vec<bool>, StoreError> {
@@ -45,5 +48,20 @@ impl TaskStore for RedisStore {
             Some(held) => held.strip_prefix("one ").map(|owner| owner == grant).ok_or_else(|| self.odd()),
         });
         own.collect()
+    }
+}
+
+impl RedisStore {
+    fn note(&self, now: Timestamp, task: &TaskKey, grant: &str, how: &str) -> Result<bool, StoreError> {
+        let mut script = BEGIN.prepare_invoke();
+        script.key(self.clock_key()).key(self.task_key(task)).key(self.key(&format!("tasks-of:{grant}")));
+        script.arg(self.given(now)).arg(grant).arg(task.as_str()).arg(self.key("task:"));
+        script.arg(TASK_KEPT_MS).arg(GRANT_TASKS_MAX).arg(how);
+        // Noted twice is noted.
+        match self.pool.run::<i64>(Repeat::Safe, &script)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.odd()),
+        }
     }
 }

@@ -10,8 +10,12 @@ pub(in crate::state) fn at(millis: u64) -> Timestamp {
 
 /// Every promise, each on a store of its own; the guard of a store lives as long as it is used.
 pub(in crate::state) fn all<G, S: TaskStore>(mut store: impl FnMut() -> (G, S)) {
-    for promise in [a_task_is_the_grants_that_began_it, a_task_of_two_grants_is_neithers, tasks_of_a_grant_are_bounded]
-    {
+    for promise in [
+        a_task_is_the_grants_that_began_it,
+        a_task_of_two_grants_is_neithers,
+        what_is_claimed_is_one_grants,
+        tasks_of_a_grant_are_bounded,
+    ] {
         let (_guard, store) = store();
         promise(&store);
     }
@@ -59,6 +63,31 @@ fn a_task_of_two_grants_is_neithers(store: &dyn TaskStore) {
             assert!(!own(store, &task, grant), "{next} {grant}");
         }
     }
+}
+
+fn what_is_claimed_is_one_grants(store: &dyn TaskStore) {
+    let key = TaskKey::of("s", "session");
+    let claim = |grant: &str, how: Claim| store.claim(at(0), &key, grant, how).unwrap();
+    // Whoever names it first has it, and naming it again changes nothing.
+    for (grant, how, expected) in [
+        ("alice", Claim::Named, true),
+        ("bob", Claim::Named, false),
+        ("alice", Claim::Named, true),
+        // The server gives the same id out once more.
+        ("bob", Claim::Given, true),
+        ("alice", Claim::Named, false),
+        ("bob", Claim::Named, true),
+        ("bob", Claim::Given, true),
+    ] {
+        assert_eq!(claim(grant, how), expected, "{grant} {how:?}");
+        let owner = if grant == "alice" && expected || grant == "bob" && !expected { "alice" } else { "bob" };
+        assert!(own(store, &key, owner), "{grant} {how:?}");
+    }
+    // What two grants have begun is nobody's to name.
+    let task = TaskKey::of("s", "t");
+    store.begin(at(0), &task, "alice").unwrap();
+    store.begin(at(0), &task, "bob").unwrap();
+    assert!(!store.claim(at(0), &task, "alice", Claim::Named).unwrap());
 }
 
 fn tasks_of_a_grant_are_bounded(store: &dyn TaskStore) {

@@ -1,6 +1,6 @@
 //! Tasks in memory.
 
-use super::{GRANT_TASKS_MAX, TASK_KEPT_MS, TaskKey, TaskStore};
+use super::{Claim, GRANT_TASKS_MAX, TASK_KEPT_MS, TaskKey, TaskStore};
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -94,6 +94,18 @@ impl TaskStore for MemoryTasks {
     fn begin(&self, now: Timestamp, task: &TaskKey, grant: &str) -> Result<(), StoreError> {
         self.rows()?.begin(now, task, grant);
         Ok(())
+    }
+
+    fn claim(&self, now: Timestamp, key: &TaskKey, grant: &str, how: Claim) -> Result<bool, StoreError> {
+        let mut rows = self.rows()?;
+        let known = rows.tasks.get(key).filter(|known| !is_over(known.place.0, now));
+        let is_others = known.is_some_and(|known| known.is_doubtful || *known.grant != *grant);
+        if is_others && how == Claim::Named {
+            return Ok(false);
+        }
+        rows.remove(key);
+        rows.begin(now, key, grant);
+        Ok(true)
     }
 
     fn are_of(&self, now: Timestamp, tasks: &[TaskKey], grant: &str) -> Result<Vec<bool>, StoreError> {

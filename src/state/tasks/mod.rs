@@ -1,4 +1,4 @@
-//! Tasks of servers, and the grant that began each: known to every gateway on one store, and after a restart.
+//! Tasks and sessions of servers, and the grant that began each: known to every gateway on one store, and after a restart.
 
 mod memory;
 mod sqlite;
@@ -40,7 +40,16 @@ impl TaskKey {
     }
 }
 
-/// Remembers which grant began a task.
+/// How a grant comes to what it is noted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The server has given it out just now: whatever it was before, it is this grant's.
+    Given,
+    /// The grant names it: it is this grant's unless it is another's.
+    Named,
+}
+
+/// Remembers which grant began a task, or a session.
 pub trait TaskStore: Send + Sync {
     /// Notes that a grant has begun a task. A task that two grants have begun is no grant's: which one is meant cannot be
     /// told.
@@ -48,6 +57,12 @@ pub trait TaskStore: Send + Sync {
     /// # Errors
     /// The store cannot be used; then the task is no grant's as far as it was not noted before.
     fn begin(&self, now: Timestamp, task: &TaskKey, grant: &str) -> Result<(), StoreError>;
+
+    /// Notes what can be one grant's alone as this grant's, if it can be had like this; answers whether it is.
+    ///
+    /// # Errors
+    /// The store cannot be used; then nothing is noted.
+    fn claim(&self, now: Timestamp, key: &TaskKey, grant: &str, how: Claim) -> Result<bool, StoreError>;
 
     /// Whether each of these tasks is this grant's, in order.
     ///

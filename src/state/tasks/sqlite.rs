@@ -1,12 +1,12 @@
 //! Tasks in the SQLite file.
 
-use super::{GRANT_TASKS_MAX, TASK_KEPT_MS, TaskKey, TaskStore};
+use super::{Claim, GRANT_TASKS_MAX, TASK_KEPT_MS, TaskKey, TaskStore};
 use crate::clock::Timestamp;
 use crate::policy::StoreError;
 use crate::state::SqliteStore;
 use crate::state::rows::integer;
 use crate::state::sqlite::advance_clock;
-use rusqlite::params;
+use rusqlite::{Connection, Error, params};
 
 /// `doubtful` is 1 where another grant has begun a task of the same id.
 pub(in crate::state) const TABLES: &str = "
@@ -23,23 +23,26 @@ CREATE INDEX tasks_by_time ON tasks (begun);
 impl TaskStore for SqliteStore {
     fn begin(&self, now: Timestamp, task: &TaskKey, grant: &str) -> Result<(), StoreError> {
         self.transact(|connection| {
-            let now = advance_clock(connection, now)?;
-            connection
-                .prepare_cached("DELETE FROM tasks WHERE begun <= ?1")?
-                .execute([integer(now.millis().saturating_sub(TASK_KEPT_MS))])?;
-            connection
+            let now = swept(connection, now)?;
+            note(connection, now, task, grant)
+        })
+    }
+
+    fn claim(&self, now: Timestamp, key: &TaskKey, grant: &str, how: Claim) -> Result<bool, StoreError> {
+        self.transact(|connection| {
+            let now = swept(connection, now)?;
+            if how == Claim::Given {
+                connection.prepare_cached("DELETE FROM tasks WHERE key = ?1")?.execute([key.as_str()])?;
+            }
+            let is_others: bool = connection
                 .prepare_cached(
-                    "INSERT INTO tasks (key, grant_name, doubtful, begun) VALUES (?1, ?2, 0, ?3) ON CONFLICT (key) DO UPDATE
-                     SET doubtful = max(doubtful, grant_name <> excluded.grant_name), begun = excluded.begun",
+                    "SELECT EXISTS (SELECT 1 FROM tasks WHERE key = ?1 AND (grant_name <> ?2 OR doubtful <> 0))",
                 )?
-                .execute(params![task.as_str(), grant, integer(now.millis())])?;
-            connection
-                .prepare_cached(
-                    "DELETE FROM tasks WHERE key IN (SELECT key FROM tasks WHERE grant_name = ?1
-                     ORDER BY begun DESC, key LIMIT -1 OFFSET ?2)",
-                )?
-                .execute(params![grant, integer(GRANT_TASKS_MAX as u64)])?;
-            Ok(())
+                .query_row(params![key.as_str(), grant], |row| row.get(0))?;
+            if !is_others {
+                note(connection, now, key, grant)?;
+            }
+            Ok(!is_others)
         })
     }
 
@@ -56,6 +59,31 @@ impl TaskStore for SqliteStore {
             tasks.iter().map(|task| statement.query_row(params![task.as_str(), grant, since], |row| row.get(0))).collect()
         })
     }
+}
+
+/// The time of the store, without what is over by then.
+fn swept(connection: &Connection, now: Timestamp) -> Result<Timestamp, Error> {
+    let now = advance_clock(connection, now)?;
+    connection
+        .prepare_cached("DELETE FROM tasks WHERE begun <= ?1")?
+        .execute([integer(now.millis().saturating_sub(TASK_KEPT_MS))])?;
+    Ok(now)
+}
+
+fn note(connection: &Connection, now: Timestamp, task: &TaskKey, grant: &str) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "INSERT INTO tasks (key, grant_name, doubtful, begun) VALUES (?1, ?2, 0, ?3) ON CONFLICT (key) DO UPDATE
+                     SET doubtful = max(doubtful, grant_name <> excluded.grant_name), begun = excluded.begun",
+        )?
+        .execute(params![task.as_str(), grant, integer(now.millis())])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM tasks WHERE key IN (SELECT key FROM tasks WHERE grant_name = ?1
+                     ORDER BY begun DESC, key LIMIT -1 OFFSET ?2)",
+        )?
+        .execute(params![grant, integer(GRANT_TASKS_MAX as u64)])?;
+    Ok(())
 }
 
 #[cfg(test)]

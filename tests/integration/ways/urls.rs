@@ -1,7 +1,7 @@
 //! What is particular to a server behind a URL: redirects, content types, headers, proxies.
 
 use super::server::{Act, Server};
-use super::way::ITSELF;
+use super::way::{ITSELF, Who};
 use super::{Cell, Era, Front, Setup};
 use crate::gateway::http::header;
 use crate::gateway::{passed, refusal};
@@ -386,4 +386,24 @@ pub fn no_cookie_passes_and_answers_are_what_they_were_read_as(cell: &dyn Fn(&Se
     for name in ["set-cookie", "set-cookie2", "refresh", "location", "content-encoding"] {
         assert_eq!(header(&head, name), None, "{head}");
     }
+}
+
+pub fn a_session_is_its_grants_at_every_gateway(cell: &dyn Fn(&Setup) -> Cell) {
+    let mut cell = cell(&Setup::of(&json!({"work": {}})).grants());
+    passed(&cell.client_of(Who::Alice).ask_tool("work", &json!({})));
+    let seen = cell.server.sees("the call", |seen| seen.calls("work"));
+    let session = format!("Mcp-Session-Id: {}", header(&seen.head, "mcp-session-id").unwrap());
+    let with_session = |cell: &Cell, who: Who| {
+        let mut client = cell.stranger_of(who);
+        client.set_headers(&[&session]);
+        client
+    };
+    for _ in 0..2 {
+        let mut bob = with_session(&cell, Who::Bob);
+        let call = bob.call("work", &json!({}));
+        assert_eq!(bob.ended(call), 404);
+        passed(&with_session(&cell, Who::Alice).ask_tool("work", &json!({})));
+        cell.another_gateway();
+    }
+    assert_eq!(cell.calls("work"), 3);
 }

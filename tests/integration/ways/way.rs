@@ -369,7 +369,12 @@ impl Cell {
 
     /// A client that has not shaken hands.
     pub fn stranger(&self) -> Client {
-        self.connect(Who::Alice)
+        self.stranger_of(Who::Alice)
+    }
+
+    /// A client of one of two grants that has not shaken hands.
+    pub fn stranger_of(&self, who: Who) -> Client {
+        self.connect(who)
     }
 
     /// A client of one of two grants.
