@@ -45,13 +45,19 @@ fn better(kind: ErrorKind, words: &[String]) -> Option<String> {
                 format!("a server's command stands after `--`\n\n  help: `mcpol {before} -- {} …`", shown(&typed[..1]))
             })
         }
-        ErrorKind::MissingRequiredArgument if command == "enforce" => Some(
+        // Where anything of it is said, what is missing beside that is named better by its name.
+        ErrorKind::MissingRequiredArgument if command == "enforce" && !rest.iter().any(|it| says_what(it)) => Some(
             "what is to be held, and to what?\n\n  help: `--policy FILE -- COMMAND …` for a command, \
              `--policy FILE --upstream URL` for a URL, `--config mcpol.toml` for many servers"
                 .to_owned(),
         ),
         _ => None,
     }
+}
+
+/// Whether a word begins to say what `enforce` holds, or to what.
+fn says_what(word: &str) -> bool {
+    word == "--" || ["--policy", "--config", "--upstream"].iter().any(|option| word.starts_with(option))
 }
 
 /// Longest part of a command line that is shown again, in characters.
@@ -162,7 +168,11 @@ mod tests {
         }
         let missing = |text: &str| better(ErrorKind::MissingRequiredArgument, &words(text));
         assert!(missing("enforce").is_some_and(|said| said.contains("--upstream") && said.contains("--config")));
-        assert_eq!(missing("grant create x"), None);
+        for text in
+            ["grant create x", "enforce --policy p --on-change warn -- x", "enforce --upstream u", "enforce -- x"]
+        {
+            assert_eq!(missing(text), None, "{text}");
+        }
     }
 
     /// What has no heading is printed first: own options stand under none of targets or rules.
