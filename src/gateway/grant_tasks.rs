@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::policy::{Caller, StoreError};
-use crate::state::{Claim, TaskKey, TaskStore};
+use crate::state::{Claim, GRANT_TASKS_MAX, TaskKey, TaskStore};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
@@ -46,16 +46,20 @@ impl GrantTasks {
         waiting(|| self.0.claim(clock::now(), &session, &grant, how))
     }
 
-    /// Whether each of these tasks is the caller's, in order.
+    /// Whether each of these tasks is the caller's, in order. At most [`GRANT_TASKS_MAX`] at once: the store serves others
+    /// meanwhile.
     ///
     /// # Errors
-    /// The store cannot be used.
+    /// The store cannot be used, or there are more.
     pub fn are_of<'t>(
         &self,
         caller: &Caller,
         tasks: impl IntoIterator<Item = &'t str>,
     ) -> Result<Vec<bool>, StoreError> {
         let tasks: Vec<_> = tasks.into_iter().map(|task| TaskKey::of(&caller.server, task)).collect();
+        if tasks.len() > GRANT_TASKS_MAX {
+            return Err(StoreError::TooManyTasks(tasks.len()));
+        }
         waiting(|| self.0.are_of(clock::now(), &tasks, grant(caller)))
     }
 }
@@ -70,5 +74,21 @@ fn waiting<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::MemoryTasks;
+
+    #[test]
+    fn more_tasks_than_a_grant_can_have_are_not_looked_up() {
+        let tasks = GrantTasks::new(Arc::new(MemoryTasks::default()));
+        let caller = Caller { server: "s".into(), grant: Some("g".into()), session: None };
+        let ids: Vec<String> = (0..=GRANT_TASKS_MAX).map(|number| number.to_string()).collect();
+        let ask = |count: usize| tasks.are_of(&caller, ids[..count].iter().map(String::as_str));
+        assert_eq!(ask(GRANT_TASKS_MAX), Ok(vec![false; GRANT_TASKS_MAX]));
+        assert_eq!(ask(GRANT_TASKS_MAX + 1), Err(StoreError::TooManyTasks(GRANT_TASKS_MAX + 1)));
     }
 }

@@ -55,6 +55,9 @@ pub enum StoreError {
     /// Too many questions wait for people: [`GRANT_PENDING_MAX`] of this grant, or [`PENDING_MAX`] of all.
     #[error("{0} questions wait for an answer already")]
     TooManyQuestions(u64),
+    /// More is asked at once than any grant can have.
+    #[error("{0} tasks are named at once, more than a grant can have")]
+    TooManyTasks(usize),
 }
 
 /// What a counter is identified by.

@@ -190,7 +190,9 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
             }
             None | Some(_) => {}
         }
-        let (is_stop, place) = (entry.event == "stop", (file.to_owned(), number));
+        // Outcomes of calls that were in flight may follow.
+        let is_stop = entry.event == "stop" || last.get(&chain).is_some_and(|line| line.is_stop);
+        let place = (file.to_owned(), number);
         last.insert(chain, LastLine { seq: entry.seq, hash, is_stop, place });
     })?;
     report.may_be_rotated_away = files.iter().any(|file| is_oldest(file));
@@ -223,6 +225,7 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
 struct LastLine {
     seq: u64,
     hash: String,
+    /// It says that the session ends, or one before it did.
     is_stop: bool,
     /// The file, and the line's number in it.
     place: (PathBuf, usize),

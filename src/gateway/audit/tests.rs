@@ -234,6 +234,20 @@ fn refusals_never_rotate_what_acted_away() {
 }
 
 #[test]
+fn outcomes_may_follow_the_end_of_a_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&Destination::File(path.clone()), None, session()).unwrap();
+    audit.event(now(), "start", &Whose::gateway(), |line| line);
+    audit.decide(now(), [decided(0, None), refusal(1, "t", r#"{"a":1}"#)]).unwrap();
+    audit.stop(now(), &Whose::gateway(), "test");
+    audit.event(now(), "outcome", &Whose::gateway(), |line| line);
+    audit.tick(now()).unwrap();
+    let report = verify(&files_of(&path)).unwrap();
+    assert_eq!((report.broken, report.unfinished, report.sessions), (vec![], 0, 1));
+}
+
+#[test]
 fn what_is_cut_off_one_file_of_a_session_shows_by_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");

@@ -280,32 +280,35 @@ impl Asker<'_> {
             }
             found = found.or(Some(ruling));
         }
-        for task in texts("taskIds") {
-            let ruling = self.task(&task);
-            if ruling.as_ref().is_some_and(|ruling| ruling.denial.is_some()) {
-                return ruling;
-            }
-            found = found.or(ruling);
-        }
-        found
+        let tasks: BTreeSet<String> = texts("taskIds").into_iter().collect();
+        let Some(ruling) = (!tasks.is_empty()).then(|| self.tasks(&tasks)).flatten() else { return found };
+        if ruling.denial.is_some() { Some(ruling) } else { found.or(Some(ruling)) }
     }
 
-    /// A task is its grant's; `None` where nobody has said that tasks are anyone's.
     fn task(&self, task: &str) -> Option<DoorRuling> {
+        self.tasks(&BTreeSet::from([task.to_owned()]))
+    }
+
+    /// Tasks are their grant's, all of them or none is asked about; `None` only where no client is served.
+    fn tasks(&self, tasks: &BTreeSet<String>) -> Option<DoorRuling> {
         let closed = |code, rule: &str, message: &str, detail| {
             let (rule, message) = (rule.to_owned(), message.to_owned());
             Opening::Closed(Denial { code, rule, message, retry_after_s: None, detail })
         };
         let mut refusal = DoorRefusal { code: INVALID_PARAMS, message: "there is no such task".to_owned() };
-        let opening = match self.tasks?.are_of(self.caller, [task]).as_deref() {
-            Ok([true]) => Opening::Open("(own task)"),
+        let own = self.tasks?.are_of(self.caller, tasks.iter().map(String::as_str));
+        let foreign =
+            own.as_ref().ok().and_then(|own| tasks.iter().zip(own).find_map(|(task, own)| (!own).then_some(task)));
+        let shown = foreign.or(tasks.first()).cloned();
+        let opening = match own {
+            Ok(_) if foreign.is_none() => Opening::Open("(own task)"),
             Ok(_) => closed(DenialCode::TaskForeign, "(foreign task)", "this grant has not begun the task", None),
             Err(error) => {
                 refusal = DoorRefusal { code: INTERNAL_ERROR, message: TASKS_UNKNOWN.to_owned() };
                 closed(DenialCode::StateUnavailable, "(foreign task)", TASKS_UNKNOWN, Some(error.to_string()))
             }
         };
-        Some(DoorRuling { is_shadow: false, ..self.ruling(Some(task.to_owned()), opening, refusal) })
+        Some(DoorRuling { is_shadow: false, ..self.ruling(shown, opening, refusal) })
     }
 
     /// A client that answers in a request what the server did not ask for may widen what the server works in.

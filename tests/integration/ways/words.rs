@@ -257,7 +257,10 @@ pub fn an_error_that_names_no_request_answers_the_only_one(cell: &dyn Fn(&Setup)
 
 pub fn a_result_that_names_no_request_answers_the_only_one_with_an_error(cell: &dyn Fn(&Setup) -> Cell) {
     const NAMELESS: [&str; 4] = ["null", "[1]", "1.5", "{}"];
-    let setup = Setup::of(&json!({"odd": {"rate_limit": "4/day"}, "good": {}})).script(|asked| {
+    let setup = Setup::of(
+        &json!({"odd": {"limits": [{"counter": "odd", "window": "8784h", "max": 4, "scope": "grant"}]}, "good": {}}),
+    )
+    .script(|asked| {
         if !asked.seen.calls("odd") {
             return Act::Usual;
         }

@@ -71,13 +71,16 @@ fn answered_by(text: &str) -> Option<Id> {
     is_answer.then_some(first)
 }
 
+/// Whole numbers below it are told apart by a double.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// An id, also one that is a whole number in another spelling (`1.0`, `1e0`), as servers write it that hold ids as
 /// doubles.
 fn meant(literal: &str) -> Option<Id> {
     let spelled_otherwise = || {
         let number: f64 =
             literal.parse().ok().filter(|_| literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()))?;
-        Id::parse(&format!("{number:.0}")).filter(|_| number.fract() == 0.0)
+        Id::parse(&format!("{number:.0}")).filter(|_| number.fract() == 0.0 && number.abs() < EXACT)
     };
     Id::parse(literal).or_else(spelled_otherwise)
 }
@@ -108,6 +111,7 @@ mod tests {
             (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":1,\"result\":{}}", one()),
             (b"{\"jsonrpc\":\"2.0\",\"id\":1.0,\"result\":{}}", one()),
             (b"{\"jsonrpc\":\"2.0\",\"id\":1e0,\"result\":{}}", one()),
+            (b"{\"jsonrpc\":\"2.0\",\"id\":9007199254740993.0,\"result\":{}}", Seems::Unnamed(None)),
             (b"{\"jsonrpc\":\"2.0\",\"id\":10E-1,\"error\":{}}", one()),
             (b"{\"jsonrpc\":\"2.0\",\"id\":[1],\"result\":{}}", Seems::Unnamed(None)),
             (b"{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}}", Seems::Unnamed(None)),
