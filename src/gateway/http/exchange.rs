@@ -21,6 +21,7 @@ use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy};
 use http::HeaderMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -83,6 +84,8 @@ pub struct Exchange {
     is_stream: bool,
     /// The stream is one that the client takes up again.
     takes_up: bool,
+    /// Whose answers have come on it.
+    taken_up: BTreeSet<Id>,
     /// The client can take the stream with the answer up again from an id that it has.
     is_resumable: bool,
     /// Under which the server may tell of the call's progress.
@@ -97,7 +100,21 @@ impl Exchange {
     fn new(to: Recipient, open: Option<(Id, Asked)>, is_stream: bool) -> Self {
         let (token_watch, request, token, span) = (None, None, None, None);
         let (withdraws, takes_up, is_resumable, alive) = (false, false, false, false);
-        Self { to, token_watch, withdraws, open, request, is_stream, takes_up, is_resumable, token, alive, span }
+        let taken_up = BTreeSet::new();
+        Self {
+            to,
+            token_watch,
+            withdraws,
+            open,
+            request,
+            is_stream,
+            takes_up,
+            taken_up,
+            is_resumable,
+            token,
+            alive,
+            span,
+        }
     }
 
     /// For the answer to a request.
@@ -292,7 +309,7 @@ impl Exchange {
             Arrival::Result(id) | Arrival::Error(id) => id,
         };
         if self.is_stream {
-            return self.taken_up(id, &received, text.len());
+            return self.taken_up(id, &received, text);
         }
         if self.id() != Some(id) {
             if let Some(meant) = self.meant(text, Place::InAnswer) {
@@ -303,6 +320,9 @@ impl Exchange {
         }
         let may_be_withdrawn = self.request.as_ref().is_some_and(|request| request.stand().may_be_withdrawn());
         let Some((_, mut asked)) = self.close() else { return Fate::Drop };
+        if let (true, Some(relay)) = (self.is_resumable, self.to.server.relay()) {
+            relay.resumable.answered(&self.to.viewer, id, text);
+        }
         if let Asked::Call(flight) = &mut asked
             && may_be_withdrawn
         {
@@ -364,12 +384,15 @@ impl Exchange {
     }
 
     /// An answer on a stream that the client takes up again.
-    fn taken_up(&self, id: &Id, received: &Received<'_>, bytes: usize) -> Fate {
-        let asked = self.to.server.relay().filter(|_| self.takes_up);
-        match asked.and_then(|relay| relay.resumable.asked(&self.to.viewer, id)) {
-            Some(asked) => self.answered(asked, id, received),
+    fn taken_up(&mut self, id: &Id, received: &Received<'_>, text: &[u8]) -> Fate {
+        let relay = self.to.server.relay().filter(|_| self.takes_up && !self.taken_up.contains(id));
+        match relay.and_then(|relay| relay.resumable.answered(&self.to.viewer, id, text)) {
+            Some(asked) => {
+                self.taken_up.insert(id.clone());
+                self.answered(asked, id, received)
+            }
             None => {
-                self.dropped("foreign reply", bytes);
+                self.dropped("foreign reply", text.len());
                 Fate::Drop
             }
         }

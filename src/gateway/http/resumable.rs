@@ -1,9 +1,11 @@
 //! Requests whose answers a client may take up again (`Last-Event-ID`): what was asked under which id, so that the answer
-//! that comes then is filtered as what it is, and no other answer passes on such a stream.
+//! that comes then is filtered as what it is, and no other answer passes on such a stream. A request has one answer: what
+//! comes once more after a stream was lost is the answer that came before, to the byte.
 
 use super::seen_tools::Viewer;
 use crate::gateway::exchange::Asked;
 use crate::mcp::envelope::Id;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,9 +18,17 @@ pub struct Resumable(Mutex<ResumableTable>);
 
 #[derive(Debug, Default)]
 struct ResumableTable {
-    asked: BTreeMap<(Viewer, Id), (u64, Asked)>,
+    asked: BTreeMap<(Viewer, Id), Kept>,
     order: VecDeque<(u64, (Viewer, Id))>,
     next: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    asked: Asked,
+    /// SHA-256 of the answer that has come.
+    answer: Option<[u8; 32]>,
 }
 
 impl Resumable {
@@ -32,19 +42,22 @@ impl Resumable {
         let mut table = self.lock();
         table.next += 1;
         let (number, key) = (table.next, (viewer.clone(), id.clone()));
-        table.asked.insert(key.clone(), (number, asked));
+        table.asked.insert(key.clone(), Kept { number, asked, answer: None });
         table.order.push_back((number, key));
         while table.order.len() > RESUMABLE_MAX {
             let Some((number, key)) = table.order.pop_front() else { return };
-            if table.asked.get(&key).is_some_and(|(kept, _)| *kept == number) {
+            if table.asked.get(&key).is_some_and(|kept| kept.number == number) {
                 table.asked.remove(&key);
             }
         }
     }
 
-    /// What was asked under this id, if its answer may come.
-    pub fn asked(&self, viewer: &Viewer, id: &Id) -> Option<Asked> {
-        self.lock().asked.get(&(viewer.clone(), id.clone())).map(|(_, asked)| asked.once_more())
+    /// What was asked under this id, if this may be its answer, as the server wrote it: the first, or the same once more.
+    pub fn answered(&self, viewer: &Viewer, id: &Id, answer: &[u8]) -> Option<Asked> {
+        let mut table = self.lock();
+        let kept = table.asked.get_mut(&(viewer.clone(), id.clone()))?;
+        let digest = Sha256::digest(answer).into();
+        (*kept.answer.get_or_insert(digest) == digest).then(|| kept.asked.once_more())
     }
 
     /// The id stands for another request from now on.
@@ -71,14 +84,16 @@ mod tests {
         let (resumable, id) = (Resumable::default(), Id::Integer(1));
         let (one, other) = (Viewer::session(b"one"), Viewer::session(b"other"));
         resumable.keep(&one, &id, Asked::List { first: Some(7) });
-        assert!(matches!(resumable.asked(&one, &id), Some(Asked::List { first: None })), "which page is not known");
-        assert!(resumable.asked(&one, &id).is_some(), "a client may lose it again");
-        assert!(resumable.asked(&other, &id).is_none() && resumable.asked(&one, &Id::Integer(2)).is_none());
+        let answered = |viewer: &Viewer, id: &Id| resumable.answered(viewer, id, b"yes");
+        assert!(matches!(answered(&one, &id), Some(Asked::List { first: None })), "which page is not known");
+        assert!(answered(&one, &id).is_some(), "a client may lose it again");
+        assert!(resumable.answered(&one, &id, b"no").is_none(), "a second answer is another");
+        assert!(answered(&other, &id).is_none() && answered(&one, &Id::Integer(2)).is_none());
         resumable.forget(&one, &id);
-        assert!(resumable.asked(&one, &id).is_none());
+        assert!(answered(&one, &id).is_none());
         resumable.keep(&one, &id, Asked::Other);
         resumable.close(&one);
-        assert!(resumable.asked(&one, &id).is_none());
+        assert!(answered(&one, &id).is_none());
     }
 
     #[test]
@@ -87,7 +102,7 @@ mod tests {
         for number in 0..=RESUMABLE_MAX as i64 {
             resumable.keep(&viewer, &Id::Integer(number), Asked::Other);
         }
-        assert!(resumable.asked(&viewer, &Id::Integer(0)).is_none());
-        assert!(resumable.asked(&viewer, &Id::Integer(1)).is_some());
+        assert!(resumable.answered(&viewer, &Id::Integer(0), b"yes").is_none());
+        assert!(resumable.answered(&viewer, &Id::Integer(1), b"yes").is_some());
     }
 }

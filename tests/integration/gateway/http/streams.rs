@@ -84,9 +84,10 @@ fn a_stream_that_is_taken_up_again_answers_what_was_asked_there_and_nothing_else
         let result = json!({"TOOLS": [{"name": "hidden"}], "Tools": [{"name": "hidden"}], "content": []});
         format!("id: 9\ndata: {}\n\n", json!({"jsonrpc": "2.0", "id": id, "result": result}))
     };
+    let second = format!("id: 9\ndata: {DONE}\n\n");
     let sandbox = usual();
     let upstream = Upstream::answering(move |asked| match asked.head.starts_with("GET") {
-        true => events_response(&format!("{}{}{}", foreign(7), foreign(1), foreign(8))),
+        true => events_response(&format!("{}{}{}{}{}", foreign(7), foreign(1), foreign(1), second, foreign(8))),
         // It breaks off before the answer.
         false => events_response("id: 1\ndata:\n\n"),
     });
@@ -99,8 +100,12 @@ fn a_stream_that_is_taken_up_again_answers_what_was_asked_there_and_nothing_else
         messages_of(&connection.reply().body)
     };
     assert_eq!(get(&[]), Vec::<Value>::new());
-    let answers = get(&["Last-Event-ID: 1"]);
-    assert_eq!(answers.iter().map(|answer| answer["id"].clone()).collect::<Vec<_>>(), [json!(1)]);
+    // Once more as well, where the client has lost it.
+    for _ in 0..2 {
+        let answers = get(&["Last-Event-ID: 1"]);
+        assert_eq!(answers.iter().map(|answer| answer["id"].clone()).collect::<Vec<_>>(), [json!(1)]);
+        assert!(answers[0]["result"].get("TOOLS").is_some(), "the first, and no other: {answers:?}");
+    }
 }
 
 #[test]
