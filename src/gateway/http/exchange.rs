@@ -117,23 +117,19 @@ impl Exchange {
         }
     }
 
-    /// For the answer to a request.
-    pub fn answer(to: Recipient, id: Id, asked: Asked) -> Self {
-        Self::new(to, Some((id, asked)), false)
+    /// For the answer to a request, which ends where the client withdraws that; the id is free again when it is over, and a
+    /// collector of spans hears how it ended.
+    pub fn answer(to: Recipient, (id, asked): (Id, Asked), request: OpenRequest, span: Option<RequestSpan>) -> Self {
+        let mut answer = Self::new(to, Some((id, asked)), false);
+        (answer.request, answer.span) = (Some(request), span);
+        answer
     }
 
-    /// Tells a collector of spans how the request ends.
-    #[must_use]
-    pub fn with_span(mut self, span: Option<RequestSpan>) -> Self {
-        self.span = span;
-        self
-    }
-
-    /// Ends the answer where the client withdraws this request, and frees its id when the answer is over.
-    #[must_use]
-    pub fn of_request(mut self, request: OpenRequest) -> Self {
-        self.request = Some(request);
-        self
+    /// The request is a call: under which token the server may tell of its progress, and whether the server is told in its
+    /// session where the call is given up.
+    pub(super) fn set_call(&mut self, token: Option<Id>, withdraws: bool) {
+        self.token = token;
+        self.withdraws = withdraws;
     }
 
     /// Waits until the client withdraws the request.
@@ -160,13 +156,6 @@ impl Exchange {
     /// Notes whether it can.
     pub(super) fn set_resumable(&mut self, is_resumable: bool) {
         self.is_resumable = is_resumable;
-    }
-
-    /// Tells the server in its session where the call is given up.
-    #[must_use]
-    pub(super) fn withdrawing(mut self, withdraws: bool) -> Self {
-        self.withdraws = withdraws;
-        self
     }
 
     fn traced(&mut self, ended: SpanEnd) {
@@ -200,13 +189,6 @@ impl Exchange {
             Some(token_watch) => self.to.gateway.policy(&token_watch.who(), &self.to.server),
             None => self.to.gateway.policy(&self.to.holder.who, &self.to.server),
         }
-    }
-
-    /// For a call that asks for progress under this token.
-    #[must_use]
-    pub(super) fn with_token(mut self, token: Option<Id>) -> Self {
-        self.token = token;
-        self
     }
 
     /// Whether the server has shown, since this was last asked, that it still works on the request.

@@ -82,7 +82,7 @@ impl UrlServer {
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
-        let trip = Trip {
+        let trip = Box::new(Trip {
             gateway,
             server,
             policy,
@@ -95,7 +95,7 @@ impl UrlServer {
             slot,
             began,
             span,
-        };
+        });
         let viewer = Viewer::of(&trip.headers, &trip.holder.who);
         if let Some(id) = withdrawn(&message).flatten()
             && !self.open.withdraw(&viewer, &id)
@@ -147,7 +147,7 @@ impl UrlServer {
 
     async fn call(
         &self,
-        trip: Trip,
+        trip: Box<Trip>,
         caller: Caller,
         id: Id,
         call: ToolCall,
@@ -199,7 +199,7 @@ impl UrlServer {
     /// Forwards a call that may pass, and answers one that may not.
     async fn go_on(
         &self,
-        mut trip: Trip,
+        mut trip: Box<Trip>,
         id: Id,
         About { tool, is_stateless, grant }: About,
         decided: DecidedCall,
@@ -234,18 +234,15 @@ impl UrlServer {
         let (flight, cleared) = Flight::depart(decider, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
         trip.headers.extend(trip.repeats.written().into_iter().map(|(name, value)| (Some(name), value)));
-        let exchange = Exchange::answer(trip.recipient(), id, Asked::Call(flight))
-            .of_request(request)
-            .with_span(trip.span.take())
-            .with_token(token)
-            .withdrawing(!is_stateless);
+        let mut exchange = Exchange::answer(trip.recipient(), (id, Asked::Call(flight)), request, trip.span.take());
+        exchange.set_call(token, !is_stateless);
         let patience = trip.gateway.settings.call_timeout;
         self.forward(trip, outgoing, exchange, patience).await
     }
 
     async fn request(
         &self,
-        mut trip: Trip,
+        mut trip: Box<Trip>,
         id: Id,
         passage: &Passage,
         request: OpenRequest,
@@ -266,7 +263,7 @@ impl UrlServer {
         if !request.stand().leaves() {
             return Ok(accepted());
         }
-        let exchange = Exchange::answer(trip.recipient(), id, asked).of_request(request).with_span(trip.span.take());
+        let exchange = Exchange::answer(trip.recipient(), (id, asked), request, trip.span.take());
         let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
         if opens && response.status().is_success() {
             // What was listed before was listed to another session.
@@ -289,12 +286,12 @@ impl UrlServer {
     /// Sends a message and brings back what comes. Whatever happens, a request gets one answer.
     async fn forward(
         &self,
-        trip: Trip,
+        trip: Box<Trip>,
         outgoing: Outgoing,
         mut exchange: Exchange,
         patience: Option<Duration>,
     ) -> Result<Response<Answer>, Refusal> {
-        let Trip { gateway, server, headers, slot, is_subscription, .. } = trip;
+        let Trip { gateway, server, headers, slot, is_subscription, .. } = *trip;
         let session = headers.get(&SESSION).cloned();
         let sending = outgoing.send(&self.upstream, Method::POST, headers);
         let sent = match patience {
