@@ -23,6 +23,8 @@ struct SharedQueue {
     queue: Mutex<Vec<u8>>,
     sink: Mutex<File>,
     draining: AtomicBool,
+    /// Whether the thread that holds the sink writes what has waited, or may block.
+    writing: AtomicBool,
     gone: AtomicBool,
 }
 
@@ -33,8 +35,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl PipeWriter {
     /// A writer in front of a pipe, file, socket or terminal.
     pub fn new(sink: File) -> Self {
-        let (draining, gone) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(SharedQueue { queue: Mutex::new(Vec::new()), sink: Mutex::new(sink), draining, gone }))
+        let [draining, writing, gone] = [const { AtomicBool::new(false) }; 3];
+        Self(Arc::new(SharedQueue { queue: Mutex::default(), sink: Mutex::new(sink), draining, writing, gone }))
     }
 
     /// Whether the other end is closed.
@@ -44,17 +46,13 @@ impl PipeWriter {
 
     /// Whether something waits for the other end to read.
     pub fn is_waiting(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire) || !lock(&self.0.queue).is_empty()
+        // In this order: what is taken from the queue is announced before.
+        !lock(&self.0.queue).is_empty() || self.0.writing.load(Ordering::Acquire)
     }
 
     /// Writes everything that waits, then these lines. Blocks while the other end does not read.
     pub fn write(&self, lines: &[u8]) {
-        {
-            let mut sink = lock(&self.0.sink);
-            let waiting = std::mem::take(&mut *lock(&self.0.queue));
-            self.put(&mut sink, &waiting);
-            self.put(&mut sink, lines);
-        }
+        self.put_all(lock(&self.0.sink), lines);
         self.drain();
     }
 
@@ -91,12 +89,18 @@ impl PipeWriter {
             queue.extend_from_slice(lines);
             queue.len() > QUEUE_BYTES_MAX
         };
-        // A thread that holds the sink looks at the queue again after it has let the sink go.
+        // Where another thread holds the sink, that one looks at the queue after it has let the sink go.
         if let Ok(sink) = self.0.sink.try_lock() {
-            let waiting = std::mem::take(&mut *lock(&self.0.queue));
+            let waiting = self.take(&sink);
             self.put_ready(sink, &waiting);
         }
         is_full
+    }
+
+    /// What waits, to be written now.
+    fn take(&self, _sink: &MutexGuard<'_, File>) -> Vec<u8> {
+        self.0.writing.store(true, Ordering::Release);
+        std::mem::take(&mut *lock(&self.0.queue))
     }
 
     /// Writes as much as the other end takes at once, queues the rest before what other threads have queued meanwhile, and
@@ -112,15 +116,13 @@ impl PipeWriter {
                 Err(_) => self.0.gone.store(true, Ordering::Relaxed),
             }
         }
-        let waits = {
-            let mut queue = lock(&self.0.queue);
-            if !rest.is_empty() && !self.is_gone() {
-                queue.splice(..0, rest.iter().copied());
-            }
-            !queue.is_empty()
-        };
+        if !rest.is_empty() && !self.is_gone() {
+            lock(&self.0.queue).splice(..0, rest.iter().copied());
+        }
+        self.0.writing.store(false, Ordering::Release);
         drop(sink);
-        if waits {
+        // Only now: what is queued while the sink is held is left to this thread.
+        if !lock(&self.0.queue).is_empty() {
             self.drain_elsewhere();
         }
     }
@@ -128,10 +130,17 @@ impl PipeWriter {
     /// Writes what other threads have queued while this one held the sink.
     fn drain(&self) {
         while !lock(&self.0.queue).is_empty() {
-            let Ok(mut sink) = self.0.sink.try_lock() else { return };
-            let waiting = std::mem::take(&mut *lock(&self.0.queue));
-            self.put(&mut sink, &waiting);
+            let Ok(sink) = self.0.sink.try_lock() else { return };
+            self.put_all(sink, &[]);
         }
+    }
+
+    /// Writes everything that waits, then these lines, and lets the sink go.
+    fn put_all(&self, mut sink: MutexGuard<'_, File>, lines: &[u8]) {
+        let waiting = self.take(&sink);
+        self.put(&mut sink, &waiting);
+        self.put(&mut sink, lines);
+        self.0.writing.store(false, Ordering::Release);
     }
 
     fn drain_elsewhere(&self) {
@@ -239,6 +248,21 @@ mod tests {
         let mut all = vec![0; 1_000_004];
         read.read_exact(&mut all).unwrap();
         assert!(all.ends_with(b"xlast"));
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_the_other_end_is_seen_though_nothing_is_queued() {
+        let (mut read, writer) = pipe();
+        let blocks = writer.clone();
+        let writes = std::thread::spawn(move || blocks.write(&[b'x'; 1_000_000]));
+        // More than a pipe holds, so that this comes true and stays so.
+        while !writer.is_waiting() {
+            std::thread::yield_now();
+        }
+        assert!(lock(&writer.0.queue).is_empty() && !writer.0.draining.load(Ordering::Acquire));
+        read.read_exact(&mut vec![0; 1_000_000]).unwrap();
+        writes.join().unwrap();
+        assert!(!writer.is_waiting());
     }
 
     #[test]

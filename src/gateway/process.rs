@@ -67,6 +67,8 @@ pub trait Owner {
     fn to_client(&self, lines: &[u8]);
     /// Hands lines to the server. Must not wait for it, or the two would wait for each other.
     fn to_server(&self, shipment: Shipment);
+    /// The server has said something.
+    fn heard(&self) {}
     /// The server has ended by itself; says how. The operator and the log know.
     fn died(&self, _how: &str) {}
     /// The server has ended, for good or to be started again; those that wait for it are answered next.
@@ -206,7 +208,10 @@ impl Process {
         let (mut reader, mediator) = (BatchReader::new(stdout, MESSAGE_BYTES_MAX), owner.mediator());
         loop {
             let (answers, last) = match reader.next_batch() {
-                Ok(Batch::Lines(lines)) => (mediator.from_server(lines, clock::now()), false),
+                Ok(Batch::Lines(lines)) => {
+                    owner.heard();
+                    (mediator.from_server(lines, clock::now()), false)
+                }
                 Ok(Batch::Outgrown) => continue,
                 Ok(Batch::TooLong(skeleton)) => (mediator.too_long_from_server(&skeleton, clock::now()), false),
                 Ok(Batch::End(rest)) => (mediator.from_server(rest, clock::now()), true),

@@ -275,11 +275,6 @@ impl Child {
         self.mediator.whose().server
     }
 
-    /// It has said something.
-    fn reached(&self) {
-        self.label().into_iter().for_each(|server| self.mediator.decider().reached(&server));
-    }
-
     /// Tells the client that the list of tools is another one.
     pub fn list_changed(&self) {
         let mut line = Vec::new();
@@ -310,13 +305,16 @@ impl Owner for Child {
     }
 
     fn to_client(&self, lines: &[u8]) {
-        self.reached();
         self.route(lines, true);
     }
 
     fn to_server(&self, shipment: Shipment) {
         // What goes to a server that is gone goes nowhere.
         let _ = self.effects(Effects { to_server: shipment, to_client: Vec::new() });
+    }
+
+    fn heard(&self) {
+        self.label().into_iter().for_each(|server| self.mediator.decider().reached(&server));
     }
 
     fn died(&self, how: &str) {

@@ -107,7 +107,39 @@ fn a_command_that_ends_by_itself_is_down_until_one_answers() {
     assert!(health["state"] == "down" && health["failures"].as_u64() >= Some(1), "{health}");
     assert!(health["error"].as_str().unwrap().starts_with("it "), "{health}");
     assert_eq!(served.end(), Some(0));
+
+    let sandbox =
+        configured(&toml.replace("no-such-program-at-all", "sh\", \"server.sh").replace("none", "audit.jsonl"));
+    sandbox.write("server.sh", ENDS_WHEN_CALLED);
+    let (served, admin) = launch(&sandbox);
+    let is_up = |value: &str| {
+        let page = operators_get(&admin, "/metrics").body;
+        assert!(page.contains(&format!("mcpol_upstream_up{{server=\"one\"}} {value}")), "{page}");
+    };
+    let opened = served.post(&[], HELLO);
+    assert_eq!(opened.status, 200, "{opened:?}");
+    is_up("1");
+    let session = format!("Mcp-Session-Id: {}", opened.header("mcp-session-id").unwrap());
+    let ended = called(&served, &[&session]);
+    assert!(ended.body.contains("exited with status 7"), "{ended:?}");
+    is_up("0");
+    assert_eq!(served.post(&[], HELLO).status, 200);
+    is_up("1");
+    assert_eq!(served.end(), Some(0));
+    let text = sandbox.read("audit.jsonl");
+    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone());
+    let changes: Vec<_> = events.filter(|event| event == "upstream_down" || event == "upstream_up").collect();
+    assert_eq!(changes, ["upstream_down", "upstream_up"], "what the gateway answers itself is no word of the server");
 }
+
+const ENDS_WHEN_CALLED: &str = r#"
+while read -r line; do
+  case "$line" in
+    *'"initialize"'*) echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}' ;;
+    *'"tools/call"'*) exit 7 ;;
+  esac
+done
+"#;
 
 #[test]
 fn the_log_tells_why_a_token_was_refused_and_never_the_token() {
