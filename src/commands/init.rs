@@ -41,7 +41,7 @@ const EXAMPLE: &str = "
 
 /// A server as it is written, with the variables that it refers to.
 #[derive(Default)]
-struct Entry {
+struct InitEntry {
     name: String,
     /// Whose file it is from, for a comment.
     from: String,
@@ -70,7 +70,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
 }
 
 /// What was written, and what comes next.
-fn said(args: &InitArgs, entries: &[Entry]) -> String {
+fn said(args: &InitArgs, entries: &[InitEntry]) -> String {
     let file = escape(&args.output.to_string_lossy()).into_owned();
     let mut text = format!("wrote {file} with {} server{}\n", entries.len(), if entries.len() == 1 { "" } else { "s" });
     if entries.is_empty() {
@@ -90,7 +90,7 @@ fn said(args: &InitArgs, entries: &[Entry]) -> String {
 }
 
 /// The servers of clients' files that are wanted, each once.
-fn of_clients(args: &InitArgs) -> Result<Vec<Entry>, Failure> {
+fn of_clients(args: &InitArgs) -> Result<Vec<InitEntry>, Failure> {
     let target = TargetArgs {
         config: args.config.clone(),
         discover: args.config.is_empty(),
@@ -113,11 +113,11 @@ fn of_clients(args: &InitArgs) -> Result<Vec<Entry>, Failure> {
         chosen = chosen.into_iter().enumerate().filter(|(at, _)| wanted.contains(at)).map(|(_, it)| it).collect();
     }
     let mut taken = BTreeSet::new();
-    Ok(chosen.iter().map(|it| Entry::of(&it.server, free_name(it.server.name.as_str(), &mut taken))).collect())
+    Ok(chosen.iter().map(|it| InitEntry::of(&it.server, free_name(it.server.name.as_str(), &mut taken))).collect())
 }
 
 /// Asks for servers, one after the other.
-fn asked() -> Result<Vec<Entry>, Failure> {
+fn asked() -> Result<Vec<InitEntry>, Failure> {
     let mut entries = Vec::new();
     let mut taken = BTreeSet::new();
     output::people("No client here has a server. Name some, or nothing to end.\n");
@@ -134,7 +134,7 @@ fn asked() -> Result<Vec<Entry>, Failure> {
         let name = if name.trim().is_empty() { suggested.as_str() } else { name.trim() };
         let line = if is_url { format!("url = {}", quoted(place)) } else { format!("command = {}", list(&words)) };
         let name = free_name(name, &mut taken);
-        entries.push(Entry { name, lines: vec![line], ..Entry::default() });
+        entries.push(InitEntry { name, lines: vec![line], ..InitEntry::default() });
     }
     Ok(entries)
 }
@@ -158,7 +158,7 @@ fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
     free.unwrap_or_default()
 }
 
-impl Entry {
+impl InitEntry {
     fn of(server: &Configured, name: String) -> Self {
         let mut entry = Self { name, from: server.client.to_string(), ..Self::default() };
         let prefix = variable_name(&entry.name);

@@ -236,15 +236,22 @@ impl ConnectError {
             Self::CannotStart { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("make the file executable, or name the interpreter first".to_owned())
             }
+            Self::Exited { traces, .. } if traces.speaks_no_json() => {
+                traces.help().or_else(|| Some(NO_SERVER.to_owned()))
+            }
             Self::Exited { traces, .. } => traces.help().or_else(|| {
                 traces
                     .stderr
                     .is_empty()
                     .then(|| "run the command by hand to see why; `--env NAME` passes a variable it may need".to_owned())
             }),
-            Self::TimedOut { traces, .. } => {
-                traces.help().or_else(|| Some("give it longer with `--timeout SECONDS`".to_owned()))
-            }
+            Self::TimedOut { traces, .. } => traces.help().or_else(|| {
+                let longer = "give it longer with `--timeout SECONDS`";
+                Some(match traces.speaks_no_json() {
+                    true => format!("{NO_SERVER}; if it only greets and is slow to start, {longer}"),
+                    false => longer.to_owned(),
+                })
+            }),
             Self::OtherProtocol { traces, protocol, .. } => traces.help().or_else(|| {
                 Some(match *protocol {
                     "HTTP" => "scan its URL instead of its command".to_owned(),
@@ -384,12 +391,11 @@ impl Traces {
                 "this server may need the first generation of the Python SDK: `uvx --with 'mcp<2' …`".to_owned(),
             );
         }
-        let serves = both().find_map(|line| url_in(line)).map(|url| {
+        both().find_map(|line| url_in(line)).map(|url| {
             format!(
                 "it seems to serve HTTP: leave it running and scan `{url}`, with the path that its documentation names"
             )
-        });
-        serves.or_else(|| self.speaks_no_json().then(|| NO_SERVER.to_owned()))
+        })
     }
 
     /// Whether there were words on standard output, and none that could be a message.
@@ -466,14 +472,15 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_speaks_no_json_is_no_server_however_long_it_is_given() {
+    fn a_program_that_speaks_no_json_is_said_to_be_no_server() {
         let help = |stdout: &[&str]| {
             let traces = Traces { stderr: Vec::new(), stdout: stdout.iter().map(|line| (*line).to_owned()).collect() };
             ConnectError::TimedOut { method: "initialize", after: Duration::from_secs(1), traces }
                 .help()
                 .unwrap_or_default()
         };
-        assert!(help(&["Usage: tool [options]"]).contains("no MCP server"));
+        let usage = help(&["Usage: tool [options]"]);
+        assert!(usage.contains("no MCP server") && usage.contains("--timeout"), "{usage}");
         assert!(help(&[]).contains("--timeout") && help(&["{\"a\":1}"]).contains("--timeout"));
     }
 

@@ -18,13 +18,13 @@ pub struct Resumable(Mutex<ResumableTable>);
 
 #[derive(Debug, Default)]
 struct ResumableTable {
-    asked: BTreeMap<(Viewer, Id), Kept>,
+    asked: BTreeMap<(Viewer, Id), ResumableRequest>,
     order: VecDeque<(u64, (Viewer, Id))>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct ResumableRequest {
     number: u64,
     asked: Asked,
     /// SHA-256 of the answer that has come.
@@ -42,7 +42,7 @@ impl Resumable {
         let mut table = self.lock();
         table.next += 1;
         let (number, key) = (table.next, (viewer.clone(), id.clone()));
-        table.asked.insert(key.clone(), Kept { number, asked, answer: None });
+        table.asked.insert(key.clone(), ResumableRequest { number, asked, answer: None });
         table.order.push_back((number, key));
         while table.order.len() > RESUMABLE_MAX {
             let Some((number, key)) = table.order.pop_front() else { return };

@@ -193,14 +193,16 @@ fn lists_on_a_stream_that_is_open_are_filtered_by_the_policy_of_now() {
             return;
         }
         stream.write_all(STREAM.as_bytes()).unwrap();
-        let list = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "hidden"}, {"name": "good"}]}});
-        for _ in 0..2 {
+        for id in 1..=2 {
+            let list = json!({"jsonrpc": "2.0", "id": id, "result": {"tools": [{"name": "hidden"}, {"name": "good"}]}});
             stream.write_all(format!("data: {list}\n\n").as_bytes()).unwrap();
             told.lock().unwrap().recv().unwrap();
         }
     });
     let served = Served::relay(&sandbox, &[], &upstream);
-    served.post(&[], r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    for id in 1..=2 {
+        served.post(&[], &json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"}).to_string());
+    }
     let mut listening = listen(&served, &["Last-Event-ID: 1"]);
     assert!(listening.until("good").contains("hidden"));
     sandbox.write("policy.json", &only(json!({"good": {}})).to_string());
