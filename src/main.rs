@@ -3,10 +3,6 @@
 use mcpol::{cli, commands, mcp};
 use std::process::ExitCode;
 
-/// A call of the gateway allocates some hundred small blocks, most of them freed on the thread that made them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     mcp::private::keep_memory_private();
     if let Some(code) = mcp::supervise::run_if_asked() {
