@@ -122,7 +122,8 @@ class Replay:
         tools = os.path.join(folder, f"{suite.name}.tools.json")
         pathlib.Path(tools).write_text(json.dumps({"tools": gateway.tool_list(suite.suite)}, indent=1))
         write = [options.mcpol, "gen-policy", "--tools", tools, "--portable=false", "-o", self.policy]
-        subprocess.run([*write, *variant.arguments], check=True, stderr=subprocess.DEVNULL)
+        rules = ["--rules", options.rules] if options.rules else []
+        subprocess.run([*write, *rules, *variant.arguments], check=True, stderr=subprocess.DEVNULL)
 
     def session(self, name, env, task):
         pledge = {call.function for call in task.calls} if self.variant.pledges else None
@@ -199,6 +200,7 @@ def main():
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="banking, slack, travel, workspace; all of them")
     parser.add_argument("--mcpol", required=True, help="the program")
     parser.add_argument("--policy", action="append", metavar="NAME", help="only this line of the table")
+    parser.add_argument("--rules", metavar="DIR", help="rules of the classifier over those of the program")
     parser.add_argument("--jobs", type=int, default=2, help="sessions at a time")
     parser.add_argument("--why", action="store_true", help="also say what got through, and what was asked about")
     options = parser.parse_args()
