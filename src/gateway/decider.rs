@@ -194,21 +194,18 @@ impl Decider {
     pub fn rule(&self, now: Timestamp, cases: &[Case<'_>]) -> Vec<Ruling> {
         self.log_ended(now);
         self.settle(now);
-        let volunteered: Vec<Option<Denial>> = cases.iter().map(volunteered).collect();
-        let requests = cases.iter().zip(&volunteered).map(|(case, refused)| {
+        let requests = cases.iter().map(|case| {
             let facts = Facts { schema: case.schema, change: case.change, definition: case.definition };
-            let policy = case.policy.filter(|_| refused.is_none());
+            let policy = case.policy.filter(|_| volunteered(case).is_none());
             (policy, Request { caller: case.caller, call: case.call.clone(), facts })
         });
         let decisions = gate_each(&*self.limits, &*self.approvals, now, requests);
-        let decisions: Vec<Decision> = decisions
-            .into_iter()
-            .zip(volunteered)
-            .map(|(decision, refused)| refused.map_or(decision, Decision::Deny))
-            .collect();
         let first = self.decisions.fetch_add(decisions.len() as u64, Ordering::Relaxed);
-        let verdicts: Vec<Verdict> =
-            decisions.into_iter().zip(cases).map(|(decision, case)| self.verdict(decision, case.asked, now)).collect();
+        let verdicts = decisions.into_iter().zip(cases).map(|(decision, case)| {
+            let decision = volunteered(case).map_or(decision, Decision::Deny);
+            self.verdict(decision, case.asked, now)
+        });
+        let verdicts: Vec<Verdict> = verdicts.collect();
         let log = cases.iter().zip(&verdicts).zip(first..).map(|((case, verdict), number)| Decided {
             number,
             caller: case.caller,

@@ -149,6 +149,7 @@ promises! {
     urls::a_body_is_said_to_be_json_and_nothing_more: HTTP;
     urls::no_cookie_passes_and_answers_are_what_they_were_read_as: HTTP_URL;
     urls::a_session_is_its_grants_at_every_gateway: HTTP_URL_SESSION;
+    urls::no_session_opens_while_nobody_can_say_whose_it_is: HTTP_URL_SESSION;
     urls::a_server_on_this_machine_is_reached_without_a_proxy: URL;
     urls::a_server_elsewhere_is_reached_through_the_proxy: URL;
 }

@@ -355,9 +355,9 @@ impl Asker<'_> {
         }
     }
 
-    /// What a rule says of a server's news; `None` where none speaks of it.
-    pub fn told_by_server(&self, method: &str, params: &str) -> Option<DoorRuling> {
-        let Some(known) = Method::told_by_server(method) else { return Some(self.unknown(method)) };
+    /// What rules say of a server's news: one ruling on the news itself, or one on each thing that it asks the client for.
+    pub fn told_by_server(&self, method: &str, params: &str) -> Vec<DoorRuling> {
+        let Some(known) = Method::told_by_server(method) else { return vec![self.unknown(method)] };
         let named = || known.named_by.and_then(|name| text_of(params, name)).unwrap_or_default();
         // It has no answer.
         let refusal = || DoorRefusal { code: METHOD_NOT_FOUND, message: String::new() };
@@ -373,14 +373,14 @@ impl Asker<'_> {
                 None
             }
         };
-        // What reaches the client as it came has no line of its own, but what it is asked for has.
-        ruling.filter(|ruling| ruling.denial.is_some()).or_else(|| match self.asked_within(params) {
-            Within::Unclear => Some(self.doubt(None, refusal())),
-            Within::Asks(asked) => {
-                let at = asked.iter().position(|(_, ruling)| !ruling.passes()).unwrap_or(0);
-                asked.into_iter().nth(at).map(|(method, ruling)| DoorRuling { name: Some(method), ..ruling })
+        match (ruling, self.asked_within(params)) {
+            (Some(ruling), _) if ruling.denial.is_some() => vec![ruling],
+            // What reaches the client as it came has no line of its own, but what it is asked for has.
+            (_, Within::Unclear) => vec![self.doubt(None, refusal())],
+            (_, Within::Asks(asked)) => {
+                asked.into_iter().map(|(method, ruling)| DoorRuling { name: Some(method), ..ruling }).collect()
             }
-        })
+        }
     }
 
     /// What a result, a task or news of one asks the client for, and what the task in it does.

@@ -1,5 +1,6 @@
 //! Calls to a server behind a URL at the decider, and waiting for a person where the policy wants one.
 
+use super::exchange::Recipient;
 use super::queue::Ticket;
 use super::refusal::{Refusal, unauthorized};
 use super::trip::Trip;
@@ -30,11 +31,11 @@ pub(super) enum Decision {
 impl UrlServer {
     /// Brings a call to the decider.
     pub(super) async fn decide(&self, trip: &Trip, caller: &Caller, call: ToolCall) -> Result<Decision, Refusal> {
-        let alone = trip.gateway.slots.open() <= 1;
+        let alone = trip.to.gateway.slots.open() <= 1;
         let known = self.informed(trip, trip.policy.clone(), &call).await?;
         hold(trip, &call, &known)?;
         let ticket = ticket(caller, call, known);
-        let ruling = trip.gateway.queue.rule(ticket, alone).await;
+        let ruling = trip.to.gateway.queue.rule(ticket, alone).await;
         Ok(match ruling.verdict {
             Verdict::Allow(permit) => Decision::Made(Ok((ruling.number, permit))),
             Verdict::Deny(denial) => Decision::Made(Err((ruling.number, denial))),
@@ -50,7 +51,7 @@ impl UrlServer {
         question: PendingApproval,
         approval: String,
     ) -> Result<DecidedCall, Refusal> {
-        let Trip { gateway, server, holder, .. } = trip;
+        let Recipient { gateway, server, holder, .. } = &trip.to;
         let token_watch = gateway.token_watches.of(server, holder);
         let mut ended = std::pin::pin!(token_watch.ended());
         let since = Instant::now();

@@ -20,7 +20,7 @@ use crate::mcp::protocol::{Method, Subject, TOOLS_CHANGED};
 use crate::mcp::unreadable::{Seems, seems};
 use crate::mcp::walk::member;
 use crate::policy::{Caller, Policy};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -130,6 +130,21 @@ impl Exchange {
     pub(super) fn set_call(&mut self, token: Option<Id>, withdraws: bool) {
         self.token = token;
         self.withdraws = withdraws;
+    }
+
+    /// The gateway.
+    pub(super) fn gateway(&self) -> &Arc<Gateway> {
+        &self.to.gateway
+    }
+
+    /// The server.
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.to.server
+    }
+
+    /// The server's id of the client's session.
+    pub(super) fn session(&self) -> Option<&HeaderValue> {
+        self.to.line.0.as_ref()
     }
 
     /// Waits until the client withdraws the request.

@@ -104,7 +104,9 @@ pub fn to_server(
         }
         // An event's id is whatever a server has made it, in UTF-8.
         let is_text = is_event || value.to_str().is_ok();
-        let is_double = headers.insert(name.clone(), value.clone()).is_some();
+        // A name of the gateway's own costs no allocation, as a copy of one that was read does.
+        let own = [VERSION, SESSION].into_iter().find(|own| own == name).unwrap_or_else(|| name.clone());
+        let is_double = headers.insert(own, value.clone()).is_some();
         match (is_text, is_double, is_trace) {
             (true, false, _) => {}
             // One that no reader can tell which value it has says nothing.

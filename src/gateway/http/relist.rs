@@ -10,7 +10,7 @@ use super::trip::Trip;
 use super::url_answer::collect;
 use super::url_table::UrlServer;
 use crate::gateway::exchange::{Facts, LIST_WAIT, LISTS_MAX, OwnList, is_listed, not_listed};
-use crate::gateway::identity::{Identity, Unauthorized};
+use crate::gateway::identity::Unauthorized;
 use crate::mcp::envelope::{Arrival, Id, MESSAGE_BYTES_MAX, Message, ToolCall, receive};
 use crate::mcp::http::{ContentKind, Held, named_kind};
 use crate::mcp::protocol::TOOLS_CHANGED;
@@ -41,8 +41,7 @@ impl UrlServer {
         &self,
         server: &Server,
         policy: Option<&Policy>,
-        headers: &HeaderMap,
-        who: &Identity,
+        viewer: &Viewer,
         message: &Message,
     ) -> Option<Arc<Seen>> {
         // Tools name resources that may be read with them.
@@ -50,11 +49,7 @@ impl UrlServer {
         let wants = server.guard().is_some()
             || policy.is_some_and(|policy| policy.wants_lists() || names(policy))
             || server.shared.wants_names();
-        wants.then(|| self.sight_of(headers, who))
-    }
-
-    fn sight_of(&self, headers: &HeaderMap, who: &Identity) -> Arc<Seen> {
-        self.seen_tools.of(Viewer::of(headers, who))
+        wants.then(|| self.seen_tools.of(viewer.clone()))
     }
 
     /// The policy for a call, and what the decider is told of its tool beside the name; asks the server for its list where
@@ -68,21 +63,21 @@ impl UrlServer {
         policy: Option<Arc<Policy>>,
         call: &ToolCall,
     ) -> Result<(Option<Arc<Policy>>, Facts), Refusal> {
-        let (guard, tool) = (trip.server.guard().map(|guard| &**guard), call.name().as_str());
+        let (guard, tool) = (trip.to.server.guard().map(|guard| &**guard), call.name().as_str());
         let held = |policy: &Arc<Policy>| guard.is_some() || trip.repeats.are_stated() || policy.wants_lists_for(tool);
         let policy = match policy {
             Some(policy) if held(&policy) => policy,
             policy => return Ok((policy, Facts::default())),
         };
         // The policy may hold calls to lists only since this one came.
-        let seen = trip.seen.clone().unwrap_or_else(|| self.sight_of(&trip.headers, &trip.holder.who));
+        let seen = trip.to.seen.clone().unwrap_or_else(|| self.seen_tools.of(trip.to.viewer.clone()));
         if !wants_list(trip, &seen, &policy, tool) {
             let facts = facts(trip, &seen, &policy, tool);
             return Ok((Some(policy), facts));
         }
         // In a box: few calls take this way, and all of them would keep room for it.
         let waiting = Box::pin(async {
-            let token_watch = trip.gateway.token_watches.of(&trip.server, &trip.holder);
+            let token_watch = trip.to.gateway.token_watches.of(&trip.to.server, &trip.to.holder);
             tokio::select! {
                 asked = self.ask(trip, &seen, &policy, call) => asked?,
                 () = token_watch.ended() => return Err(unauthorized(&Unauthorized::Revoked)),
@@ -91,7 +86,7 @@ impl UrlServer {
         });
         let who = waiting.await?;
         // That may have taken a while, and the policy may be another one by now.
-        let policy = trip.gateway.policy(&who, &trip.server);
+        let policy = trip.to.gateway.policy(&who, &trip.to.server);
         let facts = policy.as_ref().map(|policy| facts(trip, &seen, policy, tool)).unwrap_or_default();
         Ok((policy, facts))
     }
@@ -103,8 +98,8 @@ impl UrlServer {
                 Ok(()) if wants_list(trip, seen, policy, call.name().as_str()) => {}
                 Ok(()) | Err(NoList::Known) => break,
                 Err(NoList::Failed(why)) => {
-                    let whose = trip.server.whose(&trip.holder.who);
-                    not_listed(&trip.server.decider, &whose, &why, &self.asking.told);
+                    let whose = trip.to.server.whose(&trip.to.holder.who);
+                    not_listed(&trip.to.server.decider, &whose, &why, &self.asking.told);
                     break;
                 }
                 Err(NoList::NoSession) => {
@@ -142,7 +137,7 @@ impl UrlServer {
     async fn list(&self, trip: &Trip, seen: &Seen, policy: &Policy, call: &ToolCall) -> Result<(), NoList> {
         let failed = |why: &dyn std::fmt::Display| NoList::Failed(why.to_string());
         let (headers, shared, is_locked) =
-            (headers_of(&trip.headers), &trip.server.shared, trip.server.guard().is_some());
+            (headers_of(&trip.headers), &trip.to.server.shared, trip.to.server.guard().is_some());
         let mut list = OwnList::asked(call, shared, Instant::now());
         loop {
             let (prefix, number) = (&self.asking.prefix, self.asking.asked.fetch_add(1, Ordering::Relaxed));
@@ -150,7 +145,7 @@ impl UrlServer {
                 return Err(failed(&"the next page cannot be asked for"));
             };
             let sent = Outgoing::pass(&passage).send(&self.upstream, Method::POST, headers.clone()).await;
-            trip.server.heard(&sent);
+            trip.to.server.heard(&sent);
             let (head, held) = sent.map_err(|error| failed(&error.without_address()))?;
             if head.status == StatusCode::NOT_FOUND
                 && let Some(session) = headers.get(&SESSION)
@@ -194,14 +189,14 @@ impl UrlServer {
             let frame = frame.map_err(|_| "its answer broke off".to_owned())?;
             blocks.feed(frame.data_ref().map_or(&[], |bytes| bytes));
             while let Some(block) = blocks.next_block().map_err(|_| "its answer is too long".to_owned())? {
-                let Some(data) = block.data() else { continue };
+                let Some(data) = block.data().filter(|_| block.is_message()) else { continue };
                 let Ok(received) = receive(&data) else { continue };
                 match &received.arrival {
                     Arrival::Result(to) | Arrival::Error(to) if to == id => {
                         return Ok(Bytes::copy_from_slice(&data));
                     }
                     Arrival::Notification(method) if &**method == TOOLS_CHANGED => {
-                        trip.server.shared.take_lists_back();
+                        trip.to.server.shared.take_lists_back();
                     }
                     _ => {}
                 }
@@ -213,15 +208,15 @@ impl UrlServer {
 
 /// Whether only a list can tell what becomes of a call.
 fn wants_list(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> bool {
-    let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
+    let (server, guard) = (&trip.to.server, trip.to.server.guard().map(|guard| &**guard));
     let (view, now) = (seen.view(), server.shared.moment(Instant::now()));
     view.wants_list(policy, guard, tool, now)
         || (trip.repeats.are_stated() && is_listed(policy, tool) && view.newest(now).is_none())
 }
 
 fn facts(trip: &Trip, seen: &Seen, policy: &Policy, tool: &str) -> Facts {
-    let (server, guard) = (&trip.server, trip.server.guard().map(|guard| &**guard));
-    let (now, whose) = (server.shared.moment(Instant::now()), server.whose(&trip.holder.who));
+    let (server, guard) = (&trip.to.server, trip.to.server.guard().map(|guard| &**guard));
+    let (now, whose) = (server.shared.moment(Instant::now()), server.whose(&trip.to.holder.who));
     seen.view().facts(policy, guard, tool, now, (&whose, &server.decider))
 }
 

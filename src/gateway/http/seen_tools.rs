@@ -4,11 +4,10 @@
 //! A session's list is its own: a server may list other tools to another session. What is not known here is asked for
 //! again, so whatever is forgotten costs a question and opens nothing.
 
-use super::mcp_headers::SESSION;
 use super::sessions::key;
 use crate::gateway::exchange::View;
 use crate::gateway::identity::Identity;
-use http::HeaderMap;
+use http::HeaderValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,15 +60,15 @@ impl Seen {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Viewer {
     /// A session, by the [key](super::sessions::key) of its id.
-    Session(Box<[u8]>),
+    Session(Arc<[u8]>),
     /// All requests of a grant that have no session.
     Grant(Arc<str>),
 }
 
 impl Viewer {
     /// Whose a request is: a session's, or else its grant's.
-    pub fn of(headers: &HeaderMap, who: &Identity) -> Self {
-        match headers.get(&SESSION) {
+    pub fn of(session: Option<&HeaderValue>, who: &Identity) -> Self {
+        match session {
             Some(session) => Self::session(session.as_bytes()),
             None => Self::Grant(Arc::clone(&who.grant)),
         }

@@ -50,6 +50,17 @@ struct About {
     grant: Option<Arc<str>>,
 }
 
+/// What a message leaves with.
+struct Leaving {
+    /// Those that go to the server.
+    headers: HeaderMap,
+    slot: RequestSlot,
+    /// The answer may last for ever.
+    is_subscription: bool,
+    /// How long an answer may take.
+    patience: Option<Duration>,
+}
+
 impl UrlServer {
     /// One message of a client.
     ///
@@ -76,27 +87,16 @@ impl UrlServer {
         let repeats = Repeats::stated(&headers, &message);
         let headers = headers::to_server(&headers, &Method::POST, Some(&message), &self.forwarded)
             .map_err(|refusal| message.id().into_iter().fold(refusal, Refusal::to))?;
-        let seen = self.seen(server, policy.as_deref(), &headers, &who, &message);
+        let line = (headers.get(&SESSION).cloned(), headers.get(&VERSION).cloned());
+        let viewer = Viewer::of(line.0.as_ref(), &who);
+        let seen = self.seen(server, policy.as_deref(), &viewer, &message);
         let grant = Some(Arc::clone(&who.grant));
         let caller = Caller { server: Arc::clone(&server.label), grant, session };
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
-        let trip = Box::new(Trip {
-            gateway,
-            server,
-            policy,
-            headers,
-            repeats,
-            seen,
-            holder,
-            caller,
-            is_subscription,
-            slot,
-            began,
-            span,
-        });
-        let viewer = Viewer::of(&trip.headers, &trip.holder.who);
+        let to = Recipient { gateway, server, holder, viewer: viewer.clone(), seen, caller, line };
+        let trip = Box::new(Trip { to, policy, headers, repeats, is_subscription, slot, began, span });
         if let Some(id) = withdrawn(&message).flatten()
             && !self.open.withdraw(&viewer, &id)
         {
@@ -113,7 +113,7 @@ impl UrlServer {
         match message {
             Message::Call(id, call) => {
                 let request = begun(&id)?;
-                let caller = trip.caller.clone();
+                let caller = trip.to.caller.clone();
                 self.call(trip, caller, id, call, request).await
             }
             Message::Request(id, passage) => {
@@ -122,14 +122,15 @@ impl UrlServer {
                 unless_withdrawn(&stand, pin!(self.request(trip, id, &passage, request))).await
             }
             Message::Reply(id, _) if !self.answered(&viewer, &id) => {
-                let whose = trip.server.whose(&trip.holder.who);
-                trip.gateway.decider.dropped(&whose, "client", "foreign reply");
+                let whose = trip.to.server.whose(&trip.to.holder.who);
+                trip.to.gateway.decider.dropped(&whose, "client", "foreign reply");
                 Ok(accepted())
             }
             Message::Notification(passage) if admits(&trip, &passage, MessageForm::News).is_err() => Ok(accepted()),
             Message::Notification(passage) | Message::Reply(_, passage) => {
-                let exchange = Exchange::nothing(trip.recipient());
-                self.forward(trip, Outgoing::pass(&passage), exchange, None).await
+                let Trip { to, headers, slot, is_subscription, .. } = *trip;
+                let leaving = Leaving { headers, slot, is_subscription, patience: None };
+                self.forward(leaving, Outgoing::pass(&passage), Exchange::nothing(to)).await
             }
         }
     }
@@ -140,7 +141,7 @@ impl UrlServer {
         self.sessions.take(id.as_bytes(), &who.grant, || {
             claims(server, id.as_bytes(), &who.grant, Claim::Named).map_err(|error| {
                 server.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "whose the session is cannot be told at the moment")
+                owner_unknown()
             })
         })
     }
@@ -174,8 +175,8 @@ impl UrlServer {
         // Where a client wants to hear of progress, the answer is a stream that begins now.
         let token = question.call.progress_token().filter(|_| accepts_events(&trip.headers));
         let waiting = token.map(|token| Waiting::new(id.clone(), token, &approval));
-        let server = Arc::clone(&trip.server);
-        let waits = Question::new(&trip.gateway.decider, trip.server.whose(&trip.holder.who), &approval);
+        let server = Arc::clone(&trip.to.server);
+        let waits = Question::new(&trip.to.gateway.decider, trip.to.server.whose(&trip.to.holder.who), &approval);
         let rest = Box::pin(async move {
             let relay = server.relay().ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such server"))?;
             let answered = async {
@@ -209,7 +210,7 @@ impl UrlServer {
             Ok(allowed) => allowed,
             Err((number, denial)) => {
                 let mut line = Vec::new();
-                let decision = trip.gateway.decider.audit().decision_id(number);
+                let decision = trip.to.gateway.decider.audit().decision_id(number);
                 if let Some(mut span) = trip.span.take() {
                     span.decided(grant.as_deref().unwrap_or_default(), Outcome::Deny, &denial.rule, &decision);
                     span.end(SpanEnd::ToolError);
@@ -219,25 +220,26 @@ impl UrlServer {
             }
         };
         if !request.stand().leaves() {
-            trip.gateway.decider.withdrawn(trip.server.whose(&trip.holder.who), number, permit);
+            trip.to.gateway.decider.withdrawn(trip.to.server.whose(&trip.to.holder.who), number, permit);
             return Ok(accepted());
         }
         if let Some(span) = &mut trip.span {
-            let decision = trip.gateway.decider.audit().decision_id(number);
+            let decision = trip.to.gateway.decider.audit().decision_id(number);
             let would = permit.would_deny();
             let outcome = if would.is_some() { Outcome::WouldDeny } else { Outcome::Allow };
             let rule = would.map_or(permit.rule(), |denial| &denial.rule);
             span.decided(grant.as_deref().unwrap_or_default(), outcome, rule, &decision);
         }
         let token = permit.call().progress_token().and_then(Id::parse);
-        let (decider, whose) = (&trip.gateway.decider, trip.server.whose(&trip.holder.who));
+        let (decider, whose) = (&trip.to.gateway.decider, trip.to.server.whose(&trip.to.holder.who));
         let (flight, cleared) = Flight::depart(decider, whose, number, permit, (trip.began, Instant::now()));
         let outgoing = Outgoing::call(&cleared);
         trip.headers.extend(trip.repeats.written().into_iter().map(|(name, value)| (Some(name), value)));
-        let mut exchange = Exchange::answer(trip.recipient(), (id, Asked::Call(flight)), request, trip.span.take());
+        let patience = trip.to.gateway.settings.call_timeout;
+        let Trip { to, headers, slot, is_subscription, span, .. } = *trip;
+        let mut exchange = Exchange::answer(to, (id, Asked::Call(flight)), request, span);
         exchange.set_call(token, !is_stateless);
-        let patience = trip.gateway.settings.call_timeout;
-        self.forward(trip, outgoing, exchange, patience).await
+        self.forward(Leaving { headers, slot, is_subscription, patience }, outgoing, exchange).await
     }
 
     async fn request(
@@ -257,27 +259,29 @@ impl UrlServer {
             }
             return Err(Refusal::new(status, message).with_code(code).to(&id));
         }
-        let asked = Asked::of(passage, || trip.server.shared.generation()).unwrap_or(Asked::Other);
+        let asked = Asked::of(passage, || trip.to.server.shared.generation()).unwrap_or(Asked::Other);
         let opens = method == "initialize";
-        let (grant, seen, server) = (Arc::clone(&trip.holder.who.grant), trip.seen.clone(), Arc::clone(&trip.server));
+        let (grant, seen, server) =
+            (Arc::clone(&trip.to.holder.who.grant), trip.to.seen.clone(), Arc::clone(&trip.to.server));
         if !request.stand().leaves() {
             return Ok(accepted());
         }
-        let exchange = Exchange::answer(trip.recipient(), (id, asked), request, trip.span.take());
-        let response = self.forward(trip, Outgoing::pass(passage), exchange, None).await?;
+        let asked_as = id.clone();
+        let Trip { to, headers, slot, is_subscription, span, .. } = *trip;
+        let leaving = Leaving { headers, slot, is_subscription, patience: None };
+        let exchange = Exchange::answer(to, (id, asked), request, span);
+        let response = self.forward(leaving, Outgoing::pass(passage), exchange).await?;
         if opens && response.status().is_success() {
             // What was listed before was listed to another session.
             seen.iter().for_each(|seen| seen.view().clear());
             if let Some(session) = response.headers().get(&SESSION) {
+                // A session that no other gateway knows the owner of would be anybody's there.
+                claims(&server, session.as_bytes(), &grant, Claim::Given).map_err(|error| {
+                    server.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
+                    owner_unknown().to(&asked_as)
+                })?;
                 self.seen_tools.close(session.as_bytes());
                 self.sessions.open(session.as_bytes(), &grant);
-                // Here it is known all the same.
-                if let Err(error) = claims(&server, session.as_bytes(), &grant, Claim::Given) {
-                    server.decider.notice(
-                        &Said::error(format!("another gateway does not know of a session: {error}"))
-                            .of(server.name.as_str()),
-                    );
-                }
             }
         }
         Ok(response)
@@ -286,13 +290,11 @@ impl UrlServer {
     /// Sends a message and brings back what comes. Whatever happens, a request gets one answer.
     async fn forward(
         &self,
-        trip: Box<Trip>,
+        Leaving { headers, slot, is_subscription, patience }: Leaving,
         outgoing: Outgoing,
         mut exchange: Exchange,
-        patience: Option<Duration>,
     ) -> Result<Response<Answer>, Refusal> {
-        let Trip { gateway, server, headers, slot, is_subscription, .. } = *trip;
-        let session = headers.get(&SESSION).cloned();
+        let (server, session) = (Arc::clone(exchange.server()), exchange.session().cloned());
         let sending = outgoing.send(&self.upstream, Method::POST, headers);
         let sent = match patience {
             None => sending.await,
@@ -341,7 +343,7 @@ impl UrlServer {
         }
         match kind {
             ContentKind::EventStream => {
-                let ending = is_subscription.then(|| gateway.ending());
+                let ending = is_subscription.then(|| exchange.gateway().ending());
                 let events = Events::new(held, exchange, slot, ending).with_patience(patience);
                 Ok(Response::from_parts(without_length(head), Answer::stream(events)))
             }
@@ -375,11 +377,11 @@ impl UrlServer {
     ) -> Result<Response<Answer>, Refusal> {
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let session = self.session(server, &head.headers, who)?;
-        let viewer = Viewer::of(&head.headers, who);
         let headers = headers::to_server(&head.headers, &Method::GET, None, &self.forwarded)?;
         let takes_up = headers.contains_key(&LAST_EVENT_ID);
         let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
         let line = (headers.get(&SESSION).cloned(), headers.get(&VERSION).cloned());
+        let viewer = Viewer::of(line.0.as_ref(), who);
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;
         server.heard(&sent);
         let (mut head, held) =
@@ -434,6 +436,11 @@ impl UrlServer {
     }
 }
 
+/// The refusal of a request in, or for, a session while the store does not answer.
+fn owner_unknown() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "whose the session is cannot be told at the moment")
+}
+
 /// Notes in the store that a session is a grant's; whether it is.
 fn claims(server: &Server, id: &[u8], grant: &str, how: Claim) -> Result<bool, StoreError> {
     server.shared.tasks().map_or(Ok(true), |tasks| tasks.claims_session(&server.label, grant, id, how))
@@ -441,8 +448,8 @@ fn claims(server: &Server, id: &[u8], grant: &str, how: Claim) -> Result<bool, S
 
 /// Decides on a client's message that is no call.
 fn admits(trip: &Trip, passage: &Passage, form: MessageForm) -> Result<(), DoorRefusal> {
-    let decider = &trip.gateway.decider;
-    trip.recipient().asker(trip.policy.as_ref(), |asker| decider.admits(clock::now(), asker, passage, form))
+    let decider = &trip.to.gateway.decider;
+    trip.to.asker(trip.policy.as_ref(), |asker| decider.admits(clock::now(), asker, passage, form))
 }
 
 /// What comes of a request, unless the client withdraws it first: then there is no answer. The work is pinned where it

@@ -29,6 +29,7 @@ use crate::mcp::ConnectError;
 use crate::state::Stores;
 use operators::Operators;
 use service_manager::ServiceState;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use watch::ReloadWatch;
@@ -101,7 +102,7 @@ pub enum StartError {
     Streams(std::io::Error),
     /// The system refuses a thread or a signal.
     #[error("the gateway cannot start: {0}")]
-    System(std::io::Error),
+    System(io::Error),
 }
 
 /// A grant of the configuration has the name of callers without a token: they would be counted together.
@@ -120,6 +121,14 @@ impl NameTaken {
     }
 }
 
+/// Lets a write past the limit on the size of files fail like one on a full disk, after which no call passes, where the
+/// system would end the gateway (SIGXFSZ). What the gateway starts does not inherit this.
+fn outlive_file_size_limit() -> io::Result<()> {
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+    Ok(())
+}
+
 /// Serves until the operating system asks the process to end; returns the number of the signal.
 ///
 /// # Errors
@@ -127,6 +136,7 @@ impl NameTaken {
 pub fn serve(start: Start) -> Result<i32, StartError> {
     let Start { mut config, admin, file, local, stores, pace, audit, lines, around } = start;
     NameTaken::check(&config, &local)?;
+    outlive_file_size_limit().map_err(StartError::System)?;
     (around.complete)(&mut config.plan);
     let operators = Operators::open(admin.or(config.admin))?;
     let meter = Arc::new(Meter::new(clock::now()));

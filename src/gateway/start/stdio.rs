@@ -82,6 +82,7 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
     let streams = standard_streams().map_err(StartError::Streams)?;
     // Before the first line is read: the client may ask the gateway to end as soon as it is answered.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::System)?;
+    super::outlive_file_size_limit().map_err(StartError::System)?;
     let session = match backend {
         Backend::Http(target) => Session::connect(mediator, streams, &target, drain)?,
         Backend::Stdio(children) => {

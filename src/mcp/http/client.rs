@@ -160,7 +160,7 @@ impl HttpClient {
         &self,
         method: Method,
         mut headers: HeaderMap,
-        body: Bytes,
+        mut body: Bytes,
         follow: Follow,
     ) -> Result<(response::Parts, Held), ConnectError> {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -177,9 +177,9 @@ impl HttpClient {
         let (mut endpoint, mut hops) = (self.endpoint(), 0);
         loop {
             // Only what may be sent on is kept.
-            let kept = (follow == Follow::Yes).then(|| headers.clone());
+            let kept = (follow == Follow::Yes).then(|| (headers.clone(), body.clone()));
             headers.insert(HOST, endpoint.host.clone());
-            let mut request = Request::new(Full::new(body.clone()));
+            let mut request = Request::new(Full::new(body));
             *request.method_mut() = method.clone();
             (*request.uri_mut(), *request.headers_mut()) = (endpoint.path.clone(), headers);
             let sent = self.pool.send(request, &endpoint.whole).await;
@@ -202,7 +202,8 @@ impl HttpClient {
             let Some(again) = kept else {
                 return Err(ConnectError::Moved { url: redacted(&endpoint.url), to: redacted(&next.url) });
             };
-            (endpoint, headers) = (next, again);
+            endpoint = next;
+            (headers, body) = again;
         }
     }
 

@@ -8,7 +8,7 @@ use super::connect::{NoConnection, Sender, Way};
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Uri, response};
-use http_body_util::{BodyExt as _, Collected, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -132,11 +132,23 @@ impl Held {
     /// # Errors
     /// It is longer, or breaks off.
     pub async fn whole(&mut self, max_bytes: usize) -> Result<Bytes, Unread> {
-        let read = Limited::new(self, max_bytes).collect().await;
-        read.map(Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
-            true => Unread::TooLong,
-            false => Unread::Broken(super::innermost(&*error)),
-        })
+        let (mut first, mut all) = (Bytes::new(), Vec::new());
+        while let Some(frame) = self.frame().await {
+            let frame = frame.map_err(|error| Unread::Broken(super::innermost(&error)))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + all.len() + data.len() > max_bytes {
+                return Err(Unread::TooLong);
+            }
+            match first.is_empty() && all.is_empty() {
+                // Most bodies come in one piece, which need not be copied.
+                true => first = data,
+                false => {
+                    all.extend_from_slice(&std::mem::take(&mut first));
+                    all.extend_from_slice(&data);
+                }
+            }
+        }
+        Ok(if all.is_empty() { first } else { all.into() })
     }
 
     fn give_back(&mut self) {

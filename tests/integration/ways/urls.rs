@@ -407,3 +407,20 @@ pub fn a_session_is_its_grants_at_every_gateway(cell: &dyn Fn(&Setup) -> Cell) {
     }
     assert_eq!(cell.calls("work"), 3);
 }
+
+pub fn no_session_opens_while_nobody_can_say_whose_it_is(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&Setup::of(&json!({"work": {}})).grants());
+    let mut before = cell.client_of(Who::Alice);
+    passed(&before.ask_tool("work", &json!({})));
+    let state = rusqlite::Connection::open(cell.folder().join("state/state.db")).unwrap();
+    state.execute("DROP TABLE tasks", []).unwrap();
+    let mut client = cell.stranger_of(Who::Alice);
+    let opening = client.greeting();
+    let opening = client.request("initialize", &opening);
+    assert_eq!(client.ended(opening), 503);
+    let head = client.head(opening);
+    assert_eq!(header(&head, "mcp-session-id"), None, "{head}");
+    cell.says(&client, "tasks");
+    // What was open goes on.
+    passed(&before.ask_tool("work", &json!({})));
+}

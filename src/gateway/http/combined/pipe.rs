@@ -4,7 +4,7 @@
 use super::super::body::Answer;
 use super::piece::{Piece, PieceContent};
 use super::server_side::{ServerSide, Sifted};
-use crate::mcp::envelope::{Id, receive};
+use crate::mcp::envelope::Id;
 use crate::mcp::sse::{Block, Blocks, event};
 use bytes::Bytes;
 use hyper::body::Body as _;
@@ -119,8 +119,8 @@ impl Pipe {
         self.retry = block.retry().or(self.retry);
         let fields: &[&[u8]] = if self.keeps_retry { &[b"id"] } else { &[b"id", b"retry"] };
         let id = block.id().map(|id| id.as_ref().into());
-        let data = block.data().filter(|data| !data.is_empty());
-        let data = data.filter(|data| block.is_message() || receive(data).is_ok());
+        // No client reads an event of another kind as a message.
+        let data = block.data().filter(|data| block.is_message() && !data.is_empty());
         let kept = |message: &[u8]| if self.keeps_messages { Bytes::copy_from_slice(message) } else { Bytes::new() };
         let (bytes, message) = match data {
             None => (block.without(fields, None), PieceContent::Nothing),
