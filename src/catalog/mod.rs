@@ -5,6 +5,7 @@ mod canonical;
 mod record;
 mod saved;
 mod normal;
+mod kept;
 mod redact;
 mod lock;
 mod lock_text;
@@ -13,6 +14,7 @@ pub mod places;
 pub mod drift;
 
 pub use canonical::canonical;
+pub use kept::{kept_text, read_kept};
 pub use lock::{LOCK_FORMAT, LOCK_VERSION, Lock, LockedServer, LockedTool};
 pub use lock_file::{ENTRY_BYTES_MAX, HEAD_BYTES_MAX, LockFile, SERVERS_MAX};
 pub use lock_text::LockPrinter;

@@ -1,6 +1,6 @@
 //! Arguments of `mcpol annotate`.
 
-use super::{RuleArgs, TargetArgs};
+use super::{FreshArgs, RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
 /// Which annotations should these tools have, and which have they?
@@ -25,6 +25,9 @@ pub struct AnnotateArgs {
     /// Exit with 1 when a hint is wrong, or also when one is missing (with --profile: one that the directory asks for).
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = AnnotateFail::Never)]
     pub fail_on: AnnotateFail,
+    /// Whether servers are asked anew.
+    #[command(flatten)]
+    pub fresh: FreshArgs,
     /// The servers.
     #[command(flatten)]
     pub target: TargetArgs,

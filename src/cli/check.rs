@@ -9,9 +9,9 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
-    /// What was reviewed.
-    #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
-    pub lock: PathBuf,
+    /// What was reviewed [default: what `locked` of mcpol.toml names, else mcpol.lock].
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
     /// Policy of a server, `FILE` or `SERVER=FILE`, instead of the one that the lock names; may be given more than once.
     #[arg(long, value_name = "[SERVER=]FILE")]
     pub policy: Vec<String>,

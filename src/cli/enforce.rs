@@ -31,6 +31,9 @@ pub struct EnforceArgs {
     /// What becomes of calls of tools that are not as they were locked.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnChangeArg::Deny, requires = "locked")]
     pub on_change: OnChangeArg,
+    /// Serve tools with the hints that they deserve (`mcpol annotate`), where the server declares none or the wrong ones.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub annotate: Option<AnnotateArg>,
     /// URL of the server (streamable HTTP), instead of a command.
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub upstream: Option<String>,
@@ -133,6 +136,15 @@ pub enum OnChangeArg {
     Warn,
 }
 
+/// Which hints of tools clients are served beside those that the server declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AnnotateArg {
+    /// Those that the server does not declare.
+    Fill,
+    /// Those, and others in place of what strong evidence contradicts.
+    Correct,
+}
+
 /// How the gateway writes lines on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -180,8 +192,9 @@ impl EnforceArgs {
 pub const LOCAL_GRANT: &str = "local";
 
 /// What a configuration says itself.
-const OF_ONE_SERVER: [&str; 22] = [
+const OF_ONE_SERVER: [&str; 23] = [
     "policy",
+    "annotate",
     "locked",
     "upstream",
     "header",

@@ -1,6 +1,6 @@
 //! Arguments of `mcpol explain`.
 
-use super::{RuleArgs, TargetArgs};
+use super::{FreshArgs, RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
 /// Why a tool has its class, or what a policy decides about a call.
@@ -39,6 +39,9 @@ pub struct ExplainArgs {
     /// Print JSON for machines.
     #[arg(long)]
     pub json: bool,
+    /// Whether servers are asked anew.
+    #[command(flatten)]
+    pub fresh: FreshArgs,
     /// The server.
     #[command(flatten)]
     pub target: TargetArgs,

@@ -1,6 +1,6 @@
 //! Arguments of `mcpol gen-policy`.
 
-use super::{RuleArgs, TargetArgs};
+use super::{FreshArgs, RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
 /// Write a recommended default-deny policy.json.
@@ -32,6 +32,9 @@ pub struct GenPolicyArgs {
     /// Also write the review as Markdown: each tool, its class, its rule and why.
     #[arg(long, value_name = "FILE.md")]
     pub notes: Option<PathBuf>,
+    /// Whether servers are asked anew.
+    #[command(flatten)]
+    pub fresh: FreshArgs,
     /// The servers.
     #[command(flatten)]
     pub target: TargetArgs,

@@ -1,15 +1,15 @@
 //! Arguments of `mcpol lock`.
 
-use super::{RuleArgs, TargetArgs};
+use super::{FreshArgs, RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
 /// Write down what was reviewed, or accept what changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LockArgs {
-    /// The lock to write.
-    #[arg(long, value_name = "FILE", default_value = "mcpol.lock")]
-    pub lock: PathBuf,
+    /// The lock to write [default: what `locked` of mcpol.toml names, else mcpol.lock].
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
     /// Policy whose path and hash are kept beside the server, `FILE` or `SERVER=FILE`; may be given more than once.
     #[arg(long, value_name = "[SERVER=]FILE")]
     pub policy: Vec<String>,
@@ -23,6 +23,9 @@ pub struct LockArgs {
     /// Replace a lock that is there.
     #[arg(long)]
     pub force: bool,
+    /// Whether servers are asked anew.
+    #[command(flatten)]
+    pub fresh: FreshArgs,
     /// The servers.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -30,6 +33,9 @@ pub struct LockArgs {
     #[command(flatten)]
     pub rules: RuleArgs,
 }
+
+/// The lock where neither an argument nor a configuration names one.
+pub const LOCK_FILE: &str = "mcpol.lock";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -29,7 +29,7 @@ pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
-pub use enforce::{EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};
+pub use enforce::{AnnotateArg, EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};
 pub use explain::ExplainArgs;
 pub use gen_policy::{GenPolicyArgs, PolicyProfile};
 pub(crate) use grant::servers_fit;
@@ -37,6 +37,7 @@ pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, PlainFormat};
 pub use groups::{command, command_without_help, parse};
 pub use init::{ConfigArgs, ConfigCheckArgs, ConfigCommand, InitArgs};
 pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
+pub use lock::LOCK_FILE;
 pub use lock::LockArgs;
 pub use login::{LoginArgs, LoginServer, LogoutArgs};
 pub use policy::{
@@ -48,7 +49,7 @@ pub use scan::{Format, ScanArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 pub use state::StateArgs;
 pub use status::{StatusArgs, StatusFormat};
-pub use target::{ClientCapability, RuleArgs, TargetArgs};
+pub use target::{ClientCapability, FreshArgs, KeptScans, RuleArgs, TargetArgs};
 pub use wrap::{ClientsArgs, UnwrapArgs, WhichArgs, WrapArgs};
 
 use clap::{Parser, Subcommand};

@@ -62,6 +62,36 @@ pub struct TargetArgs {
     /// Command of a stdio server, after `--`.
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
+    /// What becomes of listings that are kept for a while; the command says it, not its user.
+    #[arg(skip)]
+    pub kept: KeptScans,
+}
+
+/// What a command makes of listings that are kept for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeptScans {
+    /// Every server is asked, and nothing is kept.
+    #[default]
+    Unused,
+    /// Every server is asked, and what it answers is kept for the next command.
+    Renewed,
+    /// A server is asked of which nothing is kept.
+    Used,
+}
+
+/// The choice between what is kept and what a server says now.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct FreshArgs {
+    /// Ask every server now, even where a scan of the last 15 minutes is kept.
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+impl FreshArgs {
+    /// What the command makes of listings that are kept.
+    pub fn kept(self) -> KeptScans {
+        if self.fresh { KeptScans::Renewed } else { KeptScans::Used }
+    }
 }
 
 /// Something that a client may offer to a server (MCP, `ClientCapabilities`).

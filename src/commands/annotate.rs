@@ -2,12 +2,11 @@
 
 use super::load;
 use super::write::{Existing, atomically};
-use super::{Failure, output};
-use crate::classify::hints::{Directory, Hint, Standing, ToolAdvice, advise};
-use crate::cli::{AnnotateArgs, AnnotateFail, AnnotateFormat, RuleArgs};
+use super::{Failure, output, project};
+use crate::classify::annotated::{self, Filling};
+use crate::classify::hints::{Directory, ToolAdvice, advise};
+use crate::cli::{AnnotateArgs, AnnotateFail, AnnotateFormat, RuleArgs, TargetArgs};
 use crate::exit::Exit;
-use crate::mcp::json::string_value;
-use crate::mcp::walk::{member, members};
 use crate::model::{Listing, ServerSource, ToolDefinition};
 use crate::report::{self, AnnotateReport, AnnotatedServer, AnnotatedTool};
 use crate::text::nearest;
@@ -18,7 +17,8 @@ pub(super) fn run(args: &AnnotateArgs) -> Result<Exit, Failure> {
     // What a tool deserves must not rest on what it claims.
     let rules = RuleArgs { ignore_annotations: true, ..args.rules.clone() };
     let classifier = load::Classifier::new(&rules)?;
-    let loaded = load::listings_or_sample(&args.target)?;
+    let target = TargetArgs { kept: args.fresh.kept(), ..project::with_servers(&args.target)? };
+    let loaded = load::listings_or_sample(&target)?;
     output::failures(&loaded.failed);
     loaded.some()?;
     let mut servers = Vec::new();
@@ -79,43 +79,17 @@ fn apply(path: &Path, listings: &[Listing], servers: &[AnnotatedServer], args: &
             .with_help("name one with `--server NAME`, or one file with `--tools FILE`"));
     };
     let tools = listing.tools.iter().zip(&server.tools);
-    let tools: Vec<String> = tools.map(|(tool, it)| annotated(tool, &it.advice, args.correct)).collect();
+    let filling = if args.correct { Filling::Wrong } else { Filling::Missing };
+    let tools: Vec<String> = tools.map(|(tool, it)| annotated(tool, &it.advice, filling)).collect();
     let text = format!("{{\"tools\":[\n{}\n]}}\n", tools.join(",\n"));
     atomically(path, &text, if args.force { Existing::Replace } else { Existing::Keep })
 }
 
-/// A tool's definition with the hints that it deserves, everything else to the letter. A hint that is declared stays,
-/// unless it is wrong and wrong ones are to be replaced.
-fn annotated(tool: &ToolDefinition, advice: &ToolAdvice, corrects: bool) -> String {
-    let text = tool.raw.get();
-    let mut wanted: Vec<(&str, String)> = Vec::new();
-    for hint in &advice.hints {
-        let is_wanted = hint.standing == Standing::Missing || (corrects && hint.standing == Standing::Wrong);
-        if let Some(value) = hint.deserved.filter(|_| is_wanted) {
-            wanted.push((hint.hint.as_str(), value.to_string()));
-        }
-    }
-    if advice.title.is_none() {
-        wanted.push(("title", serde_json::Value::from(advice.proposed_title.as_str()).to_string()));
-    }
-    let declared = member(text, "annotations").filter(|(value, _)| value.starts_with('{'));
-    let kept = declared.iter().flat_map(|(value, _)| members(value).map(|(name, span)| (name, &value[span])));
-    let is_replaced = |name: &str| {
-        let name = string_value(name);
-        let is_hint = |name: &str| name == "title" || Hint::ALL.iter().any(|hint| hint.as_str() == name);
-        name.is_some_and(|name| is_hint(&name) && wanted.iter().any(|(key, _)| *key == name))
-    };
-    let mut entries: Vec<String> =
-        kept.filter(|(name, _)| !is_replaced(name)).map(|(name, value)| format!("{name}:{value}")).collect();
-    entries.extend(wanted.iter().map(|(name, value)| format!("\"{name}\":{value}")));
-    let annotations = format!("{{{}}}", entries.join(","));
-    match member(text, "annotations") {
-        Some((_, span)) => [&text[..span.start], &annotations, &text[span.end..]].concat(),
-        None => {
-            let end = text.rfind('}').unwrap_or(text.len());
-            format!("{},\"annotations\":{annotations}{}", text[..end].trim_end(), &text[end..])
-        }
-    }
+/// A tool's definition with the hints, and the title, that it deserves.
+fn annotated(tool: &ToolDefinition, advice: &ToolAdvice, filling: Filling) -> String {
+    let definition = tool.raw.get();
+    let title = advice.title.is_none().then_some(&*advice.proposed_title);
+    annotated::annotated(definition, &advice.changes(filling), title).unwrap_or_else(|| definition.to_owned())
 }
 
 #[cfg(test)]
@@ -125,33 +99,32 @@ mod tests {
     use crate::classify::{Options, RuleSet, classify};
     use serde_json::value::RawValue;
 
-    fn check(definition: &str, corrects: bool, expected: &str) {
+    fn check(definition: &str, expected: &str) {
         let (text, mut found) = (format!("{{\"tools\":[{definition}]}}"), Vec::new());
         crate::catalog::read(text.as_bytes(), "tools.json", &mut |listing| found.push(listing.unwrap())).unwrap();
         let listing = found.remove(0);
         let options = Options { ignore_annotations: true, ..Options::default() };
         let verdict = classify(RuleSet::builtin(), listing.clone(), &options).verdicts.remove(0);
         let tool = &listing.tools[0];
-        let written = annotated(tool, &advise(tool, &verdict), corrects);
+        let written = annotated(tool, &advise(tool, &verdict), Filling::Missing);
         assert_eq!(written, expected);
         assert!(ToolDefinition::parse(&RawValue::from_string(written).unwrap()).is_ok());
     }
 
     #[test]
-    fn what_is_missing_is_filled_in_and_the_rest_stays_to_the_letter() {
+    fn a_title_is_filled_in_with_the_hints_and_one_that_is_there_stays() {
+        let hints = r#""readOnlyHint":true,"destructiveHint":false,"openWorldHint":false"#;
         check(
             r#"{"description":"List all time zones", "name":"list_zones","x":1.0}"#,
-            false,
-            r#"{"description":"List all time zones", "name":"list_zones","x":1.0,"annotations":{"readOnlyHint":true,"destructiveHint":false,"openWorldHint":false,"title":"List zones"}}"#,
+            &format!(
+                r#"{{"description":"List all time zones", "name":"list_zones","x":1.0,"annotations":{{{hints},"title":"List zones"}}}}"#
+            ),
         );
-    }
-
-    #[test]
-    fn a_wrong_hint_is_replaced_only_when_that_is_asked_for() {
-        let definition = r#"{"name":"delete_note","title":"D","description":"Delete a note","annotations":{"readOnlyHint":true,"extra":"é"}}"#;
-        let rest = r#""destructiveHint":true,"idempotentHint":true,"openWorldHint":false}}"#;
-        let head = r#"{"name":"delete_note","title":"D","description":"Delete a note","annotations":{"#;
-        check(definition, false, &format!(r#"{head}"readOnlyHint":true,"extra":"é",{rest}"#));
-        check(definition, true, &format!(r#"{head}"extra":"é","readOnlyHint":false,{rest}"#));
+        check(
+            r#"{"name":"list_zones","title":"Z","description":"List all time zones"}"#,
+            &format!(
+                r#"{{"name":"list_zones","title":"Z","description":"List all time zones","annotations":{{{hints}}}}}"#
+            ),
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! `mcpol enforce`: the gateway between one client and one server.
 
 use super::enforce_parts::{
-    AROUND, DRAIN, audit_destination, backend, bad_lock, bad_policy, on_change, open_audit, own_files, serve_stdio,
-    settings,
+    AROUND, DRAIN, audit_destination, backend, bad_lock, bad_policy, hints, on_change, open_audit, own_files,
+    rules_in_words, serve_stdio, settings,
 };
 use super::voice;
 use super::{Failure, enforce_config, enforce_http, load, output, state};
@@ -57,6 +57,7 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
         policy: slot,
         lock: lock.zip(guard),
         backend: backend(&args, &server)?,
+        hints: hints(&args),
         caller: Caller {
             server: server.as_str().into(),
             grant: Some(args.grant.as_str().into()),
@@ -127,7 +128,7 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, serv
     // A dry run may be without a server.
     let whose = if server.as_str().is_empty() { String::new() } else { format!("{server}: ") };
     format!(
-        "{whose}policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}{lock}{}",
+        "{whose}policy {} ({}): {} allowed, {} limited, {} refused, {} hidden, the rest {rest}; {}{lock}{}{}",
         args.policy().display(),
         &policy.hash()[..12],
         summary.allowed,
@@ -135,17 +136,9 @@ fn startup_line(args: &EnforceArgs, policy: &Policy, guard: Option<&Guard>, serv
         summary.refused,
         summary.hidden,
         args.unknown_methods.beside_in_words(policy),
+        hints(args).map_or_else(String::new, |plan| format!("; {}", plan.in_words())),
         if args.shadow { "; SHADOW: every call is forwarded" } else { "" },
     )
-}
-
-/// The rules for each tool and for all, a line each.
-pub(super) fn rules_in_words(policy: &Policy) -> Vec<String> {
-    let names = policy.tool_names();
-    let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
-    let tools = names.iter().map(|name| format!("  {:width$}  {}", crate::text::escape(name), policy.in_words(name)));
-    let together = policy.for_all_in_words().into_iter().map(|rule| format!("  all tools together: {rule}"));
-    tools.chain(together).collect()
 }
 
 fn dry_run(

@@ -1,12 +1,13 @@
 //! `mcpol enforce --config`: many servers, grants and a listener, as `mcpol.toml` describes them.
 
-use super::enforce_parts::{AROUND, audit_destination, name_taken, open_audit, own_files, serve};
+use super::enforce_parts::{AROUND, audit_destination, name_taken, open_audit, own_files, rules_in_words, serve};
 use super::voice;
 use super::{Failure, output, project, state};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
 use crate::gateway::audit::{Destination, new_session_id};
 use crate::gateway::config::{self, AuditPlace, Checked, Config};
+use crate::gateway::exchange::HintPlan;
 use crate::gateway::http::ENDPOINT;
 use crate::gateway::http::queue::Pace;
 use crate::gateway::plan::{Backend, Plan};
@@ -100,14 +101,18 @@ fn load(path: &Path) -> Result<Checked, Failure> {
     config::load(path, &|name| std::env::var(name).ok()).map_err(project::unreadable)
 }
 
-/// One line a server, for whoever reads what the gateway says.
+/// One line a server, and with `-v` one for the rules of each tool, for those who read what the gateway says.
 fn startup_lines(config: &Config) -> Vec<Said<'static>> {
     planned(config)
         .into_iter()
-        .map(|server| {
+        .flat_map(|server| {
             let lock = server.lock.map_or_else(String::new, |(tools, _)| format!("; lock of {tools} tools"));
             let beside = server.beside.map_or_else(String::new, |beside| format!("; {beside}"));
-            Said::info(format!("{}; policy {}{beside}{lock}", server.place, server.policy)).of(server.name)
+            let hints = server.hints.map_or_else(String::new, |hints| format!("; {hints}"));
+            let line = format!("{}; policy {}{beside}{lock}{hints}", server.place, server.policy);
+            let rules = if output::is_verbose() { server.rules } else { Vec::new() };
+            let lines = std::iter::once(line).chain(rules);
+            lines.map(|line| Said::info(line).of(server.name.clone())).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -136,11 +141,13 @@ fn planned(config: &Config) -> Vec<PlannedServer> {
             policy: policy.map_or_else(|| "none".to_owned(), |(path, _)| path.display().to_string()),
             summary: policy.map(|(_, policy)| (policy.summary(), policy.document().default)),
             beside: policy.map(|(_, policy)| config.plan.settings.unknown_methods.beside_in_words(policy)),
+            rules: policy.map(|(_, policy)| rules_in_words(policy)).unwrap_or_default(),
             enforcement: served.enforcement,
             forwarded: match &served.backend {
                 Backend::Http(target) => target.forward_headers.iter().map(ToString::to_string).collect(),
                 Backend::Stdio(_) => Vec::new(),
             },
+            hints: served.hints.as_ref().map(HintPlan::in_words),
             lock: served.locked.as_ref().zip(config.locks.get(name)).map(|(lock, tools)| (*tools, lock.on_change)),
         }
     });

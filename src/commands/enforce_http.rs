@@ -1,6 +1,6 @@
 //! `mcpol enforce --listen`: the gateway over HTTP, for one server named by flags.
 
-use super::enforce_parts::{AROUND, DRAIN, backend, on_change, open_audit, serve, settings};
+use super::enforce_parts::{AROUND, DRAIN, backend, hints, on_change, open_audit, serve, settings};
 use super::{Failure, output};
 use crate::cli::EnforceArgs;
 use crate::exit::Exit;
@@ -85,7 +85,14 @@ fn plan(
         cors: if args.cors { Cors::On } else { Cors::Off },
     };
     let locked = args.locked.clone().map(|path| LockPlan { path, on_change: on_change(args) });
-    let served = Served { backend, policy: Some(args.policy().to_owned()), enforcement, locked, roots: Vec::new() };
+    let served = Served {
+        backend,
+        policy: Some(args.policy().to_owned()),
+        enforcement,
+        locked,
+        roots: Vec::new(),
+        hints: hints(args),
+    };
     Ok(Plan {
         listener,
         servers: [(server, served)].into(),

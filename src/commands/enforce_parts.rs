@@ -2,9 +2,11 @@
 
 use super::load::HandedHeaders;
 use super::{Failure, load, state, voice};
-use crate::cli::{EnforceArgs, OnChangeArg};
+use crate::classify::annotated::Filling;
+use crate::cli::{AnnotateArg, EnforceArgs, OnChangeArg};
 use crate::exit::Exit;
 use crate::gateway::audit::{Audit, Destination};
+use crate::gateway::exchange::HintPlan;
 use crate::gateway::http::SetUpError;
 use crate::gateway::http::serve::ServeError;
 use crate::gateway::jwt::BadIssuer;
@@ -16,8 +18,10 @@ use crate::gateway::session::End;
 use crate::gateway::start::{self, NameTaken, Start, StartError, StdioStart, Surroundings};
 use crate::mcp::target::{HttpTarget, StdioTarget};
 use crate::model::ServerName;
+use crate::policy::Policy;
 use crate::state::StatePlace;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long calls in flight may take to end when we are asked to.
@@ -33,6 +37,15 @@ pub(super) fn settings(args: &EnforceArgs) -> Settings {
         approval_wait: args.approval_wait,
         unknown_methods: args.unknown_methods.clone(),
     }
+}
+
+/// The rules for each tool and for all, a line each, escaped.
+pub(super) fn rules_in_words(policy: &Policy) -> Vec<String> {
+    let names = policy.tool_names();
+    let width = names.iter().map(|name| crate::text::escape(name).chars().count()).max().unwrap_or(0).min(48);
+    let tools = names.iter().map(|name| format!("  {:width$}  {}", crate::text::escape(name), policy.in_words(name)));
+    let together = policy.for_all_in_words().into_iter().map(|rule| format!("  all tools together: {rule}"));
+    tools.chain(together).collect()
 }
 
 /// A child that gets no request for so long is ended.
@@ -162,6 +175,15 @@ pub(super) fn on_change(args: &EnforceArgs) -> OnChange {
         OnChangeArg::Deny => OnChange::Deny,
         OnChangeArg::Warn => OnChange::Warn,
     }
+}
+
+/// The hints that clients are served, by the rules inside this binary alone.
+pub(super) fn hints(args: &EnforceArgs) -> Option<HintPlan> {
+    let filling = match args.annotate? {
+        AnnotateArg::Fill => Filling::Missing,
+        AnnotateArg::Correct => Filling::Wrong,
+    };
+    Some(HintPlan { filling, settings: Arc::default() })
 }
 
 pub(super) fn bad_lock(error: BadLock) -> Failure {

@@ -1,14 +1,15 @@
 //! `mcpol explain`: why one tool has its class.
 
 use super::load::{self, Classifier};
-use super::{Failure, explain_policy, output};
+use super::{Failure, explain_policy, output, project};
 use crate::cli::ExplainArgs;
 use crate::exit::Exit;
 use crate::model::{Listing, ToolName};
 use crate::report;
 use crate::text::nearest;
 
-pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
+pub(super) fn run(mut args: ExplainArgs) -> Result<Exit, Failure> {
+    args.target.kept = args.fresh.kept();
     if let Some(policy) = &args.policy {
         return explain_policy::run(&args, policy);
     }
@@ -38,7 +39,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, Failure> {
 
 /// The servers to look at; the sample server where none is named.
 fn listings(args: &ExplainArgs) -> Result<Vec<Listing>, Failure> {
-    let loaded = load::listings_or_sample(&args.target)?;
+    let loaded = load::listings_or_sample(&project::with_servers(&args.target)?)?;
     output::failures(&loaded.failed);
     loaded.some()?;
     Ok(loaded.listings)

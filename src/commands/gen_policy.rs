@@ -19,7 +19,8 @@ pub(super) fn run(args: GenPolicyArgs) -> Result<Exit, Failure> {
 }
 
 /// Writes the policies; answers the review, for whoever is to read it.
-pub(super) fn work(args: GenPolicyArgs) -> Result<(Exit, String), Failure> {
+pub(super) fn work(mut args: GenPolicyArgs) -> Result<(Exit, String), Failure> {
+    args.target.kept = args.fresh.kept();
     // A policy that cannot be read is said before any server is started.
     let old = args.merge.as_deref().map(policy_file::read).transpose()?;
     let loaded = load::listings(&project::with_servers(&args.target)?)?;

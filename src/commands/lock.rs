@@ -7,7 +7,7 @@ use super::write::{Existing, atomically_with};
 use super::{Failure, output, project};
 use crate::catalog::drift::{self, Beside, Drift, Verdicts};
 use crate::catalog::{ENTRY_BYTES_MAX, LockPrinter, LockedServer, canonical_extra, places};
-use crate::cli::LockArgs;
+use crate::cli::{KeptScans, LockArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, Extra, ExtraKind, Finding, Listing, Offered, ServerName};
 use crate::problem::Place;
@@ -26,19 +26,22 @@ const DIFF_LINES_MAX: usize = 2_000;
 
 pub(super) fn run(mut args: LockArgs) -> Result<Exit, Failure> {
     args.target = project::with_servers(&args.target)?;
+    let path = project::lock(args.lock.as_deref(), &args.target)?;
+    // What is accepted is what a server says now: a check has just shown it.
+    args.target.kept = if args.update.is_some() { KeptScans::Renewed } else { args.fresh.kept() };
     let classifier = Classifier::new(&args.rules)?;
-    if args.update.is_none() && !args.force && args.lock.exists() {
-        return Err(Failure::usage(format!("`{}` exists", args.lock.display()))
+    if args.update.is_none() && !args.force && path.exists() {
+        return Err(Failure::usage(format!("`{}` exists", path.display()))
             .with_help("`--update` shows what changed and accepts it, `--force` writes the lock anew"));
     }
-    let before = args.update.as_ref().map(|_| Locked::new(lock_file::open(&args.lock)?)).transpose()?;
+    let before = args.update.as_ref().map(|_| Locked::new(lock_file::open(&path)?)).transpose()?;
     let mut remembered: Vec<_> =
         before.iter().map(|before| Remembered::by_lock(before.lock.file(), &before.lock)).collect();
     remembered.extend(project::policies(&args.target.config)?);
     let policies = NamedPolicies::read(&in_force(&args.policy, &remembered)?)?;
     let mut locking = Locking {
         before,
-        path: args.lock.clone(),
+        path,
         accept: args.update.clone().unwrap_or_default().iter().map(|text| (text.clone(), false)).collect(),
         rules: classifier.fingerprint(),
         lines: SortedLines::default(),
@@ -56,9 +59,9 @@ pub(super) fn run(mut args: LockArgs) -> Result<Exit, Failure> {
     let mut tools = 0;
     load::each(&args.target, &mut |item| {
         match item {
-            Item::Listing(listing, findings) => {
+            Item::Listing(listing, configuration) => {
                 tools += listing.tools.len();
-                waiting.push((*listing, findings));
+                waiting.push((*listing, configuration.findings));
                 if tools >= WAITING_TOOLS_MAX {
                     tools = 0;
                     locking.servers(std::mem::take(&mut waiting), &classifier)?;
@@ -101,7 +104,8 @@ impl Locking {
         let policy = self.policies.of(&name);
         let mut now = LockedServer::of(classified, policy.as_ref().map(|policy| policy.policy.hash()));
         if let Some(policy) = &policy {
-            for open in drift::open_findings(&policy.policy, &now, &|id| classifier.is_off(id)) {
+            let again = classifier.judge_like(&classified.listing);
+            for open in drift::open_findings(&policy.policy, &now, &again, &|id| classifier.is_off(id)) {
                 output::people(&format!(
                     "warning: {}: {} ({})\n",
                     crate::text::escape(&policy.file),
@@ -263,7 +267,7 @@ impl Locking {
         let (servers, tools) = (self.servers, self.tools);
         let existing = if args.force || args.update.is_some() { Existing::Replace } else { Existing::Keep };
         let (rules, lines) = (self.rules, self.lines);
-        atomically_with(&args.lock, existing, |out| {
+        atomically_with(&self.path, existing, |out| {
             let mut printer = Printing::begin(&rules, out)?;
             lines.finish(&mut printer)?;
             printer.end()
@@ -272,7 +276,7 @@ impl Locking {
             "locked {} of {} in {}\n",
             count(tools, "tool"),
             count(servers, "server"),
-            args.lock.display()
+            self.path.display()
         ));
         Ok(Exit::Clean)
     }
@@ -299,7 +303,7 @@ impl Locking {
     /// Shows the changes and asks, unless `--accept` was given.
     fn agreed(&mut self, args: &LockArgs) -> Result<bool, Failure> {
         let findings = std::mem::take(&mut self.findings);
-        let file = args.lock.to_string_lossy();
+        let file = self.path.to_string_lossy();
         let report = CheckReport::new(&file, findings, self.summary.clone(), Vec::new());
         let mut text = report::check_table(&report, output::terminal_width());
         text.push('\n');

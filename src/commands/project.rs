@@ -4,10 +4,11 @@
 
 use super::policies::Remembered;
 use super::{Failure, output};
-use crate::cli::TargetArgs;
+use crate::cli::{LOCK_FILE, TargetArgs};
 use crate::gateway::config::{AuditPlace, BadConfig, Outline, outline};
 use crate::state::StatePlace;
 use crate::text::{escape, nearest};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -73,13 +74,48 @@ pub(super) fn with_servers(args: &TargetArgs) -> Result<TargetArgs, Failure> {
     }
 }
 
+/// The lock that a command goes by: the one that is named, else what `locked` of the configuration's servers names, those
+/// that are chosen.
+///
+/// # Errors
+/// Several locks are named.
+pub(super) fn lock(named: Option<&Path>, target: &TargetArgs) -> Result<PathBuf, Failure> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    let names_none = TargetArgs { server: Vec::new(), ..target.clone() };
+    let files = match target.config.as_slice() {
+        [] if super::load::names_anything(&names_none) => &[],
+        [] => &[PathBuf::from(PROJECT_FILE)][..],
+        files => files,
+    };
+    let is_wanted = |name: &String| target.server.is_empty() || target.server.contains(name);
+    let mut locks = BTreeSet::new();
+    for path in files.iter().filter(|path| is_toml(path)) {
+        // What is wrong with the file is said by whoever needs its servers.
+        let servers = outline(path, &|_| None).ok().flatten().map(|outline| outline.servers).unwrap_or_default();
+        locks.extend(servers.into_iter().filter(|(name, _)| is_wanted(name)).filter_map(|(_, server)| server.locked));
+    }
+    let count = locks.len();
+    match locks.pop_first() {
+        None => Ok(PathBuf::from(LOCK_FILE)),
+        Some(lock) if count == 1 => Ok(lock),
+        Some(_) => Err(Failure::usage(format!("the configuration names {count} locks"))
+            .with_help("choose servers of one of them with `--server NAME`, or name a lock with `--lock FILE`")),
+    }
+}
+
+fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"))
+}
+
 /// The policies that the configurations among these files name for their servers.
 ///
 /// # Errors
 /// One of the files cannot be read.
 pub(super) fn policies(files: &[PathBuf]) -> Result<Vec<Remembered>, Failure> {
     let mut remembered = Vec::new();
-    for path in files.iter().filter(|path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"))) {
+    for path in files.iter().filter(|path| is_toml(path)) {
         if outline(path, &|_| None).ok().flatten().is_some() {
             let text = crate::clients::text_of(path)
                 .map_err(|problem| Failure::usage("cannot read the configuration").with_problems(vec![problem]))?;

@@ -3,14 +3,15 @@
 use super::load::{self, Classifier, Item, Problems};
 use super::{Failure, output, project};
 use crate::catalog;
-use crate::cli::{Format, ScanArgs, TargetArgs};
+use crate::cli::{Format, KeptScans, ScanArgs, TargetArgs};
 use crate::exit::Exit;
 use crate::model::{Classified, RiskLevel, Severity};
 use crate::report::{self, Detail, Failed, ScanLine, ScanReport, ScannedServer, SortedLines, TableOptions};
 use crate::text::visible_json;
 use std::path::PathBuf;
 
-pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
+pub(super) fn run(mut args: ScanArgs) -> Result<Exit, Failure> {
+    args.target.kept = KeptScans::Renewed;
     let of_table = [("--all", args.all), ("--summary", args.summary), ("--min-risk", args.min_risk.is_some())];
     if let Some((option, _)) = of_table.into_iter().find(|(_, given)| *given && args.format != Format::Table) {
         return Err(Failure::usage(format!("{option} is for the table"))
@@ -30,6 +31,7 @@ pub(super) fn run(args: ScanArgs) -> Result<Exit, Failure> {
 #[derive(Default)]
 struct ScanOutcome {
     servers: usize,
+    offered: usize,
     worst: Option<RiskLevel>,
     error_findings: usize,
     failed: Vec<Failed>,
@@ -39,6 +41,7 @@ struct ScanOutcome {
 impl ScanOutcome {
     fn saw(&mut self, classified: &Classified) {
         self.servers += 1;
+        self.offered += classified.listing.tools.len() + classified.listing.extras.listed().count();
         self.worst = self.worst.max(classified.verdicts.iter().map(|verdict| verdict.risk).max());
         let findings = classified.verdicts.iter().flat_map(|verdict| &verdict.findings).chain(&classified.findings);
         self.error_findings += findings.filter(|finding| finding.severity == Severity::Error).count();
@@ -61,6 +64,12 @@ impl ScanOutcome {
             return Err(Failure::usage("nothing to scan: no server is configured")
                 .with_exit(Exit::Nothing)
                 .with_help("give a URL, a command after `--`, `--config FILE`, or saved lists with `--tools FILE`"));
+        }
+        if self.offered == 0 {
+            let whose = if self.servers == 1 { "the server lists" } else { "the servers list" };
+            return Err(Failure::usage(format!("nothing to look at: {whose} no tool, prompt or resource"))
+                .with_exit(Exit::Nothing)
+                .with_help("some servers list tools only to clients that offer something (`--capability`), or once they have a key (`--env`)"));
         }
         let reached = fail_on.is_some_and(|level| self.worst >= Some(level) || self.error_findings > 0);
         Ok(if reached { Exit::Findings } else { Exit::Clean })
@@ -96,8 +105,8 @@ fn stream(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Failu
     let (mut outcome, mut lines) = (ScanOutcome::default(), SortedLines::default());
     servers(args, &mut |item| {
         match item {
-            Item::Listing(listing, findings) => {
-                let classified = classifier.one(*listing, findings);
+            Item::Listing(listing, configuration) => {
+                let classified = classifier.one(*listing, configuration.findings);
                 outcome.saw(&classified);
                 push_lines(&classified, &mut lines)?;
             }
@@ -126,20 +135,23 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Fail
     let (mut outcome, mut all) = (ScanOutcome::default(), Vec::new());
     servers(args, &mut |item| {
         match item {
-            Item::Listing(listing, findings) => all.push(classifier.one(*listing, findings)),
+            Item::Listing(listing, configuration) => {
+                all.push((classifier.one(*listing, configuration.findings), configuration.found_in));
+            }
             Item::Failed(failed) => outcome.failed.push(failed),
             Item::Problem(problem) => outcome.problems.push(problem),
         }
         Ok(())
     })?;
     outcome.tell_failures();
+    all.sort_by_cached_key(|(classified, _)| catalog::sort_key(classified));
+    let (all, found_in): (Vec<_>, Vec<_>) = all.into_iter().unzip();
     all.iter().for_each(|classified| outcome.saw(classified));
-    all.sort_by_cached_key(catalog::sort_key);
     let together = classifier.together(&all);
     if let Some(directory) = &args.save {
         catalog::save(directory, &all).map_err(|error| Failure::usage(error.to_string()))?;
     }
-    let report = ScanReport::new(&all, together, &outcome.failed);
+    let report = ScanReport::new(&all, together, &outcome.failed).found_in(found_in);
     match args.format {
         Format::Table => {
             let detail = match (args.summary, args.explain, args.all) {

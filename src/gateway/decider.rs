@@ -422,6 +422,11 @@ impl Decider {
                     let ruled = self.ruled(now, (&caller, whose.way), &method, &policy, *ruling);
                     logged = if would_pass { logged.and(ruled) } else { logged };
                 }
+                Note::Hinted(tool, hints) => {
+                    let tool = Some(&*tool).filter(|tool| !tool.is_empty());
+                    self.audit
+                        .event(now, "hints_filled", whose, |line| line.text_if("tool", tool).text("hints", &hints));
+                }
                 Note::Notice(text) => self.notice(&Said::warning(text).of(whose.server_name())),
             }
         }

@@ -1,6 +1,7 @@
 //! What a gateway over HTTP serves: complete and checked, whether it came from flags or from a file. Plain data; only
 //! addresses, hosts and origins are read here.
 
+use super::exchange::HintPlan;
 use super::locked::OnChange;
 use super::mediate::Settings;
 use super::reload::{Enforcement, Reloading};
@@ -74,6 +75,8 @@ pub struct Served {
     pub locked: Option<LockPlan>,
     /// URIs of the folders that it hears of when it asks a client for its roots, unless the policy lets the client answer.
     pub roots: Vec<String>,
+    /// The hints of tools that clients are served where the server's are missing or wrong; `None` leaves them as declared.
+    pub hints: Option<HintPlan>,
 }
 
 /// A lock, and how strictly it is taken.

@@ -32,12 +32,16 @@ pub struct PlannedServer {
     pub summary: Option<(Summary, Unlisted)>,
     /// What the policy says about everything that is no tool, in words.
     pub beside: Option<String>,
+    /// The rules of each tool and of all, a line each, escaped.
+    pub rules: Vec<String>,
     /// Whether decisions are enforced.
     pub enforcement: Enforcement,
     /// Headers of clients that go on to it.
     pub forwarded: Vec<String>,
     /// The lock that its tools are held to: how many it has, and what becomes of others.
     pub lock: Option<(usize, OnChange)>,
+    /// What becomes of the hints of its tools, in words.
+    pub hints: Option<&'static str>,
 }
 
 /// The whole set as tables. `about` are lines above them: a word and what it stands for.
@@ -82,6 +86,12 @@ pub fn config_table(about: &[(&str, String)], servers: &[PlannedServer], config:
     for server in servers.iter().filter(|server| !server.forwarded.is_empty()) {
         let (name, headers) = (escape(&server.name), server.forwarded.join(", "));
         let _ = writeln!(out, "headers of clients that go on to {name}: {headers}");
+    }
+    for server in servers.iter().filter(|server| !server.rules.is_empty()) {
+        let _ = writeln!(out, "\n{bold}rules of {}{bold:#}", escape(&server.name));
+        for line in &server.rules {
+            let _ = writeln!(out, "{line}");
+        }
     }
     if !config.grants.is_empty() {
         out.push('\n');
@@ -148,6 +158,7 @@ fn tools(server: &PlannedServer) -> String {
         };
         parts.push(format!("{tools} in the lock, others and changed ones are {others}"));
     }
+    parts.extend(server.hints.map(str::to_owned));
     if server.enforcement == Enforcement::Shadow {
         parts.push("SHADOW: every call is forwarded".to_owned());
     }

@@ -55,7 +55,7 @@ pub use policy_review::{PolicyReview, policy_notes, policy_review};
 pub use policy_test::{PolicyTest, policy_test_json, policy_test_table};
 pub use policy_trace::policy_trace;
 pub use rules::{evaluation, kind_page, rule_list, rule_page};
-pub use scan::{Failed, ScanLine, ScanReport, ScannedServer, ScannedTool, Summary};
+pub use scan::{Failed, FoundIn, ScanLine, ScanReport, ScannedServer, ScannedTool, Summary};
 pub use scan_sarif::scan_sarif;
 pub use status::status_table;
 pub use table::{Detail, TableOptions, failures, scan_table};

@@ -34,6 +34,9 @@ pub struct ScannedServer<'a> {
     pub server: &'a ServerName,
     /// Where it was found.
     pub source: &'a ServerSource,
+    /// The clients that have it configured, where a configuration led to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub found_in: Vec<FoundIn>,
     /// Negotiated protocol revision, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<&'a str>,
@@ -63,6 +66,15 @@ pub struct ScannedServer<'a> {
     pub findings: Vec<&'a Finding>,
     /// What was odd on the way.
     pub notes: Vec<&'a Note>,
+}
+
+/// A place where a server is configured.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+pub struct FoundIn {
+    /// The client, by its name.
+    pub client: String,
+    /// The client's file, and the project that the entry is for where it is for one.
+    pub file: String,
 }
 
 /// One prompt, resource or template.
@@ -163,6 +175,13 @@ impl<'a> ScanReport<'a> {
             failed,
         }
     }
+
+    /// With the places where each server is configured, in the order of the servers.
+    #[must_use]
+    pub fn found_in(mut self, places: Vec<Vec<FoundIn>>) -> Self {
+        self.servers.iter_mut().zip(places).for_each(|(server, places)| server.found_in = places);
+        self
+    }
 }
 
 impl<'a> ScannedServer<'a> {
@@ -185,6 +204,7 @@ impl<'a> ScannedServer<'a> {
         Self {
             server: &listing.server,
             source: &listing.source,
+            found_in: Vec::new(),
             protocol_version: listing.protocol_version.as_deref(),
             server_info: listing.server_info.as_ref(),
             greeting: listing.greeting.as_ref(),

@@ -190,6 +190,13 @@ fn header(out: &mut String, server: &ScannedServer<'_>, columns: usize) {
             let _ = writeln!(out, "{dim}{line}{dim:#}");
         }
     }
+    let places = server.found_in.iter().map(|it| format!("{} ({})", escape(&it.client), escape(&it.file)));
+    let places: Vec<_> = places.collect();
+    if !places.is_empty() {
+        for line in packed(&places, columns) {
+            let _ = writeln!(out, "{dim}{line}{dim:#}");
+        }
+    }
     for line in packed(&summary(&server.summary), columns) {
         let _ = writeln!(out, "{line}");
     }

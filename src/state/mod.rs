@@ -22,7 +22,7 @@ pub use grants::{
     GrantState, GrantStore, MemoryGrants, TOKEN_PREFIX, Token, TokenHash,
 };
 pub use open::{StatePlace, open};
-pub use place::{NoPlace, config_folder, folder, make_private_folder};
+pub use place::{NoPlace, cache_folder, config_folder, folder, make_private_folder};
 pub use redis::{BadAddress, RedisAddress};
 #[cfg(feature = "redis")]
 pub use redis::{REDIS_TIMEOUT, RedisStore};

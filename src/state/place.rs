@@ -59,6 +59,25 @@ pub fn config_folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<Path
     })
 }
 
+/// The directory of what may be lost: `MCPOL_CACHE`, else what the system has for it (the XDG Base Directory
+/// Specification's cache home on Unix). `variable` reads an environment variable. `None` where `MCPOL_CACHE` is `off`, or
+/// nothing says where a home is.
+pub fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(chosen) = path("MCPOL_CACHE") {
+        return (chosen != Path::new("off")).then_some(chosen);
+    }
+    // A relative XDG path must be ignored, the specification says.
+    if let Some(cache) = path("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
+        return Some(cache.join("mcpol"));
+    }
+    if cfg!(windows) {
+        return Some(path("LOCALAPPDATA")?.join("mcpol").join("cache"));
+    }
+    let home = path("HOME").filter(|home| home.is_absolute())?;
+    Some(home.join(if cfg!(target_os = "macos") { "Library/Caches/mcpol" } else { ".cache/mcpol" }))
+}
+
 /// Makes a folder that only its owner can look into; one that exists stays as it is.
 ///
 /// # Errors
@@ -87,6 +106,21 @@ mod tests {
             (&[], Err(NoPlace)),
         ] {
             let found = folder(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| v.into()));
+            assert_eq!(found, expected.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn what_may_be_lost_lies_where_the_system_says_or_nowhere() {
+        for (variables, expected) in [
+            (&[("MCPOL_CACHE", "/a"), ("XDG_CACHE_HOME", "/b"), ("HOME", "/c")][..], Some("/a")),
+            (&[("MCPOL_CACHE", "off"), ("XDG_CACHE_HOME", "/b"), ("HOME", "/c")], None),
+            (&[("XDG_CACHE_HOME", "/b"), ("HOME", "/c")], Some("/b/mcpol")),
+            (&[("XDG_CACHE_HOME", "b"), ("HOME", "/c")], Some("/c/.cache/mcpol")),
+            (&[("HOME", "c")], None),
+            (&[], None),
+        ] {
+            let found = cache_folder(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| v.into()));
             assert_eq!(found, expected.map(PathBuf::from));
         }
     }

@@ -86,6 +86,8 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcpol"));
         command.args(args).current_dir(self.dir()).env_clear();
         command.env("HOME", self.home()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // A scan is kept in the user's cache; tests of that say where.
+        command.env("MCPOL_CACHE", "off");
         command.envs(&self.env);
         command
     }

@@ -161,3 +161,44 @@ fn what_a_scan_starts_is_what_the_gateway_would_start() {
     let (table, _) = sandbox.run(&["scan", "--yes"]).both(0);
     assert!(table.contains("16 tools"), "{table}");
 }
+
+#[test]
+fn the_lock_is_the_one_that_the_configuration_names() {
+    let server = |name: &str, locked: &str| {
+        format!("[servers.{name}]\ncommand = [\"{MCPOL}\", \"sample-server\"]\nlocked = \"{locked}\"\n")
+    };
+    let sandbox = Sandbox::new();
+    sandbox.write("mcpol.toml", &server("one", "locks/one.lock"));
+    std::fs::create_dir(sandbox.dir().join("locks")).unwrap();
+    let said = sandbox.run(&["lock", "--yes"]).refused(0);
+    assert!(said.contains("in locks/one.lock"), "{said}");
+    sandbox.run(&["check", "--yes"]).both(0);
+    assert!(!sandbox.dir().join("mcpol.lock").exists());
+    sandbox.write("mcpol.toml", &(server("one", "locks/one.lock") + &server("two", "locks/two.lock")));
+    let said = sandbox.run(&["lock", "--yes", "--force"]).refused(2);
+    assert!(said.contains("the configuration names 2 locks") && said.contains("--server NAME"), "{said}");
+    let said = sandbox.run(&["lock", "--yes", "--config", "mcpol.toml", "--server", "two"]).refused(0);
+    assert!(said.contains("in locks/two.lock"), "{said}");
+    sandbox.run(&["lock", "--yes", "--lock", "all.lock"]).refused(0);
+}
+
+#[test]
+fn a_tool_is_explained_of_the_servers_of_the_configuration_here() {
+    let sandbox = project().with_env("PROGRAM", MCPOL);
+    let (text, said) = sandbox.run(&["explain", "list_tasks", "--yes"]).both(0);
+    assert!(text.contains("on server one") && text.contains("on server two"), "{text}");
+    assert!(said.contains("the servers of `mcpol.toml` in this directory"), "{said}");
+    let (_, said) = sandbox.run(&["annotate", "--yes"]).both(0);
+    assert!(said.contains("the servers of `mcpol.toml` in this directory"), "{said}");
+}
+
+#[test]
+fn a_dry_run_tells_the_rules_of_each_server_in_words() {
+    let sandbox = project().with_env("PROGRAM", MCPOL);
+    let rules = json!({"version": "1", "default": "deny", "tools": {"list_tasks": {"rate_limit": "30/minute"}}});
+    sandbox.write("one.json", &rules.to_string());
+    for args in [&["enforce", "--config", "mcpol.toml", "--dry-run"][..], &["config", "check"]] {
+        let (shown, _) = sandbox.run(args).both(0);
+        assert!(shown.contains("rules of one\n  list_tasks  30 a minute"), "{shown}");
+    }
+}

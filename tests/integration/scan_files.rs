@@ -169,7 +169,8 @@ fn exit_codes_are_as_promised_and_formats_never_change_them() {
         scan(&["--tools", "lists"]).quiet(0);
         scan(&["--tools", "lists", "--fail-on", "critical"]).quiet(1);
         scan(&["--tools", "lists/c.json", "--fail-on", "critical"]).quiet(0);
-        scan(&["--tools", "empty.json", "--fail-on", "low"]).quiet(0);
+        let (_, said) = scan(&["--tools", "empty.json", "--fail-on", "low"]).both(4);
+        assert!(said.contains("nothing to look at: the server lists no tool"), "{said}");
         scan(&["--tools", "lists", "--fail-on", "terrible"]).refused(2);
         let (out, said) = scan(&["--tools", "lists/b.json", "broken.json", "none.json", "gone.json"]).both(2);
         assert!(out.contains("delete"), "the good file is still shown: {out}");

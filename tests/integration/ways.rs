@@ -88,6 +88,7 @@ promises! {
     lists::a_schema_that_was_never_shown_is_asked_for: ALL;
     lists::what_is_not_as_it_was_locked_is_neither_listed_nor_called: ALL;
     lists::a_name_that_is_listed_twice_is_refused_whole: ALL;
+    lists::missing_and_wrong_hints_are_filled_in_where_the_operator_wants_it: ALL;
     lists::what_is_offered_beside_tools_is_as_it_was_locked: ALL;
     lists::a_task_is_asked_of_the_server_that_handed_it_out: SESSION;
     answers::replies_that_nobody_asked_for_are_dropped_and_logged: ALL;

@@ -18,6 +18,7 @@ mod explain;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot read its own tool must fail")]
 mod promises;
+pub mod annotated;
 pub mod eval;
 pub mod findings;
 pub mod hints;

@@ -88,8 +88,13 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
 }
 
 /// What the policy lets be reached although something in its definition waits to be explained. `is_off` knows the findings
-/// that are switched off, by their ids.
-pub fn open_findings(policy: &Policy, now: &LockedServer, is_off: &dyn Fn(&str) -> bool) -> Vec<Drift> {
+/// that are switched off, by their ids; `again` judges a definition with its evidence, which a lock does not have.
+pub fn open_findings(
+    policy: &Policy,
+    now: &LockedServer,
+    again: &dyn Fn(&ToolDefinition) -> Verdict,
+    is_off: &dyn Fn(&str) -> bool,
+) -> Vec<Drift> {
     let mut found = Vec::new();
     let server = now.server.as_str();
     let parsed = now.tools.iter().filter_map(|tool| Some((tool, ToolDefinition::parse(&tool.definition).ok()?)));
@@ -98,6 +103,11 @@ pub fn open_findings(policy: &Policy, now: &LockedServer, is_off: &dyn Fn(&str) 
     let mut told = BTreeSet::new();
     for (tool, definition) in tools.into_iter().zip(&definitions) {
         let mut findings = of_tool(definition, &verdict(tool), &Options::default());
+        if findings.iter().any(|finding| finding.severity > Severity::Note) {
+            // What a definition's own words say may make a finding a note.
+            let Verdict { evidence, confidence, .. } = again(definition);
+            findings = of_tool(definition, &Verdict { evidence, confidence, ..verdict(tool) }, &Options::default());
+        }
         findings.extend(of_list.iter().filter(|finding| finding.tool == tool.name).cloned());
         findings.retain(|finding| !is_off(&finding.id));
         // A name that is listed twice has one policy.
@@ -128,14 +138,16 @@ pub fn open_findings(policy: &Policy, now: &LockedServer, is_off: &dyn Fn(&str) 
     found
 }
 
-/// Everything about the policy of one server, sorted. `was` is what was reviewed, if anything was.
+/// Everything about the policy of one server, sorted. `was` is what was reviewed, if anything was;
+/// `again` and `is_off` are those of [`open_findings`].
 pub fn judge(
     policy: &Policy,
     was: Option<&LockedServer>,
     now: &LockedServer,
+    again: &dyn Fn(&ToolDefinition) -> Verdict,
     is_off: &dyn Fn(&str) -> bool,
 ) -> Vec<Drift> {
-    let mut found = open_findings(policy, now, is_off);
+    let mut found = open_findings(policy, now, again, is_off);
     unreviewed(policy, was, now, &mut found);
     nowhere(policy, was, now, &mut found);
     recommended(policy, now, &mut found);

@@ -64,7 +64,7 @@ struct RunProperties {
 /// Neither exists, git is missing, or what is there is neither a lock nor a report.
 pub(super) fn known(
     name: &str,
-    args: &CheckArgs,
+    (args, lock): (&CheckArgs, &Path),
     classifier: &Classifier,
     today: &str,
 ) -> Result<BTreeSet<String>, Failure> {
@@ -73,13 +73,13 @@ pub(super) fn known(
         let document: BaselineDocument<'_> = serde_json::from_str(&text).map_err(|_| neither(name))?;
         return match (document.format, document.findings, document.runs) {
             (Some(_), _, _) => {
-                let lock = open(&text, name)?;
+                let earlier = open(&text, name)?;
                 let here = match super::settings(args.rules.settings.as_deref())? {
                     Some((path, text)) => vec![Remembered::by_settings(&path, &text)],
                     None => Vec::new(),
                 };
                 // The earlier lock may lie anywhere; its paths count from the folder of today's.
-                let mut remembered = vec![Remembered::by_lock(&args.lock.to_string_lossy(), &lock)];
+                let mut remembered = vec![Remembered::by_lock(&lock.to_string_lossy(), &earlier)];
                 remembered.extend(here);
                 let read = &mut |file: &str| Ok(std::fs::read_to_string(file).ok());
                 let policies = NamedPolicies::of_then(&in_force(&args.policy, &remembered)?, read)?;
@@ -97,7 +97,7 @@ pub(super) fn known(
             (None, None, None) => Err(neither(name)),
         };
     }
-    at_revision(name, args, classifier, today)
+    at_revision(name, (args, lock), classifier, today)
 }
 
 fn of_result(mut result: RunResult) -> Vec<String> {
@@ -108,12 +108,12 @@ fn of_result(mut result: RunResult) -> Vec<String> {
 /// What was found in lock, policies, accepted deviations and tool lists as they were in a revision.
 fn at_revision(
     name: &str,
-    args: &CheckArgs,
+    (args, lock): (&CheckArgs, &Path),
     classifier: &Classifier,
     today: &str,
 ) -> Result<BTreeSet<String>, Failure> {
     let revision = Revision::find(name)?;
-    let lock = args.lock.to_string_lossy();
+    let lock = lock.to_string_lossy();
     let Some(text) = revision.text(&lock)? else {
         let help = "without a lock in the baseline everything is new: leave `--baseline` out";
         return Err(Failure::usage(format!("there is no `{lock}` in `{name}`")).with_help(help));

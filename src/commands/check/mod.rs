@@ -10,7 +10,7 @@ use super::load::{Classifier, Item, Problems};
 use super::lock_file::{self, Locked};
 use super::policies::{NamedPolicies, Remembered, in_force};
 use super::write;
-use super::{Failure, output};
+use super::{Failure, output, project};
 use crate::catalog::drift::{self, Accepted, Drift};
 use crate::cli::{CheckArgs, DriftFormat};
 use crate::code::Code;
@@ -30,7 +30,8 @@ const WIDTH: usize = 100;
 const SETTINGS: &str = "mcpol.toml";
 
 pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
-    let locked = Locked::new(lock_file::open(&args.lock)?)?;
+    let lock = project::lock(args.lock.as_deref(), &args.target)?;
+    let locked = Locked::new(lock_file::open(&lock)?)?;
     let settings = settings(args.rules.settings.as_deref())?;
     let mut remembered = vec![Remembered::by_lock(locked.lock.file(), &locked.lock)];
     remembered.extend(settings.iter().map(|(path, text)| Remembered::by_settings(path, text)));
@@ -51,7 +52,8 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
     let today = crate::policy::utc(crate::clock::now()).chars().take(10).collect::<String>();
     let accepted = accepted(settings.as_ref(), &today)?;
     let classifier = Classifier::new(&args.rules)?;
-    let known = args.baseline.as_deref().map(|name| baseline::known(name, &args, &classifier, &today)).transpose()?;
+    let known =
+        args.baseline.as_deref().map(|name| baseline::known(name, (&args, &lock), &classifier, &today)).transpose()?;
     let mut run = Run {
         classifier,
         known: known.unwrap_or_default(),
@@ -65,7 +67,7 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, Failure> {
         problems: Problems::default(),
         fixes: fix::Fixes::default(),
     };
-    run.look(&args)?;
+    run.look(&args, &lock)?;
     run.print(&args)?;
     run.exit(&args)
 }
@@ -106,12 +108,12 @@ struct Run {
 }
 
 impl Run {
-    fn look(&mut self, args: &CheckArgs) -> Result<(), Failure> {
+    fn look(&mut self, args: &CheckArgs, lock: &Path) -> Result<(), Failure> {
         // The servers of the lock are read from a second handle: the first is busy with comparing.
-        let list = || Locked::new(lock_file::open(&args.lock)?);
+        let list = || Locked::new(lock_file::open(lock)?);
         sources::each(args, &list, &mut |item| {
             match item {
-                Item::Listing(listing, findings) => self.server(*listing, findings)?,
+                Item::Listing(listing, configuration) => self.server(*listing, configuration.findings)?,
                 Item::Failed(failed) => self.failed.push(failed),
                 Item::Problem(problem) => self.problems.push(problem),
             }

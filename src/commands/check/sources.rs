@@ -2,7 +2,7 @@
 //! CI only where `--run-servers` says so, and one that only the lock names never without it: whoever may change the
 //! lock in a pull request must not thereby choose what CI runs.
 
-use super::super::load::{self, Item};
+use super::super::load::{self, Configuration, Item};
 use super::super::lock_file::{self, Locked};
 use super::super::{Failure, output, project};
 use crate::catalog::{LockedServer, REDACTED};
@@ -49,7 +49,7 @@ pub(super) fn each(
         let file = locked.lock.file().to_owned();
         for (server, _) in locked.lock.servers(&name).map_err(|problems| lock_file::invalid(&file, problems))? {
             if args.offline {
-                on(Item::Listing(Box::new(server.listing()), Vec::new()))?;
+                on(Item::Listing(Box::new(server.listing()), Configuration::default()))?;
                 continue;
             }
             match target_of(args, &server)? {

@@ -8,6 +8,7 @@ use crate::catalog::drift::{self, Accepted, Anchor, Beside, Drift, Verdicts};
 use crate::catalog::{LockedServer, places};
 use crate::model::{Finding, Listing, ServerName};
 use crate::problem::Place;
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 /// What a check goes by.
@@ -72,7 +73,9 @@ impl State {
         if let Some(policy) = &policy {
             drift::annotate(&policy.policy, &mut found);
             let was = entry.as_ref().map(|entry| &entry.server);
-            found.extend(drift::judge(&policy.policy, was, &now, &|id| classifier.is_off(id)));
+            let now_listed = LazyCell::new(|| now.listing());
+            let judge = LazyCell::new(|| classifier.judge_like(&now_listed));
+            found.extend(drift::judge(&policy.policy, was, &now, &|tool| judge(tool), &|id| classifier.is_off(id)));
             found.sort();
         }
         let before = found.len();

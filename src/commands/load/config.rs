@@ -2,17 +2,18 @@
 //! shown and confirmed first.
 
 use super::super::{Failure, output};
-use super::Item;
 use super::ask;
 pub(in crate::commands) use super::behind::behind as look_behind;
+use super::kept::KeptOne;
 use super::live::Job;
+use super::{Configuration, Item};
 use crate::classify::findings::secrets;
 use crate::classify::findings::source::{literal_secret, secret_arguments, secret_in_config};
 use crate::cli::TargetArgs;
 use crate::clients::{self, Client, ConfigFile, ConfigValue, Configured, Found, Inputs, Places, ValueKind, Written};
 use crate::exit::Exit;
 use crate::mcp::target::Target;
-use crate::report::Failed;
+use crate::report::{Failed, FoundIn};
 use crate::text::{escape, nearest};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,12 +42,16 @@ pub(in crate::commands) struct Chosen {
     pub also: Vec<Configured>,
 }
 
-/// The servers of the configuration files that the arguments name, after the user has agreed to run their commands.
-/// Files and entries that are not valid are handed to `on`; the others go on.
+/// The servers of the configuration files that the arguments name, after the user has agreed to run their commands, but
+/// for those of which `kept` has an answer and that are not run. Files and entries that are not valid are handed to `on`; the others go on.
 ///
 /// # Errors
 /// A server is named that no file has, the commands were not confirmed, or whatever `on` returned.
-pub(super) fn servers(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<Vec<Job>, Failure> {
+pub(super) fn servers(
+    args: &TargetArgs,
+    kept: &dyn Fn(&Target) -> Option<KeptOne>,
+    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+) -> Result<Vec<Job>, Failure> {
     if args.config.is_empty() && !args.discover {
         if args.server.is_empty() {
             return Ok(Vec::new());
@@ -55,8 +60,13 @@ pub(super) fn servers(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), 
             .with_help("add `--config FILE` or `--discover`"));
     }
     let chosen = chosen(args, None, &all, on)?;
-    confirm(args, &chosen)?;
-    jobs(&chosen, on)
+    let find = |chosen: &Chosen| chosen.server.missing.is_empty().then(|| kept(&chosen.server.target)).flatten();
+    let found: Vec<_> = chosen.iter().map(find).collect();
+    confirm(args, chosen.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(chosen, _)| chosen))?;
+    let mut jobs = jobs(&chosen, on)?;
+    let startable = chosen.iter().zip(found).filter(|(chosen, _)| chosen.server.missing.is_empty());
+    jobs.iter_mut().zip(startable).for_each(|(job, (_, found))| job.kept = found);
+    Ok(jobs)
 }
 
 /// The servers of the configuration files that the arguments name; of those that are found, only of one client where one
@@ -222,8 +232,11 @@ fn is_file_in(folder: &Path, word: &str) -> bool {
 }
 
 /// Shows the commands and asks, unless `--yes` was given. Nothing is run unasked.
-pub(in crate::commands) fn confirm(args: &TargetArgs, chosen: &[Chosen]) -> Result<(), Failure> {
-    let commands = chosen.iter().map(|chosen| &chosen.server);
+pub(in crate::commands) fn confirm<'c>(
+    args: &TargetArgs,
+    chosen: impl IntoIterator<Item = &'c Chosen>,
+) -> Result<(), Failure> {
+    let commands = chosen.into_iter().map(|chosen| &chosen.server);
     let commands: Vec<_> = commands.filter(|server| matches!(server.target, Target::Stdio(_))).collect();
     if commands.is_empty() || args.yes {
         return Ok(());
@@ -267,9 +280,16 @@ pub(in crate::commands) fn jobs(
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
-    for server in chosen.iter().map(|chosen| &chosen.server) {
+    for chosen in chosen {
+        let server = &chosen.server;
         if server.missing.is_empty() {
-            jobs.push(Job { target: server.target.clone(), findings: secrets(server).into_iter().collect() });
+            let found_in = std::iter::once(server).chain(&chosen.also).map(|it| {
+                let project = it.project.as_deref().map_or_else(String::new, |project| format!(" for {project}"));
+                FoundIn { client: it.client.to_string(), file: format!("{}{project}", it.file) }
+            });
+            let configuration =
+                Configuration { findings: secrets(server).into_iter().collect(), found_in: found_in.collect() };
+            jobs.push(Job { configuration, ..Job::new(server.target.clone()) });
             continue;
         }
         on(Item::Failed(Failed { server: server.name.clone(), error: missing(server) }))?;

@@ -1,7 +1,7 @@
 //! Saved tool lists: files, directories of them, and standard input.
 
 use super::super::Failure;
-use super::Item;
+use super::{Configuration, Item};
 use crate::catalog;
 use crate::model::Listing;
 use crate::problem::{Problem, reason};
@@ -38,7 +38,8 @@ pub(super) fn each(paths: &[PathBuf], on: &mut dyn FnMut(Item) -> Result<(), Fai
         let mut outcome = Ok(());
         let mut hand_over = |found: Result<Listing, Problem>| {
             if outcome.is_ok() {
-                outcome = on(found.map_or_else(Item::Problem, |listing| Item::Listing(Box::new(listing), Vec::new())));
+                outcome = on(found
+                    .map_or_else(Item::Problem, |listing| Item::Listing(Box::new(listing), Configuration::default())));
             }
         };
         let read = if path == Path::new("-") {

@@ -1,11 +1,12 @@
 //! Live servers: asked at the same time, each on its own; one that fails never spoils the rest.
 
 use super::super::{Failure, output};
-use super::Item;
+use super::kept::KeptOne;
+use super::{Configuration, Item};
 use crate::exit::Exit;
 use crate::mcp::target::Target;
 use crate::mcp::{ConnectError, EnumerateOptions, Progress, enumerate};
-use crate::model::{Finding, Listing};
+use crate::model::Listing;
 use crate::report::Failed;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeSet, VecDeque};
@@ -20,13 +21,23 @@ const TICK: Duration = Duration::from_millis(100);
 pub(in crate::commands) struct Job {
     /// Where it is.
     pub target: Target,
-    /// What was found in its configuration, beside what its answer will show.
-    pub findings: Vec<Finding>,
+    /// What its configuration says, beside what its answer will show.
+    pub configuration: Configuration,
+    /// What it answered a short while ago: then it is not asked.
+    pub kept: Option<KeptOne>,
+}
+
+impl Job {
+    /// A server to ask of whose configuration there is nothing to say.
+    pub fn new(target: Target) -> Self {
+        Self { target, configuration: Configuration::default(), kept: None }
+    }
 }
 
 type LiveAnswer = (Job, Result<Listing, ConnectError>);
 
-/// Asks the servers, at most `at_once` at a time, and hands over each answer as soon as it is there.
+/// Asks the servers, at most `at_once` at a time, and hands over each answer as soon as it is there; `keep` sees the good
+/// ones first.
 ///
 /// # Errors
 /// Ctrl-C, after every child process is ended; or whatever `on` returned.
@@ -34,13 +45,20 @@ pub(super) fn each(
     jobs: Vec<Job>,
     at_once: usize,
     options: &EnumerateOptions,
+    keep: &dyn Fn(&Target, &Listing),
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     // The event loop is made only here: a scan of files never pays for it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(output::internal)?;
     runtime.block_on(async {
         let mut running = JoinSet::new();
-        let outcome = ask_all(jobs, at_once.max(1), options, &mut running, on).await;
+        let mut hand_over = |item: Item, target: Option<&Target>| {
+            if let (Item::Listing(listing, _), Some(target)) = (&item, target) {
+                keep(target, listing);
+            }
+            on(item)
+        };
+        let outcome = ask_all(jobs, at_once.max(1), options, &mut running, &mut hand_over).await;
         // Dropping a request ends its child process with everything that it started.
         running.shutdown().await;
         outcome
@@ -52,7 +70,7 @@ async fn ask_all(
     at_once: usize,
     options: &EnumerateOptions,
     running: &mut JoinSet<LiveAnswer>,
-    on: &mut dyn FnMut(Item) -> Result<(), Failure>,
+    on: &mut dyn FnMut(Item, Option<&Target>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let bars = Bars::new(jobs.len());
     let mut waiting: VecDeque<Job> = jobs.into();
@@ -74,11 +92,11 @@ async fn ask_all(
                 bars.end();
                 return Ok(());
             }
-            Some(Ok((job, Ok(listing)))) => on(Item::Listing(Box::new(listing), job.findings))?,
+            Some(Ok((job, Ok(listing)))) => on(Item::Listing(Box::new(listing), job.configuration), Some(&job.target))?,
             Some(Ok((job, Err(error)))) => {
                 let server = job.target.server().clone();
                 let wanted = wanted_variables(&job.target, &error.details(), &|name| std::env::var_os(name).is_some());
-                on(Item::Failed(Failed { server, error: error.render() + &wanted }))?;
+                on(Item::Failed(Failed { server, error: error.render() + &wanted }), None)?;
             }
             Some(Err(defect)) => return Err(output::internal(defect)),
         }

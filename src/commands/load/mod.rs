@@ -5,6 +5,7 @@ mod behind;
 mod classifier;
 pub(super) mod config;
 mod files;
+mod kept;
 pub(super) mod layers;
 mod live;
 mod targets;
@@ -13,15 +14,19 @@ pub(super) use classifier::Classifier;
 pub(super) use config::on_a_terminal;
 pub(super) use targets::{HandedHeaders, http_target, name_of_command, name_of_url, server_name};
 
-use super::Failure;
-use crate::cli::{ClientCapability, TargetArgs};
+use super::{Failure, output};
+use crate::cli::{ClientCapability, KeptScans, TargetArgs};
 use crate::exit::Exit;
 use crate::mcp::target::{StdioTarget, Target};
 use crate::mcp::{EnumerateOptions, Home, Wanted};
 use crate::model::{Extras, Finding, Listing, ServerName, ServerSource};
 use crate::problem::Problem;
-use crate::report::Failed;
+use crate::report::{Failed, FoundIn};
+use kept::{KeptListings, KeptOne};
 use serde_json::json;
+use std::cell::LazyCell;
+use std::path::Path;
+use std::time::Duration;
 
 /// What could be listed, and what could not.
 pub(super) struct Loaded {
@@ -45,10 +50,19 @@ impl Loaded {
     }
 }
 
+/// What the configuration of a server says of it, beside what the server answers; nothing where none led to it.
+#[derive(Default)]
+pub(super) struct Configuration {
+    /// What was found there.
+    pub findings: Vec<Finding>,
+    /// The clients that have the server, and in which files.
+    pub found_in: Vec<FoundIn>,
+}
+
 /// One thing that the arguments led to.
 pub(super) enum Item {
-    /// A server's tools, and what was found in its configuration.
-    Listing(Box<Listing>, Vec<Finding>),
+    /// What a server offers, and what its configuration says.
+    Listing(Box<Listing>, Configuration),
     /// A server that could not be listed; the others go on.
     Failed(Failed),
     /// A file, or a part of one, that holds no tool list; the others go on.
@@ -66,12 +80,14 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
             "give a URL, a command after `--`, `--config FILE`, `--discover`, or saved lists with `--tools FILE`",
         ));
     }
+    let kept = find_kept(args);
     let mut jobs = targets::typed(args)?;
-    jobs.extend(config::servers(args, on)?);
+    jobs.iter_mut().for_each(|job| job.kept = kept(&job.target));
+    jobs.extend(config::servers(args, &kept, on)?);
     files::each(&args.tools, &mut |item| match item {
-        Item::Listing(mut listing, findings) if args.no_extras => {
+        Item::Listing(mut listing, configuration) if args.no_extras => {
             listing.extras = Extras::not_recorded();
-            on(Item::Listing(listing, findings))
+            on(Item::Listing(listing, configuration))
         }
         other => on(other),
     })?;
@@ -86,20 +102,28 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
 /// # Errors
 /// As [`each`].
 pub(super) fn sample(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
-    let program = std::env::current_exe().map_err(super::output::internal)?;
+    let program = std::env::current_exe().map_err(output::internal)?;
     let argv = vec![program.to_string_lossy().into_owned(), "sample-server".to_owned()];
     let target = Target::Stdio(StdioTarget::new(ServerName::new(crate::sample::NAME), argv));
-    live::each(vec![live::Job { target, findings: Vec::new() }], 1, &options(args), &mut |item| match item {
-        Item::Listing(mut listing, findings) => {
+    live::each(vec![live::Job::new(target)], 1, &options(args), &|_, _| (), &mut |item| match item {
+        Item::Listing(mut listing, configuration) => {
             // The path of this binary is nobody's business, and differs from machine to machine.
             listing.source = ServerSource::Sample;
-            on(Item::Listing(listing, findings))
+            on(Item::Listing(listing, configuration))
         }
         other => on(other),
     })
 }
 
-/// Asks servers at the same time, as the arguments say, and hands over each as soon as it is there.
+/// Finds what a server answered a short while ago, where the command makes use of that.
+fn find_kept(args: &TargetArgs) -> impl Fn(&Target) -> Option<KeptOne> {
+    let kept = (args.kept == KeptScans::Used).then(KeptListings::open).flatten();
+    let options = options(args);
+    move |target| kept.as_ref()?.find(target, &options)
+}
+
+/// Hands over what servers answered a short while ago, which is said in a line; asks the others at the same time, as the
+/// arguments say, and hands over each as soon as it is there.
 ///
 /// # Errors
 /// Ctrl-C, or whatever `on` returned.
@@ -108,7 +132,55 @@ pub(super) fn ask_all(
     args: &TargetArgs,
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    live::each(jobs, args.jobs, &options(args), on)
+    let (all, mut asked, mut oldest) = (jobs.len(), Vec::new(), Duration::ZERO);
+    let mut found = Vec::new();
+    for mut job in jobs {
+        match job.kept.take() {
+            Some(kept) => {
+                oldest = oldest.max(kept.age);
+                found.push((kept.listing, job.configuration));
+            }
+            None => asked.push(job),
+        }
+    }
+    let ago = kept::ago(oldest);
+    match found.as_slice() {
+        [] => {}
+        [(one, _)] if all == 1 => {
+            let name = crate::text::escape(one.server.as_str());
+            output::note(&format!("note: `{name}` is from a scan {ago} ago; --fresh scans again\n"));
+        }
+        several => {
+            let (count, are) = (several.len(), if several.len() == 1 { "is" } else { "are" });
+            output::note(&format!("note: {count} of {all} servers {are} from a scan {ago} ago; --fresh scans again\n"));
+        }
+    }
+    let mut hand_over = |(listing, configuration)| on(Item::Listing(Box::new(listing), configuration));
+    found.into_iter().try_for_each(&mut hand_over)?;
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let options = options(args);
+    let kept = LazyCell::new(KeptListings::open_or_make);
+    let keep = |target: &Target, listing: &Listing| {
+        // What this program serves itself is asked in no time.
+        if args.kept != KeptScans::Unused
+            && !is_this_program(target)
+            && let Some(kept) = &*kept
+        {
+            kept.keep(target, &options, listing);
+        }
+    };
+    live::each(asked, args.jobs, &options, &keep, on)
+}
+
+/// Whether a server is a part of this very program.
+fn is_this_program(target: &Target) -> bool {
+    match target {
+        Target::Stdio(target) => std::env::current_exe()
+            .is_ok_and(|own| target.argv.first().is_some_and(|program| own == Path::new(program))),
+        Target::Http(_) => false,
+    }
 }
 
 /// How many servers the MCP clients of this machine have configured. Files that cannot be read have none.

@@ -25,13 +25,13 @@ pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
     }
     let mut jobs = Vec::new();
     if let Some(text) = &args.url {
-        jobs.push(Job { target: Target::Http(http(text, args)?), findings: Vec::new() });
+        jobs.push(Job::new(Target::Http(http(text, args)?)));
     }
     if !args.command.is_empty() {
         let name = args.name.clone().map_or_else(|| name_of_command(&args.command), ServerName::new);
         let mut target = StdioTarget::new(name, args.command.clone());
         target.env = environment(&args.env)?;
-        jobs.push(Job { target: Target::Stdio(target), findings: Vec::new() });
+        jobs.push(Job::new(Target::Stdio(target)));
     }
     Ok(jobs)
 }

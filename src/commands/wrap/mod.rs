@@ -219,7 +219,7 @@ fn scan(
     let mut scanned = BTreeMap::new();
     let mut listed = |item: Item| {
         match item {
-            Item::Listing(mut listing, findings) => {
+            Item::Listing(mut listing, configuration) => {
                 let label = listing.server.clone();
                 // The gateway does not speak it: the client would be left without the server.
                 if listing.notes.iter().any(|note| note.code == DEPRECATED_TRANSPORT) {
@@ -230,7 +230,7 @@ fn scan(
                 if let Some(entry) = group.and_then(|group| group.entries.first()) {
                     listing.server = entry.name.clone();
                 }
-                scanned.insert(label, classifier.one(*listing, findings));
+                scanned.insert(label, classifier.one(*listing, configuration.findings));
             }
             Item::Failed(one) => failed.push(one),
             Item::Problem(_) => {}

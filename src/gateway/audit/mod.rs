@@ -9,7 +9,7 @@
 
 mod chain;
 mod folds;
-mod key;
+pub mod key;
 mod line;
 mod read;
 mod sink;

@@ -3,6 +3,8 @@
 
 use super::LIST_MAX;
 use super::references::{BadReference, Expanded, expand};
+use crate::classify::RuleSet;
+use crate::classify::settings::Settings;
 use crate::gateway::reload::{self, BadPolicy, Enforcement};
 use crate::model::ServerName;
 use crate::policy::Policy;
@@ -47,6 +49,8 @@ pub(super) struct Reader<'a> {
     pub policies: BTreeMap<PathBuf, Option<Arc<Policy>>>,
     /// How many tools the lock has for each server with `locked`.
     pub locks: BTreeMap<ServerName, usize>,
+    /// What the list sections say, once it was read.
+    corrections: Option<Arc<Settings>>,
 }
 
 /// One table of the file. `at` is its byte offset; `known` are the keys that were asked for.
@@ -89,7 +93,21 @@ impl<'r> Reader<'r> {
         environment: &'r dyn Fn(&str) -> Option<String>,
     ) -> Self {
         let (problems, warnings) = (Vec::new(), Vec::new());
-        Self { file, text, folder, environment, problems, warnings, policies: BTreeMap::new(), locks: BTreeMap::new() }
+        let (policies, locks) = (BTreeMap::new(), BTreeMap::new());
+        Self { file, text, folder, environment, problems, warnings, policies, locks, corrections: None }
+    }
+
+    /// What the file says of the classes of tools, which scans go by; read and checked when it is first asked for.
+    pub fn corrections(&mut self) -> Arc<Settings> {
+        if let Some(known) = &self.corrections {
+            return Arc::clone(known);
+        }
+        let rules = RuleSet::builtin().rules().map(|rule| rule.id).collect();
+        let read = Settings::parse(self.file, self.text, &rules).unwrap_or_else(|problems| {
+            self.problems.extend(problems);
+            Settings::default()
+        });
+        Arc::clone(self.corrections.insert(Arc::new(read)))
     }
 
     fn problem(&self, at: usize, pointer: &str, message: String, help: Option<String>) -> Problem {

@@ -178,6 +178,8 @@ struct Server {
     restart: Option<u32>,
     /// Shadow mode: every call is decided on and logged, and forwarded all the same.
     shadow: Option<bool>,
+    /// Clients are served hints of tools that the server does not declare, or declares wrongly; as declared without it.
+    annotate: Option<Annotate>,
 }
 
 /// Files that a command may reach.
@@ -197,6 +199,15 @@ enum OnChange {
     Deny,
     /// Calls are passed on and logged, and the operator is told once.
     Warn,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Annotate {
+    /// Hints that the server does not declare are filled in.
+    Fill,
+    /// Those, and hints that strong evidence contradicts are replaced.
+    Correct,
 }
 
 #[derive(JsonSchema)]

@@ -2,7 +2,9 @@
 
 use super::reader::{Reader, Table, Text, TomlValue};
 use super::{SERVER_NAME_CHARS_MAX, SERVERS_MAX};
+use crate::classify::annotated::Filling;
 use crate::classify::findings::source::literal_secret;
+use crate::gateway::exchange::HintPlan;
 use crate::gateway::http::headers::forwardable;
 use crate::gateway::locked::{self, BadLock, OnChange};
 use crate::gateway::plan::{Backend, Children, LockPlan, Per, Served};
@@ -83,6 +85,7 @@ impl Reader<'_> {
         let policy = self.policy_of(table, "policy");
         let locked = self.lock_of(table, &server);
         let roots = self.roots_of(table);
+        let hints = self.hints_of(table);
         let per = self.word_of(table, "per", &[("session", Per::Session), ("grant", Per::Grant)]);
         let idle = self.span_of(table, "idle");
         let restarts = self.number_of(table, "restart", RESTARTS_MAX);
@@ -140,7 +143,7 @@ impl Reader<'_> {
             }
         };
         let enforcement = if shadow { Enforcement::Shadow } else { Enforcement::AsWritten };
-        Some(Served { backend: backend?, policy, enforcement, locked, roots })
+        Some(Served { backend: backend?, policy, enforcement, locked, roots, hints })
     }
 
     /// Reads `roots`: folders, or URIs of the scheme `file`.
@@ -164,6 +167,13 @@ impl Reader<'_> {
             }
         }
         roots
+    }
+
+    /// Reads `annotate`: whose tools are judged with what the same file says of them.
+    fn hints_of(&mut self, table: &mut Table<'_>) -> Option<HintPlan> {
+        const WORDS: [(&str, Filling); 2] = [("fill", Filling::Missing), ("correct", Filling::Wrong)];
+        let filling = self.word_of(table, "annotate", &WORDS)?;
+        Some(HintPlan { filling, settings: self.corrections() })
     }
 
     /// Reads `locked` and `on_change`, and the lock. Problems in the lock are reported with their own places.

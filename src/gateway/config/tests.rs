@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use super::*;
+use crate::classify::annotated::Filling;
 use crate::gateway::exchange::UnknownMethods;
 use crate::gateway::identity::{KnownBy, SubjectRule};
 use crate::gateway::plan::{Backend, Cors, Per};
@@ -109,6 +110,25 @@ require_grant = true
 [[disable]]
 id = "not checked here"
 "#;
+
+#[test]
+fn hints_are_filled_in_by_what_the_file_says_of_classes() {
+    let text = |corrections: &str| {
+        format!(
+            "{corrections}\n[servers.a]\nurl = \"http://a.example\"\npolicy = \"policy.json\"\nannotate = \"fill\"\n"
+        )
+    };
+    let correction = "[[override]]\nserver = \"a\"\ntool = \"t\"\ncategory = \"Write\"\nreason = \"It logs.\"\n";
+    let config = read(&text(correction)).unwrap().config;
+    let plan = config.plan.servers.values().next().unwrap().hints.clone().unwrap();
+    assert_eq!((plan.filling, plan.settings.overrides.len()), (Filling::Missing, 1));
+    let misspelt = text("[[disable]]\nid = \"name.lst\"\nreason = \"?\"\n");
+    assert!(read(&misspelt).err().unwrap()[0].contains("name.lst"), "what is switched off is checked");
+    refused(
+        "[servers.a]\nurl = \"http://a.example\"\npolicy = \"policy.json\"\nannotate = \"yes\"\n",
+        &["mcpol.toml:4:12  servers.a.annotate: `yes` is not known here\n  help: write `fill` or `correct`"],
+    );
+}
 
 #[test]
 fn a_whole_configuration_is_read_with_paths_from_its_folder_and_values_from_variables() {

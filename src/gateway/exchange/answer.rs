@@ -3,11 +3,13 @@
 
 use super::asked::Asked;
 use super::doors::{Asker, DoorRefusal, TASKS_UNKNOWN, UnknownMethods, Within};
-use super::memo::{Around, Memo};
+use super::memo::{Around, Memo, Under};
 use super::note::Note;
 use super::outcome::CallOutcome;
 use super::schema::Schemas;
+use super::served_hints::{HintPlan, ServedHints};
 use super::view::{Keep, Listing, Moment, View, is_listed};
+use crate::clock::Timestamp;
 use crate::gateway::audit::Route;
 use crate::gateway::filter::{Page, entries, filter};
 use crate::gateway::grant_tasks::GrantTasks;
@@ -69,6 +71,8 @@ pub struct Shared {
     generation: AtomicU64,
     /// Where the operator lets the server work for clients whose own roots are not taken.
     roots: Mutex<Arc<[String]>>,
+    /// The hints of tools that clients are served where the server's are missing or wrong, if the operator wants that.
+    hints: Mutex<Option<Arc<ServedHints>>>,
 }
 
 impl Shared {
@@ -129,6 +133,19 @@ impl Shared {
         *self.roots.lock().unwrap_or_else(PoisonError::into_inner) = roots;
     }
 
+    /// The hints that clients are served in place of missing or wrong ones, if they are.
+    pub fn hints(&self) -> Option<Arc<ServedHints>> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other hints in force; `clock` tells the time. Those by an equal plan stay.
+    pub fn set_hints(&self, plan: Option<&HintPlan>, clock: fn() -> Timestamp) {
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        if hints.as_ref().map(|hints| hints.plan()) != plan {
+            *hints = plan.map(|plan| Arc::new(ServedHints::new(plan.clone(), clock)));
+        }
+    }
+
     /// The moment `at`, with the generation of now.
     pub fn moment(&self, at: Instant) -> Moment {
         Moment { at, generation: self.generation() }
@@ -157,6 +174,12 @@ pub struct AnswerFor<'v> {
 }
 
 impl AnswerFor<'_> {
+    /// What a list is read under for the client; `None` for a caller without a policy, who sees nothing.
+    fn under(&self) -> Option<Under> {
+        let policy = Arc::clone(self.policy?);
+        Some(Under { policy, reviewed: self.guard.map(Guard::reviewed), hints: self.shared.hints() })
+    }
+
     /// The client as someone whom rules beside those of tools speak of.
     fn asker<T>(&self, work: impl FnOnce(&Asker<'_>) -> T) -> T {
         let is_shown_with_tool = |uri: Option<&str>| {
@@ -409,9 +432,9 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
     let text = received.text.as_bytes();
     let instead = |result: &str| Fate::Replace([&text[..span.start], result.as_bytes(), &text[span.end..]].concat());
     let AnswerFor { policy, guard, shared, .. } = *viewer;
-    let reviewed = guard.map(Guard::reviewed);
-    if let Some((policy, generation)) = policy.zip(first)
-        && let Some(known) = shared.memo.known(policy, reviewed.as_ref(), result)
+    let under = viewer.under();
+    if let Some((under, generation)) = under.as_ref().zip(first)
+        && let Some(known) = shared.memo.known(under, result)
         && let Some(seen) = saw(viewer, known.seen)
     {
         seen(generation);
@@ -442,8 +465,14 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
     let beside = guard.and_then(|guard| guard.beside(&page.result, "tools/list", "tools", notes));
     page.result = beside.unwrap_or(page.result);
     let seen = see(first, result, &page, viewer, notes);
-    if let Some(policy) = policy
+    let hints = under.as_ref().and_then(|under| under.hints.as_deref());
+    if let Some(hints) = hints {
+        let filled = hints.fill(&viewer.caller.server, result, &page.result, notes);
+        page.result = filled.unwrap_or(page.result);
+    }
+    if let Some(under) = under.as_ref()
         && first.is_some()
+        && hints.is_none_or(ServedHints::is_lasting)
         && !page.more
     {
         let around = match &received.text {
@@ -451,7 +480,7 @@ fn list(first: Option<u64>, id: &Id, received: &Received<'_>, viewer: &AnswerFor
             // White space was taken out, so the next message of the server cannot be compared with this text.
             Cow::Owned(_) => None,
         };
-        shared.memo.keep(policy, reviewed, (result, around), &page.result, seen);
+        shared.memo.keep(under.clone(), (result, around), &page.result, seen);
     }
     instead(&page.result)
 }
@@ -476,8 +505,7 @@ fn doubled(first: Option<u64>, result: &str, viewer: &AnswerFor<'_>) -> BTreeSet
 /// the byte: it is then not parsed again.
 pub fn same_list(asked: &Asked, id: &Id, text: &[u8], viewer: &AnswerFor<'_>) -> Option<Vec<u8>> {
     let Asked::List { first: Some(generation) } = asked else { return None };
-    let reviewed = viewer.guard.map(Guard::reviewed);
-    let (known, message) = viewer.shared.memo.known_message(viewer.policy?, reviewed.as_ref(), id, text)?;
+    let (known, message) = viewer.shared.memo.known_message(&viewer.under()?, id, text)?;
     saw(viewer, known.seen)?(*generation);
     Some(message)
 }

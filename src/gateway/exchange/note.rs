@@ -15,6 +15,8 @@ pub enum Note {
     /// A rule was asked about something that the answer asks of the client: the method, the policy's hash, what the rule
     /// says.
     Ruled(String, String, Box<DoorRuling>),
+    /// A tool goes to clients with other hints than the server declares: its name, and the hints in words.
+    Hinted(String, String),
     /// A line for the operator.
     Notice(String),
 }

@@ -190,6 +190,7 @@ mod tests {
             enforcement: Enforcement::AsWritten,
             locked: None,
             roots: Vec::new(),
+            hints: None,
         };
         Arc::new(Server::new(name, plan, None, &decider).unwrap())
     }

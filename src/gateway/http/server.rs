@@ -3,7 +3,7 @@
 use super::command_table::CommandServer;
 use super::strictness::Strictness;
 use super::url_table::UrlServer;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::gateway::audit::{Route, Whose};
 use crate::gateway::decider::Decider;
 use crate::gateway::exchange::Shared;
@@ -92,6 +92,7 @@ impl Server {
             Backend::Stdio(_) => Shared::of_command(decider.tasks()),
         };
         shared.set_roots(plan.roots.as_slice().into());
+        shared.set_hints(plan.hints.as_ref(), clock::now);
         Ok(Self {
             label: name.as_str().into(),
             name,

@@ -339,6 +339,7 @@ fn table(
     // Nothing can fail any more.
     for (server, served, slot) in changes {
         server.shared.set_roots(served.roots.as_slice().into());
+        server.shared.set_hints(served.hints.as_ref(), clock::now);
         *server.plan.write().unwrap_or_else(PoisonError::into_inner) = served;
         *server.policy.write().unwrap_or_else(PoisonError::into_inner) = slot;
     }

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::gateway::audit::{Audit, Route};
 use crate::gateway::decider::Decider;
 use crate::gateway::event::Event;
-use crate::gateway::exchange::Shared;
+use crate::gateway::exchange::{HintPlan, Shared};
 use crate::gateway::grant_tasks::GrantTasks;
 use crate::gateway::lock_watch::LockWatch;
 use crate::gateway::locked::Guard;
@@ -36,6 +36,8 @@ pub struct StdioStart {
     pub lock: Option<(LockWatch, Arc<Guard>)>,
     /// The server.
     pub backend: Backend,
+    /// The hints of tools that the client is served where the server's are missing or wrong.
+    pub hints: Option<HintPlan>,
     /// Who calls, and in which session.
     pub caller: Caller,
     /// How the session is run.
@@ -59,13 +61,15 @@ pub struct StdioStart {
 /// # Errors
 /// The gateway could not begin to serve.
 pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
-    let StdioStart { policy, lock, backend, caller, settings, drain, reloading, stores, audit, lines, around } = start;
+    let StdioStart { policy, lock, backend, hints, caller, settings, drain, reloading, stores, audit, lines, around } =
+        start;
     let (watch, guard) = lock.unzip();
     let tasks = GrantTasks::new(stores.tasks);
     let (route, shared) = match backend {
         Backend::Http(_) => (Route::StdioUrl, Shared::behind_url(tasks)),
         Backend::Stdio(_) => (Route::StdioCommand, Shared::of_command(tasks)),
     };
+    shared.set_hints(hints.as_ref(), clock::now);
     let decider = Arc::new(Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say)));
     lines.iter().for_each(|line| (around.say)(line));
     let hash = policy.policy().as_deref().map(Policy::hash).unwrap_or_default().to_owned();

@@ -112,6 +112,36 @@ pub fn a_name_that_is_listed_twice_is_refused_whole(cell: &dyn Fn(&Setup) -> Cel
     assert_eq!(cell.calls("work"), 0);
 }
 
+pub fn missing_and_wrong_hints_are_filled_in_where_the_operator_wants_it(cell: &dyn Fn(&Setup) -> Cell) {
+    let zones = json!({"name": "list_zones", "description": "List all time zones", "inputSchema": {"type": "object"}});
+    let note = json!({"name": "delete_note", "description": "Delete a note", "inputSchema": {"type": "object"},
+        "annotations": {"title": "Note", "readOnlyHint": true}});
+    let tools = json!([zones, note, tool("frobnicator")]);
+    let policy = json!({"version": "1", "default": "allow", "tools": {}});
+    // The lock is of what the server says, and every call is held to it.
+    let setup = Setup::policy(&policy).locked(&tools).listing(&tools).annotate("correct");
+    let cell = cell(&setup);
+    let mut client = cell.client();
+    for _ in 0..2 {
+        let listed = client.ask("tools/list", &json!({}));
+        let of = |name: &str| {
+            let mut tools = listed["result"]["tools"].as_array().into_iter().flatten();
+            let tool = tools.find(|tool| tool["name"] == cell.way.tool(name));
+            tool.unwrap_or_else(|| panic!("{name}: {listed}"))["annotations"].clone()
+        };
+        let read = json!({"readOnlyHint": true, "destructiveHint": false, "openWorldHint": false});
+        let removal = json!({"title": "Note", "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true,
+            "openWorldHint": false});
+        assert_eq!((of("list_zones"), of("delete_note"), of("frobnicator")), (read, removal, Value::Null), "{listed}");
+    }
+    passed(&client.ask_tool("delete_note", &json!({})));
+    let told: Vec<_> = cell.log().into_iter().filter(|line| line["event"] == "hints_filled").collect();
+    assert_eq!(told.len(), 2, "each once: {told:#?}");
+    let words =
+        "readOnlyHint: false (declared true), destructiveHint: true, idempotentHint: true, openWorldHint: false";
+    assert!(told.iter().any(|line| line["tool"] == "delete_note" && line["hints"] == words), "{told:#?}");
+}
+
 pub fn what_is_offered_beside_tools_is_as_it_was_locked(cell: &dyn Fn(&Setup) -> Cell) {
     let resource = |uri: &str, text: &str| json!({"uri": uri, "name": "n", "description": text});
     let list = json!({"tools": [tool("good")], "resources": [resource("note://1", "One."), resource("note://2", "Two.")],

@@ -114,6 +114,7 @@ pub struct Setup {
     tells: bool,
     flags: &'static [&'static str],
     audit: Option<&'static str>,
+    annotate: Option<&'static str>,
 }
 
 /// Stands for the server's own address in [`Setup::proxy`].
@@ -145,6 +146,7 @@ impl Setup {
             tells: false,
             flags: &[],
             audit: None,
+            annotate: None,
         }
     }
 
@@ -206,6 +208,11 @@ impl Setup {
     /// The gateway is started with these flags as well.
     pub fn flags(self, flags: &'static [&'static str]) -> Self {
         Self { flags, ..self }
+    }
+
+    /// The gateway serves hints of tools so.
+    pub fn annotate(self, how: &'static str) -> Self {
+        Self { annotate: Some(how), ..self }
     }
 
     /// The log goes there.
@@ -332,6 +339,9 @@ impl Cell {
         if setup.reviewed.is_some() {
             one["locked"] = "mcpol.lock".into();
         }
+        if let Some(how) = setup.annotate {
+            one["annotate"] = how.into();
+        }
         let mut config = json!({
             "gateway": {"listen": "127.0.0.1:0", "call_timeout": format!("{}s", setup.call_timeout),
                         "approval_wait": format!("{}s", setup.approval_wait)},
@@ -411,6 +421,7 @@ impl Cell {
         if setup.reviewed.is_some() {
             args.extend(["--locked", "mcpol.lock"]);
         }
+        args.extend(setup.annotate.iter().flat_map(|how| ["--annotate", *how]));
         let target = scripted::target("wire");
         if self.way.is_command() {
             args.extend(["--restart", &restart, "--"]);

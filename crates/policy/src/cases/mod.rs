@@ -32,7 +32,7 @@ const TIME: &str = "2026-01-01T00:00:00Z";
 
 /// What a call comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Expectation {
     /// It passes.
     Allow,
@@ -50,6 +50,17 @@ impl Expectation {
             Self::Deny => "deny",
             Self::Ask => "ask",
         }
+    }
+}
+
+impl TryFrom<String> for Expectation {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        let known = [Self::Allow, Self::Deny, Self::Ask].into_iter().find(|it| it.as_str() == word);
+        known.ok_or_else(|| {
+            format!("`{}` is no verdict: a case expects `allow`, `deny` or `ask`", crate::text::excerpt(&word, 40))
+        })
     }
 }
 
