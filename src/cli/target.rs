@@ -67,6 +67,17 @@ pub struct TargetArgs {
     pub kept: KeptScans,
 }
 
+impl TargetArgs {
+    /// Whether they say where servers are: `--server` alone chooses among those of a file that is found.
+    pub fn name_a_place(&self) -> bool {
+        self.url.is_some()
+            || !self.config.is_empty()
+            || self.discover
+            || !self.tools.is_empty()
+            || !self.command.is_empty()
+    }
+}
+
 /// What a command makes of listings that are kept for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeptScans {

@@ -57,12 +57,7 @@ pub(super) fn unreadable(error: BadConfig) -> Failure {
 /// # Errors
 /// The configuration here cannot be read.
 pub(super) fn with_servers(args: &TargetArgs) -> Result<TargetArgs, Failure> {
-    let names_some = args.url.is_some()
-        || !args.config.is_empty()
-        || args.discover
-        || !args.tools.is_empty()
-        || !args.command.is_empty();
-    if names_some {
+    if args.name_a_place() {
         return Ok(args.clone());
     }
     match find(None)?.filter(|project| !project.outline.servers.is_empty()) {
@@ -83,9 +78,8 @@ pub(super) fn lock(named: Option<&Path>, target: &TargetArgs) -> Result<PathBuf,
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
-    let names_none = TargetArgs { server: Vec::new(), ..target.clone() };
     let files = match target.config.as_slice() {
-        [] if super::load::names_anything(&names_none) => &[],
+        [] if target.name_a_place() => &[],
         [] => &[PathBuf::from(PROJECT_FILE)][..],
         files => files,
     };

@@ -216,12 +216,7 @@ fn capabilities(declared: &[ClientCapability]) -> serde_json::Value {
 
 /// Whether the arguments name a server or a file at all.
 pub(super) fn names_anything(args: &TargetArgs) -> bool {
-    args.url.is_some()
-        || !args.config.is_empty()
-        || args.discover
-        || !args.server.is_empty()
-        || !args.tools.is_empty()
-        || !args.command.is_empty()
+    args.name_a_place() || !args.server.is_empty()
 }
 
 /// Whether the arguments name saved lists and no server to ask.
