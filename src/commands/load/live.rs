@@ -36,6 +36,9 @@ impl Job {
 
 type LiveAnswer = (Job, Result<Listing, ConnectError>);
 
+/// Takes what became of a server, and of one that answered where it is.
+type HandOver<'h> = dyn FnMut(Item, Option<&Target>) -> Result<(), Failure> + 'h;
+
 /// Asks the servers, at most `at_once` at a time, and hands over each answer as soon as it is there; `keep` sees the good
 /// ones first.
 ///
@@ -70,7 +73,7 @@ async fn ask_all(
     at_once: usize,
     options: &EnumerateOptions,
     running: &mut JoinSet<LiveAnswer>,
-    on: &mut dyn FnMut(Item, Option<&Target>) -> Result<(), Failure>,
+    on: &mut HandOver<'_>,
 ) -> Result<(), Failure> {
     let bars = Bars::new(jobs.len());
     let mut waiting: VecDeque<Job> = jobs.into();
