@@ -12,6 +12,7 @@ mod lock_text;
 mod lock_file;
 pub mod places;
 pub mod drift;
+pub mod index;
 
 pub use canonical::canonical;
 pub use kept::{kept_text, read_kept};

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 /// What people want, and the subcommands for it.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Look: what can it do?", &["scan", "clients", "explain", "annotate"]),
+    ("Look: what can it do?", &["scan", "clients", "explain", "annotate", "catalog"]),
     ("Decide: what should it be allowed?", &["gen-policy", "policy", "lock", "check", "rules"]),
     ("Hold: nothing else gets through", &["wrap", "unwrap", "init", "config", "enforce", "grant", "login", "logout"]),
     ("Watch: what happens, and what waits", &["status", "audit", "approvals", "limits"]),
@@ -77,6 +77,7 @@ fn document(command: &str) -> &'static str {
         "check" | "lock" => "ci.md",
         "rules" => "rules.md",
         "annotate" => "annotations.md",
+        "catalog" => "catalogue.md",
         "scan" | "explain" => "findings.md",
         _ => "",
     }

@@ -1,6 +1,7 @@
 //! The command line as types: values checked by clap, no I/O. One file a subcommand.
 
 mod annotate;
+mod catalog;
 mod scan;
 mod target;
 mod explain;
@@ -27,6 +28,10 @@ mod wrap;
 pub use annotate::{AnnotateArgs, AnnotateFail, AnnotateFormat};
 pub use approvals::{ApprovalsArgs, ApprovalsCommand};
 pub use audit::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
+pub use catalog::{
+    CatalogArgs, CatalogBuildArgs, CatalogCommand, CatalogDiffArgs, CatalogSearchArgs, CatalogServeArgs,
+    CatalogShowArgs, CatalogStatsArgs,
+};
 pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
 pub use enforce::{AnnotateArg, EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};
@@ -101,6 +106,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Which annotations should these tools have, and which have they?
     Annotate(AnnotateArgs),
+    /// Keep records of servers: one file for each.
+    Catalog(CatalogArgs),
     /// Write a recommended default-deny policy.json.
     GenPolicy(GenPolicyArgs),
     /// Check, test and compare policies.

@@ -20,6 +20,7 @@ mod clients;
 mod config;
 mod policies;
 mod project;
+mod records;
 mod top;
 mod enforce;
 mod enforce_config;
@@ -30,9 +31,12 @@ mod enforce_http;
 mod audit;
 mod annotate;
 mod approvals;
+mod catalog;
 mod demo;
 mod sample_server;
 mod shell;
+mod site;
+mod site_server;
 mod status;
 mod voice;
 mod wrap;
@@ -53,6 +57,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Scan(args) => scan::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Annotate(args) => annotate::run(&args),
+        Command::Catalog(args) => catalog::run(args),
         Command::GenPolicy(args) => gen_policy::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Rules(args) => rules::run(args),

@@ -1,6 +1,7 @@
 //! Results for people and machines: one file a format. Everything here makes text; nobody prints.
 
 mod annotate;
+mod catalogue;
 mod scan;
 mod clients;
 mod config;
@@ -35,6 +36,7 @@ pub use annotate::{
     AnnotateReport, AnnotatedServer, AnnotatedTool, annotate_json, annotate_markdown, annotate_sarif, annotate_schema,
     annotate_table,
 };
+pub use catalogue::{counts, hits};
 pub use check::{CHECK_VERSION, CheckFinding, CheckReport, CheckSummary, CheckedServer, check_json};
 pub use check_markdown::check_markdown;
 pub use check_pages::{check_page, page_address};
@@ -59,4 +61,4 @@ pub use scan::{Failed, FoundIn, ScanLine, ScanReport, ScannedServer, ScannedTool
 pub use scan_sarif::scan_sarif;
 pub use status::status_table;
 pub use table::{Detail, TableOptions, failures, scan_table};
-pub use words::{evidence_in_words, quoted, why};
+pub use words::{count, evidence_in_words, quoted, severity, why};

@@ -2,10 +2,11 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 26] = [
+const SUBCOMMANDS: [&str; 27] = [
     "scan",
     "explain",
     "annotate",
+    "catalog",
     "gen-policy",
     "policy",
     "rules",

@@ -10,6 +10,7 @@ use crate::model::{Classified, Extra, Finding, Fingerprint, Listing, SetFinding,
 use crate::report::Explained;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::thread;
 
@@ -81,6 +82,21 @@ impl Classifier {
         self.settings.apply(self.today, &mut classified, &self.options, &mut self.applied.borrow_mut());
         classified.findings.extend(findings.into_iter().filter(|finding| !self.is_off(&finding.id)));
         classified
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// How servers are judged by them.
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// The findings and rules that are switched off.
+    pub fn off(&self) -> BTreeSet<String> {
+        self.settings.disabled.keys().cloned().collect()
     }
 
     /// Whether a finding is switched off.

@@ -25,7 +25,7 @@ use crate::report::{Failed, FoundIn};
 use kept::{KeptListings, KeptOne};
 use serde_json::json;
 use std::cell::LazyCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What could be listed, and what could not.
@@ -95,6 +95,14 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
         return Ok(());
     }
     ask_all(jobs, args, on)
+}
+
+/// Reads saved lists and hands over each as soon as it is read, in the order of the files.
+///
+/// # Errors
+/// Whatever `on` returned.
+pub(super) fn saved(paths: &[PathBuf], on: &mut dyn FnMut(Item) -> Result<(), Failure>) -> Result<(), Failure> {
+    files::each(paths, on)
 }
 
 /// Asks the sample server inside this binary, as a real child process over stdio.
