@@ -269,6 +269,11 @@ fn file_names(servers: &[Classified]) -> Vec<String> {
     names
 }
 
+/// The file that the record of a server with this name is written into, where no other server has the name.
+pub fn record_file(server: &str) -> String {
+    format!("{}.json", file_stem(server))
+}
+
 /// A server's name as a file name: lower-case ASCII letters, digits, `.`, `_` and `-`, never hidden, never a device.
 /// Where that loses anything, eight digits of the name's hash are added, so that two names never share a file.
 fn file_stem(name: &str) -> String {

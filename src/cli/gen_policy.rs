@@ -59,6 +59,7 @@ Examples:
   mcpol gen-policy -o policy.json -- npx -y @modelcontextprotocol/server-github
   mcpol gen-policy --tools saved.json --profile strict --notes review.md
   mcpol gen-policy --tools catalog/ -o policies/
+  mcpol gen-policy --catalog server-github -o policy.json
   mcpol gen-policy --merge policy.json -o policy.json https://mcp.example.com/mcp
 
 The policy goes to standard output or FILE, the review table to standard error.

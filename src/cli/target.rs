@@ -28,6 +28,12 @@ pub struct TargetArgs {
     /// Read saved tool lists or catalogue records: files, directories, or `-` for standard input.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub tools: Vec<PathBuf>,
+    /// The record of this server in a catalogue, so that no server is asked; may be given more than once.
+    #[arg(long, value_name = "SERVER")]
+    pub catalog: Vec<String>,
+    /// The directory of records that `--catalog` looks in.
+    #[arg(long, value_name = "DIR", default_value = "catalog")]
+    pub catalog_dir: PathBuf,
     /// Start the commands found in configuration files without asking.
     #[arg(long)]
     pub yes: bool,
@@ -74,6 +80,7 @@ impl TargetArgs {
             || !self.config.is_empty()
             || self.discover
             || !self.tools.is_empty()
+            || !self.catalog.is_empty()
             || !self.command.is_empty()
     }
 }

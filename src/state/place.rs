@@ -34,27 +34,6 @@ pub fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, No
     })
 }
 
-/// The user's directory for what may be thrown away: `MCPOL_CACHE_DIR`, else what the system has for it. `variable` reads an
-/// environment variable.
-///
-/// # Errors
-/// None of the variables is set.
-pub fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoPlace> {
-    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(chosen) = path("MCPOL_CACHE_DIR") {
-        return Ok(chosen);
-    }
-    // A relative XDG path must be ignored, the specification says.
-    if let Some(cache) = path("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
-        return Ok(cache.join("mcpol"));
-    }
-    if cfg!(windows) {
-        return Ok(path("LOCALAPPDATA").ok_or(NoPlace)?.join("mcpol").join("cache"));
-    }
-    let home = path("HOME").ok_or(NoPlace)?;
-    Ok(home.join(if cfg!(target_os = "macos") { "Library/Caches/mcpol" } else { ".cache/mcpol" }))
-}
-
 /// The user's configuration directory: `MCPOL_CONFIG_DIR`, else what the system has for it. `variable` reads an
 /// environment variable.
 ///

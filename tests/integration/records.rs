@@ -109,3 +109,16 @@ fn a_site_is_shown_on_this_machine_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn a_policy_and_a_lock_need_no_running_server() {
+    let sandbox = sandbox();
+    let catalog = ["--catalog", "timers", "--catalog-dir", "records"];
+    let args = |head: &[&'static str]| [head, &catalog].concat();
+    let policy = sandbox.run(&args(&["gen-policy", "-q"])).quiet(0);
+    assert_eq!(serde_json::from_str::<Value>(&policy).unwrap()["hide"], serde_json::json!(["delete_timer"]));
+    sandbox.run(&args(&["lock", "-q"])).quiet(0);
+    assert!(sandbox.read("mcpol.lock").contains("pauseTimer"));
+    let said = sandbox.run(&["gen-policy", "--catalog", "timer", "--catalog-dir", "records"]).refused(2);
+    assert!(said.contains("no record of a server `timer`") && said.contains("did you mean `timers`?"), "{said}");
+}

@@ -15,6 +15,7 @@ pub(super) use config::on_a_terminal;
 pub(super) use targets::{HandedHeaders, http_target, name_of_command, name_of_url, server_name};
 
 use super::{Failure, output};
+use crate::catalog;
 use crate::cli::{ClientCapability, KeptScans, TargetArgs};
 use crate::exit::Exit;
 use crate::mcp::target::{StdioTarget, Target};
@@ -84,7 +85,9 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
     let mut jobs = targets::typed(args)?;
     jobs.iter_mut().for_each(|job| job.kept = kept(&job.target));
     jobs.extend(config::servers(args, &kept, on)?);
-    files::each(&args.tools, &mut |item| match item {
+    let mut lists = args.tools.clone();
+    lists.extend(recorded(args)?);
+    files::each(&lists, &mut |item| match item {
         Item::Listing(mut listing, configuration) if args.no_extras => {
             listing.extras = Extras::not_recorded();
             on(Item::Listing(listing, configuration))
@@ -95,6 +98,25 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
         return Ok(());
     }
     ask_all(jobs, args, on)
+}
+
+/// The files of the records that the arguments name by their servers.
+fn recorded(args: &TargetArgs) -> Result<Vec<PathBuf>, Failure> {
+    let file = |name: &String| {
+        let path = args.catalog_dir.join(catalog::record_file(name));
+        if path.is_file() {
+            return Ok(path);
+        }
+        let known = catalog::tool_list_files(&args.catalog_dir).unwrap_or_default();
+        let known: Vec<String> =
+            known.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        let failure = Failure::usage(format!("no record of a server `{name}` in `{}`", args.catalog_dir.display()));
+        Err(match crate::text::nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => failure.with_help(format!("did you mean `{near}`?")),
+            None => failure.with_help("`--catalog-dir DIR` names another directory of records"),
+        })
+    };
+    args.catalog.iter().map(file).collect()
 }
 
 /// Reads saved lists and hands over each as soon as it is read, in the order of the files.
@@ -229,8 +251,8 @@ pub(super) fn names_anything(args: &TargetArgs) -> bool {
 
 /// Whether the arguments name saved lists and no server to ask.
 pub(super) fn names_only_lists(args: &TargetArgs) -> bool {
-    let others = TargetArgs { tools: Vec::new(), ..args.clone() };
-    !args.tools.is_empty() && !names_anything(&others)
+    let others = TargetArgs { tools: Vec::new(), catalog: Vec::new(), ..args.clone() };
+    (!args.tools.is_empty() || !args.catalog.is_empty()) && !names_anything(&others)
 }
 
 /// Connects to the servers or reads the files that the arguments name.
