@@ -83,7 +83,7 @@ fn top(tool: &Tool<'_, '_>, name: &str) -> Markup {
         p {
             code { (name) } " is a tool of the MCP server " strong { (excerpt(tool.server.name(), 60)) } ". It "
             (words::does(verdict.category)) ": that makes it a tool of the class " strong { (verdict.category.as_str()) } ". At worst, one wrong call "
-            (words::costs(verdict.blast_radius)) "."
+            (words::costs_of(verdict.category, verdict.blast_radius)) "."
         }
     }
 }

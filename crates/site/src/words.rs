@@ -125,6 +125,18 @@ pub(crate) const fn flag(flag: Flag) -> &'static str {
     }
 }
 
+/// What one wrong call of a tool of this category costs, after `one wrong call `.
+pub(crate) const fn costs_of(category: Category, radius: BlastRadius) -> &'static str {
+    match (category, radius) {
+        (Category::Read, BlastRadius::Low) => "gives away nothing that is plainly worth protecting",
+        (Category::Read, BlastRadius::Medium) => {
+            "gives away something private, or reaches a place that the caller chooses"
+        }
+        (Category::Read, BlastRadius::High) => "gives away secrets, or whatever a free-form query asks for",
+        (Category::Read | Category::Write | Category::Execute | Category::Delete, _) => costs(radius),
+    }
+}
+
 /// Why the risk is what it is: a whole sentence.
 pub(crate) fn risk(category: Category, radius: BlastRadius, risk: RiskLevel) -> String {
     let nature = category.nature();
