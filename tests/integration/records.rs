@@ -117,7 +117,7 @@ fn a_policy_and_a_lock_need_no_running_server() {
     let args = |head: &[&'static str]| [head, &catalog].concat();
     let policy = sandbox.run(&args(&["gen-policy", "-q"])).quiet(0);
     assert_eq!(serde_json::from_str::<Value>(&policy).unwrap()["hide"], serde_json::json!(["delete_timer"]));
-    sandbox.run(&args(&["lock", "-q"])).quiet(0);
+    sandbox.run(&args(&["lock"])).both(0);
     assert!(sandbox.read("mcpol.lock").contains("pauseTimer"));
     let said = sandbox.run(&["gen-policy", "--catalog", "timer", "--catalog-dir", "records"]).refused(2);
     assert!(said.contains("no record of a server `timer`") && said.contains("did you mean `timers`?"), "{said}");
