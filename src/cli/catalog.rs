@@ -125,7 +125,7 @@ Examples:
   mcpol catalog search --flag egress --risk high
   mcpol catalog search mail --records my-records/ --json
 
-An index of the records is kept among what may be thrown away (MCPOL_CACHE_DIR, else the user's cache) and brought up to
+An index of the records is kept among what may be thrown away (MCPOL_CACHE, else the user's cache) and brought up to
 date by what changed.
 
 Exit codes: 0 found, 2 wrong argument or file, 4 nothing found";

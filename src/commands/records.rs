@@ -32,7 +32,7 @@ fn index(directory: &Path, classifier: &Classifier) -> Result<Index, Failure> {
 
 /// The file of a directory's index among what may be thrown away; none where there is no place for it.
 fn place(directory: &Path) -> Option<PathBuf> {
-    let folder = state::cache_folder(|name| std::env::var_os(name)).ok()?;
+    let folder = state::cache_folder(|name| std::env::var_os(name))?;
     std::fs::create_dir_all(&folder).ok()?;
     let name = Fingerprint::of(&directory.to_string_lossy().into());
     Some(folder.join(format!("catalogue-{}.db", name.as_str().get(..16)?)))

@@ -13,7 +13,7 @@ const TIMERS: &str = r#"{"server":"timers","package":"@example/timers","registry
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     let cache = sandbox.dir().join("cache");
-    let sandbox = sandbox.with_env("MCPOL_CACHE_DIR", cache.to_str().unwrap());
+    let sandbox = sandbox.with_env("MCPOL_CACHE", cache.to_str().unwrap());
     sandbox.write("records/timers.json", TIMERS);
     sandbox.write("records/mail.json", r#"{"server":"a/mail","tools":[{"name":"send_mail","description":"Send a mail to any address","inputSchema":{"type":"object","properties":{"to":{"type":"string"}}}}]}"#);
     sandbox

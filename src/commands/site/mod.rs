@@ -98,7 +98,8 @@ impl Maker<'_> {
         let (mut waiting, mut problems): (Vec<(Listing, Vec<Finding>)>, _) = (Vec::new(), Problems::default());
         load::saved(records, &mut |item| {
             match item {
-                Item::Listing(listing, findings) => waiting.push((*listing, findings)),
+                // A saved list has no configuration that could be wrong.
+                Item::Listing(listing, _) => waiting.push((*listing, Vec::new())),
                 // A file fails with a problem.
                 Item::Failed(_) => {}
                 Item::Problem(problem) => problems.push(problem),

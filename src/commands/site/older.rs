@@ -34,8 +34,8 @@ impl OlderRecords {
         }
         saved(&files, &mut |item| {
             match item {
-                Item::Listing(listing, findings) => {
-                    let classified = classifier.one(*listing, findings);
+                Item::Listing(listing, _) => {
+                    let classified = classifier.one(*listing, Vec::new());
                     older.0.entry(classified.listing.server.as_str().to_owned()).or_default().push(classified);
                 }
                 Item::Failed(_) => {}
