@@ -66,10 +66,10 @@ impl Gateway {
         let (mut head, body) = request.into_parts();
         headers::end_of_connection(&mut head.headers);
         let table = self.table();
-        let asked = AskedAddress::of(&head);
+        let asked = self.token_help.asked(&head);
         let origin = match table.front.check(&head, local) {
             Ok(origin) => origin,
-            Err(refusal) => return self.refuse(refusal, &asked, &Whose::gateway()),
+            Err(refusal) => return self.refuse(refusal, asked.as_ref(), &Whose::gateway()),
         };
         if let Some(mut response) = table.front.preflight(&head, origin.as_ref()) {
             origin.into_iter().for_each(|origin| host_origin::allow_origin(response.headers_mut(), origin));
@@ -82,13 +82,13 @@ impl Gateway {
         };
         let mut response = match served {
             Ok(response) => response,
-            Err(refusal) => self.refuse(refusal, &asked, &whose),
+            Err(refusal) => self.refuse(refusal, asked.as_ref(), &whose),
         };
         origin.into_iter().for_each(|origin| host_origin::allow_origin(response.headers_mut(), origin));
         response
     }
 
-    fn refuse(&self, refusal: Refusal, asked: &AskedAddress, whose: &Whose) -> Response<Answer> {
+    fn refuse(&self, refusal: Refusal, asked: Option<&AskedAddress>, whose: &Whose) -> Response<Answer> {
         if let Some(meter) = self.decider.meter() {
             meter.refused_request(match refusal.status().as_u16() {
                 400 => "malformed",

@@ -64,6 +64,11 @@ impl TokenHelp {
         Self { issuer, scheme: if tls { "https" } else { "http" } }
     }
 
+    /// By which address the client of a request knows the gateway, where a refusal may have to name it.
+    pub fn asked(&self, head: &Parts) -> Option<AskedAddress> {
+        self.issuer.as_ref().map(|_| AskedAddress::of(head))
+    }
+
     /// The answer to a client that looks for a login; `None` if the request is for something else.
     /// `serves` says whether the gateway has an endpoint at a path.
     pub(super) fn answer(
@@ -131,12 +136,14 @@ impl TokenHelp {
     }
 
     /// Adds to the refusal of a token how one is had. Which of its flaws a token has is not told.
-    pub fn complete(&self, refusal: Refusal, asked: &AskedAddress) -> Refusal {
+    pub fn complete(&self, refusal: Refusal, asked: Option<&AskedAddress>) -> Refusal {
         if refusal.status() != StatusCode::UNAUTHORIZED {
             return refusal;
         }
-        let place = |issuer| self.address(issuer, asked, &format!("{RESOURCE}{}", asked.uri.path()));
-        refusal.with_token_help(self.words(), self.issuer.as_ref().map(place).as_deref())
+        let place = |(issuer, asked): (&KnownIssuer, &AskedAddress)| {
+            self.address(issuer, asked, &format!("{RESOURCE}{}", asked.uri.path()))
+        };
+        refusal.with_token_help(self.words(), self.issuer.as_ref().zip(asked).map(place).as_deref())
     }
 }
 
