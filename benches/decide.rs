@@ -64,13 +64,26 @@ fn many_conditions(count: usize, regexes: usize) -> String {
 
 fn decide(bencher: divan::Bencher<'_, '_>, policy: &Policy, arguments: &str) {
     let store = MemoryStore::new();
-    let caller = Caller { server: Arc::from("server"), grant: Some(Arc::from("local")), session: Some(Arc::from("s")) };
+    let caller = Caller {
+        server: Arc::from("server"),
+        grant: Some(Arc::from("local")),
+        session: Some(Arc::from("s")),
+        course: None,
+        pledge: None,
+    };
     let call = ToolCall::synthetic(ToolName::new("pay"), Some(arguments.to_owned()));
     let now = Timestamp::from_millis(1_800_000_000_000);
     // The regular expressions are compiled by the first call.
-    let _ = gate(policy, &store, &store, now, Request { caller: &caller, call: call.clone(), facts: Facts::default() });
+    let _ = gate(
+        policy,
+        &store,
+        &store,
+        &store,
+        now,
+        Request { caller: &caller, call: call.clone(), facts: Facts::default() },
+    );
     bencher.with_inputs(|| call.clone()).bench_local_values(|call| -> Decision {
-        gate(policy, &store, &store, now, Request { caller: &caller, call, facts: Facts::default() })
+        gate(policy, &store, &store, &store, now, Request { caller: &caller, call, facts: Facts::default() })
     });
 }
 

@@ -91,6 +91,9 @@ pub struct EnforceArgs {
     /// In whose name calls are counted.
     #[arg(long, value_name = "NAME", default_value = LOCAL_GRANT)]
     pub grant: String,
+    /// The only tools that this session calls, whatever else the policy allows, between commas; may be given more than once.
+    #[arg(long, value_name = "TOOL,…", value_delimiter = ',', conflicts_with = "listen")]
+    pub pledge: Option<Vec<String>>,
     /// Counters, approvals and grants: a file, a `redis://` URL, or `memory:` for this process alone [default:
     /// $MCPOL_STATE, else state.db in the state directory].
     #[arg(long, value_name = "FILE|URL|memory:")]
@@ -192,7 +195,7 @@ impl EnforceArgs {
 pub const LOCAL_GRANT: &str = "local";
 
 /// What a configuration says itself.
-const OF_ONE_SERVER: [&str; 23] = [
+const OF_ONE_SERVER: [&str; 24] = [
     "policy",
     "annotate",
     "locked",
@@ -208,6 +211,7 @@ const OF_ONE_SERVER: [&str; 23] = [
     "grants",
     "jwks",
     "name",
+    "pledge",
     "state",
     "audit",
     "shadow",

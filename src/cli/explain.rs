@@ -33,7 +33,10 @@ pub struct ExplainArgs {
     /// When, in UTC: `2026-11-23T09:30:00Z` [default: now].
     #[arg(long, value_name = "TIME", requires = "policy")]
     pub at: Option<String>,
-    /// Counters as this gateway state (a file or a `redis://` URL) has them [default: none used].
+    /// The session has called this tool before; may be given more than once.
+    #[arg(long, value_name = "TOOL", requires = "policy")]
+    pub after: Vec<String>,
+    /// Counters, and what sessions have called, as this gateway state (a file or a `redis://` URL) has them [default: none used].
     #[arg(long, value_name = "FILE|URL", requires = "policy")]
     pub state: Option<PathBuf>,
     /// Print JSON for machines.
@@ -65,4 +68,5 @@ Examples:
   mcpol explain create_issue --tools catalog/server-github.json
   mcpol explain read_file -- npx -y @modelcontextprotocol/server-filesystem .
   mcpol explain create_charge --policy policy.json --args '{\"amount\": 20000}'
+  mcpol explain send_mail --policy policy.json --after read_mail
   mcpol explain --policy policy.json --resource file:///srv/docs/a.txt";

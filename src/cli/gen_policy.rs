@@ -10,6 +10,11 @@ pub struct GenPolicyArgs {
     /// How strict the policy is.
     #[arg(long, value_enum, default_value_t = PolicyProfile::Standard)]
     pub profile: PolicyProfile,
+    /// Also write rules about the course of a session: after a stranger's text a person is asked about what sends, pays,
+    /// changes who may do what, or runs code; with `seen` only where the call names what stood in that text [default: as
+    /// the profile: `always` for strict, else `none`].
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "always", value_name = "WHICH")]
+    pub flows: Option<PolicyFlows>,
     /// Only this tool; may be given more than once.
     #[arg(long, value_name = "TOOL")]
     pub only: Vec<String>,
@@ -48,10 +53,22 @@ pub struct GenPolicyArgs {
 pub enum PolicyProfile {
     /// Reads pass, writes 30 and executions 10 a minute, deletes hidden, a person asked about money.
     Standard,
-    /// Also: arguments must satisfy the schema; high blast radius, privilege, egress and most executions need approval.
+    /// Also: arguments must satisfy the schema; high blast radius, privilege, egress and most executions need approval, and
+    /// after a stranger's text whatever sends, pays, changes rights or runs code (`--flows`).
     Strict,
     /// Reads only.
     ReadOnly,
+}
+
+/// Which rules about the course of a session are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PolicyFlows {
+    /// None.
+    None,
+    /// Every such call is asked about.
+    Always,
+    /// Only calls that name what stood in the stranger's text.
+    Seen,
 }
 
 const EXAMPLES: &str = "\

@@ -36,7 +36,7 @@ pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
 pub use enforce::{AnnotateArg, EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};
 pub use explain::ExplainArgs;
-pub use gen_policy::{GenPolicyArgs, PolicyProfile};
+pub use gen_policy::{GenPolicyArgs, PolicyFlows, PolicyProfile};
 pub(crate) use grant::servers_fit;
 pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, PlainFormat};
 pub use groups::{command, command_without_help, parse};

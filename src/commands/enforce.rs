@@ -18,7 +18,7 @@ use crate::gateway::reload::Enforcement;
 use crate::gateway::said::Said;
 use crate::gateway::start::StdioStart;
 use crate::model::ServerName;
-use crate::policy::{Caller, Policy};
+use crate::policy::{Caller, Pledge, Policy};
 use crate::state::StatePlace;
 use std::sync::Arc;
 
@@ -62,6 +62,11 @@ pub(super) fn run(args: EnforceArgs) -> Result<Exit, Failure> {
             server: server.as_str().into(),
             grant: Some(args.grant.as_str().into()),
             session: Some(session.as_str().into()),
+            course: None,
+            pledge: args.pledge.as_ref().map(|tools| {
+                let tools = tools.iter().map(|tool| (server.as_str().to_owned(), tool.trim().to_owned()));
+                Arc::new(Pledge::of_tools(tools))
+            }),
         },
         settings: settings(&args),
         drain: DRAIN,

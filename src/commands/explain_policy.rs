@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::exit::Exit;
 use crate::mcp::envelope::ToolCall;
 use crate::model::ToolName;
-use crate::policy::{self, ArgumentSchema, Beside, Caller, Facts, Trace};
+use crate::policy::{self, ArgumentSchema, Beside, Caller, Course, CourseKey, Facts, News, StoreError, Trace};
 use crate::problem::{Place, Problem};
 use crate::report;
 use crate::state::{StatePlace, open};
@@ -43,10 +43,17 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("cannot read `{}`: no such file", path.display()))
             .with_help("`mcpol enforce` makes it when a limit is first counted"));
     }
-    let limits = open(&place).limits;
-    let caller = caller(args)?;
-    let trace = policy::explain(&policy, &*limits, &caller, &call, facts, now)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let (stores, caller) = (open(&place), caller(args)?);
+    let unusable = |error: StoreError| Failure::usage(error.to_string());
+    let session = args.caller.split_once('/').map(|(_, session)| session);
+    let key = CourseKey::of(session, caller.grant.as_deref().unwrap_or_default());
+    let mut course = Course::clone(&*stores.courses.course(now, &key).map_err(unusable)?);
+    for tool in &args.after {
+        let called = News::Called { words: policy.leaves(tool), server: &caller.server, tool };
+        course.grow(now, key.lapses(), &called);
+    }
+    let facts = Facts { course: Some(key.at(&course, now)), ..facts };
+    let trace = policy::explain(&policy, &*stores.limits, &caller, &call, facts, now).map_err(unusable)?;
     let exit = print(args, tool, &trace)?;
     if !args.json && policy.wants_schema(tool) && schema.is_none() {
         output::note("hint: name the server or a saved list with `--tools` to check the arguments too\n");
@@ -88,7 +95,13 @@ fn caller(args: &ExplainArgs) -> Result<Caller, Failure> {
     };
     // Someone who names no session still has one: only counters by session would know the difference.
     let session = session.or_else(|| Some(Arc::from("explain")));
-    Ok(Caller { server: Arc::from(server), grant: (!grant.is_empty()).then(|| Arc::from(grant)), session })
+    Ok(Caller {
+        server: Arc::from(server),
+        grant: (!grant.is_empty()).then(|| Arc::from(grant)),
+        session,
+        course: None,
+        pledge: None,
+    })
 }
 
 /// Arguments are one JSON object, or the problem says where they are not.

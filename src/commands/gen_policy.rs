@@ -3,10 +3,10 @@
 use super::load::{self, Classifier};
 use super::write::{Existing, atomically};
 use super::{Failure, output, policy_file, project};
-use crate::cli::{GenPolicyArgs, PolicyProfile};
+use crate::cli::{GenPolicyArgs, PolicyFlows, PolicyProfile};
 use crate::exit::Exit;
 use crate::model::{Classified, ExtraKind, Listing, Offered, ServerSource};
-use crate::policy::{self, Form, Left, Merge, Policy, Profile, Recommendation, Selection, Wishes};
+use crate::policy::{self, Flows, Form, Left, Merge, Policy, Profile, Recommendation, Selection, Wishes};
 use crate::report::{self, PolicyReview};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -75,6 +75,10 @@ fn check_arguments(args: &GenPolicyArgs, servers: &[Classified]) -> Result<(), F
         return Err(Failure::usage("the strict profile cannot be portable")
             .with_help("it asks people and checks schemas, which the format of others does not know"));
     }
+    if args.portable == Some(true) && matches!(args.flows, Some(PolicyFlows::Always | PolicyFlows::Seen)) {
+        return Err(Failure::usage("flows cannot be portable")
+            .with_help("the format of others does not know the course of a session"));
+    }
     if servers.len() > 1 {
         if args.merge.is_some() {
             return Err(Failure::usage("`--merge` is for one server").with_help("name it with `--server`"));
@@ -108,7 +112,8 @@ pub(super) fn recommended(
     classifier: &Classifier,
 ) -> Result<String, Failure> {
     let judge = classifier.judge_like(&server.listing);
-    let wishes = Wishes { profile: profile(strictness), judge: Some(&judge), ..Wishes::standard(Form::Full) };
+    let flows = flows(None, strictness, None);
+    let wishes = Wishes { profile: profile(strictness), judge: Some(&judge), flows, ..Wishes::standard(Form::Full) };
     let mut new = policy::generate(server.listing.tools.iter().zip(&server.verdicts_with_all_findings()), &wishes);
     add_offers(&mut new, server, classifier);
     checked(&new.document, server.listing.server.as_str()).map(|(text, _)| text)
@@ -130,6 +135,18 @@ fn profile(given: PolicyProfile) -> Profile {
     }
 }
 
+/// Which flows are written: those that are asked for, else by the profile. A policy that has some keeps them.
+fn flows(asked: Option<PolicyFlows>, profile: PolicyProfile, old: Option<&Policy>) -> Flows {
+    if old.is_some_and(Policy::has_flows) {
+        return Flows::FlagsOnly;
+    }
+    match (asked, profile) {
+        (Some(PolicyFlows::Always), _) | (None, PolicyProfile::Strict) => Flows::Always,
+        (Some(PolicyFlows::Seen), _) => Flows::Seen,
+        (Some(PolicyFlows::None), _) | (None, PolicyProfile::Standard | PolicyProfile::ReadOnly) => Flows::None,
+    }
+}
+
 /// A policy as text, and as it is read back: what is written must be that.
 fn checked(document: &policy::Document, name: &str) -> Result<(String, Policy), Failure> {
     let text = crate::text::visible_json(&document.print()).into_owned();
@@ -144,7 +161,9 @@ fn is_portable(args: &GenPolicyArgs, listing: &Listing) -> bool {
     let is_unknown = |kind| matches!(listing.extras.of(kind), Offered::NotRecorded);
     let is_plain_list =
         matches!(listing.source, ServerSource::File { .. }) && ExtraKind::ALL.into_iter().all(is_unknown);
-    args.portable.unwrap_or(is_plain_list && args.profile != PolicyProfile::Strict)
+    let wants_more =
+        args.profile == PolicyProfile::Strict || args.flows.is_some_and(|flows| flows != PolicyFlows::None);
+    args.portable.unwrap_or(is_plain_list && !wants_more)
 }
 
 fn page(
@@ -165,6 +184,7 @@ fn page(
             except: args.except.iter().cloned().collect(),
         },
         judge: Some(&judge),
+        flows: flows(args.flows, args.profile, old),
     };
     let verdicts = server.verdicts_with_all_findings();
     let mut new = policy::generate(tools.iter().zip(&verdicts), &wishes);

@@ -6,13 +6,14 @@ use super::audit::{Audit, Decided, Ended, Matter, Route, Whose};
 use super::exchange::{Asker, CallOutcome, DoorRefusal, Note, UnknownMethods};
 use super::grant_tasks::GrantTasks;
 use super::meter::{Meter, Outcome};
+use super::pledges::Pledges;
 use crate::clock::{self, Timestamp};
 use crate::gateway::said::Said;
 use crate::mcp::envelope::ToolCall;
 use crate::policy::{
-    Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, ArgumentSchema, Caller, Decision, Denial,
-    DenialCode, Ending, Facts, LimitStore, PendingApproval, Permit, Policy, Request, Reservation, Settlement,
-    StoreError, ToolChange, gate_each,
+    Answer, Answered, ApprovalRequest, ApprovalState, ApprovalStore, ArgumentSchema, Caller, CourseStore, Decision,
+    Denial, DenialCode, Ending, Facts, LimitStore, MemoryStore, PendingApproval, Permit, Pledge, Policy, Request,
+    Reservation, Settlement, StoreError, ToolChange, gate_each,
 };
 use crate::state::{MemoryTasks, TaskStore};
 use std::collections::HashMap;
@@ -72,6 +73,8 @@ pub type Notice = Box<dyn Fn(&Said<'_>) + Send + Sync>;
 pub struct Decider {
     limits: Arc<dyn LimitStore>,
     approvals: Arc<dyn ApprovalStore>,
+    courses: Arc<dyn CourseStore>,
+    pledges: Pledges,
     tasks: GrantTasks,
     audit: Audit,
     settlements: Mutex<Vec<Settlement>>,
@@ -94,11 +97,14 @@ impl fmt::Debug for Decider {
 }
 
 impl Decider {
-    /// A decider that counts nothing, and forgets with this process whose tasks are. `notice` gets the lines that the operator is to see.
+    /// A decider that counts nothing, and forgets with this process whose tasks are and what
+    /// sessions have called. `notice` gets the lines that the operator is to see.
     pub fn new(limits: Arc<dyn LimitStore>, approvals: Arc<dyn ApprovalStore>, audit: Audit, notice: Notice) -> Self {
         Self {
             limits,
             approvals,
+            courses: Arc::new(MemoryStore::new()),
+            pledges: Pledges::default(),
             tasks: GrantTasks::new(Arc::new(MemoryTasks::new())),
             audit,
             settlements: Mutex::default(),
@@ -116,6 +122,22 @@ impl Decider {
     #[must_use]
     pub fn with_tasks(self, store: Arc<dyn TaskStore>) -> Self {
         Self { tasks: GrantTasks::new(store), ..self }
+    }
+
+    /// This decider, with sessions as this store remembers them.
+    #[must_use]
+    pub fn with_courses(self, courses: Arc<dyn CourseStore>) -> Self {
+        Self { courses, ..self }
+    }
+
+    /// What is remembered of sessions.
+    pub(super) fn courses(&self) -> &dyn CourseStore {
+        &*self.courses
+    }
+
+    /// What sessions have pledged, as far as is known here.
+    pub(super) fn pledges(&self) -> &Pledges {
+        &self.pledges
     }
 
     /// Whose the tasks of servers are.
@@ -194,15 +216,22 @@ impl Decider {
     pub fn rule(&self, now: Timestamp, cases: &[Case<'_>]) -> Vec<Ruling> {
         self.log_ended(now);
         self.settle(now);
-        let requests = cases.iter().map(|case| {
-            let facts = Facts { schema: case.schema, change: case.change, definition: case.definition };
-            let policy = case.policy.filter(|_| volunteered(case).is_none());
+        let pledges = if self.pledges.are_any() { self.pledges_of(cases) } else { Vec::new() };
+        let refused = |place: usize, case: &Case<'_>| {
+            let untold = || pledges.get(place).and_then(|pledge| pledge.as_ref().err().cloned());
+            volunteered(case).or_else(untold)
+        };
+        let requests = cases.iter().enumerate().map(|(place, case)| {
+            let pledge = pledges.get(place).and_then(|pledge| pledge.as_ref().ok()?.as_deref());
+            let facts =
+                Facts { schema: case.schema, change: case.change, definition: case.definition, pledge, course: None };
+            let policy = case.policy.filter(|_| refused(place, case).is_none());
             (policy, Request { caller: case.caller, call: case.call.clone(), facts })
         });
-        let decisions = gate_each(&*self.limits, &*self.approvals, now, requests);
+        let decisions = gate_each(&*self.limits, &*self.approvals, &*self.courses, now, requests);
         let first = self.decisions.fetch_add(decisions.len() as u64, Ordering::Relaxed);
-        let verdicts = decisions.into_iter().zip(cases).map(|(decision, case)| {
-            let decision = volunteered(case).map_or(decision, Decision::Deny);
+        let verdicts = decisions.into_iter().zip(cases).enumerate().map(|(place, (decision, case))| {
+            let decision = refused(place, case).map_or(decision, Decision::Deny);
             self.verdict(decision, case.asked, now)
         });
         let verdicts: Vec<Verdict> = verdicts.collect();
@@ -247,6 +276,21 @@ impl Decider {
             Ruling { number, verdict }
         });
         rulings.collect()
+    }
+
+    /// What the sessions of these calls have pledged, or why a call is refused of which that cannot be told.
+    fn pledges_of(&self, cases: &[Case<'_>]) -> Vec<Result<Option<Arc<Pledge>>, Denial>> {
+        let of = |case: &Case<'_>| match self.pledges.of(case.caller) {
+            (pledge, false) => Ok(pledge),
+            (_, true) => self.learn_pledge(case.caller.course_key()).map_err(|error| Denial {
+                code: DenialCode::StateUnavailable,
+                rule: "(pledge)".to_owned(),
+                message: "what this session has pledged cannot be told at the moment".to_owned(),
+                retry_after_s: None,
+                detail: Some(error.to_string()),
+            }),
+        };
+        cases.iter().map(of).collect()
     }
 
     /// The number of the next decision.
@@ -416,7 +460,7 @@ impl Decider {
                 }
                 Note::Ruled(method, policy, ruling) => {
                     let (server, grant) = (whose.server.clone().unwrap_or_default(), whose.grant.clone());
-                    let caller = Caller { server, grant, session: None };
+                    let caller = Caller { server, grant, session: None, course: None, pledge: None };
                     // What is refused has been replaced already.
                     let would_pass = ruling.passes();
                     let ruled = self.ruled(now, (&caller, whose.way), &method, &policy, *ruling);

@@ -68,9 +68,9 @@ fn grant(caller: &Caller) -> &str {
     caller.grant.as_deref().unwrap_or_default()
 }
 
-/// Does what may wait for a disk or a network, for a second or two at most. Messages about tasks are few, so the thread
+/// Does what may wait for a disk or a network, for a second or two at most. Messages for which this is done are few, so the thread
 /// waits; others take over what it would have done meanwhile, if there are others.
-fn waiting<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn waiting<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn more_tasks_than_a_grant_can_have_are_not_looked_up() {
         let tasks = GrantTasks::new(Arc::new(MemoryTasks::default()));
-        let caller = Caller { server: "s".into(), grant: Some("g".into()), session: None };
+        let caller = Caller { server: "s".into(), grant: Some("g".into()), session: None, course: None, pledge: None };
         let ids: Vec<String> = (0..=GRANT_TASKS_MAX).map(|number| number.to_string()).collect();
         let ask = |count: usize| tasks.are_of(&caller, ids[..count].iter().map(String::as_str));
         assert_eq!(ask(GRANT_TASKS_MAX), Ok(vec![false; GRANT_TASKS_MAX]));

@@ -76,7 +76,8 @@ fn sessions(stores: [Arc<dyn LimitStore>; 2]) -> [Mediator; 2] {
 fn session(limits: Arc<dyn LimitStore>) -> Mediator {
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).unwrap();
     let decider = Decider::new(limits, Arc::new(MemoryStore::default()), audit, Box::new(|_| ()));
-    let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
+    let caller =
+        Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()), course: None, pledge: None };
     let (call_timeout, approval_wait) = (Some(Duration::ZERO), Duration::ZERO);
     let settings = Settings { call_timeout, approval_wait, unknown_methods: UnknownMethods::Refuse };
     Mediator::new(Arc::clone(&POLICY), Arc::new(decider), (caller, Route::StdioCommand), settings)

@@ -232,8 +232,9 @@ impl Mediator {
         })
     }
 
-    /// Decides on a message that is no call.
+    /// Takes what a message pledges, and decides on one that is no call.
     fn admits(&self, message: &Message, party: &Party, now: Timestamp) -> Result<(), DoorRefusal> {
+        self.decider.pledged_over_stdio(now, party, message)?;
         let (passage, form) = match message {
             Message::Request(_, passage) => (passage, MessageForm::Request),
             Message::Notification(passage) => (passage, MessageForm::News),

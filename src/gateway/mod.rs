@@ -30,6 +30,7 @@ pub mod meter;
 pub mod pipe_writer;
 pub mod pending;
 pub mod plan;
+mod pledges;
 pub mod policies;
 pub mod process;
 pub mod reach;

@@ -289,7 +289,7 @@ mod tests {
     fn party() -> Arc<Party> {
         let policy: Policy = crate::policy::parse(r#"{"version":"1","default":"deny"}"#, "policy.json").unwrap();
         Arc::new(Party::new(
-            Caller { server: "s".into(), grant: None, session: None },
+            Caller { server: "s".into(), grant: None, session: None, course: None, pledge: None },
             Route::StdioCommand,
             Arc::new(policy),
         ))
@@ -307,7 +307,7 @@ mod tests {
         let call = crate::mcp::envelope::ToolCall::synthetic(crate::model::ToolName::new("t"), None);
         let request = crate::policy::Request { caller, call, facts: crate::policy::Facts::default() };
         let now = crate::clock::Timestamp::from_millis(0);
-        match crate::policy::gate(&policy, &store, &store, now, request) {
+        match crate::policy::gate(&policy, &store, &store, &store, now, request) {
             crate::policy::Decision::Allow(permit) => permit,
             other => unreachable!("{other:?}"),
         }

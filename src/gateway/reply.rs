@@ -10,7 +10,8 @@ pub const DECISION_META: &str = "io.github.mcpol/decision";
 /// JSON-RPC's internal error: something went wrong between client and server. The gateway makes up no code of its own.
 pub const INTERNAL_ERROR: i32 = -32603;
 /// JSON-RPC's invalid params, which MCP servers answer for a tool that they do not have.
-const INVALID_PARAMS: i32 = -32602;
+/// The parameters of a request are not valid.
+pub const INVALID_PARAMS: i32 = -32602;
 
 /// Bytes that most replies need; not a bound.
 const REPLY_BYTES_USUAL: usize = 512;

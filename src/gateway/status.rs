@@ -273,11 +273,12 @@ mod tests {
         for (tool, grant, times) in [("a", "x", 7), ("a", "y", 8), ("b", "x", 5), ("b", "y", 1)] {
             for _ in 0..times {
                 let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
-                let caller = Caller { server: "s".into(), grant: Some(grant.into()), session: None };
+                let caller =
+                    Caller { server: "s".into(), grant: Some(grant.into()), session: None, course: None, pledge: None };
                 let facts = Facts::default();
                 if let (Ok(policy), Ok(Message::Call(_, call))) = (&policy, admit(line.as_bytes()))
                     && let Decision::Allow(permit) =
-                        gate(policy, &store, &store, now, Request { caller: &caller, call, facts })
+                        gate(policy, &store, &store, &store, now, Request { caller: &caller, call, facts })
                 {
                     meter.server("s").charged(now, policy, permit.reservation());
                     held += 1;

@@ -62,6 +62,8 @@ pub fn check_page(code: Code) -> &'static str {
         Code::P025 => include_str!("../../docs/checks/P025.md"),
         Code::P026 => include_str!("../../docs/checks/P026.md"),
         Code::P027 => include_str!("../../docs/checks/P027.md"),
+        Code::P028 => include_str!("../../docs/checks/P028.md"),
+        Code::P029 => include_str!("../../docs/checks/P029.md"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where counters, approvals, grants and the owners of tasks live.
 
 mod approvals;
+mod courses;
 #[cfg(test)]
 mod contract;
 mod grants;

@@ -5,7 +5,7 @@ use super::redis::{self, BadAddress, RedisAddress};
 use super::sqlite::SqliteStore;
 use super::stores::{Stores, stores};
 use super::tasks::MemoryTasks;
-use crate::policy::{LimitStore, MemoryStore};
+use crate::policy::{ApprovalStore, LimitStore, MemoryStore};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,10 @@ pub fn open(place: &StatePlace) -> Stores {
             let store = Arc::new(MemoryStore::new());
             Stores {
                 limits: Arc::clone(&store) as Arc<dyn LimitStore>,
-                approvals: store,
+                approvals: Arc::clone(&store) as Arc<dyn ApprovalStore>,
                 grants: Arc::new(MemoryGrants::new()),
                 tasks: Arc::new(MemoryTasks::new()),
+                courses: store,
                 may_wait: false,
             }
         }

@@ -5,7 +5,7 @@
 //! transaction is `IMMEDIATE`: it holds the only write lock before it reads, so no two processes decide on one count.
 
 use super::rows::{Row, integer, millis, read, write};
-use super::{approvals, grants, tasks};
+use super::{approvals, courses, grants, tasks};
 use crate::clock::Timestamp;
 use crate::policy::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalStore, Charge, CounterKey, LimitStore, Receipt, Reserve,
@@ -38,8 +38,9 @@ const KEEP_ENDED_MS: u64 = 24 * 3600 * 1000;
 const CLOCK_STEP_MS: u64 = 1000;
 /// Marks our files; SQLite keeps it in the header.
 const APPLICATION_ID: i64 = 0x6d63_706f;
-/// The layout of the tables; 1 had no grants, 2 no definitions of tools among the approvals, and 3 no tasks.
-const LAYOUT: i64 = 4;
+/// The layout of the tables; 1 had no grants, 2 no definitions of tools among the approvals, 3 no tasks, and 4 no courses
+/// of sessions.
+const LAYOUT: i64 = 5;
 /// What leads from layout 2 to 3.
 const DEFINITIONS: &str = "ALTER TABLE approvals ADD COLUMN definition TEXT NOT NULL DEFAULT '';";
 
@@ -238,11 +239,12 @@ fn make_tables(connection: &Connection) -> Result<(), rusqlite::Error> {
     let wanting: Option<&[&str]> = match (layout, tables) {
         (0, 0) => {
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            Some(&[TABLES, grants::TABLES, tasks::TABLES])
+            Some(&[TABLES, grants::TABLES, tasks::TABLES, courses::TABLES])
         }
-        (1, _) => Some(&[grants::TABLES, DEFINITIONS, tasks::TABLES]),
-        (2, _) => Some(&[DEFINITIONS, tasks::TABLES]),
-        (3, _) => Some(&[tasks::TABLES]),
+        (1, _) => Some(&[grants::TABLES, DEFINITIONS, tasks::TABLES, courses::TABLES]),
+        (2, _) => Some(&[DEFINITIONS, tasks::TABLES, courses::TABLES]),
+        (3, _) => Some(&[tasks::TABLES, courses::TABLES]),
+        (4, _) => Some(&[courses::TABLES]),
         (LAYOUT, _) => Some(&[]),
         (_, _) => None,
     };

@@ -436,6 +436,64 @@ fn a_decision_is_explained_step_by_step() {
 }
 
 #[test]
+fn what_a_session_has_called_before_is_explained_tested_and_compared() {
+    let sandbox = Sandbox::new();
+    let policy = |action: &str| {
+        let flow = json!({"after": ["untrusted_content"], "then": ["egress"], "action": action});
+        json!({"version": "1", "default": "deny", "flows": [flow], "tools": {
+            "fetch": {"flags": ["untrusted_content"]}, "send": {"flags": ["egress"]}, "plain": {"flags": []}}})
+    };
+    sandbox.write("p.json", &policy("require_approval").to_string());
+    sandbox.write("q.json", &policy("deny").to_string());
+    let explain = |more: &[&str]| {
+        let base = ["explain", "send", "--policy", "p.json", "--at", "2026-11-23T12:03:00Z"];
+        sandbox.run(&[&base[..], more].concat()).quiet(0)
+    };
+    assert!(explain(&[]).contains("ALLOW  send"), "{}", explain(&[]));
+    let asked = explain(&["--after", "plain", "--after", "fetch"]);
+    for expected in ["ASK  send  by /flows/untrusted_content", "`fetch` at 12:03 UTC (untrusted_content)"] {
+        assert!(asked.contains(expected), "{expected} in\n{asked}");
+    }
+    sandbox.run(&["policy", "test", "p.json", "--generate"]).refused(0);
+    let out = sandbox.run(&["policy", "test", "p.json"]).quiet(0);
+    assert!(out.contains("ok: ") && !out.contains("no case is decided by"), "{out}");
+    let out = sandbox.run(&["policy", "test", "q.json", "p.test.toml"]).quiet(1);
+    assert!(out.contains("found deny by /flows/untrusted_content"), "{out}");
+    let out = sandbox.run(&["policy", "diff", "q.json", "p.json", "--fail-on", "looser"]).quiet(1);
+    assert!(out.contains("asks a person about calls of `egress` after `untrusted_content` (before: refuses"), "{out}");
+}
+
+#[test]
+fn flows_are_written_where_they_are_asked_for() {
+    let sandbox = with_tools();
+    let written = |more: &[&str]| -> Value {
+        let (out, _) = sandbox.run(&[&["gen-policy", "--tools", "tools.json"][..], more].concat()).both(0);
+        serde_json::from_str(&out).unwrap()
+    };
+    assert_eq!(written(&[])["flows"], Value::Null);
+    assert_eq!(written(&["--profile", "strict", "--flows=none"])["flows"], Value::Null);
+    let strict = written(&["--profile", "strict"]);
+    assert_eq!(strict["flows"][0]["after"], json!(["untrusted_content"]));
+    assert_eq!(strict["flows"][0]["seen"], Value::Null);
+    assert!(strict["tools"].as_object().unwrap().values().all(|rules| rules["flags"].is_array()), "{strict:#}");
+    assert_eq!(written(&["--flows=seen"])["flows"][0]["seen"], true);
+    assert!(
+        sandbox
+            .run(&["gen-policy", "--tools", "tools.json", "--flows", "--portable"])
+            .refused(2)
+            .contains("flows cannot be portable")
+    );
+    // An owner's flows stay, and what comes new has flags for them.
+    sandbox.write(
+        "own.json",
+        r#"{"version":"1","default":"deny","flows":[{"after":["Read"],"then":["Write"],"action":"deny"}]}"#,
+    );
+    let merged = written(&["--merge", "own.json", "--flows"]);
+    assert_eq!((merged["flows"].as_array().unwrap().len(), &merged["flows"][0]["action"]), (1, &json!("deny")));
+    assert!(merged["tools"].as_object().unwrap().values().all(|rules| rules["flags"].is_array()), "{merged:#}");
+}
+
+#[test]
 fn generated_cases_pass_and_fail_when_the_policy_changes() {
     let sandbox = Sandbox::new();
     sandbox.write("p.json", CHARGE);
@@ -493,9 +551,14 @@ fn what_became_looser_fails_when_asked() {
 #[test]
 fn the_documentation_shows_what_works() {
     let text = std::fs::read_to_string(crate::harness::repository().join("docs/policy.md")).unwrap();
-    let block = |language: &str| text.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap();
-    let sandbox = Sandbox::new();
-    sandbox.write("p.json", block("json"));
-    sandbox.write("p.test.toml", block("toml"));
-    sandbox.run(&["policy", "test", "p.json"]).quiet(0);
+    let block = |after: &str, language: &str| {
+        let (_, rest) = text.split_once(after).unwrap();
+        rest.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap()
+    };
+    for (policy, cases) in [("# policy.json", "## Test cases"), ("## Flows", "With the policy of [Flows]")] {
+        let sandbox = Sandbox::new();
+        sandbox.write("p.json", block(policy, "json"));
+        sandbox.write("p.test.toml", block(cases, "toml"));
+        sandbox.run(&["policy", "test", "p.json"]).quiet(0);
+    }
 }

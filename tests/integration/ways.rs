@@ -8,9 +8,11 @@ mod answers;
 mod calls;
 mod client;
 mod doors;
+mod flows;
 mod host;
 mod limits;
 mod lists;
+mod pledges;
 mod server;
 mod urls;
 mod waits;
@@ -48,6 +50,10 @@ const HTTP_URL: Ways = |way| HTTP(way) && URL(way);
 /// Those on which a session is the server's own, and several grants share the server.
 const HTTP_URL_SESSION: Ways = |way| way.front == Front::Http && URL_SESSION(way);
 const KEPT_SESSION: Ways = |way| way.front != Front::Http && URL_SESSION(way);
+/// Those on which clients speak to all servers at once.
+const JOINT: Ways = |way| way.front == Front::Joint;
+/// Those whose state outlives the gateway: a session of the server's own, or none.
+const OUTLIVING: Ways = |way| way.front == Front::Http && URL(way) || HTTP_STATELESS(way);
 /// Those on which the gateway begins anew with a server without the client.
 const KEPT: Ways = |way| KEPT_SESSION(way) || COMMAND_SESSION(way);
 /// Those on which a call is withdrawn by a message.
@@ -82,6 +88,15 @@ promises! {
     waits::a_call_that_is_withdrawn_in_flight_ends_at_once_and_its_answer_goes_nowhere: WITHDRAWING;
     waits::an_old_answer_never_reaches_a_new_call: ALL;
     waits::a_call_that_is_withdrawn_while_it_waits_for_a_list_is_never_sent: WITHDRAWING;
+    flows::after_a_strangers_text_calls_are_stopped_in_that_session: ALL;
+    flows::a_call_that_names_what_a_stranger_wrote_is_stopped: ALL;
+    flows::the_course_of_a_session_spans_all_servers: JOINT;
+    flows::every_gateway_knows_the_course_of_a_session: OUTLIVING;
+    pledges::a_session_calls_nothing_but_what_it_has_pledged: ALL;
+    pledges::a_pledge_may_come_with_the_greeting: SESSION;
+    pledges::a_pledge_may_come_in_a_header: HTTP;
+    pledges::what_is_no_pledge_is_refused: ALL;
+    pledges::every_gateway_knows_what_a_session_has_pledged: HTTP_URL_SESSION;
     lists::every_page_lists_what_may_be_called_and_nothing_else: ALL;
     lists::a_schema_that_is_loosened_for_another_viewer_is_not_loosened_for_this_one: ALL;
     lists::a_schema_holds_as_it_was_last_shown: ALL;

@@ -88,6 +88,8 @@ codes! {
     P025, Warning..Error, "policy allows what has an open finding", "Read the text as a model would: hide it, or ask a person first; what is explained can be switched off in mcpol.toml with a reason.";
     P026, Note..Error, "entry matches nothing that the server offers", "Correct the name or the URI, or remove the entry.";
     P027, Warning..Warning, "entry allows everything", "Name what may be taken, or say with `\"allow\"` that all may be.";
+    P028, Warning..Warning, "flow never decides", "Give the tools that it is about their `flags` (`mcpol gen-policy --flows` writes them), or remove it.";
+    P029, Warning..Warning, "flags leave out what the tool is", "Add the flag, so that `flows` know the tool for what it is.";
 }
 
 impl fmt::Display for Code {

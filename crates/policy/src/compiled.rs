@@ -3,9 +3,11 @@
 use super::condition::Test;
 use super::document::{Action, Document, Limit, Mode, Refund, Scope, Unlisted};
 use super::doors::Doors;
+use super::flows::{FlowRule, Following};
 use super::path::ArgumentPath;
 use super::store::CounterKey;
 use super::window::Window;
+use super::word::Words;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ pub struct Policy {
     /// The rules for every call; its `id` and charges are those of a tool that is not listed.
     pub(super) everything: Tool,
     pub(super) doors: Doors,
+    pub(super) flows: Vec<FlowRule>,
     /// Stands for the server in the key of a counter that all servers share.
     pub(super) nothing: Arc<str>,
     /// Whether any tool is hidden by name.
@@ -52,6 +55,8 @@ pub(super) struct Tool {
     pub approval: Option<ApprovalRule>,
     /// The counters of a call: the tool's and those for all tools.
     pub counters: Vec<Counter>,
+    /// What the flows say of it; nothing where there are none.
+    pub following: Following,
 }
 
 /// An entry of `require` or `deny_if`.
@@ -126,12 +131,18 @@ pub struct Summary {
 }
 
 impl Policy {
-    pub(super) fn new(document: Document, hash: String, tools: FxHashMap<String, Tool>, everything: Tool) -> Self {
+    pub(super) fn new(
+        document: Document,
+        hash: String,
+        tools: FxHashMap<String, Tool>,
+        everything: Tool,
+        flows: Vec<FlowRule>,
+    ) -> Self {
         let hidden: FxHashSet<String> = document.hide.iter().cloned().collect();
         let hides_some = !hidden.is_empty() || tools.values().any(|rules| rules.action == Some(Action::Hide));
         let (nothing, shadow) = (Arc::from(""), Shadow::AsWritten);
         let validates_some = tools.values().any(|rules| rules.validate);
-        let approves_some = tools.values().any(|rules| rules.approval.is_some());
+        let approves_some = tools.values().chain([&everything]).any(Tool::may_ask);
         let folded = match document.default {
             Unlisted::Allow => tools.keys().chain(&hidden).map(|name| crate::text::folded(name)).collect(),
             Unlisted::Deny => FxHashSet::default(),
@@ -139,6 +150,7 @@ impl Policy {
         let doors = Doors::of(&document);
         Self {
             doors,
+            flows,
             document,
             hash,
             hidden,
@@ -252,7 +264,31 @@ impl Policy {
 
     /// Whether any call of the tool may have to be approved.
     pub fn wants_approval(&self, tool: &str) -> bool {
+        self.rules_of(tool).is_some_and(Tool::may_ask)
+    }
+
+    /// Whether a rule of the tool's own asks a person, whatever its session has called before.
+    pub fn asks_by_itself(&self, tool: &str) -> bool {
         self.tools.get(tool).is_some_and(|rules| rules.approval.is_some())
+    }
+
+    /// The rules that a call of the tool is judged by, if any call can pass.
+    pub(super) fn rules_of(&self, tool: &str) -> Option<&Tool> {
+        match (self.tools.get(tool), self.document.default) {
+            (Some(rules), _) => Some(rules),
+            (None, Unlisted::Allow) => Some(&self.everything),
+            (None, Unlisted::Deny) => None,
+        }
+    }
+
+    /// What a call of the tool leaves in the course of its session.
+    pub fn leaves(&self, tool: &str) -> Words {
+        self.rules_of(tool).map_or(Words::NONE, |rules| rules.following.leaves)
+    }
+
+    /// Whether there are rules about the course of a session.
+    pub fn has_flows(&self) -> bool {
+        !self.flows.is_empty()
     }
 
     /// The tools that the policy names, in `tools` or `hide`, sorted, without `*`.
@@ -292,12 +328,18 @@ impl Policy {
 }
 
 impl Tool {
+    /// Whether a person may have to be asked about a call.
+    fn may_ask(&self) -> bool {
+        self.approval.is_some() || self.following.asks
+    }
+
     /// Whether no rule of its own can refuse a call.
     pub fn is_free(&self) -> bool {
         !self.validate
             && self.require.is_empty()
             && self.deny_if.is_empty()
             && self.approval.is_none()
+            && !self.following.is_sink()
             && self.counters.iter().all(|counter| counter.rule.starts_with("/all_tools/"))
     }
 }

@@ -59,6 +59,10 @@ codes! {
     ApprovalRequired => "approval_required",
     /// A person said no.
     ApprovalDenied => "approval_denied",
+    /// A call of this kind is refused after what the session has called before.
+    FlowDenied => "flow_denied",
+    /// The session has pledged to call other tools only.
+    Pledged => "pledged",
     /// A counter is full.
     LimitExceeded => "limit_exceeded",
     /// The grant or session that a counter is kept for is not known.

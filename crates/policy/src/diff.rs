@@ -1,5 +1,7 @@
 //! What a new policy lets pass that the old one did not, and the other way round.
 
+mod flows;
+
 use super::compiled::{Policy, Visibility};
 use super::condition::phrase;
 use super::decimal::Decimal;
@@ -71,6 +73,7 @@ pub fn diff(old: &Policy, new: &Policy, tools: &BTreeSet<String>) -> Vec<Change>
     changes.entries(&a.require, &b.require, Stand::Require);
     changes.entries(&a.deny_if, &b.deny_if, Stand::Refuse);
     changes.limits(&a.limits, &b.limits);
+    changes.flows(old.document(), new.document());
     let named = old.tool_names().into_iter().chain(new.tool_names()).map(str::to_owned);
     for tool in named.chain(tools.iter().cloned()).collect::<BTreeSet<_>>() {
         changes.tool.clone_from(&tool);
@@ -161,7 +164,10 @@ impl Changes {
                 self.add(Direction::Reworded, format!("was {}, is {}", word(old), word(new)));
             }
             (false, false) => {}
-            (true, true) => self.rules(tool, before, after),
+            (true, true) => {
+                self.rules(tool, before, after);
+                self.flags((old.document(), before), (new.document(), after));
+            }
         }
     }
 
@@ -379,6 +385,36 @@ mod tests {
         assert_eq!(found.len(), expected.len(), "{old} {new}\n{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "{found}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn what_flows_stop_has_its_direction() {
+        let policy = |flows: &str, flags: &str| {
+            format!(r#"{{"version":"1","default":"deny","flows":[{flows}],"tools":{{"t":{{"flags":[{flags}]}}}}}}"#)
+        };
+        let flow = |more: &str| format!(r#"{{"after":["untrusted_content"],"then":["egress"],{more}}}"#);
+        let (ask, deny) = (flow(r#""action":"require_approval""#), flow(r#""action":"deny""#));
+        let seen = flow(r#""action":"deny","seen":true"#);
+        let long = flow(r#""action":"deny","within":"2h""#);
+        let reason = flow(r#""action":"deny","reason":"no""#);
+        let egress = r#""egress""#;
+        for (old, new, expected) in [
+            (policy(&deny, ""), policy(&deny, ""), ""),
+            (policy("", ""), policy(&deny, ""), "stricter : refuses calls of `egress` after `untrusted_content`"),
+            (policy(&deny, ""), policy("", ""), "looser : no longer refuses calls"),
+            (policy(&deny, ""), policy(&ask, ""), "looser : asks a person about calls of `egress` after"),
+            (policy(&ask, ""), policy(&deny, ""), "stricter : refuses calls"),
+            (policy(&deny, ""), policy(&seen, ""), "looser : refuses calls of `egress` that name"),
+            (policy(&deny, ""), policy(&long, ""), "stricter : refuses calls"),
+            (policy(&deny, ""), policy(&reason, ""), "reworded : another reason"),
+            (policy(&deny, egress), policy(&deny, ""), "looser t: flows no longer take it for `egress`"),
+            (policy(&deny, ""), policy(&deny, egress), "stricter t: flows take it for `egress`"),
+            (policy(&deny, ""), policy(&deny, r#""bulk""#), ""),
+        ] {
+            let found = changes(&old, &new);
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{old} {new} {found:?}");
+            assert!(found.iter().all(|found| found.starts_with(expected)), "{found:?} {expected}");
         }
     }
 

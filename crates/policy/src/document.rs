@@ -1,6 +1,7 @@
 //! policy.json as checked values: what the parser makes, what the generator prints, what the JSON Schema is drawn from.
 
 use super::json::JsonText;
+use super::word::{Flow, Word};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -46,6 +47,9 @@ pub struct Document {
     /// Which requests and notifications pass that no revision of the protocol knows; without it none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown_methods: Option<UnknownMethods>,
+    /// Rules about the course of a session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<Flow>,
 }
 
 /// Whether something may be done.
@@ -210,12 +214,15 @@ pub struct ToolRules {
     /// Short for one limit with the counter `NAME_rate` and scope `grant`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// What `flows` take the tool for; without it for `unclassified`, with an empty list for nothing that they speak of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<Word>>,
 }
 
 impl ToolRules {
     /// Whether no rule is written: calls pass unless those for all tools say no.
     pub fn is_empty(&self) -> bool {
-        *self == Self { comment: self.comment.clone(), ..Self::default() }
+        *self == Self { comment: self.comment.clone(), flags: self.flags.clone(), ..Self::default() }
     }
 }
 

@@ -133,10 +133,10 @@ pub fn explain(
             trace.deny(denial);
         }
         Judgement::WantsApproval(need) => {
-            log.end("approval", need.rule, StepOutcome::Asked);
+            log.end(if need.rule.starts_with("/flows/") { "flow" } else { "approval" }, need.rule, StepOutcome::Asked);
             trace.decision = "ask";
             trace.rule = need.rule.to_owned();
-            trace.message = Some(need.message.to_owned());
+            trace.message = Some(need.message.into_owned());
             if let Ok(bill) = &need.bill {
                 trace.count(bill, limits, now)?;
             }
@@ -270,6 +270,8 @@ fn step_of(code: DenialCode) -> &'static str {
         DenialCode::RequireFailed => "require",
         DenialCode::ConditionDenied => "deny_if",
         DenialCode::ApprovalRequired | DenialCode::ApprovalDenied => "approval",
+        DenialCode::FlowDenied => "flow",
+        DenialCode::Pledged => "pledge",
         DenialCode::LimitExceeded | DenialCode::ScopeUnavailable | DenialCode::IncrementInvalid => "limits",
         DenialCode::StateUnavailable => "state",
         DenialCode::ClientDenied => "client",
@@ -300,6 +302,8 @@ impl Watcher for Log {
             Step::Schema => "schema",
             Step::Require => "require",
             Step::DenyIf => "deny_if",
+            Step::Pledge => "pledge",
+            Step::Flow => "flow",
             Step::Approval => "approval",
         };
         // Steps that a policy without them always passes would only be noise.

@@ -3,6 +3,7 @@
 use super::compiled::{Counter, Policy};
 use super::denial::{Denial, DenialCode};
 use super::document::{Mode, Refund};
+use super::flows::{Course, CourseKey, CourseStore, News};
 use super::json;
 use super::judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, judge};
 use super::question::PendingApproval;
@@ -11,10 +12,12 @@ use super::store::{
     Settlement, StoreError, hex, sha256_hex,
 };
 use super::trace;
+use super::word::Words;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
 use crate::mcp::json::string_value;
 use crate::mcp::walk::members;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One call that asks to pass.
@@ -47,6 +50,16 @@ pub struct Permit {
     rule: Arc<str>,
     /// Boxed, as most permits have none and all are moved about.
     would_deny: Option<Box<Denial>>,
+    noted: Option<Box<Noted>>,
+}
+
+/// What flows want to know of a call's answer.
+#[derive(Debug)]
+pub struct Noted {
+    /// Whose course the call belongs to.
+    pub key: CourseKey,
+    /// The words of the tool that flows speak of.
+    pub words: Words,
 }
 
 /// What a call holds of its counters until it ends.
@@ -83,6 +96,11 @@ impl Permit {
     /// What it holds of its counters.
     pub fn reservation(&self) -> &Reservation {
         &self.reservation
+    }
+
+    /// Takes what flows want to know of the answer, if anything.
+    pub fn take_noted(&mut self) -> Option<Box<Noted>> {
+        self.noted.take()
     }
 
     /// The refusal that shadow mode did not enforce.
@@ -150,11 +168,12 @@ pub fn gate(
     policy: &Policy,
     limits: &dyn LimitStore,
     approvals: &dyn ApprovalStore,
+    courses: &dyn CourseStore,
     now: Timestamp,
     request: Request<'_>,
 ) -> Decision {
     let denied = || Decision::Deny(Denial::new(DenialCode::StateUnavailable, "(state)", "no decision was made"));
-    gate_batch(policy, limits, approvals, now, vec![request]).pop().unwrap_or_else(denied)
+    gate_batch(policy, limits, approvals, courses, now, vec![request]).pop().unwrap_or_else(denied)
 }
 
 /// Decides on calls that arrived together under one policy, in order, with one reservation for all of them.
@@ -162,10 +181,11 @@ pub fn gate_batch(
     policy: &Policy,
     limits: &dyn LimitStore,
     approvals: &dyn ApprovalStore,
+    courses: &dyn CourseStore,
     now: Timestamp,
     requests: Vec<Request<'_>>,
 ) -> Vec<Decision> {
-    gate_each(limits, approvals, now, requests.into_iter().map(|request| (Some(policy), request)))
+    gate_each(limits, approvals, courses, now, requests.into_iter().map(|request| (Some(policy), request)))
 }
 
 /// Decides on calls that arrived together, each under a policy of its own, in order, with one reservation for all of
@@ -173,17 +193,27 @@ pub fn gate_batch(
 pub fn gate_each<'p>(
     limits: &dyn LimitStore,
     approvals: &dyn ApprovalStore,
+    courses: &dyn CourseStore,
     now: Timestamp,
     requests: impl IntoIterator<Item = (Option<&'p Policy>, Request<'p>)>,
 ) -> Vec<Decision> {
     let mut charges: Vec<Vec<Charge>> = Vec::new();
-    let waiting: Vec<(Option<&Policy>, ToolCall, Waiting<'_>)> = requests
+    let mut coming = Coming { courses, now, before: Vec::new() };
+    let waiting: Vec<(Option<&Policy>, ToolCall, Waiting<'_>, Option<Box<Leaving<'_>>>)> = requests
         .into_iter()
         .map(|(policy, request)| {
             let Some(policy) = policy else {
-                return (None, request.call, Waiting::Refused(Denial::no_policy()));
+                return (None, request.call, Waiting::Refused(Denial::no_policy()), None);
             };
-            let judged = judge(policy, request.caller, &request.call, request.facts);
+            // Most policies have no flows, and then nothing is looked up.
+            let leaving = if policy.has_flows() { Coming::leaving(policy, &request) } else { None };
+            let judged = match &leaving {
+                Some(leaving) => coming.judge(policy, &request, leaving),
+                None => judge(policy, request.caller, &request.call, request.facts),
+            };
+            if let Some(leaving) = leaving.as_ref().filter(|_| !matches!(judged, Judgement::Deny(_))) {
+                coming.before.push(Leaving::clone(leaving));
+            }
             let waiting = match judged {
                 Judgement::Deny(denial) => Waiting::Refused(denial),
                 Judgement::Pass(bill) => Waiting::on(bill, None, &mut charges),
@@ -192,54 +222,152 @@ pub fn gate_each<'p>(
                     after_approval(need, binding, &request.call, approvals, now, &mut charges)
                 }
             };
-            (Some(policy), request.call, waiting)
+            (Some(policy), request.call, waiting, leaving)
         })
         .collect();
     let outcomes = if charges.is_empty() { Ok(Vec::new()) } else { limits.reserve(now, &charges) };
     let mut outcomes = outcomes.map(Vec::into_iter);
     waiting
         .into_iter()
-        .map(|(policy, call, waiting)| match waiting {
-            Waiting::Refused(denial) => refuse(policy, call, denial),
-            Waiting::Asked(question) => ask(policy, call, question),
-            Waiting::Free(rule) => permit(call, Reservation::default(), rule),
-            Waiting::Reserved { rule, counters, charges: index, approval } => {
-                let outcome = match &mut outcomes {
-                    Ok(outcomes) => {
-                        outcomes.next().ok_or_else(|| StoreError::Damaged("an answer is missing".to_owned()))
-                    }
-                    Err(error) => Err(error.clone()),
-                };
-                match outcome {
-                    Ok(Reserve::Held(receipts)) => {
-                        match approval.map(|question| (approvals.take(now, &question.binding.key()), question)) {
-                            None => permit(call, Reservation::of(receipts, counters), rule),
-                            Some((Ok(true), question)) => {
-                                permit(question.instead.unwrap_or(call), Reservation::of(receipts, counters), rule)
-                            }
-                            Some((Ok(false), question)) => {
-                                give_back(limits, now, receipts);
-                                ask(policy, call, question)
-                            }
-                            Some((Err(error), _)) => {
-                                give_back(limits, now, receipts);
-                                refuse(policy, call, unavailable(&error))
+        .map(|(policy, call, waiting, leaving)| {
+            let decision = match waiting {
+                Waiting::Refused(denial) => refuse(policy, call, denial),
+                Waiting::Asked(question) => ask(policy, call, question),
+                Waiting::Free(rule) => permit(call, Reservation::default(), rule),
+                Waiting::Reserved { rule, counters, charges: index, approval } => {
+                    let outcome = match &mut outcomes {
+                        Ok(outcomes) => {
+                            outcomes.next().ok_or_else(|| StoreError::Damaged("an answer is missing".to_owned()))
+                        }
+                        Err(error) => Err(error.clone()),
+                    };
+                    match outcome {
+                        Ok(Reserve::Held(receipts)) => {
+                            match approval.map(|question| (approvals.take(now, &question.binding.key()), question)) {
+                                None => permit(call, Reservation::of(receipts, counters), rule),
+                                Some((Ok(true), question)) => {
+                                    permit(question.instead.unwrap_or(call), Reservation::of(receipts, counters), rule)
+                                }
+                                Some((Ok(false), question)) => {
+                                    give_back(limits, now, receipts);
+                                    ask(policy, call, question)
+                                }
+                                Some((Err(error), _)) => {
+                                    give_back(limits, now, receipts);
+                                    refuse(policy, call, unavailable(&error))
+                                }
                             }
                         }
+                        Ok(Reserve::Refused { charge, used, resets, now }) => {
+                            let wanted = charges.get(index).and_then(|charges| charges.get(charge));
+                            let denial = match (counters.get(charge), wanted) {
+                                (Some(counter), Some(wanted)) => full(counter, wanted, used, resets, now),
+                                _ => unavailable(&StoreError::Damaged("an answer names no counter".to_owned())),
+                            };
+                            refuse(policy, call, denial)
+                        }
+                        Err(error) => refuse(policy, call, unavailable(&error)),
                     }
-                    Ok(Reserve::Refused { charge, used, resets, now }) => {
-                        let wanted = charges.get(index).and_then(|charges| charges.get(charge));
-                        let denial = match (counters.get(charge), wanted) {
-                            (Some(counter), Some(wanted)) => full(counter, wanted, used, resets, now),
-                            _ => unavailable(&StoreError::Damaged("an answer names no counter".to_owned())),
-                        };
-                        refuse(policy, call, denial)
-                    }
-                    Err(error) => refuse(policy, call, unavailable(&error)),
                 }
+            };
+            match (leaving, decision) {
+                (Some(leaving), Decision::Allow(permit)) => leaving.left(policy, courses, limits, now, permit),
+                (_, decision) => decision,
             }
         })
         .collect()
+}
+
+/// Calls that flows speak of, while those that arrived together are decided on.
+struct Coming<'c, 'r> {
+    courses: &'c dyn CourseStore,
+    now: Timestamp,
+    /// What the calls before will leave, as far as they pass.
+    before: Vec<Leaving<'r>>,
+}
+
+/// What a call that flows speak of leaves in the course of its session.
+#[derive(Clone)]
+struct Leaving<'r> {
+    key: CourseKey,
+    caller: &'r Caller,
+    tool: String,
+    /// What the call leaves.
+    leaves: Words,
+    /// What its answer leaves.
+    notes: Words,
+    is_sink: bool,
+}
+
+impl Leaving<'_> {
+    fn news(&self) -> News<'_> {
+        News::Called { words: self.leaves, server: &self.caller.server, tool: &self.tool }
+    }
+
+    /// Notes that the call goes on. One that cannot be noted does not.
+    fn left(
+        self,
+        policy: Option<&Policy>,
+        courses: &dyn CourseStore,
+        limits: &dyn LimitStore,
+        now: Timestamp,
+        mut permit: Permit,
+    ) -> Decision {
+        if self.leaves.is_empty() {
+            return Decision::Allow(permit);
+        }
+        match courses.grow(now, &self.key, &self.news()) {
+            Ok(_) => {
+                let noted = Noted { key: self.key, words: self.notes };
+                permit.noted = (!noted.words.is_empty()).then(|| Box::new(noted));
+                Decision::Allow(permit)
+            }
+            Err(error) => {
+                let (call, reservation) = permit.into_parts();
+                if let Some(settlement) = reservation.end(Ending::NotSent) {
+                    give_back(limits, now, settlement.receipts);
+                }
+                refuse(policy, call, unavailable(&error))
+            }
+        }
+    }
+}
+
+impl<'r> Coming<'_, 'r> {
+    /// What flows say of a call's tool, if anything.
+    fn leaving(policy: &Policy, request: &Request<'r>) -> Option<Box<Leaving<'r>>> {
+        let tool = request.call.name().as_str();
+        let following = &policy.rules_of(tool)?.following;
+        let is_sink = following.is_sink();
+        if !is_sink && following.leaves.is_empty() {
+            return None;
+        }
+        Some(Box::new(Leaving {
+            key: request.caller.course_key(),
+            caller: request.caller,
+            tool: tool.to_owned(),
+            leaves: following.leaves,
+            notes: following.notes,
+            is_sink,
+        }))
+    }
+
+    /// Judges a call by what has happened in its session before, calls that have arrived with it included.
+    fn judge<'p>(&self, policy: &'p Policy, request: &Request<'_>, leaving: &Leaving<'_>) -> Judgement<'p> {
+        if !leaving.is_sink {
+            return judge(policy, request.caller, &request.call, request.facts);
+        }
+        let course = match self.courses.course(self.now, &leaving.key) {
+            Ok(course) => course,
+            Err(error) => return Judgement::Deny(unavailable(&error)),
+        };
+        let mut course: Cow<'_, Course> = Cow::Borrowed(&course);
+        for before in self.before.iter().filter(|before| before.key == leaving.key) {
+            course.to_mut().grow(self.now, before.key.lapses(), &before.news());
+        }
+        let facts = Facts { course: Some(leaving.key.at(&course, self.now)), ..request.facts };
+        judge(policy, request.caller, &request.call, facts)
+    }
 }
 
 /// A call between judging and reserving.
@@ -254,7 +382,7 @@ enum Waiting<'p> {
 struct Question<'p> {
     binding: Binding,
     rule: &'p str,
-    message: &'p str,
+    message: Cow<'p, str>,
     ttl_s: u64,
     shown: String,
     /// What goes on in the call's place once it is approved, where not all of the call was shown.
@@ -303,7 +431,7 @@ fn after_approval<'p>(
             Err(denial) => Waiting::Refused(denial),
         },
         Some((ApprovalState::Denied, id, _)) => {
-            let message = format!("{}: a person refused this call (approval {id})", need.message);
+            let message = format!("{}: a person refused this call (approval {id})", question.message);
             Waiting::Refused(Denial::new(DenialCode::ApprovalDenied, need.rule, message))
         }
         Some((
@@ -362,7 +490,7 @@ fn shown(call: &ToolCall) -> String {
 }
 
 fn permit(call: ToolCall, reservation: Reservation, rule: &Arc<str>) -> Decision {
-    Decision::Allow(Permit { call, reservation, rule: Arc::clone(rule), would_deny: None })
+    Decision::Allow(Permit { call, reservation, rule: Arc::clone(rule), would_deny: None, noted: None })
 }
 
 fn refuse(policy: Option<&Policy>, call: ToolCall, denial: Denial) -> Decision {
@@ -373,6 +501,7 @@ fn refuse(policy: Option<&Policy>, call: ToolCall, denial: Denial) -> Decision {
             call,
             reservation: Reservation::default(),
             would_deny: Some(Box::new(denial)),
+            noted: None,
         }),
     }
 }
@@ -383,7 +512,7 @@ fn ask(policy: Option<&Policy>, call: ToolCall, question: Question<'_>) -> Decis
             binding: question.binding,
             call,
             rule: question.rule.to_owned(),
-            message: question.message.to_owned(),
+            message: question.message.into_owned(),
             ttl_s: question.ttl_s,
             shown: question.shown,
         })),

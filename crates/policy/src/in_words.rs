@@ -3,6 +3,7 @@
 use super::compiled::{Policy, Visibility};
 use super::condition::phrase;
 use super::document::{Condition, Entry, Limit, Mode, Scope};
+use super::flows::FlowRule;
 
 /// Longest text that conditions are told in, in characters; the policy itself has the rest.
 const RULE_CHARS_MAX: usize = 120;
@@ -24,7 +25,7 @@ impl Policy {
         let document = self.document();
         let mut words = Vec::new();
         let rules = document.tools.get(tool);
-        if self.wants_approval(tool) {
+        if self.asks_by_itself(tool) {
             let when = rules.and_then(|rules| rules.approval.as_ref()).map(|rules| joined(&rules.when));
             words.push(match when.filter(|when| !when.is_empty()) {
                 Some(when) => format!("a person is asked if {when}"),
@@ -40,6 +41,8 @@ impl Policy {
                 words.push("arguments as its schema says".to_owned());
             }
         }
+        let following = self.rules_of(tool).map(|rules| &rules.following);
+        words.extend(following.into_iter().flat_map(|following| following.sinks(&self.flows)).map(FlowRule::in_words));
         if words.is_empty() { "allowed".to_owned() } else { words.join(", ") }
     }
 

@@ -5,11 +5,14 @@ use super::condition::{Outcome, Stance};
 use super::decimal::{Decimal, NotScaled};
 use super::denial::{Denial, DenialCode};
 use super::document::{Action, Scope, Unlisted};
+use super::flows::{CourseAt, CourseKey, FlowRule, Pledge, QUESTION_SECONDS};
 use super::json::{self, Json, Node};
 use super::path::{ArgumentPath, Next};
 use super::schema::ArgumentSchema;
 use super::store::{COUNT_MAX, Charge, CounterKey};
+use super::word::FlowAction;
 use crate::mcp::envelope::ToolCall;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Who calls, and where.
@@ -21,6 +24,19 @@ pub struct Caller {
     pub grant: Option<Arc<str>>,
     /// The session, if there is one.
     pub session: Option<Arc<str>>,
+    /// The session whose course flows and pledges go by, where it is another one: that which spans all servers, or one that
+    /// limits do not count by.
+    pub course: Option<Arc<str>>,
+    /// What the request pledges, where there is no session that could.
+    pub pledge: Option<Arc<Pledge>>,
+}
+
+impl Caller {
+    /// Whose course a call belongs to.
+    pub fn course_key(&self) -> CourseKey {
+        let session = self.course.as_deref().or(self.session.as_deref());
+        CourseKey::of(session, self.grant.as_deref().unwrap_or_default())
+    }
 }
 
 /// What is known about the called tool beside the call. The default is: nothing.
@@ -33,6 +49,11 @@ pub struct Facts<'f> {
     /// SHA-256 of what the list that the caller was shown last says of it: what an approval is bound to; only needed where
     /// [`Policy::wants_approval`]. `None` where no list is known.
     pub definition: Option<[u8; 32]>,
+    /// What the session has pledged, as far as it is known without its course.
+    pub pledge: Option<&'f Pledge>,
+    /// What has happened in the session before; only needed where [`Policy::has_flows`], or where the session has pledged.
+    /// `None`: nothing.
+    pub course: Option<CourseAt<'f>>,
 }
 
 /// How a tool differs from the lock.
@@ -76,7 +97,7 @@ pub struct ApprovalNeed<'p> {
     /// Id of the rule.
     pub rule: &'p str,
     /// What the person is asked.
-    pub message: &'p str,
+    pub message: Cow<'p, str>,
     /// Seconds until the question lapses.
     pub ttl_s: u64,
     /// What the call costs once approved, or why it will be refused even then.
@@ -98,6 +119,8 @@ pub(crate) enum Step {
     Schema,
     Require,
     DenyIf,
+    Pledge,
+    Flow,
     Approval,
 }
 
@@ -159,6 +182,13 @@ fn decide<'p>(
         return Err(Denial::new(DenialCode::ToolChanged, "(tool changed)", change.message()));
     }
     watcher.passed(Step::Unchanged, "(tool changed)");
+    let of_session = facts.pledge.into_iter().chain(facts.course.and_then(|course| course.course.pledge()));
+    for pledge in caller.pledge.as_deref().into_iter().chain(of_session) {
+        if !pledge.allows(&caller.server, name) {
+            return Err(Denial::new(DenialCode::Pledged, "(pledge)", pledge.refusal()));
+        }
+        watcher.passed(Step::Pledge, "(pledge)");
+    }
     if rules.action == Some(Action::Deny) {
         let message = rules.reason.clone().unwrap_or_else(|| "the policy refuses every call of this tool".to_owned());
         return Err(Denial::new(DenialCode::ActionDenied, format!("{}/action", rules.id), message));
@@ -187,6 +217,12 @@ fn decide<'p>(
         }
         watcher.passed(Step::DenyIf, &rule.id);
     }
+    let flow = if rules.following.is_sink() {
+        let course = facts.course.map(|course| (course, &*caller.server));
+        asked_by_flow(policy, rules, course, &mut arguments, watcher)?
+    } else {
+        None
+    };
     if let Some(approval) = &rules.approval {
         let mut wanted = true;
         for test in &approval.when {
@@ -200,14 +236,48 @@ fn decide<'p>(
         if wanted {
             return Ok(Judgement::WantsApproval(ApprovalNeed {
                 rule: &approval.id,
-                message: &approval.message,
+                message: Cow::Borrowed(&approval.message),
                 ttl_s: approval.ttl_s,
                 bill: bill(policy, rules, caller, &mut arguments),
             }));
         }
         watcher.passed(Step::Approval, &approval.id);
     }
+    if let Some((flow, message)) = flow {
+        return Ok(Judgement::WantsApproval(ApprovalNeed {
+            rule: &flow.id,
+            message: Cow::Owned(message),
+            ttl_s: QUESTION_SECONDS,
+            bill: bill(policy, rules, caller, &mut arguments),
+        }));
+    }
     bill(policy, rules, caller, &mut arguments).map(Judgement::Pass)
+}
+
+/// The first flow that wants a person to agree to the call, and what the person is asked; one that refuses it is the
+/// error.
+fn asked_by_flow<'p>(
+    policy: &'p Policy,
+    rules: &Tool,
+    course: Option<(CourseAt<'_>, &str)>,
+    arguments: &mut Arguments<'_>,
+    watcher: &mut impl Watcher,
+) -> Result<Option<(&'p FlowRule, String)>, Denial> {
+    let mut asked = None;
+    for flow in rules.following.sinks(&policy.flows) {
+        let message = match course {
+            Some((course, server)) => flow.fires(course, server, arguments.node()?),
+            None => None,
+        };
+        match (message, flow.action) {
+            (Some(message), FlowAction::Deny) => {
+                return Err(Denial::new(DenialCode::FlowDenied, flow.id.clone(), message));
+            }
+            (Some(message), FlowAction::RequireApproval) => asked = asked.or(Some((flow, message))),
+            (None, _) => watcher.passed(Step::Flow, &flow.id),
+        }
+    }
+    Ok(asked)
 }
 
 /// A call's arguments, parsed when the first rule looks at them.

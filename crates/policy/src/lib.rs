@@ -11,6 +11,7 @@ mod diff;
 mod document;
 mod doors;
 mod explain;
+mod flows;
 mod gate;
 mod generate;
 mod host_in;
@@ -34,11 +35,12 @@ mod store;
 mod trace;
 mod uri;
 mod window;
+mod word;
 
 pub use beside::Beside;
 pub use cases::{
-    CASES_BYTES_MAX, Case, CaseResult, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases, run_case,
-    unexercised,
+    CASES_BYTES_MAX, Case, CaseResult, EarlierCall, Expectation, REPEAT_MAX, generate_cases, parse_cases, print_cases,
+    run_case, unexercised,
 };
 pub use check::{Against, Lint, Places, Subject, check, check_portable, open_finding, open_offer_finding};
 pub use compiled::{Policy, Summary, Visibility};
@@ -53,9 +55,13 @@ pub use document::{
 };
 pub use doors::{Door, Opening};
 pub use explain::{StepOutcome, Trace, TraceCondition, TraceCounter, TraceStep, explain, explain_door};
-pub use gate::{Decision, Ending, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
+pub use flows::{
+    BadPledge, COURSE_KEPT_MS, Course, CourseAt, CourseKey, CourseStore, Mark, News, PLEDGE_BYTES_MAX,
+    PLEDGE_TOOLS_MAX, Pledge, RESULT_BYTES_MAX, SeenWords, WITHIN_SECONDS_MAX,
+};
+pub use gate::{Decision, Ending, Noted, Permit, Request, Reservation, binding, gate, gate_batch, gate_each};
 pub use generate::{
-    Form, Judge, Left, Merge, Narrowed, OfferReview, OfferRuling, OfferSubject, Profile, Recommendation, Review,
+    Flows, Form, Judge, Left, Merge, Narrowed, OfferReview, OfferRuling, OfferSubject, Profile, Recommendation, Review,
     Ruling, Selection, Wishes, add_offers, generate, left, merge,
 };
 pub use json::JsonText;
@@ -72,6 +78,7 @@ pub use store::{
     StoreError, StoredCounter, Usage, advance,
 };
 pub use window::{SPAN_SECONDS_MAX, WINDOW_WORDS, Window, parse_end, parse_utc, utc};
+pub use word::{Flow, FlowAction, Word, Words};
 
 use mcpol_base::{clock, code, mcp, model, problem, text, tokens};
 

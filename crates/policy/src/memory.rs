@@ -1,24 +1,36 @@
 //! Counters, approvals and grants in memory: for one process, for tests, for `--state memory:`.
 
 use crate::clock::Timestamp;
+use crate::flows::{COURSE_KEPT_MS, Course, CourseKey, CourseStore, News};
 use crate::store::{
     Answer, Answered, Approval, ApprovalRequest, ApprovalState, ApprovalStore, Charge, CounterKey, GRANT_PENDING_MAX,
     LimitStore, PENDING_MAX, Receipt, Reserve, Settlement, StoreError, StoredCounter, Usage, advance,
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Counters whose windows are over are dropped when there are this many, or twice as many as were left the last time.
 const SWEEP_ROWS_MIN: usize = 1024;
 /// Approvals kept after they lapsed, so that `list` can still show them.
 const LAPSED_APPROVALS_MAX: usize = 256;
+/// Sessions that are remembered; the one that has not grown for longest is forgotten for the next.
+const COURSES_MAX: usize = 16_384;
+/// Sessions of which hashes of answers are kept; for the next, one counts as having seen everything.
+const COURSES_WITH_WORDS_MAX: usize = 1024;
 
 /// A store that ends with the process.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     limits: Mutex<Limits>,
     approvals: Mutex<Approvals>,
+    courses: Mutex<Courses>,
+}
+
+#[derive(Debug, Default)]
+struct Courses {
+    /// Each with the time at which it last grew.
+    rows: FxHashMap<CourseKey, (Arc<Course>, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -196,6 +208,48 @@ impl Approvals {
         self.lapse(now);
         let open = |state| matches!(state, ApprovalState::Pending | ApprovalState::Approved | ApprovalState::Denied);
         self.rows.values_mut().rev().find(|(approval, bound)| bound == key && open(approval.state)).map(|(a, _)| a)
+    }
+}
+
+impl CourseStore for MemoryStore {
+    fn course(&self, _: Timestamp, key: &CourseKey) -> Result<Arc<Course>, StoreError> {
+        Ok(locked(&self.courses)?.rows.get(key).map(|(course, _)| Arc::clone(course)).unwrap_or_default())
+    }
+
+    fn grow(&self, now: Timestamp, key: &CourseKey, news: &News<'_>) -> Result<Arc<Course>, StoreError> {
+        let mut courses = locked(&self.courses)?;
+        courses.make_room(now, key, news);
+        let (course, grown) = courses.rows.entry(key.clone()).or_insert_with(|| (Arc::default(), now));
+        if Arc::make_mut(course).grow(now, key.lapses(), news) {
+            *grown = now;
+        }
+        Ok(Arc::clone(course))
+    }
+}
+
+impl Courses {
+    /// Forgets what is over, and where there is too much what has not grown for longest.
+    fn make_room(&mut self, now: Timestamp, key: &CourseKey, news: &News<'_>) {
+        let (has_words, is_known) = match self.rows.get(key) {
+            Some((course, _)) => (course.has_words(), true),
+            None => (false, false),
+        };
+        if !is_known && self.rows.len() >= COURSES_MAX {
+            self.rows.retain(|_, (_, grown)| grown.millis().saturating_add(COURSE_KEPT_MS) > now.millis());
+            if self.rows.len() >= COURSES_MAX
+                && let Some(oldest) = self.rows.iter().min_by_key(|(_, (_, grown))| *grown).map(|(key, _)| key.clone())
+            {
+                self.rows.remove(&oldest);
+            }
+        }
+        let brings_words = matches!(news, News::Returned(_)) && !has_words;
+        if brings_words && self.rows.values().filter(|(course, _)| course.has_words()).count() >= COURSES_WITH_WORDS_MAX
+        {
+            let with_words = self.rows.values_mut().filter(|(course, _)| course.has_words());
+            if let Some((course, _)) = with_words.min_by_key(|(_, grown)| *grown) {
+                Arc::make_mut(course).forget_words();
+            }
+        }
     }
 }
 

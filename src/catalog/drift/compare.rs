@@ -412,7 +412,9 @@ fn state(code: Code, tool: &LockedTool) -> String {
         | Code::P024
         | Code::P025
         | Code::P026
-        | Code::P027 => return String::new(),
+        | Code::P027
+        | Code::P028
+        | Code::P029 => return String::new(),
     };
     part.clone().unwrap_or_default()
 }

@@ -23,7 +23,7 @@ pub fn says(policy: &Policy, tool: &str) -> &'static str {
         Visibility::Refused => "your policy refuses it",
         Visibility::Listed => {
             let rules = policy.document().tools.get(tool);
-            if policy.wants_approval(tool) {
+            if policy.asks_by_itself(tool) {
                 "your policy asks a person first"
             } else if rules.is_some_and(|rules| !rules.is_empty()) {
                 "your policy allows it within limits"
@@ -79,7 +79,9 @@ pub fn annotate(policy: &Policy, found: &mut [Drift]) {
             | Code::P024
             | Code::P025
             | Code::P026
-            | Code::P027 => false,
+            | Code::P027
+            | Code::P028
+            | Code::P029 => false,
         };
         if let Some(tool) = drift.tool.as_deref().filter(|_| matters) {
             drift.policy = says(policy, tool).to_owned();

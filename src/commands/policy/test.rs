@@ -47,7 +47,7 @@ fn beside(policy: &Path) -> PathBuf {
 
 fn decide(policy: &Policy, case: &Case) -> CaseResult {
     let store = MemoryStore::new();
-    policy::run_case(policy, case, &store, &store)
+    policy::run_case(policy, case, &store, &store, &store)
 }
 
 fn generate(args: &PolicyTestArgs, policy: &Policy, path: &Path) -> Result<Exit, Failure> {

@@ -10,8 +10,13 @@ fn session() -> String {
     new_session_id().unwrap()
 }
 
-static CALLER: std::sync::LazyLock<Caller> =
-    std::sync::LazyLock::new(|| Caller { server: "files".into(), grant: Some("local".into()), session: None });
+static CALLER: std::sync::LazyLock<Caller> = std::sync::LazyLock::new(|| Caller {
+    server: "files".into(),
+    grant: Some("local".into()),
+    session: None,
+    course: None,
+    pledge: None,
+});
 
 fn decided<'a>(number: u64, arguments: Option<&'a str>) -> Decided<'a> {
     let (decision, tool, rule, policy) = ("allow", "read", "(allowed)", "abc");
@@ -358,7 +363,13 @@ fn no_line_is_longer_than_its_bound() {
     let members: Vec<String> = (0..100).map(|n| format!("\"{hidden}{n}\":1")).collect();
     let arguments = format!("{{{}}}", members.join(","));
     let text = hidden.as_str();
-    let caller = Caller { server: text.into(), grant: Some(text.into()), session: Some(text.into()) };
+    let caller = Caller {
+        server: text.into(),
+        grant: Some(text.into()),
+        session: Some(text.into()),
+        course: None,
+        pledge: None,
+    };
     let decided = Decided {
         caller: &caller,
         matter: Matter::Message { method: text, name: Some(text) },

@@ -232,10 +232,16 @@ pub fn answer(
 ) -> Fate {
     let is_error = matches!(received.arrival, Arrival::Error(_));
     let is_call = matches!(asked, Asked::Call(_));
-    if let Asked::Call(flight) = asked {
+    let mut unnoted = None;
+    if let Asked::Call(mut flight) = asked {
         let outcome = if is_error { CallOutcome::Error } else { CallOutcome::Result };
+        unnoted = flight.returned(received).err();
         flight.end(outcome, received.text.len());
         asked = Asked::Other;
+    }
+    if let Some(failed) = unnoted {
+        notes.push(Note::Dropped(format!("answer, as what it holds cannot be noted: {failed}")));
+        return Fate::Replace(error(id, "the answer is held back, as what it holds cannot be noted at the moment"));
     }
     let instead =
         if is_error { asks_by_error(id, received, viewer, notes) } else { asks_client(id, received, viewer, notes) };

@@ -2,11 +2,13 @@
 //! ends.
 
 use super::outcome::CallOutcome;
+use crate::clock;
 use crate::gateway::audit::{Ended, Whose};
 use crate::gateway::decider::Decider;
+use crate::gateway::grant_tasks::waiting;
 use crate::gateway::meter::{InGauge, ServerMeter};
-use crate::mcp::envelope::ToolCall;
-use crate::policy::{Permit, Reservation};
+use crate::mcp::envelope::{Received, ToolCall};
+use crate::policy::{News, Noted, Permit, Reservation, SeenWords, StoreError};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +23,8 @@ pub struct Flight {
     sent: Instant,
     /// The server's meter, and the call's place among those in flight; `None` without a meter.
     counted: Option<(Arc<ServerMeter>, InGauge)>,
+    /// What flows still have to know of the answer.
+    noted: Option<Box<Noted>>,
 }
 
 /// A call that a transport may send, once. Only a departing flight makes one.
@@ -48,9 +52,10 @@ impl Flight {
         decider: &Arc<Decider>,
         whose: Whose,
         number: u64,
-        permit: Permit,
+        mut permit: Permit,
         (began, sent): (Instant, Instant),
     ) -> (Self, Cleared) {
+        let noted = permit.take_noted();
         let (call, reservation) = permit.into_parts();
         let counted = decider.meter().map(|meter| {
             let server = meter.server(whose.server_name());
@@ -59,7 +64,7 @@ impl Flight {
             (server, held)
         });
         (
-            Self { decider: Arc::clone(decider), whose, number, reservation: Some(reservation), sent, counted },
+            Self { decider: Arc::clone(decider), whose, number, reservation: Some(reservation), sent, counted, noted },
             Cleared(call),
         )
     }
@@ -69,6 +74,25 @@ impl Flight {
         self.reservation = self.reservation.take().map(Reservation::without_refund);
     }
 
+    /// The answer has come, and goes to the client: its words are noted first, where flows ask for them.
+    ///
+    /// # Errors
+    /// They cannot be noted, so the answer must not go on.
+    pub fn returned(&mut self, received: &Received<'_>) -> Result<(), StoreError> {
+        let Some(noted) = self.noted.take() else { return Ok(()) };
+        // What a task comes to is fetched by requests of its own.
+        let words = match received.task() {
+            Some(_) => SeenWords::everything(),
+            None => SeenWords::of(noted.words, &received.text),
+        };
+        self.note(&noted, &words)
+    }
+
+    fn note(&self, noted: &Noted, words: &SeenWords) -> Result<(), StoreError> {
+        let courses = self.decider.courses();
+        waiting(|| courses.grow(clock::now(), &noted.key, &News::Returned(words))).map(drop)
+    }
+
     /// Settles, counts and logs the call, which has ended; `bytes` is the length of the answer.
     pub fn end(mut self, outcome: CallOutcome, bytes: usize) {
         self.finish(outcome, bytes);
@@ -76,6 +100,13 @@ impl Flight {
 
     fn finish(&mut self, outcome: CallOutcome, bytes: usize) {
         let Some(reservation) = self.reservation.take() else { return };
+        if let Some(noted) = self.noted.take()
+            && matches!(outcome, CallOutcome::Detached | CallOutcome::ClientGone)
+        {
+            // The client may come back for the answer on another stream. Where that cannot be noted, the store is gone, and
+            // with it all decisions that would ask for it.
+            let _ = self.note(&noted, &SeenWords::everything());
+        }
         let took = self.sent.elapsed();
         if let Some((server, _held)) = self.counted.take()
             && outcome != CallOutcome::NotSent

@@ -13,6 +13,7 @@ use super::events::until;
 use super::host_origin::not_admitted;
 use super::mcp_headers::{SESSION, new_session, own_session};
 use super::own_ids;
+use super::pledge;
 use super::queue::Pace;
 use super::refusal::{Refusal, accepted, json};
 use super::repeats::Repeats;
@@ -64,7 +65,7 @@ impl CommandServer {
         let mut minted = None;
         let _opening = if is_initialize && shares { Some(self.opening(&who.grant).lock_owned().await) } else { None };
         if let (None, Some(id), true) = (session, &id, is_initialize && shares)
-            && let Some(response) = self.join(server, &who, id)?
+            && let Some(response) = self.join(server, &who, (&head, &message, id))?
         {
             span.into_iter().for_each(|span| span.end(SpanEnd::Result));
             return Ok(response);
@@ -92,7 +93,9 @@ impl CommandServer {
         };
         let presented = head.headers.get(AUTHORIZATION).cloned();
         let token_watch = gateway.token_watches.of(server, &Holder { presented, who });
-        let party = Arc::new(party(gateway, server, &token_watch, &entry));
+        let mut caller = Caller::clone(&entry.caller);
+        pledge::take(&gateway.decider, &mut caller, Route::HttpCommand, (&head.extensions, &head.headers), &message)?;
+        let party = Arc::new(party(gateway, server, &token_watch, caller, &entry));
         let repeats = Repeats::stated(&head.headers, &message);
         if let (Message::Call(id, call), true) = (&message, repeats.are_stated()) {
             let tool = call.name().as_str();
@@ -151,7 +154,12 @@ impl CommandServer {
     }
 
     /// A further session of a grant whose child runs already: it is told what the first one was told.
-    fn join(&self, server: &Server, who: &Identity, id: &Id) -> Result<Option<Response<Answer>>, Refusal> {
+    fn join(
+        &self,
+        server: &Server,
+        who: &Identity,
+        (head, message, id): (&Parts, &Message, &Id),
+    ) -> Result<Option<Response<Answer>>, Refusal> {
         let mut table = self.table();
         // A child whose handshake came to nothing is not shared.
         let greeted = |entry: &ChildEntry| {
@@ -176,7 +184,9 @@ impl CommandServer {
         let session = new_session()?;
         let value = HeaderValue::from_str(&session)
             .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no session id"))?;
-        let caller = Arc::new(Caller { session: Some(label()?), ..Caller::clone(&entry.caller) });
+        let mut caller = Caller { session: Some(label()?), ..Caller::clone(&entry.caller) };
+        pledge::take(&server.decider, &mut caller, Route::HttpCommand, (&head.extensions, &head.headers), message)?;
+        let caller = Arc::new(Caller { course: None, ..caller });
         table
             .sessions
             .insert(session.into(), ChildEntry { used: Instant::now(), caller, view: Arc::default(), ..entry });
@@ -315,7 +325,13 @@ impl CommandServer {
             ChildPlace(Arc::clone(&self.table), Arc::clone(&who.grant))
         };
         let session = if has_session { Some(label()?) } else { None };
-        let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
+        let caller = Caller {
+            server: Arc::clone(&server.label),
+            grant: Some(Arc::clone(&who.grant)),
+            session,
+            course: None,
+            pledge: None,
+        };
         // Each message brings the client that it is from, and his policy.
         let mediator = Mediator::new(
             Nobody,
@@ -377,14 +393,15 @@ impl PolicySource for Standing {
 }
 
 /// The client of a request.
-fn party(gateway: &Arc<Gateway>, server: &Arc<Server>, token_watch: &Arc<TokenWatch>, entry: &ChildEntry) -> Party {
+fn party(
+    gateway: &Arc<Gateway>,
+    server: &Arc<Server>,
+    token_watch: &Arc<TokenWatch>,
+    caller: Caller,
+    entry: &ChildEntry,
+) -> Party {
     let (gateway, server, token_watch) = (Arc::downgrade(gateway), Arc::clone(server), Arc::clone(token_watch));
-    Party::seeing(
-        Caller::clone(&entry.caller),
-        Route::HttpCommand,
-        Standing { gateway, server, token_watch },
-        Arc::clone(&entry.view),
-    )
+    Party::seeing(caller, Route::HttpCommand, Standing { gateway, server, token_watch }, Arc::clone(&entry.view))
 }
 
 /// The name of a session in counters and logs; its id would open it.

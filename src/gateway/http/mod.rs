@@ -35,6 +35,7 @@ mod command_table;
 mod child_routes;
 mod mcp_headers;
 mod own_ids;
+mod pledge;
 mod repeats;
 mod resumable;
 mod url_answer;

@@ -3,6 +3,10 @@
 //! The server makes and ends sessions. The gateway remembers which grant opened one, so that no other can use it, and
 //! counts limits of scope `session` only for ids that a server gave out here: a client could invent any number of others.
 
+use super::mcp_headers;
+use super::refusal::Refusal;
+use crate::policy::Pledge;
+use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,10 +28,37 @@ pub fn key(id: &[u8]) -> Cow<'_, [u8]> {
     if id.len() <= SESSION_ID_BYTES_MAX { Cow::Borrowed(id) } else { Cow::Owned(Sha256::digest(id).to_vec()) }
 }
 
+/// What stands for a session's id where the id must not be told: it opens the session.
+pub fn label(id: &[u8]) -> Arc<str> {
+    Sha256::digest(id).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+/// That a request to one server comes from the endpoint of all servers together, which says so beside the request, where no
+/// client can.
+#[derive(Clone, Debug)]
+pub struct Joint {
+    /// The session with all servers.
+    pub session: Option<Arc<str>>,
+    /// What the request pledges, where there is none; what it says of that itself was read there.
+    pub pledge: Option<Arc<Pledge>>,
+}
+
+/// The session whose course a request belongs to, where limits do not count by it: one that another gateway has opened, or
+/// this one before it was started.
+///
+/// # Errors
+/// The request names two sessions.
+pub fn course(headers: &HeaderMap, counted: Option<&Arc<str>>) -> Result<Option<Arc<str>>, Refusal> {
+    if counted.is_some() {
+        return Ok(None);
+    }
+    Ok(mcp_headers::session(headers)?.map(|id| label(id.as_bytes())))
+}
+
 #[derive(Debug)]
 struct SessionEntry {
     grant: Arc<str>,
-    /// Stands for the id in counters and logs, which must not tell the id itself: it opens the session.
+    /// See [`label`].
     label: Arc<str>,
     issued: bool,
     used: Instant,
@@ -109,8 +140,7 @@ impl Sessions {
     }
 
     fn put(&self, id: &[u8], grant: &Arc<str>, issued: bool) {
-        let label = Sha256::digest(id).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-        let entry = SessionEntry { grant: Arc::clone(grant), label: label.into(), issued, used: Instant::now() };
+        let entry = SessionEntry { grant: Arc::clone(grant), label: label(id), issued, used: Instant::now() };
         self.lock().insert(&key(id), entry);
     }
 

@@ -18,8 +18,9 @@ use super::trip::Trip;
 use super::url_answer::{failed, other, whole, without_length};
 use super::url_table::UrlServer;
 use super::waiting::Waiting;
-use super::{Gateway, Server, header_match, headers, mcp_headers};
+use super::{Gateway, Server, header_match, headers, mcp_headers, pledge, sessions};
 use crate::clock;
+use crate::gateway::audit::Route;
 use crate::gateway::exchange::{Asked, CallOutcome, DoorRefusal, Flight, MessageForm, Question};
 use crate::gateway::identity::Identity;
 use crate::gateway::meter::Outcome;
@@ -31,7 +32,7 @@ use crate::mcp::envelope::{Id, Message, Passage, ToolCall, admit};
 use crate::mcp::http::older::{OLDER, may_be_older, speaks_older};
 use crate::mcp::http::{ContentKind, named_kind};
 use crate::model::ToolName;
-use crate::policy::{Caller, StoreError};
+use crate::policy::{Caller, CourseKey, Pledge, StoreError};
 use crate::state::Claim;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -82,6 +83,10 @@ impl UrlServer {
         header_match::check(&headers, &message)?;
         let presented = headers.get(AUTHORIZATION).cloned();
         let session = self.session(server, &headers, &who)?;
+        let course = sessions::course(&headers, session.as_ref())?;
+        let grant = Some(Arc::clone(&who.grant));
+        let mut caller = Caller { server: Arc::clone(&server.label), grant, session, course, pledge: None };
+        pledge::take(&gateway.decider, &mut caller, Route::HttpUrl, (&head.extensions, &headers), &message)?;
         let policy = gateway.policy(&who, server);
         let span = gateway.trace(server, &headers, &message, policy.as_deref());
         let repeats = Repeats::stated(&headers, &message);
@@ -90,8 +95,6 @@ impl UrlServer {
         let line = (headers.get(&SESSION).cloned(), headers.get(&VERSION).cloned());
         let viewer = Viewer::of(line.0.as_ref(), &who);
         let seen = self.seen(server, policy.as_deref(), &viewer, &message);
-        let grant = Some(Arc::clone(&who.grant));
-        let caller = Caller { server: Arc::clone(&server.label), grant, session };
         let holder = Holder { presented, who };
         let is_subscription = is_subscription(&message);
         let (gateway, server) = (Arc::clone(gateway), Arc::clone(server));
@@ -139,7 +142,10 @@ impl UrlServer {
     fn session(&self, server: &Server, headers: &HeaderMap, who: &Identity) -> Result<Option<Arc<str>>, Refusal> {
         let Some(id) = mcp_headers::session(headers)? else { return Ok(None) };
         self.sessions.take(id.as_bytes(), &who.grant, || {
-            claims(server, id.as_bytes(), &who.grant, Claim::Named).map_err(|error| {
+            let is_own = claims(server, id.as_bytes(), &who.grant, Claim::Named);
+            // It may have pledged at another gateway, or before this one was started.
+            let key = CourseKey::of(Some(&sessions::label(id.as_bytes())), &who.grant);
+            is_own.and_then(|is_own| server.decider.learn_pledge(key).map(|_| is_own)).map_err(|error| {
                 server.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
                 owner_unknown()
             })
@@ -263,6 +269,8 @@ impl UrlServer {
         let opens = method == "initialize";
         let (grant, seen, server) =
             (Arc::clone(&trip.to.holder.who.grant), trip.to.seen.clone(), Arc::clone(&trip.to.server));
+        let mut opener = Caller { pledge: None, ..trip.to.caller.clone() };
+        let pledge = trip.to.caller.pledge.clone().filter(|_| opens && opener.course.is_none());
         if !request.stand().leaves() {
             return Ok(accepted());
         }
@@ -280,6 +288,14 @@ impl UrlServer {
                     server.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
                     owner_unknown().to(&asked_as)
                 })?;
+                if let Some(pledge) = pledge {
+                    opener.session = Some(sessions::label(session.as_bytes()));
+                    // The client must not go on in a session that calls what it has not pledged.
+                    let kept = server.decider.pledge(clock::now(), &mut opener, Route::HttpUrl, Pledge::clone(&pledge));
+                    kept.map_err(|refused| {
+                        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, refused.to_string()).to(&asked_as)
+                    })?;
+                }
                 self.seen_tools.close(session.as_bytes());
                 self.sessions.open(session.as_bytes(), &grant);
             }
@@ -379,7 +395,13 @@ impl UrlServer {
         let session = self.session(server, &head.headers, who)?;
         let headers = headers::to_server(&head.headers, &Method::GET, None, &self.forwarded)?;
         let takes_up = headers.contains_key(&LAST_EVENT_ID);
-        let caller = Caller { server: Arc::clone(&server.label), grant: Some(Arc::clone(&who.grant)), session };
+        let caller = Caller {
+            server: Arc::clone(&server.label),
+            grant: Some(Arc::clone(&who.grant)),
+            session,
+            course: None,
+            pledge: None,
+        };
         let line = (headers.get(&SESSION).cloned(), headers.get(&VERSION).cloned());
         let viewer = Viewer::of(line.0.as_ref(), who);
         let sent = Outgoing::nothing().send(&self.upstream, Method::GET, headers).await;

@@ -83,9 +83,12 @@ fn counters_that_calls_touch_are_known_with_their_maximum() {
     let by = |policy: &Policy, grant: &str, second: u64| {
         let line = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pay","arguments":{"eur":1.5}}}"#;
         let Ok(Message::Call(_, call)) = admit(line) else { panic!("this is a call") };
-        let caller = Caller { server: "s".into(), grant: Some(grant.into()), session: None };
+        let caller =
+            Caller { server: "s".into(), grant: Some(grant.into()), session: None, course: None, pledge: None };
         let request = Request { caller: &caller, call, facts: Facts::default() };
-        let Decision::Allow(permit) = gate(policy, &store, &store, at(second), request) else { panic!("it fits") };
+        let Decision::Allow(permit) = gate(policy, &store, &store, &store, at(second), request) else {
+            panic!("it fits")
+        };
         server.charged(at(second), policy, permit.reservation());
     };
     let call = |grant: &str, second: u64| by(&policy, grant, second);

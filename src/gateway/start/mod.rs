@@ -143,7 +143,8 @@ pub fn serve(start: Start) -> Result<i32, StartError> {
     let say = || Box::new(around.say);
     let decider = Decider::new(Arc::clone(&stores.limits), stores.approvals, audit, say())
         .with_meter(Arc::clone(&meter))
-        .with_tasks(stores.tasks);
+        .with_tasks(stores.tasks)
+        .with_courses(stores.courses);
     let decider = Arc::new(decider);
     let mut grants = Grants::new(stores.grants, config.token_rule, &local);
     grants.set_configured(config.grants.clone());

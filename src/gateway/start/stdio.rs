@@ -70,7 +70,8 @@ pub fn serve_stdio(start: StdioStart) -> Result<End, StartError> {
         Backend::Stdio(_) => (Route::StdioCommand, Shared::of_command(tasks)),
     };
     shared.set_hints(hints.as_ref(), clock::now);
-    let decider = Arc::new(Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say)));
+    let decider = Decider::new(stores.limits, stores.approvals, audit, Box::new(around.say));
+    let decider = Arc::new(decider.with_courses(stores.courses));
     lines.iter().for_each(|line| (around.say)(line));
     let hash = policy.policy().as_deref().map(Policy::hash).unwrap_or_default().to_owned();
     let mediator = Mediator::new(Arc::clone(&policy), decider, (caller, route), settings).with_shared(Arc::new(shared));

@@ -214,14 +214,19 @@ mod tests {
     fn a_file_of_the_layout_before_gets_its_tables() {
         let (grants, definitions) =
             ("DROP TABLE grants; DROP TABLE granted_servers;", "ALTER TABLE approvals DROP COLUMN definition;");
-        for (layout, before) in [(1, format!("{grants}{definitions}")), (2, definitions.to_owned()), (3, String::new())]
-        {
+        let tasks = "DROP TABLE tasks;";
+        for (layout, before) in [
+            (1, format!("{tasks}{grants}{definitions}")),
+            (2, format!("{tasks}{definitions}")),
+            (3, tasks.to_owned()),
+            (4, String::new()),
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state.db");
             let (asked, now) = (crate::state::contract::question("t"), Timestamp::from_millis(1));
             crate::policy::ApprovalStore::request(&SqliteStore::new(&path), now, &asked).unwrap();
             let connection = Connection::open(&path).unwrap();
-            connection.execute_batch(&format!("DROP TABLE tasks;{before}PRAGMA user_version = {layout};")).unwrap();
+            connection.execute_batch(&format!("DROP TABLE courses;{before}PRAGMA user_version = {layout};")).unwrap();
             drop(connection);
             let store = SqliteStore::new(&path);
             store.create(now, &contract::grant("alice", &["s"])).unwrap();

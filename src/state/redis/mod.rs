@@ -8,6 +8,7 @@
 mod address;
 mod approvals;
 mod connection;
+mod courses;
 mod grants;
 mod limits;
 mod tasks;

@@ -7,6 +7,7 @@
 use super::*;
 use crate::policy::{ApprovalStore, LimitStore as _, Receipt, Settlement};
 use crate::state::contract::{self, at, charge, held};
+use crate::state::courses::contract as courses;
 use crate::state::grants::{GrantStore, contract as grants};
 use crate::state::tasks::{TASK_KEPT_MS, TaskKey, TaskStore as _, contract as tasks};
 use std::io::{BufRead as _, BufReader};
@@ -105,6 +106,7 @@ fn it_keeps_the_contract() {
     let server = Server::start(&[]);
     contract::limits(|| ((), server.store()));
     contract::approvals(|| ((), server.store()));
+    courses::all(|| ((), server.store()));
     contract::decides_like_memory(100, || ((), server.store()));
     grants::all(|| ((), server.store()));
     tasks::all(|| ((), server.store()));

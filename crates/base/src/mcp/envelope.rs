@@ -29,6 +29,7 @@ struct CallParts {
     arguments: Option<Range<usize>>,
     progress_token: Option<Range<usize>>,
     revision: Option<Range<usize>>,
+    pledge: Option<Range<usize>>,
     brings_responses: bool,
 }
 
@@ -43,6 +44,7 @@ impl ToolCall {
             arguments: span,
             progress_token: None,
             revision: None,
+            pledge: None,
             brings_responses: false,
         }))
     }
@@ -95,6 +97,7 @@ pub struct Passage {
     method: Option<Box<str>>,
     params: Option<Range<usize>>,
     revision: Option<Range<usize>>,
+    pledge: Option<Range<usize>>,
 }
 
 impl Passage {
@@ -173,6 +176,16 @@ impl Message {
         }
     }
 
+    /// What the message pledges in `params._meta` ([`PLEDGE_MEMBER`]), as JSON text.
+    pub fn pledge(&self) -> Option<&str> {
+        match self {
+            Self::Call(_, call) => call.0.text.get(call.0.pledge.clone()?),
+            Self::Request(_, passage) | Self::Notification(passage) | Self::Reply(_, passage) => {
+                passage.text.get(passage.pledge.clone()?)
+            }
+        }
+    }
+
     /// `params._meta.progressToken` of a request as JSON text, if the client wants to hear of progress.
     pub fn progress_token(&self) -> Option<&str> {
         match self {
@@ -198,7 +211,9 @@ const PARAMS_MEMBERS: [&str; 12] = [
     "ref",
     "notifications",
 ];
-const META_MEMBERS: [&str; 2] = ["progressToken", VERSION_MEMBER];
+const META_MEMBERS: [&str; 3] = ["progressToken", VERSION_MEMBER, PLEDGE_MEMBER];
+/// The member of `_meta` by which a session pledges to call some tools only.
+pub const PLEDGE_MEMBER: &str = "io.github.mcpol/pledge";
 const VERSION_MEMBER: &str = "io.modelcontextprotocol/protocolVersion";
 /// Places that admission wants to know.
 #[derive(Default)]
@@ -226,7 +241,8 @@ const META: Tag = 10;
 const TASK: Tag = 11;
 const PROGRESS: Tag = 12;
 const REVISION: Tag = 13;
-const TAGS: usize = 14;
+const PLEDGE: Tag = 14;
+const TAGS: usize = 15;
 
 impl Fields {
     /// Notes a member by which an object asks the client for something, to a client that ignores case as well.
@@ -284,6 +300,7 @@ impl Visitor for Fields {
             }
             (META, b"progressToken") => PROGRESS,
             (META, _) if name == VERSION_MEMBER.as_bytes() => REVISION,
+            (META, _) if name == PLEDGE_MEMBER.as_bytes() => PLEDGE,
             (META, _) => self.near(name, &META_MEMBERS),
             _ => 0,
         }
@@ -487,6 +504,7 @@ fn build(found: &Parts<'_>, checked: Checked) -> Message {
         method,
         params: found.span(PARAMS),
         revision: found.span(REVISION),
+        pledge: found.span(PLEDGE),
     };
     match checked {
         Checked::Call(id, name) => Message::Call(
@@ -498,6 +516,7 @@ fn build(found: &Parts<'_>, checked: Checked) -> Message {
                 arguments: found.span(ARGUMENTS),
                 progress_token: found.span(PROGRESS),
                 revision: found.span(REVISION),
+                pledge: found.span(PLEDGE),
                 brings_responses: found.fields.brings_responses,
             })),
         ),

@@ -1,10 +1,11 @@
 //! Cases at the bounds of every rule: just below, at, just above, missing, null, wrong type, wrapped, other letter case.
 
-use super::{Case, CaseResult, Expectation, REPEAT_MAX};
+use super::{Case, CaseResult, EarlierCall, Expectation, REPEAT_MAX};
 use crate::compiled::Policy;
 use crate::document::{Condition, Document, Limit, Offers, Operator, ToolRules, UnknownMethods};
 use crate::json::{self, Json, escape_token, write_string};
 use crate::path::{ArgumentPath, PathStep};
+use crate::word::Word;
 use std::collections::BTreeMap;
 
 /// A name that no policy lists.
@@ -36,6 +37,7 @@ pub fn generate_cases(policy: &Policy, decide: &mut dyn FnMut(&Case) -> CaseResu
         for limit in rules.limits.iter().chain(&document.all_tools.limits) {
             limits(name, limit, &good, &mut cases);
         }
+        after(policy, name, &good, &mut cases);
         if let Some(rate) = &rules.rate_limit {
             repeated(name, rate.written_out(name).max, "its rate", &good, &mut cases);
         }
@@ -55,6 +57,24 @@ pub fn generate_cases(policy: &Policy, decide: &mut dyn FnMut(&Case) -> CaseResu
     cases
 }
 
+/// A call of a tool that a flow may stop, after calls that bring the session under the flow.
+fn after(policy: &Policy, name: &str, good: &Good, cases: &mut Vec<Case>) {
+    let Some(rules) = policy.rules_of(name) else { return };
+    for flow in rules.following.sinks(&policy.flows) {
+        let arguments = good.arguments(None);
+        let source = |word: Word| {
+            let has = |tool: &&String| policy.leaves(tool).iter().any(|left| left == word);
+            let tool = policy.document().tools.keys().find(has)?.clone();
+            Some(EarlierCall { tool, returned: flow.wants_answers().then(|| arguments.clone()) })
+        };
+        let before: Option<Vec<EarlierCall>> = flow.after().map(source).collect();
+        if let Some(before) = before {
+            let what = format!("after {}", flow.after().map(Word::as_str).collect::<Vec<_>>().join(" and "));
+            cases.push(Case { before, ..case(name, what, Some(arguments)) });
+        }
+    }
+}
+
 fn case(tool: &str, what: String, args: Option<String>) -> Case {
     Case {
         name: format!("{tool}: {what}"),
@@ -67,6 +87,8 @@ fn case(tool: &str, what: String, args: Option<String>) -> Case {
         session: None,
         at: None,
         repeat: None,
+        before: Vec::new(),
+        pledge: None,
         expect: Expectation::Deny,
         rule: None,
     }

@@ -8,11 +8,12 @@ use super::beside::Beside;
 use super::compiled::Policy;
 use super::document::{Offers, UnknownMethods};
 use super::doors::Opening;
+use super::flows::{CourseStore, News, Pledge, SeenWords};
 use super::gate::{Decision, Request, gate};
 use super::json;
 use super::judge::{Caller, Facts};
 use super::schema::ArgumentSchema;
-use super::store::{ApprovalStore, LimitStore};
+use super::store::{ApprovalStore, LimitStore, StoreError};
 use super::window::parse_utc;
 use crate::clock::Timestamp;
 use crate::mcp::envelope::ToolCall;
@@ -95,6 +96,12 @@ pub struct Case {
     /// When, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// Calls that went on in the session before, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<EarlierCall>,
+    /// The only tools that the session has pledged to call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pledge: Option<Vec<String>>,
     /// How often the call is made; the last one counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<u32>,
@@ -103,6 +110,17 @@ pub struct Case {
     /// The rule that decides; not compared if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+}
+
+/// A call that went on in a case's session before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlierCall {
+    /// The tool.
+    pub tool: String,
+    /// What it returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<String>,
 }
 
 /// What really became of a case's call.
@@ -168,7 +186,13 @@ pub fn parse_cases(text: &str, file: &str) -> Result<Vec<Case>, Vec<Problem>> {
 }
 
 /// Runs one case with counters that nobody else uses. Arguments count as satisfying the tool's input schema.
-pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals: &dyn ApprovalStore) -> CaseResult {
+pub fn run_case(
+    policy: &Policy,
+    case: &Case,
+    limits: &dyn LimitStore,
+    approvals: &dyn ApprovalStore,
+    courses: &dyn CourseStore,
+) -> CaseResult {
     let tool = match case.subject() {
         Ok(Asked::Tool(tool)) => tool,
         Ok(Asked::Beside(question)) => return run_beside(policy, question),
@@ -180,15 +204,24 @@ pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals
         server: Arc::from("test"),
         grant: Some(Arc::from(case.grant.as_deref().unwrap_or("local"))),
         session: Some(Arc::from(case.session.as_deref().unwrap_or("test"))),
+        course: None,
+        pledge: None,
     };
     let now = parse_utc(case.at.as_deref().unwrap_or(TIME)).unwrap_or(Timestamp::from_millis(0));
     // What a schema says is not what the policy is tested for.
     let anything = ArgumentSchema::compile(&serde_json::Value::Bool(true)).ok();
-    let facts = Facts { schema: anything.as_ref(), ..Facts::default() };
+    let server = || caller.server.to_string();
+    let pledge = case.pledge.as_ref().map(|tools| Pledge::of_tools(tools.iter().map(|tool| (server(), tool.clone()))));
+    let facts = Facts { schema: anything.as_ref(), pledge: pledge.as_ref(), ..Facts::default() };
+    for earlier in &case.before {
+        if let Err(error) = went_on(policy, &caller, earlier, courses, now) {
+            return CaseResult { decision: Expectation::Deny, rule: String::new(), message: Some(error.to_string()) };
+        }
+    }
     let mut result = CaseResult { decision: Expectation::Deny, rule: String::new(), message: None };
     for _ in 0..case.repeat.unwrap_or(1) {
         let call = ToolCall::synthetic(ToolName::new(tool), case.args.clone());
-        result = match gate(policy, limits, approvals, now, Request { caller: &caller, call, facts }) {
+        result = match gate(policy, limits, approvals, courses, now, Request { caller: &caller, call, facts }) {
             Decision::Allow(permit) => match permit.would_deny() {
                 // Shadow mode forwards, but the rules have decided all the same.
                 Some(denial) => CaseResult {
@@ -207,6 +240,24 @@ pub fn run_case(policy: &Policy, case: &Case, limits: &dyn LimitStore, approvals
         };
     }
     result
+}
+
+/// Notes a call that went on, and what it returned.
+fn went_on(
+    policy: &Policy,
+    caller: &Caller,
+    earlier: &EarlierCall,
+    courses: &dyn CourseStore,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(rules) = policy.rules_of(&earlier.tool) else { return Ok(()) };
+    let (key, following) = (caller.course_key(), &rules.following);
+    courses.grow(now, &key, &News::Called { words: following.leaves, server: &caller.server, tool: &earlier.tool })?;
+    if let Some(returned) = earlier.returned.as_ref().filter(|_| !following.notes.is_empty()) {
+        let answer = serde_json::Value::from(returned.as_str()).to_string();
+        courses.grow(now, &key, &News::Returned(&SeenWords::of(following.notes, &answer)))?;
+    }
+    Ok(())
 }
 
 fn run_beside(policy: &Policy, question: Beside<'_>) -> CaseResult {
@@ -261,7 +312,8 @@ pub fn unexercised<'p>(policy: &'p Policy, results: &[CaseResult]) -> BTreeSet<&
     let rules = tools.flat_map(|tool| {
         let entries = tool.require.iter().chain(&tool.deny_if).map(|rule| rule.id.as_str());
         let approval = tool.approval.iter().map(|approval| approval.id.as_str());
-        entries.chain(approval).chain(tool.counters.iter().map(|counter| counter.rule.as_str()))
+        let flows = tool.following.sinks(&policy.flows).map(|flow| flow.id.as_str());
+        entries.chain(approval).chain(flows).chain(tool.counters.iter().map(|counter| counter.rule.as_str()))
     });
     let document = policy.document();
     let offers = [
@@ -315,6 +367,17 @@ pub fn print_cases(cases: &[Case]) -> String {
         }
         if let Some(times) = case.repeat {
             let _ = writeln!(out, "repeat = {times}");
+        }
+        if !case.before.is_empty() {
+            let call = |earlier: &EarlierCall| {
+                let returned = earlier.returned.as_deref().map(|text| format!(", returned = {}", quoted(text)));
+                format!("{{ tool = {}{} }}", quoted(&earlier.tool), returned.unwrap_or_default())
+            };
+            let _ = writeln!(out, "before = [{}]", case.before.iter().map(call).collect::<Vec<_>>().join(", "));
+        }
+        if let Some(pledge) = &case.pledge {
+            let tools: Vec<String> = pledge.iter().map(|tool| quoted(tool)).collect();
+            let _ = writeln!(out, "pledge = [{}]", tools.join(", "));
         }
         let _ = writeln!(out, "expect = {}", quoted(case.expect.as_str()));
         if let Some(rule) = &case.rule {

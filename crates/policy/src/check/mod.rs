@@ -1,6 +1,7 @@
 //! What a valid policy gets wrong all the same: by itself, and against the tools that it is for.
 
 mod findings;
+mod flows;
 mod limits;
 mod lints;
 mod offers;
@@ -38,9 +39,11 @@ pub fn check(policy: &Policy, places: &Places<'_>, against: Option<&Against<'_>>
     let mut lints = Lints { places, found: Vec::new() };
     rules::check(policy, &mut lints);
     limits::check(policy, &mut lints);
+    flows::alone(policy, &mut lints);
     offers::alone(policy, &mut lints);
     if let Some(against) = against {
         tools::check(policy, against.tools, &mut lints);
+        flows::against(policy, against.tools, &mut lints);
         offers::against(policy, against, &mut lints);
     }
     lints.sorted()

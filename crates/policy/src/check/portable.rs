@@ -20,6 +20,7 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
         ("prompts", document.prompts.is_some()),
         ("client", !document.client.is_empty()),
         ("unknown_methods", document.unknown_methods.is_some()),
+        ("flows", !document.flows.is_empty()),
     ] {
         if is_there {
             ours(&format!("/{member}"), &format!("`{member}`"));
@@ -54,6 +55,7 @@ pub(super) fn check(document: &Document, lints: &mut Lints<'_>) {
             ("approval", rules.approval.is_some()),
             ("validate", rules.validate.is_some()),
             ("mode", rules.mode.is_some()),
+            ("flags", rules.flags.is_some()),
             ("comment", rules.comment.is_some()),
         ];
         for (member, _) in members.iter().filter(|(_, there)| *there) {

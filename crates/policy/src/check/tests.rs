@@ -203,3 +203,23 @@ fn only_our_own_words_are_not_portable() {
         ["/mode", "/tools/t/action", "/tools/t/rate_limit", "/tools/t/require/0/op", "/tools/t/limits/0/scale"]
     );
 }
+
+#[test]
+fn a_flow_that_decides_nothing_and_flags_that_leave_something_out_are_told() {
+    let text = |flow: &str, flags: &str| {
+        format!(
+            r#"{{"version":"1","default":"deny","flows":[{flow}],"tools":{{"pay":{{"action":"require_approval","flags":{flags}}}}}}}"#
+        )
+    };
+    let flow = r#"{"after":["untrusted_content"],"then":["financial"],"action":"deny"}"#;
+    assert_eq!(found(&text(flow, r#"["financial"]"#)), Vec::<String>::new());
+    assert_eq!(found(&text(flow, r#"["untrusted_content"]"#)), ["Warning P029 /tools/pay/flags"]);
+    assert_eq!(found(&text(flow, "[]")), ["Warning P028 /flows/0", "Warning P029 /tools/pay/flags"]);
+    // Without flags it is unclassified.
+    let open = r#"{"after":["unclassified"],"then":["unclassified"],"action":"deny"}"#;
+    let unsaid = format!(
+        r#"{{"version":"1","default":"deny","flows":[{open}],"tools":{{"pay":{{"action":"require_approval"}}}}}}"#
+    );
+    assert_eq!(found(&unsaid), Vec::<String>::new());
+    assert_eq!(found(&text(open, "[]")), ["Warning P028 /flows/0"]);
+}

@@ -22,7 +22,8 @@ pub struct Merge {
     pub vanished: BTreeSet<String>,
 }
 
-/// Adds to an owner's policy what it does not name yet; nothing that the owner wrote is changed. `declared` are all tools
+/// Adds to an owner's policy what it does not name yet; nothing that the owner wrote is changed. Flows come to a policy
+/// without any, and flags to tools without. `declared` are all tools
 /// of the server. Where the owner's default allows, leaving a tool out would let it pass: it is hidden instead, and the
 /// review says so. Of resources and prompts likewise.
 pub fn merge(owner: &Policy, new: &mut Recommendation, declared: &BTreeSet<&str>) -> Merge {
@@ -35,6 +36,9 @@ pub fn merge(owner: &Policy, new: &mut Recommendation, declared: &BTreeSet<&str>
     for review in &mut new.review {
         let name = &review.tool;
         if named(name) {
+            if let Some(rules) = document.tools.get_mut(name).filter(|rules| rules.flags.is_none()) {
+                rules.flags.clone_from(&review.flags);
+            }
             merged.kept.insert(name.clone());
             continue;
         }
@@ -55,6 +59,9 @@ pub fn merge(owner: &Policy, new: &mut Recommendation, declared: &BTreeSet<&str>
     merged.vanished = names.filter(vanished).map(str::to_owned).collect();
     document.resources = offers(owner, &mut new.offers, &[ExtraKind::Resource, ExtraKind::Template], &old.resources);
     document.prompts = offers(owner, &mut new.offers, &[ExtraKind::Prompt], &old.prompts);
+    if document.flows.is_empty() {
+        document.flows.clone_from(&new.document.flows);
+    }
     merged.document = document;
     merged
 }

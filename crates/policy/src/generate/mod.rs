@@ -1,11 +1,13 @@
 //! The recommended policy: what each class of tool deserves, and why.
 
+mod flows;
 mod left;
 mod merge;
 mod narrow;
 mod offers;
 mod ruling;
 
+pub use flows::Flows;
 pub use left::{Left, left};
 pub use merge::{Merge, merge};
 pub use narrow::{Judge, Narrowed};
@@ -17,6 +19,7 @@ use super::document::{
 };
 use super::json::JsonText;
 use super::schema::ArgumentSchema;
+use super::word::Word;
 use crate::model::{BlastRadius, Category, EvidenceSource, RiskLevel, ToolDefinition, Verdict};
 use crate::text::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,6 +98,8 @@ pub struct Review {
     pub narrowed: Option<Narrowed>,
     /// One short sentence.
     pub why: String,
+    /// What flows take the tool for, where they are written.
+    pub flags: Option<Vec<Word>>,
 }
 
 /// A recommendation.
@@ -119,12 +124,14 @@ pub struct Wishes<'w> {
     /// Judges a changed definition as one of the server's tools, so that a tool that only some values of an argument make
     /// dangerous is not hidden; `None`: it is.
     pub judge: Option<&'w Judge<'w>>,
+    /// Which rules about the course of a session are written. What others know of the format has none.
+    pub flows: Flows,
 }
 
 impl Wishes<'_> {
     /// What each class deserves by the standard profile, with nothing said of a changed definition.
     pub fn standard(form: Form) -> Self {
-        Self { profile: Profile::Standard, form, selection: Selection::default(), judge: None }
+        Self { profile: Profile::Standard, form, selection: Selection::default(), judge: None, flows: Flows::None }
     }
 }
 
@@ -144,6 +151,11 @@ pub fn generate<'t>(
         let review = review(tool, verdict, wishes);
         match reviews.get_mut(name) {
             Some(known) => {
+                // Two definitions are taken for all that either is.
+                let mut flags: Vec<Word> = known.flags.iter().chain(&review.flags).flatten().copied().collect();
+                flags.sort_unstable();
+                flags.dedup();
+                let flags = known.flags.is_some().then_some(flags);
                 if review.ruling > known.ruling {
                     *known = review;
                 }
@@ -152,6 +164,7 @@ pub fn generate<'t>(
                     known.ruling = Ruling::Hide;
                     known.why = format!("some values of {} remove what cannot be brought back", narrowed.path);
                 }
+                known.flags = flags;
                 known.why = format!("declared more than once, so the strictest class counts: {}", known.why);
             }
             None => {
@@ -173,6 +186,7 @@ pub fn generate<'t>(
         prompts: None,
         client: ClientRules::default(),
         unknown_methods: None,
+        flows: if wishes.form == Form::Full { wishes.flows.written() } else { Vec::new() },
     };
     for (name, review) in &reviews {
         match review.ruling {
@@ -227,6 +241,7 @@ fn review(tool: &ToolDefinition, verdict: &Verdict, wishes: &Wishes<'_>) -> Revi
         validated,
         narrowed,
         why,
+        flags: wishes.flows.flags(verdict).filter(|_| wishes.form == Form::Full),
     }
 }
 
@@ -278,6 +293,7 @@ fn rules(name: &str, review: &Review, form: Form) -> ToolRules {
         rules.require.push(Entry { comment: None, conditions: vec![condition], on_deny: None, id: None });
     }
     rules.validate = review.validated.then_some(Validate::Schema);
+    rules.flags.clone_from(&review.flags);
     // What only reads and passes needs no reason.
     if form == Form::Full && !rules.is_empty() {
         rules.comment = Some(review.why.clone());

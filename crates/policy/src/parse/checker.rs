@@ -155,6 +155,17 @@ impl<'t> Checker<'t> {
         None
     }
 
+    /// `true` or `false`.
+    pub fn truth(&mut self, node: &Node<'_>, at: &At<'_>) -> bool {
+        match node.json {
+            Json::Bool(truth) => truth,
+            _ => {
+                self.wrong(node, at, "true or false");
+                false
+            }
+        }
+    }
+
     /// An integer from `min` to `max`, by value: `10.0` and `1e1` are ten.
     pub fn integer(&mut self, node: &Node<'_>, at: &At<'_>, min: u64, max: u64) -> Option<u64> {
         let number = match node.json {

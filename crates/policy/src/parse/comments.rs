@@ -12,6 +12,7 @@ pub(super) fn strip(root: &mut Node<'_>) {
     let Json::Object(members) = &mut root.json else { return };
     for member in members {
         match (&*member.name, &mut member.value.json) {
+            ("flows", Json::Array(flows)) => flows.iter_mut().for_each(|flow| without(flow, &["comment"])),
             ("all_tools", _) => rules(&mut member.value),
             ("tools", Json::Object(tools)) => {
                 for tool in tools {

@@ -3,12 +3,16 @@
 mod checker;
 mod comments;
 mod doors;
+mod flows;
 mod rules;
 
 use super::compiled::{CheckedLimit, Counter, Policy, Tool};
 use super::document::{Document, Mode, Unlisted, Version};
+use super::flows::{FlowRule, Following};
 use super::json::{self, Node};
 use super::store::hex;
+use super::word::{Word, Words};
+use crate::model::Flag;
 use crate::problem::{Place, Problem};
 pub(super) use checker::TEXT_BYTES_MAX;
 use checker::{At, Checker, Members};
@@ -51,9 +55,10 @@ pub fn parse(text: &str, file: &str) -> Result<Policy, Vec<Problem>> {
     }
     let parts = document(&mut checker, &root);
     match (checker.into_problems(), parts) {
-        (problems, Some((document, tools, everything))) if problems.is_empty() => {
+        (problems, Some(checked)) if problems.is_empty() => {
             comments::strip(&mut root);
-            Ok(Policy::new(document, hex(&root.canonical_hash()), tools, everything))
+            let CheckedDocument { document, tools, everything, flows } = checked;
+            Ok(Policy::new(document, hex(&root.canonical_hash()), tools, everything, flows))
         }
         (problems, _) => Err(problems),
     }
@@ -73,7 +78,15 @@ fn syntax_help(text: &str, at: usize) -> Option<String> {
     Some(help.to_owned())
 }
 
-const TOP: [&str; 13] = [
+/// What a text says that has no problem.
+struct CheckedDocument {
+    document: Document,
+    tools: FxHashMap<String, Tool>,
+    everything: Tool,
+    flows: Vec<FlowRule>,
+}
+
+const TOP: [&str; 14] = [
     "version",
     "default",
     "hide",
@@ -84,12 +97,13 @@ const TOP: [&str; 13] = [
     "prompts",
     "client",
     "unknown_methods",
+    "flows",
     comments::OF_DOCUMENT[0],
     comments::OF_DOCUMENT[1],
     comments::OF_DOCUMENT[2],
 ];
 
-fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<(Document, FxHashMap<String, Tool>, Tool)> {
+fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<CheckedDocument> {
     let at = *At::ROOT;
     let members = Members::of(checker, root, &at, &TOP)?;
     let version = version(checker, &members, root, at);
@@ -113,9 +127,11 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<(Document, FxH
         .get("all_tools")
         .map(|node| rules::all_tools(checker, node, at.name("all_tools"), &mut counters))
         .unwrap_or_default();
+    let (written_flows, flows) =
+        members.get("flows").map(|node| flows::flows(checker, node, at.name("flows"))).unwrap_or_default();
     let tools = members
         .get("tools")
-        .map(|node| tools(checker, node, at.name("tools"), &all.limits, &mut counters))
+        .map(|node| tools(checker, node, at.name("tools"), (&all.limits, &flows), &mut counters))
         .unwrap_or_default();
     let doors = doors::doors(checker, &members, at);
     let [schema, description, comment] = comments::OF_DOCUMENT
@@ -134,6 +150,7 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<(Document, FxH
         prompts: doors.prompts,
         client: doors.client,
         unknown_methods: doors.unknown_methods,
+        flows: written_flows,
     };
     let everything = Tool {
         id: Arc::from("(default allow)"),
@@ -145,8 +162,18 @@ fn document(checker: &mut Checker<'_>, root: &Node<'_>) -> Option<(Document, FxH
         deny_if: all.deny_if,
         approval: None,
         counters: Counter::group(all.limits.iter()),
+        following: following(&flows, None),
     };
-    Some((document, tools.compiled, everything))
+    Some(CheckedDocument { document, tools: tools.compiled, everything, flows })
+}
+
+/// What flows say of a tool: without flags it is taken for one of which nothing is known.
+fn following(flows: &[FlowRule], flags: Option<&[Word]>) -> Following {
+    if flows.is_empty() {
+        return Following::default();
+    }
+    let words: Words = flags.unwrap_or(&[Word::Flag(Flag::Unclassified)]).iter().copied().collect();
+    Following::of(flows, words)
 }
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
@@ -188,7 +215,7 @@ fn tools(
     checker: &mut Checker<'_>,
     node: &Node<'_>,
     at: At<'_>,
-    for_all: &[CheckedLimit],
+    (for_all, flows): (&[CheckedLimit], &[FlowRule]),
     counters: &mut rules::CounterUses,
 ) -> Tools {
     let mut tools = Tools::default();
@@ -226,6 +253,7 @@ fn tools(
             deny_if,
             approval,
             counters: Counter::group(limits.iter().chain(for_all)),
+            following: following(flows, written.flags.as_deref()),
         };
         tools.written.insert(name.to_owned(), written);
         tools.compiled.insert(name.to_owned(), compiled);

@@ -70,8 +70,19 @@ enum Sums {
     Amounts,
 }
 
-const TOOL_MEMBERS: [&str; 10] =
-    ["require", "deny_if", "limits", "action", "reason", "rate_limit", "approval", "validate", "mode", "comment"];
+const TOOL_MEMBERS: [&str; 11] = [
+    "require",
+    "deny_if",
+    "limits",
+    "action",
+    "reason",
+    "rate_limit",
+    "approval",
+    "validate",
+    "mode",
+    "flags",
+    "comment",
+];
 
 pub(super) fn all_tools(
     checker: &mut Checker<'_>,
@@ -129,6 +140,7 @@ pub(super) fn tool(
     rules.written.validate = members.get("validate").and_then(|node| {
         checker.word(node, &at.name("validate"), &[("schema", Validate::Schema)], "something to validate against")
     });
+    rules.written.flags = members.get("flags").map(|node| super::flows::words(checker, node, at.name("flags")));
     if let Some(node) = members.get("rate_limit") {
         rate_limit(checker, node, at.name("rate_limit"), site, counters, &mut rules);
     }
@@ -147,12 +159,12 @@ pub(super) fn tool(
     rules
 }
 
-fn text(checker: &mut Checker<'_>, members: &Members<'_, '_>, at: At<'_>, name: &str) -> Option<String> {
+pub(super) fn text(checker: &mut Checker<'_>, members: &Members<'_, '_>, at: At<'_>, name: &str) -> Option<String> {
     members.get(name).and_then(|node| checker.text(node, &at.name(name), "a text")).map(str::to_owned)
 }
 
 /// The last part of a rule's id, or the name of a counter.
-fn name(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, wanted: &str) -> Option<String> {
+pub(super) fn name(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, wanted: &str) -> Option<String> {
     let name = checker.text(node, &at, wanted)?;
     if name.len() > NAME_BYTES_MAX || name.chars().any(crate::text::is_hidden) || name.contains(['\n', '\t']) {
         let message = format!("{wanted} has at most {NAME_BYTES_MAX} bytes and no invisible characters");
@@ -164,12 +176,12 @@ fn name(checker: &mut Checker<'_>, node: &Node<'_>, at: At<'_>, wanted: &str) ->
 
 /// Gives every rule of one list its id; the ids that the owner chose come first. A list is short, so they are looked
 /// through one by one.
-struct Ids {
+pub(super) struct Ids {
     taken: Vec<String>,
 }
 
 impl Ids {
-    fn next(&mut self, wanted: String) -> String {
+    pub(super) fn next(&mut self, wanted: String) -> String {
         let mut id = wanted;
         if self.taken.contains(&id) {
             let mut count = 2;
@@ -184,7 +196,7 @@ impl Ids {
 }
 
 /// The ids that were chosen in a list; reports one that was chosen twice.
-fn chosen_ids(checker: &mut Checker<'_>, items: &[Node<'_>], at: At<'_>) -> Ids {
+pub(super) fn chosen_ids(checker: &mut Checker<'_>, items: &[Node<'_>], at: At<'_>) -> Ids {
     let mut taken: Vec<String> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let Some((node, id)) = item.get("id").and_then(|node| Some((node, node.as_str()?))) else { continue };

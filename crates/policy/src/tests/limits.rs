@@ -9,7 +9,7 @@ use std::sync::Arc;
 fn denial(policy: &crate::Policy, store: &MemoryStore, seconds: u64, arguments: &str) -> Option<Denial> {
     let caller = caller();
     let request = Request { caller: &caller, call: call("t", arguments), facts: Facts::default() };
-    match gate(policy, store, store, Timestamp::from_millis(seconds * 1000), request) {
+    match gate(policy, store, store, store, Timestamp::from_millis(seconds * 1000), request) {
         Decision::Deny(denial) => Some(denial),
         Decision::Allow(_) | Decision::Ask(_) => None,
     }
@@ -130,7 +130,7 @@ fn each_scope_has_its_own_counter() {
         let policy =
             tool(&format!(r#"{{"limits":[{{"counter":"{scope}","window":"day","max":1,"scope":"{scope}"}}]}}"#));
         let request = Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
-        match gate(&policy, &store, &store, Timestamp::from_millis(0), request) {
+        match gate(&policy, &store, &store, &store, Timestamp::from_millis(0), request) {
             Decision::Allow(_) => "allow".to_owned(),
             Decision::Deny(denial) => denial.code.to_string(),
             Decision::Ask(_) => "ask".to_owned(),
@@ -138,7 +138,7 @@ fn each_scope_has_its_own_counter() {
     };
     let who = |server: &str, grant: &str, session: &str| {
         let some = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
-        Caller { server: Arc::from(server), grant: some(grant), session: some(session) }
+        Caller { server: Arc::from(server), grant: some(grant), session: some(session), course: None, pledge: None }
     };
     for (scope, caller, expected) in [
         ("grant", who("s", "g", "x"), "allow"),
@@ -166,7 +166,7 @@ fn what_was_not_used_comes_back_in_its_own_window_only() {
     let caller = caller();
     let reserve = |seconds: u64| {
         let request = Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
-        match gate(&policy, &store, &store, Timestamp::from_millis(seconds * 1000), request) {
+        match gate(&policy, &store, &store, &store, Timestamp::from_millis(seconds * 1000), request) {
             Decision::Allow(permit) => Some(permit.into_parts().1),
             Decision::Deny(_) | Decision::Ask(_) => None,
         }
@@ -198,7 +198,7 @@ fn an_error_gives_back_where_the_limit_says_so_and_nowhere_else() {
     let now = Timestamp::from_millis(0);
     let reserve = || {
         let request = Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
-        match gate(&policy, &store, &store, now, request) {
+        match gate(&policy, &store, &store, &store, now, request) {
             Decision::Allow(permit) => Ok(permit.into_parts().1),
             Decision::Deny(denial) => Err(denial.rule),
             Decision::Ask(_) => Err("asked".to_owned()),
@@ -234,10 +234,16 @@ fn windows_that_are_over_are_forgotten() {
     let store = MemoryStore::new();
     let start = parse_utc("2026-11-23").unwrap();
     for session in 0..5000u64 {
-        let caller = Caller { server: Arc::from("s"), grant: None, session: Some(Arc::from(session.to_string())) };
+        let caller = Caller {
+            server: Arc::from("s"),
+            grant: None,
+            session: Some(Arc::from(session.to_string())),
+            course: None,
+            pledge: None,
+        };
         let request = Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
         let now = Timestamp::from_millis(start.millis() + session * 1000);
-        assert!(matches!(gate(&policy, &store, &store, now, request), Decision::Allow(_)));
+        assert!(matches!(gate(&policy, &store, &store, &store, now, request), Decision::Allow(_)));
     }
     assert!(store.counters() < 2000, "{}", store.counters());
 }

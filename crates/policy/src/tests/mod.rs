@@ -3,6 +3,7 @@
 
 mod conditions;
 mod doors;
+mod flows;
 mod limits;
 mod properties;
 
@@ -32,7 +33,13 @@ pub(super) fn call(name: &str, arguments: &str) -> ToolCall {
 }
 
 pub(super) fn caller() -> Caller {
-    Caller { server: Arc::from("s"), grant: Some(Arc::from("g")), session: Some(Arc::from("x")) }
+    Caller {
+        server: Arc::from("s"),
+        grant: Some(Arc::from("g")),
+        session: Some(Arc::from("x")),
+        course: None,
+        pledge: None,
+    }
 }
 
 /// `allow`, `ask`, or the code and rule of the denial.
@@ -44,7 +51,7 @@ pub(super) fn decide(policy: &Policy, name: &str, arguments: &str) -> String {
 pub(super) fn decide_with(policy: &Policy, store: &MemoryStore, seconds: u64, name: &str, arguments: &str) -> String {
     let caller = caller();
     let request = Request { caller: &caller, call: call(name, arguments), facts: Facts::default() };
-    match gate(policy, store, store, Timestamp::from_millis(seconds * 1000), request) {
+    match gate(policy, store, store, store, Timestamp::from_millis(seconds * 1000), request) {
         Decision::Allow(permit) => match permit.would_deny() {
             Some(denial) => format!("shadow {} {}", denial.code, denial.rule),
             None => "allow".to_owned(),
@@ -148,7 +155,7 @@ fn an_approval_is_good_for_one_call_of_its_very_arguments() {
     let now = Timestamp::from_millis(0);
     let ask = |arguments: &str| {
         let request = Request { caller: &caller, call: call("t", arguments), facts: Facts::default() };
-        gate(&policy, &store, &store, now, request)
+        gate(&policy, &store, &store, &store, now, request)
     };
     let Decision::Ask(pending) = ask(r#"{"a":1,"b":2}"#) else { unreachable!() };
     let request = ApprovalRequest {
@@ -189,7 +196,7 @@ fn two_equal_calls_in_one_batch_share_no_approval() {
     let id = store.request(now, &request).unwrap().id;
     store.decide(now, &id, Answer::Approve).unwrap();
     let request = || Request { caller: &caller, call: call("t", ""), facts: Facts::default() };
-    let decisions = gate_batch(&policy, &store, &store, now, vec![request(), request()]);
+    let decisions = gate_batch(&policy, &store, &store, &store, now, vec![request(), request()]);
     assert!(matches!(decisions[..], [Decision::Allow(_), Decision::Ask(_)]), "{decisions:?}");
     let Judgement::WantsApproval(need) = judge(&policy, &caller, &call("t", ""), Facts::default()) else {
         unreachable!()
@@ -225,7 +232,7 @@ fn a_store_that_fails_denies() {
     let (caller, memory) = (caller(), MemoryStore::new());
     let decide = |name: &str| {
         let request = Request { caller: &caller, call: call(name, ""), facts: Facts::default() };
-        gate(&policy, &Broken, &memory, Timestamp::from_millis(0), request)
+        gate(&policy, &Broken, &memory, &memory, Timestamp::from_millis(0), request)
     };
     assert!(matches!(decide("t"), Decision::Deny(denial) if denial.code == DenialCode::StateUnavailable));
     assert!(matches!(decide("free"), Decision::Allow(_)));

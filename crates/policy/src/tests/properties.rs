@@ -222,7 +222,7 @@ proptest! {
             };
             let before = store.usage(seen, &charges).unwrap_or_default();
             let request = Request { caller: &caller, call: call("t", &arguments), facts: Facts::default() };
-            let decision = gate(&policy, &store, &store, seen, request);
+            let decision = gate(&policy, &store, &store, &store, seen, request);
             let after = store.usage(seen, &charges).unwrap_or_default();
             let spent = [(4, 1), (12, amount)];
             for (index, (max, amount)) in spent.into_iter().enumerate() {
@@ -247,8 +247,8 @@ proptest! {
         let now = Timestamp::from_millis(0);
         let request = |n: &u64| Request { caller: &caller, call: call("t", &format!("{{\"n\":{n}}}")), facts: Facts::default() };
         let allowed = |decision: &Decision| matches!(decision, Decision::Allow(_));
-        let batch: Vec<bool> = gate_batch(&policy, &together, &together, now, amounts.iter().map(request).collect()).iter().map(allowed).collect();
-        let single: Vec<bool> = amounts.iter().map(|n| allowed(&gate(&policy, &apart, &apart, now, request(n)))).collect();
+        let batch: Vec<bool> = gate_batch(&policy, &together, &together, &together, now, amounts.iter().map(request).collect()).iter().map(allowed).collect();
+        let single: Vec<bool> = amounts.iter().map(|n| allowed(&gate(&policy, &apart, &apart, &apart, now, request(n)))).collect();
         prop_assert_eq!(batch, single);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::super::Server;
 use super::super::mcp_headers::SESSION;
+use super::super::sessions::label;
 use super::Answered;
 use super::ask::{Ask, PART_WAIT, Part, post, read};
 use super::edit::text_at;
@@ -13,13 +14,14 @@ use super::replies::{done, failed, quoted};
 use super::request::{ClientRequest, line_of};
 use super::sessions::{CombinedSession, SessionEnd};
 use crate::clock;
-use crate::gateway::audit::Whose;
+use crate::gateway::audit::{Route, Whose};
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::lock;
 use crate::mcp::envelope::{Id, Message, Passage, admit};
 use crate::mcp::json::string_value;
 use crate::mcp::protocol::{STATELESS_VERSION, is_stateless};
 use crate::mcp::walk::{elements, member};
+use crate::policy::{Caller, Pledge};
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
@@ -52,9 +54,19 @@ impl ClientRequest {
         };
         let capabilities = joined(ends.values().map(|end| &*end.capabilities));
         let grant = self.callers.first().map(|(_, who)| Arc::clone(&who.grant)).unwrap_or_default();
-        let Some(session) = self.gateway.combined.sessions.open(CombinedSession::new(grant, ends, hello)) else {
+        let Some(session) = self.gateway.combined.sessions.open(CombinedSession::new(Arc::clone(&grant), ends, hello))
+        else {
             return failed(id, -32603, "no session can be opened");
         };
+        if let Some(pledge) = &self.pledge {
+            let course = Some(label(session.as_bytes()));
+            let mut caller = Caller { server: "".into(), grant: Some(grant), session: None, course, pledge: None };
+            let pledge = Pledge::clone(pledge);
+            if let Err(refused) = self.gateway.decider.pledge(clock::now(), &mut caller, Route::Combined, pledge) {
+                self.gateway.combined.sessions.close(&session);
+                return failed(id, -32603, &refused.to_string());
+            }
+        }
         let result = format!(
             "{{\"protocolVersion\":{},\"capabilities\":{capabilities},\"serverInfo\":{}{}}}",
             quoted(&version),

@@ -86,6 +86,7 @@ pub(super) async fn serve(
         is_stateless: false,
         streams,
         meta: None,
+        pledge: None,
         aside: None,
     };
     match head.method {
@@ -112,7 +113,8 @@ pub(super) async fn serve(
     let is_stateless = header_match::is_stateless(&head.headers, &message);
     let params = message.id().and_then(|_| message.params());
     let meta = params.and_then(|params| member(params, "_meta")).map(|(meta, _)| meta.to_owned());
-    let turn = ClientRequest { is_stateless, meta, ..turn(head, callers) };
+    let mut turn = ClientRequest { is_stateless, meta, ..turn(head, callers) };
+    turn.pledge(&message)?;
     match message {
         Message::Call(id, call) => Box::pin(turn.call(&id, &call)).await,
         Message::Request(id, passage) => Box::pin(turn.request(&id, &passage)).await,

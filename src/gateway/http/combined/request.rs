@@ -3,10 +3,13 @@
 use super::super::body::Answer;
 use super::super::mcp_headers::{EITHER, LAST_EVENT_ID, METHOD, NAME, SESSION, VERSION};
 use super::super::refusal::Refusal;
+use super::super::sessions::Joint;
 use super::super::token_watch::{Holder, TokenWatch};
 use super::super::{Gateway, Server};
 use super::ask::{Ask, Part, post, read};
 use super::learned::Learned;
+use super::lists::TOOLS;
+use super::names;
 use super::piece::{Piece, PieceContent};
 use super::server_side::ServerSide;
 use super::sessions::{CombinedSession, SessionEnd};
@@ -15,11 +18,11 @@ use crate::gateway::audit::{Route, Whose};
 use crate::gateway::exchange::{DoorRefusal, DoorRuling};
 use crate::gateway::identity::Identity;
 use crate::gateway::task_owners::TaskOwners;
-use crate::mcp::envelope::Id;
+use crate::mcp::envelope::{Id, Message};
 use crate::mcp::http::mirror::encoded;
 use crate::mcp::http::readdress;
 use crate::mcp::protocol::Method;
-use crate::policy::{Caller, Denial, DenialCode};
+use crate::policy::{Caller, Denial, DenialCode, Pledge};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -41,6 +44,8 @@ pub(super) struct ClientRequest {
     pub(super) streams: bool,
     /// `_meta` of the client's request, which says who it is in the revision without sessions.
     pub(super) meta: Option<String>,
+    /// What it pledges, where there is no session.
+    pub(super) pledge: Option<Arc<Pledge>>,
     /// Takes what servers say beside their answers.
     pub(super) aside: Option<mpsc::Sender<Piece>>,
 }
@@ -79,6 +84,22 @@ impl ClientRequest {
         self.session.as_ref().map_or(&self.memory.tasks, |session| &session.tasks)
     }
 
+    /// Takes what a message of the client pledges, under the names that tools have at this endpoint. A name that was not
+    /// listed, and does not tell its tool, stands for none.
+    pub(super) fn pledge(&mut self, message: &Message) -> Result<(), Refusal> {
+        let place = |name: &str| {
+            let (server, rest) = names::split(name)?;
+            let known = if names::is_shortened(rest) { self.memory.name(server, TOOLS.key, rest) } else { None };
+            Some((server.to_owned(), known.unwrap_or_else(|| rest.to_owned())))
+        };
+        let Some(pledge) = super::super::pledge::read(&self.head.headers, message, place)? else { return Ok(()) };
+        let course = self.session.as_ref().map(|session| Arc::clone(&session.course));
+        let mut caller = Caller { server: "".into(), grant: self.whose().grant, session: None, course, pledge: None };
+        super::super::pledge::keep(&self.gateway.decider, &mut caller, Route::Combined, pledge, message)?;
+        self.pledge = caller.pledge;
+        Ok(())
+    }
+
     /// The way to one server.
     pub(super) fn leg(self: &Arc<Self>, server: &Arc<Server>, who: &Identity) -> Arc<ServerSide> {
         Arc::new(ServerSide { turn: Arc::clone(self), server: Arc::clone(server), who: who.clone() })
@@ -103,6 +124,9 @@ impl ClientRequest {
         for name in [SESSION, CONTENT_LENGTH, LAST_EVENT_ID] {
             head.headers.remove(name);
         }
+        let session = self.session.as_ref().map(|session| Arc::clone(&session.course));
+        let pledge = self.pledge.clone().filter(|_| self.is_stateless);
+        head.extensions.insert(Joint { session, pledge });
         if let Some(end) = end {
             end.id.iter().for_each(|id| drop(head.headers.insert(SESSION, id.clone())));
             let version = HeaderValue::from_str(&end.version).ok();
@@ -144,6 +168,7 @@ impl ClientRequest {
             session: None,
             memory,
             meta: None,
+            pledge: None,
             aside: None,
             ..*self
         }
@@ -258,7 +283,8 @@ impl ClientRequest {
             None => (DenialCode::MethodUnknown, "(unknown method)"),
         };
         let server = server.filter(|server| self.server(server).is_some()).unwrap_or_default();
-        let caller = Caller { server: server.into(), grant: self.whose().grant, session: None };
+        let caller =
+            Caller { server: server.into(), grant: self.whose().grant, session: None, course: None, pledge: None };
         let message = "no server lists this".to_owned();
         let denial = Denial { code, rule: rule.to_owned(), message, retry_after_s: None, detail: None };
         let refusal = DoorRefusal { code: 0, message: String::new() };

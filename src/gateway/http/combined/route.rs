@@ -251,7 +251,7 @@ impl ClientRequest {
         if self.tasks().of(task).is_none() {
             let own = self.servers().filter(|(server, who)| {
                 let (label, grant) = (Arc::clone(&server.label), Some(Arc::clone(&who.grant)));
-                let caller = Caller { server: label, grant, session: None };
+                let caller = Caller { server: label, grant, session: None, course: None, pledge: None };
                 let are_of = server.shared.tasks().map(|tasks| tasks.are_of(&caller, [task]));
                 // A store that cannot say anything lets the server's own gate say so.
                 matches!(are_of, Some(Ok(are_own)) if are_own == [true])

@@ -1,6 +1,7 @@
 //! Sessions at the combined endpoint: each is one session with every server, and one id that stands for all of them.
 
 use super::super::mcp_headers::new_session;
+use super::super::sessions::label;
 use super::flights::Flights;
 use super::learned::LearnedByGrant;
 use super::piece::Piece;
@@ -48,6 +49,8 @@ impl SessionEnd {
 #[derive(Debug)]
 pub(super) struct CombinedSession {
     grant: Arc<str>,
+    /// Names it where its course is kept: it spans all servers.
+    pub(super) course: Arc<str>,
     used: Mutex<Instant>,
     ends: Mutex<BTreeMap<String, SessionEnd>>,
     /// The client's own `initialize`, for servers that lose their session.
@@ -107,8 +110,9 @@ impl CombinedSessions {
     }
 
     /// Opens one and answers its id; `None` if there is no randomness.
-    pub(super) fn open(&self, session: CombinedSession) -> Option<String> {
+    pub(super) fn open(&self, mut session: CombinedSession) -> Option<String> {
         let id = new_session().ok()?;
+        session.course = label(id.as_bytes());
         let mut sessions = lock(&self.0);
         let mut counts: HashMap<&str, usize> = HashMap::new();
         sessions.values().for_each(|session| *counts.entry(&session.grant).or_default() += 1);
@@ -139,6 +143,7 @@ impl CombinedSession {
     pub(super) fn new(grant: Arc<str>, ends: BTreeMap<String, SessionEnd>, hello: Bytes) -> Self {
         Self {
             grant,
+            course: "".into(),
             used: Mutex::new(Instant::now()),
             ends: Mutex::new(ends),
             hello: Some(hello).filter(|hello| hello.len() <= KEPT_BYTES_MAX),
