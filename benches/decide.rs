@@ -104,6 +104,15 @@ fn one_condition_one_limit_among_1000_tools(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&large()), ARGUMENTS);
 }
 
+/// A call that a flow may stop, in a session that has read nothing: what a flow costs beside [`one_condition_one_limit`].
+#[divan::bench(sample_size = 500)]
+fn one_condition_one_limit_and_a_flow(bencher: divan::Bencher<'_, '_>) {
+    let tools = ordinary("pay").replacen('{', r#"{"flags":["financial"],"#, 1);
+    let flow = r#"{"after":["untrusted_content"],"then":["financial"],"action":"require_approval"}"#;
+    let text = format!(r#"{{"version":"1","default":"deny","flows":[{flow}],"tools":{{{tools}}}}}"#);
+    decide(bencher, &parse(&text, "bench").unwrap(), ARGUMENTS);
+}
+
 #[divan::bench(sample_size = 500)]
 fn denied_by_a_condition(bencher: divan::Bencher<'_, '_>) {
     decide(bencher, &policy(&ordinary("pay")), r#"{"amount":50000,"currency":"eur"}"#);

@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     let store = Arc::new(MemoryStore::default());
     let audit = Audit::open(&Destination::Nowhere, None, "s".to_owned()).expect("there is nothing to open");
     let decider = Decider::new(Arc::clone(&store) as _, store, audit, Box::new(|_| ()));
-    let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()) };
+    let caller = Caller { server: "s".into(), grant: Some("g".into()), session: Some("i".into()), course: None, pledge: None };
     let settings =
         Settings { call_timeout: None, approval_wait: Duration::ZERO, unknown_methods: UnknownMethods::Forward };
     let mediator = Mediator::new(Arc::clone(&POLICY), Arc::new(decider), (caller, Route::StdioCommand), settings);
