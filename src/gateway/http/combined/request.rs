@@ -8,8 +8,6 @@ use super::super::token_watch::{Holder, TokenWatch};
 use super::super::{Gateway, Server};
 use super::ask::{Ask, Part, post, read};
 use super::learned::Learned;
-use super::lists::TOOLS;
-use super::names;
 use super::piece::{Piece, PieceContent};
 use super::server_side::ServerSide;
 use super::sessions::{CombinedSession, SessionEnd};
@@ -18,7 +16,7 @@ use crate::gateway::audit::{Route, Whose};
 use crate::gateway::exchange::{DoorRefusal, DoorRuling};
 use crate::gateway::identity::Identity;
 use crate::gateway::task_owners::TaskOwners;
-use crate::mcp::envelope::{Id, Message};
+use crate::mcp::envelope::Id;
 use crate::mcp::http::mirror::encoded;
 use crate::mcp::http::readdress;
 use crate::mcp::protocol::Method;
@@ -82,22 +80,6 @@ impl ClientRequest {
     /// Whose tasks are whose.
     pub(super) fn tasks(&self) -> &TaskOwners {
         self.session.as_ref().map_or(&self.memory.tasks, |session| &session.tasks)
-    }
-
-    /// Takes what a message of the client pledges, under the names that tools have at this endpoint. A name that was not
-    /// listed, and does not tell its tool, stands for none.
-    pub(super) fn pledge(&mut self, message: &Message) -> Result<(), Refusal> {
-        let place = |name: &str| {
-            let (server, rest) = names::split(name)?;
-            let known = if names::is_shortened(rest) { self.memory.name(server, TOOLS.key, rest) } else { None };
-            Some((server.to_owned(), known.unwrap_or_else(|| rest.to_owned())))
-        };
-        let Some(pledge) = super::super::pledge::read(&self.head.headers, message, place)? else { return Ok(()) };
-        let course = self.session.as_ref().map(|session| Arc::clone(&session.course));
-        let mut caller = Caller { server: "".into(), grant: self.whose().grant, session: None, course, pledge: None };
-        super::super::pledge::keep(&self.gateway.decider, &mut caller, Route::Combined, pledge, message)?;
-        self.pledge = caller.pledge;
-        Ok(())
     }
 
     /// The way to one server.

@@ -3,6 +3,7 @@
 use super::super::Server;
 use super::super::body::Answer;
 use super::super::mcp_headers::SESSION;
+use super::super::pledge;
 use super::super::refusal::Refusal;
 use super::super::refusal::accepted;
 use super::ask::{Ask, is_stream};
@@ -16,11 +17,12 @@ use super::pipe::Pipe;
 use super::replies::{done, failed, quoted};
 use super::request::{ClientRequest, line_of};
 use super::{Answered, names};
+use crate::gateway::audit::Route;
 use crate::gateway::exchange::{is_listed, request, shown_uri};
 use crate::gateway::identity::Identity;
 use crate::gateway::mediate::lock;
 use crate::gateway::task_owners::TaskOwner;
-use crate::mcp::envelope::{Id, Passage, ToolCall, receive};
+use crate::mcp::envelope::{Id, Message, Passage, ToolCall, receive};
 use crate::policy::Caller;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -29,6 +31,22 @@ use std::sync::Arc;
 type AskedRoute = (Arc<Server>, Identity);
 
 impl ClientRequest {
+    /// Takes what a message of the client pledges, under the names that tools have at this endpoint. A name that was not
+    /// listed, and does not tell its tool, stands for none.
+    pub(super) fn pledge(&mut self, message: &Message) -> Result<(), Refusal> {
+        let place = |name: &str| {
+            let (server, rest) = names::split(name)?;
+            let known = if names::is_shortened(rest) { self.memory.name(server, TOOLS.key, rest) } else { None };
+            Some((server.to_owned(), known.unwrap_or_else(|| rest.to_owned())))
+        };
+        let Some(pledge) = pledge::read(&self.head.headers, message, place)? else { return Ok(()) };
+        let course = self.session.as_ref().map(|session| Arc::clone(&session.course));
+        let mut caller = Caller { server: "".into(), grant: self.whose().grant, session: None, course, pledge: None };
+        pledge::keep(&self.gateway.decider, &mut caller, Route::Combined, pledge, message)?;
+        self.pledge = caller.pledge;
+        Ok(())
+    }
+
     fn needs_session(&self, id: &Id) -> Result<(), Refusal> {
         if self.session.is_some() || self.is_stateless {
             return Ok(());
