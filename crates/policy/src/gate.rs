@@ -199,7 +199,7 @@ pub fn gate_each<'p>(
 ) -> Vec<Decision> {
     let mut charges: Vec<Vec<Charge>> = Vec::new();
     let mut coming = Coming { courses, now, before: Vec::new() };
-    let waiting: Vec<(Option<&Policy>, ToolCall, Waiting<'_>, Option<Box<Leaving<'_>>>)> = requests
+    let waiting: Vec<Judged<'_>> = requests
         .into_iter()
         .map(|(policy, request)| {
             let Some(policy) = policy else {
@@ -369,6 +369,9 @@ impl<'r> Coming<'_, 'r> {
         judge(policy, request.caller, &request.call, facts)
     }
 }
+
+/// A call that was judged: its policy, what becomes of it, and what it leaves in the course of its session.
+type Judged<'p> = (Option<&'p Policy>, ToolCall, Waiting<'p>, Option<Box<Leaving<'p>>>);
 
 /// A call between judging and reserving.
 enum Waiting<'p> {
