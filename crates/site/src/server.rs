@@ -6,9 +6,7 @@ use crate::slug::Slugs;
 use crate::tokens;
 use mcpol_classify::hints::{ToolAdvice, advise};
 use mcpol_classify::{Options, RuleSet, findings, judge_like};
-use mcpol_policy::{
-    Document, Form, Policy, Profile, Recommendation, Review, Selection, Wishes, add_offers, generate, parse,
-};
+use mcpol_policy::{Document, Form, Policy, Recommendation, Review, Wishes, add_offers, generate, parse};
 use std::collections::BTreeMap;
 
 /// How servers were judged, and what the pages ask of it again.
@@ -101,12 +99,7 @@ impl<'a> Server<'a> {
         let listing = &classified.listing;
         let verdicts = classified.verdicts_with_all_findings();
         let judge = judge_like(judges.rules, listing, &judges.options);
-        let wishes = Wishes {
-            profile: Profile::Standard,
-            form: Form::Full,
-            selection: Selection::default(),
-            judge: Some(&judge),
-        };
+        let wishes = Wishes { judge: Some(&judge), ..Wishes::standard(Form::Full) };
         let mut recommendation = generate(listing.tools.iter().zip(&verdicts), &wishes);
         let of_extras: Vec<_> = listing
             .extras
