@@ -1,6 +1,6 @@
 //! Arguments of `mcpol approvals`.
 
-use super::StateArgs;
+use super::{FormatArgs, StateArgs};
 
 /// List, approve and deny calls that wait for a person.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub enum ApprovalsCommand {
         /// Also those that were answered, used or have lapsed.
         #[arg(long)]
         all: bool,
+        /// What is printed.
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// One call with its arguments.
     Show {

@@ -1,5 +1,6 @@
 //! Arguments of `mcpol audit`.
 
+use super::FormatArgs;
 use std::path::PathBuf;
 
 /// Read and verify the gateway's audit log.
@@ -76,7 +77,7 @@ pub struct StatsArgs {
     /// Which log.
     #[command(flatten)]
     pub log: LogArgs,
-    /// As JSON.
-    #[arg(long)]
-    pub json: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub format: FormatArgs,
 }

@@ -1,6 +1,6 @@
 //! Arguments of `mcpol explain`.
 
-use super::{FreshArgs, RuleArgs, TargetArgs};
+use super::{FormatArgs, FreshArgs, RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
 /// Why a tool has its class, or what a policy decides about a call.
@@ -39,9 +39,9 @@ pub struct ExplainArgs {
     /// Counters, and what sessions have called, as this gateway state (a file or a `redis://` URL) has them [default: none used].
     #[arg(long, value_name = "FILE|URL", requires = "policy")]
     pub state: Option<PathBuf>,
-    /// Print JSON for machines.
-    #[arg(long)]
-    pub json: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// Whether servers are asked anew.
     #[command(flatten)]
     pub fresh: FreshArgs,

@@ -1,6 +1,6 @@
 //! Arguments of `mcpol grant`.
 
-use super::StateArgs;
+use super::{PlainFormat, StateArgs};
 use crate::clock::Timestamp;
 use crate::policy::parse_end;
 use crate::state::{GRANT_SERVERS_MAX, GrantName};
@@ -67,15 +67,6 @@ pub enum Expiry {
     After(Duration),
     /// At this time, exclusive.
     At(Timestamp),
-}
-
-/// How a result is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum PlainFormat {
-    /// For people.
-    Table,
-    /// For machines.
-    Json,
 }
 
 /// Longest name of a server, in bytes.

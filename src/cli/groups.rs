@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Decide: what should it be allowed?", &["gen-policy", "policy", "lock", "check", "rules"]),
     ("Hold: nothing else gets through", &["wrap", "unwrap", "init", "config", "enforce", "grant", "login", "logout"]),
     ("Watch: what happens, and what waits", &["status", "audit", "approvals", "limits"]),
-    ("Begin", &["demo", "sample-server", "completions", "man", "help"]),
+    ("Begin", &["demo", "sample-server", "schema", "completions", "man", "help"]),
 ];
 /// Parses the arguments of this process. Prints help, version or an error, and ends the process, where they ask for it or
 /// are wrong.

@@ -1,6 +1,6 @@
 //! Arguments of `mcpol limits`.
 
-use super::StateArgs;
+use super::{FormatArgs, StateArgs};
 
 /// See where counters of limits stand, and set them to nothing.
 #[derive(Debug, clap::Args)]
@@ -25,9 +25,9 @@ pub enum LimitsCommand {
         /// Only these.
         #[command(flatten)]
         which: WhichCounters,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+        /// What is printed.
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// Set counters to nothing: what they have counted is free again.
     Reset(ResetArgs),

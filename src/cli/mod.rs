@@ -3,8 +3,10 @@
 mod annotate;
 mod catalog;
 mod scan;
+mod schema;
 mod target;
 mod explain;
+mod format;
 mod gen_policy;
 mod policy;
 mod rules;
@@ -36,9 +38,10 @@ pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
 pub use enforce::{AnnotateArg, EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};
 pub use explain::ExplainArgs;
+pub use format::{FormatArgs, PlainFormat};
 pub use gen_policy::{GenPolicyArgs, PolicyFlows, PolicyProfile};
 pub(crate) use grant::servers_fit;
-pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs, PlainFormat};
+pub use grant::{Expiry, GrantArgs, GrantCommand, GrantCreateArgs};
 pub use groups::{command, command_without_help, parse};
 pub use init::{ConfigArgs, ConfigCheckArgs, ConfigCommand, InitArgs};
 pub use limits::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
@@ -51,6 +54,7 @@ pub use policy::{
 pub use rules::{EvalArgs, ExplainRuleArgs, LayerArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat};
 pub use sample_server::SampleServerArgs;
 pub use scan::{Format, ScanArgs};
+pub use schema::SchemaArgs;
 pub use shell::{CompletionsArgs, ManArgs};
 pub use state::StateArgs;
 pub use status::{StatusArgs, StatusFormat};
@@ -148,6 +152,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Serve the embedded sample MCP server over stdio.
     SampleServer(SampleServerArgs),
+    /// Print the JSON Schema of what a command prints, or of a file.
+    Schema(SchemaArgs),
     /// Print a script that lets a shell complete commands and options.
     Completions(CompletionsArgs),
     /// Write a man page for each command.

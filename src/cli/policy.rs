@@ -1,6 +1,6 @@
 //! Arguments of `mcpol policy`.
 
-use super::{RuleArgs, TargetArgs};
+use super::{FormatArgs, RuleArgs, TargetArgs};
 use std::path::PathBuf;
 
 /// Check, test and compare policies.
@@ -92,14 +92,14 @@ pub struct PolicyTestArgs {
     #[arg(value_name = "CASES")]
     pub cases: Option<PathBuf>,
     /// Write cases at the bounds of every rule, with the decisions of today.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "format"])]
     pub generate: bool,
     /// With `--generate`: overwrite the cases that are there.
     #[arg(long, requires = "generate")]
     pub force: bool,
-    /// Print JSON for machines.
-    #[arg(long, conflicts_with = "generate")]
-    pub json: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub format: FormatArgs,
 }
 
 const TEST_EXAMPLES: &str = "\
@@ -131,9 +131,9 @@ pub struct PolicyDiffArgs {
     /// The tools to compare, as saved lists; else those that the policies name.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub tools: Vec<PathBuf>,
-    /// Print JSON for machines.
-    #[arg(long)]
-    pub json: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// Exit with 1 when the new policy is looser anywhere, or differs at all.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub fail_on: Option<DiffFail>,

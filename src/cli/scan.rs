@@ -23,7 +23,7 @@ pub struct ScanArgs {
     /// Show the evidence for every verdict.
     #[arg(long)]
     pub explain: bool,
-    /// Write a catalogue record a server into this directory.
+    /// Write one catalogue record per server into this directory.
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,
     /// Exit with 1 when a tool has this risk level or a worse one, or when a finding is an error [low, medium, high,

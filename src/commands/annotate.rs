@@ -40,7 +40,7 @@ pub(super) fn run(args: &AnnotateArgs) -> Result<Exit, Failure> {
     let report = AnnotateReport::new(servers, directory);
     match args.format {
         AnnotateFormat::Table => output::coloured(&report::annotate_table(&report, output::terminal_width()))?,
-        AnnotateFormat::Json => output::json(&report::annotate_json(&report).map_err(output::internal)?)?,
+        AnnotateFormat::Json => output::document(&report)?,
         AnnotateFormat::Sarif => {
             let text = report::annotate_sarif(&report, &classifier.fingerprint(), &super::top::paths());
             output::json(&text.map_err(output::internal)?)?;

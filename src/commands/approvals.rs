@@ -1,10 +1,11 @@
 //! `mcpol approvals`: answer from another terminal what a gateway asks.
 
 use super::{Failure, output, state};
-use crate::cli::{ApprovalsArgs, ApprovalsCommand};
+use crate::cli::{ApprovalsArgs, ApprovalsCommand, FormatArgs};
 use crate::clock;
 use crate::exit::Exit;
 use crate::policy::{Answer, Answered, Approval, ApprovalState, ApprovalStore, StoreError};
+use crate::report::{ApprovalsReport, approval_word};
 use crate::text::{escape, excerpt};
 use std::fmt::Write as _;
 
@@ -16,6 +17,7 @@ pub(super) fn run(args: ApprovalsArgs) -> Result<Exit, Failure> {
     if state::is_untouched(&place) {
         // Nothing was ever asked; looking must not make a file.
         return match args.command {
+            ApprovalsCommand::List { format, .. } if format.is_json() => print(&[]),
             ApprovalsCommand::List { .. } => none(),
             ApprovalsCommand::Show { id } | ApprovalsCommand::Approve { id } | ApprovalsCommand::Deny { id } => {
                 Err(unknown(&id))
@@ -24,7 +26,7 @@ pub(super) fn run(args: ApprovalsArgs) -> Result<Exit, Failure> {
     }
     let store = &*crate::state::open(&place).approvals;
     match args.command {
-        ApprovalsCommand::List { all } => list(store, all),
+        ApprovalsCommand::List { all, format } => list(store, all, format),
         ApprovalsCommand::Show { id } => show(store, &id),
         ApprovalsCommand::Approve { id } => answer(store, &id, Answer::Approve),
         ApprovalsCommand::Deny { id } => answer(store, &id, Answer::Deny),
@@ -45,17 +47,6 @@ fn none() -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-fn word(state: ApprovalState) -> &'static str {
-    match state {
-        ApprovalState::Pending => "waiting",
-        ApprovalState::Approved => "approved",
-        ApprovalState::Denied => "denied",
-        ApprovalState::Used => "used",
-        ApprovalState::Expired => "lapsed",
-        ApprovalState::Withdrawn => "withdrawn",
-    }
-}
-
 fn left(approval: &Approval) -> String {
     let seconds = approval.expires.millis().saturating_sub(clock::now().millis()).div_ceil(1000);
     match approval.state {
@@ -66,9 +57,17 @@ fn left(approval: &Approval) -> String {
     }
 }
 
-fn list(store: &dyn ApprovalStore, all: bool) -> Result<Exit, Failure> {
+fn print(approvals: &[Approval]) -> Result<Exit, Failure> {
+    output::document(&ApprovalsReport::new(approvals))?;
+    Ok(Exit::Clean)
+}
+
+fn list(store: &dyn ApprovalStore, all: bool, format: FormatArgs) -> Result<Exit, Failure> {
     let mut approvals = store.list(clock::now()).map_err(failed)?;
     approvals.retain(|approval| all || approval.state == ApprovalState::Pending);
+    if format.is_json() {
+        return print(&approvals);
+    }
     if approvals.is_empty() {
         return none();
     }
@@ -77,7 +76,7 @@ fn list(store: &dyn ApprovalStore, all: bool) -> Result<Exit, Failure> {
         let binding = &approval.request.binding;
         let call = format!("{}/{}", excerpt(&binding.server, NAME_CHARS), excerpt(binding.tool.as_str(), NAME_CHARS));
         // Writing to a string cannot fail.
-        let line = format!("{}  {:8}  {call}  {}", escape(&approval.id), word(approval.state), left(approval));
+        let line = format!("{}  {:8}  {call}  {}", escape(&approval.id), approval_word(approval.state), left(approval));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     output::coloured(&text)?;
@@ -98,7 +97,7 @@ fn story(approval: &Approval) -> String {
         let _ = writeln!(text, "{name:9}  {}", escape(value));
     };
     row("approval", &approval.id);
-    row("state", format!("{} {}", word(approval.state), left(approval)).trim_end());
+    row("state", format!("{} {}", approval_word(approval.state), left(approval)).trim_end());
     row("server", &binding.server);
     row("tool", binding.tool.as_str());
     row("grant", &binding.grant);
@@ -174,9 +173,11 @@ fn answer(store: &dyn ApprovalStore, id: &str, answer: Answer) -> Result<Exit, F
             output::people(&text);
             Ok(Exit::Clean)
         }
-        Answered::TooLate(approval) => {
-            Err(Failure::usage(format!("approval `{}` is {} already", escape(&approval.id), word(approval.state))))
-        }
+        Answered::TooLate(approval) => Err(Failure::usage(format!(
+            "approval `{}` is {} already",
+            escape(&approval.id),
+            approval_word(approval.state)
+        ))),
         Answered::Unknown => Err(unknown(id)),
     }
 }

@@ -4,6 +4,7 @@ use super::{Failure, enforce_parts, output, project};
 use crate::cli::{AuditArgs, AuditCommand, LogArgs, ShowArgs, StatsArgs, TailArgs};
 use crate::exit::Exit;
 use crate::gateway::audit::{AuditEntry, current_of, families_of, files_of, parse_line, stats, verify};
+use crate::report::{AuditStats, Latencies, RuleDenials, ToolDecisions};
 use crate::text::{escape, excerpt, visible_json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -255,25 +256,23 @@ fn check(args: &LogArgs) -> Result<Exit, Failure> {
 fn add_up(args: &StatsArgs) -> Result<Exit, Failure> {
     let path = path_of(&args.log)?;
     let counts = stats(&files_of(&path)).map_err(unreadable(&path))?;
-    if args.json {
-        let tools: serde_json::Map<_, _> = counts
-            .tools
-            .iter()
-            .map(|(tool, [allowed, denied, would])| {
-                (tool.clone(), serde_json::json!({"allowed": allowed, "denied": denied, "would_deny": would}))
-            })
-            .collect();
-        let denials: Vec<_> = counts
-            .denials
-            .iter()
-            .map(|((tool, rule), count)| serde_json::json!({"tool": tool, "rule": rule, "count": count}))
-            .collect();
-        let value = serde_json::json!({
-            "tools": tools, "denials": denials, "outcomes": counts.outcomes, "events": counts.events,
-            "folded": counts.folded,
-            "latency_us": {"p50": counts.latency(50), "p90": counts.latency(90), "p99": counts.latency(99)},
+    if args.format.is_json() {
+        let tools = counts.tools.iter().map(|(tool, &[allowed, denied, would_deny])| {
+            (tool.clone(), ToolDecisions { allowed, denied, would_deny })
         });
-        output::json(&format!("{value:#}\n"))?;
+        let denials = counts.denials.iter().map(|((tool, rule), &count)| {
+            let (tool, rule) = (tool.clone(), rule.clone());
+            RuleDenials { tool, rule, count }
+        });
+        output::document(&AuditStats {
+            version: 1,
+            tools: tools.collect(),
+            denials: denials.collect(),
+            outcomes: counts.outcomes.clone(),
+            events: counts.events.clone(),
+            folded: counts.folded,
+            latency_us: Latencies { p50: counts.latency(50), p90: counts.latency(90), p99: counts.latency(99) },
+        })?;
         return Ok(Exit::Clean);
     }
     let mut text = String::new();

@@ -42,7 +42,7 @@ pub(super) fn run(args: &ClientsArgs) -> Result<Exit, Failure> {
     let report = ClientsReport::new(files);
     let (servers, _) = report.counts();
     match args.format {
-        PlainFormat::Json => output::json(&report::clients_json(&report).map_err(output::internal)?)?,
+        PlainFormat::Json => output::document(&report)?,
         PlainFormat::Table => {
             let mut text = report::clients_table(&report, output::terminal_width());
             if servers == 0 {

@@ -1,18 +1,14 @@
 //! `mcpol config`: the gateway's configuration by itself.
 
 use super::load::layers;
-use super::{Failure, enforce_config, output};
+use super::{Failure, enforce_config, schema};
 use crate::cli::{ConfigArgs, ConfigCheckArgs, ConfigCommand, RuleArgs};
 use crate::exit::Exit;
-use crate::gateway::config::schema_text;
 
 pub(super) fn run(args: ConfigArgs) -> Result<Exit, Failure> {
     match args.command {
         ConfigCommand::Check(args) => check(&args),
-        ConfigCommand::Schema => {
-            output::json(&schema_text())?;
-            Ok(Exit::Clean)
-        }
+        ConfigCommand::Schema => schema::print("mcpol"),
     }
 }
 

@@ -25,10 +25,8 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<Exit, Failure> {
         return Err(unknown(wanted, &listings));
     }
     explained.sort_by(|a, b| a.server.cmp(&b.server));
-    if args.json {
-        let mut text = serde_json::to_string_pretty(&explained).map_err(output::internal)?;
-        text.push('\n');
-        output::json(&text)?;
+    if args.format.is_json() {
+        output::document(&report::ExplainReport::new(explained))?;
     } else {
         let columns = output::terminal_width();
         let text: Vec<_> = explained.iter().map(|one| report::explanation(one, columns)).collect();

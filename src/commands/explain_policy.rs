@@ -22,7 +22,7 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     if let Some(question) = beside(args) {
         let door = question.door().map_err(Failure::usage)?;
         let trace = policy::explain_door(&policy, door);
-        return print(args, &question.in_words(), &trace);
+        return print(args, &question.in_words(), trace);
     }
     let tool = args.tool.as_deref().unwrap_or_default();
     let arguments = args.args.as_deref().map(read_arguments).transpose()?;
@@ -54,8 +54,8 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     }
     let facts = Facts { course: Some(key.at(&course, now)), ..facts };
     let trace = policy::explain(&policy, &*stores.limits, &caller, &call, facts, now).map_err(unusable)?;
-    let exit = print(args, tool, &trace)?;
-    if !args.json && policy.wants_schema(tool) && schema.is_none() {
+    let exit = print(args, tool, trace)?;
+    if !args.format.is_json() && policy.wants_schema(tool) && schema.is_none() {
         output::note("hint: name the server or a saved list with `--tools` to check the arguments too\n");
     }
     Ok(exit)
@@ -68,13 +68,11 @@ fn beside(args: &ExplainArgs) -> Option<Beside<'_>> {
     resource.or(prompt).or(args.method.as_deref().map(Beside::Method))
 }
 
-fn print(args: &ExplainArgs, subject: &str, trace: &Trace) -> Result<Exit, Failure> {
-    if args.json {
-        let mut text = serde_json::to_string_pretty(trace).map_err(output::internal)?;
-        text.push('\n');
-        output::json(&text)?;
+fn print(args: &ExplainArgs, subject: &str, trace: Trace) -> Result<Exit, Failure> {
+    if args.format.is_json() {
+        output::document(&report::TraceReport::new(trace))?;
     } else {
-        output::coloured(&report::policy_trace(subject, trace, output::terminal_width()))?;
+        output::coloured(&report::policy_trace(subject, &trace, output::terminal_width()))?;
     }
     Ok(Exit::Clean)
 }

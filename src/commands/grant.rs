@@ -98,7 +98,7 @@ fn list(place: &StatePlace, format: PlainFormat) -> Result<Exit, Failure> {
     let grants = if state::is_untouched(place) { Vec::new() } else { open(place).grants.list().map_err(failed)? };
     let now = clock::now();
     match format {
-        PlainFormat::Json => output::json(&report::grants_json(&grants, now).map_err(output::internal)?)?,
+        PlainFormat::Json => output::document(&report::GrantDocument::new(&grants, now))?,
         PlainFormat::Table if grants.is_empty() => {
             output::people("There are no grants. `mcpol grant create NAME --server SERVER` makes one.\n");
         }

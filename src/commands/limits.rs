@@ -1,10 +1,11 @@
 //! `mcpol limits`: where counters stand, and how an operator sets them to nothing.
 
 use super::{Failure, output, state};
-use crate::cli::{LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
+use crate::cli::{FormatArgs, LimitsArgs, LimitsCommand, ResetArgs, WhichCounters};
 use crate::clock::{self, Timestamp};
 use crate::exit::Exit;
 use crate::policy::{CLOCK_JUMP_MS_MAX, CounterKey, Scope, StoreError, StoredCounter, utc};
+use crate::report::{LimitLine, LimitsReport};
 use crate::state::StatePlace;
 use crate::text::excerpt;
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ const NAME_CHARS: usize = 32;
 pub(super) fn run(args: LimitsArgs) -> Result<Exit, Failure> {
     let place = state::shared_place(&args.place, "counters")?;
     match args.command {
-        LimitsCommand::List { which, json } => list(&place, &which, json),
+        LimitsCommand::List { which, format } => list(&place, &which, format),
         LimitsCommand::Reset(args) => reset(&place, &args),
     }
 }
@@ -45,24 +46,30 @@ fn fits(which: &WhichCounters, counter: &CounterKey) -> bool {
         && of(Scope::Session, &which.session)
 }
 
-fn list(place: &StatePlace, which: &WhichCounters, json: bool) -> Result<Exit, Failure> {
+fn list(place: &StatePlace, which: &WhichCounters, format: FormatArgs) -> Result<Exit, Failure> {
     let (latest, mut counters) = counters(place, which)?;
     let now = clock::now();
     let ends = |stored: &StoredCounter| stored.counter.window.span(stored.starts).1;
     counters.retain(|stored| now < ends(stored));
-    if json {
+    if format.is_json() {
         let rows: Vec<_> = counters
             .iter()
             .map(|stored| {
                 let counter = &stored.counter;
-                serde_json::json!({
-                    "server": &*counter.server, "scope": counter.scope.as_str(), "of": &*counter.value,
-                    "counter": &*counter.name, "window": counter.window.to_string(), "used": stored.used,
-                    "starts": utc(stored.starts), "ends": utc(ends(stored)), "ahead": now < stored.starts,
-                })
+                LimitLine {
+                    server: counter.server.to_string(),
+                    scope: counter.scope.as_str(),
+                    of: counter.value.to_string(),
+                    counter: counter.name.to_string(),
+                    window: counter.window.to_string(),
+                    used: stored.used,
+                    starts: utc(stored.starts),
+                    ends: utc(ends(stored)),
+                    ahead: now < stored.starts,
+                }
             })
             .collect();
-        output::json(&format!("{:#}\n", serde_json::json!({"counters": rows})))?;
+        output::document(&LimitsReport::new(rows))?;
         return Ok(Exit::Clean);
     }
     let mut text = String::new();

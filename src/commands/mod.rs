@@ -34,6 +34,7 @@ mod approvals;
 mod catalog;
 mod demo;
 mod sample_server;
+mod schema;
 mod shell;
 mod site;
 mod site_server;
@@ -74,6 +75,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Grant(args) => grant::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Approvals(args) => approvals::run(args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
         Command::Limits(args) => limits::run(args),

@@ -74,6 +74,14 @@ where
     quiet_pipe(written)
 }
 
+/// Writes a document for machines to stdout.
+///
+/// # Errors
+/// As [`machine`].
+pub(super) fn document(document: &impl report::Document) -> Result<(), Failure> {
+    json(&report::document_json(document).map_err(internal)?)
+}
+
 /// Writes JSON text to stdout, hidden characters in its strings spelled out: it may be a terminal that reads it.
 ///
 /// # Errors

@@ -3,15 +3,14 @@
 use super::load::layers::{self, Layer};
 use super::{Failure, load, output};
 use crate::classify::eval::{self, Report};
-use crate::classify::findings::{self, Kind};
+use crate::classify::findings;
 use crate::classify::{BUILTIN_FILES, Options, RuleInfo, RuleSet, classify};
 use crate::cli::{EvalArgs, ExplainRuleArgs, ListArgs, RulesArgs, RulesCommand, RulesFormat, TargetArgs};
 use crate::exit::Exit;
 use crate::model::Classified;
 use crate::policy::{Form, Ruling, Wishes, generate};
-use crate::report;
+use crate::report::{self, EvalReport, RulesReport};
 use crate::text::{escape, nearest};
-use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
@@ -36,35 +35,10 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
     match args.format {
         RulesFormat::Table => output::coloured(&report::rule_list(&rules, findings::KINDS, output::terminal_width()))?,
         RulesFormat::Json => {
-            let findings = findings::KINDS.iter().map(FindingRow::from).collect();
-            json(&ListedRules { rules, findings })?;
+            output::document(&RulesReport::new(rules, findings::KINDS))?;
         }
     }
     Ok(Exit::Clean)
-}
-
-/// Rules and findings in one document.
-#[derive(Serialize)]
-struct ListedRules {
-    rules: Vec<RuleInfo>,
-    findings: Vec<FindingRow>,
-}
-
-#[derive(Serialize)]
-struct FindingRow {
-    id: &'static str,
-    severity: crate::model::Severity,
-    title: &'static str,
-    meaning: &'static str,
-    advice: &'static str,
-    references: &'static [&'static str],
-}
-
-impl From<&Kind> for FindingRow {
-    fn from(kind: &Kind) -> Self {
-        let Kind { id, severity, title, meaning, advice, references } = *kind;
-        Self { id, severity, title, meaning, advice, references }
-    }
 }
 
 fn lint(directories: &[PathBuf]) -> Result<Exit, Failure> {
@@ -173,7 +147,7 @@ fn evaluate(args: &EvalArgs) -> Result<Exit, Failure> {
     }
     match args.format {
         RulesFormat::Table => output::coloured(&report::evaluation(&measured, args.misses, output::terminal_width()))?,
-        RulesFormat::Json => json(&measured)?,
+        RulesFormat::Json => output::document(&EvalReport::new(&measured))?,
     }
     Ok(if reaches(&measured, args) { Exit::Clean } else { Exit::Findings })
 }
@@ -215,9 +189,4 @@ fn labels(path: &Path) -> Result<Vec<eval::Label>, Failure> {
     read.map_err(|error| Failure::usage(format!("cannot read the labels `{name}`: {error}")))?;
     eval::parse_labels(&name, &text)
         .map_err(|problems| Failure::usage("the labels are not valid").with_problems(problems))
-}
-
-fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(output::internal)?;
-    output::json(&format!("{text}\n"))
 }

@@ -165,8 +165,7 @@ fn collect(args: &ScanArgs, classifier: &Classifier) -> Result<ScanOutcome, Fail
             output::coloured(&report::scan_table(&report, options))?;
         }
         Format::Json => {
-            let text = report::scan_json(&report).map_err(output::internal)?;
-            output::json(&text)?;
+            output::document(&report)?;
         }
         Format::Markdown => {
             let text = report::scan_markdown(&report);

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::gateway::status::{STATUS_VERSION, Status};
 use crate::mcp::ConnectError;
 use crate::mcp::http::{Follow, HttpClient};
-use crate::report::status_table;
+use crate::report::{document_line, status_table};
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -93,7 +93,7 @@ fn show(args: &StatusArgs, address: SocketAddr, body: &[u8]) -> Result<(), Failu
         .ok_or_else(|| gone(address, "what answers there speaks another version"))?;
     match args.format {
         // Printed from what was read, so that only what the format promises gets out.
-        StatusFormat::Json => output::json(&(serde_json::to_string(&status).map_err(output::internal)? + "\n")),
+        StatusFormat::Json => output::json(&document_line(&status).map_err(output::internal)?),
         StatusFormat::Table => {
             let table = status_table(&status, &address.to_string(), output::terminal_width());
             let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };

@@ -384,9 +384,7 @@ impl Traces {
     fn help(&self) -> Option<String> {
         let both = || self.stderr.iter().chain(&self.stdout);
         // Python servers without an upper bound die at import on the SDK's second major version.
-        let import_error =
-            self.stderr.iter().any(|line| line.contains("ImportError") || line.contains("ModuleNotFoundError"));
-        if import_error && self.stderr.iter().any(|line| names_mcp_module(line)) {
+        if self.stderr.iter().any(|line| misses_the_sdk(line)) {
             return Some(
                 "this server may need the first generation of the Python SDK: `uvx --with 'mcp<2' …`".to_owned(),
             );
@@ -409,9 +407,13 @@ const NO_SERVER: &str =
 
 const METHOD_NOT_FOUND: i64 = rmcp::model::ErrorCode::METHOD_NOT_FOUND.0 as i64;
 
-/// Whether a line of a Python traceback speaks of the module `mcp` or one below it.
-fn names_mcp_module(line: &str) -> bool {
-    ["'mcp.", "'mcp'", "from mcp", "import mcp", "/mcp/"].iter().any(|sign| line.contains(sign))
+/// Whether the last line of a Python traceback says that the SDK is not what the server was written for: the module `mcp`
+/// or one below it, or what is in it. What stands on other lines, such as paths, says nothing of the cause.
+fn misses_the_sdk(line: &str) -> bool {
+    let Some((error, why)) = line.split_once(": ") else { return false };
+    let is_of_sdk = ["'mcp.", "'mcp'", "FastMCP", "site-packages/mcp/"].iter().any(|sign| why.contains(sign));
+    let errors = ["ImportError", "ModuleNotFoundError", "AttributeError", "TypeError"];
+    is_of_sdk && errors.contains(&error.trim())
 }
 
 /// The first `http` address on this machine that a line names.
@@ -467,7 +469,11 @@ mod tests {
         let hint = |lines: &[&str]| exited(lines).help().is_some_and(|help| help.contains("mcp<2"));
         assert!(hint(&["ModuleNotFoundError: No module named 'mcp.server.fastmcp'"]));
         assert!(hint(&["    from mcp.server import X", "ImportError: cannot import name 'X' from 'mcp.server'"]));
+        assert!(hint(&["TypeError: FastMCP.__init__() got an unexpected keyword argument 'port'"]));
+        assert!(hint(&["AttributeError: module 'mcp.types' has no attribute 'TextContent'"]));
         assert!(!hint(&["ModuleNotFoundError: No module named 'requests'"]));
+        let traceback = ["  File \"/srv/mcp/server.py\", line 1", "    import requests  # from mcp"];
+        assert!(!hint(&[traceback[0], traceback[1], "ModuleNotFoundError: No module named 'requests'"]));
         assert!(!hint(&["KeyError: 'mcp.token'"]));
     }
 

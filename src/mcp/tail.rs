@@ -17,6 +17,8 @@ pub struct Tail(Arc<Mutex<KeptTail>>);
 #[derive(Debug, Default)]
 struct KeptTail {
     lines: VecDeque<Vec<u8>>,
+    /// The last line before those that began to say why the program ends: the rest may be a long stack.
+    cause: Option<Vec<u8>>,
     current: Vec<u8>,
     closed: bool,
     echo: Echo,
@@ -64,11 +66,12 @@ impl Tail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).closed
     }
 
-    /// The last lines, oldest first, escaped; empty lines left out.
+    /// The last lines, oldest first, escaped; empty lines left out. Before them stands the one that says why, where it came
+    /// earlier.
     pub fn lines(&self) -> Vec<String> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unfinished = Some(&kept.current).filter(|line| !is_blank(line));
-        kept.lines.iter().chain(unfinished).map(|line| shown(line)).collect()
+        kept.cause.iter().chain(&kept.lines).chain(unfinished).map(|line| shown(line)).collect()
     }
 }
 
@@ -81,10 +84,20 @@ impl KeptTail {
             echo(&shown(&line));
         }
         if self.lines.len() == TAIL_LINES_MAX {
-            self.lines.pop_front();
+            let gone = self.lines.pop_front();
+            self.cause = gone.filter(|line| says_why(line)).or(self.cause.take());
         }
         self.lines.push_back(line);
     }
+}
+
+/// Whether a line begins to say why a program ends, as Go, Node, Java and Rust do before a stack; Python does it behind.
+fn says_why(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    let head = text.split(": ").next().unwrap_or_default();
+    let is_error = !head.contains(' ') && (head.ends_with("Error") || head.ends_with("Exception"));
+    let begins = ["panic", "fatal error", "Uncaught", "Exception in thread", "thread '"];
+    is_error || begins.iter().any(|begin| head.starts_with(begin))
 }
 
 fn is_blank(line: &[u8]) -> bool {
@@ -110,6 +123,21 @@ mod tests {
         }
         let lines = tail.lines();
         assert_eq!((lines.len(), lines.first().map(String::as_str)), (TAIL_LINES_MAX, Some("line 1")));
+    }
+
+    #[test]
+    fn the_line_that_says_why_stays_in_front_of_a_long_stack() {
+        for why in
+            ["panic: no token", "Error: Cannot find module 'x'", "TypeError: x", "thread 'main' (1) panicked at a.rs:1"]
+        {
+            let tail = Tail::default();
+            tail.feed(format!("starting\n{why}\n").as_bytes());
+            for number in 0..TAIL_LINES_MAX * 2 {
+                tail.feed(format!("    at f{number} (a.js:1)\n").as_bytes());
+            }
+            let lines = tail.lines();
+            assert_eq!((lines.len(), lines[0].as_str()), (TAIL_LINES_MAX + 1, why));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Annotations that tools should have beside those that they have: table, JSON, Markdown, SARIF.
 
 use super::check_pages::address;
+use super::document::Document;
 use super::grid::grid;
 use super::markdown::cell;
 use super::sarif_log::{Log, LogResult, LogRule, digest, identifier, log};
@@ -48,6 +49,11 @@ pub struct AnnotatedTool {
     /// What the directory asks for and the tool does not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<String>,
+}
+
+impl Document for AnnotateReport {
+    const SCHEMA: &'static str = "annotate";
+    const COMMAND: &'static str = "annotate";
 }
 
 impl AnnotateReport {
@@ -162,21 +168,6 @@ pub fn annotate_table(report: &AnnotateReport, columns: usize) -> String {
     }
     let _ = writeln!(out, "{LEGEND}\n\n{}", report.summary());
     out
-}
-
-/// One document for machines.
-///
-/// # Errors
-/// It cannot be printed, which is a defect.
-pub fn annotate_json(report: &AnnotateReport) -> serde_json::Result<String> {
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    Ok(text)
-}
-
-/// JSON Schema (2020-12) of `mcpol annotate --format json`: `schemas/annotate.schema.json`.
-pub fn annotate_schema() -> String {
-    super::json::schema_of::<AnnotateReport>()
 }
 
 /// For reviews and wikis.

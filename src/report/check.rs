@@ -1,5 +1,6 @@
 //! What a check found, as the types that every output format is made from and that the JSON Schema is generated from.
 
+use super::document::Document;
 use super::scan::Failed;
 use crate::catalog::drift::Drift;
 use crate::code::Code;
@@ -27,6 +28,11 @@ pub struct CheckReport {
     pub failed: Vec<Failed>,
     /// Servers that were compared, in the order of their names.
     pub checked: Vec<CheckedServer>,
+}
+
+impl Document for CheckReport {
+    const SCHEMA: &'static str = "check";
+    const COMMAND: &'static str = "check";
 }
 
 /// A server that was compared with the lock.
@@ -219,14 +225,4 @@ impl CheckSummary {
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
-}
-
-/// The whole check as one document, pretty-printed, with a line break at the end.
-///
-/// # Errors
-/// Never in practice: the types hold nothing that JSON cannot say.
-pub fn check_json(report: &CheckReport) -> serde_json::Result<String> {
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    Ok(text)
 }

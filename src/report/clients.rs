@@ -1,5 +1,6 @@
 //! Who has which servers: a table a file, or JSON.
 
+use super::document::Document;
 use super::grid::grid;
 use super::words::count;
 use crate::model::RiskLevel;
@@ -61,6 +62,11 @@ pub struct ClientServer {
     pub risks: BTreeMap<RiskLevel, usize>,
 }
 
+impl Document for ClientsReport {
+    const SCHEMA: &'static str = "clients";
+    const COMMAND: &'static str = "clients";
+}
+
 impl ClientsReport {
     /// The report of these files.
     pub fn new(files: Vec<ClientFile>) -> Self {
@@ -107,21 +113,6 @@ fn row(server: &ClientServer) -> Vec<String> {
         risks.join(", "),
         excerpt(&server.place, CELL_CHARS) + &project.unwrap_or_default(),
     ]
-}
-
-/// One JSON document.
-///
-/// # Errors
-/// Never in practice: the types hold nothing that JSON cannot say.
-pub fn clients_json(report: &ClientsReport) -> serde_json::Result<String> {
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    Ok(text)
-}
-
-/// JSON Schema (2020-12) of `mcpol clients --format json`: `schemas/clients.schema.json`.
-pub fn clients_schema() -> String {
-    super::json::schema_of::<ClientsReport>()
 }
 
 #[cfg(test)]

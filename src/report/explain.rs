@@ -1,7 +1,9 @@
 //! One tool's verdict with everything that led to it.
 
+use super::document::Document;
 use super::words::{self, flags, found, lines, severity, width};
 use crate::model::{Category, Confidence, Evidence, RiskLevel, ServerName, ToolDefinition, Verdict};
+use crate::policy::Trace;
 use crate::text::escape;
 use anstyle::Style;
 use serde::Serialize;
@@ -9,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Why one tool has its class (`mcpol explain`).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Explained {
     /// The server that offers the tool.
+    #[schemars(with = "String")]
     pub server: ServerName,
     /// The tool's name, as declared.
     pub tool: String,
@@ -48,6 +51,54 @@ impl Explained {
         }
     }
 }
+
+/// Why tools of one name have their classes (`mcpol explain --format json`).
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol explain")]
+pub struct ExplainReport {
+    /// Version of this format.
+    version: u32,
+    /// One for each server that has the tool, in the order of their names.
+    explained: Vec<Explained>,
+}
+
+impl Document for ExplainReport {
+    const SCHEMA: &'static str = "explain";
+    const COMMAND: &'static str = "explain";
+}
+
+impl ExplainReport {
+    /// The report of these tools.
+    pub fn new(explained: Vec<Explained>) -> Self {
+        Self { version: EXPLAIN_VERSION, explained }
+    }
+}
+
+/// What a policy decides about a call, or about something beside tools (`mcpol explain --policy FILE --format json`).
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol explain --policy")]
+pub struct TraceReport {
+    /// Version of this format.
+    version: u32,
+    /// The decision, with the steps that led to it.
+    #[serde(flatten)]
+    trace: Trace,
+}
+
+impl Document for TraceReport {
+    const SCHEMA: &'static str = "explain-policy";
+    const COMMAND: &'static str = "explain --policy";
+}
+
+impl TraceReport {
+    /// The report of this decision.
+    pub fn new(trace: Trace) -> Self {
+        Self { version: EXPLAIN_VERSION, trace }
+    }
+}
+
+/// The value of `version` in both documents.
+const EXPLAIN_VERSION: u32 = 1;
 
 /// Columns of the labels.
 const LABEL_COLUMNS: usize = 14;

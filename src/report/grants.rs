@@ -1,5 +1,6 @@
 //! Grants: a table for people, or JSON. Neither holds anything of a token.
 
+use super::document::Document;
 use super::grid::grid;
 use super::words::count;
 use crate::clock::Timestamp;
@@ -10,22 +11,47 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-#[derive(Serialize)]
-struct GrantDocument<'g> {
+/// The grants of a state (`mcpol grant list --format json`).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol grant list")]
+pub struct GrantDocument<'g> {
+    /// Always `mcpol-grants`.
     format: &'static str,
+    /// Version of this format.
     version: u32,
+    /// In the order of their names.
     grants: Vec<GrantLine<'g>>,
 }
 
-#[derive(Serialize)]
+/// One grant.
+#[derive(Serialize, schemars::JsonSchema)]
 struct GrantLine<'g> {
+    /// Its name.
     name: &'g str,
+    /// `active`, `expired` or `revoked`.
     state: &'static str,
+    /// The servers that it is good for.
     servers: &'g BTreeSet<String>,
+    /// The file of its own policy; null for the servers'.
     policy: Option<&'g str>,
+    /// When it was made, in UTC.
     created: String,
+    /// When it ends, in UTC; null for never.
     expires: Option<String>,
+    /// When it was taken back, in UTC; null if it was not.
     revoked: Option<String>,
+}
+
+impl Document for GrantDocument<'_> {
+    const SCHEMA: &'static str = "grants";
+    const COMMAND: &'static str = "grant list";
+}
+
+impl<'g> GrantDocument<'g> {
+    /// The document of these grants as they stand at a moment.
+    pub fn new(grants: &'g [Grant], now: Timestamp) -> Self {
+        Self { format: "mcpol-grants", version: 1, grants: grants.iter().map(|grant| line(grant, now)).collect() }
+    }
 }
 
 fn word(state: GrantState) -> &'static str {
@@ -73,21 +99,6 @@ fn line(grant: &Grant, now: Timestamp) -> GrantLine<'_> {
         expires: expires.map(utc),
         revoked: revoked.map(utc),
     }
-}
-
-/// One JSON document.
-///
-/// # Errors
-/// It cannot be printed, which is a defect.
-pub fn grants_json(grants: &[Grant], now: Timestamp) -> Result<String, serde_json::Error> {
-    let document = GrantDocument {
-        format: "mcpol-grants",
-        version: 1,
-        grants: grants.iter().map(|grant| line(grant, now)).collect(),
-    };
-    let mut text = serde_json::to_string_pretty(&document)?;
-    text.push('\n');
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -145,7 +156,8 @@ mod tests {
 
     #[test]
     fn json_says_all_but_the_token() {
-        let text = grants_json(&grants()[1..3], at(2)).unwrap();
+        let grants = grants();
+        let text = serde_json::to_string_pretty(&GrantDocument::new(&grants[1..3], at(2))).unwrap();
         assert!(!text.contains(&TokenHash::of(b"mcpol_x").hex()));
         insta::assert_snapshot!(text, @r#"
         {

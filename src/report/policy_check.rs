@@ -1,6 +1,7 @@
 //! What `policy check` found: a table for people, JSON for machines, SARIF for forges.
 
 use super::check_sarif::rules;
+use super::document::Document;
 use super::grid::grid;
 use super::sarif_log::{Log, LogResult, digest, log, rule_id};
 use super::words::{count, severity};
@@ -24,34 +25,71 @@ pub struct PolicyCheck<'c> {
     pub hint: Option<&'c str>,
 }
 
-#[derive(Serialize)]
-struct CheckDocument<'c> {
+/// What was found in a policy (`mcpol policy check --format json`).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol policy check")]
+pub(super) struct CheckDocument<'c> {
+    /// Always `mcpol-policy-check`.
     format: &'static str,
+    /// Version of this format.
     version: u32,
+    /// The policy, as it was named.
     file: &'c str,
+    /// How many findings of each severity there are.
     counts: ProblemCounts,
+    /// In the order of the text.
     findings: Vec<FindingRecord<'c>>,
 }
 
-#[derive(Serialize)]
+/// Findings by severity.
+#[derive(Serialize, schemars::JsonSchema)]
 struct ProblemCounts {
+    /// Errors.
     error: usize,
+    /// Warnings.
     warning: usize,
+    /// Notes.
     note: usize,
 }
 
-#[derive(Serialize)]
+/// One finding.
+#[derive(Serialize, schemars::JsonSchema)]
 struct FindingRecord<'c> {
+    /// Its code, such as `P005`.
     code: &'static str,
+    /// `error`, `warning` or `note`.
     severity: &'static str,
+    /// Where it stands in the policy, as a JSON pointer.
     pointer: &'c str,
+    /// Its line, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
+    /// Its column, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
+    /// What is wrong.
     message: &'c str,
+    /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'c str>,
+}
+
+impl Document for CheckDocument<'_> {
+    const SCHEMA: &'static str = "policy-check";
+    const COMMAND: &'static str = "policy check";
+}
+
+impl PolicyCheck<'_> {
+    /// The document for machines.
+    pub fn document(&self) -> impl Document + '_ {
+        let findings = self.lints.iter().map(record).collect();
+        let counts = ProblemCounts {
+            error: of(self.lints, Severity::Error),
+            warning: of(self.lints, Severity::Warning),
+            note: of(self.lints, Severity::Note),
+        };
+        CheckDocument { format: "mcpol-policy-check", version: 1, file: self.file, counts, findings }
+    }
 }
 
 fn of(lints: &[Lint], wanted: Severity) -> usize {
@@ -101,23 +139,6 @@ fn record(lint: &Lint) -> FindingRecord<'_> {
         message: &lint.message,
         help: lint.help.as_deref(),
     }
-}
-
-/// One JSON document.
-///
-/// # Errors
-/// It cannot be printed, which is a defect.
-pub fn policy_check_json(check: &PolicyCheck<'_>) -> Result<String, serde_json::Error> {
-    let findings = check.lints.iter().map(record).collect();
-    let counts = ProblemCounts {
-        error: of(check.lints, Severity::Error),
-        warning: of(check.lints, Severity::Warning),
-        note: of(check.lints, Severity::Note),
-    };
-    let document = CheckDocument { format: "mcpol-policy-check", version: 1, file: check.file, counts, findings };
-    let mut text = serde_json::to_string_pretty(&document)?;
-    text.push('\n');
-    Ok(text)
 }
 
 /// The findings as one run; each policy is an analysis of its own. `file` is its path from the repository's top, and

@@ -1,5 +1,6 @@
 //! The differences of two policies: a table with what is looser first, or JSON.
 
+use super::document::Document;
 use super::grid::grid;
 use super::words::count;
 use crate::policy::{Change, Direction};
@@ -7,12 +8,31 @@ use crate::text::escape;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-#[derive(Serialize)]
-struct DiffDocument<'d> {
+/// The differences of two policies (`mcpol policy diff --format json`).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol policy diff")]
+pub struct DiffDocument<'d> {
+    /// Always `mcpol-policy-diff`.
     format: &'static str,
+    /// Version of this format.
     version: u32,
+    /// Whether the new policy lets anything pass that the old one does not.
     looser: bool,
+    /// Tool by tool.
     changes: &'d [Change],
+}
+
+impl Document for DiffDocument<'_> {
+    const SCHEMA: &'static str = "policy-diff";
+    const COMMAND: &'static str = "policy diff";
+}
+
+impl<'d> DiffDocument<'d> {
+    /// The document of these changes.
+    pub fn new(changes: &'d [Change]) -> Self {
+        let looser = changes.iter().any(|change| change.direction.is_looser());
+        Self { format: "mcpol-policy-diff", version: 1, looser, changes }
+    }
 }
 
 /// For people.
@@ -31,16 +51,4 @@ pub fn policy_diff_table(changes: &[Change], columns: usize) -> String {
     let stricter = of(|direction| matches!(direction, Direction::Stricter | Direction::Denied));
     let _ = writeln!(out, "\n{}: {looser} looser, {stricter} stricter", count(changes.len(), "change"));
     out
-}
-
-/// One JSON document.
-///
-/// # Errors
-/// It cannot be printed, which is a defect.
-pub fn policy_diff_json(changes: &[Change]) -> Result<String, serde_json::Error> {
-    let looser = changes.iter().any(|change| change.direction.is_looser());
-    let document = DiffDocument { format: "mcpol-policy-diff", version: 1, looser, changes };
-    let mut text = serde_json::to_string_pretty(&document)?;
-    text.push('\n');
-    Ok(text)
 }

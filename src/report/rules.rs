@@ -1,16 +1,87 @@
 //! Rules and findings for people: the list, one of them in full, and a measurement.
 
+use super::document::Document;
 use super::words::{count, lines, width};
 use crate::classify::RuleInfo;
 use crate::classify::eval::{Miss, Report};
 use crate::classify::findings::Kind;
+use crate::model::Severity;
 use crate::text::escape;
+use serde::Serialize;
 use std::fmt::Write as _;
 
 /// Fewest columns that a line gets.
 const COLUMNS_MIN: usize = 40;
 /// Most words of a class that are shown.
 const WORDS_MAX: usize = 200;
+
+/// Rules and findings (`mcpol rules list --format json`).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol rules list")]
+pub struct RulesReport {
+    /// Version of this format.
+    version: u32,
+    /// The rules, in their order.
+    rules: Vec<RuleInfo>,
+    /// The findings.
+    findings: Vec<FindingRow>,
+}
+
+/// A kind of finding.
+#[derive(Serialize, schemars::JsonSchema)]
+struct FindingRow {
+    /// Stable id.
+    id: &'static str,
+    /// How bad it is at worst.
+    severity: Severity,
+    /// In a few words.
+    title: &'static str,
+    /// What it means.
+    meaning: &'static str,
+    /// What to do.
+    advice: &'static str,
+    /// OWASP and CWE entries.
+    references: &'static [&'static str],
+}
+
+impl Document for RulesReport {
+    const SCHEMA: &'static str = "rules";
+    const COMMAND: &'static str = "rules list";
+}
+
+impl RulesReport {
+    /// The report of these rules and kinds of findings.
+    pub fn new(rules: Vec<RuleInfo>, kinds: &[Kind]) -> Self {
+        let row = |kind: &Kind| {
+            let Kind { id, severity, title, meaning, advice, references } = *kind;
+            FindingRow { id, severity, title, meaning, advice, references }
+        };
+        Self { version: 1, rules, findings: kinds.iter().map(row).collect() }
+    }
+}
+
+/// A measurement of the rules (`mcpol rules eval --format json`).
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(title = "mcpol rules eval")]
+pub struct EvalReport<'m> {
+    /// Version of this format.
+    version: u32,
+    /// What was measured.
+    #[serde(flatten)]
+    measured: &'m Report,
+}
+
+impl Document for EvalReport<'_> {
+    const SCHEMA: &'static str = "rules-eval";
+    const COMMAND: &'static str = "rules eval";
+}
+
+impl<'m> EvalReport<'m> {
+    /// The report of this measurement.
+    pub fn new(measured: &'m Report) -> Self {
+        Self { version: 1, measured }
+    }
+}
 
 /// Every rule and finding: a line with the id and what it says, and why below it.
 pub fn rule_list(rules: &[RuleInfo], kinds: &[Kind], columns: usize) -> String {

@@ -1,5 +1,6 @@
 //! What a scan found, as the types that every output format is made from and that the JSON Schemas are generated from.
 
+use super::document::Document;
 use crate::catalog::canonical_extra;
 use crate::model::{
     BlastRadius, Category, Classified, Confidence, Evidence, Extra, ExtraKind, Extras, Finding, Fingerprint, Flag,
@@ -24,6 +25,11 @@ pub struct ScanReport<'a> {
     pub set_findings: Vec<SetFinding>,
     /// Servers that could not be listed.
     pub failed: Vec<Failed>,
+}
+
+impl Document for ScanReport<'_> {
+    const SCHEMA: &'static str = "scan";
+    const COMMAND: &'static str = "scan";
 }
 
 /// One server and its tools.

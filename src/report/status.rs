@@ -1,11 +1,17 @@
 //! `mcpol status` for people, and the schema of its JSON.
 
+use super::document::Document;
 use super::grid::grid;
 use super::words::{count, wrap};
 use crate::gateway::status::{HealthState, Latency, ServerStatus, Status};
 use crate::text::{escape, excerpt};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
+
+impl Document for Status {
+    const SCHEMA: &'static str = "status";
+    const COMMAND: &'static str = "status";
+}
 
 /// Narrowest table, in columns.
 const WIDTH_MIN: usize = 60;
@@ -47,7 +53,7 @@ pub fn status_table(status: &Status, address: &str, columns: usize) -> String {
         out.push_str(&grid(&headers, &rows, &[0], columns));
         let dim = Style::new().dimmed();
         for line in wrap(
-            "CALLS are in flight; ALLOWED and DENIED in the last minute (in all); times: half and 99 of 100 calls took at most",
+            "CALLS are in flight; ALLOWED and DENIED in the last minute (in all); times are p50 and p99",
             columns,
             3,
         ) {
@@ -67,7 +73,7 @@ pub fn status_table(status: &Status, address: &str, columns: usize) -> String {
     }
     if !status.counters.is_empty() {
         let _ = writeln!(out, "\n{bold}Near their limit{bold:#}");
-        let headers = ["COUNTER", "OF", "USED", "FULL", "ANEW IN"];
+        let headers = ["COUNTER", "OF", "USED", "FULL", "RESETS IN"];
         let rows: Vec<_> = status
             .counters
             .iter()

@@ -251,3 +251,15 @@ fn conditions_that_lost_their_hold_are_told_with_what_follows() {
     assert!(told(&["warning", "`args.label`", "its elements are counted", "no longer bounds"]), "{said:#?}");
     assert_eq!(said.len(), 3, "{said:#?}");
 }
+
+#[test]
+fn the_recommended_policy_of_the_sample_passes_the_check_that_follows() {
+    let sandbox = Sandbox::new();
+    let server = ["--", env!("CARGO_BIN_EXE_mcpol"), "sample-server"];
+    let run = |args: &[&str]| sandbox.run(&[args, &server].concat()).both(0);
+    run(&["gen-policy", "-o", "policy.json"]);
+    let (_, said) = run(&["lock", "--policy", "policy.json"]);
+    assert!(!said.contains("warning"), "{said}");
+    let (found, _) = run(&["check"]);
+    assert!(!found.contains("P025"), "{found}");
+}

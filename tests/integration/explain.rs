@@ -21,7 +21,7 @@ fn the_verdict_is_explained_for_people_and_machines() {
         assert!(text.contains(word), "{word}: {text}");
     }
     let json = sandbox.run(&["explain", "delete_task", "--tools", "focus.json", "--json"]).quiet(0);
-    let all: Value = serde_json::from_str(&json).unwrap();
+    let all = &serde_json::from_str::<Value>(&json).unwrap()["explained"];
     assert_eq!((&all[0]["server"], &all[0]["tool"]), (&json!("focus"), &json!("delete_task")));
 }
 

@@ -14,6 +14,7 @@ mod check_pairs;
 mod check_review;
 mod cli;
 mod clients;
+mod documents;
 mod explain;
 mod gateway;
 mod grants;

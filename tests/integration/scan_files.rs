@@ -155,7 +155,7 @@ fn hostile_text_drives_neither_terminal_nor_page() {
     let out = sandbox.run(&["explain", &name, "--tools", "lists", "--json"]).quiet(0);
     assert!(!out.contains('\u{202e}') && !out.contains('\u{9b}'), "{out}");
     let explained: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(explained[0]["tool"], hostile()[1]["name"], "a program reads the name to the letter");
+    assert_eq!(explained["explained"][0]["tool"], hostile()[1]["name"], "a program reads the name to the letter");
 }
 
 #[test]

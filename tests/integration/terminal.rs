@@ -108,12 +108,15 @@ fn go(sandbox: &Sandbox) -> std::path::PathBuf {
     sandbox.dir().join("go")
 }
 
+/// Seconds that a server may take, however slow the machine is.
+const PATIENCE: &str = "600";
+
 const QUESTION: &str = "Look at the 2 servers of MCP clients here? [y/N] ";
 
 #[test]
 fn a_bare_scan_offers_what_the_clients_have_and_takes_no_for_an_answer() {
     let sandbox = sandbox();
-    let mut terminal = Terminal::start(sandbox.command(&["scan"]), Streams::All);
+    let mut terminal = Terminal::start(sandbox.command(&["scan", "--timeout", PATIENCE]), Streams::All);
     terminal.shows(QUESTION);
     terminal.types("n\n");
     let screen = terminal.ends(0);
@@ -126,7 +129,7 @@ fn a_bare_scan_offers_what_the_clients_have_and_takes_no_for_an_answer() {
 #[test]
 fn a_bare_scan_shows_what_it_would_run_and_counts_the_servers_that_were_asked() {
     let sandbox = sandbox();
-    let mut terminal = Terminal::start(sandbox.command(&["scan"]), Streams::All);
+    let mut terminal = Terminal::start(sandbox.command(&["scan", "--timeout", PATIENCE]), Streams::All);
     terminal.shows(QUESTION);
     terminal.types("y\n");
     terminal.shows("Scanning these servers runs their commands:");
@@ -141,7 +144,7 @@ fn a_bare_scan_shows_what_it_would_run_and_counts_the_servers_that_were_asked() 
 #[test]
 fn progress_is_shown_to_people_and_to_nobody_else() {
     let sandbox = sandbox();
-    let args = ["scan", "--discover", "--yes", "--format", "json"];
+    let args = ["scan", "--discover", "--yes", "--timeout", PATIENCE, "--format", "json"];
     let mut terminal = Terminal::start(sandbox.command(&args), Streams::StandardError);
     terminal.shows("of 2 servers asked");
     std::fs::write(go(&sandbox), "").unwrap();

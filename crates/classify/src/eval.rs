@@ -43,7 +43,7 @@ pub struct Label {
 }
 
 /// How well one class or flag is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Score {
     /// Said and true.
     pub hits: usize,
@@ -60,7 +60,7 @@ pub struct Score {
 }
 
 /// How well one hint of `mcpol annotate` agrees with the labels that decide it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct HintScore {
     /// Said as the label has it.
     pub right: usize,
@@ -93,7 +93,7 @@ impl Label {
 }
 
 /// A label and a verdict that differ.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Miss {
     /// Server.
     pub server: String,
@@ -108,7 +108,7 @@ pub struct Miss {
 }
 
 /// The result.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Labels that a tool was found for.
     pub labels: usize,
@@ -127,10 +127,13 @@ pub struct Report {
     /// Label (row) by verdict (column), both in the order of [`Category::ALL`].
     pub confusion: [[usize; 4]; 4],
     /// Per category.
+    #[schemars(with = "BTreeMap<String, Score>")]
     pub categories: BTreeMap<Category, Score>,
     /// Per flag.
+    #[schemars(with = "BTreeMap<String, Score>")]
     pub flags: BTreeMap<Flag, Score>,
     /// Per hint that labels decide: what `mcpol annotate` would say. It rests on verdicts without annotations.
+    #[schemars(with = "BTreeMap<String, HintScore>")]
     pub hints: BTreeMap<Hint, HintScore>,
     /// Hints that the label contradicts.
     pub hint_misses: Vec<Miss>,

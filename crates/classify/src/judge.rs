@@ -404,14 +404,9 @@ pub(super) fn quote(scratch: &Scratch, tool: &ToolDefinition, hit: Option<Hit>) 
             let (key, value) = first.map_or(("", ""), |(key, value)| (key.as_str(), value.as_str()));
             (EvidenceSource::Extension(key.to_owned()), short(value))
         }
-        Part::Annotation => {
-            let hints = &tool.annotations;
-            let (key, value) = if hints.destructive == Some(true) {
-                ("destructiveHint", true)
-            } else {
-                ("readOnlyHint", hints.read_only.unwrap_or_default())
-            };
-            (EvidenceSource::Annotation(key.to_owned()), value.to_string())
+        Part::Annotation(hint) => {
+            let value = hint.declared(&tool.annotations).unwrap_or_default();
+            (EvidenceSource::Annotation(hint.as_str().to_owned()), value.to_string())
         }
     }
 }

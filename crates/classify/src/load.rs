@@ -12,7 +12,7 @@ pub const RULE_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RULES_MAX: usize = 20_000;
 
 /// What a rule is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleKind {
     /// A list of words that other rules refer to.

@@ -2,7 +2,7 @@
 
 use super::{Options, RuleSet, assess, classify, explain};
 use crate::model::{
-    BlastRadius, Category, Confidence, Flag, Listing, ServerName, ServerSource, ToolDefinition, Verdict,
+    BlastRadius, Category, Confidence, EvidenceSource, Flag, Listing, ServerName, ServerSource, ToolDefinition, Verdict,
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -322,6 +322,17 @@ fn annotations_raise_and_never_lower() {
     assert_eq!(raised.without_annotations.category, Category::Read);
     let withheld = Options { ignore_annotations: true, ..Options::default() };
     assert_eq!(assess(rules, &listing(vec![tool(&read)]), &withheld)[0].verdict.category, Category::Read);
+}
+
+#[test]
+fn evidence_from_an_annotation_names_the_hint_that_says_so() {
+    let all = json!({"name": "sync_thing", "annotations":
+        {"readOnlyHint": true, "destructiveHint": true, "openWorldHint": true}});
+    let found = verdict(&all);
+    let of = |says: &str| found.evidence.iter().find(|piece| piece.says == says).map(|piece| piece.source.clone());
+    let annotation = |hint: &str| Some(EvidenceSource::Annotation(hint.to_owned()));
+    assert_eq!(of("flag open_world"), annotation("openWorldHint"));
+    assert_eq!(of("flag destructive"), annotation("destructiveHint"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct RuleSet {
 }
 
 /// A rule as it is listed and explained.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct RuleInfo {
     /// Stable id.
     pub id: String,

@@ -1,6 +1,7 @@
 //! One pass over a tool definition: its words, and which conditions they fulfil where.
 
 use super::compile::{Compiled, Condition, ParameterCondition, Rule, flag_bit};
+use super::hints::Hint;
 use super::lookup::{grammar_at, is_preface, position, starts_with};
 use super::vocabulary::{AtomId, Places, UNKNOWN, WordId, grammar, place};
 use super::words::{Gap, Span, docstring, lead_in, listed_values, split_name, split_text};
@@ -54,7 +55,8 @@ pub(super) enum Part {
     /// A value of a parameter.
     Value(u16, u16),
     Extension,
-    Annotation,
+    /// A hint of the server.
+    Annotation(Hint),
 }
 
 /// Where a condition was first fulfilled.
@@ -197,15 +199,11 @@ impl Scratch {
 
     /// The server's claims, where they are to be believed.
     pub fn annotations(&mut self, compiled: &Compiled, annotations: &Annotations) {
-        for (key, value) in [
-            ("readonlyhint", annotations.read_only),
-            ("destructivehint", annotations.destructive),
-            ("idempotenthint", annotations.idempotent),
-            ("openworldhint", annotations.open_world),
-        ] {
-            let Some(value) = value else { continue };
+        for hint in Hint::ALL {
+            let Some(value) = hint.declared(annotations) else { continue };
+            let key = hint.as_str().to_ascii_lowercase();
             if let Some(atom) = compiled.annotations.get(&format!("{key}={value}")) {
-                self.set(*atom, Hit { part: Part::Annotation, start: 0, end: 0 });
+                self.set(*atom, Hit { part: Part::Annotation(hint), start: 0, end: 0 });
             }
         }
         self.wake(compiled);
@@ -557,11 +555,11 @@ impl Scratch {
     /// The most telling place that fulfilled a condition: a parameter or text before the bare name.
     pub fn hit(&self, condition: &Condition) -> Option<Hit> {
         let hits = condition.atoms.iter().filter_map(|atom| self.hits.get(usize::from(*atom)));
-        hits.copied().filter(|hit| hit.end > 0 || matches!(hit.part, Part::Extension | Part::Annotation)).max_by_key(
+        hits.copied().filter(|hit| hit.end > 0 || matches!(hit.part, Part::Extension | Part::Annotation(_))).max_by_key(
             |hit| match hit.part {
                 Part::Description => 5,
                 Part::Value(..) | Part::Parameter(_) | Part::ParameterText(_) => 4,
-                Part::Extension | Part::Annotation => 3,
+                Part::Extension | Part::Annotation(_) => 3,
                 Part::Title => 2,
                 Part::Name => 1,
             },

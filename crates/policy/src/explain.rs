@@ -17,7 +17,7 @@ use serde::Serialize;
 const FOUND_CHARS_MAX: usize = 80;
 
 /// How one step of a decision went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepOutcome {
     /// The call went on.
@@ -29,7 +29,7 @@ pub enum StepOutcome {
 }
 
 /// One step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TraceStep {
     /// What was looked at, in words.
     pub step: &'static str,
@@ -43,7 +43,7 @@ pub struct TraceStep {
 }
 
 /// One condition and what it came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TraceCondition {
     /// The condition in words.
     pub condition: String,
@@ -57,7 +57,7 @@ pub struct TraceCondition {
 }
 
 /// One counter and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TraceCounter {
     /// Id of the rule.
     pub rule: String,
@@ -78,7 +78,7 @@ pub struct TraceCounter {
 }
 
 /// The decision on one call, with its steps in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Trace {
     /// `allow`, `deny` or `ask`; `depends` where the policy says nothing, and the way to the client decides.
     pub decision: &'static str,

@@ -222,7 +222,7 @@ fn text(format: DriftFormat, report: &CheckReport, rules: &str) -> Result<String
     };
     Ok(match format {
         DriftFormat::Table => anstream::adapter::strip_str(&report::check_table(report, WIDTH)).to_string(),
-        DriftFormat::Json => json(report::check_json(report))?,
+        DriftFormat::Json => json(report::document_json(report))?,
         DriftFormat::Sarif => json(report::check_sarif(&from_top(), rules))?,
         DriftFormat::Markdown => report::check_markdown(report),
         DriftFormat::Github => report::check_github(&from_top()),

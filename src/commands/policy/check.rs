@@ -91,7 +91,7 @@ fn print(args: &PolicyCheckArgs, check: &PolicyCheck<'_>, rules: &str) -> Result
         CheckFormat::Table => {
             return output::coloured(&report::policy_check_table(check, output::terminal_width()));
         }
-        CheckFormat::Json => report::policy_check_json(check),
+        CheckFormat::Json => return output::document(&check.document()),
         CheckFormat::Sarif => report::policy_check_sarif(check, &top::paths()(check.file), rules),
     };
     let text = text.map_err(output::internal)?;

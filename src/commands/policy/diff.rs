@@ -15,9 +15,8 @@ pub(super) fn run(args: &PolicyDiffArgs) -> Result<Exit, Failure> {
         tools.extend(listings.iter().flat_map(|listing| &listing.tools).map(|tool| tool.name.as_str().to_owned()));
     }
     let changes = policy::diff(&old, &new, &tools);
-    if args.json {
-        let text = report::policy_diff_json(&changes).map_err(output::internal)?;
-        output::json(&text)?;
+    if args.format.is_json() {
+        output::document(&report::DiffDocument::new(&changes))?;
     } else {
         output::coloured(&report::policy_diff_table(&changes, output::terminal_width()))?;
     }

@@ -30,9 +30,8 @@ pub(super) fn run(args: &PolicyTestArgs) -> Result<Exit, Failure> {
     let results: Vec<CaseResult> = cases.iter().map(|case| decide(&policy, case)).collect();
     let unexercised = policy::unexercised(&policy, &results);
     let test = PolicyTest { file: &file, cases: &cases, results: &results, unexercised: &unexercised };
-    if args.json {
-        let text = report::policy_test_json(&test).map_err(output::internal)?;
-        output::json(&text)?;
+    if args.format.is_json() {
+        output::document(&test.document())?;
     } else {
         output::coloured(&report::policy_test_table(&test, output::terminal_width()))?;
     }

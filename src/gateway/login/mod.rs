@@ -266,7 +266,7 @@ async fn discover(manager: &mut AuthorizationManager, url: &Url) -> Result<Strin
 fn protocol(error: AuthError) -> LoginError {
     match error {
         AuthError::AuthorizationFailed(why) => LoginError::Refused(why),
-        other => LoginError::Protocol(other.to_string()),
+        other => LoginError::Protocol(in_short(&other.to_string())),
     }
 }
 
@@ -275,4 +275,37 @@ fn block_on<T>(work: impl Future<Output = Result<T, LoginError>>) -> Result<T, L
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| LoginError::Listen(crate::problem::reason(&error)))?;
     runtime.block_on(work)
+}
+
+/// What the SDK says, each of its words once, and without the page that a server sent in place of JSON.
+fn in_short(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let page = ["<!doctype", "<html"].iter().filter_map(|begin| lower.find(begin)).min();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text[..page.unwrap_or(text.len())].split(": ").map(|part| part.trim_end_matches([':', ' '])) {
+        if !part.is_empty() && !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let words = parts.join(": ");
+    if page.is_some() { format!("{words} (a web page where JSON is due: it may have no login)") } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_short;
+
+    #[test]
+    fn a_page_in_place_of_an_answer_is_not_shown() {
+        for (text, expected) in [
+            (
+                "Registration failed: Dynamic registration failed: Registration failed: HTTP 404 Not Found: <!DOCTYPE html><p>x",
+                "Registration failed: Dynamic registration failed: HTTP 404 Not Found (a web page where JSON is due: it may have no login)",
+            ),
+            ("No authorization support detected", "No authorization support detected"),
+            ("a: b: \u{e9}<html>", "a: b: \u{e9} (a web page where JSON is due: it may have no login)"),
+        ] {
+            assert_eq!(in_short(text), expected);
+        }
+    }
 }

@@ -45,7 +45,8 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
         new,
     );
     let mut parts = vec![format!("{} servers", new.len())];
-    for (what, names) in [("new", added), ("gone", gone), ("elsewhere", moved), ("another lock", held)] {
+    for (what, names) in [("new", added), ("gone", gone), ("another address or command", moved), ("another lock", held)]
+    {
         if !names.is_empty() {
             parts.push(format!("{what}: {}", names.join(", ")));
         }

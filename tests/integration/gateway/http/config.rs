@@ -1,6 +1,7 @@
 //! `mcpol enforce --config`: a whole set of servers, what operators see of it, and what a collector of telemetry gets.
 
 use super::*;
+use crate::documents::document;
 use crate::harness::Run;
 
 const POLICY: &str = r#"{"version": "1", "default": "deny", "tools": {"good": {},
@@ -88,7 +89,7 @@ fn each_server_is_served_at_its_name_and_operators_see_it() {
         ],
     );
     let status = |args: &[&str]| -> Run { sandbox.run(&[&["status", "--admin", &admin], args].concat()) };
-    let json: Value = serde_json::from_str(&status(&["--format", "json"]).quiet(0)).unwrap();
+    let json = document("status", "status", &status(&["--format", "json"]).quiet(0));
     assert_eq!((&json["servers"]["two"]["allowed"], &json["servers"]["two"]["denied"]), (&json!(5), &json!(1)));
     assert_eq!((&json["counters"][0]["counter"], &json["counters"][0]["percent"]), (&json!("few"), &json!(100)));
     let table = status(&[]).quiet(0);
