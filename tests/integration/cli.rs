@@ -16,6 +16,7 @@ const SUBCOMMANDS: [&str; 27] = [
     "wrap",
     "unwrap",
     "init",
+    "schema",
     "config",
     "enforce",
     "login",
