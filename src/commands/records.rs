@@ -100,7 +100,7 @@ pub(super) fn show(args: &CatalogShowArgs) -> Result<Exit, Failure> {
         let together = classifier.together(&judged);
         let scan = ScanReport::new(&judged, together, &[]);
         if args.json {
-            output::json(&report::scan_json(&scan).map_err(output::internal)?)?;
+            output::document(&scan)?;
         } else {
             let options = TableOptions { width: columns, detail: Detail::Rows, min_risk: crate::model::RiskLevel::Low };
             output::coloured(&report::scan_table(&scan, options))?;
