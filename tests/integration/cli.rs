@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const SUBCOMMANDS: [&str; 27] = [
+const SUBCOMMANDS: [&str; 28] = [
     "scan",
     "explain",
     "annotate",
