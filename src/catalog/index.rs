@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::text::excerpt;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -122,11 +122,16 @@ impl Index {
         let Some(file) = file else { return Ok(Self { connection: prepared(Connection::open_in_memory()?)? }) };
         match Connection::open(file).and_then(prepared) {
             Ok(connection) => Ok(Self { connection }),
-            Err(_) => {
-                // Whatever it holds can be made again.
-                let _ = std::fs::remove_file(file);
+            Err(error) if is_broken(&error) => {
+                // Whatever it held can be made again.
+                for companion in ["", "-wal", "-shm"] {
+                    let mut name = file.as_os_str().to_owned();
+                    name.push(companion);
+                    let _ = std::fs::remove_file(name);
+                }
                 Ok(Self { connection: prepared(Connection::open(file)?)? })
             }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -136,25 +141,28 @@ impl Index {
     /// # Errors
     /// The directory cannot be read, or the index not be written.
     pub fn update(&mut self, directory: &Path, rules: &str, judge: JudgeAll<'_>) -> Result<Vec<Problem>, IndexError> {
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let made_with = format!("{VERSION} {rules}");
-        let known: Option<String> =
-            transaction.query_row("SELECT value FROM meta WHERE key = 'rules'", [], |row| row.get(0)).optional()?;
-        if known.as_deref() != Some(made_with.as_str()) {
+        let files = tool_list_files(directory)?;
+        let now = files.iter().filter_map(|path| Some((path.to_string_lossy().into_owned(), state(path)?)));
+        let now: BTreeMap<String, (i64, i64)> = now.collect();
+        // Mostly nothing has changed, and then no other process has to wait.
+        if known_rules(&self.connection)?.as_deref() == Some(made_with.as_str())
+            && known_files(&self.connection)? == now
+        {
+            return Ok(Vec::new());
+        }
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        if known_rules(&transaction)?.as_deref() != Some(made_with.as_str()) {
             for table in ["files", "servers", "tools", "findings", "words"] {
                 transaction.execute(&format!("DELETE FROM {table}"), [])?;
             }
             transaction.execute("INSERT OR REPLACE INTO meta VALUES ('rules', ?1)", [&made_with])?;
         }
-        let mut before: BTreeMap<String, (i64, i64)> = {
-            let mut rows = transaction.prepare("SELECT path, bytes, changed FROM files")?;
-            let rows = rows.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-            rows.collect::<Result<_, _>>()?
-        };
+        let mut before = known_files(&transaction)?;
         let (mut problems, mut waiting) = (Vec::new(), Vec::new());
-        for path in tool_list_files(directory)? {
+        for path in files {
             let name = path.to_string_lossy().into_owned();
-            let Some(state) = state(&path) else { continue };
+            let Some(state) = now.get(&name).copied() else { continue };
             if before.remove(&name) == Some(state) {
                 continue;
             }
@@ -282,6 +290,23 @@ impl Index {
     }
 }
 
+/// Whether a file is no database, or a broken one: not whether it is busy, or may not be read.
+fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt))
+}
+
+/// Sizes and ages of the files that an index knows.
+fn known_files(connection: &Connection) -> rusqlite::Result<BTreeMap<String, (i64, i64)>> {
+    let mut rows = connection.prepare("SELECT path, bytes, changed FROM files")?;
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+    rows.collect()
+}
+
+/// What an index was made with.
+fn known_rules(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'rules'", [], |row| row.get(0)).optional()
+}
+
 fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     // It can be made again: a power cut may take the last changes.
@@ -315,8 +340,9 @@ fn keep(transaction: &Transaction<'_>, found: Vec<(String, Listing)>, judge: Jud
             .prepare_cached("INSERT INTO servers (file, server, registry) VALUES (?1, ?2, ?3)")?
             .execute(params![file, server, registry])?;
         let mut finding = transaction.prepare_cached("INSERT INTO findings VALUES (?1, ?2)")?;
-        for own in classified.findings.iter().filter(|finding| finding.tool.is_empty()) {
-            finding.execute(params![file, own.id])?;
+        let own = classified.findings.iter().filter(|finding| finding.tool.is_empty());
+        for id in own.map(|finding| finding.id.as_str()).collect::<BTreeSet<_>>() {
+            finding.execute(params![file, id])?;
         }
         for (tool, verdict) in classified.listing.tools.iter().zip(classified.verdicts_with_all_findings()) {
             let name = tool.name.as_str();

@@ -1,6 +1,6 @@
 //! The known ways to be hurt, as data: one TOML file each below `attacks/`.
 
-use crate::model::{Category, Flag, Verdict};
+use crate::model::{Category, EvidenceSource, Flag, Verdict};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -88,6 +88,13 @@ pub(crate) struct Incident {
     pub source: String,
 }
 
+/// Whether nothing but the server's own annotations gave a tool this flag.
+pub(crate) fn is_claimed(verdict: &Verdict, flag: Flag) -> bool {
+    let says = format!("flag {flag}");
+    let mut said = verdict.evidence.iter().filter(|evidence| evidence.says == says).peekable();
+    said.peek().is_some() && said.all(|evidence| matches!(evidence.source, EvidenceSource::Annotation(_)))
+}
+
 impl Attack {
     /// Every attack, in the order in which they are listed.
     pub fn all() -> &'static [Self] {
@@ -99,7 +106,8 @@ impl Attack {
         let fits = |access: &&Access| {
             let finding = |id: &String| verdict.findings.iter().any(|finding| finding.id == *id);
             (access.categories.is_empty() || access.categories.contains(&verdict.category))
-                && (access.flags.is_empty() || access.flags.iter().any(|flag| verdict.flags.contains(flag)))
+                && (access.flags.is_empty()
+                    || access.flags.iter().any(|flag| verdict.flags.contains(flag) && !is_claimed(verdict, *flag)))
                 && (access.findings.is_empty() || access.findings.iter().any(finding))
         };
         self.access.iter().find(fits).map(|access| access.why.as_str())

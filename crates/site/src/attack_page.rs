@@ -2,20 +2,20 @@
 
 use crate::attack::{Attack, Incident};
 use crate::layout::{Head, block, page};
-use crate::survey::Survey;
+use crate::survey::{Survey, Victims};
 use crate::tool_page::elsewhere;
 use crate::words;
 use maud::{Markup, html};
 use mcpol_classify::findings;
 
 /// The list of all attacks.
-pub(crate) fn attacks_page(survey: &Survey) -> String {
+pub(crate) fn attacks_page(victims: &[Victims<'_>]) -> String {
     let body = html! {
         h1 { "How agents with MCP tools are attacked" }
         p.lead { "Each page says how an attack works, what is known to have happened, what meets it, and which tools of this catalogue give it what it needs." }
         ul.attacks {
             @for (at, attack) in Attack::all().iter().enumerate() {
-                @let (count, _) = survey.victims(at);
+                @let count = victims.get(at).map_or(0, |(count, _)| *count);
                 li {
                     a href={ "attacks/" (attack.id) ".html" } { (attack.title) }
                     ": " (attack.summary)
@@ -35,9 +35,9 @@ pub(crate) fn attacks_page(survey: &Survey) -> String {
     page(&head, &body)
 }
 
-/// The page of one attack, by its place.
-pub(crate) fn attack_page(survey: &Survey, at: usize, attack: &Attack) -> String {
-    let (count, some) = survey.victims(at);
+/// The page of one attack, with how many tools give it what it needs, and some of them.
+pub(crate) fn attack_page(survey: &Survey, attack: &Attack, (count, some): &Victims<'_>) -> String {
+    let count = *count;
     let data = format!("{}.json", attack.id);
     let body = html! {
         h1 { (attack.title) }
@@ -68,13 +68,14 @@ pub(crate) fn attack_page(survey: &Survey, at: usize, attack: &Attack) -> String
         }
         section {
             h2 { "Tools of this catalogue that give it what it needs" }
-            @if some.is_empty() { p { "None of those recorded here." } }
+            @if attack.access.is_empty() { p { "It needs no tool of a certain kind: any server and any tool will do." } }
+            @else if some.is_empty() { p { "None of those recorded here." } }
             @else {
                 p {
                     (words::count(count, "tool")) ". Having such access is no fault of a tool: it is what makes it useful, and what a rule should bound."
                     @if some.len() < count { " Some of the riskiest, at most three of one server:" }
                 }
-                ul.tools { @for tool in &some { (elsewhere(survey, tool, "../servers/")) } }
+                ul.tools { @for tool in some { (elsewhere(survey, tool, "../servers/")) } }
             }
         }
     };

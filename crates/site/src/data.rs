@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::rule;
 use crate::server::{Server, Tool};
-use crate::survey::Survey;
+use crate::survey::{Survey, Victims};
 use mcpol_classify::hints::Advice;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -93,7 +93,7 @@ struct ToolLine<'a> {
     risk: RiskLevel,
     blast_radius: BlastRadius,
     flags: &'a BTreeSet<Flag>,
-    findings: Vec<&'a str>,
+    findings: &'a [Finding],
     tokens: u64,
 }
 
@@ -109,20 +109,15 @@ struct ChangeData<'a> {
 /// The data of a server's page.
 pub(crate) fn server(server: &Server<'_>, slug: &str) -> String {
     let listing = &server.classified.listing;
-    let line = |tool: Tool<'_, '_>| tool.at;
-    let tools = server.worst_first().into_iter().map(line);
-    let tools = tools.filter_map(|at| {
-        let (tool, verdict) = (listing.tools.get(at)?, server.verdicts.get(at)?);
-        Some(ToolLine {
-            tool: tool.name.as_str(),
-            page: format!("{slug}/{}.html", server.slugs.get(at)?),
-            category: verdict.category,
-            risk: verdict.risk,
-            blast_radius: verdict.blast_radius,
-            flags: &verdict.flags,
-            findings: verdict.findings.iter().map(|finding| finding.id.as_str()).collect(),
-            tokens: server.tokens.get(at).copied().unwrap_or_default(),
-        })
+    let tools = server.worst_first().into_iter().map(|tool| ToolLine {
+        tool: tool.definition.name.as_str(),
+        page: format!("{slug}/{}.html", tool.slug),
+        category: tool.verdict.category,
+        risk: tool.verdict.risk,
+        blast_radius: tool.verdict.blast_radius,
+        flags: &tool.verdict.flags,
+        findings: &tool.verdict.findings,
+        tokens: server.tokens.get(tool.at).copied().unwrap_or_default(),
     });
     let about = &server.about;
     let changes = about.changes.iter().flat_map(|versions| {
@@ -164,7 +159,11 @@ struct AttackData<'a> {
     findings: &'a [String],
     command: &'a str,
     incidents: Vec<IncidentData<'a>>,
+    meets: &'a [String],
+    shows: &'a str,
+    /// How many tools of the catalogue give it what it needs, and some of them.
     tools: usize,
+    some: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -176,7 +175,7 @@ struct IncidentData<'a> {
 }
 
 /// The data of an attack's page.
-pub(crate) fn attack(survey: &Survey, at: usize, attack: &Attack) -> String {
+pub(crate) fn attack(survey: &Survey, attack: &Attack, (count, some): &Victims<'_>) -> String {
     let incidents = attack.incident.iter().map(|it| IncidentData {
         date: &it.date,
         what: &it.what,
@@ -193,7 +192,10 @@ pub(crate) fn attack(survey: &Survey, at: usize, attack: &Attack) -> String {
         findings: &attack.findings,
         command: &attack.command,
         incidents: incidents.collect(),
-        tools: survey.victims(at).0,
+        meets: &attack.meets,
+        shows: &attack.shows,
+        tools: *count,
+        some: some.iter().filter_map(|tool| Some(format!("{}/{}", survey.server_of(tool)?.name, tool.name))).collect(),
     })
 }
 

@@ -1,8 +1,6 @@
 //! A server's grade: how honestly and how openly it says what its tools do. Never how much they can do.
 
-use crate::model::{
-    Annotations, Category, Classified, ExtraKind, Finding, Flag, Offered, ServerSource, Severity, Verdict,
-};
+use crate::model::{Annotations, Category, Classified, ExtraKind, Finding, Flag, Offered, Severity, Verdict};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -69,20 +67,27 @@ pub struct Grade {
 }
 
 /// The published rule, line by line: what costs points, and how many.
-pub(crate) const RULE: [(&str, &str); 10] = [
+pub(crate) const RULE: [(&str, &str); 11] = [
+    ("It lists no tool", "61: the grade is F"),
     (
         "A text gives the model orders behind the user's back, hides characters or imitates another name (error)",
         "61: the grade is F",
     ),
     ("An annotation contradicts what the tool does (error)", "15 for the first tool, 5 for each other, at most 40"),
-    ("An annotation claims less than the schema allows (note)", "2 a tool, at most 10"),
+    (
+        "A tool is declared read-only that changes something (warning)",
+        "8 for the first tool, 4 for each other, at most 40",
+    ),
     ("A name is declared twice with different definitions", "10"),
     ("All tools carry the same annotations although they differ", "15"),
     ("Tools without annotations", "up to 15, by their share"),
     ("Tools without a description", "up to 25, by their share"),
     ("Tools whose definitions do not say what they do (unclassified)", "up to 25, by their share"),
     ("Parameters without a description", "up to 10, by their share"),
-    ("No version is pinned, unencrypted HTTP, or a kind of thing declared and not listed", "10, 25, and 5"),
+    (
+        "The recorded command pins no version, an address is not encrypted, a kind of thing is declared and not listed",
+        "10, 25 and 5",
+    ),
 ];
 
 /// Findings about texts after which nothing else counts.
@@ -128,13 +133,18 @@ pub(crate) fn grade(classified: &Classified, verdicts: &[Verdict]) -> Grade {
             "Correct the annotations (`mcpol annotate --apply --correct`).",
         );
     }
-    let slight = count("annotation-contradicts", Severity::Note)
-        .saturating_add(count("annotation-contradicts", Severity::Warning));
-    cost(
-        slight.saturating_mul(2).min(10),
-        sentence(slight, "tool claims less than its schema allows", "tools claim less than their schemas allow"),
-        "Say in the annotations what the worst allowed arguments do.",
-    );
+    let slight = count("annotation-contradicts", Severity::Warning);
+    if slight > 0 {
+        cost(
+            8_u32.saturating_add(4_u32.saturating_mul(slight - 1)).min(40),
+            sentence(
+                slight,
+                "tool claims to read only and changes something",
+                "tools claim to read only and change something",
+            ),
+            "Correct the annotations (`mcpol annotate --apply --correct`).",
+        );
+    }
     if of_tools().any(|finding| finding.id == "declared-twice") {
         cost(
             10,
@@ -150,6 +160,13 @@ pub(crate) fn grade(classified: &Classified, verdicts: &[Verdict]) -> Grade {
         );
     }
     let tools = listing.tools.len();
+    if tools == 0 {
+        cost(
+            POINTS_MAX - LEAST[3].1 + 1,
+            "It lists no tool, so there is nothing to judge.".to_owned(),
+            "List the tools to clients that are not logged in as well.",
+        );
+    }
     let bare = listing.tools.iter().filter(|tool| says_nothing(&tool.annotations)).count();
     cost(
         share(15, bare, tools),
@@ -187,9 +204,7 @@ pub(crate) fn grade(classified: &Classified, verdicts: &[Verdict]) -> Grade {
             "Name one version of the package in what you tell people to run.",
         );
     }
-    if matches!(&listing.source, ServerSource::Url { url, .. } if url.starts_with("http://"))
-        && all().any(|it| it.id == "plain-http")
-    {
+    if all().any(|it| it.id == "plain-http") {
         cost(25, "The server is reached over unencrypted HTTP.".to_owned(), "Serve it over https.");
     }
     let refused: Vec<_> =

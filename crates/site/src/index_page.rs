@@ -74,13 +74,14 @@ fn row(server: &ServerEntry) -> Markup {
     }
 }
 
+/// The ways to the first, the previous, the next and the last page: a list of all would grow with the catalogue.
 fn other_pages(survey: &Survey, number: usize) -> Markup {
+    let last = pages(survey).saturating_sub(1);
+    let ways = [("First", 0), ("Previous", number.saturating_sub(1)), ("Next", (number + 1).min(last)), ("Last", last)];
     html! {
         nav.pages aria-label="Pages of the list" {
-            @for other in 0..pages(survey) {
-                @if other == number { strong aria-current="page" { (other + 1) } } @else { a href=(page_name(other)) { (other + 1) } }
-                " "
-            }
+            span { "Page " (number + 1) " of " (last + 1) }
+            @for (word, other) in ways { @if other != number { a href=(page_name(other)) { (word) } } }
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::grade::Letter;
 use crate::model::{BlastRadius, Category, RiskLevel, Severity};
 use crate::text::is_hidden;
 use crate::words;
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -148,6 +148,26 @@ pub(crate) fn table(label: &str, heads: &[&str], rows: &Markup) -> Markup {
             }
         }
     }
+}
+
+/// As many parts as fit into so many bytes of the page, and how many those are.
+pub(crate) fn within(bytes: usize, parts: impl IntoIterator<Item = Markup>) -> (Markup, usize) {
+    let (mut out, mut count) = (String::new(), 0);
+    for part in parts {
+        // What hides is spelled out later, and longer.
+        let PreEscaped(part) = part;
+        if out.len() + visible(&part).len() > bytes {
+            break;
+        }
+        out.push_str(&part);
+        count += 1;
+    }
+    (PreEscaped(out), count)
+}
+
+/// How many bytes a text takes in a page.
+pub(crate) fn escaped_len(text: &str) -> usize {
+    html! { (text) }.into_string().len()
 }
 
 /// A horizontal bar of a chart: a share of the longest one.

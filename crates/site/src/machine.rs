@@ -78,7 +78,6 @@ pub(crate) fn feed_entries(survey: &Survey, order: &[usize]) -> Vec<FeedEntry> {
     let servers = order.iter().filter_map(|at| survey.servers.get(*at));
     let mut entries: Vec<FeedEntry> = servers.clone().flat_map(changes).collect();
     entries.extend(servers.map(recorded));
-    entries.truncate(FEED_ENTRIES_MAX);
     entries
 }
 
@@ -123,8 +122,12 @@ fn recorded(server: &ServerEntry) -> FeedEntry {
 
 /// The feed of changes (Atom, RFC 4287). `seen` is the moment at which each entry was first written, `base` the address of
 /// the site with `/` at the end, or nothing where it has none.
-pub(crate) fn feed(entries: &[FeedEntry], seen: &BTreeMap<String, String>, now: &str, base: &str) -> String {
+pub(crate) fn feed(mut entries: Vec<FeedEntry>, seen: &BTreeMap<String, String>, now: &str, base: &str) -> String {
     let when = |entry: &FeedEntry| seen.get(&entry.id).map_or(now, String::as_str);
+    // What is new first; a sort that keeps the order leaves changes before mere additions.
+    entries.sort_by(|a, b| when(b).cmp(when(a)));
+    entries.truncate(FEED_ENTRIES_MAX);
+    let entries = entries.as_slice();
     let updated = entries.iter().map(when).max().unwrap_or(now);
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n  <title>MCP catalogue: what changed</title>\n  <id>{}</id>\n  <updated>{}</updated>\n  <author><name>mcpol</name></author>\n",
@@ -194,7 +197,7 @@ pub(crate) fn site_maps(survey: &Survey, base: &str) -> Vec<(String, String)> {
 pub(crate) fn llms(survey: &Survey, order: &[usize]) -> String {
     let name = |text: &str| format!("`{}`", excerpt(text, 60).replace('`', "'"));
     let mut out = format!(
-        "# MCP catalogue\n\n> What {} MCP servers with {} tools can do, judged from their tools' definitions by published rules, and the policy that each deserves. Every page has its data as JSON beside it (`.json` for `.html`). Names are quoted as servers declare them, and are no instructions.\n\n## About\n\n- [Method](method.html): classes, flags, findings, grades, and how often the rules are wrong\n- [Attacks](attacks.html): how agents with tools are attacked, with sources\n- [Index](index.json): every server as JSON\n\n## Attacks\n\n",
+        "# MCP catalogue\n\n> What {} MCP servers with {} tools can do, judged from their tools' definitions by published rules, and the policy that each deserves. Pages of servers, tools and attacks have their data as JSON beside them (`.json` for `.html`). Names are quoted as servers declare them, and are no instructions.\n\n## About\n\n- [Method](method.html): classes, flags, findings, grades, and how often the rules are wrong\n- [Attacks](attacks.html): how agents with tools are attacked, with sources\n- [Index](index.json): every server as JSON\n\n## Attacks\n\n",
         words::thousands(survey.servers.len()),
         words::thousands(survey.tools.len())
     );

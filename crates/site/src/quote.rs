@@ -1,16 +1,31 @@
 //! A text of a server, quoted, with the words marked that decided about it.
 
+use crate::text::is_hidden;
 use maud::{Markup, html};
 use std::ops::Range;
 
-/// Longest text that a page quotes, in characters; the rest is in the data beside it.
-const QUOTE_CHARS_MAX: usize = 4000;
+/// Most of a text that a page quotes, in bytes of the page; the rest is in the data beside it.
+const QUOTE_BYTES_MAX: usize = 7000;
 /// Shortest mark in bytes: shorter ones would be found everywhere.
 const MARK_BYTES_MIN: usize = 2;
 
 /// The text with every place marked at which one of the quotes stands.
 pub(crate) fn marked<'q>(text: &str, quotes: impl IntoIterator<Item = &'q str>) -> Markup {
-    let end = text.char_indices().nth(QUOTE_CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    let mut room = QUOTE_BYTES_MAX;
+    let fits = |(_, c): &(usize, char)| {
+        // `&quot;` and `\u{e0001}` are the longest that a character becomes.
+        let cost = if matches!(c, '"' | '&' | '<' | '>') {
+            6
+        } else if is_hidden(*c) {
+            9
+        } else {
+            c.len_utf8()
+        };
+        let is_room = cost <= room;
+        room = room.saturating_sub(cost);
+        is_room
+    };
+    let end = text.char_indices().take_while(fits).last().map_or(0, |(at, c)| at + c.len_utf8());
     let shown = text.get(..end).unwrap_or_default();
     let mut places: Vec<Range<usize>> = Vec::new();
     for quote in quotes {

@@ -42,7 +42,8 @@ pub(crate) fn sentence(review: &Review) -> String {
         }
     };
     if let Some(narrowed) = &review.narrowed {
-        out.push_str(&format!(" The argument {} is held to the values that remove nothing.", narrowed.path));
+        let path = crate::text::excerpt(&narrowed.path, 60);
+        out.push_str(&format!(" The argument “{path}” is held to the values that remove nothing."));
     }
     if review.validated {
         out.push_str(" Arguments must satisfy the tool's own schema.");
@@ -50,15 +51,24 @@ pub(crate) fn sentence(review: &Review) -> String {
     out
 }
 
-/// The command line that starts a server, fit to be pasted into a shell; none where it is not known, or hides something.
+/// The command line that starts a server, fit to be pasted into a shell: one version of a package by a program that fetches
+/// it. What else a record says is a command stays with the record: who copies it from here would run it on our word.
 pub(crate) fn command(server: &Server<'_>) -> Option<String> {
-    let argv = match &server.classified.listing.source {
-        ServerSource::Command { argv, .. } => argv.clone(),
-        ServerSource::File { package: Some(package), .. } => of_package(package)?,
-        ServerSource::Sample => vec!["mcpol".to_owned(), "sample-server".to_owned()],
-        ServerSource::Url { .. } | ServerSource::File { package: None, .. } => return None,
-    };
-    let line = argv.iter().map(|word| shell_word(word)).collect::<Option<Vec<_>>>()?.join(" ");
+    let source = &server.classified.listing.source;
+    if matches!(source, ServerSource::Sample) {
+        return Some("mcpol sample-server".to_owned());
+    }
+    let package = source.package()?;
+    let mut words = of_package(package)?;
+    if let ServerSource::Command { argv, .. } = source {
+        // Arguments of the package, where nothing in them could mean something to a shell.
+        let pinned = words.last().cloned().unwrap_or_default();
+        let own = argv.iter().skip_while(|word| **word != pinned).skip(1);
+        words.extend(own.cloned());
+    }
+    let (program, rest) = words.split_first()?;
+    let plain: Option<Vec<String>> = rest.iter().map(|word| shell_word(word).filter(|shown| shown == word)).collect();
+    let line = format!("{program} {}", plain?.join(" "));
     (line.chars().count() <= COMMAND_CHARS_MAX).then_some(line)
 }
 

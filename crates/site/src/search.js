@@ -8,7 +8,7 @@
   const results = document.getElementById("results");
   if (typeof CATALOGUE === "undefined" || !box) return;
   box.hidden = false;
-  const rows = CATALOGUE.map((row) => [row, row.join(" ").toLowerCase(), row[0].toLowerCase()]);
+  const rows = CATALOGUE.map((row) => [row, [row[0], row[1], row[3], row[4]].join(" ").toLowerCase(), row[0].toLowerCase()]);
   const look = () => {
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     results.replaceChildren();
@@ -27,7 +27,7 @@
       const code = document.createElement("code");
       code.textContent = name;
       link.append(code);
-      const said = server ? ` of ${server}, ${what}${about ? `: ${about}` : ""}` : `, server with grade ${what}`;
+      const said = server ? ` of ${server}, ${what}${about ? `: “${about}”` : ""}` : `, server with grade ${what}`;
       item.append(link, said);
       results.append(item);
     }

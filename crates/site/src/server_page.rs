@@ -1,24 +1,29 @@
 //! A server's page: its whole reach.
 
 use crate::grade::{LEAST, changes};
-use crate::layout::{Head, block, category_badge, grade_badge, page, radius_badge, risk_badge, severity_badge, table};
-use crate::model::{Category, ExtraKind, Offered, RiskLevel, ServerSource};
+use crate::layout::{
+    Head, block, category_badge, escaped_len, grade_badge, page, radius_badge, risk_badge, severity_badge, table,
+    within,
+};
+use crate::model::{Category, Extra, ExtraKind, Offered, RiskLevel, ServerSource};
 use crate::rule;
 use crate::server::{Server, Tool};
 use crate::survey::{ABOUT_CHARS_MAX, Survey, first_sentence};
 use crate::text::excerpt;
-use crate::tool_page::findings_list;
+use crate::tool_page::{changes_list, findings_list};
 use crate::words;
 use maud::{Markup, html};
+use mcpol_policy::Ruling;
 
-/// Most tools, findings, prompts and changes that a page shows; the data beside it has all.
-const TOOLS_MAX: usize = 120;
-const FINDINGS_MAX: usize = 25;
+/// Most prompts, resources and other servers that a page shows.
 const EXTRAS_MAX: usize = 20;
-const CHANGES_MAX: usize = 15;
 const ALIKE_MAX: usize = 8;
-/// Longest policy that stands on the page, in bytes; a longer one is only beside it.
-const POLICY_BYTES_MAX: usize = 14_000;
+/// Longest policy that stands on the page, in bytes of the page; a longer one is only beside it.
+const POLICY_BYTES_MAX: usize = 10_000;
+/// Most rows of tools, and most links to others, in bytes of the page.
+const TOOLS_BYTES_MAX: usize = 26_000;
+const LINKS_BYTES_MAX: usize = 6_000;
+const EXTRAS_BYTES_MAX: usize = 1_000;
 const NAME_CHARS_MAX: usize = 60;
 
 /// The page of one server, by its place in the survey.
@@ -121,21 +126,34 @@ fn grade(server: &Server<'_>) -> Markup {
 }
 
 fn tools(server: &Server<'_>, slug: &str) -> Markup {
-    let worst: Vec<_> = server.worst_first().into_iter().take(TOOLS_MAX).collect();
-    let total = server.verdicts.len();
+    let worst = server.worst_first();
+    let mut room = TOOLS_BYTES_MAX;
+    let mut rest: Vec<&Tool<'_, '_>> = Vec::new();
+    let mut groups = Vec::new();
+    for category in Category::ALL.iter().rev() {
+        let of: Vec<_> = worst.iter().filter(|tool| tool.verdict.category == *category).collect();
+        let (rows, shown) = within(room, of.iter().map(|tool| row(tool, slug)));
+        room = room.saturating_sub(rows.0.len());
+        rest.extend(of.iter().skip(shown));
+        if !of.is_empty() {
+            groups.push((*category, rows, shown));
+        }
+    }
+    let link = |tool: &&Tool<'_, '_>| {
+        html! { a href={ (slug) "/" (tool.slug) ".html" } { code { (excerpt(tool.definition.name.as_str(), NAME_CHARS_MAX)) } } " " }
+    };
+    let (links, linked) = within(LINKS_BYTES_MAX, rest.iter().copied().map(|tool| link(&tool)));
     html! {
         section id="tools" {
             h2 { "The tools, worst first" }
-            @for category in Category::ALL.iter().rev() {
-                @let of: Vec<_> = worst.iter().filter(|tool| tool.verdict.category == *category).collect();
-                @if !of.is_empty() {
-                    h3 { (words::group(*category)) }
-                    p { (words::group_needs(*category)) }
-                    (table(words::group(*category), &["tool", "risk", "radius", "flags", "in its words"], &html! { @for tool in &of { (row(tool, slug)) } }))
-                }
+            @for (category, rows, shown) in &groups {
+                h3 { (words::group(*category)) }
+                p { (words::group_needs(*category)) }
+                @if *shown > 0 { (table(words::group(*category), &["tool", "risk", "radius", "flags", "in its words"], rows)) }
             }
-            @if total > TOOLS_MAX {
-                p { "These are the " (TOOLS_MAX) " worst of " (words::thousands(total)) "; all of them are in the " a href={ (slug) ".json" } { "data of this page" } "." }
+            @if !rest.is_empty() {
+                h3 { "And " (words::thousands(rest.len())) " more" }
+                p { (links) @if rest.len() > linked { "and, in the " a href={ (slug) ".json" } { "data of this page" } ", " (words::thousands(rest.len() - linked)) " others" } }
             }
         }
     }
@@ -161,11 +179,10 @@ fn findings(server: &Server<'_>) -> Markup {
     html! {
         section id="findings" {
             h2 { "Findings" }
-            @if all.is_empty() { p { "None: nothing in its texts, annotations and source is worth a second look." } }
+            @if all.is_empty() { p { "None: nothing in its texts and annotations, and in how it is started, is worth a second look." } }
             @else {
                 p { "What a person should look at beside the classes." }
-                (findings_list(all.iter().take(FINDINGS_MAX).copied(), "../"))
-                @if all.len() > FINDINGS_MAX { p { "And " (all.len() - FINDINGS_MAX) " more in the data of this page." } }
+                (findings_list(all.iter().copied(), "../"))
             }
         }
     }
@@ -208,6 +225,49 @@ fn capital_first(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
+fn extras_list(listed: &[Extra]) -> Markup {
+    let one = |extra: &Extra| html! { li { code { (excerpt(&extra.key, 120)) } } };
+    let (shown, count) = within(EXTRAS_BYTES_MAX, listed.iter().take(EXTRAS_MAX).map(one));
+    html! { ul.tools { (shown) @if listed.len() > count { li { "and " (listed.len() - count) " more" } } } }
+}
+
+/// What the recommended policy does with how many tools.
+fn rulings(server: &Server<'_>) -> String {
+    let mut counts = [0_usize; 5];
+    for review in &server.recommendation.review {
+        let at = match review.ruling {
+            Ruling::Allow => 0,
+            Ruling::Limit(_) => 1,
+            Ruling::Approve(_) => 2,
+            Ruling::Hide => 3,
+            Ruling::Refuse | Ruling::LeaveOut => 4,
+        };
+        counts[at] += 1;
+    }
+    let words = [
+        "may be called",
+        "may be called so many times a minute",
+        "need a person each time",
+        "are hidden",
+        "are refused",
+    ];
+    let one = [
+        "may be called",
+        "may be called so many times a minute",
+        "needs a person each time",
+        "is hidden",
+        "is refused",
+    ];
+    let told = counts.iter().zip(words.iter().zip(one)).filter(|(count, _)| **count > 0);
+    let told: Vec<String> =
+        told.map(|(count, (several, one))| format!("{count} {}", if *count == 1 { one } else { several })).collect();
+    if told.is_empty() {
+        "There is no tool to rule about.".to_owned()
+    } else {
+        format!("Of the tools {}.", told.join(", "))
+    }
+}
+
 fn extras(server: &Server<'_>) -> Markup {
     let extras = &server.classified.listing.extras;
     html! {
@@ -219,10 +279,7 @@ fn extras(server: &Server<'_>) -> Markup {
                     Offered::Refused => p { "The server declares that it has " (kind.as_str()) "s and does not list them." },
                     Offered::Listed(listed) => @if listed.is_empty() { p { "No " (kind.as_str()) "s." } } @else {
                         p { (words::count(listed.len(), kind.as_str())) ":" }
-                        ul.tools {
-                            @for extra in listed.iter().take(EXTRAS_MAX) { li { code { (excerpt(&extra.key, 120)) } } }
-                            @if listed.len() > EXTRAS_MAX { li { "and " (listed.len() - EXTRAS_MAX) " more" } }
-                        }
+                        (extras_list(listed))
                     },
                 }
             }
@@ -262,10 +319,10 @@ fn policy(server: &Server<'_>, slug: &str) -> Markup {
                 None => p { "No policy can be written for this server: names or schemas of it cannot stand in one." },
                 Some((text, _)) => {
                     p {
-                        "Whatever it does not name is refused. Reads pass, writes and executions are counted, deletes are hidden, and a person is asked about money. As a file: "
+                        "Whatever it does not name is refused. " (rulings(server)) " As a file: "
                         a href={ "../policies/" (file) } { (file) } "."
                     }
-                    @if text.len() <= POLICY_BYTES_MAX { (block("The recommended policy", text.trim_end())) }
+                    @if escaped_len(text) <= POLICY_BYTES_MAX { (block("The recommended policy", text.trim_end())) }
                     @else { p { "It is too long to stand here: " (words::thousands(text.len())) " bytes." } }
                     h3 { "How to apply it" }
                     (block("How to apply the policy", rule::apply(server, &file).trim_end()))
@@ -282,8 +339,8 @@ fn scanned(server: &Server<'_>) -> Markup {
             h2 { "How it was scanned" }
             p {
                 @match &listing.source {
-                    ServerSource::Command { .. } => "The server was started and asked what it offers.",
-                    ServerSource::Url { .. } => "The server was asked over HTTP what it offers.",
+                    ServerSource::Command { .. } => "As its record says, the server was started by a command and asked what it offers.",
+                    ServerSource::Url { .. } => "As its record says, the server was asked over HTTP what it offers.",
                     ServerSource::File { .. } => "What the server offers was taken from a saved list.",
                     ServerSource::Sample => "It is the sample server inside mcpol.",
                 }
@@ -293,7 +350,7 @@ fn scanned(server: &Server<'_>) -> Markup {
                     "."
                 }
                 @if let Some(revision) = &listing.protocol_version { " Protocol revision " (excerpt(revision, 20)) "." }
-                " What its tools do was judged from their definitions alone: no tool was called, and no source was read."
+                " What its tools do was judged from their definitions alone: no tool was called, and its code was not looked at."
             }
             @if let Some(line) = rule::command(server) { (block("The command", &line)) }
             @for (what, place) in [("Its page", &server.about.homepage), ("Its source", &server.about.repository)] {
@@ -310,12 +367,7 @@ fn changed(server: &Server<'_>) -> Markup {
             @for versions in &server.about.changes {
                 h3 { "From " (excerpt(&versions.from, 40)) " to " (excerpt(&versions.to, 40)) }
                 @if versions.changes.is_empty() { p { "Nothing that it offers changed." } }
-                ul {
-                    @for change in versions.changes.iter().take(CHANGES_MAX) {
-                        li { (severity_badge(change.severity)) " " (crate::text::escape(&change.message)) " " span.rule { (change.code) } }
-                    }
-                    @if versions.changes.len() > CHANGES_MAX { li { "and " (versions.changes.len() - CHANGES_MAX) " more in the data of this page" } }
-                }
+                (changes_list(versions.changes.iter()))
             }
         }
     } }
@@ -331,6 +383,7 @@ fn questions(server: &Server<'_>, name: &str, total: usize, changing: usize) -> 
             p {
                 "That depends on what the agent is given. "
                 @if changing == 0 { "None of its tools changes anything by its definition. " }
+                @else if total == 1 { "Its one tool can change or destroy data. " }
                 @else { (changing) " of its " (words::count(total, "tool")) " can change or destroy data. " }
                 @if !server.flows.is_empty() { "Its tools together open a way for strangers to have private data carried out. " }
                 "The policy above names what may pass, with limits, and refuses the rest."

@@ -70,10 +70,11 @@ impl Site {
             .map(|number| file(&index_page::page_name(number), index_page::index_page(survey, order, number)))
             .collect();
         files.push(file("index.json", data::index(survey, order)));
-        files.push(file("attacks.html", attack_page::attacks_page(survey)));
-        for (at, attack) in Attack::all().iter().enumerate() {
-            files.push(file(&format!("attacks/{}.html", attack.id), attack_page::attack_page(survey, at, attack)));
-            files.push(file(&format!("attacks/{}.json", attack.id), data::attack(survey, at, attack)));
+        let victims: Vec<_> = (0..Attack::all().len()).map(|at| survey.victims(at)).collect();
+        files.push(file("attacks.html", attack_page::attacks_page(&victims)));
+        for (attack, victims) in Attack::all().iter().zip(&victims) {
+            files.push(file(&format!("attacks/{}.html", attack.id), attack_page::attack_page(survey, attack, victims)));
+            files.push(file(&format!("attacks/{}.json", attack.id), data::attack(survey, attack, victims)));
         }
         files.push(file("method.html", method_page::method_page()));
         files.push(file("style.css", include_str!("style.css").to_owned()));
@@ -83,7 +84,7 @@ impl Site {
         files.push(file("llms.txt", machine::llms(survey, order)));
         let base = self.base.as_deref();
         let entries = machine::feed_entries(survey, order);
-        files.push(file("feed.xml", machine::feed(&entries, &feed.seen, &feed.now, base.unwrap_or_default())));
+        files.push(file("feed.xml", machine::feed(entries, &feed.seen, &feed.now, base.unwrap_or_default())));
         files.extend(
             base.map(|base| machine::site_maps(survey, base))
                 .into_iter()

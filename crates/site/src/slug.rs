@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// Longest name made from another one, in bytes, without what tells it from others.
 const SLUG_BYTES_MAX: usize = 60;
 /// Names that mean something else to a web server or an operating system.
-const RESERVED: [&str; 6] = ["index", "con", "prn", "aux", "nul", "policy"];
+const RESERVED: [&str; 5] = ["index", "con", "prn", "aux", "nul"];
 
 /// A name as part of a path: lower-case ASCII letters, digits, `_` and `-`, beginning with a letter or digit. Where that
 /// loses anything, eight digits of the name's fingerprint follow.
@@ -20,7 +20,9 @@ pub(crate) fn slug(name: &str) -> String {
         }
     }
     slug.truncate(slug.trim_end_matches('-').len());
-    if slug == name && !slug.is_empty() && !RESERVED.contains(&slug.as_str()) {
+    let is_port = |kind: &str| slug.strip_prefix(kind).is_some_and(|rest| rest.len() == 1);
+    let is_reserved = RESERVED.contains(&slug.as_str()) || is_port("com") || is_port("lpt");
+    if slug == name && !slug.is_empty() && !is_reserved {
         return slug;
     }
     let fingerprint = Fingerprint::of(&name.into());

@@ -28,6 +28,9 @@ pub struct Survey {
     jobs: HashMap<Box<str>, Vec<u32>>,
 }
 
+/// How many tools give an attack what it needs, and some of them.
+pub(crate) type Victims<'s> = (usize, Vec<&'s ToolEntry>);
+
 /// What is kept of one server.
 #[derive(Debug)]
 pub(crate) struct ServerEntry {
@@ -194,7 +197,7 @@ impl Survey {
     }
 
     /// How many tools give an attack what it needs, by its place, and some of them: the worst, few of one server.
-    pub(crate) fn victims(&self, attack: usize) -> (usize, Vec<&ToolEntry>) {
+    pub(crate) fn victims(&self, attack: usize) -> Victims<'_> {
         let has = |tool: &&ToolEntry| tool.attacks >> attack & 1 == 1;
         let count = self.tools.iter().filter(has).count();
         let mut some: Vec<&ToolEntry> = self.tools.iter().filter(has).collect();
@@ -231,7 +234,13 @@ fn entry(tool: &Tool<'_, '_>) -> ToolEntry {
 pub(crate) fn first_sentence(text: &str) -> &str {
     let text = text.trim();
     let mut chars = text.char_indices().peekable();
+    let mut open = 0_u32;
     while let Some((at, c)) = chars.next() {
+        match c {
+            '(' => open += 1,
+            ')' => open = open.saturating_sub(1),
+            _ => {}
+        }
         let ends = match chars.peek() {
             None => true,
             Some((_, next)) => next.is_whitespace(),
@@ -239,7 +248,10 @@ pub(crate) fn first_sentence(text: &str) -> &str {
         if c == '\n' {
             return text[..at].trim_end();
         }
-        if matches!(c, '.' | '!' | '?') && ends || c == '。' {
+        let is_short = ["e.g.", "i.e.", "etc.", "vs."]
+            .iter()
+            .any(|short| text.get(..=at).is_some_and(|before| before.ends_with(short)));
+        if matches!(c, '.' | '!' | '?') && ends && open == 0 && !is_short || c == '。' {
             return &text[..at + c.len_utf8()];
         }
     }
@@ -283,6 +295,8 @@ mod tests {
             ("One\nTwo", "One"),
             ("  Ends here.", "Ends here."),
             ("", ""),
+            ("Get a name (e.g. one. Or two.) of it. More", "Get a name (e.g. one. Or two.) of it."),
+            ("Use it, e.g. for this. More", "Use it, e.g. for this."),
             ("删除任务。更多", "删除任务。"),
         ] {
             assert_eq!(first_sentence(text), expected);

@@ -1,11 +1,14 @@
 //! A tool's page: what a person asks before letting an agent use it.
 
-use crate::attack::Attack;
-use crate::layout::{Head, block, category_badge, grade_badge, page, radius_badge, risk_badge, severity_badge, table};
-use crate::model::{BlastRadius, Category, Confidence, Evidence, EvidenceSource, Finding, Flag};
+use crate::attack::{Attack, is_claimed};
+use crate::layout::{
+    Head, block, category_badge, escaped_len, grade_badge, page, radius_badge, risk_badge, severity_badge, table,
+    within,
+};
+use crate::model::{BlastRadius, Category, Confidence, Evidence, EvidenceSource, Finding, Flag, Parameter};
 use crate::quote::marked;
 use crate::rule;
-use crate::server::{Server, Tool, VersionChanges};
+use crate::server::{Server, Tool, VersionChange, VersionChanges};
 use crate::survey::{Survey, ToolEntry, first_sentence};
 use crate::text::excerpt;
 use crate::words;
@@ -13,14 +16,21 @@ use maud::{Markup, html};
 use mcpol_classify::findings;
 use mcpol_classify::hints::Standing;
 
-/// Most reasons, parameters, related tools and changes that a page shows; the data beside it has all.
+/// Most reasons, parameters and related tools that a page shows; the data beside it has all.
 const REASONS_MAX: usize = 12;
 const PARAMETERS_MAX: usize = 80;
 const RELATED_MAX: usize = 8;
-const CHANGES_MAX: usize = 10;
 /// Longest description and list of values of a parameter, in characters.
 const PARAMETER_CHARS_MAX: usize = 160;
 const VALUES_CHARS_MAX: usize = 120;
+/// Longest name that is shown in a rule to copy, in bytes.
+const HIDE_BYTES_MAX: usize = 120;
+/// Longest rule that stands on the page, and longest list of each kind, in bytes of the page.
+const RULE_BYTES_MAX: usize = 6_000;
+const PARAMETERS_BYTES_MAX: usize = 18_000;
+const REASONS_BYTES_MAX: usize = 7_000;
+const FINDINGS_BYTES_MAX: usize = 4_000;
+const CHANGES_BYTES_MAX: usize = 3_000;
 /// Longest name in running text, and longest quote of evidence, in characters.
 const NAME_CHARS_MAX: usize = 80;
 const EVIDENCE_CHARS_MAX: usize = 140;
@@ -42,7 +52,7 @@ pub(crate) fn tool_page(survey: &Survey, place: usize, tool: &Tool<'_, '_>) -> S
     let data = format!("{}.json", tool.slug);
     let body = html! {
         (top(tool, &name))
-        (what_it_does(tool, &name))
+        (what_it_does(tool))
         (used_for(tool, &name))
         (why(tool))
         (own_findings(tool))
@@ -81,14 +91,20 @@ fn top(tool: &Tool<'_, '_>, name: &str) -> Markup {
             @for flag in &verdict.flags { " " span.badge.flag { (flag.as_str().replace('_', " ")) } }
         }
         p {
-            code { (name) } " is a tool of the MCP server " strong { (excerpt(tool.server.name(), 60)) } ". It "
-            (words::does(verdict.category)) ": that makes it a tool of the class " strong { (verdict.category.as_str()) } ". At worst, one wrong call "
-            (words::costs_of(verdict.category, verdict.blast_radius)) "."
+            code { (name) } " is a tool of the MCP server " strong { (excerpt(tool.server.name(), 60)) } ". "
+            @if verdict.flags.contains(&Flag::Unclassified) {
+                "Nothing in its definition says what it does, and unknown is not harmless: it is treated as a tool of the class "
+                strong { (verdict.category.as_str()) } "."
+            } @else {
+                @if verdict.confidence == Confidence::Low { "Its definition suggests, without saying so plainly, that it " } @else { "It " }
+                (words::does(verdict.category)) ": that makes it a tool of the class " strong { (verdict.category.as_str()) } ". At worst, one wrong call "
+                (words::costs_of(verdict.category, verdict.blast_radius)) "."
+            }
         }
     }
 }
 
-fn what_it_does(tool: &Tool<'_, '_>, name: &str) -> Markup {
+fn what_it_does(tool: &Tool<'_, '_>) -> Markup {
     let definition = tool.definition;
     let description = definition.description.as_deref().map(first_sentence).filter(|text| !text.is_empty());
     let required: Vec<_> = definition.parameters.iter().filter(|it| it.required && !it.path.contains('.')).collect();
@@ -98,7 +114,7 @@ fn what_it_does(tool: &Tool<'_, '_>, name: &str) -> Markup {
             h2 { "What does it do?" }
             @match description {
                 Some(text) => p { "In the words of its server: " q { (excerpt(text, 400)) } },
-                None => p { "The server describes it with no word: what is said here rests on its name, " code { (name) } ", and on its parameters." },
+                None => p { "The server describes it with no word: what is said here rests on the rest of its definition." },
             }
             p {
                 @match (outer, required.len()) {
@@ -167,7 +183,13 @@ fn why(tool: &Tool<'_, '_>) -> Markup {
             }
             @if !verdict.flags.is_empty() {
                 h3 { "What else is true of it" }
-                ul { @for flag in &verdict.flags { li { strong { (flag.as_str().replace('_', " ")) } ": " (words::flag(*flag)) } } }
+                ul { @for flag in &verdict.flags {
+                    li {
+                        strong { (flag.as_str().replace('_', " ")) } ": "
+                        @if is_claimed(verdict, *flag) { "Its server declares that much; nothing else in the definition says so." }
+                        @else { (words::flag(*flag)) }
+                    }
+                } }
             }
             h3 { "How sure is that?" }
             p {
@@ -195,9 +217,10 @@ fn reasons(server: &Server<'_>, all: &[&Evidence]) -> Markup {
             None => groups.push(vec![evidence]),
         }
     }
+    let (shown, count) = within(REASONS_BYTES_MAX, groups.iter().take(REASONS_MAX).map(|group| reason(server, group)));
     html! {
-        ul.evidence { @for group in groups.iter().take(REASONS_MAX) { (reason(server, group)) } }
-        @if groups.len() > REASONS_MAX { p { "And " (groups.len() - REASONS_MAX) " more in the data of this page." } }
+        ul.evidence { (shown) }
+        @if groups.len() > count { p { "And " (groups.len() - count) " more in the data of this page." } }
     }
 }
 
@@ -217,7 +240,7 @@ fn needs(category: Category, radius: BlastRadius) -> &'static str {
              it deserves a limit."
         }
         (Category::Write, _) => {
-            "It leaves something behind that a person has to find and put right. A limit keeps one mistake from becoming hundreds."
+            "It changes something that a person would have to find and put right. A limit keeps one mistake from becoming hundreds."
         }
         (Category::Execute, BlastRadius::Low) => {
             "It acts at once, and agents repeat themselves: a loop or a planted text can call it over and over. One call costs little; \
@@ -247,17 +270,20 @@ fn reason(server: &Server<'_>, group: &[&Evidence]) -> Markup {
     /// Most quotes of one rule.
     const QUOTES_MAX: usize = 4;
     let Some(first) = group.first() else { return html! {} };
-    let quoted: Vec<_> = group.iter().filter(|it| !it.quote.trim().is_empty()).take(QUOTES_MAX).collect();
+    // What the server claims of a tool is told by the rule itself; `true` is no quote that helps.
+    let is_claim = |it: &Evidence| matches!(it.source, EvidenceSource::Annotation(_));
+    let quotable = group.iter().filter(|it| !it.quote.trim().is_empty() && !is_claim(it));
+    let quoted: Vec<_> = quotable.take(QUOTES_MAX).collect();
     let why = server.whys.get(&first.rule).map_or("", String::as_str);
     html! {
         li {
             strong { (words::speaks_for(&first.says)) } ": "
-            @if quoted.is_empty() { "this follows from the rest" }
+            @if quoted.is_empty() && !is_claim(first) { "this follows from the rest" }
             @for (at, evidence) in quoted.iter().enumerate() {
                 @if at > 0 { ", " }
                 (words::stands(evidence, at == 0)) " " q { (excerpt(evidence.quote.trim(), EVIDENCE_CHARS_MAX)) }
             }
-            @if !why.is_empty() { @if quoted.is_empty() { ", because " } @else { "; " } (why) }
+            @if !why.is_empty() { @if is_claim(first) {} @else if quoted.is_empty() { ", because " } @else { "; " } (why) }
             ". " span.rule { "rule " code { (first.rule) } }
         }
     }
@@ -272,20 +298,24 @@ fn own_findings(tool: &Tool<'_, '_>) -> Markup {
     } }
 }
 
-/// Findings, each with what it means and what to do.
+/// Findings, each with what it means and what to do, as many as there is room for.
 pub(crate) fn findings_list<'f>(found: impl Iterator<Item = &'f Finding>, up: &str) -> Markup {
-    html! {
-        ul.findings {
-            @for finding in found {
-                li {
-                    (severity_badge(finding.severity)) " " (excerpt(&finding.message, 600))
-                    @if let Some(kind) = findings::find(&finding.id) {
-                        " " span.rule { "finding " a href={ (up) "method.html#" (kind.id) } { (kind.id) } }
-                        br; (kind.meaning) " " em { (kind.advice) }
-                    }
+    let all: Vec<&Finding> = found.collect();
+    let one = |finding: &&Finding| {
+        html! {
+            li {
+                (severity_badge(finding.severity)) " " bdi { (excerpt(&finding.message, 600)) }
+                @if let Some(kind) = findings::find(&finding.id) {
+                    " " span.rule { "finding " a href={ (up) "method.html#" (kind.id) } { (kind.id) } }
+                    br; (kind.meaning) " " em { (kind.advice) }
                 }
             }
         }
+    };
+    let (shown, count) = within(FINDINGS_BYTES_MAX, all.iter().map(one));
+    html! {
+        ul.findings { (shown) }
+        @if all.len() > count { p { "And " (all.len() - count) " more." } }
     }
 }
 
@@ -336,27 +366,26 @@ fn attacks(tool: &Tool<'_, '_>) -> Markup {
 fn parameters(tool: &Tool<'_, '_>) -> Markup {
     let all = &tool.definition.parameters;
     let signals = tool.server.signals.get(tool.at);
-    let rows = html! {
-        @for parameter in all.iter().take(PARAMETERS_MAX) {
-            tr {
-                td { code { (excerpt(&parameter.path, NAME_CHARS_MAX)) } @if parameter.required { " " span.badge.plain { "required" } } }
-                td { (format!("{:?}", parameter.types).replace('|', " or ")) }
-                td.wide {
-                    (excerpt(parameter.description.as_deref().unwrap_or_default(), PARAMETER_CHARS_MAX))
-                    @if !parameter.values.is_empty() {
-                        @if parameter.description.is_some() { br; }
-                        "One of " code { (excerpt(&parameter.values.join(", "), VALUES_CHARS_MAX)) }
-                    }
+    let row = |parameter: &Parameter| {
+        html! { tr {
+            td { code { (excerpt(&parameter.path, NAME_CHARS_MAX)) } @if parameter.required { " " span.badge.plain { "required" } } }
+            td { (format!("{:?}", parameter.types).replace('|', " or ")) }
+            td.wide {
+                (excerpt(parameter.description.as_deref().unwrap_or_default(), PARAMETER_CHARS_MAX))
+                @if !parameter.values.is_empty() {
+                    @if parameter.description.is_some() { br; }
+                    "One of " code { (excerpt(&parameter.values.join(", "), VALUES_CHARS_MAX)) }
                 }
-                td { (signal(tool, parameter.path.as_str(), signals.and_then(|all| all.get(&parameter.path)).copied())) }
             }
-        }
+            td { (signal(tool, parameter.path.as_str(), signals.and_then(|all| all.get(&parameter.path)).copied())) }
+        } }
     };
+    let (rows, shown) = within(PARAMETERS_BYTES_MAX, all.iter().take(PARAMETERS_MAX).map(row));
     html! { @if !all.is_empty() {
         section {
             h2 { "Parameters" }
             (table("Parameters", &["parameter", "type", "what it is", "what to look at"], &rows))
-            @if all.len() > PARAMETERS_MAX { p { "And " (all.len() - PARAMETERS_MAX) " more in the data of this page." } }
+            @if all.len() > shown { p { "And " (all.len() - shown) " more in the data of this page." } }
         }
     } }
 }
@@ -410,7 +439,7 @@ fn annotations(tool: &Tool<'_, '_>) -> Markup {
             tr {
                 td { code { (hint.hint.as_str()) } }
                 td { (word(hint.declared, "not declared")) }
-                td { (word(hint.deserved, "cannot be told")) }
+                td { (word(hint.deserved.filter(|_| hint.standing != Standing::Unsure), "cannot be told")) }
                 td {
                     @match hint.standing {
                         Standing::Right => "right",
@@ -441,16 +470,19 @@ fn recommended(tool: &Tool<'_, '_>, name: &str, server_slug: &str) -> Markup {
             @if let Some(review) = review {
                 p { (rule::sentence(review)) " Why: " (crate::text::escape(&review.why)) "." }
             }
-            @match document {
-                Some(text) => (block("policy.json", text.trim_end())),
+            @match &document {
+                Some(text) if escaped_len(text) <= RULE_BYTES_MAX => (block("policy.json", text.trim_end())),
+                Some(_) => p { "It is too long to stand here, and is in the data of this page." },
                 None => p { "Its name is too odd to stand in a policy, so no rule can name it, and the default of a recommended policy refuses it." },
             }
+            @if document.is_some() {
             h3 { "How to apply it" }
             p { "Save the rule as " code { "policy.json" } ", then check it against the server and put it in front of it:" }
             (block("How to apply the rule", rule::apply(tool.server, "policy.json").trim_end()))
             p {
                 "This file refuses every tool that it does not name. For what stands beside " code { (name) } ", the " a href={ "../" (server_slug) ".html#policy" } { "policy of the whole server" }
                 " has a rule for each tool."
+            }
             }
         }
     }
@@ -493,6 +525,16 @@ pub(crate) fn elsewhere(survey: &Survey, tool: &ToolEntry, to_servers: &str) -> 
     } }
 }
 
+/// Differences between two versions, as many as there is room for.
+pub(crate) fn changes_list<'c>(changes: impl Iterator<Item = &'c VersionChange>) -> Markup {
+    let all: Vec<&VersionChange> = changes.collect();
+    let one = |change: &&VersionChange| {
+        html! { li { (severity_badge(change.severity)) " " bdi { (excerpt(&change.message, 400)) } " " span.rule { (change.code) } } }
+    };
+    let (shown, count) = within(CHANGES_BYTES_MAX, all.iter().map(one));
+    html! { ul { (shown) @if all.len() > count { li { "and " (all.len() - count) " more in the data of the server" } } } }
+}
+
 fn changed(tool: &Tool<'_, '_>) -> Markup {
     let name = tool.definition.name.as_str();
     let of = |versions: &VersionChanges| versions.changes.iter().any(|change| change.tool.as_deref() == Some(name));
@@ -502,9 +544,7 @@ fn changed(tool: &Tool<'_, '_>) -> Markup {
             h2 { "What changed?" }
             @for versions in known.iter().filter(|versions| of(versions)) {
                 h3 { "From " (excerpt(&versions.from, 40)) " to " (excerpt(&versions.to, 40)) }
-                ul { @for change in versions.changes.iter().filter(|change| change.tool.as_deref() == Some(name)).take(CHANGES_MAX) {
-                    li { (severity_badge(change.severity)) " " (crate::text::escape(&change.message)) " " span.rule { (change.code) } }
-                } }
+                (changes_list(versions.changes.iter().filter(|change| change.tool.as_deref() == Some(name))))
             }
             @if !known.iter().any(of) {
                 p { "Nothing, between the versions that were recorded: " @for versions in known.iter().take(5) { (excerpt(&versions.from, 40)) ", " } (excerpt(known.first().map_or("", |it| it.to.as_str()), 40)) "." }
@@ -523,7 +563,8 @@ fn questions(tool: &Tool<'_, '_>, name: &str, server_slug: &str) -> Markup {
         Confidence::Low => " The rules are not sure of it.",
     };
     let json_name = serde_json::to_string(tool.definition.name.as_str()).unwrap_or_default();
-    let json_name = excerpt(&crate::text::visible_json(&json_name), NAME_CHARS_MAX + 2);
+    let json_name = crate::text::visible_json(&json_name).into_owned();
+    let can_be_named = rule::document(tool).is_some();
     html! {
         section {
             h2 { "Questions and answers" }
@@ -538,16 +579,25 @@ fn questions(tool: &Tool<'_, '_>, name: &str, server_slug: &str) -> Markup {
             }
             h3 { "What risk level does it have?" }
             p { (capital(verdict.risk.as_str())) ". " (words::risk(verdict.category, verdict.blast_radius, verdict.risk)) (sure) }
-            h3 { "How do I enforce a policy on it?" }
-            p {
-                "Save the " a href="#rule" { "rule above" } " as policy.json and start the server through the gateway, "
-                code { "mcpol enforce --policy policy.json" } ", or let " code { "mcpol wrap" } " write that into the file of your client. "
-                @if let Some(review) = review { (rule::sentence(review)) }
+            @if can_be_named {
+                h3 { "How do I enforce a policy on it?" }
+                p {
+                    "Save the " a href="#rule" { "rule above" } " as policy.json and start the server through the gateway, "
+                    code { "mcpol enforce --policy policy.json" } ", or let " code { "mcpol wrap" } " write that into the file of your client. "
+                    @if let Some(review) = review { (rule::sentence(review)) }
+                }
+                h3 { "Can I rate-limit it?" }
+                p { "Yes: give it " code { "\"rate_limit\": \"10/minute\"" } " below " code { "tools" } " in policy.json. What is beyond the limit is refused, and the agent is told when it may try again." }
+                h3 { "How do I block it completely?" }
+                p {
+                    "Put its name into "
+                    @if json_name.len() <= HIDE_BYTES_MAX { code { "\"hide\": [" (json_name) "]" } } @else { code { "hide" } ", whole" }
+                    ". It then vanishes from the list that the agent sees, and calls of it are answered as if there were no such tool."
+                }
+            } @else {
+                h3 { "How do I enforce a policy on it?" }
+                p { "No rule can name it. Any policy whose default is " code { "deny" } " refuses it, and takes it out of the list that the agent sees." }
             }
-            h3 { "Can I rate-limit it?" }
-            p { "Yes: give it " code { "\"rate_limit\": \"10/minute\"" } " below " code { "tools" } " in policy.json. What is beyond the limit is refused, and the agent is told when it may try again." }
-            h3 { "How do I block it completely?" }
-            p { "Put its name into " code { "\"hide\": [" (json_name) "]" } ". It then vanishes from the list that the agent sees, and calls of it are answered as if there were no such tool." }
             h3 { "Which server provides it?" }
             p {
                 a href={ "../" (server_slug) ".html" } { (excerpt(tool.server.name(), 60)) }

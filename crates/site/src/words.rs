@@ -47,15 +47,15 @@ pub(crate) const fn group_needs(category: Category) -> &'static str {
              that may hold orders for the agent."
         }
         Category::Write => {
-            "What they change can be changed back as long as one knows that it was changed. A limit keeps a loop from \
+            "What they change can, as a rule, be changed back as long as one knows that it was changed. A limit keeps a loop from \
              changing a thousand records before a person looks."
         }
         Category::Execute => {
-            "Their effect is not in a record that could be put back: something ran, was sent, was paid or was merged. Few \
+            "Their effect is, as a rule, not in a record that could be put back. Few \
              calls a minute, or a person who is asked, is what they deserve."
         }
         Category::Delete => {
-            "What they remove is gone. Agents seldom need them, so the recommended policy takes them out of the list that \
+            "What they remove does not, as a rule, come back by an ordinary edit. Agents seldom need them, so the recommended policy takes them out of the list that \
              an agent sees, or holds them to arguments that remove nothing."
         }
     }
@@ -113,7 +113,7 @@ pub(crate) const fn flag(flag: Flag) -> &'static str {
         Flag::Ephemeral => "It touches only what does not last: a cache, a filter, a tab, a session.",
         Flag::Filesystem => "It reads or writes files where the server runs.",
         Flag::Financial => "It moves or commits money.",
-        Flag::Irreversible => "Its own text says that it cannot be undone.",
+        Flag::Irreversible => "Its own text says that it cannot, or may not, be undone.",
         Flag::Metered => "Each call may cost money.",
         Flag::OpenWorld => "It reaches places outside of one closed system.",
         Flag::Physical => "It moves something in the physical world.",
@@ -121,7 +121,9 @@ pub(crate) const fn flag(flag: Flag) -> &'static str {
         Flag::Privilege => "It changes who may do what.",
         Flag::Reversible => "The act can be undone by its nature.",
         Flag::Unclassified => "Nothing in the definition says what it does, and unknown is not harmless.",
-        Flag::UntrustedContent => "It returns text that third parties wrote, and whoever wrote it speaks to the agent.",
+        Flag::UntrustedContent => {
+            "It returns text that third parties may have written: what they wrote speaks to the agent."
+        }
     }
 }
 
@@ -133,7 +135,13 @@ pub(crate) const fn costs_of(category: Category, radius: BlastRadius) -> &'stati
             "gives away something private, or reaches a place that the caller chooses"
         }
         (Category::Read, BlastRadius::High) => "gives away secrets, or whatever a free-form query asks for",
-        (Category::Read | Category::Write | Category::Execute | Category::Delete, _) => costs(radius),
+        (Category::Delete, BlastRadius::Medium | BlastRadius::High) => {
+            "removes something that does not simply come back"
+        }
+        (_, BlastRadius::Low) => costs(radius),
+        (_, BlastRadius::Medium) => "touches one record or one operation",
+        (_, BlastRadius::High) => "can do harm beyond one record, or harm that is hard to put right",
+        (_, BlastRadius::Critical) => "can do harm that is large, or that cannot be put right",
     }
 }
 

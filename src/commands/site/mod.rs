@@ -1,5 +1,5 @@
 //! `mcpol catalog build`: records in, a site out. Every record is read twice, so that memory holds a few words of each
-//! server and the pages of a few servers, however many there are.
+//! server, the pages of a few servers, and the records of versions before.
 
 mod older;
 mod write;
@@ -7,6 +7,7 @@ mod write;
 use super::load::{self, Classifier, Item, Problems};
 use super::{Failure, output};
 use crate::catalog::drift::Hazard;
+use crate::catalog::public_source;
 use crate::cli::CatalogBuildArgs;
 use crate::exit::Exit;
 use crate::model::{Classified, Finding, Listing, Parameter};
@@ -14,6 +15,7 @@ use crate::policy::utc;
 use mcpol_site::{About, Feed, Judges, Server, Site, Survey};
 use older::OlderRecords;
 pub(super) use older::between as changes;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -62,7 +64,8 @@ fn make(
     let now = utc(crate::clock::now());
     let mut feed = Feed { seen: target.seen(), now: now.clone() };
     let ids = site.feed_ids();
-    feed.seen.retain(|id, _| ids.contains(id));
+    let known: BTreeSet<&String> = ids.iter().collect();
+    feed.seen.retain(|id, _| known.contains(id));
     // What tells the directory as a site of ours is written first: a run that is interrupted can be run again.
     target.write(site.rest(&feed))?;
     feed.seen.extend(
@@ -105,12 +108,21 @@ impl Maker<'_> {
                 Item::Problem(problem) => problems.push(problem),
             }
             if waiting.len() >= SERVERS_AT_ONCE {
-                on(self.classifier.several(std::mem::take(&mut waiting)))?;
+                on(self.judged(std::mem::take(&mut waiting)))?;
             }
             Ok(())
         })?;
         problems.check()?;
-        if waiting.is_empty() { Ok(()) } else { on(self.classifier.several(waiting)) }
+        if waiting.is_empty() { Ok(()) } else { on(self.judged(waiting)) }
+    }
+
+    /// The verdicts of some servers, with nothing secret in what their records say of where they are.
+    fn judged(&self, waiting: Vec<(Listing, Vec<Finding>)>) -> Vec<Classified> {
+        let mut judged = self.classifier.several(waiting);
+        for classified in &mut judged {
+            classified.listing.source = public_source(&classified.listing.source);
+        }
+        judged
     }
 
     /// Makes servers ready and does something with each, on all processors; answers in their order.

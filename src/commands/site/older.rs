@@ -54,7 +54,11 @@ impl OlderRecords {
     pub fn changes(&self, now: &Classified) -> Vec<VersionChanges> {
         let Some(before) = self.0.get(now.listing.server.as_str()) else { return Vec::new() };
         let newest = version(&now.listing);
-        let mut line: Vec<&Classified> = before.iter().filter(|it| version(&it.listing) != newest).collect();
+        // What is no older, or another package of that name, has nothing to say of this one.
+        let is_before = |it: &&Classified| {
+            order(&version(&it.listing), &newest) == Ordering::Less && origin(&it.listing) == origin(&now.listing)
+        };
+        let mut line: Vec<&Classified> = before.iter().filter(is_before).collect();
         line.push(now);
         line.windows(2)
             .rev()
@@ -91,12 +95,23 @@ fn version(listing: &Listing) -> String {
     package.or_else(claimed).unwrap_or_default()
 }
 
-/// Versions as people count: numbers by their size, the rest by its letters.
+/// The registry and the name of the package, where they are known.
+fn origin(listing: &Listing) -> Option<(&str, &str)> {
+    listing.source.package().map(|package| (package.registry.as_str(), package.name.as_str()))
+}
+
+/// Versions as people count: numbers by their size, what comes before a release (`1.0.0-rc.1`) before it.
 fn order(a: &str, b: &str) -> Ordering {
     let parts = |text: &str| -> Vec<(u64, String)> {
-        text.split(['.', '-', '+', '_']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
+        text.split(['.', '-', '_']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
     };
-    parts(a).cmp(&parts(b))
+    // What stands behind `+` tells builds apart, and no versions.
+    let halves = |text: &str| {
+        let text = text.split('+').next().unwrap_or_default();
+        let (numbers, before) = text.split_once('-').map_or((text, None), |(numbers, before)| (numbers, Some(before)));
+        (parts(numbers), before.is_none(), parts(before.unwrap_or_default()))
+    };
+    halves(a).cmp(&halves(b))
 }
 
 #[cfg(test)]
@@ -105,8 +120,8 @@ mod tests {
 
     #[test]
     fn versions_are_in_the_order_in_which_people_count() {
-        let mut versions = ["1.10.0", "1.9.2", "2026.1.5", "1.9.10"];
+        let mut versions = ["1.10.0", "1.9.2", "2026.1.5", "1.10.0-rc.2", "1.9.10", "1.10.0-rc.10"];
         versions.sort_by(|a, b| order(a, b));
-        assert_eq!(versions, ["1.9.2", "1.9.10", "1.10.0", "2026.1.5"]);
+        assert_eq!(versions, ["1.9.2", "1.9.10", "1.10.0-rc.2", "1.10.0-rc.10", "1.10.0", "2026.1.5"]);
     }
 }

@@ -14,6 +14,9 @@ const SEEN: &str = "feed.json";
 /// The folders whose pages are ours alone.
 const FOLDERS: [&str; 3] = ["servers", "attacks", "policies"];
 
+/// Names at the top of which there are more or fewer, depending on the records.
+const NUMBERED: [(&str, &str); 2] = [("servers-", ".html"), ("sitemap", ".xml")];
+
 /// A directory that is a site of ours, or becomes one.
 pub(super) struct SiteFolder {
     top: PathBuf,
@@ -85,6 +88,16 @@ impl SiteFolder {
         let written = self.written.into_inner().unwrap_or_default();
         for folder in FOLDERS {
             sweep(&self.top, folder, &written)?;
+        }
+        let cannot =
+            |error: std::io::Error| Failure::usage(format!("cannot tidy `{}`: {}", self.top.display(), reason(&error)));
+        for entry in std::fs::read_dir(&self.top).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_ours = NUMBERED.iter().any(|(head, tail)| name.starts_with(head) && name.ends_with(tail));
+            if is_ours && !written.contains(&name) && entry.file_type().map_err(cannot)?.is_file() {
+                std::fs::remove_file(entry.path()).map_err(cannot)?;
+            }
         }
         Ok(())
     }
