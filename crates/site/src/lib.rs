@@ -20,6 +20,7 @@ mod site;
 mod slug;
 mod survey;
 mod tool_page;
+mod tool_questions;
 mod words;
 
 pub use grade::{Deduction, Grade, Letter};

@@ -21,7 +21,7 @@ const ALIKE_MAX: usize = 8;
 /// Longest policy that stands on the page, in bytes of the page; a longer one is only beside it.
 const POLICY_BYTES_MAX: usize = 10_000;
 /// Most rows of tools, and most links to others, in bytes of the page.
-const TOOLS_BYTES_MAX: usize = 26_000;
+const TOOLS_BYTES_MAX: usize = 36_000;
 const LINKS_BYTES_MAX: usize = 6_000;
 const EXTRAS_BYTES_MAX: usize = 1_000;
 const NAME_CHARS_MAX: usize = 60;
