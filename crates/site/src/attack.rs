@@ -49,10 +49,10 @@ pub(crate) struct Attack {
     pub findings: Vec<String>,
     /// What of mcpol meets it, a sentence each.
     pub meets: Vec<String>,
-    /// A command line that shows it.
-    pub command: String,
+    /// A command line that shows it, or what meets it, on the sample server; none where nothing of it can be seen there.
+    pub command: Option<String>,
     /// What that command shows.
-    pub shows: String,
+    pub shows: Option<String>,
     /// Which tools give what it needs.
     #[serde(default)]
     pub access: Vec<Access>,
@@ -140,7 +140,8 @@ mod tests {
                 assert!(form && incident.date.starts_with("202"), "{id}: {}", incident.date);
                 assert!(incident.what.ends_with('.'), "{id}: {}", incident.what);
             }
-            assert!(attack.command.starts_with("mcpol "), "{id}: {}", attack.command);
+            assert_eq!(attack.command.is_some(), attack.shows.is_some(), "{id}: a command, and what it shows");
+            assert!(attack.command.iter().all(|command| command.starts_with("mcpol ")), "{id}: {:?}", attack.command);
         }
         assert_eq!(Attack::all().len(), FILES.len());
         assert_eq!(Attack::all().first().unwrap().id, "tool-poisoning");

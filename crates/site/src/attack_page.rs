@@ -62,9 +62,11 @@ pub(crate) fn attack_page(survey: &Survey, attack: &Attack, (count, some): &Vict
                     "."
                 }
             }
-            h3 { "See it on the sample server" }
-            (block("The command", &attack.command))
-            p { (attack.shows) }
+            @if let (Some(command), Some(shows)) = (&attack.command, &attack.shows) {
+                h3 { "On the sample server" }
+                (block("The command", command))
+                p { (shows) }
+            }
         }
         section {
             h2 { "Tools of this catalogue that give it what it needs" }
