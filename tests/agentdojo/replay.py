@@ -21,7 +21,11 @@ import subprocess
 import tempfile
 import warnings
 
+import yaml
+
 warnings.simplefilter("ignore")
+# The environments are large, and each attack has one of its own.
+yaml.SafeLoader = yaml.CSafeLoader
 
 from agentdojo.functions_runtime import FunctionsRuntime  # noqa: E402
 from agentdojo.agent_pipeline.tool_execution import tool_result_to_str  # noqa: E402
@@ -42,12 +46,18 @@ class Variant:
     arguments: tuple
     pledges: bool = False
 
+    @property
+    def slug(self):
+        return "".join(c for c in self.name.replace(" ", "-") if c.isalnum() or c == "-")
+
 
 VARIANTS = [
     Variant("read-only", ("--profile", "read-only")),
     Variant("standard", ("--profile", "standard")),
+    Variant("standard, `--flows=seen`", ("--profile", "standard", "--flows=seen")),
     Variant("strict", ("--profile", "strict")),
     Variant("standard, pledge", ("--profile", "standard"), pledges=True),
+    Variant("standard, `--flows=seen`, pledge", ("--profile", "standard", "--flows=seen"), pledges=True),
     Variant("strict, pledge", ("--profile", "strict"), pledges=True),
 ]
 
@@ -118,7 +128,7 @@ class Replay:
 
     def __init__(self, options, folder, suite, variant):
         self.options, self.folder, self.suite, self.variant = options, folder, suite, variant
-        self.policy = os.path.join(folder, f"{suite.name}-{variant.name.replace(', ', '-')}.json")
+        self.policy = os.path.join(folder, f"{suite.name}-{variant.slug}.json")
         tools = os.path.join(folder, f"{suite.name}.tools.json")
         pathlib.Path(tools).write_text(json.dumps({"tools": gateway.tool_list(suite.suite)}, indent=1))
         write = [options.mcpol, "gen-policy", "--tools", tools, "--portable=false", "-o", self.policy]
@@ -127,8 +137,8 @@ class Replay:
 
     def session(self, name, env, task):
         pledge = {call.function for call in task.calls} if self.variant.pledges else None
-        grant = f"{self.suite.name}-{self.variant.name.replace(', ', '-')}-{name}".replace("_", "-")
-        return gateway.Session(self.options.mcpol, self.folder, grant, self.suite.suite, env, self.policy, pledge)
+        name = f"{self.suite.name}-{self.variant.slug}-{name}".replace("_", "-")
+        return gateway.Session(self.options.mcpol, self.folder, name, self.suite.suite, env, self.policy, pledge)
 
     def honest(self, name):
         """What becomes of a task: for each call its tool and outcome, and whether the task is solved at the end."""
@@ -170,13 +180,14 @@ class Figures:
     def __add__(self, other):
         return Figures(self.honest + other.honest, self.pairs + other.pairs)
 
-    def row(self):
-        contained = sum(through is None for _, _, through in self.pairs)
-        unasked = sum(all(outcome is Outcome.PASSED for _, outcome in calls) for _, calls, _ in self.honest)
-        possible = sum(solved for _, _, solved in self.honest)
-        share = lambda part, whole: f"{100 * part / whole:.0f} % ({part} of {whole})"
-        tasks = len(self.honest)
-        return [share(contained, len(self.pairs)), share(unasked, tasks), share(possible, tasks)]
+    def contained(self):
+        return [through is None for _, _, through in self.pairs]
+
+    def unasked(self):
+        return [all(outcome is Outcome.PASSED for _, outcome in calls) for _, calls, _ in self.honest]
+
+    def possible(self):
+        return [solved for _, _, solved in self.honest]
 
     def why(self, suite):
         """By kind: what got through, and what was asked about or refused."""
@@ -210,21 +221,33 @@ def main():
         parser.error(f"no suite {wrong[0]}")
     variants = [variant for variant in VARIANTS if not options.policy or variant.name in options.policy]
     suites = [Suite(known[name]) for name in names]
-    print("| policy | suite | contained | unasked | possible |\n|---|---|---|---|---|", flush=True)
+    lines = []
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for variant in variants:
             found = {}
             for suite in suites:
-                found[suite.name] = Replay(options, folder, suite, variant).run(pool)
-                print_row(variant.name, suite.name, found[suite.name])
+                figures = found[suite.name] = Replay(options, folder, suite, variant).run(pool)
+                print(f"{variant.name}, {suite.name}: ", end="")
+                print(f"contained {share(figures.contained())} ({count(figures.contained())}), ", end="")
+                print(f"unasked {count(figures.unasked())}, possible {count(figures.possible())}", flush=True)
                 if options.why:
-                    found[suite.name].why(suite.name)
-            if len(found) > 1:
-                print_row(variant.name, "all", sum(found.values(), Figures([], [])))
+                    figures.why(suite.name)
+            everything = sum(found.values(), Figures([], []))
+            by_suite = [share(figures.contained()) for figures in found.values()]
+            sums = [share(part) for part in (everything.contained(), everything.unasked(), everything.possible())]
+            lines.append([variant.name, *by_suite, *sums])
+    heads = ["policy", *(f"contained: {name}" if at == 0 else name for at, name in enumerate(names)), "all"]
+    table = [[*heads, "unasked", "possible"], ["---"] * (len(names) + 4), *lines]
+    print("\n".join(f"| {' | '.join(line)} |" for line in table))
 
 
-def print_row(policy, suite, figures):
-    print(f"| {policy} | {suite} | {' | '.join(figures.row())} |", flush=True)
+def share(which):
+    """The share that holds, in per cent."""
+    return f"{100 * sum(which) / len(which):.0f} %"
+
+
+def count(which):
+    return f"{sum(which)} of {len(which)}"
 
 
 if __name__ == "__main__":
