@@ -54,10 +54,11 @@ class Variant:
 VARIANTS = [
     Variant("read-only", ("--profile", "read-only")),
     Variant("standard", ("--profile", "standard")),
-    Variant("standard, `--flows=seen`", ("--profile", "standard", "--flows=seen")),
+    Variant("standard, --flows=seen", ("--profile", "standard", "--flows=seen")),
+    Variant("strict, --flows=none", ("--profile", "strict", "--flows=none")),
     Variant("strict", ("--profile", "strict")),
     Variant("standard, pledge", ("--profile", "standard"), pledges=True),
-    Variant("standard, `--flows=seen`, pledge", ("--profile", "standard", "--flows=seen"), pledges=True),
+    Variant("standard, --flows=seen, pledge", ("--profile", "standard", "--flows=seen"), pledges=True),
     Variant("strict, pledge", ("--profile", "strict"), pledges=True),
 ]
 
@@ -219,6 +220,8 @@ def main():
     names = options.suites or sorted(known)
     if wrong := [name for name in names if name not in known]:
         parser.error(f"no suite {wrong[0]}")
+    if wrong := set(options.policy or []) - {variant.name for variant in VARIANTS}:
+        parser.error(f"no policy {sorted(wrong)[0]!r}; there is {', '.join(repr(one.name) for one in VARIANTS)}")
     variants = [variant for variant in VARIANTS if not options.policy or variant.name in options.policy]
     suites = [Suite(known[name]) for name in names]
     lines = []
