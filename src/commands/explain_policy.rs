@@ -46,7 +46,11 @@ pub(super) fn run(args: &ExplainArgs, path: &Path) -> Result<Exit, Failure> {
     let (stores, caller) = (open(&place), caller(args)?);
     let unusable = |error: StoreError| Failure::usage(error.to_string());
     let session = args.caller.split_once('/').map(|(_, session)| session);
-    let key = CourseKey::of(session, caller.grant.as_deref().unwrap_or_default());
+    let grant = caller.grant.as_deref().unwrap_or_default();
+    let key = match session {
+        Some(session) => CourseKey::of_server(&caller.server, session, grant),
+        None => CourseKey::of(None, grant),
+    };
     let mut course = Course::clone(&*stores.courses.course(now, &key).map_err(unusable)?);
     for tool in &args.after {
         let called = News::Called { words: policy.leaves(tool), server: &caller.server, tool };

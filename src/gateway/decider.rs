@@ -223,8 +223,14 @@ impl Decider {
         };
         let requests = cases.iter().enumerate().map(|(place, case)| {
             let pledge = pledges.get(place).and_then(|pledge| pledge.as_ref().ok()?.as_deref());
-            let facts =
-                Facts { schema: case.schema, change: case.change, definition: case.definition, pledge, course: None };
+            let facts = Facts {
+                schema: case.schema,
+                change: case.change,
+                definition: case.definition,
+                pledge,
+                course: None,
+                beside: None,
+            };
             let policy = case.policy.filter(|_| refused(place, case).is_none());
             (policy, Request { caller: case.caller, call: case.call.clone(), facts })
         });

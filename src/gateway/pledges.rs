@@ -134,6 +134,12 @@ impl Decider {
             caller.pledge = Some(Arc::new(pledge));
             return Ok(());
         }
+        if let (Some(known), _) = self.pledges().of(caller)
+            && Pledge::clone(&known).narrowed(&pledge) == *known
+        {
+            // It is said with every request, and narrows nothing.
+            return Ok(());
+        }
         let kept = waiting(|| self.courses().grow(now, &key, &News::Pledged(&pledge))).map_err(NotPledged::Unkept)?;
         let held = kept.pledge().cloned().unwrap_or(pledge);
         let names: Vec<String> =

@@ -52,6 +52,8 @@ const HTTP_URL_SESSION: Ways = |way| way.front == Front::Http && URL_SESSION(way
 const KEPT_SESSION: Ways = |way| way.front != Front::Http && URL_SESSION(way);
 /// Those on which clients speak to all servers at once.
 const JOINT: Ways = |way| way.front == Front::Joint;
+/// Those on which a client may name any session, and the server takes it.
+const NAMING: Ways = |way| way.front == Front::Http && URL(way);
 /// Those whose state outlives the gateway: a session of the server's own, or none.
 const OUTLIVING: Ways = |way| way.front == Front::Http && URL(way) || HTTP_STATELESS(way);
 /// Those on which the gateway begins anew with a server without the client.
@@ -92,6 +94,7 @@ promises! {
     flows::a_call_that_names_what_a_stranger_wrote_is_stopped: ALL;
     flows::the_course_of_a_session_spans_all_servers: JOINT;
     flows::every_gateway_knows_the_course_of_a_session: OUTLIVING;
+    flows::a_session_that_a_client_makes_up_is_no_way_around: NAMING;
     pledges::a_session_calls_nothing_but_what_it_has_pledged: ALL;
     pledges::a_pledge_may_come_with_the_greeting: SESSION;
     pledges::a_pledge_may_come_in_a_header: HTTP;

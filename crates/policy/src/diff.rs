@@ -401,6 +401,8 @@ mod tests {
         let egress = r#""egress""#;
         for (old, new, expected) in [
             (policy(&deny, ""), policy(&deny, ""), ""),
+            (policy(&format!("{ask},{seen}"), ""), policy(&format!("{ask},{seen}"), ""), ""),
+            (policy(&ask, ""), policy(&format!("{ask},{seen}"), ""), "stricter : refuses calls of `egress` that name"),
             (policy("", ""), policy(&deny, ""), "stricter : refuses calls of `egress` after `untrusted_content`"),
             (policy(&deny, ""), policy("", ""), "looser : no longer refuses calls"),
             (policy(&deny, ""), policy(&ask, ""), "looser : asks a person about calls of `egress` after"),

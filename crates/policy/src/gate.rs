@@ -58,6 +58,8 @@ pub struct Permit {
 pub struct Noted {
     /// Whose course the call belongs to.
     pub key: CourseKey,
+    /// Whose else.
+    pub beside: Option<CourseKey>,
     /// The words of the tool that flows speak of.
     pub words: Words,
 }
@@ -218,7 +220,11 @@ pub fn gate_each<'p>(
                 Judgement::Deny(denial) => Waiting::Refused(denial),
                 Judgement::Pass(bill) => Waiting::on(bill, None, &mut charges),
                 Judgement::WantsApproval(need) => {
-                    let binding = binding(policy, request.caller, &request.call, request.facts.definition);
+                    let mut binding = binding(policy, request.caller, &request.call, request.facts.definition);
+                    if let Some(flow) = need.flow {
+                        // Who agreed before a stranger's text was read has not agreed to this.
+                        binding.arguments = sha256_hex(format!("{} {flow}", binding.arguments).as_bytes());
+                    }
                     after_approval(need, binding, &request.call, approvals, now, &mut charges)
                 }
             };
@@ -271,7 +277,7 @@ pub fn gate_each<'p>(
                 }
             };
             match (leaving, decision) {
-                (Some(leaving), Decision::Allow(permit)) => leaving.left(policy, courses, limits, now, permit),
+                (Some(leaving), Decision::Allow(permit)) => leaving.left(courses, limits, now, permit),
                 (_, decision) => decision,
             }
         })
@@ -290,6 +296,7 @@ struct Coming<'c, 'r> {
 #[derive(Clone)]
 struct Leaving<'r> {
     key: CourseKey,
+    beside: Option<CourseKey>,
     caller: &'r Caller,
     tool: String,
     /// What the call leaves.
@@ -305,29 +312,28 @@ impl Leaving<'_> {
     }
 
     /// Notes that the call goes on. One that cannot be noted does not.
-    fn left(
-        self,
-        policy: Option<&Policy>,
-        courses: &dyn CourseStore,
-        limits: &dyn LimitStore,
-        now: Timestamp,
-        mut permit: Permit,
-    ) -> Decision {
+    fn left(self, courses: &dyn CourseStore, limits: &dyn LimitStore, now: Timestamp, mut permit: Permit) -> Decision {
         if self.leaves.is_empty() {
             return Decision::Allow(permit);
         }
-        match courses.grow(now, &self.key, &self.news()) {
+        let grown = courses.grow(now, &self.key, &self.news());
+        let grown = match &self.beside {
+            Some(beside) => grown.and_then(|_| courses.grow(now, beside, &self.news())),
+            None => grown,
+        };
+        match grown {
             Ok(_) => {
-                let noted = Noted { key: self.key, words: self.notes };
+                let noted = Noted { key: self.key, beside: self.beside, words: self.notes };
                 permit.noted = (!noted.words.is_empty()).then(|| Box::new(noted));
                 Decision::Allow(permit)
             }
             Err(error) => {
-                let (call, reservation) = permit.into_parts();
+                let (_, reservation) = permit.into_parts();
                 if let Some(settlement) = reservation.end(Ending::NotSent) {
                     give_back(limits, now, settlement.receipts);
                 }
-                refuse(policy, call, unavailable(&error))
+                // In shadow mode too: what comes after it may be enforced.
+                Decision::Deny(unavailable(&error))
             }
         }
     }
@@ -344,6 +350,7 @@ impl<'r> Coming<'_, 'r> {
         }
         Some(Box::new(Leaving {
             key: request.caller.course_key(),
+            beside: request.caller.course_beside(),
             caller: request.caller,
             tool: tool.to_owned(),
             leaves: following.leaves,
@@ -365,7 +372,13 @@ impl<'r> Coming<'_, 'r> {
         for before in self.before.iter().filter(|before| before.key == leaving.key) {
             course.to_mut().grow(self.now, before.key.lapses(), &before.news());
         }
-        let facts = Facts { course: Some(leaving.key.at(&course, self.now)), ..request.facts };
+        let beside = match leaving.beside.as_ref().map(|key| self.courses.course(self.now, key)) {
+            Some(Err(error)) => return Judgement::Deny(unavailable(&error)),
+            Some(Ok(beside)) => Some(beside),
+            None => None,
+        };
+        let beside = leaving.beside.as_ref().zip(beside.as_ref()).map(|(key, course)| key.at(course, self.now));
+        let facts = Facts { course: Some(leaving.key.at(&course, self.now)), beside, ..request.facts };
         judge(policy, request.caller, &request.call, facts)
     }
 }
@@ -499,6 +512,8 @@ fn permit(call: ToolCall, reservation: Reservation, rule: &Arc<str>) -> Decision
 fn refuse(policy: Option<&Policy>, call: ToolCall, denial: Denial) -> Decision {
     match policy.map_or(Mode::Enforce, |policy| policy.mode_of(call.name().as_str())) {
         Mode::Enforce => Decision::Deny(denial),
+        // A pledge is the client's own, and no policy that is tried out takes it back.
+        Mode::Shadow if denial.code == DenialCode::Pledged => Decision::Deny(denial),
         Mode::Shadow => Decision::Allow(Permit {
             rule: Arc::from(denial.rule.as_str()),
             call,

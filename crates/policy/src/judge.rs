@@ -26,16 +26,39 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// The session whose course flows and pledges go by, where it is another one: that which spans all servers, or one that
     /// limits do not count by.
-    pub course: Option<Arc<str>>,
+    pub course: Option<OtherSession>,
     /// What the request pledges, where there is no session that could.
     pub pledge: Option<Arc<Pledge>>,
+}
+
+/// A session that limits do not count by.
+#[derive(Clone, Debug)]
+pub enum OtherSession {
+    /// That which spans all servers.
+    Joint(Arc<str>),
+    /// One that the client names, and that the server has not given out here: it may be any.
+    Claimed(Arc<str>),
 }
 
 impl Caller {
     /// Whose course a call belongs to.
     pub fn course_key(&self) -> CourseKey {
-        let session = self.course.as_deref().or(self.session.as_deref());
-        CourseKey::of(session, self.grant.as_deref().unwrap_or_default())
+        let grant = self.grant.as_deref().unwrap_or_default();
+        match (&self.course, &self.session) {
+            (Some(OtherSession::Joint(session)), _) => CourseKey::of(Some(session), grant),
+            (Some(OtherSession::Claimed(session)), _) | (None, Some(session)) => {
+                CourseKey::of_server(&self.server, session, grant)
+            }
+            (None, None) => CourseKey::of(None, grant),
+        }
+    }
+
+    /// Whose course counts beside it: the grant's, where a client could name any session.
+    pub fn course_beside(&self) -> Option<CourseKey> {
+        match &self.course {
+            Some(OtherSession::Claimed(_)) => Some(CourseKey::of(None, self.grant.as_deref().unwrap_or_default())),
+            Some(OtherSession::Joint(_)) | None => None,
+        }
     }
 }
 
@@ -54,6 +77,8 @@ pub struct Facts<'f> {
     /// What has happened in the session before; only needed where [`Policy::has_flows`], or where the session has pledged.
     /// `None`: nothing.
     pub course: Option<CourseAt<'f>>,
+    /// The same of [`Caller::course_beside`].
+    pub beside: Option<CourseAt<'f>>,
 }
 
 /// How a tool differs from the lock.
@@ -96,6 +121,8 @@ pub struct Bill<'p> {
 pub struct ApprovalNeed<'p> {
     /// Id of the rule.
     pub rule: &'p str,
+    /// The flow that asks, by itself or with the tool's own rule: an answer from before it did is none to this question.
+    pub flow: Option<&'p str>,
     /// What the person is asked.
     pub message: Cow<'p, str>,
     /// Seconds until the question lapses.
@@ -218,8 +245,8 @@ fn decide<'p>(
         watcher.passed(Step::DenyIf, &rule.id);
     }
     let flow = if rules.following.is_sink() {
-        let course = facts.course.map(|course| (course, &*caller.server));
-        asked_by_flow(policy, rules, course, &mut arguments, watcher)?
+        let courses = [facts.course, facts.beside];
+        asked_by_flow((policy, rules, &caller.server), courses, call, &mut arguments, watcher)?
     } else {
         None
     };
@@ -236,7 +263,11 @@ fn decide<'p>(
         if wanted {
             return Ok(Judgement::WantsApproval(ApprovalNeed {
                 rule: &approval.id,
-                message: Cow::Borrowed(&approval.message),
+                message: match &flow {
+                    Some((_, because)) => Cow::Owned(format!("{}; {because}", approval.message)),
+                    None => Cow::Borrowed(&approval.message),
+                },
+                flow: flow.as_ref().map(|(flow, _)| &*flow.id),
                 ttl_s: approval.ttl_s,
                 bill: bill(policy, rules, caller, &mut arguments),
             }));
@@ -246,6 +277,7 @@ fn decide<'p>(
     if let Some((flow, message)) = flow {
         return Ok(Judgement::WantsApproval(ApprovalNeed {
             rule: &flow.id,
+            flow: Some(&flow.id),
             message: Cow::Owned(message),
             ttl_s: QUESTION_SECONDS,
             bill: bill(policy, rules, caller, &mut arguments),
@@ -257,18 +289,18 @@ fn decide<'p>(
 /// The first flow that wants a person to agree to the call, and what the person is asked; one that refuses it is the
 /// error.
 fn asked_by_flow<'p>(
-    policy: &'p Policy,
-    rules: &Tool,
-    course: Option<(CourseAt<'_>, &str)>,
+    (policy, rules, server): (&'p Policy, &Tool, &str),
+    courses: [Option<CourseAt<'_>>; 2],
+    call: &ToolCall,
     arguments: &mut Arguments<'_>,
     watcher: &mut impl Watcher,
 ) -> Result<Option<(&'p FlowRule, String)>, Denial> {
     let mut asked = None;
     for flow in rules.following.sinks(&policy.flows) {
-        let message = match course {
-            Some((course, server)) => flow.fires(course, server, arguments.node()?),
-            None => None,
-        };
+        let mut message = None;
+        for course in courses.into_iter().flatten() {
+            message = message.or(flow.fires(course, server, arguments.node()?, call));
+        }
         match (message, flow.action) {
             (Some(message), FlowAction::Deny) => {
                 return Err(Denial::new(DenialCode::FlowDenied, flow.id.clone(), message));

@@ -65,7 +65,7 @@ pub use generate::{
     Ruling, Selection, Wishes, add_offers, generate, left, merge,
 };
 pub use json::JsonText;
-pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, ToolChange, judge};
+pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, OtherSession, ToolChange, judge};
 pub use memory::MemoryStore;
 pub use parse::{POLICY_BYTES_MAX, POLICY_DEPTH_MAX, POLICY_ENTRIES_MAX, POLICY_TOOLS_MAX, bad_unknown_method, parse};
 pub use path::PATH_STEPS_MAX;

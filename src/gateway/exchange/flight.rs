@@ -79,18 +79,32 @@ impl Flight {
     /// # Errors
     /// They cannot be noted, so the answer must not go on.
     pub fn returned(&mut self, received: &Received<'_>) -> Result<(), StoreError> {
-        let Some(noted) = self.noted.take() else { return Ok(()) };
+        let Some(noted) = &self.noted else { return Ok(()) };
         // What a task comes to is fetched by requests of its own.
         let words = match received.task() {
             Some(_) => SeenWords::everything(),
             None => SeenWords::of(noted.words, &received.text),
         };
-        self.note(&noted, &words)
+        self.note(noted, &words)?;
+        self.noted = None;
+        Ok(())
+    }
+
+    /// The answer may come where its words are not taken: from now on every value counts as seen.
+    ///
+    /// # Errors
+    /// That cannot be noted, so the answer must not come.
+    pub fn may_return_elsewhere(&mut self) -> Result<(), StoreError> {
+        let Some(noted) = &self.noted else { return Ok(()) };
+        self.note(noted, &SeenWords::everything())?;
+        self.noted = None;
+        Ok(())
     }
 
     fn note(&self, noted: &Noted, words: &SeenWords) -> Result<(), StoreError> {
-        let courses = self.decider.courses();
-        waiting(|| courses.grow(clock::now(), &noted.key, &News::Returned(words))).map(drop)
+        let (courses, news) = (self.decider.courses(), News::Returned(words));
+        let grow = |key| courses.grow(clock::now(), key, &news).map(drop);
+        waiting(|| [Some(&noted.key), noted.beside.as_ref()].into_iter().flatten().try_for_each(grow))
     }
 
     /// Settles, counts and logs the call, which has ended; `bytes` is the length of the answer.
@@ -100,13 +114,6 @@ impl Flight {
 
     fn finish(&mut self, outcome: CallOutcome, bytes: usize) {
         let Some(reservation) = self.reservation.take() else { return };
-        if let Some(noted) = self.noted.take()
-            && matches!(outcome, CallOutcome::Detached | CallOutcome::ClientGone)
-        {
-            // The client may come back for the answer on another stream. Where that cannot be noted, the store is gone, and
-            // with it all decisions that would ask for it.
-            let _ = self.note(&noted, &SeenWords::everything());
-        }
         let took = self.sent.elapsed();
         if let Some((server, _held)) = self.counted.take()
             && outcome != CallOutcome::NotSent

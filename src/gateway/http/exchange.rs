@@ -320,10 +320,16 @@ impl Exchange {
         if let (true, Some(relay)) = (self.is_resumable, self.to.server.relay()) {
             relay.resumable.answered(&self.to.viewer, id, text);
         }
-        if let Asked::Call(flight) = &mut asked
-            && may_be_withdrawn
-        {
-            flight.forfeit();
+        if let Asked::Call(flight) = &mut asked {
+            if may_be_withdrawn {
+                flight.forfeit();
+            }
+            if flight.returned(&received).is_err()
+                && let Some(relay) = self.to.server.relay()
+            {
+                // It is held back, and must not come by another stream.
+                relay.resumable.forget(&self.to.viewer, id);
+            }
         }
         if self.span.is_some() {
             self.traced(SpanEnd::of(&received));
@@ -434,8 +440,16 @@ impl Exchange {
         }
     }
 
+    /// The answer may come by another stream, unless that cannot be noted of a call that flows look at.
+    fn goes_elsewhere(&mut self) {
+        if let (true, Some((_, Asked::Call(flight)))) = (self.is_resumable, &mut self.open) {
+            self.is_resumable = flight.may_return_elsewhere().is_ok();
+        }
+    }
+
     /// The client may take the stream up again elsewhere; the answer will not be seen here.
     pub fn detached(&mut self) {
+        self.goes_elsewhere();
         self.traced(SpanEnd::Failed(CallOutcome::Detached));
         if let Some((_, Asked::Call(flight))) = self.close() {
             flight.end(CallOutcome::Detached, 0);
@@ -455,6 +469,7 @@ impl Drop for Exchange {
         let is_withdrawn = self.request.as_ref().is_some_and(|request| request.stand().is_withdrawn());
         if !is_withdrawn && self.is_resumable {
             // The client has gone, and may come back for the answer.
+            self.goes_elsewhere();
             drop(self.close());
         }
         if is_withdrawn {

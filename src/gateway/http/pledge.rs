@@ -8,7 +8,7 @@ use crate::gateway::decider::Decider;
 use crate::gateway::exchange::DoorRefusal;
 use crate::gateway::pledges::{NotPledged, PLEDGE_HEADER, of_server, pledged_by};
 use crate::mcp::envelope::Message;
-use crate::policy::{BadPledge, Caller, Pledge};
+use crate::policy::{BadPledge, Caller, OtherSession, Pledge};
 use http::{Extensions, HeaderMap, StatusCode};
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) fn take(
 ) -> Result<(), Refusal> {
     if let Some(Joint { session, pledge }) = beside.get() {
         // What it pledges names tools as the endpoint of all servers does, and was read there.
-        (caller.course, caller.pledge) = (session.clone(), pledge.clone());
+        (caller.course, caller.pledge) = (session.clone().map(OtherSession::Joint), pledge.clone());
         return Ok(());
     }
     let server = Arc::clone(&caller.server);

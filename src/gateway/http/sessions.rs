@@ -5,7 +5,7 @@
 
 use super::mcp_headers;
 use super::refusal::Refusal;
-use crate::policy::Pledge;
+use crate::policy::{OtherSession, Pledge};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -48,11 +48,11 @@ pub struct Joint {
 ///
 /// # Errors
 /// The request names two sessions.
-pub fn course(headers: &HeaderMap, counted: Option<&Arc<str>>) -> Result<Option<Arc<str>>, Refusal> {
+pub fn course(headers: &HeaderMap, counted: Option<&Arc<str>>) -> Result<Option<OtherSession>, Refusal> {
     if counted.is_some() {
         return Ok(None);
     }
-    Ok(mcp_headers::session(headers)?.map(|id| label(id.as_bytes())))
+    Ok(mcp_headers::session(headers)?.map(|id| OtherSession::Claimed(label(id.as_bytes()))))
 }
 
 #[derive(Debug)]

@@ -83,7 +83,13 @@ impl UrlServer {
         header_match::check(&headers, &message)?;
         let presented = headers.get(AUTHORIZATION).cloned();
         let session = self.session(server, &headers, &who)?;
-        let course = sessions::course(&headers, session.as_ref())?;
+        // Whatever session a greeting names, it begins another one.
+        let (session, course) = if message.method() == Some("initialize") {
+            (None, None)
+        } else {
+            let course = sessions::course(&headers, session.as_ref())?;
+            (session, course)
+        };
         let grant = Some(Arc::clone(&who.grant));
         let mut caller = Caller { server: Arc::clone(&server.label), grant, session, course, pledge: None };
         pledge::take(&gateway.decider, &mut caller, Route::HttpUrl, (&head.extensions, &headers), &message)?;
@@ -144,7 +150,7 @@ impl UrlServer {
         self.sessions.take(id.as_bytes(), &who.grant, || {
             let is_own = claims(server, id.as_bytes(), &who.grant, Claim::Named);
             // It may have pledged at another gateway, or before this one was started.
-            let key = CourseKey::of(Some(&sessions::label(id.as_bytes())), &who.grant);
+            let key = CourseKey::of_server(&server.label, &sessions::label(id.as_bytes()), &who.grant);
             is_own.and_then(|is_own| server.decider.learn_pledge(key).map(|_| is_own)).map_err(|error| {
                 server.decider.notice(&Said::error(error.to_string()).of(server.name.as_str()));
                 owner_unknown()

@@ -106,3 +106,18 @@ pub fn every_gateway_knows_the_course_of_a_session(cell: &dyn Fn(&Setup) -> Cell
         cell.another_gateway();
     }
 }
+
+pub fn a_session_that_a_client_makes_up_is_no_way_around(cell: &dyn Fn(&Setup) -> Cell) {
+    let cell = cell(&stopping());
+    let calls = |session: Option<&str>, tool: &str| {
+        let mut client = cell.stranger();
+        let session = session.map(|id| format!("Mcp-Session-Id: {id}"));
+        client.set_headers(&session.iter().map(String::as_str).collect::<Vec<_>>());
+        client.ask_tool(tool, &json!({}))
+    };
+    passed(&calls(Some("made-up"), "fetch"));
+    for session in [Some("made-up"), Some("another"), None] {
+        assert_eq!(code(&calls(session, "send")), "flow_denied", "{session:?}");
+    }
+    assert_eq!(cell.calls("send"), 0);
+}

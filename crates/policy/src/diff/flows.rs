@@ -10,16 +10,23 @@ use std::collections::BTreeSet;
 impl Changes {
     /// Flows that came, went, or say something else.
     pub(super) fn flows(&mut self, old: &Document, new: &Document) {
-        let is_like = |a: &Flow, b: &Flow| a.after == b.after && a.then == b.then;
-        for before in &old.flows {
-            match new.flows.iter().find(|after| is_like(before, after)) {
-                Some(after) => self.flow(before, after),
+        let mut come: Vec<&Flow> = new.flows.iter().collect();
+        // Those that say the same first: each has one partner.
+        let mut gone: Vec<&Flow> = old.flows.iter().collect();
+        gone.retain(|before| match come.iter().position(|after| after == before) {
+            Some(at) => {
+                come.remove(at);
+                false
+            }
+            None => true,
+        });
+        for before in gone {
+            match come.iter().position(|after| before.after == after.after && before.then == after.then) {
+                Some(at) => self.flow(before, come.remove(at)),
                 None => self.add(Direction::Looser, format!("no longer {}", in_words(before))),
             }
         }
-        for after in new.flows.iter().filter(|after| !old.flows.iter().any(|before| is_like(before, after))) {
-            self.add(Direction::Stricter, in_words(after));
-        }
+        come.into_iter().for_each(|after| self.add(Direction::Stricter, in_words(after)));
     }
 
     fn flow(&mut self, old: &Flow, new: &Flow) {

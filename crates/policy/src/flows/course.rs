@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub const COURSE_KEPT_MS: u64 = 30 * 86_400_000;
 /// How far the stored time of a grant's last call may lag behind, in milliseconds.
 const STEP_MS: u64 = 1000;
+/// The same of a session's: what is renewed more seldom would be forgotten while the session goes on.
+const SESSION_STEP_MS: u64 = 86_400_000;
 
 /// Whose course it is: a session's, or that of a grant where there are no sessions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,13 @@ impl CourseKey {
             None => format!("grant\0{grant}"),
         };
         Self { hash: Sha256::digest(text.as_bytes()).into(), lapses: session.is_none() }
+    }
+
+    /// The course of a session of one server.
+    pub fn of_server(server: &str, session: &str, grant: &str) -> Self {
+        // Lengths keep one part from passing for another.
+        let text = format!("of server\0{}\0{}\0{server}{grant}{session}", server.len(), grant.len());
+        Self { hash: Sha256::digest(text.as_bytes()).into(), lapses: false }
     }
 
     /// 64 hexadecimal digits.
@@ -76,7 +85,7 @@ pub struct Mark {
     pub tool: String,
     /// When the first such call was made, in milliseconds since 1970.
     pub first: u64,
-    /// When the last one was, where calls count for a time only.
+    /// When the last one was, to a second where calls count for a time only, else to a day.
     pub last: u64,
 }
 
@@ -191,9 +200,10 @@ impl Course {
 
     fn mark(&mut self, word: Word, now: Timestamp, lapses: bool, server: &str, tool: &str) -> bool {
         let at = now.millis();
+        let step = if lapses { STEP_MS } else { SESSION_STEP_MS };
         match self.marks.get_mut(&word) {
-            Some(known) if !lapses || at < known.last.saturating_add(STEP_MS) => false,
-            Some(known) if !is_over(known.last, now) => {
+            Some(known) if at < known.last.saturating_add(step) => false,
+            Some(known) if !lapses || !is_over(known.last, now) => {
                 known.last = at;
                 true
             }

@@ -8,9 +8,10 @@ pub use course::{COURSE_KEPT_MS, Course, CourseAt, CourseKey, CourseStore, Mark,
 pub use pledge::{BadPledge, PLEDGE_BYTES_MAX, PLEDGE_TOOLS_MAX, Pledge};
 pub use seen::{RESULT_BYTES_MAX, SeenWords};
 
-use super::json::{Json, Node};
+use super::json::{self, Json, Node};
 use super::window::{Window, utc};
 use super::word::{Flow, FlowAction, Word, Words};
+use crate::mcp::envelope::{PLEDGE_MEMBER, ToolCall};
 use crate::text::excerpt;
 
 /// How long a call counts where there are no sessions, if the flow does not say, in seconds.
@@ -90,12 +91,21 @@ impl FlowRule {
     }
 
     /// The call after which this one falls under the flow, in words; `None` if it does not.
-    pub fn fires(&self, course: CourseAt<'_>, server: &str, arguments: Option<&Node<'_>>) -> Option<String> {
+    pub fn fires(
+        &self,
+        course: CourseAt<'_>,
+        server: &str,
+        arguments: Option<&Node<'_>>,
+        call: &ToolCall,
+    ) -> Option<String> {
         let marks: Option<Vec<(Word, &Mark)>> =
             self.after.iter().map(|word| Some((word, course.mark(word, self.within_s)?))).collect();
         let marks = marks?;
-        if self.seen && !arguments.is_some_and(|arguments| names(arguments, self.after, course.course)) {
-            return None;
+        if self.seen {
+            let in_arguments = arguments.is_some_and(|arguments| names(arguments, self.after, course.course));
+            if !in_arguments && !call.params().is_some_and(|params| names_beside(params, self.after, course.course)) {
+                return None;
+            }
         }
         let calls: Vec<String> = marks
             .iter()
@@ -152,7 +162,25 @@ fn names(arguments: &Node<'_>, words: Words, course: &Course) -> bool {
         Json::String(text) => course.has_seen(words, text),
         Json::Number(text) => course.has_seen(words, text),
         Json::Array(items) => items.iter().any(|item| names(item, words, course)),
-        Json::Object(members) => members.iter().any(|member| names(&member.value, words, course)),
+        Json::Object(members) => {
+            members.iter().any(|member| course.has_seen(words, &member.name) || names(&member.value, words, course))
+        }
         Json::Null | Json::Bool(_) => false,
     }
+}
+
+/// The same of what stands in a call's `params` beside the arguments, but for what the protocol and the gateway say there.
+fn names_beside(params: &str, words: Words, course: &Course) -> bool {
+    // What cannot be read may name anything.
+    let Ok(params) = json::parse(params, json::ARGUMENTS_DEPTH_MAX + 2) else { return true };
+    let members = |node: &'_ Node<'_>, is_known: &dyn Fn(&str) -> bool| match &node.json {
+        Json::Object(members) => {
+            members.iter().any(|member| !is_known(&member.name) && names(&member.value, words, course))
+        }
+        _ => names(node, words, course),
+    };
+    let of_protocol =
+        |name: &str| name == "progressToken" || name == PLEDGE_MEMBER || name.starts_with("io.modelcontextprotocol/");
+    members(&params, &|name| matches!(name, "name" | "arguments" | "_meta"))
+        || params.get("_meta").is_some_and(|meta| members(meta, &of_protocol))
 }

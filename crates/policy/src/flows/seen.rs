@@ -244,8 +244,13 @@ fn told(text: &str, note: &mut impl FnMut(&str)) {
         token(word).iter().for_each(|token| note(token));
         for part in word.split(is_joint) {
             token(part).iter().for_each(|token| note(token));
-            for piece in part.split(['/', '\\', '@']) {
+            for piece in part.split(['/', '\\']) {
                 token(piece).iter().for_each(|token| note(token));
+                if let Some((local, domain)) = piece.rsplit_once('@') {
+                    token(local).iter().for_each(|token| note(token));
+                    // The domain of an address is no address: others there are other people.
+                    token(domain).iter().for_each(|token| note(&format!("@{token}")));
+                }
             }
         }
     }
@@ -261,26 +266,40 @@ fn asked(text: &str, holds: &impl Fn(&str) -> bool) -> bool {
             let pairs: Vec<String> = pairs(&words).flatten().collect();
             !pairs.is_empty() && pairs.iter().all(|pair| holds(pair))
         })
-        || words.iter().any(|word| (is_address(word) && is_held(token(word))) || is_held(host(word).and_then(token)))
+        || words.iter().any(|word| is_address(word) && is_held(token(word)))
+        || words.iter().flat_map(|word| word.split(is_joint)).flat_map(|part| part.split(['/', '\\'])).any(|piece| {
+            match piece.rsplit_once('@') {
+                // A mailbox may have a tag, which makes it no other one.
+                Some((local, domain)) => {
+                    let bare = local.split('+').next().unwrap_or(local);
+                    is_held(token(&format!("{bare}{domain}"))) || hosts(domain).any(|host| is_held(token(host)))
+                }
+                None => {
+                    hosts(piece).any(|host| token(host).is_some_and(|host| holds(&host) || holds(&format!("@{host}"))))
+                }
+            }
+        })
 }
 
 /// Whether a word names a place by itself, wherever it stands: an address, a URL, a host, an account.
 fn is_address(word: &str) -> bool {
-    let is_host = |word: &str| {
-        word.split('.').zip(word.split('.').skip(1)).any(|(name, domain)| {
-            name.chars().any(char::is_alphanumeric) && domain.chars().take(2).filter(|c| c.is_alphabetic()).count() == 2
-        })
-    };
     let digits = word.chars().filter(char::is_ascii_digit).count();
     let is_account = digits >= 4 && word.chars().filter(|c| c.is_alphabetic()).count() >= 2;
     word.contains('@') || word.contains("://") || is_host(word) || is_account
 }
 
-/// The host of a URL.
-fn host(word: &str) -> Option<&str> {
-    let (_, rest) = word.split_once("://")?;
-    let host = rest.split(['/', '?', '#', '\\']).next()?;
-    Some(host.rsplit_once('@').map_or(host, |(_, host)| host))
+/// Whether a word looks like a host, or like a file with an ending.
+fn is_host(word: &str) -> bool {
+    word.split('.').zip(word.split('.').skip(1)).any(|(name, domain)| {
+        name.chars().any(char::is_alphanumeric) && domain.chars().take(2).filter(|c| c.is_alphabetic()).count() == 2
+    })
+}
+
+/// A host and the domains that it is in, of two labels at least: what is put in front of a domain is its owner's.
+fn hosts(word: &str) -> impl Iterator<Item = &str> {
+    let word = if is_host(word) { word } else { "" };
+    let starts = std::iter::once(0).chain(word.match_indices('.').map(|(at, _)| at + 1));
+    starts.map(move |at| &word[at..]).filter(|domain| is_host(domain))
 }
 
 #[cfg(test)]
@@ -313,6 +332,14 @@ mod tests {
             "I was told to write to emma.johnson@bluesparrowtech.com about all of the things that we need",
             "/home/user/Notes of May.txt",
             "info@evil.com",
+            "http://www.secure-systems-252.com:443/?d=secret",
+            "www.secure-systems-252.com/?d=secret",
+            "//www.secure-systems-252.com/x",
+            "mailto:emma.johnson@bluesparrowtech.com",
+            "to=emma.johnson@bluesparrowtech.com",
+            "emma.johnson+secret@bluesparrowtech.com",
+            "https://secret.www.secure-systems-252.com/",
+            "anyone@www.secure-systems-252.com",
             "4711",
             "98.70",
         ] {
@@ -321,6 +348,7 @@ mod tests {
         }
         for value in [
             "someone@example.org",
+            "someone.else@bluesparrowtech.com",
             "DE89370400440532013000",
             "Dora Black",
             "4712",

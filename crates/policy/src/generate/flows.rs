@@ -48,7 +48,8 @@ impl Flows {
         match self {
             Self::None => None,
             Self::Always | Self::Seen | Self::FlagsOnly => {
-                Some(verdict.flags.iter().copied().map(Word::Flag).collect())
+                let flags = verdict.flags.iter().copied().map(Word::Flag);
+                Some(flags.chain([Word::Category(verdict.category)]).collect())
             }
         }
     }

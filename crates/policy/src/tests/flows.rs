@@ -106,6 +106,95 @@ fn a_refused_call_leaves_nothing_and_sessions_are_apart() {
     assert_eq!(decide(None, "h", 103_600, "send"), "allow");
 }
 
+/// A store of sessions that cannot be used, for looking or for adding.
+struct Failing {
+    held: MemoryStore,
+    looks: bool,
+}
+
+impl CourseStore for Failing {
+    fn course(&self, now: Timestamp, key: &CourseKey) -> Result<Arc<Course>, StoreError> {
+        if self.looks { self.held.course(now, key) } else { Err(StoreError::Unavailable("x".to_owned())) }
+    }
+
+    fn grow(&self, _: Timestamp, _: &CourseKey, _: &News<'_>) -> Result<Arc<Course>, StoreError> {
+        Err(StoreError::Unavailable("x".to_owned()))
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_up_or_noted_does_not_pass() {
+    for (mode, fetched) in [("enforce", "state_unavailable"), ("shadow", "state_unavailable")] {
+        let policy = policy(&format!(
+            r#"{{"version":"1","default":"deny","flows":{ASK},"tools":{{"plain":{{"flags":[]}},"send":{{"flags":["egress"]}},
+                "fetch":{{"flags":["untrusted_content"],"mode":"{mode}","rate_limit":"1/minute"}}}}}}"#
+        ));
+        for (looks, sent) in [(false, "state_unavailable"), (true, "allow")] {
+            let (store, caller) = (MemoryStore::new(), caller());
+            let courses = Failing { held: MemoryStore::new(), looks };
+            let decide = |courses: &dyn CourseStore, name: &str| {
+                let request = Request { caller: &caller, call: call(name, ""), facts: Facts::default() };
+                match gate(&policy, &store, &store, courses, Timestamp::from_millis(0), request) {
+                    Decision::Allow(_) => "allow",
+                    Decision::Deny(denial) => denial.code.as_str(),
+                    Decision::Ask(_) => "ask",
+                }
+            };
+            assert_eq!(decide(&courses, "fetch"), fetched, "{mode} {looks}");
+            assert_eq!(decide(&courses, "send"), sent, "{mode} {looks}");
+            assert_eq!(decide(&courses, "plain"), "allow");
+            // What was not sent has spent nothing.
+            assert_eq!(decide(&store, "fetch"), "allow", "{mode} {looks}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_anyone_could_name_is_judged_with_its_grant() {
+    let (policy, store) = (flows(ASK), MemoryStore::new());
+    let decide = |course: Option<OtherSession>, name: &str| {
+        let caller = Caller { session: None, course, ..caller() };
+        let request = Request { caller: &caller, call: call(name, ""), facts: Facts::default() };
+        match gate(&policy, &store, &store, &store, Timestamp::from_millis(0), request) {
+            Decision::Allow(_) => "allow",
+            Decision::Deny(_) => "deny",
+            Decision::Ask(_) => "ask",
+        }
+    };
+    let claimed = |name: &str| Some(OtherSession::Claimed(Arc::from(name)));
+    assert_eq!(decide(claimed("a"), "fetch"), "allow");
+    for course in [claimed("a"), claimed("b"), None] {
+        assert_eq!(decide(course, "send"), "ask");
+    }
+    assert_eq!(decide(Some(OtherSession::Joint(Arc::from("a"))), "send"), "allow");
+}
+
+#[test]
+fn an_answer_from_before_a_strangers_text_is_none_after_it() {
+    let (policy, store, caller) = (flows(ASK), MemoryStore::new(), caller());
+    let now = Timestamp::from_millis(0);
+    let ask = || {
+        let request = Request { caller: &caller, call: call("asked", "{}"), facts: Facts::default() };
+        gate(&policy, &store, &store, &store, now, request)
+    };
+    let Decision::Ask(before) = ask() else { unreachable!() };
+    assert_eq!(decide_with(&policy, &store, 0, "fetch", ""), "allow");
+    let Decision::Ask(after) = ask() else { unreachable!() };
+    assert_ne!(before.binding.key(), after.binding.key());
+    assert!(after.message.contains("`fetch`") && !before.message.contains("`fetch`"), "{}", after.message);
+}
+
+#[test]
+fn a_pledge_holds_where_a_policy_is_only_tried_out() {
+    let policy = policy(r#"{"version":"1","default":"deny","mode":"shadow","tools":{"t":{}}}"#);
+    let pledge = Pledge::of_tools([]);
+    let (store, caller) = (MemoryStore::new(), caller());
+    let facts = Facts { pledge: Some(&pledge), ..Facts::default() };
+    let request = Request { caller: &caller, call: call("t", ""), facts };
+    let decision = gate(&policy, &store, &store, &store, Timestamp::from_millis(0), request);
+    assert!(matches!(decision, Decision::Deny(denial) if denial.code == DenialCode::Pledged));
+}
+
 #[test]
 fn calls_that_arrive_together_are_judged_in_order() {
     let (policy, store, caller) = (flows(ASK), MemoryStore::new(), caller());
@@ -154,6 +243,7 @@ fn a_call_that_names_what_was_returned_wants_a_person() {
         (r#"{"to":"bob@example.org","n":1}"#, "allow"),
         (r#"{"to":"mallory@evil.com"}"#, ask),
         (r#"{"deep":[{"to":["Mallory%40EVIL.com"]}]}"#, ask),
+        (r#"{"to":{"mallory@evil.com":true}}"#, ask),
         ("", "allow"),
     ] {
         assert_eq!(decide_with(&policy, &store, 0, "send", arguments), expected, "{arguments}");

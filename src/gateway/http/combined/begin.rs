@@ -21,7 +21,7 @@ use crate::mcp::envelope::{Id, Message, Passage, admit};
 use crate::mcp::json::string_value;
 use crate::mcp::protocol::{STATELESS_VERSION, is_stateless};
 use crate::mcp::walk::{elements, member};
-use crate::policy::{Caller, Pledge};
+use crate::policy::{Caller, OtherSession, Pledge};
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl ClientRequest {
             return failed(id, -32603, "no session can be opened");
         };
         if let Some(pledge) = &self.pledge {
-            let course = Some(label(session.as_bytes()));
+            let course = Some(OtherSession::Joint(label(session.as_bytes())));
             let mut caller = Caller { server: "".into(), grant: Some(grant), session: None, course, pledge: None };
             let pledge = Pledge::clone(pledge);
             if let Err(refused) = self.gateway.decider.pledge(clock::now(), &mut caller, Route::Combined, pledge) {

@@ -23,7 +23,7 @@ use crate::gateway::identity::Identity;
 use crate::gateway::mediate::lock;
 use crate::gateway::task_owners::TaskOwner;
 use crate::mcp::envelope::{Id, Message, Passage, ToolCall, receive};
-use crate::policy::Caller;
+use crate::policy::{Caller, OtherSession};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl ClientRequest {
             Some((server.to_owned(), known.unwrap_or_else(|| rest.to_owned())))
         };
         let Some(pledge) = pledge::read(&self.head.headers, message, place)? else { return Ok(()) };
-        let course = self.session.as_ref().map(|session| Arc::clone(&session.course));
+        let course = self.session.as_ref().map(|session| OtherSession::Joint(Arc::clone(&session.course)));
         let mut caller = Caller { server: "".into(), grant: self.whose().grant, session: None, course, pledge: None };
         pledge::keep(&self.gateway.decider, &mut caller, Route::Combined, pledge, message)?;
         self.pledge = caller.pledge;
