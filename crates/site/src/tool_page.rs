@@ -5,7 +5,7 @@ use crate::layout::{
     Head, block, category_badge, escaped_len, grade_badge, page, radius_badge, risk_badge, severity_badge, table,
     within,
 };
-use crate::model::{BlastRadius, Category, Confidence, Evidence, EvidenceSource, Finding, Flag, Parameter};
+use crate::model::{BlastRadius, Category, Confidence, Evidence, EvidenceSource, Finding, Flag, Parameter, Severity};
 use crate::quote::marked;
 use crate::rule;
 use crate::server::{Server, Tool, VersionChange, VersionChanges};
@@ -172,7 +172,11 @@ fn why(tool: &Tool<'_, '_>) -> Markup {
     html! {
         section {
             h2 { "Why does it need a policy?" }
-            p { (needs(category, verdict.blast_radius)) }
+            @match verdict.findings.iter().map(|finding| finding.severity).max() {
+                Some(Severity::Error) => p { "Whatever its class, something about it has to be explained before it is allowed at all: see what to look at, below." },
+                Some(Severity::Warning) => p { "Whatever its class, something about it should be looked at before it is allowed: see below." },
+                Some(Severity::Note) | None => p { (needs(category, verdict.blast_radius)) },
+            }
             p { (words::risk(category, verdict.blast_radius, verdict.risk)) }
             p { (crate::text::escape(&verdict.reason)) }
             @if !others.is_empty() {
