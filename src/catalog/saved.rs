@@ -11,7 +11,7 @@ use crate::problem::{Place, Problem};
 use crate::text::excerpt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -330,12 +330,17 @@ fn greeting(greeting: Option<&RawValue>, info: Option<&RawValue>) -> Option<Gree
     (!server_info.is_empty()).then(|| Greeting { server_info, ..Greeting::default() })
 }
 
-/// What a document says of prompts, resources and templates; a kind that it does not name is not recorded.
+/// What a document says of prompts, resources and templates. A kind that it does not name is not recorded, unless it is
+/// sure that there are none: the server does not declare them, or others are there and only what is empty was left out.
 fn extras(outer: &SavedDocument<'_>, inside: &SavedDocument<'_>) -> (Extras, Vec<Note>) {
     let (mut extras, mut notes) = (Extras::not_recorded(), Vec::new());
     let unlisted = outer.unlisted.or(inside.unlisted);
     let unlisted: BTreeSet<ExtraKind> =
         unlisted.and_then(|kinds| serde_json::from_str(kinds.get()).ok()).unwrap_or_default();
+    let capabilities = outer.capabilities.or(inside.capabilities);
+    let declared: Option<BTreeMap<String, &RawValue>> = capabilities.and_then(|it| serde_json::from_str(it.get()).ok());
+    let has_others =
+        ExtraKind::ALL.into_iter().any(|kind| outer.member(kind).or_else(|| inside.member(kind)).is_some());
     for kind in ExtraKind::ALL {
         let text = outer.member(kind).or_else(|| inside.member(kind));
         match text.and_then(|text| serde_json::from_str::<Vec<Box<RawValue>>>(text).ok()) {
@@ -353,6 +358,9 @@ fn extras(outer: &SavedDocument<'_>, inside: &SavedDocument<'_>) -> (Extras, Vec
                 extras.set(kind, Offered::Listed(listed));
             }
             None if unlisted.contains(&kind) => extras.set(kind, Offered::Refused),
+            None if has_others || declared.as_ref().is_some_and(|it| !it.contains_key(kind.capability())) => {
+                extras.set(kind, Offered::Listed(Vec::new()));
+            }
             None => {}
         }
     }
@@ -519,6 +527,24 @@ mod tests {
         check("{\"name\":\"a\"}\n{\"name\":\"b\"}", &["list: a b"]);
         check("\u{feff}[{\"server\":\"s\",\"tools\":[{\"name\":\"a\"}]}]", &["s: a"]);
         check("\n\n[\n{\"name\":\"a\"}\n]\n", &["list: a"]);
+    }
+
+    #[test]
+    fn what_a_saver_left_out_as_empty_is_known_to_be_empty() {
+        let check = |more: &str, expected: [&str; 3]| {
+            let (listings, _) = all(&format!(r#"{{"tools": [{{"name": "a"}}]{more}}}"#));
+            let known = |kind| match listings[0].extras.of(kind) {
+                Offered::NotRecorded => "unknown".to_owned(),
+                Offered::Refused => "refused".to_owned(),
+                Offered::Listed(listed) => listed.len().to_string(),
+            };
+            assert_eq!(ExtraKind::ALL.map(known), expected, "{more}");
+        };
+        check("", ["unknown", "unknown", "unknown"]);
+        check(r#", "prompts": [{"name": "p"}]"#, ["1", "0", "0"]);
+        check(r#", "capabilities": {"tools": {}}"#, ["0", "0", "0"]);
+        check(r#", "capabilities": {"resources": {}}"#, ["0", "unknown", "unknown"]);
+        check(r#", "capabilities": {"resources": {}}, "unlisted": ["resource"]"#, ["0", "refused", "unknown"]);
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Assessment {
     pub scores: [u32; 4],
 }
 
+pub use words::docstring;
+
 /// An assessment for every tool of one server, in the order of the listing; each depends on the tool itself, on the set
 /// of names and on what the server is about, not on the order of its tools.
 pub fn assess(rules: &RuleSet, listing: &Listing, options: &Options) -> Vec<Assessment> {

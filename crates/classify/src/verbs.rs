@@ -5,7 +5,7 @@ use super::lookup::{grammar_at, verb_at};
 use super::scan::{Part, Scratch, Token};
 use super::vocabulary::{Form, Verb, grammar};
 use super::words::{Gap, is_verb_last};
-use crate::model::{Category, ToolDefinition};
+use crate::model::{Category, Parameter, ToolDefinition};
 use std::ops::Range;
 
 /// Most words of a sentence that are searched for its main verb.
@@ -387,7 +387,7 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
             continue;
         }
         found.clear();
-        if parameter.is_command {
+        if parameter.is_command || is_asked_about(declared, tool, out, compiled) {
             continue;
         }
         let tokens = &scratch.other[..parameter.text.end];
@@ -417,6 +417,21 @@ fn values(compiled: &Compiled, scratch: &Scratch, tool: &ToolDefinition, out: &m
             out.append(&mut found);
         }
     }
+}
+
+/// Whether a tool that by its name only looks takes an operation to ask about, in so many words: whether somebody may do it.
+fn is_asked_about(declared: &Parameter, tool: &ToolDefinition, found: &[Candidate], compiled: &Compiled) -> bool {
+    const ASKING: [&str; 4] = ["to check", "to test", "to verify", "to ask about"];
+    let named = found.iter().filter(|one| one.group == Group::Name);
+    let mut categories = named.filter_map(|one| verb_of(compiled, one.verb)).map(|verb| verb.category).peekable();
+    let text = declared.description.as_deref().unwrap_or_default().trim_start().to_lowercase();
+    let text = ["the ", "an ", "a "].iter().find_map(|article| text.strip_prefix(article)).unwrap_or(&text);
+    let rest = text.strip_prefix(&declared.name.to_lowercase()).map(str::trim_start);
+    let starts = rest.is_some_and(|rest| ASKING.iter().any(|asking| rest.starts_with(asking)));
+    starts
+        && tool.annotations.read_only != Some(false)
+        && categories.peek().is_some()
+        && categories.all(|category| category == Category::Read)
 }
 
 /// What the text lists as operations where the schema does not: "Dataset ops: list/get/delete", `action = "get" | "delete"`.

@@ -241,7 +241,7 @@ pub(super) fn lead_in(text: &str) -> usize {
 }
 
 /// What a docstring says of an argument: `Args:`, then a line `name: text` or `name (type): text` for each.
-pub(super) fn docstring<'t>(description: &'t str, name: &str) -> Option<&'t str> {
+pub fn docstring<'t>(description: &'t str, name: &str) -> Option<&'t str> {
     let start = ["Args:", "Parameters:", "Arguments:"].iter().filter_map(|head| description.find(head)).min()?;
     description.get(start..)?.lines().skip(1).find_map(|line| {
         let rest = line.trim_start().trim_start_matches(['-', '*', '`', ' ']).strip_prefix(name)?;

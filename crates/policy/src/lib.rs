@@ -16,6 +16,7 @@ mod gate;
 mod generate;
 mod host_in;
 mod in_words;
+mod inclusion;
 mod json;
 mod judge;
 mod memory;
@@ -64,6 +65,7 @@ pub use generate::{
     Flows, Form, Judge, Left, Merge, Narrowed, OfferReview, OfferRuling, OfferSubject, Profile, Recommendation, Review,
     Ruling, Selection, Wishes, add_offers, generate, left, merge,
 };
+pub use inclusion::{INCLUSION_BYTES_MAX, matches_no_more};
 pub use json::JsonText;
 pub use judge::{ApprovalNeed, Bill, Caller, Facts, Judgement, OtherSession, ToolChange, judge};
 pub use memory::MemoryStore;

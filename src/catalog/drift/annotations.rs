@@ -1,5 +1,7 @@
 //! Which way the server's own claims about a tool went.
 
+use super::class::withholds;
+use super::hazard::words;
 use super::words::{listed, name};
 use crate::catalog::LockedTool;
 use crate::code::Code;
@@ -14,6 +16,14 @@ const HINTS: [(&str, bool, bool); 4] = [
     ("idempotentHint", false, true),
     ("openWorldHint", true, false),
 ];
+
+/// Words of names of what takes away a service that runs.
+const STOPPING: [&str; 6] = ["cycle", "disable", "off", "poweroff", "recycle", "shutdown"];
+/// Words of names of secrets. A `key` may also be a public one, or that of a map.
+const SECRETS: [&str; 9] =
+    ["credential", "credentials", "kubeconfig", "password", "passwords", "secret", "secrets", "token", "tokens"];
+/// Words of names of what puts another secret in the place of one that is in use.
+const REPLACING: [&str; 5] = ["change", "regenerate", "replace", "reset", "rotate"];
 
 /// What changed, by code: each a fragment behind the tool's name.
 pub(super) fn compare(was: Option<&Value>, now: Option<&Value>) -> Vec<(Code, String)> {
@@ -72,12 +82,19 @@ pub(super) fn only_repeats(was: Option<&Value>, now: Option<&Value>) -> bool {
     claims(was).iter().zip(&claims(now)).all(|(was, now)| was == now || was.0 == "idempotentHint")
 }
 
-/// Whether what the server claims now is no more than what the tool's class shows as well.
+/// Whether what the server claims now is no more than what the tool's class shows as well. Who hands out a secret may be
+/// said to only read, and is not to be called without asking.
 pub(super) fn agrees(now: Option<&Value>, tool: &LockedTool) -> bool {
     let says = |hint: &str| now.and_then(|members| members.get(hint)).and_then(Value::as_bool);
     let has = |flags: &[Flag]| flags.iter().any(|flag| tool.flags.contains(flag));
-    let reads = tool.category == Category::Read;
-    let harms = tool.category == Category::Delete || has(&[Flag::Irreversible, Flag::CodeExecution]);
+    let names = words(&tool.name);
+    let named = |known: &[&str]| names.iter().any(|word| known.contains(&word.as_str()));
+    let secret = has(&[Flag::Credential]) && named(&SECRETS) && !withholds(tool);
+    let reads = tool.category == Category::Read && !secret;
+    let harms = (tool.category == Category::Delete && !has(&[Flag::Ephemeral]))
+        || has(&[Flag::Irreversible, Flag::CodeExecution])
+        || (tool.category > Category::Read && secret && named(&REPLACING))
+        || (tool.category == Category::Execute && named(&STOPPING));
     (says("readOnlyHint") != Some(true) || reads) && (says("destructiveHint") != Some(false) || !harms)
 }
 

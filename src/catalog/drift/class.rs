@@ -3,10 +3,14 @@
 //! Classes follow from texts, and texts are rewritten every day. What a tool accepts now and what the server itself
 //! claims weighs more than words; a new name alone weighs nothing.
 
+use super::hazard::Hazard;
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
 use crate::code::Code;
-use crate::model::{BlastRadius, Category, Classified, Evidence, EvidenceSource, Flag, RiskLevel, Severity, Verdict};
+use crate::model::{
+    BlastRadius, Category, Classified, Confidence, Evidence, EvidenceSource, Flag, RiskLevel, Severity, ToolDefinition,
+    Verdict,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flags whose arrival makes a tool worse whatever its category.
@@ -25,7 +29,7 @@ pub(super) const HARMFUL: [Flag; 9] = [
 const GRAVE: [Flag; 5] = [Flag::CodeExecution, Flag::Credential, Flag::Egress, Flag::Financial, Flag::Physical];
 /// Rules of the classification by which an act is one because it changes what the calls after it act on, or what a session
 /// shows: logging in, choosing a project or a tab. It commits nothing by itself.
-const OF_SESSION: [&str; 4] = ["browser-state", "interface-state", "session-setting", "verb-session"];
+const OF_SESSION: [&str; 5] = ["browser-state", "interface-state", "open-interface", "session-setting", "verb-session"];
 /// What a text says of secrets that are only named.
 const WITHHELD: [&str; 12] = [
     "always masked",
@@ -142,6 +146,11 @@ pub(super) fn step(
         // The claim has a code of its own, and nothing else is different.
         Cause::Claim if !higher || !opened => Severity::Note,
         Cause::Words if !higher && !grave => Severity::Note,
+        // A word that may be a verb: hardly anything speaks for another class.
+        Cause::Words if !grave && is_doubtful(new, judged_new) => Severity::Note,
+        Cause::Words if !gained.iter().any(|flag| GRAVE.contains(flag)) && spoke_before(new, judged_old) => {
+            Severity::Note
+        }
         Cause::Claim => Severity::Warning,
         // Other words about what touches nothing but a session.
         Cause::Words => Severity::Warning.min(slight.unwrap_or(Severity::Warning)),
@@ -154,6 +163,41 @@ pub(super) fn step(
         (_, false) => "one wrong call can cost more".to_owned(),
     };
     Some(Step { code: Code::D030, severity, what, tomorrow })
+}
+
+/// Whether the name or the title spoke for the category of now before, and other words only outweighed it.
+fn spoke_before(now: &LockedTool, before: Option<&Verdict>) -> bool {
+    let named = |evidence: &Evidence| matches!(evidence.source, EvidenceSource::Name | EvidenceSource::Title);
+    let says = |evidence: &Evidence| evidence.says == now.category.as_str();
+    before.is_some_and(|verdict| verdict.evidence.iter().any(|evidence| says(evidence) && named(evidence)))
+}
+
+/// Whether words alone make a Write of a tool, and hardly any: one that may be a verb.
+pub(super) fn is_doubtful(tool: &LockedTool, judged: Option<&Verdict>) -> bool {
+    let is_low = |verdict: &Verdict| verdict.confidence == Confidence::Low && !by_schema(tool, verdict);
+    tool.category == Category::Write && judged.is_some_and(is_low)
+}
+
+/// Whether what decided the category is what the tool takes, and no word.
+pub(super) fn by_schema(tool: &LockedTool, verdict: &Verdict) -> bool {
+    let decided = verdict.evidence.iter().find(|evidence| evidence.says == tool.category.as_str());
+    decided.is_some_and(|it| matches!(it.source, EvidenceSource::Parameter(_) | EvidenceSource::Schema))
+}
+
+/// Whether what decided that a tool is Execute is that it changes what a session shows or acts on.
+pub(super) fn of_session(tool: &LockedTool, judged: Option<&Verdict>) -> bool {
+    let says = |evidence: &&Evidence| evidence.says == tool.category.as_str();
+    let decided = judged.into_iter().flat_map(|verdict| &verdict.evidence).find(says);
+    tool.category == Category::Execute
+        && tool.blast_radius <= BlastRadius::Medium
+        && decided.is_some_and(|evidence| OF_SESSION.contains(&evidence.rule.as_str()))
+        && !(decided.is_some_and(|evidence| evidence.rule == "open-interface") && takes_address(tool))
+}
+
+/// Whether a tool is told an address: what it opens then is anything.
+fn takes_address(tool: &LockedTool) -> bool {
+    let parameters = ToolDefinition::parse(&tool.definition).map(|tool| tool.parameters).unwrap_or_default();
+    parameters.iter().any(|parameter| Hazard::of_name(&parameter.path) == Some(Hazard::Url))
 }
 
 /// The letters and digits of a text, in lower case: a name and a title that spells it have the same.
@@ -235,19 +279,17 @@ pub(super) fn slight(tool: &LockedTool, judged: Option<&Verdict>) -> Option<Seve
     let is_low = tool.blast_radius == BlastRadius::Low;
     // What is emptied and fills again by itself, a cache, is gone for nobody.
     let is_cache = tool.category == Category::Delete && is_low && tool.flags.contains(&Flag::Ephemeral);
+    // What is gone with a session, is gone for nobody, whatever the server says of it.
+    let is_ephemeral = is_low && tool.flags.contains(&Flag::Ephemeral);
+    let harms = |flag: &&Flag| HARMFUL.contains(*flag) && !(is_ephemeral && **flag == Flag::Destructive);
     let is_harmless = (tool.category <= Category::Execute || is_cache)
-        && !tool.flags.iter().any(|flag| HARMFUL.contains(flag) || *flag == Flag::Unclassified);
-    let says = |evidence: &&Evidence| evidence.says == tool.category.as_str();
-    let decided = judged.into_iter().flat_map(|verdict| &verdict.evidence).find(says);
-    let of_session = tool.category == Category::Execute
-        && tool.blast_radius <= BlastRadius::Medium
-        && decided.is_some_and(|evidence| OF_SESSION.contains(&evidence.rule.as_str()));
+        && !tool.flags.iter().any(|flag| harms(&flag) || *flag == Flag::Unclassified);
     if withholds(tool) {
         return Some(Severity::Warning);
     }
     match is_harmless {
-        true if is_low && tool.flags.contains(&Flag::Ephemeral) && !is_cache => Some(Severity::Note),
-        true if is_low || of_session => Some(Severity::Warning),
+        true if is_ephemeral && !is_cache && !tool.flags.contains(&Flag::Destructive) => Some(Severity::Note),
+        true if is_low || of_session(tool, judged) => Some(Severity::Warning),
         _ => None,
     }
 }
@@ -259,7 +301,7 @@ pub(super) fn reads_as_much(known: &LockedTool, tool: &LockedTool) -> bool {
 }
 
 /// Whether a tool that only reads says itself that it returns no secret: that is to be looked at, and no more.
-fn withholds(tool: &LockedTool) -> bool {
+pub(super) fn withholds(tool: &LockedTool) -> bool {
     let harms = tool.flags.iter().any(|flag| HARMFUL.contains(flag) && *flag != Flag::Credential);
     tool.category == Category::Read && tool.flags.contains(&Flag::Credential) && !harms && {
         let parts = tool.parts();

@@ -57,6 +57,11 @@ pub fn compare(
     comparison.found
 }
 
+/// Whether the server says of a tool that it changes nothing.
+fn claims_to_read(tool: &LockedTool) -> bool {
+    tool.parts().annotations.and_then(|hints| hints.get("readOnlyHint").and_then(Value::as_bool)) == Some(true)
+}
+
 /// A server that the lock does not know: every tool of it is new.
 pub fn unknown_server(now: &LockedServer, beside: &Beside<'_>) -> Vec<Drift> {
     let own = own(now);
@@ -212,10 +217,14 @@ impl<'a> Comparison<'a> {
             RiskLevel::Medium => Severity::Warning,
             RiskLevel::High | RiskLevel::Critical => Severity::Error,
         };
+        // What the server calls a read, and only a word that may be a verb does not.
+        let is_read = class::is_doubtful(tool, judged) && claims_to_read(tool);
+        let by_risk = if is_read { Severity::Note } else { by_risk };
         let by_risk = class::slight(tool, judged).map_or(by_risk, |slight| by_risk.min(slight));
         // Whatever a scan would remark of it, and free statements, are worth a look before it is accepted.
         let takes = opening::power(tool);
-        let worst = findings.iter().map(|finding| finding.severity).max();
+        let told = findings.iter().filter(|finding| !is_read || finding.id != "annotation-contradicts");
+        let worst = told.map(|finding| finding.severity).max();
         let remarked = worst.map(|worst| worst.max(Severity::Warning)).max(takes.as_ref().map(|_| Severity::Warning));
         let severity = remarked.map_or(by_risk, |remarked| by_risk.max(remarked));
         let flags: Vec<_> = tool.flags.iter().filter(|flag| HARMFUL.contains(flag)).map(|flag| flag.as_str()).collect();

@@ -25,11 +25,11 @@ static SECRET_PLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Words of a sentence that reaches for what it speaks of.
-const REACHING: [&str; 15] = [
-    "attach", "cat ", "content", "copy", "fetch", "include", "load", "open ", "pass ", "paste", "print", "put ",
-    "read ", "send", "upload",
-];
+/// Beginnings of words of a sentence that reaches for what it speaks of.
+const REACHING: [&str; 11] =
+    ["attach", "content", "copy", "download", "fetch", "include", "load", "paste", "print", "send", "upload"];
+/// The same, as whole words: `output` puts nothing anywhere, and a `bypass` passes nothing on.
+const REACHING_WHOLE: [&str; 5] = ["cat", "open", "pass", "put", "read"];
 /// Words of a sentence that warns of it.
 const WARNING: [&str; 5] = ["avoid", "do not", "don't", "must not", "never"];
 
@@ -142,7 +142,10 @@ fn secrets(was: &str, now: &str) -> Vec<Gained> {
     for (at, place) in places(now) {
         let sentence = sentence(now, at, at + place.len()).to_lowercase();
         let says = |known: &[&str]| known.iter().any(|word| sentence.contains(word));
-        let severity = if says(&REACHING) && !says(&WARNING) { Severity::Warning } else { Severity::Note };
+        let reaches = sentence
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| REACHING_WHOLE.contains(&word) || REACHING.iter().any(|known| word.starts_with(known)));
+        let severity = if reaches && !says(&WARNING) { Severity::Warning } else { Severity::Note };
         if !known.contains(&place.to_lowercase()) {
             fresh.entry(severity).or_default().insert(place.to_lowercase());
         }
@@ -198,6 +201,11 @@ mod tests {
     fn places_addresses_and_names_are_said() {
         check("Adds.", "Adds the contents of .npmrc", &[(Severity::Warning, "now speaks of `.npmrc`")]);
         check("Adds.", "Keep the keys out of .env files", &[(Severity::Note, "now speaks of `.env`")]);
+        check(
+            "Adds.",
+            "Every private key in its output results is masked",
+            &[(Severity::Note, "now speaks of `private key`")],
+        );
         check(
             "Adds.",
             "Adds. Ask https://Collect.Evil.io/x.",

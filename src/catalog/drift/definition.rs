@@ -1,7 +1,7 @@
 //! One definition before and now, part by part.
 
 use super::annotations;
-use super::class::Reasons;
+use super::class::{Reasons, by_schema, of_session};
 use super::compare::{Comparison, all_text};
 use super::finding::Anchor;
 use super::opening::{Meaning, Opening};
@@ -91,8 +91,12 @@ impl Comparison<'_> {
         for (code, what) in annotations::compare(old, new) {
             let (least, worst) = code.severities();
             // A safer claim that agrees with what the definition shows is the server catching up with itself.
-            let sure = self.verdict(now).is_none_or(|verdict| verdict.confidence == Confidence::High);
-            let agrees = code == Code::D040 && (!sure || annotations::agrees(new, now));
+            let judged = self.verdict(now);
+            // A place to save to, or a statement to run, contradicts the claim to read whatever the words are worth.
+            let reads = new.and_then(|hints| hints.get("readOnlyHint")) == Some(&Value::Bool(true));
+            let sure = judged
+                .is_none_or(|verdict| verdict.confidence == Confidence::High || (reads && by_schema(now, verdict)));
+            let agrees = code == Code::D040 && (!sure || of_session(now, judged) || annotations::agrees(new, now));
             let harmless = code == Code::D041 && annotations::only_repeats(old, new);
             let severity = if agrees || harmless { least } else { worst };
             let drift = self.add(code, severity, now, format!("{} {what}", name(&now.name)));

@@ -12,13 +12,17 @@ use crate::model::{Extra, ExtraKind, ExtraName, Fingerprint, Offered, Severity, 
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything beside tools that is different. What one of the two states does not record is no difference.
+/// Everything beside tools that is different. What the lock does not record is no difference, and said to be unreviewed.
 pub(super) fn compare(was: &LockedServer, now: &LockedServer, names: Names<'_>) -> Vec<Drift> {
     let mut comparison = ExtrasComparison { server: now.server.as_str(), names, found: Vec::new() };
     comparison.capabilities(was, now);
     let (old, new) = (was.extras(), now.extras());
     for kind in ExtraKind::ALL {
         match (old.of(kind), new.of(kind)) {
+            // A lock that knows what the server declares was made of more than a list of tools.
+            (Offered::NotRecorded, Offered::Listed(listed)) if was.capabilities.is_some() => {
+                comparison.unreviewed(kind, listed.len());
+            }
             (Offered::NotRecorded, _) | (_, Offered::NotRecorded) | (Offered::Refused, Offered::Refused) => {}
             (Offered::Listed(known), Offered::Refused) => comparison.refused(kind, known.len()),
             (Offered::Refused, Offered::Listed(listed)) => listed.iter().for_each(|extra| comparison.new_one(extra)),
@@ -90,6 +94,17 @@ impl ExtrasComparison<'_> {
             ExtraKind::Template => "a client can read what it leads to".to_owned(),
         };
         drift.anchor = Anchor::Server;
+    }
+
+    fn unreviewed(&mut self, kind: ExtraKind, listed: usize) {
+        if listed == 0 {
+            return;
+        }
+        let what = if listed == 1 { format!("1 {kind}") } else { format!("{listed} {kind}s") };
+        let message = format!("server {} lists {what}, of which the lock says nothing", name(self.server));
+        let mut drift = Drift::new(Code::D060, Severity::Note, self.server, None, message);
+        "nobody was asked to review them".clone_into(&mut drift.tomorrow);
+        self.found.push(drift);
     }
 
     fn refused(&mut self, kind: ExtraKind, known: usize) {
@@ -388,7 +403,16 @@ mod tests {
         let bare = LockedServer { prompts: None, ..server(&json!([]), &json!([]), &json!([])) };
         let full = server(&json!([{"name": "a"}]), &json!([]), &json!([]));
         assert_eq!(found(&bare, &full), Vec::<String>::new());
+        let known = |it: &LockedServer| LockedServer {
+            capabilities: Some(RawValue::from_string("{}".to_owned()).unwrap()),
+            ..it.clone()
+        };
+        assert_eq!(
+            found(&known(&bare), &known(&full)),
+            ["D060 Note server `s` lists 1 prompt, of which the lock says nothing"]
+        );
         assert_eq!(found(&full, &bare), Vec::<String>::new());
+        assert_eq!(found(&known(&bare), &known(&server(&json!([]), &json!([]), &json!([])))), Vec::<String>::new());
         let refused = LockedServer { unlisted: BTreeSet::from([ExtraKind::Prompt]), ..bare };
         assert_eq!(
             found(&full, &refused),

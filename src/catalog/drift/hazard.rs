@@ -4,8 +4,8 @@
 //! A name alone gives no power: what a parameter takes and what is said of it count as well.
 
 use super::hazard_words::{
-    ABOUT, ACTIONS, BULK, CONTENT, ELSEWHERE, FORCE, FORCE_TOLD, FORCED, FORMULAS, GUARDS, HARMLESS, HazardKind, KINDS,
-    PARTS, READING, VALUES,
+    ABOUT, ACTIONS, BULK, CONTENT, ELSEWHERE, FORCE, FORCE_TOLD, FORCED, FORMULAS, GUARDS, HARMLESS, HOLDS, HazardKind,
+    KINDS, LOCATING, PARTS, READING, REQUESTS, SENDERS, STATES, VALUES,
 };
 use crate::model::{Category, Parameter, TypeSet};
 
@@ -62,7 +62,10 @@ impl Hazard {
                     || key
                     || (named && matches!(kind.hazard, Self::Credentials | Self::Path)))
         };
-        KINDS.iter().find(is_it).map(|kind| kind.hazard)
+        // Whom something comes from gets nothing.
+        let is_sender = self::words(path).iter().any(|word| SENDERS.contains(&word.as_str()));
+        let found = KINDS.iter().find(is_it).map(|kind| kind.hazard);
+        found.filter(|hazard| *hazard != Self::Recipient || !is_sender)
     }
 
     /// What a parameter takes, by its name, its types and its text.
@@ -77,11 +80,15 @@ impl Hazard {
             // An id says which one of those that the service has.
             let is_id = text.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "id" | "ids" | "uuid"));
             if let Some(kind) = hazard.filter(|kind| kind.hazard != Self::Path || !is_id) {
-                // A formula computes, and runs nothing.
-                if kind.hazard == Self::Code
-                    && names.last().is_some_and(|word| word == "expression")
-                    && tells(&FORMULAS)
-                {
+                // A formula computes, and runs nothing; nor does what only says where code stands.
+                let runs_nothing = match names.last().map(String::as_str) {
+                    Some("expression") => tells(&FORMULAS),
+                    Some("function" | "statement") => tells(&LOCATING),
+                    _ => false,
+                };
+                // The `header` of a page or a table is printed; a request has `headers`.
+                let is_printed = names.last().is_some_and(|word| word == "header") && !tells(&REQUESTS);
+                if (kind.hazard == Self::Code && runs_nothing) || (kind.hazard == Self::Headers && is_printed) {
                     return None;
                 }
                 let is_told = tells(kind.told) && (kind.hazard != Self::Path || !tells(&ELSEWHERE));
@@ -115,6 +122,10 @@ impl Hazard {
         {
             return Some(Handed { hazard: Self::Force, is_told, is_denied: !is_told && !text.is_empty() });
         }
+        // Who sees it, is who gets it.
+        if has(&["public", "publicly"]) {
+            return Some(Handed { hazard: Self::Recipient, is_told: false, is_denied: false });
+        }
         has(&BULK).then_some(Handed { hazard: Self::Bulk, is_told: tells(&["all", "every"]), is_denied: false })
     }
 
@@ -142,7 +153,13 @@ pub(super) fn is_guard(parameter: &Parameter) -> bool {
     let lifts = ["skip", "without", "bypass", "suppress"].iter().any(|word| text.contains(word));
     let numbers = TypeSet::NUMBER.with(TypeSet::INTEGER);
     let is_named = names.iter().any(|word| GUARDS.contains(&word.as_str())) || names == ["read", "only"];
-    is_named && !lifts && !parameter.types.has(numbers) && !names.iter().any(|word| FORCE.contains(&word.as_str()))
+    // What has to be so still, or nothing is done: the state that a caller has seen.
+    let is_state = names.iter().any(|word| STATES.contains(&word.as_str())) && takes_text(parameter);
+    let holds = is_state && HOLDS.iter().any(|words| text.contains(words)) && Hazard::of(parameter).is_none();
+    (is_named || holds)
+        && !lifts
+        && !parameter.types.has(numbers)
+        && !names.iter().any(|word| FORCE.contains(&word.as_str()))
 }
 
 /// Whether a list of ids names what is put on the one thing that a tool of this name acts on: labels, tags. They are no
@@ -175,11 +192,16 @@ pub(super) fn is_action(path: &str) -> bool {
 pub(super) fn category_of_value(value: &str) -> Option<Category> {
     let words = words(value);
     // `getDeployStatus` tells of it.
-    if words.first().is_some_and(|first| READING.contains(&first.as_str())) {
+    if asks(value) {
         return None;
     }
     let known = words.iter().filter_map(|word| VALUES.iter().find(|(known, _)| known == word));
     known.map(|(_, category)| *category).max()
+}
+
+/// Whether a value asks for something, by its first word.
+pub(super) fn asks(value: &str) -> bool {
+    words(value).first().is_some_and(|first| READING.contains(&first.as_str()))
 }
 
 /// Whether free text can be given, alone or in a list.
@@ -271,6 +293,7 @@ mod tests {
         check("file", text, "Save the result to this local file", Some((Hazard::Path, true)));
         check("file", text, "The file in the repository to save", Some((Hazard::Path, false)));
         check("force", TypeSet::BOOLEAN, "", Some((Hazard::Force, false)));
+        check("public", TypeSet::BOOLEAN, "Customers see it", Some((Hazard::Recipient, false)));
         check("overwrite", TypeSet::BOOLEAN, "Overwrite what is there", Some((Hazard::Force, true)));
         check("forceful", TypeSet::BOOLEAN, "", None);
         check("force_json", TypeSet::BOOLEAN, "Answer in JSON", None);
@@ -278,8 +301,15 @@ mod tests {
         check("force_refresh", TypeSet::BOOLEAN, "Even if it is protected", Some((Hazard::Force, true)));
         check("item_ids", TypeSet::ARRAY, "All of these", Some((Hazard::Bulk, true)));
         check("tags", TypeSet::ARRAY, "", None);
+        check("function", text, "Address by symbol name: break on entry to it when it is executed", None);
+        check("statement", text, "The text of the target line, which is executed next", None);
+        check("function", text, "JavaScript function to run", Some((Hazard::Code, true)));
+        check("statement", text, "SQL statement to execute", Some((Hazard::Code, true)));
         check("forward_message_id", text, "Forward that message", Some((Hazard::Content, true)));
         check("forward_to", text, "", Some((Hazard::Recipient, false)));
+        check("author.email", text, "", None);
+        check("print_setup.header", text, "Codes: &P page", None);
+        check("header", text, "HTTP header to send along", Some((Hazard::Headers, true)));
     }
 
     #[test]
@@ -308,6 +338,10 @@ mod tests {
         check("confirm", "Skip the question", false);
         check("skip_confirmation", "", false);
         check("verbose", "", false);
+        let sha = |text| is_guard(&parameter("sha", TypeSet::STRING, text));
+        assert!(sha("If given, it is merged only when HEAD still matches"));
+        assert!(!sha("The commit to merge"));
+        check("command", "Run it only if HEAD still matches", false);
     }
 
     #[test]

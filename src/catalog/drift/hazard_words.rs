@@ -216,6 +216,30 @@ pub(super) const HARMLESS: [&str; 24] = [
     "voice",
     "zip",
 ];
+/// What the text of a parameter says that points to code which is there, and hands none over.
+pub(super) const LOCATING: [&str; 12] = [
+    "address by",
+    "addressing",
+    "containing function",
+    "fully qualified",
+    "name of the function",
+    "name of the method",
+    "named function",
+    "symbol",
+    "text of the line",
+    "text of the target line",
+    "to look up",
+    "where it is defined",
+];
+/// What the text of a `header` says that goes with a request.
+pub(super) const REQUESTS: [&str; 4] = ["authoriz", "bearer", "http", "request"];
+/// Words of names around the address of somebody from whom something comes.
+pub(super) const SENDERS: [&str; 5] = ["author", "committer", "from", "sender", "tagger"];
+/// Words of names of a state that a caller has seen.
+pub(super) const STATES: [&str; 7] = ["checksum", "etag", "expected", "hash", "revision", "sha", "version"];
+/// What a text says of a value that has to be met before anything is done.
+pub(super) const HOLDS: [&str; 6] =
+    ["does not match", "has changed since", "is rejected if", "only if it still", "still match", "unless it matches"];
 /// What places that are no files of the machine lie in.
 pub(super) const ELSEWHERE: [&str; 12] = [
     "branch",

@@ -2,15 +2,20 @@
 //! its text says, by what the tool does, and by what could be said before already.
 
 use super::addresses::addresses_of;
-use super::hazard::{Handed, Hazard, category_of_value, is_about, is_action, is_draft, is_guard, is_part, last_name};
+use super::hazard::{
+    Handed, Hazard, asks, category_of_value, is_about, is_action, is_draft, is_guard, is_part, last_name, words,
+};
 use super::schema::{Change, Direction, Kind};
 use super::words::{listed, name, quote};
 use crate::catalog::LockedTool;
-use crate::model::{Category, Flag, Parameter, Severity, ToolDefinition, TypeSet};
+use crate::classify::docstring;
+use crate::model::{Category, Flag, Parameter, SCHEMA_DEPTH_MAX, Severity, ToolDefinition, TypeSet};
 use std::collections::BTreeSet;
 
 /// Beginnings of words in the text of a parameter that has to do with what is removed.
-const REMOVES: [&str; 8] = ["delet", "destroy", "drop", "filter", "match", "remov", "select", "target"];
+const REMOVES: [&str; 4] = ["delet", "destroy", "drop", "remov"];
+/// Beginnings of words by which what is removed is picked. What is run, they do not say.
+const PICKS: [&str; 4] = ["filter", "match", "select", "target"];
 /// Beginnings of words in the text of a parameter that has to do with what is run.
 const RUNS: [&str; 9] = ["build", "deploy", "execut", "install", "kill", "launch", "start", "stop", "trigger"];
 /// The same, as whole words.
@@ -18,6 +23,9 @@ const RUNS_WHOLE: [&str; 2] = ["run", "runs"];
 /// Words behind which one of those names a thing and no act: a `stop` order, the build.
 const NAMING: [&str; 14] =
     ["a", "an", "and", "any", "at", "each", "every", "for", "of", "on", "or", "per", "the", "this"];
+
+/// Last words of names by which one of several is told.
+const NAMES: [&str; 8] = ["id", "iid", "key", "name", "number", "slug", "uid", "uuid"];
 
 /// Most new parameters whose own words are quoted in one finding.
 const QUOTED_MAX: usize = 3;
@@ -57,8 +65,6 @@ impl Meaning {
 
 impl Opening {
     pub(super) fn new(was: &LockedTool, now: &LockedTool) -> Self {
-        let parameters =
-            |tool: &LockedTool| ToolDefinition::parse(&tool.definition).map(|tool| tool.parameters).unwrap_or_default();
         let has = |flag| was.flags.contains(&flag) || now.flags.contains(&flag);
         Self {
             before: parameters(was),
@@ -81,6 +87,13 @@ impl Opening {
             }
             (Kind::Values(values), Direction::Opened) => self.values(&change.path, values),
             (Kind::Optional, Direction::Opened) => Meaning::of(self.unless(self.category < Category::Delete)),
+            // Which one of those that there are, in another spelling; and no more than before of what is counted.
+            (Kind::Bound { keyword, now, .. }, Direction::Opened)
+                if matches!(keyword.as_str(), "minimum" | "exclusiveMinimum")
+                    || (keyword == "pattern" && now != "none" && is_identifier(&change.path)) =>
+            {
+                Meaning::of(Severity::Note)
+            }
             (Kind::Bound { keyword, .. }, Direction::Opened) => {
                 // More elements are more targets only where each of them is one.
                 let listed = self.now(&change.path).and_then(Hazard::of).map(|handed| handed.hazard);
@@ -156,6 +169,15 @@ impl Opening {
                 meaning.is_guard = parameter.path == path;
                 continue;
             }
+            // An argument that says what is done, and may say worse than what was done.
+            let acts = parameter.values.iter().filter(|value| {
+                is_action(&parameter.path) && category_of_value(value).is_some_and(|category| category > self.was)
+            });
+            let acts: Vec<String> = acts.cloned().collect();
+            if !acts.is_empty() {
+                meaning.severity = Severity::Error;
+                meaning.acts.extend(acts);
+            }
             // A list inside of what came is a part of one thing, and not many of them.
             let handed = Hazard::of(parameter).filter(|handed| handed.hazard != Hazard::Bulk || parameter.path == path);
             let severity = handed.map_or(Severity::Note, |handed| self.weight(parameter, handed));
@@ -163,13 +185,24 @@ impl Opening {
                 meaning.can.extend(handed.map(|handed| handed.hazard));
             }
             // What stands in the elements of a list is a part of each, and does not choose among them.
-            let plain =
-                if parameter.path[path.len()..].contains("[*]") { Severity::Note } else { self.plain(parameter) };
+            let is_part = parameter.path[path.len()..].contains("[*]");
+            let plain = if is_part || self.is_known(parameter) { Severity::Note } else { self.plain(parameter) };
             meaning.severity = meaning.severity.max(severity).max(plain).max(self.free(parameter));
         }
         meaning.can.sort();
         meaning.can.dedup();
         meaning
+    }
+
+    /// Whether a parameter names what another one named already: an image by its slug, where there was its id.
+    fn is_known(&self, parameter: &Parameter) -> bool {
+        let thing = |parameter: &Parameter| {
+            let mut words = words(&parameter.name);
+            let last = words.pop().filter(|last| NAMES.contains(&last.as_str()));
+            last.filter(|_| !words.is_empty()).map(|_| words)
+        };
+        let named = thing(parameter);
+        named.is_some() && self.before.iter().any(|known| thing(known) == named)
     }
 
     /// How much a parameter without a hazard matters: of a tool that runs or deletes, free text may say what.
@@ -207,7 +240,8 @@ impl Opening {
             Hazard::Recipient | Hazard::Content | Hazard::Bulk if is_held => Severity::Note,
             Hazard::Code => error(is_told || is_plainly_code(&parameter.path)),
             Hazard::Path if is_told => error(true),
-            Hazard::Path => self.unless(reads),
+            // One path was one thing; a list of them is many.
+            Hazard::Path => self.unless(reads || (had && (!is_list(parameter) || self.before.iter().any(is_list)))),
             Hazard::Url if is_told => error(true),
             Hazard::Url => self.unless(is_denied || is_stored),
             Hazard::Content => self.unless(had || !self.sends),
@@ -227,6 +261,9 @@ impl Opening {
 
     fn values(&self, path: &str, values: &[String]) -> Meaning {
         let hazard = self.now(path).and_then(Hazard::of).map(|handed| handed.hazard);
+        // Another spelling of what was handed over already: a list of paths, a path.
+        let was = self.before.iter().find(|parameter| parameter.path == path).and_then(Hazard::of);
+        let hazard = hazard.filter(|hazard| was.is_none_or(|was| was.hazard != *hazard));
         let known = self.before.iter().filter(|parameter| parameter.path == path).flat_map(|known| &known.values);
         let worst = known.filter_map(|value| category_of_value(value)).max();
         let mut meaning = Meaning::of(Severity::Note);
@@ -267,6 +304,8 @@ impl Opening {
         let elsewhere = addresses_of(now, &BTreeSet::new()).into_keys().any(|address| !known.contains_key(&address));
         let (before, after) = (category_of_value(was), category_of_value(now));
         let worse = after > before && (is_action(path) || parameter.is_some_and(|it| !it.values.is_empty()));
+        // What only asked when nothing was said does something now.
+        let worse = worse || (is_action(path) && asks(was) && !asks(now) && self.category > Category::Read);
         let hazard = parameter.and_then(Hazard::of).map(|handed| handed.hazard);
         let switched = match now {
             "true" => hazard == Some(Hazard::Force),
@@ -280,10 +319,39 @@ impl Opening {
     }
 }
 
-/// Whether a parameter is an object that takes whatever it is given. What may be a plain text as well is content.
+/// The parameters of a tool. What its docstring says of one that has no words of its own is its text.
+fn parameters(tool: &LockedTool) -> Vec<Parameter> {
+    let Ok(tool) = ToolDefinition::parse(&tool.definition) else { return Vec::new() };
+    let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    let text = tool.description.unwrap_or_default();
+    let mut parameters = tool.parameters;
+    for parameter in &mut parameters {
+        let own = parameter.description.as_deref().unwrap_or_default();
+        if own.is_empty() || letters(own) == letters(&parameter.name) {
+            let told = docstring(&text, &parameter.name).filter(|told| !told.is_empty());
+            parameter.description = told.map(str::to_owned).or(parameter.description.take());
+        }
+    }
+    parameters
+}
+
+/// Whether a name is that of what tells one thing from others.
+fn is_identifier(path: &str) -> bool {
+    words(last_name(path)).last().is_some_and(|word| NAMES.contains(&word.as_str()) && word != "name")
+}
+
+/// Whether a parameter takes several values.
+fn is_list(parameter: &Parameter) -> bool {
+    parameter.types.has(TypeSet::ARRAY)
+}
+
+/// Whether a parameter is an object that takes whatever it is given. What may be a plain text as well is content, and what
+/// stands so deep that nothing inside it is read says nothing.
 fn is_free_object(parameter: &Parameter, all: &[Parameter]) -> bool {
     let inside = format!("{}.", parameter.path);
-    parameter.types.has(TypeSet::OBJECT)
+    let depth = 1 + parameter.path.matches('.').count() + parameter.path.matches("[*]").count();
+    depth < SCHEMA_DEPTH_MAX
+        && parameter.types.has(TypeSet::OBJECT)
         && !parameter.types.has(TypeSet::STRING)
         && parameter.values.is_empty()
         && !all.iter().any(|other| other.path.starts_with(&inside))
@@ -291,7 +359,7 @@ fn is_free_object(parameter: &Parameter, all: &[Parameter]) -> bool {
 
 /// The first parameter of a tool that takes free code or a pipeline of steps; a class may not show it.
 pub(super) fn power(tool: &LockedTool) -> Option<String> {
-    let parameters = ToolDefinition::parse(&tool.definition).map(|tool| tool.parameters).unwrap_or_default();
+    let parameters = parameters(tool);
     let takes_code = |parameter: &&Parameter| {
         Hazard::of(parameter).is_some_and(|handed| handed.hazard == Hazard::Code && handed.is_told)
     };
@@ -313,7 +381,8 @@ fn speaks_of_acts(text: &str, category: Category) -> bool {
             let before = text[..place(to)].trim_end();
             ["''", "\"\"", "empty", "empty string", "null", "none"].iter().any(|nothing| before.ends_with(nothing))
         });
-        let removes = begins(word, &REMOVES) && !of_itself;
+        let picks = category == Category::Delete && begins(word, &PICKS);
+        let removes = (begins(word, &REMOVES) && !of_itself) || picks;
         let is_name = RUNS.contains(word) && at.checked_sub(1).is_some_and(|at| NAMING.contains(&words[at]));
         let runs = (begins(word, &RUNS) && !is_name) || RUNS_WHOLE.contains(word) || (to.is_some() && *word == "use");
         !word.contains('_') && (removes || (runs && category == Category::Execute))
@@ -322,7 +391,7 @@ fn speaks_of_acts(text: &str, category: Category) -> bool {
 
 /// Whether a name says code and hardly anything else.
 fn is_plainly_code(path: &str) -> bool {
-    let words = super::hazard::words(last_name(path));
+    let words = words(last_name(path));
     words.last().is_some_and(|word| {
         matches!(
             word.as_str(),
@@ -362,5 +431,5 @@ fn is_shape(path: &str) -> bool {
         "uid",
         "uuid",
     ];
-    super::hazard::words(last_name(path)).last().is_some_and(|word| SHAPES.contains(&word.as_str()))
+    words(last_name(path)).last().is_some_and(|word| SHAPES.contains(&word.as_str()))
 }

@@ -92,7 +92,7 @@ const SIZES: [(&str, bool); 6] = [
     ("minProperties", true),
     ("maxProperties", false),
 ];
-/// Keywords of which only presence can be compared.
+/// Keywords of which it cannot always be told which value refuses more.
 const OPAQUE: [&str; 2] = ["multipleOf", "pattern"];
 /// Keywords that say what a text means and refuse nothing (JSON Schema 2020-12, validation, sections 7 and 8).
 const MEANING: [&str; 3] = ["format", "contentEncoding", "contentMediaType"];
@@ -399,9 +399,11 @@ impl<'a> Shape<'a> {
             add(
                 keyword,
                 match (self.get(keyword), now.get(keyword)) {
-                    (None, Some(_)) => Some(Direction::Narrowed),
                     (a, b) if a == b => None,
-                    (Some(_), _) | (None, None) => Some(Direction::Opened),
+                    (was, Some(now)) if was.is_none_or(|was| refuses_more(keyword, was, now)) => {
+                        Some(Direction::Narrowed)
+                    }
+                    (Some(_) | None, _) => Some(Direction::Opened),
                 },
             );
         }
@@ -511,6 +513,17 @@ fn is_true(key: &str, value: &Value) -> bool {
             Value::Object(members) => members.iter().all(is_idle),
             value => value == &Value::Bool(true),
         }
+}
+
+/// Whether an expression, or the number that every value is a multiple of, is sure to admit nothing that it did not.
+fn refuses_more(keyword: &str, was: &Value, now: &Value) -> bool {
+    match (keyword, was, now) {
+        ("pattern", Value::String(was), Value::String(now)) => crate::policy::matches_no_more(now, was),
+        ("multipleOf", was, now) => {
+            was.as_u64().zip(now.as_u64()).is_some_and(|(was, now)| was > 0 && now.is_multiple_of(was))
+        }
+        _ => false,
+    }
 }
 
 /// Which way a bound goes; a bound is a number and whether the number itself is excluded.

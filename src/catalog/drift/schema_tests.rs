@@ -133,6 +133,18 @@ fn bounds_go_either_way() {
         text("\"x-a\": 1"),
         &[&format!("+ {}", bound("pattern", "^a", "none")), "= p Remark([\"x-a\"])"],
     );
+    check(
+        text("\"pattern\": \"^[a-z0-9]+$\""),
+        text("\"pattern\": \"^[a-z]+$\""),
+        &[&format!("- {}", bound("pattern", "^[a-z0-9]+$", "^[a-z]+$"))],
+    );
+    check(
+        text("\"pattern\": \"^[a-z]+$\""),
+        text("\"pattern\": \"^[a-z]*$\""),
+        &[&format!("+ {}", bound("pattern", "^[a-z]+$", "^[a-z]*$"))],
+    );
+    check(number("\"multipleOf\": 2"), number("\"multipleOf\": 6"), &[&format!("- {}", bound("multipleOf", "2", "6"))]);
+    check(number("\"multipleOf\": 6"), number("\"multipleOf\": 2"), &[&format!("+ {}", bound("multipleOf", "6", "2"))]);
     check(text("\"minLength\": 0"), text("\"minLength\": 1"), &[&format!("- {}", bound("minLength", "0", "1"))]);
     check(
         text("\"format\": \"uri\""),

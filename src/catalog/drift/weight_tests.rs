@@ -70,6 +70,99 @@ fn an_opening_weighs_what_it_hands_over_to_such_a_tool() {
 }
 
 #[test]
+fn what_was_handed_over_already_is_no_new_power() {
+    let list = |words: &str| json!({"type": "array", "items": {"type": "string"}, "description": words});
+    let text = |words: &str| json!({"type": "string", "description": words});
+    let check = |was: Value, now: Value, expected: Severity| {
+        let tool = |properties: Value| with("update_record", "Update a record.", &properties);
+        assert_eq!(worst(tool(was.clone()), tool(now.clone()), Code::D020), Some(expected), "{was} → {now}");
+    };
+    let (note, warning) = (Severity::Note, Severity::Warning);
+    check(json!({"files": list("What to stage")}), json!({"files": list("What to stage"), "paths": list("")}), note);
+    check(json!({"file": text("")}), json!({"file": text(""), "paths": list("")}), warning);
+    check(json!({"paths": list("")}), json!({"paths": {"anyOf": [list(""), text("")]}}), note);
+    // What stands too deep to be read is not known to take anything.
+    let nested = |inner: Value| {
+        let object = |name: &str, inner: Value| json!({"type": "object", "properties": {name: inner}});
+        let deep = ["g", "f", "e", "d", "c", "b"].iter().fold(inner, |inner, name| object(name, inner));
+        json!({"a": deep})
+    };
+    let rate = json!({"type": "object", "properties": {"rate": {"type": "object", "properties": {"per": {"type": "integer"}}}}});
+    check(nested(json!({"type": "object"})), nested(rate), note);
+}
+
+#[test]
+fn what_a_docstring_says_of_a_parameter_is_its_text() {
+    let tool = |arguments: &str, properties: Value| {
+        with("update_record", &format!("Update it.\n\nArgs:\n    a: One.\n{arguments}"), &properties)
+    };
+    let of = |told: &str, title: Value| {
+        let now =
+            tool(&format!("    skip_polish: {told}\n"), json!({"skip_polish": {"type": "boolean", "title": title}}));
+        worst(tool("", json!({})), now, Code::D020)
+    };
+    assert_eq!(of("Leave the fades out", json!("Skip Polish")), Some(Severity::Note));
+    assert_eq!(of("Skip validation, also where it is protected", json!("Skip Polish")), Some(Severity::Error));
+    assert_eq!(of("", Value::Null), Some(Severity::Warning));
+}
+
+#[test]
+fn a_word_that_may_be_a_verb_makes_no_alarm() {
+    let tool = |text: &str| with("stats_of_talks", text, &json!({}));
+    let step = |text: &str| worst(tool("Statistics of talks."), tool(text), Code::D030);
+    assert_eq!(step("Talk pairs and statistics."), Some(Severity::Note));
+    assert_eq!(step("Deletes all talks."), Some(Severity::Warning));
+}
+
+#[test]
+fn what_decides_who_sees_what_is_done_and_what_is_asked() {
+    let check = |was: Value, now: Value, code: Code, expected: Severity| {
+        let tool = |properties: Value| with("update_record", "Update a record.", &properties);
+        assert_eq!(worst(tool(was.clone()), tool(now.clone()), code), Some(expected), "{was} → {now}");
+    };
+    let (note, warning, error) = (Severity::Note, Severity::Warning, Severity::Error);
+    check(json!({}), json!({"public": {"type": "boolean", "description": "Customers see it"}}), Code::D020, warning);
+    let action = |values: &[&str]| json!({"changes": {"type": "array", "items": {"type": "object", "properties": {"action": {"type": "string", "enum": values}}}}});
+    check(json!({}), action(&["create", "delete"]), Code::D020, error);
+    check(json!({}), action(&["create", "move"]), Code::D020, note);
+    let mode = |default: &str| json!({"mode": {"type": "string", "enum": ["list", "push"], "default": default}});
+    check(mode("list"), mode("push"), Code::D022, warning);
+    check(mode("push"), mode("list"), Code::D022, note);
+    // What names the same thing in another way, or in another spelling.
+    let delete = |properties: Value| with("delete_record", "Delete a record.", &properties);
+    let text = |words: &str| json!({"type": "string", "description": words});
+    let slug = json!({"image_id": text(""), "image_slug": text("Image to remove")});
+    assert_eq!(worst(delete(json!({"image_id": text("")})), delete(slug.clone()), Code::D020), Some(note));
+    assert_eq!(worst(delete(json!({"owner_id": text("")})), delete(slug), Code::D020), Some(warning));
+    let key = |pattern: &str| json!({"issue_key": {"type": "string", "pattern": pattern}});
+    assert_eq!(worst(delete(key("^[A-Z]+-[0-9]+$")), delete(key("^[A-Z_]+-[0-9]+$")), Code::D020), Some(note));
+    assert_eq!(
+        worst(delete(key("^[A-Z]+$")), delete(json!({"issue_key": {"type": "string"}})), Code::D020),
+        Some(warning)
+    );
+}
+
+#[test]
+fn claims_are_weighed_by_what_a_call_takes_away() {
+    let check = |name: &str, text: &str, hints: Value, expected: Severity| {
+        let tool = |hints: Option<&Value>| {
+            let mut tool = with(name, text, &json!({"id": {"type": "string"}}));
+            tool["annotations"] = hints.cloned().unwrap_or_else(|| json!({}));
+            tool
+        };
+        assert_eq!(worst(tool(None), tool(Some(&hints)), Code::D040), Some(expected), "{name} {hints}");
+    };
+    let (harmless, reads) = (json!({"destructiveHint": false}), json!({"readOnlyHint": true}));
+    check("power_off_machines", "Power off the machines of a tag.", harmless.clone(), Severity::Warning);
+    check("reset_machine_password", "Reset the password of a machine.", harmless.clone(), Severity::Warning);
+    check("flush_cache", "Flush the cache.", harmless.clone(), Severity::Note);
+    check("delete_record", "Delete a record.", harmless, Severity::Warning);
+    check("get_kubeconfig", "Get the kubeconfig of a cluster.", reads.clone(), Severity::Warning);
+    check("get_record", "Get a record.", reads.clone(), Severity::Note);
+    check("open_file", "Open a capture file.", reads, Severity::Note);
+}
+
+#[test]
 fn free_text_weighs_where_it_chooses_what_is_run_or_removed() {
     let check = |name: &str, words: &str, expected: Severity| {
         let now = json!({"other": {"type": "string", "description": words}});

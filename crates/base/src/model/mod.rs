@@ -17,7 +17,7 @@ pub use greeting::{
     says_nothing, texts,
 };
 pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
-pub use tool::{Annotations, Fingerprint, Parameter, ToolDefinition, ToolProblem, TypeSet};
+pub use tool::{Annotations, Fingerprint, Parameter, SCHEMA_DEPTH_MAX, ToolDefinition, ToolProblem, TypeSet};
 pub use verdict::{
     Classified, Confidence, Evidence, EvidenceSource, FINDING_TOOLS_MAX, Finding, SetFinding, Severity, ToolReference,
     Verdict,
