@@ -26,7 +26,8 @@ pub(super) const HARMFUL: [Flag; 9] = [
     Flag::Privilege,
 ];
 /// Flags that are worth a look even where only words brought them.
-const GRAVE: [Flag; 5] = [Flag::CodeExecution, Flag::Credential, Flag::Egress, Flag::Financial, Flag::Physical];
+const GRAVE: [Flag; 6] =
+    [Flag::CodeExecution, Flag::Credential, Flag::Egress, Flag::Financial, Flag::Irreversible, Flag::Physical];
 /// Rules of the classification by which an act is one because it changes what the calls after it act on, or what a session
 /// shows: logging in, choosing a project or a tab. It commits nothing by itself.
 const OF_SESSION: [&str; 5] = ["browser-state", "interface-state", "open-interface", "session-setting", "verb-session"];

@@ -169,6 +169,10 @@ impl Opening {
                 meaning.is_guard = parameter.path == path;
                 continue;
             }
+            // What the service itself fills in: records are declared whole.
+            if is_filled_in(parameter) {
+                continue;
+            }
             // An argument that says what is done, and may say worse than what was done.
             let acts = parameter.values.iter().filter(|value| {
                 is_action(&parameter.path) && category_of_value(value).is_some_and(|category| category > self.was)
@@ -338,6 +342,12 @@ fn parameters(tool: &LockedTool) -> Vec<Parameter> {
 /// Whether a name is that of what tells one thing from others.
 fn is_identifier(path: &str) -> bool {
     words(last_name(path)).last().is_some_and(|word| NAMES.contains(&word.as_str()) && word != "name")
+}
+
+/// Whether a member of a record is said to be what only the service writes.
+fn is_filled_in(parameter: &Parameter) -> bool {
+    let text = parameter.description.as_deref().unwrap_or_default().trim_start().to_lowercase();
+    parameter.path.contains('.') && ["read-only", "readonly", "read only"].iter().any(|word| text.starts_with(word))
 }
 
 /// Whether a parameter takes several values.

@@ -128,6 +128,10 @@ fn what_decides_who_sees_what_is_done_and_what_is_asked() {
     let mode = |default: &str| json!({"mode": {"type": "string", "enum": ["list", "push"], "default": default}});
     check(mode("list"), mode("push"), Code::D022, warning);
     check(mode("push"), mode("list"), Code::D022, note);
+    // What only the service writes into a record; an argument of the tool is none.
+    let url = || json!({"type": "string", "description": "Read-only. The address that is fetched"});
+    check(json!({}), json!({"body": {"type": "object", "properties": {"url": url()}}}), Code::D020, note);
+    check(json!({}), json!({"url": url()}), Code::D020, error);
     // What names the same thing in another way, or in another spelling.
     let delete = |properties: Value| with("delete_record", "Delete a record.", &properties);
     let text = |words: &str| json!({"type": "string", "description": words});
@@ -250,6 +254,14 @@ fn another_class_names_its_cause() {
     let step = found.iter().find(|found| found.code == Code::D030);
     assert_eq!(step.map(|step| step.severity), Some(Severity::Warning), "{found:#?}");
     assert!(step.is_some_and(|step| step.message.contains("says “")), "{step:?}");
+}
+
+#[test]
+fn what_came_back_and_does_not_any_more_is_worth_a_look() {
+    let tool = |text: &str| with("delete_note", text, &json!({"id": {"type": "string"}}));
+    let (was, now) =
+        ("Move a note to the trash, from where it comes back.", "Permanently delete a note. This cannot be undone.");
+    assert_eq!(worst(tool(was), tool(now), Code::D030), Some(Severity::Warning));
 }
 
 #[test]
