@@ -14,6 +14,7 @@ pub mod state;
 pub mod catalog;
 pub mod gateway;
 pub mod clients;
+pub mod registry;
 pub mod sample;
 pub mod report;
 pub mod cli;

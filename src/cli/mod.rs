@@ -2,6 +2,7 @@
 
 mod annotate;
 mod catalog;
+mod catalog_add;
 mod scan;
 mod schema;
 mod target;
@@ -34,6 +35,7 @@ pub use catalog::{
     CatalogArgs, CatalogBuildArgs, CatalogCommand, CatalogDiffArgs, CatalogSearchArgs, CatalogServeArgs,
     CatalogShowArgs, CatalogStatsArgs,
 };
+pub use catalog_add::CatalogAddArgs;
 pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
 pub use enforce::{AnnotateArg, EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};

@@ -32,6 +32,7 @@ mod audit;
 mod annotate;
 mod approvals;
 mod catalog;
+mod catalog_add;
 mod demo;
 mod sample_server;
 mod schema;

@@ -115,6 +115,7 @@ fn listing(server: &str, tools: &[Value]) -> Listing {
     Listing {
         server: ServerName::new(server),
         source: ServerSource::Sample,
+        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,
