@@ -14,7 +14,6 @@ pub mod state;
 pub mod catalog;
 pub mod gateway;
 pub mod clients;
-pub mod registry;
 pub mod sample;
 pub mod report;
 pub mod cli;

@@ -260,7 +260,6 @@ impl LockedServer {
         Listing {
             server: self.server.clone(),
             source: self.source.clone(),
-            published: None,
             protocol_version: self.protocol_version.clone(),
             server_info: self.server_info.clone(),
             greeting: self.greeting.clone(),

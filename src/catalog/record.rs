@@ -6,7 +6,7 @@
 use super::canonical;
 use crate::model::{
     BlastRadius, Category, Classified, Confidence, Evidence, ExtraKind, Extras, Finding, Fingerprint, Flag, Greeting,
-    Offered, Published, RiskLevel, ServerInfo, ServerName, ServerSource,
+    Offered, RiskLevel, ServerInfo, ServerName, ServerSource,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -35,9 +35,6 @@ pub struct Record<'a> {
     pub server: &'a ServerName,
     /// Where it was found.
     pub source: &'a ServerSource,
-    /// The package as its registry describes it, where it was asked: what may be copied, and where it comes from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub package: Option<&'a Published>,
     /// Negotiated protocol revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<&'a str>,
@@ -138,7 +135,6 @@ impl<'a> Record<'a> {
             version: RECORD_VERSION,
             server: &listing.server,
             source: &listing.source,
-            package: listing.published.as_ref(),
             protocol_version: listing.protocol_version.as_deref(),
             server_info: listing.server_info.as_ref(),
             greeting: listing.greeting.as_ref(),
@@ -305,7 +301,6 @@ mod tests {
 
     use super::*;
     use crate::classify::{Options, RuleSet, classify};
-    use crate::model::Package;
 
     fn classified(server: &str, tools: &str) -> Classified {
         let text = format!("{{\"server\":{},\"tools\":{tools}}}", serde_json::to_string(server).unwrap());
@@ -351,21 +346,6 @@ mod tests {
         assert_eq!(text, Record::new(&two).to_text().unwrap());
         let mut back = Vec::new();
         crate::catalog::read(text.as_bytes(), "elsewhere.json", &mut |it| back.push(it.unwrap())).unwrap();
-        let again = classify(RuleSet::builtin(), back.remove(0), &Options::default());
-        assert_eq!(Record::new(&again).to_text().unwrap(), text);
-    }
-
-    #[test]
-    fn what_a_registry_says_of_the_package_reads_back() {
-        let mut one = classified("s", r#"[{"name":"a"}]"#);
-        let package =
-            Package { registry: "npm".to_owned(), name: "@a/b".to_owned(), version: Some("1.2.3".to_owned()) };
-        let (licence, repository) = (Some("MIT".to_owned()), Some("https://example.org/a".to_owned()));
-        one.listing.published = Some(Published { package, licence, homepage: None, repository });
-        let text = Record::new(&one).to_text().unwrap();
-        let mut back = Vec::new();
-        crate::catalog::read(text.as_bytes(), "elsewhere.json", &mut |it| back.push(it.unwrap())).unwrap();
-        assert_eq!(back[0].published, one.listing.published);
         let again = classify(RuleSet::builtin(), back.remove(0), &Options::default());
         assert_eq!(Record::new(&again).to_text().unwrap(), text);
     }

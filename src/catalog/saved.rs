@@ -309,7 +309,6 @@ fn object(
     (listing.unreadable, listing.notes) = (unreadable, notes);
     listing.notes.extend(odd);
     listing.extras = extras;
-    listing.published = outer.package.and_then(|package| serde_json::from_str(package.get()).ok());
     listing.protocol_version = either(outer.protocol_version, inside.protocol_version);
     listing.server_info = info.and_then(|info| serde_json::from_str::<ServerInfo>(info.get()).ok());
     listing.greeting = greeting(outer.greeting.or(inside.greeting), info);
@@ -405,7 +404,6 @@ fn listing(server: ServerName, source: ServerSource, tools: Vec<ToolDefinition>)
     Listing {
         server,
         source,
-        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,

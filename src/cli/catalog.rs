@@ -1,6 +1,6 @@
 //! Arguments of `mcpol catalog`.
 
-use super::{CatalogAddArgs, RuleArgs};
+use super::RuleArgs;
 use crate::model::{Category, Flag, RiskLevel};
 use std::path::PathBuf;
 
@@ -15,8 +15,6 @@ pub struct CatalogArgs {
 /// What can be done with a catalogue.
 #[derive(Debug, clap::Subcommand)]
 pub enum CatalogCommand {
-    /// Scan a server that an MCP registry names, and keep its record.
-    Add(CatalogAddArgs),
     /// Write a page for every server, every tool and every known attack.
     Build(CatalogBuildArgs),
     /// Show a site that was built, on this machine alone.

@@ -2,7 +2,6 @@
 
 mod annotate;
 mod catalog;
-mod catalog_add;
 mod scan;
 mod schema;
 mod target;
@@ -35,7 +34,6 @@ pub use catalog::{
     CatalogArgs, CatalogBuildArgs, CatalogCommand, CatalogDiffArgs, CatalogSearchArgs, CatalogServeArgs,
     CatalogShowArgs, CatalogStatsArgs,
 };
-pub use catalog_add::CatalogAddArgs;
 pub use check::{CheckArgs, DriftFormat, FailOn};
 pub use demo::DemoArgs;
 pub use enforce::{AnnotateArg, EnforceArgs, LOCAL_GRANT, LogFormat, OnChangeArg, wrapped_command};

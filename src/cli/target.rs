@@ -1,6 +1,5 @@
 //! Where servers are: the arguments that `scan`, `explain`, `gen-policy` and `policy check` share.
 
-use crate::registry::{EntryName, OFFICIAL};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,12 +19,6 @@ pub struct TargetArgs {
     /// Only these servers of the configuration; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub server: Vec<String>,
-    /// Look a server up in an MCP registry, `NAMESPACE/NAME` with `@VERSION` or the newest; may be given more than once.
-    #[arg(long, value_name = "NAME[@VERSION]")]
-    pub registry: Vec<EntryName>,
-    /// The registry that is asked.
-    #[arg(long, value_name = "URL", requires = "registry", default_value = OFFICIAL)]
-    pub registry_url: String,
     /// Find the servers that the MCP clients of this machine have configured.
     #[arg(long)]
     pub discover: bool,
@@ -53,7 +46,7 @@ pub struct TargetArgs {
     /// Environment variable that holds a bearer token for a URL.
     #[arg(long, value_name = "VAR", requires = "url")]
     pub bearer_env: Option<String>,
-    /// Environment variable to pass to a command or a server of a registry: `NAME` from here, or `NAME=VALUE`.
+    /// Environment variable to pass to a command: `NAME` from here, or `NAME=VALUE`.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub env: Vec<String>,
     /// Declare this client capability: some servers list more tools to clients that offer more; may be given more than
@@ -84,7 +77,6 @@ impl TargetArgs {
     /// Whether they say where servers are: `--server` alone chooses among those of a file that is found.
     pub fn name_a_place(&self) -> bool {
         self.url.is_some()
-            || !self.registry.is_empty()
             || !self.config.is_empty()
             || self.discover
             || !self.tools.is_empty()
@@ -199,7 +191,7 @@ pub(super) fn header_env(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), from.to_owned()))
 }
 
-pub(super) fn variable(text: &str) -> Result<String, String> {
+fn variable(text: &str) -> Result<String, String> {
     let name = text.split('=').next().unwrap_or_default();
     if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) || text.contains('\0') {
         return Err("must be `NAME` or `NAME=VALUE`".to_owned());

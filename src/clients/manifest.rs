@@ -40,10 +40,6 @@ fn items(node: &Node) -> &[Node] {
 /// The command for a package of the registry; `None` for one that is not started by a runner we know.
 fn package(package: &Node) -> Option<Node> {
     let text = |names: [&str; 2]| names.iter().find_map(|name| package.get(name)).and_then(Node::as_text);
-    // A package that listens somewhere once it was started does not answer on its standard output.
-    if package.at(["transport", "type"]).and_then(Node::as_text).is_some_and(|kind| kind != "stdio") {
-        return None;
-    }
     let identifier = text(["identifier", "name"])?;
     let version = text(["version", "version"]);
     let at =
@@ -77,46 +73,20 @@ fn package(package: &Node) -> Option<Node> {
 fn remote(remote: &Node) -> Node {
     let mut members = remote.members().to_vec();
     members.retain(|(name, _)| name != "headers");
-    if let Some((_, url)) = members.iter_mut().find(|(name, _)| name == "url")
-        && let Some(text) = url.as_text()
-    {
-        url.value = Value::Text(with_variables(remote, text));
-    }
     members.push(("headers".to_owned(), Node { value: Value::Object(pairs(remote, "headers")), ..remote.clone() }));
     Node { value: Value::Object(members), ..remote.clone() }
 }
 
-/// A text with `{ID}` replaced for each of the entry's `variables`: by its value, or by a reference to an input.
-fn with_variables(of: &Node, text: &str) -> String {
-    let mut text = text.to_owned();
-    for (id, input) in of.get("variables").map(Node::members).unwrap_or_default() {
-        let value = ["value", "default"].iter().find_map(|name| input.get(name)).and_then(Node::as_text);
-        let value = value.map_or_else(|| format!("${{input:{id}}}"), str::to_owned);
-        text = text.replace(&format!("{{{id}}}"), &value);
-    }
-    text
-}
-
-fn is_required(input: &Node) -> bool {
-    input.get("isRequired").and_then(Node::as_bool) == Some(true)
-}
-
-/// Arguments that have a value: `{"type": "positional", "value": …}` or `{"type": "named", "name": "--x", "value": …}`. One
-/// that is required and has none is asked for, by its hint or name.
+/// Arguments that have a value: `{"type": "positional", "value": …}` or `{"type": "named", "name": "--x", "value": …}`.
 fn arguments(package: &Node, list: &str) -> Vec<String> {
     let mut words = Vec::new();
     for argument in package.get(list).map(items).unwrap_or_default() {
         let text = |name: &str| argument.get(name).and_then(Node::as_text);
-        let value = text("value").or_else(|| text("default")).map(|value| with_variables(argument, value));
-        let hint = || text("valueHint").or_else(|| text("name")).map(|name| name.trim_start_matches('-'));
-        let value = match value {
-            None if is_required(argument) => hint().map(|hint| format!("${{input:{hint}}}")),
-            value => value,
-        };
+        let value = text("value").or_else(|| text("default"));
         if text("type") == Some("named") {
             words.extend(text("name").map(str::to_owned));
         }
-        words.extend(value);
+        words.extend(value.map(str::to_owned));
     }
     words
 }
@@ -127,9 +97,10 @@ fn pairs(of: &Node, list: &str) -> Vec<(String, Node)> {
     for pair in of.get(list).map(items).unwrap_or_default() {
         let text = |name: &str| pair.get(name).and_then(Node::as_text);
         let Some(name) = text("name") else { continue };
+        let required = pair.get("isRequired").and_then(Node::as_bool) == Some(true);
         let value = match text("value").or_else(|| text("default")) {
-            Some(value) => with_variables(pair, value),
-            None if is_required(pair) => format!("${{input:{name}}}"),
+            Some(value) => value.to_owned(),
+            None if required => format!("${{input:{name}}}"),
             None => continue,
         };
         pairs.push((name.to_owned(), Node { value: Value::Text(value), ..pair.clone() }));

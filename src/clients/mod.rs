@@ -163,11 +163,6 @@ pub fn load(path: &Path, inputs: &Inputs) -> Result<ConfigFile, Problem> {
     Ok(config)
 }
 
-/// Reads a text of the user's choice that is no file, under the name by which it is shown.
-pub fn load_text(name: &str, text: &str, inputs: &Inputs) -> ConfigFile {
-    with_this_machine(inputs, |around| read_as(Client::OTHER, None, Path::new(name), text, around))
-}
-
 /// Reads a file that was found: one without any servers is `None`, because clients keep other settings in them too.
 ///
 /// # Errors

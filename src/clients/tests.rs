@@ -173,18 +173,6 @@ fn every_shape_is_read() {
             "MCP registry/io.x/n (3) https://n.example/mcp",
         ],
     );
-    // What listens on a port is not talked to over pipes; `{…}` stands for what `variables` tells.
-    check(
-        "server.json",
-        r#"{"name": "io.x/n", "version": "1", "packages": [{"registryType": "npm", "identifier": "@x/n", "version": "1.0.0",
-             "transport": {"type": "streamable-http", "url": "http://localhost:1/mcp"}},
-           {"registryType": "pypi", "identifier": "n", "version": "2", "transport": {"type": "stdio"}, "packageArguments": [
-             {"type": "positional", "valueHint": "given", "isRequired": true},
-             {"type": "named", "name": "--region", "value": "{where}-1", "variables": {"where": {"default": "eu"}}}]}],
-           "remotes": [{"type": "streamable-http", "url": "https://{given}.example/other",
-             "variables": {"given": {"isRequired": true}}}]}"#,
-        &["MCP registry/io.x/n uvx n==2 typed --region eu-1", "MCP registry/io.x/n (2) https://typed.example/other"],
-    );
 }
 
 #[test]

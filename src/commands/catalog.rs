@@ -1,12 +1,11 @@
 //! `mcpol catalog`: a directory of records.
 
-use super::{Failure, catalog_add, records, site, site_server};
+use super::{Failure, records, site, site_server};
 use crate::cli::{CatalogArgs, CatalogCommand};
 use crate::exit::Exit;
 
 pub(super) fn run(args: CatalogArgs) -> Result<Exit, Failure> {
     match args.command {
-        CatalogCommand::Add(args) => catalog_add::run(&args),
         CatalogCommand::Build(args) => site::build(&args),
         CatalogCommand::Serve(args) => site_server::run(&args),
         CatalogCommand::Search(args) => records::search(&args),

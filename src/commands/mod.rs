@@ -32,7 +32,6 @@ mod audit;
 mod annotate;
 mod approvals;
 mod catalog;
-mod catalog_add;
 mod demo;
 mod sample_server;
 mod schema;

@@ -267,7 +267,6 @@ impl Talk<'_> {
         Ok(Listing {
             server: self.target.server().clone(),
             source: source_of(self.target),
-            published: None,
             protocol_version: Some(agreement.version),
             server_info: agreement.server_info,
             greeting: Some(agreement.greeting),

@@ -23,7 +23,6 @@ mod policy;
 mod project;
 mod readme;
 mod records;
-mod registry;
 mod rules;
 mod scan_files;
 mod scan_live;

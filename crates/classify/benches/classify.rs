@@ -115,7 +115,6 @@ fn listing(server: &str, tools: &[Value]) -> Listing {
     Listing {
         server: ServerName::new(server),
         source: ServerSource::Sample,
-        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,

@@ -16,7 +16,6 @@ pub(crate) fn listing(tools: Vec<ToolDefinition>) -> Listing {
     Listing {
         server: ServerName::new("server"),
         source: ServerSource::Sample,
-        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,

@@ -28,7 +28,6 @@ fn listing(tools: Vec<ToolDefinition>, instructions: Option<String>) -> Listing 
     Listing {
         server: ServerName::new("server"),
         source: ServerSource::Sample,
-        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,

@@ -18,7 +18,6 @@ fn listing(tools: &[Value]) -> Listing {
     Listing {
         server: ServerName::new("s"),
         source: ServerSource::Sample,
-        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,

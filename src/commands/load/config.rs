@@ -53,8 +53,7 @@ pub(super) fn servers(
     on: &mut dyn FnMut(Item) -> Result<(), Failure>,
 ) -> Result<Vec<Job>, Failure> {
     if args.config.is_empty() && !args.discover {
-        // Of an entry of a registry it chooses as well.
-        if args.server.is_empty() || !args.registry.is_empty() {
+        if args.server.is_empty() {
             return Ok(Vec::new());
         }
         return Err(Failure::usage("--server chooses from a configuration, and none is named")

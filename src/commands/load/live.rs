@@ -3,12 +3,10 @@
 use super::super::{Failure, output};
 use super::kept::KeptOne;
 use super::{Configuration, Item};
-use crate::classify::findings::registered::{Entry, of_registry};
 use crate::exit::Exit;
 use crate::mcp::target::Target;
 use crate::mcp::{ConnectError, EnumerateOptions, Progress, enumerate};
 use crate::model::Listing;
-use crate::registry::Described;
 use crate::report::Failed;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeSet, VecDeque};
@@ -27,34 +25,12 @@ pub(in crate::commands) struct Job {
     pub configuration: Configuration,
     /// What it answered a short while ago: then it is not asked.
     pub kept: Option<KeptOne>,
-    /// The entry of a registry that it was taken from, which its answer is held against.
-    pub registered: Option<Registered>,
-}
-
-/// An entry of an MCP registry, and what its package says of itself.
-pub(in crate::commands) struct Registered {
-    /// The entry.
-    pub entry: Entry,
-    /// Its package, where the registry of it was asked.
-    pub described: Option<Described>,
 }
 
 impl Job {
     /// A server to ask of whose configuration there is nothing to say.
     pub fn new(target: Target) -> Self {
-        Self { target, configuration: Configuration::default(), kept: None, registered: None }
-    }
-
-    /// What is handed over of a server that has answered.
-    fn answered(self, mut listing: Listing) -> Item {
-        let mut configuration = self.configuration;
-        if let Some(registered) = self.registered {
-            let title = listing.server_info.as_ref().and_then(|info| info.title.as_deref());
-            let claims = registered.described.as_ref().map(|it| &it.claims);
-            configuration.findings.extend(of_registry(&registered.entry, claims, title));
-            listing.published = registered.described.map(|it| it.published);
-        }
-        Item::Listing(Box::new(listing), configuration)
+        Self { target, configuration: Configuration::default(), kept: None }
     }
 }
 
@@ -119,10 +95,7 @@ async fn ask_all(
                 bars.end();
                 return Ok(());
             }
-            Some(Ok((job, Ok(listing)))) => {
-                let target = job.target.clone();
-                on(job.answered(listing), Some(&target))?;
-            }
+            Some(Ok((job, Ok(listing)))) => on(Item::Listing(Box::new(listing), job.configuration), Some(&job.target))?,
             Some(Ok((job, Err(error)))) => {
                 let server = job.target.server().clone();
                 let wanted = wanted_variables(&job.target, &error.details(), &|name| std::env::var_os(name).is_some());

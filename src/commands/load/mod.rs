@@ -8,7 +8,6 @@ mod files;
 mod kept;
 pub(super) mod layers;
 mod live;
-mod registry;
 mod targets;
 
 pub(super) use classifier::Classifier;
@@ -86,7 +85,6 @@ pub(super) fn each(args: &TargetArgs, on: &mut dyn FnMut(Item) -> Result<(), Fai
     let mut jobs = targets::typed(args)?;
     jobs.iter_mut().for_each(|job| job.kept = kept(&job.target));
     jobs.extend(config::servers(args, &kept, on)?);
-    jobs.extend(registry::servers(args, on)?);
     let mut lists = args.tools.clone();
     lists.extend(recorded(args)?);
     files::each(&lists, &mut |item| match item {

@@ -16,9 +16,8 @@ pub(super) fn typed(args: &TargetArgs) -> Result<Vec<Job>, Failure> {
     if args.command.first().is_some_and(String::is_empty) {
         return Err(Failure::usage("the command after `--` is empty"));
     }
-    let elsewhere = args.registry.is_empty() && args.command.is_empty();
-    let nameless = args.name.is_some() && args.url.is_none() && elsewhere;
-    if nameless || (!args.env.is_empty() && elsewhere) {
+    let nameless = args.name.is_some() && args.url.is_none() && args.command.is_empty();
+    if nameless || (!args.env.is_empty() && args.command.is_empty()) {
         let option = if nameless { "--name" } else { "--env" };
         let whose = if nameless { "a URL or a command" } else { "a command" };
         return Err(Failure::usage(format!("{option} is for {whose}, and none is given"))
@@ -147,7 +146,7 @@ pub(in crate::commands) fn http_target(
 }
 
 /// `NAME` is taken from our environment, `NAME=VALUE` is what it says. Every name that is missing is told at once.
-pub(super) fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
+fn environment(given: &[String]) -> Result<BTreeMap<String, Secret>, Failure> {
     let (mut all, mut missing) = (BTreeMap::new(), Vec::new());
     for entry in given {
         match entry.split_once('=') {

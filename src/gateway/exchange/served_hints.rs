@@ -139,7 +139,6 @@ fn listing(server: &str, tools: Vec<ToolDefinition>) -> Listing {
     Listing {
         server: ServerName::new(server),
         source: ServerSource::File { path: String::new(), package: None },
-        published: None,
         protocol_version: None,
         server_info: None,
         greeting: None,

@@ -12,8 +12,6 @@ pub struct Listing {
     pub server: ServerName,
     /// Where it was found.
     pub source: ServerSource,
-    /// What its package registry says of it; unknown where nobody asked.
-    pub published: Option<Published>,
     /// Negotiated protocol revision, for example `2025-11-25`; unknown for a saved list that does not say.
     pub protocol_version: Option<String>,
     /// `serverInfo`, as the server calls itself.
@@ -105,23 +103,6 @@ pub struct Package {
     /// The version asked for; `None` is whatever is newest that day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-}
-
-/// A package as its registry describes it, with the licence under which its texts may be copied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Published {
-    /// Which package it is.
-    #[serde(flatten)]
-    pub package: Package,
-    /// The licence that the package declares, as SPDX names it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
-    /// Its page, as the package says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub homepage: Option<String>,
-    /// Where its source is, as the package says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repository: Option<String>,
 }
 
 /// Something odd that did not stop the listing. The text is ours, with quotes from the server escaped.

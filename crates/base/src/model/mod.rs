@@ -16,7 +16,7 @@ pub use greeting::{
     Greeting, GreetingPart, SERVER_INFO_KEY, Said, beside_entries, beside_key, holds_sentence, is_embedded, is_word,
     says_nothing, texts,
 };
-pub use listing::{Listing, Note, Package, Published, ServerInfo, ServerSource};
+pub use listing::{Listing, Note, Package, ServerInfo, ServerSource};
 pub use tool::{Annotations, Fingerprint, Parameter, SCHEMA_DEPTH_MAX, ToolDefinition, ToolProblem, TypeSet};
 pub use verdict::{
     Classified, Confidence, Evidence, EvidenceSource, FINDING_TOOLS_MAX, Finding, SetFinding, Severity, ToolReference,

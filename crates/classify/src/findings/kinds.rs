@@ -125,28 +125,6 @@ pub const KINDS: &[Kind] = &[
         references: &["CWE-250"],
     },
     Kind {
-        id: "registry-differs",
-        severity: Severity::Error,
-        title: "the MCP registry and the package say different things",
-        meaning: "The entry of the registry names a package that says it belongs to another entry (`mcpName` in package.json, `mcp-name:` in \
-                  a README), or to none, or title or version are not the same. An entry that points at a package of somebody else borrows its good name.",
-        advice: "Error: do not use the entry; take the server from where its authors say that it is. Warning and note: ask the authors to name the entry in the package.",
-        references: &[
-            "MCP registry, package types and ownership verification",
-            "OWASP MCP Top Ten: MCP04 supply chain",
-            "CWE-345",
-        ],
-    },
-    Kind {
-        id: "registry-withdrawn",
-        severity: Severity::Error,
-        title: "the entry or its package was withdrawn",
-        meaning: "The registry has this version under deleted or deprecated, or the authors have deprecated or yanked the package. Deleted entries are \
-                  often those that did harm.",
-        advice: "Use what the message names instead, or another server.",
-        references: &["MCP registry, server status", "OWASP MCP Top Ten: MCP04 supply chain"],
-    },
-    Kind {
         id: "same-name",
         severity: Severity::Warning,
         title: "the same tool name on two servers",

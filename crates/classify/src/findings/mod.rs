@@ -13,7 +13,6 @@ mod instructions;
 mod kinds;
 mod mentions;
 mod same_name;
-pub mod registered;
 pub mod secrets;
 pub mod source;
 mod trifecta;
@@ -191,7 +190,6 @@ pub(crate) mod testing {
             listing: Listing {
                 server: ServerName::new(name),
                 source: ServerSource::Sample,
-                published: None,
                 protocol_version: None,
                 server_info: None,
                 greeting: None,
