@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const PLEDGE_HEADER: &str = "mcpol-pledge";
 /// Sessions whose pledges are kept here; where there are more, the store is asked for those of the others.
 const KNOWN_MAX: usize = 16_384;
+/// Tools that the pledges which are kept here may name in all.
+const NAMES_MAX: usize = 262_144;
 /// Names of tools in a line of the log.
 const NAMES_LOGGED_MAX: usize = 32;
 
@@ -32,6 +34,8 @@ pub struct Pledges {
 #[derive(Default)]
 struct KnownPledges {
     of: HashMap<CourseKey, Arc<Pledge>>,
+    /// Tools that all of them name.
+    names: usize,
     /// There were more than fit.
     is_partial: bool,
 }
@@ -84,7 +88,14 @@ impl Pledges {
 
     fn note(&self, key: CourseKey, pledge: Pledge) {
         let mut known = self.known();
-        if known.of.len() < KNOWN_MAX || known.of.contains_key(&key) {
+        let known = &mut *known;
+        if let Some(held) = known.of.get_mut(&key) {
+            // What is noted late may be what was kept before: a pledge only narrows.
+            let narrowed = Pledge::clone(held).narrowed(&pledge);
+            known.names -= held.len() - narrowed.len();
+            *held = Arc::new(narrowed);
+        } else if known.of.len() < KNOWN_MAX && known.names + pledge.len() <= NAMES_MAX {
+            known.names += pledge.len();
             known.of.insert(key, Arc::new(pledge));
         } else {
             known.is_partial = true;

@@ -296,7 +296,11 @@ impl LimitStore for SqliteStore {
                 // The first transaction after a copy begins the log anew and waits for the disk to have its header:
                 // milliseconds that no call shall wait. It must write something, and what it writes is as it was. Where
                 // it fails, a call meets the same error by itself.
-                let _ = self.transact(|connection| connection.pragma_update(None, "user_version", LAYOUT));
+                let _ = self.transact(|connection| {
+                    // It may be that of a later program by now, which has written the file anew.
+                    let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+                    connection.pragma_update(None, "user_version", layout)
+                });
             }
             // It is tried again, and at the latest a transaction does it for itself.
             Some(Err(_)) | None => *keeper = None,

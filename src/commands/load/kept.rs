@@ -96,7 +96,7 @@ impl KeptListings {
     fn make_room(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut listings: Vec<(Duration, PathBuf)> = entries
-            .filter(|entry| entry.file_name() != "key")
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_kept_one))
             .filter_map(|entry| {
                 Some((entry.metadata().ok()?.modified().ok()?.elapsed().unwrap_or_default(), entry.path()))
             })
@@ -133,6 +133,12 @@ impl KeptListings {
             .unwrap_or_default();
         self.folder.join(format!("{name}.json"))
     }
+}
+
+/// Whether a file is named as those are that are kept, or half kept. Others in the folder are not ours.
+fn is_kept_one(name: &str) -> bool {
+    let digest = name.strip_suffix(".json").filter(|digest| digest.len() == 64);
+    name.starts_with(".new-") || digest.is_some_and(|digest| digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The folder of the user's listings; `None` where there is to be none.
@@ -320,9 +326,12 @@ mod tests {
     fn only_so_many_are_kept() {
         let (_folder, kept) = kept();
         let options = options();
+        let of_others = kept.folder.join("notes.json");
+        fs::write(&of_others, "{}").unwrap();
         for number in 0..LISTINGS_MAX + 3 {
             kept.keep(&target(&[&number.to_string()], "hush"), &options, &listing());
         }
+        fs::remove_file(of_others).unwrap();
         assert_eq!(files(&kept).len(), LISTINGS_MAX);
         assert!(kept.find(&target(&[&(LISTINGS_MAX + 2).to_string()], "hush"), &options).is_some(), "the newest stays");
     }

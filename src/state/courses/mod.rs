@@ -12,12 +12,12 @@ use rusqlite::{Connection, Error, OptionalExtension as _, params};
 use std::sync::Arc;
 
 pub(super) const TABLES: &str = "
-CREATE TABLE courses (
+CREATE TABLE IF NOT EXISTS courses (
     key TEXT PRIMARY KEY,
     course BLOB NOT NULL,
     grown INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX courses_by_time ON courses (grown);
+CREATE INDEX IF NOT EXISTS courses_by_time ON courses (grown);
 ";
 
 impl CourseStore for SqliteStore {

@@ -2,7 +2,7 @@
 
 use super::server::Act;
 use super::way::tool;
-use super::{Cell, Front, Setup};
+use super::{Cell, Setup};
 use crate::gateway::{passed, refusal};
 use serde_json::{Value, json};
 
@@ -170,8 +170,10 @@ pub fn an_old_answer_never_reaches_a_new_call(cell: &dyn Fn(&Setup) -> Cell) {
     let call = client.call("held", &json!({}));
     let held = cell.server.held("the call", |seen| seen.calls("held"));
     client.withdraw(call);
-    if cell.way.front == Front::Stdio {
-        // An answer that comes before the gateway has read this is in time.
+    // An answer that comes before the gateway has read this is in time.
+    if client.is_http() {
+        client.ended(call);
+    } else {
         cell.server.sees("that it was withdrawn", |seen| seen.withdraws(&held.seen.message["id"]));
     }
     let name = cell.way.tool("good");

@@ -295,11 +295,15 @@ fn is_host(word: &str) -> bool {
     })
 }
 
+/// Longest name of a host that is looked up, in bytes; names of the DNS have 253 (RFC 1035, section 2.3.4). Each of its
+/// domains is looked at by itself, so that the work grows with the square of this.
+const HOST_BYTES_MAX: usize = 1024;
+
 /// A host and the domains that it is in, of two labels at least: what is put in front of a domain is its owner's.
 fn hosts(word: &str) -> impl Iterator<Item = &str> {
     let word = if is_host(word) { word } else { "" };
     let starts = std::iter::once(0).chain(word.match_indices('.').map(|(at, _)| at + 1));
-    starts.map(move |at| &word[at..]).filter(|domain| is_host(domain))
+    starts.map(move |at| &word[at..]).filter(|domain| domain.len() <= HOST_BYTES_MAX && is_host(domain))
 }
 
 #[cfg(test)]
@@ -311,6 +315,16 @@ mod tests {
 
     fn words(names: &[&str]) -> Words {
         names.iter().filter_map(|name| Word::parse(name)).collect()
+    }
+
+    #[test]
+    fn a_word_of_a_million_dots_is_looked_at_once() {
+        let untrusted = words(&["untrusted_content"]);
+        let seen = SeenWords::of(untrusted, ANSWER);
+        // Looked at from each of its dots, it would take hours.
+        let long = "ab.".repeat(1 << 19);
+        assert!(!seen.has(untrusted, &format!("{long}com")));
+        assert!(seen.has(untrusted, &format!("https://{long}www.secure-systems-252.com/")));
     }
 
     #[test]
